@@ -1,0 +1,74 @@
+"""What goes to the terminal: data to stdout, everything else to stderr."""
+
+import json
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import typer
+
+
+def message(text: str) -> None:
+    """A line for the user, on stderr."""
+    typer.echo(text, err=True)
+
+
+def print_json(data: object) -> None:
+    """One JSON object on stdout."""
+    typer.echo(json.dumps(data, ensure_ascii=False, allow_nan=False, indent=2))
+
+
+def print_rows(rows: Sequence[tuple[str, object]]) -> None:
+    """Names and values in two columns, on stdout."""
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        typer.echo(f"{name:<{width}}  {format_value(value)}")
+
+
+def format_value(value: object) -> str:
+    """A figure as people read it: six significant digits, a dash where it is undefined."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def warn_of_compilation() -> None:
+    """Say why the very first run takes its time."""
+    from idi_fast.kernels._jit import cache_is_cold
+
+    if cache_is_cold():
+        message("compiling kernels; this happens once and takes some ten seconds …")
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """On Ctrl-C say that nothing was written; the exit code 130 is typer's."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        message("interrupted; nothing was written")
+        raise
+
+
+@contextmanager
+def training_progress(total_episodes: int) -> Iterator[object]:
+    """A callback for `Trainer.run` that draws a bar with steps/s and time left; None where stderr is no terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = TextColumn("training"), BarColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=total_episodes, rate="")
+
+        def update(progress) -> None:
+            elapsed = bar.tasks[0].elapsed or 0.0
+            rate = f"{progress.steps / elapsed / 1e6:,.1f} M steps/s" if elapsed > 0 else ""
+            bar.update(task, completed=progress.episodes, rate=rate)
+
+        yield update

@@ -1,0 +1,42 @@
+"""Options that several commands share, and how a config is put together from file, --set and flags."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from idi_fast.config import TrainingConfig
+from idi_fast.config_io import with_overrides
+from idi_fast.errors import InputError, nearest
+
+Out = Annotated[Path | None, typer.Option("--out", help="Folder to write; it appears whole or not at all.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace an earlier output of idi-fast.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
+PriceColumn = Annotated[str | None, typer.Option(help="Close price column [default: close, price … in any case].")]
+TimeColumn = Annotated[str | None, typer.Option(help="Time column, UTC [default: time, date … or none].")]
+OpenColumn = Annotated[str | None, typer.Option(help="Opening price column [default: open, if there is one].")]
+VolumeColumn = Annotated[str | None, typer.Option(help="Volume column [default: volume, if there is one].")]
+Nan = Annotated[str | None, typer.Option(help="Rows with missing values: refuse or drop.")]
+Compat = Annotated[str | None, typer.Option(help="Reproduce another trainer bit for bit: idi-iann.")]
+
+
+def compat_name(value: str | None) -> str | None:
+    """The config's spelling of a --compat value."""
+    if value is None or value.replace("-", "_") == "idi_iann":
+        return value and "idi_iann"
+    raise InputError(f"--compat is {value!r}; expected 'idi-iann'.{nearest(value, ['idi-iann'])}")
+
+
+def required_out(out: Path | None) -> Path:
+    """The --out folder; InputError where it was not given."""
+    if out is None:
+        raise InputError("--out is missing; name the folder to write, for example --out my_agent")
+    return out
+
+
+def resolve_config(path: Path | None, assignments: list[str], flags: dict[str, Any]) -> TrainingConfig:
+    """Defaults < file < --set < flags; a flag that is None was not given."""
+    config = TrainingConfig() if path is None else TrainingConfig.from_json(path)
+    given = [f"{key}={json.dumps(value)}" for key, value in flags.items() if value is not None]
+    return with_overrides(config, [*assignments, *given])

@@ -1,0 +1,127 @@
+"""`idi-fast train`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from idi_fast.cli import console
+from idi_fast.cli.options import (
+    Compat, Force, Json, Nan, OpenColumn, Out, PriceColumn, TimeColumn, VolumeColumn, compat_name, required_out,
+    resolve_config,
+)  # fmt: skip
+from idi_fast.errors import InputError
+
+
+def train(
+    config: Annotated[Path | None, typer.Option(help="JSON config file.")] = None,
+    out: Out = None,
+    seed: Annotated[int, typer.Option(help="Seed, any integer; -1: drawn and recorded.")] = 0,
+    env: Annotated[str | None, typer.Option(help="synthetic, crypto or history [default: synthetic].")] = None,
+    use_crypto_env: Annotated[bool, typer.Option("--use-crypto-env", help="The same as --env crypto.")] = False,
+    data: Annotated[
+        str | None, typer.Option(help="Price history: CSV or Parquet file, glob or folder; implies --env history.")
+    ] = None,
+    price_col: PriceColumn = None,
+    time_col: TimeColumn = None,
+    open_col: OpenColumn = None,
+    volume_col: VolumeColumn = None,
+    nan: Nan = None,
+    episodes: Annotated[int | None, typer.Option(help="Training episodes [default: 128].")] = None,
+    episode_length: Annotated[int | None, typer.Option(help="Steps per episode [default: 64].")] = None,
+    compat: Compat = None,
+    rng: Annotated[str | None, typer.Option(help="Generator: sfc64 or mt19937.")] = None,
+    drift_bull: Annotated[float | None, typer.Option(help="Bull drift, log return per bar.")] = None,
+    drift_bear: Annotated[float | None, typer.Option(help="Bear drift, log return per bar.")] = None,
+    drift_chop: Annotated[float | None, typer.Option(help="Chop drift, log return per bar.")] = None,
+    vol_base: Annotated[float | None, typer.Option(help="Volatility per bar outside panics.")] = None,
+    vol_panic: Annotated[float | None, typer.Option(help="Volatility per bar in a panic.")] = None,
+    shock_prob: Annotated[float | None, typer.Option(help="Probability of a shock per bar.")] = None,
+    shock_scale: Annotated[float | None, typer.Option(help="Standard deviation of a shock.")] = None,
+    fee_bps: Annotated[float | None, typer.Option(help="Fee per side in basis points of the traded notional.")] = None,
+    stress: Annotated[
+        str | None,
+        typer.Option(help="Stress: normal, panic, extreme_shock, fee_spike, bear_market or flash_crash."),
+    ] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="Config value, as quantizer.price_buckets=8.")] = None,
+    force: Force = False,
+    json: Json = False,
+    print_config: Annotated[bool, typer.Option("--print-config", help="Print the resulting config and stop.")] = False,
+) -> None:
+    """Train an agent and write its artifact: policy, episodes, trace and streams."""
+    market = {
+        "drift_bull": drift_bull, "drift_bear": drift_bear, "drift_chop": drift_chop, "vol_base": vol_base,
+        "vol_panic": vol_panic, "shock_prob": shock_prob, "shock_scale": shock_scale, "fee_bps": fee_bps,
+        "stress_scenario": stress,
+    }  # fmt: skip
+    columns = {
+        "path": data, "price": price_col, "time": time_col, "open": open_col, "volume": volume_col, "nan": nan,
+    }  # fmt: skip
+    flags = {
+        "episodes": episodes,
+        "episode_length": episode_length,
+        "environment.kind": _environment(env, use_crypto_env, data),
+        **{f"environment.market.{name}": value for name, value in market.items()},
+        **{f"environment.data.{name}": value for name, value in columns.items()},
+        **_engine(compat_name(compat), rng),
+    }
+    settings = resolve_config(config, set_ or [], flags)
+    if print_config:
+        console.print_json(settings.to_dict())
+    else:
+        _train(settings, seed, required_out(out), force, json)
+
+
+def _environment(env: str | None, use_crypto_env: bool, data: str | None) -> str | None:
+    named = {kind for kind in (env, "crypto" if use_crypto_env else None, "history" if data else None) if kind}
+    if len(named) > 1:
+        raise InputError(f"--env, --use-crypto-env and --data ask for different environments: {', '.join(sorted(named))}")
+    return next(iter(named), None)
+
+
+def _engine(compat: str | None, rng: str | None) -> dict[str, str | None]:
+    # Compat has a generator of its own: one that a config file names for the default mode does not stand in its way.
+    if compat and not rng:
+        return {"engine.compat": compat, "engine.rng": "mt19937"}
+    return {"engine.compat": compat, "engine.rng": rng}
+
+
+def _train(settings, seed: int, out: Path, force: bool, json: bool) -> None:
+    from time import perf_counter
+
+    console.warn_of_compilation()
+    from idi_fast import create_trainer
+    from idi_fast.artifact import write_training
+    from idi_fast.files import new_directory
+
+    with console.interruptible(), new_directory(out, force=force) as folder:
+        trainer = create_trainer(settings, None if seed == -1 else seed)
+        trainer.compile()
+        started = perf_counter()
+        with console.training_progress(settings.episodes) as progress:
+            policy, trace = trainer.run(progress)
+        seconds = {"training_seconds": perf_counter() - started}
+        run = write_training(folder, trainer, policy, trace, seconds)
+    _report(out, run, seconds, json)
+
+
+def _report(out: Path, run: dict, seconds: dict[str, float], json: bool) -> None:
+    summary, rate = run["summary"], run["summary"]["steps"] / seconds["training_seconds"]
+    if json:
+        facts = {"out": str(out), "seed": run["seed"], "fingerprint": run["fingerprint"], **summary}
+        console.print_json({"schema_version": 1, **facts, **seconds, "steps_per_second": rate})
+        return
+    counts = ", ".join(f"{name} {count:,}" for name, count in summary["comm_action_counts"].items())
+    console.print_rows(
+        [
+            ("artifact", out),
+            ("environment", run["config"]["environment"]["kind"]),
+            ("seed", str(run["seed"])),
+            ("episodes", summary["episodes"]),
+            ("mean reward", summary["mean_reward"]),
+            ("  last tenth", summary["last_tenth_mean_reward"]),
+            ("states visited", f"{summary['visited_states']:,} of {summary['states']:,}"),
+            ("communication", counts),
+            ("speed", f"{rate / 1e6:.1f} million steps/s"),
+        ]
+    )

@@ -1,0 +1,196 @@
+"""Replay a policy causally over a price history and keep its account."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from idi_fast import kpis
+from idi_fast.artifact import SCHEMA_VERSION, input_digests, versions, write_manifest, write_table, write_trace
+from idi_fast.environments import Facts, log_columns, log_fill, reward_weights
+from idi_fast.errors import ArtifactError, InputError
+from idi_fast.features import BarStream
+from idi_fast.files import write_json
+from idi_fast.history import History
+from idi_fast.kernels import backtest as kernels
+from idi_fast.kernels import market
+from idi_fast.kernels.learn import Tape
+from idi_fast.policy import Policy
+from idi_fast.space import make_rules
+from idi_fast.trace import Trace, replay
+
+FILLS = {"next_open": kernels.NEXT_OPEN, "next_close": kernels.NEXT_CLOSE, "same_close": kernels.SAME_CLOSE}
+
+
+@dataclass(frozen=True)
+class Account:
+    """equity float64 (n,) at each close, from 1; position int8 (n,) held at the close; trades float64 (m, 7) as in
+    `kernels.backtest.account`; fees and traded notional in units of the initial equity; liquidated_at: a bar or −1."""
+
+    equity: np.ndarray
+    position: np.ndarray
+    trades: np.ndarray
+    fees: float
+    traded: float
+    liquidated_at: int
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """A finished backtest: what was assumed, the KPIs, the same of buy and hold, the trace and the account."""
+
+    assumptions: dict
+    kpis: dict
+    buy_and_hold: dict
+    trace: Trace
+    account: Account
+    history: History
+    policy: Policy
+
+    def to_dict(self) -> dict:
+        """What kpis.json holds; undefined values are null."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "assumptions": self.assumptions,
+            "kpis": _null_nan(self.kpis),
+            "buy_and_hold": _null_nan(self.buy_and_hold),
+        }
+
+    def equity_frame(self) -> pl.DataFrame:
+        """One row a bar: tick, time, close, position held, equity, drawdown and the equity of buying and holding."""
+        trace = self.trace.frame()
+        peak = np.maximum(1.0, np.maximum.accumulate(self.account.equity))
+        return trace.select([name for name in ("tick", "time", "close") if name in trace.columns]).with_columns(
+            position=self.account.position, equity=self.account.equity, drawdown=self.account.equity / peak - 1.0
+        )
+
+    def write(self, folder: Path) -> None:
+        """Fill an empty folder with kpis.json, trace.parquet, equity.parquet, streams/, run.json and manifest.json."""
+        write_json(folder / "kpis.json", self.to_dict())
+        write_trace(folder, self.trace)
+        write_table(folder / "equity.parquet", self.equity_frame())
+        fingerprint = self.policy.config.fingerprint()
+        run = {
+            "schema_version": SCHEMA_VERSION,
+            "kind": "backtest",
+            "assumptions": self.assumptions,
+            "policy": {"fingerprint": fingerprint, "seed": self.policy.seed},
+            "versions": versions(),
+            "inputs": input_digests(self.history),
+        }
+        write_json(folder / "run.json", run)
+        write_manifest(folder, config_sha256=fingerprint, training={"seed": self.policy.seed})
+
+
+def backtest(policy: Policy, history: History, *, fill: str = "next_open", fee_bps: float | None = None) -> Backtest:
+    """Replay a policy over a history.
+
+    The decision on bar t uses bars up to t only. `fill` and `fee_bps` (basis points of the traded notional, per side;
+    None: the policy's own) enter the account, never the decisions: an agent's mood follows the rewards that its own
+    config defines. Raises ArtifactError where policy and history do not fit, InputError for a bad option.
+    """
+    if fill not in FILLS:
+        raise InputError(f"fill is {fill!r}; expected one of {', '.join(FILLS)}")
+    if fee_bps is None:
+        fee_bps = policy.config.environment.market.fee_bps
+    if not 0.0 <= fee_bps < 10_000.0:
+        raise InputError(f"fee_bps is {fee_bps}; expected a number from 0 to below 10000")
+    if fill == "next_open" and history.open is None:
+        fill = "next_close"
+    trace = replay_history(policy, history)
+    account = keep_account(trace.position, history, fill, fee_bps)
+    held = keep_account(np.ones(len(history), np.int8), history, fill, fee_bps)
+    per_year = kpis.periods_per_year(history.time)
+    return Backtest(
+        assumptions={
+            "fill": fill,
+            "fee_bps": fee_bps,
+            "bars": len(history),
+            "first_time": None if history.time is None else str(history.time[0].astype("datetime64[ns]")),
+            "last_time": None if history.time is None else str(history.time[-1].astype("datetime64[ns]")),
+            "periods_per_year": None if np.isnan(per_year) else per_year,
+            "dropped_rows": history.dropped,
+        },
+        kpis={
+            **kpis.equity_kpis(account.equity, per_year),
+            **kpis.trade_kpis(account.trades),
+            "exposure": float((account.position != 0).mean()),
+            "turnover": account.traded,
+            "fees": account.fees,
+            "mean_reward": float(trace.reward[:-1].mean()),
+            **kpis.action_kpis(trace.action, history.close),
+            "liquidated_at": account.liquidated_at if account.liquidated_at >= 0 else None,
+        },
+        buy_and_hold={**kpis.equity_kpis(held.equity, per_year), "fees": held.fees},
+        trace=trace,
+        account=account,
+        history=history,
+        policy=policy,
+    )
+
+
+def replay_history(policy: Policy, history: History) -> Trace:
+    """The trace of a policy over all bars: row t is what was seen at the close of bar t, and what was decided then.
+
+    Every column but `reward`, which follows the decision and is NaN on the last bar, is known at that close.
+    """
+    columns = _fitting_columns(policy, history)
+    config = policy.config
+    fill = log_fill(history, config.environment.data.fill)
+    bars = BarStream(policy.encoder, config.environment.market.fee_bps).push(columns, fill)
+    # One bar more, in which nothing happens, lets the agent decide on the last one.
+    bars = type(bars)(*(np.append(array, array[-1:]) for array in bars))
+    base = np.empty((bars.code.size, 9))
+    market.market_rows(bars.gap, bars.change, bars.cost, bars.scarcity, reward_weights(config), base)
+    close = columns["close"]
+    entry = fill if fill.size else np.concatenate([close[:1], close[:-1]])
+    facts = Facts(
+        value=np.append(close, close[-1]), entry=np.append(entry, close[-1]), regime=bars.regime, risk=bars.risk,
+        move=bars.move, close=history.close, time=history.time, after_gap=np.append(history.after_gap, False),
+    )  # fmt: skip
+    rules = make_rules(config, policy.space)
+    trace = replay(config, policy.space, rules, policy.q, policy.comm_q, Tape(base, bars.code, bars.risk), facts)
+    trace.reward[-1] = np.nan
+    return trace
+
+
+def _fitting_columns(policy: Policy, history: History) -> dict[str, np.ndarray]:
+    if policy.encoder is None:
+        kind = policy.config.environment.kind
+        raise ArtifactError(
+            f"the policy was trained on the {kind} environment and has no features to read a price history with; "
+            "train one with `idi-fast train --env history --data DATA` (or --env crypto)"
+        )
+    columns = log_columns(history)
+    for name, feature in policy.encoder.features.items():
+        if feature.column not in columns:
+            raise ArtifactError(
+                f"the policy's feature {name!r} reads the column {feature.column!r}, which this history does not have "
+                f"(it has {', '.join(sorted(columns))}); name it, or train a policy without it"
+            )
+    return columns
+
+
+def keep_account(target: np.ndarray, history: History, fill: str, fee_bps: float) -> Account:
+    """The account of target positions int8 (n,) decided at each close."""
+    n = target.size
+    equity, position = np.empty(n), np.empty(n, np.int8)
+    # A trade begins where the target changes to something other than flat.
+    begins = np.count_nonzero((np.diff(target, prepend=np.int8(0)) != 0) & (target != 0))
+    trades, totals = np.empty((begins + 1, 7)), np.empty(3)
+    open_ = history.close if history.open is None else history.open
+    count = kernels.account(
+        target, open_, history.close, FILLS[fill], fee_bps / 1e4, equity, position, trades, totals
+    )
+    return Account(equity, position, trades[:count], float(totals[0]), float(totals[1]), int(totals[2]))
+
+
+def _null_nan(values: dict) -> dict:
+    return {name: None if isinstance(v, float) and not np.isfinite(v) else v for name, v in values.items()}
+
+
+def calibrate(history: History) -> dict[str, float]:
+    """Drift and volatility of a history as simple returns per bar (sample deviation), to set a market's parameters."""
+    returns = np.diff(history.close) / history.close[:-1]
+    return {"drift": float(returns.mean()), "vol": float(returns.std(ddof=1)) if returns.size > 1 else 0.0}

@@ -1,0 +1,393 @@
+"""What a block of settings is: declared fields, checked values, JSON in and out, overrides, JSON Schema.
+
+`idi_fast.config` declares the blocks. The type hint, default, bounds and description of each field are the
+only source: validation, conversion, overrides and schema all read them, so they cannot disagree.
+
+``python -m idi_fast.config_io > idi_fast/schemas/config.schema.json`` writes the schema anew.
+"""
+
+import contextlib
+import dataclasses
+import json
+import math
+import operator
+import os
+import re
+import secrets
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from types import NoneType
+from typing import Any, Literal, Self, TypeVar, get_args, get_origin
+
+from idi_fast.errors import ConfigError, OutputError, nearest
+
+REQUIRED: Any = dataclasses.MISSING
+
+_BOUNDS = {
+    "minimum": (">=", operator.ge),
+    "exclusiveMinimum": (">", operator.gt),
+    "maximum": ("<=", operator.le),
+    "exclusiveMaximum": ("<", operator.lt),
+}
+_JSON_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
+_NOUNS = {bool: "true or false", int: "an integer", float: "a number", str: "text"}
+_INTEGER_KEY = "0|-?[1-9][0-9]{0,17}"  # one spelling a number, and no more than 64 bits
+
+AnyBlock = TypeVar("AnyBlock", bound="Block")
+
+
+class SettingError(ConfigError):
+    """A refused setting; `args` are its key path, from the block that refused it on, and what is wrong."""
+
+    def __init__(self, key: str, problem: str) -> None:
+        super().__init__(key, problem)
+
+    def __str__(self) -> str:
+        return " ".join(self.args)
+
+
+class FrozenMapping(Mapping):
+    """An immutable, hashable mapping, sorted by key; unlike a mappingproxy it pickles and copies."""
+
+    __slots__ = ("_entries",)
+
+    def __init__(self, entries: Mapping) -> None:
+        self._entries = dict(sorted(entries.items()))
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._entries[key]
+
+    def __iter__(self) -> Iterator:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self._entries.items()))
+
+    def __repr__(self) -> str:
+        return f"FrozenMapping({self._entries!r})"
+
+
+def setting(default: Any, doc: str, *, derive: Callable[[Any], Any] | None = None, **limits: Any) -> Any:
+    """Declare one field of a block: its default (a value, a block's class or `REQUIRED`), meaning and bounds.
+
+    `limits` go by their names in JSON Schema; those of a list, but for ``minItems``, hold for each entry.
+    `derive` works out from the block's other fields what a default of None stands for.
+    """
+    metadata = {"doc": doc, "derive": derive, "limits": limits}
+    if isinstance(default, type):
+        return dataclasses.field(default_factory=default, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+class Block:
+    """Base of the frozen dataclasses of the config: every value is checked whichever way it comes in."""
+
+    __slots__ = ()
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = _accept(field.type, field.metadata["limits"], getattr(self, field.name), field.name)
+            object.__setattr__(self, field.name, value)
+        for field in fields(self):
+            if field.metadata["derive"] and getattr(self, field.name) is None:
+                object.__setattr__(self, field.name, field.metadata["derive"](self))
+        self._cross_check()
+
+    def _cross_check(self) -> None:
+        """Raise SettingError where fields, each good by itself, do not go together."""
+
+    @classmethod
+    def from_dict(cls, mapping: Mapping[str, Any]) -> Self:
+        """Build the block from plain values; an absent key takes its default, an unknown one is refused."""
+        if not isinstance(mapping, Mapping):
+            raise SettingError("the top level", f"is {_shown(mapping)}; expected an object")
+        for key in mapping:
+            _field_named(cls, key)
+        for field in fields(cls):
+            if _is_required(field) and field.name not in mapping:
+                wanted = expected(field.type, field.metadata["limits"])
+                raise SettingError(field.name, f"is missing; expected {wanted}")
+        return cls(**mapping)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return every field, nested, in the types of JSON."""
+        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+
+
+def expected(hint: Any, limits: Mapping[str, Any]) -> str:
+    """Say what a field of this type hint and these bounds takes, for an error message."""
+    kind, nullable = _without_none(hint)
+    if is_dataclass(kind):
+        text = f"an object ({kind.__name__})"
+    elif get_origin(kind) is Literal:
+        choices = get_args(kind)
+        text = ("one of " if len(choices) > 1 else "") + ", ".join(map(repr, choices))
+    elif get_origin(kind) is tuple:
+        noun = "a non-empty list" if "minItems" in limits else "a list"
+        text = f"{noun}, each entry {expected(get_args(kind)[0], limits)}"
+    elif get_origin(kind) is Mapping:
+        text = "an object of integer keys and texts"
+    else:
+        signs = [f"{sign} {limits[name]}" for name, (sign, _) in _BOUNDS.items() if name in limits]
+        adjective = "non-empty " if "minLength" in limits else ""
+        noun = "a finite number" if kind is float and not signs else _NOUNS[kind]
+        text = " ".join([adjective + noun, " and ".join(signs)]).rstrip()
+    return f"{text} or null" if nullable else text
+
+
+def _accept(hint: Any, limits: Mapping[str, Any], value: Any, key: str) -> Any:
+    """Return the value as the config stores it, or raise SettingError under this key."""
+    kind, nullable = _without_none(hint)
+    origin = get_origin(kind)
+    if value is None and nullable:
+        return None
+    if is_dataclass(kind):
+        if isinstance(value, kind):
+            return value
+        if isinstance(value, Mapping):
+            try:
+                return kind.from_dict(value)
+            except SettingError as error:
+                inner, problem = error.args
+                raise SettingError(f"{key}.{inner}", problem) from None
+    elif origin is Literal:
+        if type(value) is str and value in get_args(kind):
+            return value
+        guess = nearest(value, get_args(kind)) if isinstance(value, str) else ""
+        stop = "." if guess else ""
+        raise SettingError(key, f"is {_shown(value)}; expected {expected(hint, limits)}{stop}{guess}")
+    elif origin is tuple:
+        if isinstance(value, list | tuple) and len(value) >= limits.get("minItems", 0):
+            entry = get_args(kind)[0]
+            return tuple(_accept(entry, limits, item, f"{key}[{i}]") for i, item in enumerate(value))
+    elif origin is Mapping:
+        if isinstance(value, Mapping):
+            return _accept_mapping(value, key)
+    elif (scalar := _scalar(kind, value)) is not None and _within(scalar, limits):
+        return scalar
+    unfit = _unfit(value) if type(value) is kind else ""
+    raise SettingError(key, f"is {_shown(value)}; expected {expected(hint, limits)}{unfit}")
+
+
+def _accept_mapping(value: Mapping, key: str) -> FrozenMapping:
+    entries: dict[int, str] = {}
+    for name, text in value.items():
+        number = int(name) if isinstance(name, str) and re.fullmatch(_INTEGER_KEY, name) else name
+        if type(number) is not int or abs(number) >= 10**18:
+            raise SettingError(key, f"has the key {_shown(name)}; expected integers as keys")
+        if number in entries:
+            raise SettingError(key, f"has the key {number} twice, as a number and as text; expected it once")
+        entries[number] = _accept(str, {}, text, f"{key}.{number}")
+    return FrozenMapping(entries)
+
+
+def _scalar(kind: type, value: Any) -> Any:
+    """Return the value as exactly a bool, int, float or str, or None when it is nothing of that kind."""
+    if kind is float and (type(value) is int or isinstance(value, float)):
+        with contextlib.suppress(OverflowError):  # an int beyond the range of a float
+            number = float(value) + 0.0  # -0.0 becomes 0.0: equal configs must have equal fingerprints
+            return number if math.isfinite(number) else None
+    return value if type(value) is kind and not _unfit(value) else None
+
+
+def _within(value: Any, limits: Mapping[str, Any]) -> bool:
+    if isinstance(value, str):
+        return len(value) >= limits.get("minLength", 0)
+    return all(holds(value, limits[name]) for name, (_, holds) in _BOUNDS.items() if name in limits)
+
+
+def _unfit(value: Any) -> str:
+    """Say what else is expected of an integer or text that cannot be stored; nothing where it can."""
+    if type(value) is int and not -(2**63) <= value < 2**63:
+        return " that fits in 64 bits"  # the kernels' integers
+    if type(value) is str and re.search(r"[\ud800-\udfff]", value):
+        return " without lone surrogates"  # which UTF-8 cannot encode
+    return ""
+
+
+def _shown(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    try:
+        text = " ".join(repr(value).split())
+    except (ValueError, RecursionError):  # more than 4300 digits; nested too deep
+        return f"{type(value).__name__} too large to show"
+    return text if len(text) <= 80 else f"{text[:79]}…"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Block):
+        return value.to_dict()
+    if isinstance(value, tuple):
+        return list(value)
+    if isinstance(value, Mapping):
+        return {str(key): text for key, text in value.items()}
+    return value
+
+
+def _without_none(hint: Any) -> tuple[Any, bool]:
+    """Split ``X | None`` into X and whether null is allowed."""
+    args = get_args(hint)
+    return (args[0], True) if NoneType in args else (hint, False)
+
+
+def _is_required(field: dataclasses.Field) -> bool:
+    return field.default is REQUIRED and field.default_factory is REQUIRED
+
+
+def _field_named(block: type, name: Any, prefix: str = "") -> dataclasses.Field:
+    known = {field.name: field for field in fields(block)}
+    if name not in known:
+        hint = nearest(str(name), known) or f" The known keys are {', '.join(known)}."
+        raise SettingError(f"{prefix}{name}", f"is not a known key.{hint}")
+    return known[name]
+
+
+def json_text(tree: Any) -> str:
+    """Return the tree as the JSON text this package writes: indented, Unicode, newline-terminated."""
+    return json.dumps(tree, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """Read a JSON file; ConfigError names the file and, where there is one, the line and column."""
+    try:
+        return _parse(Path(path).read_bytes().decode("utf-8-sig"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8 text (at byte {error.start})") from None
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{path}: line {error.lineno}, column {error.colno}: {error.msg}") from None
+    except (ConfigError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def write_json(path: str | os.PathLike[str], tree: Any) -> None:
+    """Write the tree as JSON, so that the file is at every moment either the old one or the whole new one."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("x", encoding="utf-8", newline="\n") as file:
+            file.write(json_text(tree))
+        os.replace(temporary, path)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror}") from None
+    finally:
+        with contextlib.suppress(OSError):  # it is there only after a failure
+            temporary.unlink()
+
+
+def _parse(text: str) -> Any:
+    return json.loads(text, object_pairs_hook=_without_duplicates)
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    for key, count in Counter(key for key, _ in pairs).items():
+        if count > 1:
+            raise ConfigError(f"the key {key!r} stands {count} times in one object; expected it once")
+    return dict(pairs)
+
+
+def with_overrides(config: AnyBlock, assignments: Sequence[str]) -> AnyBlock:
+    """Return the config with ``a.b.c=value`` assignments applied together and checked once, in any order.
+
+    A value is JSON, or else taken as text. A field of a null block creates the block. An object given for a
+    block sets the fields it names, before any field given by itself. Of two values for a key the last counts.
+    """
+    tree = config.to_dict()
+    _release_derived(config, tree)
+    for names, value in sorted(map(_split, assignments), key=lambda assignment: len(assignment[0])):
+        _assign(type(config), tree, names, value)
+    return type(config).from_dict(tree)
+
+
+def _split(assignment: str) -> tuple[list[str], Any]:
+    key, sign, text = assignment.partition("=")
+    if not sign or not key.strip():
+        raise ConfigError(f"{assignment!r} is not an assignment; expected key=value, as in episodes=256")
+    try:
+        value = _parse(text)
+    except (ValueError, RecursionError):
+        value = text
+    return key.strip().split("."), value
+
+
+def _assign(block: type, tree: dict[str, Any], names: list[str], value: Any, prefix: str = "") -> None:
+    name, *rest = names
+    kind, _ = _without_none(_field_named(block, name, prefix).type)
+    if is_dataclass(kind) and (rest or isinstance(value, Mapping)):
+        if tree.get(name) is None:
+            tree[name] = {}
+        for inner, inner_value in [(rest, value)] if rest else [([key], value[key]) for key in value]:
+            if isinstance(tree[name], dict):  # from_dict refuses anything else
+                _assign(kind, tree[name], inner, inner_value, f"{prefix}{name}.")
+    elif rest:
+        raise SettingError(prefix + ".".join(names), f"is not a known key; set {prefix}{name} as a whole")
+    else:
+        tree[name] = value
+
+
+def _release_derived(block: Block, tree: dict[str, Any]) -> None:
+    """Put null for each derived value, so that it follows an override of what it is derived from."""
+    for field in fields(block):
+        value, derive = getattr(block, field.name), field.metadata["derive"]
+        if isinstance(value, Block):
+            _release_derived(value, tree[field.name])
+        elif derive and value == derive(block):
+            tree[field.name] = None
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of TrainingConfig; rules between fields are not part of it."""
+    from idi_fast.config import TrainingConfig  # not above: the config imports this module
+
+    definitions: dict[str, Any] = {}
+    _define(TrainingConfig, definitions)
+    root = definitions.pop(TrainingConfig.__name__)
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "idi-fast training config"}
+    return {**head, **root, "$defs": dict(sorted(definitions.items()))}
+
+
+def _define(block: type, definitions: dict[str, Any]) -> None:
+    """Add the schema of a block, and of the blocks in it, by class name."""
+    head = {"description": block.__doc__, "type": "object", "additionalProperties": False}
+    properties, required = {}, []
+    for field in fields(block):
+        kind, _ = _without_none(field.type)
+        if is_dataclass(kind):
+            _define(kind, definitions)
+        node = {"description": field.metadata["doc"], **_schema(field.type, field.metadata["limits"])}
+        if _is_required(field):
+            required.append(field.name)
+        else:  # an absent block is the empty one: the defaults of its fields stand with them
+            node["default"] = {} if field.default is REQUIRED else _plain(field.default)
+        properties[field.name] = node
+    needs = {"required": required} if required else {}
+    definitions[block.__name__] = {**head, **needs, "properties": properties}
+
+
+def _schema(hint: Any, limits: Mapping[str, Any]) -> dict[str, Any]:
+    kind, nullable = _without_none(hint)
+    if is_dataclass(kind):
+        node = {"$ref": f"#/$defs/{kind.__name__}"}
+        return {"anyOf": [node, {"type": "null"}]} if nullable else node
+    if get_origin(kind) is Literal:
+        return {"enum": [*get_args(kind), *([None] if nullable else [])]}
+    if get_origin(kind) is tuple:
+        of_list = {name: limit for name, limit in limits.items() if name == "minItems"}
+        of_entry = {name: limit for name, limit in limits.items() if name != "minItems"}
+        return {"type": "array", "items": _schema(get_args(kind)[0], of_entry), **of_list}
+    if get_origin(kind) is Mapping:
+        keys = {"pattern": f"^({_INTEGER_KEY})$"}
+        return {"type": "object", "propertyNames": keys, "additionalProperties": {"type": "string"}}
+    return {"type": [_JSON_TYPES[kind], "null"] if nullable else _JSON_TYPES[kind], **limits}
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json_text(json_schema()))

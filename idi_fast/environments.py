@@ -1,0 +1,303 @@
+"""Environments: who makes the tape. Nothing the agent does moves the market, so each is made ahead of the agent.
+
+Every environment has `space`, `encoder` (None where nothing is fitted) and two methods: `fill(n)` makes the next n
+rows of its tape, `facts(n)` the same rows with what a trace says of the market besides. Rows go by episodes: a reset
+row, then `episode_length` step rows. Arrays that `fill` returns are overwritten by its next call.
+"""
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from idi_fast.config import TrainingConfig
+from idi_fast.errors import DataError
+from idi_fast.features import Bars, BarStream, Encoder, resolve_features
+from idi_fast.history import History
+from idi_fast.kernels import market, tape_mt19937, tape_words
+from idi_fast.kernels.learn import Tape
+from idi_fast.rng import Generator, Generators
+from idi_fast.space import FEATURES, StateSpace
+
+# drift override, volatility multiplier, shock probability override, fee multiplier, forced regime (−1: none)
+STRESS = {
+    "normal": (np.nan, 1.0, np.nan, 1.0, -1.0),
+    "panic": (-0.01, 4.0, 0.2, 1.0, 3.0),
+    "extreme_shock": (np.nan, 2.0, 0.5, 1.0, -1.0),
+    "fee_spike": (np.nan, 1.0, np.nan, 10.0, -1.0),
+    "bear_market": (-0.005, 1.5, np.nan, 1.0, 1.0),
+    "flash_crash": (-0.02, 5.0, 0.8, 1.0, 3.0),
+}
+CALIBRATION_BARS = 65_536
+"""Simulated bars that the crypto environment's bucket edges are fitted on: quantiles good to about 0.2 %."""
+
+
+class Facts(NamedTuple):
+    """What a trace says of the market, a row a bar; None where the environment has no such thing.
+
+    regime uint8; risk uint8; move int8, the sign of the price's change; value float64, the log price (synthetic: the
+    summed drift); entry float64, the same at which a position first held into this bar was entered; close float64;
+    time int64 ns UTC; after_gap uint8, rows missing before this bar.
+    """
+
+    value: np.ndarray
+    entry: np.ndarray
+    regime: np.ndarray | None = None
+    risk: np.ndarray | None = None
+    move: np.ndarray | None = None
+    close: np.ndarray | None = None
+    time: np.ndarray | None = None
+    after_gap: np.ndarray | None = None
+
+
+class Environment(Protocol):
+    """What the trainer asks of an environment."""
+
+    space: StateSpace
+    encoder: Encoder | None
+
+    def fill(self, n: int) -> Tape:
+        """The next n rows."""
+        ...
+
+    def facts(self, n: int) -> tuple[Tape, Facts]:
+        """The next n rows, beginning with a reset row, and what a trace says of them."""
+        ...
+
+
+class _Buffers:
+    """Arrays made once and cut to the rows asked for."""
+
+    def __init__(self, **layouts: tuple[type, int]):
+        self._layouts = layouts
+        self._rows = -1
+        self._arrays: dict[str, np.ndarray] = {}
+
+    def rows(self, n: int) -> dict[str, np.ndarray]:
+        """Each array's first n rows; the arrays grow to the largest n asked for."""
+        if n > self._rows:
+            self._rows = n
+            self._arrays = {
+                name: np.zeros((n, width) if width > 1 else n, dtype)
+                for name, (dtype, width) in self._layouts.items()
+            }
+        return {name: array[:n] for name, array in self._arrays.items()}
+
+
+def reward_weights(config: TrainingConfig) -> np.ndarray:
+    """The weights of PnL, scarcity alignment and ethics, float64 (3,)."""
+    rewards = config.rewards
+    return np.array([rewards.pnl, rewards.scarcity_alignment, rewards.ethics_bonus])
+
+
+def market_parameters(config: TrainingConfig) -> tuple[np.ndarray, np.ndarray]:
+    """The crypto market's parameters float64 (8,) and its stress scenario float64 (5,), as the kernels take them."""
+    m = config.environment.market
+    parameters = (m.drift_bull, m.drift_bear, m.drift_chop, m.vol_base, m.vol_panic, m.shock_prob, m.shock_scale)
+    return np.array([*parameters, m.fee_bps]), np.array(STRESS[m.stress_scenario])
+
+
+class SyntheticEnvironment:
+    """Independent noise: uniform drift, scarcity and observations, as the reference's default environment."""
+
+    encoder = None
+
+    def __init__(self, config: TrainingConfig, generator: Generator):
+        self.space = StateSpace.of(config)
+        self._generator = generator
+        self._compat = config.engine.compat is not None
+        self._episode_length = config.episode_length
+        self._buckets = np.array(self.space.sizes[: len(FEATURES)], np.int64)
+        self._weights = reward_weights(config)
+        self._phase = np.zeros(1, np.int64)
+        self._buffers = _Buffers(
+            base=(np.float64, 3), code=(np.int32, 1), alert=(np.uint8, 1), drift=(np.float64, 1), words=(np.uint64, 2)
+        )
+
+    def fill(self, n: int) -> Tape:
+        return self._fill(n)[0]
+
+    def _fill(self, n: int) -> tuple[Tape, np.ndarray]:
+        rows = self._buffers.rows(n)
+        out = rows["base"], rows["code"], rows["alert"], rows["drift"]
+        generator = self._generator
+        if self._compat:
+            tape_mt19937.synthetic_tape(
+                generator.key, generator.words, generator.cursor, self._phase, self._episode_length,
+                self._buckets, self._weights, *out,
+            )  # fmt: skip
+        else:
+            generator.words64(rows["words"])
+            _, _, n_trend, n_scarcity = map(int, self._buckets)
+            n_codes = int(np.prod(self._buckets))
+            tape_words.synthetic_rows(rows["words"], n_trend, n_scarcity, n_codes, self._weights, *out)
+        return Tape(*out[:3]), out[3]
+
+    def facts(self, n: int) -> tuple[Tape, Facts]:
+        tape, drift = self._fill(n)
+        value = np.cumsum(np.concatenate([[0.0], drift[1:]]))
+        return tape, Facts(value=value, entry=np.concatenate([[0.0], value[:-1]]))
+
+
+class CompatCryptoEnvironment:
+    """The reference's crypto market: prices restart at 1000 in each episode, rewards are PnL in price units."""
+
+    encoder = None
+
+    def __init__(self, config: TrainingConfig, generator: Generator):
+        self.space = StateSpace.of(config)
+        self._generator = generator
+        self._episode_length = config.episode_length
+        self._market, self._stress = market_parameters(config)
+        self._phase = np.zeros(1, np.int64)
+        self._price_state = np.zeros(2)
+        self._buffers = _Buffers(
+            base=(np.float64, 9), code=(np.int32, 1), alert=(np.uint8, 1),
+            regime=(np.uint8, 1), risk=(np.uint8, 1), close=(np.float64, 1),
+        )  # fmt: skip
+
+    def fill(self, n: int) -> Tape:
+        rows = self._buffers.rows(n)
+        g = self._generator
+        tape_mt19937.crypto_tape(
+            g.key, g.words, g.cursor, g.spare, self._phase, self._episode_length, self._market, self._stress,
+            self._price_state, *rows.values(),
+        )  # fmt: skip
+        return Tape(rows["base"], rows["code"], rows["alert"])
+
+    def facts(self, n: int) -> tuple[Tape, Facts]:
+        tape = self.fill(n)
+        rows = self._buffers.rows(n)
+        value = np.log(rows["close"])
+        return tape, Facts(
+            value=value, entry=value, regime=rows["regime"], risk=rows["risk"], close=rows["close"],
+            move=np.sign(np.diff(rows["close"], prepend=rows["close"][0])).astype(np.int8),
+        )  # fmt: skip
+
+
+class _MarketTape:
+    """Common to the environments made of market bars: the tape of a stretch of bars."""
+
+    def __init__(self, config: TrainingConfig):
+        self.space = StateSpace.of(config)
+        self._weights = reward_weights(config)
+        self._base = _Buffers(base=(np.float64, 9))
+
+    def tape(self, bars: Bars) -> Tape:
+        """The tape whose rows are these bars; an alert is right where there is a risk event."""
+        base = self._base.rows(bars.code.size)["base"]
+        market.market_rows(bars.gap, bars.change, bars.cost, bars.scarcity, self._weights, base)
+        return Tape(base, bars.code, bars.risk)
+
+
+class CryptoEnvironment(_MarketTape):
+    """The simulated crypto market of the default mode: one endless path, of which each episode is the next stretch."""
+
+    def __init__(self, config: TrainingConfig, generators: Generators):
+        super().__init__(config)
+        self._generator = generators.environment
+        self._market, self._stress = market_parameters(config)
+        self._state = np.array([0.0, 2.0, 0.0])
+        features = resolve_features(config, has_volume=True)
+        columns, _, _ = self._simulate(generators.calibration, self._state.copy(), CALIBRATION_BARS)
+        self.encoder = Encoder.fit(config, features, columns)
+        self._bars = BarStream(self.encoder, float(self._market[7] * self._stress[3]))
+
+    def _simulate(self, generator: Generator, state: np.ndarray, n: int):
+        words = np.empty((n, 4), np.uint64)
+        generator.words64(words)
+        close, volume = np.empty(n), np.empty(n)
+        regime, risk = np.empty(n, np.uint8), np.empty(n, np.uint8)
+        tape_words.crypto_bars(words, self._market, self._stress, state, close, volume, regime, risk)
+        return {"close": close, "volume": volume}, regime, risk
+
+    def _advance(self, n: int) -> tuple[Bars, np.ndarray]:
+        columns, regime, risk = self._simulate(self._generator, self._state, n)
+        bars = self._bars.push(columns, np.empty(0))
+        return bars._replace(regime=regime, risk=risk), columns["close"]
+
+    def fill(self, n: int) -> Tape:
+        return self.tape(self._advance(n)[0])
+
+    def facts(self, n: int) -> tuple[Tape, Facts]:
+        bars, value = self._advance(n)
+        entry = np.concatenate([value[:1], value[:-1]])
+        return self.tape(bars), Facts(
+            value=value, entry=entry, regime=bars.regime, risk=bars.risk, move=bars.move,
+            close=tape_mt19937.START_PRICE * np.exp(value - value[0]),
+        )  # fmt: skip
+
+
+class HistoryEnvironment(_MarketTape):
+    """Real bars: an episode is a window of them, its start drawn uniformly; a rollout is the last window."""
+
+    def __init__(self, config: TrainingConfig, generator: Generator, history: History, encoder: Encoder | None = None):
+        super().__init__(config)
+        self._generator = generator
+        self._episode_length = config.episode_length
+        self._n_starts = len(history) - config.episode_length
+        if self._n_starts < 1:
+            raise DataError(
+                f"the history has {len(history)} bars, but an episode of {config.episode_length} steps needs at least "
+                f"{config.episode_length + 1}; give more data or a smaller episode_length"
+            )
+        columns = log_columns(history)
+        if encoder is None:
+            features = resolve_features(config, has_volume=history.volume is not None)
+            encoder = Encoder.fit(config, features, columns)
+        self.encoder = encoder
+        self._history = history
+        self._close = columns["close"]
+        self._fill_price = log_fill(history, config.environment.data.fill)
+        stream = BarStream(encoder, config.environment.market.fee_bps)
+        self.bars = stream.push(columns, self._fill_price)
+        self._cursor = np.zeros(2, np.int64)
+        self._buffers = _Buffers(words=(np.uint64, 1), bar=(np.int64, 1))
+
+    def fill(self, n: int) -> Tape:
+        rows = self._buffers.rows(n)
+        self._generator.words64(rows["words"])
+        tape_words.window_bars(rows["words"], self._cursor, self._episode_length, self._n_starts, rows["bar"])
+        return self.tape(Bars(*(array[rows["bar"]] for array in self.bars)))
+
+    def facts(self, n: int) -> tuple[Tape, Facts]:
+        start = len(self._history) - n
+        bars = Bars(*(np.ascontiguousarray(array[start:]) for array in self.bars))
+        history = self._history
+        entry = self._fill_price if self._fill_price.size else np.concatenate([self._close[:1], self._close[:-1]])
+        return self.tape(bars), Facts(
+            value=self._close[start:], entry=entry[start:], regime=bars.regime, risk=bars.risk, move=bars.move,
+            close=history.close[start:], time=None if history.time is None else history.time[start:],
+            after_gap=history.after_gap[start:],
+        )  # fmt: skip
+
+
+def log_columns(history: History) -> dict[str, np.ndarray]:
+    """The columns that features may name: logarithms of close, open and 1 + volume, further columns as they are."""
+    columns = dict(history.extra)
+    columns["close"] = np.log(history.close)
+    if history.open is not None:
+        columns["open"] = np.log(history.open)
+    if history.volume is not None:
+        columns["volume"] = np.log1p(history.volume)
+    return columns
+
+
+def log_fill(history: History, fill: str) -> np.ndarray:
+    """Log price at which the decision made on the bar before is filled: see `DataConfig.fill`; empty for same_close."""
+    if fill == "same_close":
+        return np.empty(0)
+    return np.log(history.open if fill == "next_open" and history.open is not None else history.close)
+
+
+def make_environment(config: TrainingConfig, generators: Generators, history: History | None) -> Environment:
+    """The environment that a config asks for; `history` is needed for kind "history" only."""
+    kind = config.environment.kind
+    if kind == "synthetic":
+        return SyntheticEnvironment(config, generators.environment)
+    if kind == "history":
+        if history is None:
+            raise DataError("environment.kind is 'history', but no history was given: set environment.data.path")
+        return HistoryEnvironment(config, generators.environment, history)
+    if config.engine.compat:
+        return CompatCryptoEnvironment(config, generators.environment)
+    return CryptoEnvironment(config, generators)

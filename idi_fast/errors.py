@@ -1,0 +1,38 @@
+"""What can go wrong, one class a kind; the command line maps them to exit codes in one place."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class IdiFastError(Exception):
+    """Any failure this package raises on purpose; the text is one sentence for the user."""
+
+
+class InputError(IdiFastError):
+    """What the user gave cannot be used: a config, an option, a path, a table (exit code 2)."""
+
+
+class ConfigError(InputError):
+    """A config key or value is wrong; the text names the key, what was found and what was expected."""
+
+
+class DataError(InputError):
+    """A price history is wrong; the text names the file, the row, the column and the value."""
+
+
+class ArtifactError(InputError):
+    """A training artifact, policy or trace cannot be read, or does not fit what it is used with."""
+
+
+class OutputError(InputError):
+    """An output cannot be written; whatever stood there before is untouched."""
+
+
+class Cancelled(IdiFastError):
+    """The work was cancelled before its end and left nothing behind (exit code 130)."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return `` Did you mean 'x'?`` for the known name closest to `name`, else an empty string."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f" Did you mean {close[0]!r}?" if close else ""

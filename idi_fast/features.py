@@ -1,0 +1,175 @@
+"""Causal features of market bars: which there are, their fitted bucket edges, and the tape rows made of them."""
+
+from dataclasses import asdict, dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from idi_fast.config import FeatureConfig, TrainingConfig
+from idi_fast.errors import DataError
+from idi_fast.kernels import features as transforms
+from idi_fast.kernels import market as kernels
+from idi_fast.space import FEATURES
+
+# Trailing volatility scales rewards and, with the trend, gives the regime; 32 bars follow a change of either within
+# about one average regime of the simulated market.
+SCALE = FeatureConfig(column="close", transform="volatility", window=32)
+REGIME_TREND = FeatureConfig(column="close", transform="ema_ratio", window=32)
+
+
+def default_features(has_volume: bool) -> dict[str, FeatureConfig]:
+    """The features used where the config names none: all free of the price's scale, so that they outlive a trend."""
+    return {
+        "price": FeatureConfig(column="close", transform="zscore", window=16),
+        "volume": FeatureConfig(column="volume", transform="zscore", window=32)
+        if has_volume
+        else FeatureConfig(column="close", transform="volatility", window=16),
+        "trend": FeatureConfig(column="close", transform="ema_ratio", window=32),
+        "scarcity": FeatureConfig(column="close", transform="drawdown", window=64),
+    }
+
+
+def resolve_features(config: TrainingConfig, has_volume: bool) -> dict[str, FeatureConfig]:
+    """The config's features, with defaults where it names none."""
+    defaults = default_features(has_volume)
+    return {name: getattr(config.features, name) or defaults[name] for name in FEATURES}
+
+
+class Transform:
+    """One feature with its running state; `push` may be called with chunks of any size."""
+
+    def __init__(self, feature: FeatureConfig):
+        self.column = feature.column
+        self._kernel = getattr(transforms, feature.transform)
+        self._ring = np.zeros(feature.window)
+        self._moments = np.zeros(3)
+        self._seen = np.zeros(1, np.int64)
+
+    def push(self, values: np.ndarray) -> np.ndarray:
+        """The feature of each value, float64 (n,)."""
+        out = np.empty(values.size)
+        self._kernel(values, self._ring, self._moments, self._seen, out)
+        return out
+
+
+class FeatureStream:
+    """The features of an encoder over one series, in chunks."""
+
+    def __init__(self, features: dict[str, FeatureConfig]):
+        self._transforms = [Transform(features[name]) for name in FEATURES]
+        self._transforms += [Transform(SCALE), Transform(REGIME_TREND)]
+
+    def push(self, columns: dict[str, np.ndarray]) -> np.ndarray:
+        """Features float64 (6, n): price, volume, trend, scarcity, then volatility and the regime's trend."""
+        try:
+            return np.stack([transform.push(columns[transform.column]) for transform in self._transforms])
+        except KeyError as error:
+            raise DataError(
+                f"a feature needs the column {error.args[0]!r}, but the data has {', '.join(sorted(columns))}"
+            ) from None
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Features and their bucket edges as fitted on training data, used unchanged ever after.
+
+    edges: for each of the four features its float64 (buckets − 1,) inner edges; regime_edges float64 (3,);
+    volatility_floor: the least volatility that rewards are divided by, as log return per bar.
+    """
+
+    features: dict[str, FeatureConfig]
+    edges: tuple[np.ndarray, ...]
+    regime_edges: np.ndarray
+    volatility_floor: float
+
+    @classmethod
+    def fit(cls, config: TrainingConfig, features: dict[str, FeatureConfig], columns: dict[str, np.ndarray]):
+        """Fit edges at equal shares of the training bars; a panic is the most volatile tenth, the rest goes by thirds."""
+        matrix = FeatureStream(features).push(columns)
+        edges = []
+        for name, values in zip(FEATURES, matrix, strict=False):
+            buckets = getattr(config.quantizer, f"{name}_buckets")
+            edges.append(np.quantile(values, np.arange(1, buckets) / buckets))
+        volatility, trend = matrix[4], matrix[5]
+        typical = float(np.median(volatility))
+        return cls(
+            features=features,
+            edges=tuple(edges),
+            regime_edges=np.array([np.quantile(volatility, 0.9), *np.quantile(trend, [1 / 3, 2 / 3])]),
+            # A tenth of the typical volatility keeps a quiet stretch from blowing rewards up; a price that never
+            # moves has none, and then nothing needs scaling.
+            volatility_floor=0.1 * typical if typical > 0.0 else 1.0,
+        )
+
+    def to_dict(self) -> dict:
+        """As JSON values, exact: floats round-trip through their shortest text."""
+        return {
+            "features": {name: asdict(feature) for name, feature in self.features.items()},
+            "edges": {name: edges.tolist() for name, edges in zip(FEATURES, self.edges, strict=True)},
+            "regime_edges": self.regime_edges.tolist(),
+            "volatility_floor": self.volatility_floor,
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict) -> "Encoder":
+        """The inverse of `to_dict`."""
+        return cls(
+            features={name: FeatureConfig(**data["features"][name]) for name in FEATURES},
+            edges=tuple(np.array(data["edges"][name], np.float64) for name in FEATURES),
+            regime_edges=np.array(data["regime_edges"], np.float64),
+            volatility_floor=float(data["volatility_floor"]),
+        )
+
+
+class Bars(NamedTuple):
+    """What the agent's world is made of, a row a bar: see `kernels.market.bar_returns` and `kernels.market.regimes`.
+
+    code int32, regime uint8, gap, change, cost, scarcity float64, move int8, risk uint8; each (n,).
+    """
+
+    code: np.ndarray
+    regime: np.ndarray
+    gap: np.ndarray
+    change: np.ndarray
+    cost: np.ndarray
+    scarcity: np.ndarray
+    move: np.ndarray
+    risk: np.ndarray
+
+
+class BarStream:
+    """Turns market columns into bars, chunk by chunk, by the edges of an encoder."""
+
+    def __init__(self, encoder: Encoder, fee_bps: float):
+        self._encoder = encoder
+        self._features = FeatureStream(encoder.features)
+        self._fee_rate = fee_bps / 1e4
+        self._carry = np.full(2, np.nan)
+        self._last_scarcity = np.full(1, -1, np.int64)
+
+    def push(self, columns: dict[str, np.ndarray], log_fill: np.ndarray) -> Bars:
+        """Bars of `columns` (logarithms of close, volume … float64 (n,)); `log_fill` (n,) or empty for the last close."""
+        matrix = self._features.push(columns)
+        n = matrix.shape[1]
+        buckets = np.empty((len(FEATURES), n), np.int32)
+        for k, edges in enumerate(self._encoder.edges):
+            kernels.quantize(matrix[k], edges, buckets[k])
+        sizes = np.array([edges.size + 1 for edges in self._encoder.edges], np.int64)
+        bars = Bars(
+            code=np.empty(n, np.int32),
+            regime=np.empty(n, np.uint8),
+            gap=np.empty(n),
+            change=np.empty(n),
+            cost=np.empty(n),
+            scarcity=np.empty(n),
+            move=np.empty(n, np.int8),
+            risk=np.empty(n, np.uint8),
+        )
+        kernels.bucket_changes(buckets[3], int(sizes[3]), self._last_scarcity, bars.scarcity)
+        kernels.mixed_radix(buckets, sizes, bars.code)
+        kernels.regimes(matrix[4], matrix[5], self._encoder.regime_edges, bars.regime)
+        kernels.bar_returns(
+            columns["close"], log_fill, matrix[4], self._encoder.volatility_floor, self._fee_rate, self._carry,
+            bars.gap, bars.change, bars.cost, bars.move, bars.risk,
+        )  # fmt: skip
+        return bars

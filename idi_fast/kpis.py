@@ -1,0 +1,74 @@
+"""Key performance indicators of a backtest, each by its definition; NaN means undefined."""
+
+import math
+
+import numpy as np
+
+YEAR_NS = 365 * 86_400 * 10**9
+
+
+def periods_per_year(time_ns: np.ndarray | None) -> float:
+    """Bars per year of 365 days, from the first to the last timestamp; NaN without times."""
+    if time_ns is None or time_ns.size < 2:
+        return math.nan
+    return (time_ns.size - 1) * YEAR_NS / float(time_ns[-1] - time_ns[0])
+
+
+def bar_returns(equity: np.ndarray) -> np.ndarray:
+    """Return of each bar on the equity before it; the equity before the first bar is 1. Ends at an equity of 0."""
+    before = np.concatenate([[1.0], equity[:-1]])
+    alive = before > 0.0
+    return equity[alive] / before[alive] - 1.0
+
+
+def sharpe_ratio(returns: np.ndarray) -> float:
+    """Mean over sample deviation (ddof 1) of per-bar returns, no risk-free rate (Sharpe 1994); NaN where all are equal."""
+    if returns.size < 2:
+        return math.nan
+    deviation = float(returns.std(ddof=1))
+    return float(returns.mean()) / deviation if deviation > 1e-12 * abs(float(returns.mean())) else math.nan
+
+
+def max_drawdown(equity: np.ndarray) -> float:
+    """Largest fall from a peak as a share of the peak, 0 or negative; the initial equity of 1 is the first peak."""
+    series = np.concatenate([[1.0], equity])
+    return float((series / np.maximum.accumulate(series) - 1.0).min())
+
+
+def equity_kpis(equity: np.ndarray, per_year: float) -> dict[str, float]:
+    """KPIs of an equity curve alone."""
+    returns = bar_returns(equity)
+    sharpe = sharpe_ratio(returns)
+    return {
+        "total_return": float(equity[-1]) - 1.0,
+        "mean_return": float(returns.mean()),
+        "sharpe_per_bar": sharpe,
+        "sharpe_annualised": sharpe * math.sqrt(per_year),
+        "max_drawdown": max_drawdown(equity),
+    }
+
+
+def trade_kpis(trades: np.ndarray) -> dict[str, float]:
+    """KPIs of the trades of `kernels.backtest.account`; a trade still open counts apart and neither wins nor loses."""
+    closed = trades[trades[:, 1] >= 0]
+    return {
+        "trades": int(closed.shape[0]),
+        "open_trades": int(trades.shape[0] - closed.shape[0]),
+        "win_rate": float((closed[:, 5] > 0).mean()) if closed.size else math.nan,
+    }
+
+
+def action_kpis(action: np.ndarray, close: np.ndarray) -> dict[str, float]:
+    """Whether buys and sells preceded a move of the next close their way.
+
+    Precision: of the bars with a buy or sell, the share that was right. Recall: of the bars before a move, the share
+    at which the right one of buy and sell was chosen.
+    """
+    move = np.sign(np.diff(close))
+    side = np.array([0, 1, -1])[action[:-1]]
+    right = int(np.count_nonzero((side != 0) & (side == move)))
+    sides, moves = int(np.count_nonzero(side)), int(np.count_nonzero(move))
+    return {
+        "action_precision": right / sides if sides else math.nan,
+        "action_recall": right / moves if moves else math.nan,
+    }

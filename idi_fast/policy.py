@@ -1,0 +1,136 @@
+"""A trained policy: two lookup tables, what their states mean, and the file they are kept in."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from idi_fast.config import TrainingConfig
+from idi_fast.errors import ArtifactError, ConfigError, nearest
+from idi_fast.features import Encoder
+from idi_fast.kernels.market import tile_codes
+from idi_fast.space import ACTIONS, StateSpace, comm_columns
+
+FORMAT = "idi-fast-policy-1"
+METADATA_KEY = "idi_fast"
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Lookup tables and all that is needed to apply them.
+
+    q float64 (n_states, 3) and comm_q float64 (n_states, n_comm): expected discounted reward of each action; visits
+    int64 (n_states,): how often the agent came to a state; encoder: the features and bucket edges of a market policy.
+    """
+
+    config: TrainingConfig
+    seed: int
+    space: StateSpace
+    encoder: Encoder | None
+    q: np.ndarray
+    comm_q: np.ndarray
+    visits: np.ndarray
+
+    @property
+    def comm_actions(self) -> tuple[str, ...]:
+        """Names of the columns of `comm_q`."""
+        return comm_columns(self.config)[0]
+
+    def state_index(self, state: Sequence[int]) -> int:
+        """Row of a state given by its digits, in the order of `space.names`."""
+        if len(state) != len(self.space.names):
+            raise ArtifactError(f"the state {tuple(state)} has {len(state)} digits; expected {self.space.names}")
+        for digit, size, name in zip(state, self.space.sizes, self.space.names, strict=True):
+            if not 0 <= digit < size:
+                raise ArtifactError(f"{name} is {digit} in the state {tuple(state)}; expected 0 to {size - 1}")
+        return int(self.space.index(np.array([state]))[0])
+
+    def q_value(self, state: Sequence[int], action: str) -> float:
+        """Expected discounted reward of an action in a state given by its digits."""
+        if action not in ACTIONS:
+            raise ArtifactError(f"no action {action!r}; expected one of {ACTIONS}.{nearest(action, ACTIONS)}")
+        return float(self.q[self.state_index(state), ACTIONS.index(action)])
+
+    def best_action(self, state: Sequence[int]) -> str:
+        """The greedy action in a state given by its digits; ties go to the first of hold, buy, sell."""
+        return ACTIONS[int(np.argmax(self.q[self.state_index(state)]))]
+
+    def frame(self) -> pl.DataFrame:
+        """One row a visited state: its digits, q_hold, q_buy, q_sell, comm_<action> …, visits.
+
+        States never visited keep the value 0 for every action and are left out. Under compat with a tile coder the
+        tiles follow the digits, as they do in the reference's table keys.
+        """
+        states = np.flatnonzero(self.visits)
+        digits = self.space.digits(states)
+        columns = dict(zip(self.space.names, digits.T, strict=True))
+        tiles = self.config.tile_coder
+        if tiles is not None:
+            codes = np.empty((states.size, tiles.num_tilings), np.int64)
+            sizes, offsets = np.array(tiles.tile_sizes, np.int64), np.array(tiles.offsets, np.int64)
+            tile_codes(digits, sizes, offsets, codes)
+            columns |= {f"tile_{k}": codes[:, k] for k in range(tiles.num_tilings)}
+        columns |= {f"q_{name}": self.q[states, k] for k, name in enumerate(ACTIONS)}
+        columns |= {f"comm_{name}": self.comm_q[states, k] for k, name in enumerate(self.comm_actions)}
+        return pl.DataFrame({**columns, "visits": self.visits[states]})
+
+    def save(self, path: str | Path) -> None:
+        """Write the table as Parquet; config, seed and encoder travel in the file's metadata."""
+        about = {
+            "format": FORMAT,
+            "config": self.config.to_dict(),
+            "seed": str(self.seed),  # as text: seeds of any size survive readers that hold numbers as doubles
+            "encoder": None if self.encoder is None else self.encoder.to_dict(),
+        }
+        text = json.dumps(about, ensure_ascii=False, sort_keys=True)
+        self.frame().write_parquet(path, metadata={METADATA_KEY: text})
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Policy":
+        """Read a policy from an artifact folder or its policy.parquet; ArtifactError where that is not possible."""
+        path = Path(path)
+        if path.is_dir():
+            path = path / "policy.parquet"
+        if not path.is_file():
+            raise ArtifactError(f"no policy at {path}; `idi-fast train --out DIR` makes one, give DIR here")
+        try:
+            about = json.loads(pl.read_parquet_metadata(path)[METADATA_KEY])
+            frame = pl.read_parquet(path)
+        except KeyError:
+            raise ArtifactError(f"{path} is a Parquet file but not a policy written by idi-fast") from None
+        except (pl.exceptions.PolarsError, OSError, ValueError) as error:
+            raise ArtifactError(f"cannot read the policy {path}: {error}") from error
+        try:
+            return cls._from_frame(about, frame)
+        except (KeyError, TypeError, ValueError, ConfigError, pl.exceptions.PolarsError) as error:
+            raise ArtifactError(f"the policy {path} is damaged: {error}") from error
+
+    @classmethod
+    def _from_frame(cls, about: dict, frame: pl.DataFrame) -> "Policy":
+        if about["format"] != FORMAT:
+            raise ValueError(f"its format is {about['format']!r}; expected {FORMAT!r}")
+        config = TrainingConfig.from_dict(about["config"])
+        space = StateSpace.of(config)
+        names, _ = comm_columns(config)
+        digits = frame.select(space.names).to_numpy()
+        if ((digits < 0) | (digits >= np.array(space.sizes))).any():
+            raise ValueError("a state lies outside the config's buckets")
+        states = space.index(digits)
+        policy = cls(
+            config=config,
+            seed=int(about["seed"]),
+            space=space,
+            encoder=None if about["encoder"] is None else Encoder.from_dict(about["encoder"]),
+            q=np.zeros((space.n_states, 3)),
+            comm_q=np.zeros((space.n_states, len(names))),
+            visits=np.zeros(space.n_states, np.int64),
+        )
+        policy.q[states] = frame.select(f"q_{name}" for name in ACTIONS).to_numpy()
+        policy.comm_q[states] = frame.select(f"comm_{name}" for name in names).to_numpy()
+        policy.visits[states] = frame["visits"].to_numpy()
+        if not (np.isfinite(policy.q).all() and np.isfinite(policy.comm_q).all()):
+            raise ValueError("a Q-value is not a finite number")
+        return policy

@@ -1,0 +1,96 @@
+"""The state space of an agent, and the rules by which actions, observations and rewards go together."""
+
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from idi_fast.config import TrainingConfig
+from idi_fast.kernels.learn import Rules
+
+ACTIONS = ("hold", "buy", "sell")
+FEATURES = ("price", "volume", "trend", "scarcity")
+HOLD, BUY, SELL = range(3)
+
+
+@dataclass(frozen=True)
+class StateSpace:
+    """Named digits of a state, most significant first; the state index is their mixed-radix number.
+
+    `code`, `affect` and `position` name the digits that come from the tape, from the agent's rewards and from its
+    position (empty where the state has none).
+    """
+
+    names: tuple[str, ...]
+    sizes: tuple[int, ...]
+
+    @classmethod
+    def of(cls, config: TrainingConfig) -> "StateSpace":
+        """The state space that a config asks for."""
+        kind = config.environment.kind
+        if config.engine.compat and kind == "crypto":
+            return cls(("position", "regime", "big_move", "pnl_sign"), (3, 4, 2, 2))
+        quantizer = config.quantizer
+        buckets = tuple(getattr(quantizer, f"{name}_buckets") for name in (*FEATURES, "mood"))
+        if kind == "synthetic":
+            return cls((*FEATURES, "mood"), buckets)
+        return cls((*FEATURES, "mood", "position"), (*buckets, 3))
+
+    @property
+    def n_states(self) -> int:
+        """Number of states."""
+        return prod(self.sizes)
+
+    def stride(self, name: str) -> int:
+        """Weight of a digit in the state index; 0 for one the state does not have."""
+        if name not in self.names:
+            return 0
+        return prod(self.sizes[self.names.index(name) + 1 :])
+
+    def digit(self, states: np.ndarray, name: str) -> np.ndarray:
+        """One digit of each state index, int64."""
+        return states // self.stride(name) % self.sizes[self.names.index(name)]
+
+    def digits(self, states: np.ndarray) -> np.ndarray:
+        """All digits of each state index, int32 (n, n_digits)."""
+        return np.stack([self.digit(states, name) for name in self.names], axis=1).astype(np.int32)
+
+    def index(self, digits: np.ndarray) -> np.ndarray:
+        """State index of each row of digits (n, n_digits), int64."""
+        return np.asarray(digits, np.int64) @ np.array([self.stride(name) for name in self.names], np.int64)
+
+
+def comm_columns(config: TrainingConfig) -> tuple[tuple[str, ...], np.ndarray]:
+    """The distinct communication actions, and the column of each drawable one (a name may be listed twice)."""
+    listed = config.communication.actions
+    names = tuple(dict.fromkeys(listed))
+    return names, np.array([names.index(name) for name in listed], np.int64)
+
+
+def make_rules(config: TrainingConfig, space: StateSpace) -> Rules:
+    """The rules of a config as the arrays the kernels read."""
+    compat_crypto = "pnl_sign" in space.names
+    market = "position" in space.names
+    lowest = 0 if config.environment.allow_short else 1
+    next_position = np.zeros(9, np.int64)
+    for position in range(3):
+        if market:
+            row = (position, 2, lowest)
+        else:
+            row = (position, min(2, position + 1), max(lowest, position - 1))
+        next_position[position * 3 : position * 3 + 3] = row
+    position = np.repeat(np.arange(3), 3)
+    names, _ = comm_columns(config)
+    bonus = np.zeros((2, len(names)))
+    for column, name in enumerate(names):
+        bonus[:, column] = {"alert": (-0.1, 0.1), "positive": (0.05, 0.05), "persist": (0.05, 0.05)}.get(name, (0, 0))
+    affect = "pnl_sign" if compat_crypto else "mood"
+    code = "big_move" if compat_crypto else "scarcity"  # the last digit that comes from the tape
+    return Rules(
+        next_position=next_position,
+        column=position * 3 + next_position if market else next_position.copy(),
+        strides=np.array([space.stride(code), space.stride(affect), space.stride("position")], np.int64),
+        n_moods=0 if compat_crypto else config.quantizer.mood_buckets,
+        clarity=config.rewards.communication_clarity,
+        comm_bonus=bonus,
+    )

@@ -1,0 +1,126 @@
+"""Tau input streams: their types, the contracts that name them, and the files they are written to."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from idi_fast.errors import ArtifactError, InputError, OutputError, nearest
+
+TRACE_STREAMS = (
+    "q_buy", "q_sell", "risk_budget_ok", "q_emote_positive", "q_emote_alert", "q_emote_persistence", "q_regime",
+    "price_up", "price_down", "weight_momentum", "weight_contra", "weight_trend", "risk_event",
+)  # fmt: skip
+"""The streams of every trace, in the reference's order."""
+
+MARKET_STREAMS = ("price", "volume", "trend", "profit_guard", "failure_echo")
+"""What the v38 contract asks for besides: the upper half of three features' buckets, and two guards."""
+
+CONTRACTS: dict[str, tuple[str, ...]] = {
+    "v38": (
+        "price", "volume", "trend", "profit_guard", "failure_echo", "q_buy", "q_sell", "risk_budget_ok", "q_regime",
+        "q_emote_positive", "q_emote_alert",
+    ),
+    "layered": ("price_up", "price_down", "weight_momentum", "weight_contra", "weight_trend"),
+    "all": TRACE_STREAMS,
+}  # fmt: skip
+"""The streams a specification reads, by contract."""
+
+LARGEST = {"sbf": 1, "bv[5]": 31}
+
+
+def stream_type(name: str) -> str:
+    """The Tau type of a stream: bv[5] for the regime, sbf for all others."""
+    return "bv[5]" if name == "q_regime" else "sbf"
+
+
+def contract_streams(contract: str) -> tuple[str, ...]:
+    """The streams of a contract, in its order."""
+    try:
+        return CONTRACTS[contract]
+    except KeyError:
+        known = ", ".join(CONTRACTS)
+        raise InputError(f"no contract {contract!r}; expected one of {known}.{nearest(contract, CONTRACTS)}") from None
+
+
+def select_streams(streams: dict[str, np.ndarray], contract: str) -> dict[str, np.ndarray]:
+    """The streams of a contract, in its order; ArtifactError where the trace lacks one."""
+    missing = [name for name in contract_streams(contract) if name not in streams]
+    if missing:
+        raise ArtifactError(
+            f"the contract {contract!r} reads {', '.join(missing)}, which this trace does not have: "
+            "its agent's state has no such features"
+        )
+    return {name: streams[name] for name in contract_streams(contract)}
+
+
+def check_stream(name: str, values: np.ndarray) -> None:
+    """Raise ArtifactError unless every value fits the stream's type."""
+    largest = LARGEST[stream_type(name)]
+    wrong = np.flatnonzero((values < 0) | (values > largest))
+    if wrong.size:
+        tick = int(wrong[0])
+        raise ArtifactError(
+            f"stream {name!r} has the value {values[tick]} at tick {tick}; {stream_type(name)} takes 0 to {largest}"
+        )
+
+
+def stream_text(values: np.ndarray, *, newline: bool = True) -> bytes:
+    """One decimal value a line; the last line is terminated only with `newline`."""
+    if values.size == 0:
+        return b""
+    # A table of all 32 possible lines, so that a million ticks take a moment and not a second.
+    lines = np.array([f"{value}\n".encode() for value in range(32)], dtype="S3")
+    text = b"".join(lines[values].tolist())
+    return text if newline else text[:-1]
+
+
+def stream_files(streams: Mapping[str, np.ndarray], *, newline: bool = True) -> dict[str, bytes]:
+    """The `.in` files and streams.json of checked streams, by file name."""
+    for name, values in streams.items():
+        check_stream(name, values)
+    files = {f"{name}.in": stream_text(values, newline=newline) for name, values in streams.items()}
+    index = json.dumps({"streams": {name: f"{name}.in" for name in streams}}, sort_keys=True, indent=2)
+    files["streams.json"] = (index + "\n" if newline else index).encode()
+    return files
+
+
+def install_streams(files: Mapping[str, bytes], folder: Path) -> None:
+    """Put files into a folder, all or none; other files there are left alone.
+
+    They are first written to a hidden folder beside their places, so that a full disk or a missing permission shows
+    before anything is replaced; if a replacement fails all the same, those already made are taken back.
+    """
+    staging = None
+    replaced: list[tuple[Path, Path | None]] = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=".idi-fast-", dir=folder))
+        for name, data in files.items():
+            with open(staging / name, "xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        for name in files:
+            target, kept = folder / name, staging / f"{name}.before"
+            had = target.exists() or target.is_symlink()
+            if had:
+                os.rename(target, kept)
+            replaced.append((target, kept if had else None))
+            os.rename(staging / name, target)
+    except BaseException as error:
+        for target, kept in reversed(replaced):
+            target.unlink(missing_ok=True)
+            if kept is not None:
+                os.rename(kept, target)
+        if isinstance(error, OSError):
+            reason = error.strerror or error
+            raise OutputError(f"cannot write streams to {folder}: {reason}; nothing there was changed") from error
+        raise
+    finally:
+        if staging is not None:
+            shutil.rmtree(staging, ignore_errors=True)

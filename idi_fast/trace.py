@@ -1,0 +1,181 @@
+"""A trace: one row a tick of what an agent saw, did and says to its Tau specification."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from idi_fast.config import TrainingConfig
+from idi_fast.environments import Facts
+from idi_fast.kernels import streams as kernels
+from idi_fast.kernels.learn import Rules, Tape, replay_rows
+from idi_fast.space import ACTIONS, BUY, FEATURES, SELL, StateSpace, comm_columns
+from idi_fast.streams import MARKET_STREAMS, TRACE_STREAMS, install_streams, select_streams, stream_files
+
+MEANINGS = {"positive": kernels.POSITIVE, "alert": kernels.ALERT, "persist": kernels.PERSIST}
+MISSING_MOOD = "🙂 steady"
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Columns of equal length, a row a tick.
+
+    streams: uint8 (n,) by stream name, the thirteen of every trace and, where the state has such features, those of
+    the v38 contract; state int64, action int8, comm_action int16, position int8 (−1, 0, 1), reward float64; close and
+    time where the environment has them.
+    """
+
+    config: TrainingConfig
+    space: StateSpace
+    streams: dict[str, np.ndarray]
+    state: np.ndarray
+    action: np.ndarray
+    comm_action: np.ndarray
+    position: np.ndarray
+    reward: np.ndarray
+    close: np.ndarray | None = None
+    time: np.ndarray | None = None
+    comm_names: tuple[str, ...] = field(default=())
+
+    def __len__(self) -> int:
+        return self.state.size
+
+    def frame(self) -> pl.DataFrame:
+        """All columns: tick, time, close, the streams, action, comm_action, the buckets of the state, position, reward.
+
+        A bucket column is called `<feature>_bucket`, since the v38 contract has streams called price, volume and trend.
+        """
+        columns: dict[str, object] = {"tick": np.arange(len(self))}
+        if self.time is not None:
+            columns["time"] = pl.Series(self.time).cast(pl.Datetime("ns", "UTC"))
+        if self.close is not None:
+            columns["close"] = self.close
+        columns |= self.streams
+        columns["action"] = pl.Series(np.array(ACTIONS)[self.action], dtype=pl.String)
+        columns["comm_action"] = pl.Series(np.array(self.comm_names)[self.comm_action], dtype=pl.String)
+        columns["state"] = self.state
+        for name, digit in zip(self.space.names, self.space.digits(self.state).T, strict=True):
+            if name != "position":
+                columns[f"{name}_bucket"] = digit
+        columns["position"] = self.position
+        columns["reward"] = self.reward
+        return pl.DataFrame(columns)
+
+    def files(self, contract: str = "all") -> dict[str, bytes]:
+        """The stream files of a contract, by name; their last line is not terminated under compat."""
+        streams = select_streams(self.streams, contract)
+        return stream_files(streams, newline=self.config.engine.compat is None)
+
+    def export(self, folder: str | Path, contract: str = "all") -> None:
+        """Write the stream files of a contract into a folder, all or none."""
+        install_streams(self.files(contract), Path(folder))
+
+
+def replay(
+    config: TrainingConfig, space: StateSpace, rules: Rules, q: np.ndarray, comm_q: np.ndarray, tape: Tape, facts: Facts
+) -> Trace:
+    """Follow the greedy policy over a tape that begins with a reset row, and say what each tick's streams are.
+
+    A tick is a step of the tape. In the default mode its streams say what was known when its action was chosen; under
+    compat they say what followed, as in the reference (its action against the next observation).
+    """
+    n = tape.code.size
+    state, affect, reward = np.empty(n, np.int64), np.empty(n - 1, np.int64), np.empty(n - 1)
+    action, comm, position = np.empty(n - 1, np.int8), np.empty(n - 1, np.int16), np.empty(n - 1, np.int8)
+    replay_rows(tape, rules, q, comm_q, state, action, comm, affect, position, reward)
+    seen = slice(1, n) if config.engine.compat else slice(0, n - 1)
+    held = np.concatenate([np.zeros(1, np.int8), position])
+    streams = {
+        "q_buy": action == BUY,
+        "q_sell": action == SELL,
+        "risk_budget_ok": np.ones(n - 1),
+        **_emotes(config, space, state[seen], comm),
+        **_market(config, space, state, seen, facts),
+        **_gates(config, space, state[seen]),
+        **_guards(config, space, state[seen], held, seen, facts),
+    }
+    ordered = [name for name in (*TRACE_STREAMS, *MARKET_STREAMS) if name in streams]
+    return Trace(
+        config=config,
+        space=space,
+        streams={name: np.asarray(streams[name]).astype(np.uint8) for name in ordered},
+        state=state[: n - 1],
+        action=action,
+        comm_action=comm,
+        position=position,
+        reward=reward,
+        close=None if facts.close is None else facts.close[seen].copy(),
+        time=None if facts.time is None else facts.time[seen].copy(),
+        comm_names=comm_columns(config)[0],
+    )
+
+
+def _emotes(config: TrainingConfig, space: StateSpace, seen: np.ndarray, comm: np.ndarray) -> dict[str, np.ndarray]:
+    affect = "mood" if "mood" in space.names else "pnl_sign"
+    n_affects = space.sizes[space.names.index(affect)]
+    texts = [config.emote.palette.get(mood, MISSING_MOOD) for mood in range(n_affects)]
+    palette = np.array([[any(c in t for c in "🙂🚀"), "⚠️" in t or "😐" in t] for t in texts], np.uint8)
+    meaning = np.array([MEANINGS.get(name, 0) for name in comm_columns(config)[0]], np.int64)
+    positive, alert, persistence = (np.empty(comm.size, np.uint8) for _ in range(3))
+    kernels.emote_bits(
+        space.digit(seen, affect), comm, palette, meaning, config.emote.linger_ticks, positive, alert, persistence
+    )
+    return {"q_emote_positive": positive, "q_emote_alert": alert, "q_emote_persistence": persistence}
+
+
+def _market(config: TrainingConfig, space: StateSpace, state: np.ndarray, seen: slice, facts: Facts) -> dict:
+    compat_crypto = "pnl_sign" in space.names
+    if facts.move is not None and not compat_crypto:
+        move = facts.move
+    elif compat_crypto:
+        move = np.zeros(state.size)  # the reference compares an observation with itself
+    else:
+        price = space.digit(state, "price")
+        move = np.sign(np.diff(price, prepend=price[0]))
+    if compat_crypto:
+        regime = space.digit(state, "pnl_sign")
+    else:
+        regime = space.digit(state, "scarcity") if facts.regime is None else facts.regime
+    risk = np.zeros(state.size) if facts.risk is None else facts.risk
+    return {
+        "q_regime": regime[seen],
+        "price_up": move[seen] > 0,
+        "price_down": move[seen] < 0,
+        "risk_event": risk[seen],
+    }
+
+
+def _gates(config: TrainingConfig, space: StateSpace, seen: np.ndarray) -> dict[str, np.ndarray]:
+    layers = config.layers
+    if not layers.emit_weight_streams:
+        return dict.fromkeys(("weight_momentum", "weight_contra", "weight_trend"), np.ones(seen.size))
+    # In the reference's crypto state the first and third digits are the position and the big move.
+    first, third = space.names[0], space.names[2]
+    ratio = space.digit(seen, third) / max(1, config.quantizer.trend_buckets - 1)
+    momentum = ratio >= layers.momentum_threshold
+    contra = ratio <= layers.contrarian_threshold
+    trend = (space.digit(seen, first) % 2 == 0) == layers.trend_favors_even
+    return {
+        "weight_momentum": momentum | ~(momentum | contra | trend),
+        "weight_contra": contra,
+        "weight_trend": trend,
+    }
+
+
+def _guards(
+    config: TrainingConfig, space: StateSpace, state: np.ndarray, held: np.ndarray, seen: slice, facts: Facts
+) -> dict[str, np.ndarray]:
+    if "price" not in space.names:
+        return {}
+    bits = {
+        name: space.digit(state, name) * 2 >= max(2, space.sizes[space.names.index(name)])
+        for name in FEATURES
+        if name in MARKET_STREAMS
+    }
+    synthetic = config.environment.kind == "synthetic"
+    cost = 0.0 if synthetic else 2.0 * config.environment.market.fee_bps / 1e4
+    profit = np.empty(held.size, np.uint8)
+    kernels.open_profit(held, facts.entry, facts.value, cost, profit)
+    gap = np.zeros(held.size) if facts.after_gap is None else facts.after_gap
+    return {**bits, "profit_guard": profit[seen], "failure_echo": gap[seen]}

@@ -1,0 +1,133 @@
+"""Training: an environment's tape, an agent that learns from it, and the greedy rollout at the end."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from idi_fast.agent import EXPLORATION_FLOOR, Agent
+from idi_fast.config import DataConfig, TrainingConfig
+from idi_fast.environments import make_environment
+from idi_fast.errors import Cancelled, DataError, IdiFastError
+from idi_fast.history import History, load_history
+from idi_fast.policy import Policy
+from idi_fast.rng import draw_seed, make_generators
+from idi_fast.space import make_rules
+from idi_fast.trace import Trace, replay
+
+BLOCK_ROWS = 16_384
+"""Rows of tape made and learnt from at a time: its arrays fit the second-level cache."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far training is; `mean_reward` is over the episodes that ended so far (NaN before the first)."""
+
+    episodes: int
+    total_episodes: int
+    steps: int
+    mean_reward: float
+
+
+class Trainer:
+    """One training run. Make it with `create_trainer`, call `run` once."""
+
+    def __init__(self, config: TrainingConfig, seed: int, history: History | None = None):
+        self.config = config
+        self.seed = seed
+        self.history = history
+        generators = make_generators(config.engine, seed)
+        self._environment = make_environment(config, generators, history)
+        self._rules = make_rules(config, self._environment.space)
+        self._agent = Agent(config, self._environment.space, self._rules, generators.agent)
+        self._cancelled = threading.Event()
+        self.episode_rewards = np.zeros(0)
+
+    def compile(self) -> None:
+        """Compile the training kernels, or load them from the cache, by training on no rows; `run` does it otherwise."""
+        self._agent.learn(self._environment.fill(0), np.zeros(0))
+
+    def cancel(self) -> None:
+        """Make a running `run` raise `Cancelled` within a block of rows; safe from any thread."""
+        self._cancelled.set()
+
+    def run(self, progress: Callable[[Progress], None] | None = None) -> tuple[Policy, Trace]:
+        """Train, then follow the greedy policy for one episode; `progress` is called after each block of rows."""
+        self.episode_rewards = self._train(progress)
+        tables, environment = self._agent.tables, self._environment
+        if not (np.isfinite(tables.q).all() and np.isfinite(tables.comm_q).all()):
+            raise IdiFastError("the Q-values grew beyond all numbers; use a smaller learning_rate, discount or volatility")
+        tape, facts = environment.facts(self.config.episode_length + 1)
+        trace = replay(self.config, environment.space, self._rules, tables.q, tables.comm_q, tape, facts)
+        if self.config.engine.compat:
+            # The reference's table gains a row for each state that the rollout looks up.
+            np.add.at(tables.visits, trace.state, 1)
+        policy = Policy(
+            config=self.config, seed=self.seed, space=environment.space, encoder=environment.encoder,
+            q=tables.q, comm_q=tables.comm_q, visits=tables.visits,
+        )  # fmt: skip
+        return policy, trace
+
+    def _train(self, progress: Callable[[Progress], None] | None) -> np.ndarray:
+        config = self.config
+        rows = config.episodes * (config.episode_length + 1)
+        rewards = np.empty(config.episodes)
+        ended = 0
+        for start in range(0, rows, BLOCK_ROWS):
+            tape = self._environment.fill(min(BLOCK_ROWS, rows - start))
+            ended += self._agent.learn(tape, rewards[ended:])
+            if self._cancelled.is_set():
+                raise Cancelled(f"cancelled after {ended} of {config.episodes} episodes")
+            if progress is not None:
+                mean = float(rewards[:ended].mean()) if ended else float("nan")
+                progress(Progress(ended, config.episodes, ended * config.episode_length, mean))
+        return rewards
+
+    @property
+    def exploration(self) -> np.ndarray:
+        """The exploration rate of each episode, float64 (episodes,)."""
+        rates = np.full(self.config.episodes, self.config.exploration_decay)
+        rates[:1] = 1.0
+        return np.maximum(EXPLORATION_FLOOR, np.multiply.accumulate(rates))
+
+    def stats(self) -> dict[str, object]:
+        """Episodes, mean episode reward, and how often each communication action was taken in training."""
+        # np.add.accumulate adds from left to right, as the reference does; np.sum adds in pairs.
+        n = self.episode_rewards.size
+        counts = self._agent.tables.comm_counts.tolist()
+        names = dict.fromkeys(self.config.communication.actions)
+        return {
+            "episodes": n,
+            "mean_reward": float(np.add.accumulate(self.episode_rewards)[-1] / n) if n else 0.0,
+            "comm_action_counts": dict(zip(names, counts, strict=True)),
+        }
+
+
+def create_trainer(config: TrainingConfig, seed: int | None = 0, history: History | None = None) -> Trainer:
+    """A trainer for a config.
+
+    seed: any integer (None: drawn, see `Trainer.seed`); history: bars to train on, else those of
+    `config.environment.data.path` are loaded. Raises ConfigError, DataError.
+    """
+    if config.environment.kind == "history" and history is None:
+        history = load_config_history(config)
+    return Trainer(config, draw_seed() if seed is None else seed, history)
+
+
+def feature_columns(config: TrainingConfig) -> tuple[str, ...]:
+    """Columns beyond close, open and volume that the config's features read."""
+    features = (getattr(config.features, name) for name in ("price", "volume", "trend", "scarcity"))
+    named = {feature.column for feature in features if feature is not None}
+    return tuple(sorted(named - {"close", "open", "volume"}))
+
+
+def load_config_history(config: TrainingConfig, data: DataConfig | None = None) -> History:
+    """The history that a config's `environment.data` names, with the columns that its features read."""
+    data = config.environment.data if data is None else data
+    if data.path is None:
+        raise DataError("environment.kind is 'history', but environment.data.path names no data (--data PATH)")
+    return load_history(
+        data.path, time=data.time, price=data.price, open=data.open, volume=data.volume,
+        extra=feature_columns(config), nan=data.nan,
+    )  # fmt: skip

@@ -1,0 +1,121 @@
+"""Causal transforms of a series, one value in, one value out, over a trailing window.
+
+Each carries its state, so a series may come in chunks of any size with bit-identical results. `ring` float64
+(window,) holds the last values, `seen` int64 (1,) counts them; before the window is full, what is there is used.
+"""
+
+import math
+
+from idi_fast.kernels._jit import kernel
+
+
+@kernel(inline=True)
+def push_moments(ring, moments, n, value):
+    """Put value number n into the ring; update mean and sum of squared deviations; return how many are in it.
+
+    The sliding update drifts by rounding, so both are summed afresh each time the ring has been filled once more:
+    a cost of one more pass, and an error that does not grow with the length of the series. Mutates: ring, moments.
+    """
+    window = ring.size
+    slot = n % window
+    old = ring[slot]
+    ring[slot] = value
+    if n < window:
+        delta = value - moments[0]
+        moments[0] += delta / (n + 1)
+        moments[1] += delta * (value - moments[0])
+    elif slot == window - 1:
+        mean = 0.0
+        for k in range(window):
+            mean += ring[k]
+        mean /= window
+        squares = 0.0
+        for k in range(window):
+            squares += (ring[k] - mean) * (ring[k] - mean)
+        moments[0], moments[1] = mean, squares
+    else:
+        before = moments[0]
+        moments[0] += (value - old) / window
+        moments[1] += (value - old) * ((value - moments[0]) + (old - before))
+    return min(n + 1, window)
+
+
+@kernel(inline=True)
+def sample_deviation(moments, count):
+    """Sample standard deviation (ddof 1); 0 below two values, and where only rounding is left of it."""
+    if count < 2 or moments[1] <= 0.0:
+        return 0.0
+    deviation = math.sqrt(moments[1] / (count - 1))
+    return deviation if deviation > 1e-12 * abs(moments[0]) else 0.0
+
+
+@kernel
+def zscore(values, ring, moments, seen, out):
+    """(value − mean) / sample deviation over the window; 0 where the deviation is. Mutates: ring, moments, seen, out."""
+    for t in range(values.size):
+        count = push_moments(ring, moments, seen[0], values[t])
+        deviation = sample_deviation(moments, count)
+        out[t] = (values[t] - moments[0]) / deviation if deviation > 0.0 else 0.0
+        seen[0] += 1
+
+
+@kernel
+def volatility(values, ring, moments, seen, out):
+    """Sample deviation of the last `window` changes. moments[2] is the last value. Mutates: ring, moments, seen, out."""
+    for t in range(values.size):
+        if seen[0] == 0:
+            out[t] = 0.0
+        else:
+            count = push_moments(ring, moments, seen[0] - 1, values[t] - moments[2])
+            out[t] = sample_deviation(moments, count)
+        moments[2] = values[t]
+        seen[0] += 1
+
+
+@kernel
+def log_return(values, ring, moments, seen, out):
+    """Value minus the value `window` bars ago; the values are logarithms. Mutates: ring, seen, out."""
+    for t in range(values.size):
+        slot = seen[0] % ring.size
+        first = ring[slot] if seen[0] >= ring.size else (ring[0] if seen[0] > 0 else values[t])
+        out[t] = values[t] - first
+        ring[slot] = values[t]
+        seen[0] += 1
+
+
+@kernel
+def drawdown(values, ring, moments, seen, out):
+    """Value minus the highest of the last `window`; the values are logarithms. Mutates: ring, moments, seen, out."""
+    # moments: the maximum and the number of the value that holds it. When it leaves the window the ring is scanned.
+    for t in range(values.size):
+        n = seen[0]
+        ring[n % ring.size] = values[t]
+        if n == 0 or values[t] >= moments[0]:
+            moments[0], moments[1] = values[t], n
+        elif moments[1] <= n - ring.size:
+            moments[0], moments[1] = values[t], n
+            for back in range(1, ring.size):
+                if ring[(n - back) % ring.size] > moments[0]:
+                    moments[0], moments[1] = ring[(n - back) % ring.size], n - back
+        out[t] = values[t] - moments[0]
+        seen[0] += 1
+
+
+@kernel
+def ema_ratio(values, ring, moments, seen, out):
+    """Value minus its exponential average, span `window` (weight 2 / (window + 1)). Mutates: moments, seen, out."""
+    weight = 2.0 / (ring.size + 1.0)
+    for t in range(values.size):
+        if seen[0] == 0:
+            moments[0] = values[t]
+        else:
+            moments[0] += weight * (values[t] - moments[0])
+        out[t] = values[t] - moments[0]
+        seen[0] += 1
+
+
+@kernel
+def level(values, ring, moments, seen, out):
+    """The value itself. Mutates: out."""
+    for t in range(values.size):
+        out[t] = values[t]

@@ -1,0 +1,38 @@
+"""What must be computed tick by tick to write the streams of a trace."""
+
+from idi_fast.kernels._jit import kernel
+
+POSITIVE, ALERT, PERSIST = 1, 2, 3
+
+
+@kernel
+def emote_bits(affect, comm, palette, meaning, linger_ticks, positive, alert, persistence):
+    """The three communication cues of each tick.
+
+    affect int64 (n,); comm int16 (n,): communication action; palette uint8 (n_moods, 2): whether a mood's text is
+    positive, and alert; meaning int64 (n_comm,): 1 positive, 2 alert, 3 persist, 0 any other action, which leaves
+    the cues to the palette. A cue lingers for `linger_ticks`. Outputs uint8 (n,). Mutates: positive, alert, persistence.
+    """
+    linger = 0
+    for t in range(affect.size):
+        says = meaning[comm[t]]
+        if says == 0:
+            positive[t], alert[t] = palette[affect[t], 0], palette[affect[t], 1]
+        else:
+            positive[t], alert[t] = says != ALERT, says == ALERT
+        linger = linger_ticks if positive[t] or alert[t] else max(0, linger - 1)
+        persistence[t] = says == PERSIST or linger > 0
+
+
+@kernel
+def open_profit(position, entry, value, cost, profit):
+    """Whether the position held at each tick is in profit after the costs of opening and closing it.
+
+    position int8 (n,): held at tick t; entry float64 (n,): log price at which a position first held at t was entered;
+    value float64 (n,): log price at t; cost float64: of both trades together. profit uint8 (n,). Mutates: profit.
+    """
+    held, entered = 0, 0.0
+    for t in range(position.size):
+        if position[t] != held:
+            held, entered = position[t], entry[t]
+        profit[t] = held * (value[t] - entered) > cost if held != 0 else False

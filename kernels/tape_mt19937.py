@@ -1,0 +1,182 @@
+"""Tapes and exploration draws exactly as the reference trainer makes them, from CPython's Mersenne Twister.
+
+A tape is a sequence of rows: a reset row (the first observation of an episode), then `episode_length` step rows.
+`phase` int64 (1,) is the number of rows of the current episode already made, so that a tape can be cut anywhere.
+"""
+
+import math
+
+import numpy as np
+
+from idi_fast.kernels._jit import kernel
+from idi_fast.kernels.rng import MT_MARGIN, mt_below, mt_extend, mt_gauss, mt_random, mt_shift
+
+REGIME_CHOP = 2
+REGIME_PANIC = 3
+START_PRICE = 1000.0
+
+
+@kernel
+def synthetic_tape(key, words, cursor, phase, episode_length, buckets, weights, base, code, alert, drift):
+    """Rows of the synthetic environment.
+
+    buckets int64 (4,): price, volume, trend, scarcity; weights float64 (3,): pnl, scarcity alignment, ethics.
+    base float64 (n, 3): reward before the mood term with position −1, 0, 1; code int32 (n,): mixed radix over the
+    four buckets; alert uint8 (n,): trend bucket above 0; drift float64 (n,): the price drift.
+    Mutates: key, words, cursor, phase, base, code, alert, drift.
+    """
+    n_price, n_volume, n_trend, n_scarcity = buckets[0], buckets[1], buckets[2], buckets[3]
+    s_price, s_volume = mt_shift(n_price), mt_shift(n_volume)
+    s_trend, s_scarcity = mt_shift(n_trend), mt_shift(n_scarcity)
+    w_pnl, w_scarcity, ethics = weights[0], weights[1], weights[2]
+    at_reset = phase[0]
+    row = 0
+    while row < code.size:
+        if cursor[1] - cursor[0] < MT_MARGIN:
+            mt_extend(key, words, cursor)
+        index, end = cursor[0], cursor[1]
+        while row < code.size and end - index >= MT_MARGIN:
+            if at_reset == 0:
+                price_drift = 0.0
+                scarcity_term = 0.0
+            else:
+                u, index = mt_random(words, index)
+                price_drift = -1.0 + 2.0 * u
+                u, index = mt_random(words, index)
+                scarcity_term = (-0.5 + u) * w_scarcity
+            pnl = price_drift * w_pnl
+            base[row, 0] = (-pnl + scarcity_term) + -ethics
+            base[row, 1] = scarcity_term + ethics
+            base[row, 2] = (pnl + scarcity_term) + ethics
+            drift[row] = price_drift
+            price, index = mt_below(words, index, end, n_price, s_price)
+            volume, index = mt_below(words, index, end, n_volume, s_volume)
+            trend, index = mt_below(words, index, end, n_trend, s_trend)
+            scarcity, index = mt_below(words, index, end, n_scarcity, s_scarcity)
+            code[row] = ((price * n_volume + volume) * n_trend + trend) * n_scarcity + scarcity
+            alert[row] = trend > 0
+            at_reset = 0 if at_reset == episode_length else at_reset + 1
+            row += 1
+        cursor[0] = index
+    phase[0] = at_reset
+
+
+@kernel
+def crypto_tape(
+    key, words, cursor, spare, phase, episode_length, market, stress, price_state, base, code, alert, regime, risk, close
+):
+    """Rows of the reference's crypto market, its prices in units of the currency.
+
+    market float64 (8,): drift bull, bear, chop, volatility base, panic, shock probability, shock scale, fee bps.
+    stress float64 (5,): drift override, volatility multiplier, shock probability override, fee multiplier, forced
+    regime (NaN, NaN and −1 where there is none). price_state float64 (2,): price and regime.
+    base float64 (n, 9): PnL by old and new position (row-major, each −1, 0, 1); code int32 (n,): regime * 2 + big
+    move; alert and risk uint8 (n,); regime uint8 (n,); close float64 (n,).
+    Mutates: key, words, cursor, spare, phase, price_state, base, code, alert, regime, risk, close.
+    """
+    at_reset = phase[0]
+    price, current = price_state[0], np.int64(price_state[1])
+    fee_rate = (market[7] * stress[3]) / 1e4
+    shock_probability = market[5] if math.isnan(stress[2]) else stress[2]
+    row = 0
+    while row < code.size:
+        if cursor[1] - cursor[0] < MT_MARGIN:
+            mt_extend(key, words, cursor)
+        index, end = cursor[0], cursor[1]
+        while row < code.size and end - index >= MT_MARGIN:
+            change = 0.0
+            fee = 0.0
+            last_return = 0.0
+            is_risk = False
+            if at_reset == 0:
+                price = START_PRICE
+                current = REGIME_CHOP
+            else:
+                if stress[4] >= 0.0:
+                    current = np.int64(stress[4])
+                else:
+                    u, index = mt_random(words, index)
+                    if u < 0.05:
+                        current, index = mt_below(words, index, end, 4, 29)
+                drift = crypto_drift(market, stress, current)
+                volatility = (market[4] if current == REGIME_PANIC else market[3]) * stress[1]
+                noise, index = mt_gauss(words, index, spare, 0.0, volatility)
+                u, index = mt_random(words, index)
+                if u < shock_probability:
+                    shock, index = mt_gauss(words, index, spare, 0.0, market[6] * stress[1])
+                    noise += shock
+                old = price
+                price *= math.exp(drift + noise)
+                change = price - old
+                fee = price * fee_rate
+                last_return = change / old
+                is_risk = abs(last_return) > volatility * 2.5 or current == REGIME_PANIC
+            big_move = abs(last_return) > 0.01
+            for before in range(3):
+                for after in range(3):
+                    base[row, before * 3 + after] = change * (after - 1) - (fee if before != after else 0.0)
+            code[row] = current * 2 + big_move
+            alert[row] = is_risk or big_move
+            regime[row] = current
+            risk[row] = is_risk
+            close[row] = price
+            at_reset = 0 if at_reset == episode_length else at_reset + 1
+            row += 1
+        cursor[0] = index
+    phase[0] = at_reset
+    price_state[0] = price
+    price_state[1] = current
+
+
+@kernel(inline=True)
+def crypto_drift(market, stress, regime):
+    """The drift of a regime as log return per step, or the stress scenario's."""
+    if not math.isnan(stress[0]):
+        return stress[0]
+    if regime == 0:
+        return market[0]
+    if regime == 1:
+        return market[1]
+    if regime == REGIME_PANIC:
+        return -abs(market[1]) * 1.5
+    return market[2]
+
+
+@kernel
+def exploration_draws(key, words, cursor, phase, episode_length, exploration, decay, floor, comm_column, action, comm):
+    """Which rows explore, and with which actions: the agent's draws, which no table has a part in.
+
+    exploration float64 (1,): the rate, multiplied by `decay` after each episode; comm_column int64 (n_draws,): the
+    table column of each drawable communication action; action int8 (n,) and comm int16 (n,): the explored action, or
+    −1 for the greedy one. Mutates: key, words, cursor, phase, exploration, action, comm.
+    """
+    at_reset = phase[0]
+    n_comm = comm_column.size
+    shift = mt_shift(n_comm)
+    epsilon = max(floor, exploration[0])
+    row = 0
+    while row < action.size:
+        if cursor[1] - cursor[0] < MT_MARGIN:
+            mt_extend(key, words, cursor)
+        index, end = cursor[0], cursor[1]
+        while row < action.size and end - index >= MT_MARGIN:
+            explored, comm_explored = np.int64(-1), np.int64(-1)
+            if at_reset > 0:
+                u, index = mt_random(words, index)
+                if u < epsilon:
+                    explored, index = mt_below(words, index, end, 3, 30)
+                u, index = mt_random(words, index)
+                if u < epsilon:
+                    drawn, index = mt_below(words, index, end, n_comm, shift)
+                    comm_explored = comm_column[drawn]
+            action[row] = explored
+            comm[row] = comm_explored
+            if at_reset == episode_length:
+                at_reset = 0
+                exploration[0] *= decay
+                epsilon = max(floor, exploration[0])
+            else:
+                at_reset += 1
+            row += 1
+        cursor[0] = index
+    phase[0] = at_reset

@@ -1,0 +1,135 @@
+"""Tapes and exploration draws of the default mode, from a stream of 64-bit words of either generator.
+
+Every row takes the same number of words whatever happens in it, so a tape can be cut into chunks anywhere, and
+NumPy's own generator, reshaped to one row a line, is the oracle. 32 random bits decide each choice.
+"""
+
+import math
+
+import numpy as np
+
+from idi_fast.kernels._jit import kernel
+from idi_fast.kernels.tape_mt19937 import REGIME_PANIC, crypto_drift
+
+LOW_32 = np.uint64(0xFFFFFFFF)
+BITS_32 = np.uint64(32)
+BITS_11 = np.uint64(11)
+TWO_32 = 4294967296.0
+
+
+@kernel(inline=True)
+def below(word, n):
+    """An integer in [0, n), n < 2**32: the high half of the 128-bit product (Lemire 2019, without his rejection)."""
+    n64 = np.uint64(n)
+    low = ((word & LOW_32) * n64) >> BITS_32
+    return np.int64(((word >> BITS_32) * n64 + low) >> BITS_32)
+
+
+@kernel(inline=True)
+def high_uniform(word):
+    """The upper 32 bits as a float64 in [0, 1)."""
+    return np.float64(np.int64(word >> BITS_32)) * (1.0 / TWO_32)
+
+
+@kernel(inline=True)
+def low_uniform(word):
+    """The lower 32 bits as a float64 in [0, 1)."""
+    return np.float64(np.int64(word & LOW_32)) * (1.0 / TWO_32)
+
+
+@kernel
+def synthetic_rows(words, n_trend, n_scarcity, n_codes, weights, base, code, alert, drift):
+    """Rows of the synthetic environment; a reset row is made like any other and only its observation is used.
+
+    words uint64 (n, 2): drift and scarcity change, observation. The rest as in `tape_mt19937.synthetic_tape`, with
+    n_codes = the product of the four bucket counts. Mutates: base, code, alert, drift.
+    """
+    w_pnl, w_scarcity, ethics = weights[0], weights[1], weights[2]
+    for row in range(code.size):
+        moves = words[row, 0]
+        drift[row] = -1.0 + 2.0 * high_uniform(moves)
+        pnl = drift[row] * w_pnl
+        scarcity_term = (-0.5 + low_uniform(moves)) * w_scarcity
+        base[row, 0] = (-pnl + scarcity_term) - ethics
+        base[row, 1] = scarcity_term + ethics
+        base[row, 2] = (pnl + scarcity_term) + ethics
+        observation = below(words[row, 1], n_codes)
+        code[row] = observation
+        alert[row] = (observation // n_scarcity) % n_trend > 0
+
+
+@kernel
+def exploration_rows(words, phase, episode_length, exploration, decay, floor, comm_column, action, comm):
+    """Which rows explore, and with which actions; arguments as in `tape_mt19937.exploration_draws`.
+
+    words uint64 (n, 2): one for the action, one for the communication; the upper half decides whether to explore,
+    the lower half with what. Mutates: phase, exploration, action, comm.
+    """
+    at_reset = phase[0]
+    n_comm = np.uint64(comm_column.size)
+    threshold = np.uint64(max(floor, exploration[0]) * TWO_32)
+    for row in range(action.size):
+        word = words[row, 0]
+        explored = np.int64(((word & LOW_32) * np.uint64(3)) >> BITS_32)
+        action[row] = explored if (word >> BITS_32) < threshold else np.int64(-1)
+        word = words[row, 1]
+        drawn = comm_column[np.int64(((word & LOW_32) * n_comm) >> BITS_32)]
+        comm[row] = drawn if (word >> BITS_32) < threshold else np.int64(-1)
+        if at_reset == episode_length:
+            at_reset = 0
+            exploration[0] *= decay
+            threshold = np.uint64(max(floor, exploration[0]) * TWO_32)
+        else:
+            at_reset += 1
+    phase[0] = at_reset
+
+
+@kernel
+def crypto_bars(words, market, stress, state, log_close, log_volume, regime, risk):
+    """Bars of the simulated crypto market: one endless path of regimes, fat-tailed returns and volume.
+
+    words uint64 (n, 4): regime; two for a pair of normals (Box & Muller 1958), the diffusion and the shock; whether
+    there is a shock, and the volume's noise. market, stress as in `tape_mt19937.crypto_tape`. Log volume is an
+    AR(1) around 0 driven by the size of the return, as volume and volatility share their cause (Clark 1973).
+    state float64 (3,): log close, regime, log volume. log_close, log_volume float64 (n,); regime, risk uint8 (n,).
+    Mutates: state, log_close, log_volume, regime, risk.
+    """
+    price, current, volume = state[0], np.int64(state[1]), state[2]
+    shock_probability = market[5] if math.isnan(stress[2]) else stress[2]
+    for row in range(log_close.size):
+        if stress[4] >= 0.0:
+            current = np.int64(stress[4])
+        elif high_uniform(words[row, 0]) < 0.05:
+            current = np.int64((words[row, 0] & LOW_32) >> np.uint64(30))
+        volatility = (market[4] if current == REGIME_PANIC else market[3]) * stress[1]
+        # 53 bits, and never 0, whose logarithm does not exist.
+        u = (np.float64(np.int64(words[row, 1] >> BITS_11)) + 1.0) * (1.0 / 9007199254740992.0)
+        angle = high_uniform(words[row, 2]) * (2.0 * math.pi)
+        radius = math.sqrt(-2.0 * math.log(u))
+        noise = math.cos(angle) * radius * volatility
+        if high_uniform(words[row, 3]) < shock_probability:
+            noise += math.sin(angle) * radius * market[6] * stress[1]
+        log_return = crypto_drift(market, stress, current) + noise
+        price += log_return
+        surprise = abs(log_return) / market[3] if market[3] > 0.0 else 0.0
+        volume = 0.8 * volume + 0.2 * surprise + (low_uniform(words[row, 3]) - 0.5)
+        log_close[row] = price
+        log_volume[row] = volume
+        regime[row] = current
+        risk[row] = abs(math.expm1(log_return)) > volatility * 2.5 or current == REGIME_PANIC
+    state[0], state[1], state[2] = price, current, volume
+
+
+@kernel
+def window_bars(words, cursor, episode_length, n_starts, bar):
+    """The bar of each row when an episode is a window of a history, its start drawn uniformly.
+
+    words uint64 (n,): one a row, used on reset rows; cursor int64 (2,): rows of the episode already made, current
+    bar; bar int64 (n,). Mutates: cursor, bar.
+    """
+    at_reset, current = cursor[0], cursor[1]
+    for row in range(bar.size):
+        current = below(words[row], n_starts) if at_reset == 0 else current + 1
+        bar[row] = current
+        at_reset = 0 if at_reset == episode_length else at_reset + 1
+    cursor[0], cursor[1] = at_reset, current
