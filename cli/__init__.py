@@ -45,7 +45,7 @@ def main() -> None:
     """Run the command line; the one place where exceptions become exit codes."""
     try:
         app()
-    except Exception as error:  # noqa: BLE001 -- the outermost place: every error becomes one line and an exit code
+    except Exception as error:
         if "--debug" in sys.argv:
             raise
         typer.echo(f"error: {_describe(error)}", err=True)

@@ -7,7 +7,17 @@ import typer
 
 from idi_fast.cli import console
 from idi_fast.cli.options import (
-    Compat, Force, Json, Nan, OpenColumn, Out, PriceColumn, TimeColumn, VolumeColumn, compat_name, required_out,
+    Compat,
+    Force,
+    Json,
+    Nan,
+    OpenColumn,
+    Out,
+    PriceColumn,
+    TimeColumn,
+    VolumeColumn,
+    compat_name,
+    required_out,
 )  # fmt: skip
 from idi_fast.errors import InputError
 
@@ -68,7 +78,9 @@ def _calibrate(data: str, columns: dict, json: bool) -> None:
         console.print_rows(list(figures.items()))
 
 
-def _backtest(data: str, path: Path, columns: dict, fill: str, fee_bps: float | None, out: Path, force: bool, json: bool):
+def _backtest(
+    data: str, path: Path, columns: dict, fill: str, fee_bps: float | None, out: Path, force: bool, json: bool
+):
     from dataclasses import replace
 
     from idi_fast.backtest import backtest as run
@@ -86,7 +98,14 @@ def _backtest(data: str, path: Path, columns: dict, fill: str, fee_bps: float | 
 
 
 def _compat(
-    data: str, path: Path, columns: dict, risk_col: str | None, fee_bps: float | None, out: Path, force: bool, json: bool
+    data: str,
+    path: Path,
+    columns: dict,
+    risk_col: str | None,
+    fee_bps: float | None,
+    out: Path,
+    force: bool,
+    json: bool,
 ):
     from dataclasses import replace
 
@@ -111,5 +130,7 @@ def _report(out: Path, result: dict, json: bool) -> None:
         console.print_json({"out": str(out), **result})
         return
     held = {f"buy and hold {name}": value for name, value in result.get("buy_and_hold", {}).items()}
+    if result["assumptions"].get("in_sample"):
+        console.message("note: the policy was trained on some of these bars; the result says nothing about new ones")
     rows = {"backtest": str(out), **result["assumptions"], **result["kpis"], **held}
     console.print_rows([(name.replace("_", " "), value) for name, value in rows.items()])

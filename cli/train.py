@@ -7,7 +7,17 @@ import typer
 
 from idi_fast.cli import console
 from idi_fast.cli.options import (
-    Compat, Force, Json, Nan, OpenColumn, Out, PriceColumn, TimeColumn, VolumeColumn, compat_name, required_out,
+    Compat,
+    Force,
+    Json,
+    Nan,
+    OpenColumn,
+    Out,
+    PriceColumn,
+    TimeColumn,
+    VolumeColumn,
+    compat_name,
+    required_out,
     resolve_config,
 )  # fmt: skip
 from idi_fast.errors import InputError
@@ -75,7 +85,9 @@ def train(
 def _environment(env: str | None, use_crypto_env: bool, data: str | None) -> str | None:
     named = {kind for kind in (env, "crypto" if use_crypto_env else None, "history" if data else None) if kind}
     if len(named) > 1:
-        raise InputError(f"--env, --use-crypto-env and --data ask for different environments: {', '.join(sorted(named))}")
+        raise InputError(
+            f"--env, --use-crypto-env and --data ask for different environments: {', '.join(sorted(named))}"
+        )
     return next(iter(named), None)
 
 

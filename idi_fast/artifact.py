@@ -14,7 +14,6 @@ import idi_fast
 from idi_fast.config import TrainingConfig
 from idi_fast.errors import ArtifactError
 from idi_fast.files import MANIFEST, digest, write_json
-from idi_fast.history import History
 from idi_fast.policy import Policy
 from idi_fast.trace import Trace
 from idi_fast.trainer import Trainer
@@ -28,11 +27,6 @@ def versions() -> dict[str, str]:
     """Versions of everything that has a part in the numbers."""
     packages = {name: version(name) for name in ("numba", "numpy", "polars")}
     return {"idi_fast": idi_fast.__version__, "python": platform.python_version(), **packages}
-
-
-def input_digests(history: History | None) -> dict[str, object]:
-    """Digests of the files a history was read from, by the path given."""
-    return {} if history is None else {str(path): digest(path) for path in history.files}
 
 
 def write_table(path: Path, frame: pl.DataFrame, metadata: dict | None = None) -> None:
@@ -111,7 +105,7 @@ def write_training(folder: Path, trainer: Trainer, policy: Policy, trace: Trace,
         "fingerprint": trainer.config.fingerprint(),
         "summary": training_summary(trainer, policy),
         "versions": versions(),
-        "inputs": input_digests(trainer.history),
+        "trained_on": policy.trained_on,
         "config": trainer.config.to_dict(),
     }
     write_json(folder / "run.json", run)

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from idi_fast import kpis
-from idi_fast.artifact import SCHEMA_VERSION, input_digests, versions, write_manifest, write_table, write_trace
+from idi_fast.artifact import SCHEMA_VERSION, versions, write_manifest, write_table, write_trace
 from idi_fast.environments import Facts, log_columns, log_fill, reward_weights
 from idi_fast.errors import ArtifactError, InputError
 from idi_fast.features import BarStream
@@ -16,7 +16,7 @@ from idi_fast.history import History
 from idi_fast.kernels import backtest as kernels
 from idi_fast.kernels import market
 from idi_fast.kernels.learn import Tape
-from idi_fast.policy import Policy
+from idi_fast.policy import Policy, describe_history, overlap
 from idi_fast.space import make_rules
 from idi_fast.trace import Trace, replay
 
@@ -77,7 +77,7 @@ class Backtest:
             "assumptions": self.assumptions,
             "policy": {"fingerprint": fingerprint, "seed": self.policy.seed},
             "versions": versions(),
-            "inputs": input_digests(self.history),
+            "data": describe_history(self.history),
         }
         write_json(folder / "run.json", run)
         write_manifest(folder, config_sha256=fingerprint, training={"seed": self.policy.seed})
@@ -101,14 +101,16 @@ def backtest(policy: Policy, history: History, *, fill: str = "next_open", fee_b
     trace = replay_history(policy, history)
     account = keep_account(trace.position, history, fill, fee_bps)
     held = keep_account(np.ones(len(history), np.int8), history, fill, fee_bps)
+    data = describe_history(history)
     per_year = kpis.periods_per_year(history.time)
     return Backtest(
         assumptions={
             "fill": fill,
             "fee_bps": fee_bps,
             "bars": len(history),
-            "first_time": None if history.time is None else str(history.time[0].astype("datetime64[ns]")),
-            "last_time": None if history.time is None else str(history.time[-1].astype("datetime64[ns]")),
+            "first_time": data["first_time"],
+            "last_time": data["last_time"],
+            "in_sample": policy.trained_on is not None and overlap(policy.trained_on, data),
             "periods_per_year": None if np.isnan(per_year) else per_year,
             "dropped_rows": history.dropped,
         },
@@ -180,9 +182,7 @@ def keep_account(target: np.ndarray, history: History, fill: str, fee_bps: float
     begins = np.count_nonzero((np.diff(target, prepend=np.int8(0)) != 0) & (target != 0))
     trades, totals = np.empty((begins + 1, 7)), np.empty(3)
     open_ = history.close if history.open is None else history.open
-    count = kernels.account(
-        target, open_, history.close, FILLS[fill], fee_bps / 1e4, equity, position, trades, totals
-    )
+    count = kernels.account(target, open_, history.close, FILLS[fill], fee_bps / 1e4, equity, position, trades, totals)
     return Account(equity, position, trades[:count], float(totals[0]), float(totals[1]), int(totals[2]))
 
 

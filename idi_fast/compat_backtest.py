@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from idi_fast.artifact import SCHEMA_VERSION, input_digests, trace_metadata, versions, write_manifest, write_table
+from idi_fast.artifact import SCHEMA_VERSION, trace_metadata, versions, write_manifest, write_table
 from idi_fast.errors import ArtifactError
 from idi_fast.files import write_json
 from idi_fast.history import History
 from idi_fast.kernels.backtest import reference_account
-from idi_fast.policy import Policy
+from idi_fast.policy import Policy, describe_history
 from idi_fast.space import ACTIONS, BUY, SELL
 
 TINY = 1e-9
@@ -55,7 +55,7 @@ class CompatBacktest:
             "assumptions": self.assumptions,
             "policy": {"fingerprint": self.policy.config.fingerprint(), "seed": self.policy.seed},
             "versions": versions(),
-            "inputs": input_digests(self.history),
+            "data": describe_history(self.history),
         }
         write_json(folder / "run.json", run)
         write_manifest(folder, config_sha256=self.policy.config.fingerprint(), training={"seed": self.policy.seed})
@@ -95,7 +95,9 @@ def _actions(policy: Policy, history: History) -> np.ndarray:
     if "pnl_sign" in names or policy.config.tile_coder is not None:
         return np.zeros(len(history), np.int8)  # the keys of such a table never match: it holds
     if "position" in names:
-        raise ArtifactError("the reference's backtest looks up five-feature states; this policy's hold the position too")
+        raise ArtifactError(
+            "the reference's backtest looks up five-feature states; this policy's hold the position too"
+        )
     quantizer = policy.config.quantizer
     digits = np.zeros((len(history), len(names)), np.int32)
     digits[:, 0] = quantile_buckets(history.close, quantizer.price_buckets)

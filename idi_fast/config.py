@@ -1,7 +1,5 @@
 """The configuration of a training run: frozen blocks of settings, checked however they are built."""
 
-# ruff: noqa: RUF009 -- setting() returns a dataclasses.field, which is what the rule asks for
-
 import dataclasses
 import hashlib
 import json
@@ -11,15 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Self
 
-from idi_fast.config_io import (
-    REQUIRED,
-    Block,
-    FrozenMapping,
-    SettingError,
-    read_json,
-    setting,
-    write_json,
-)
+from idi_fast.config_io import REQUIRED, Block, FrozenMapping, SettingError, read_json, setting, write_json
 from idi_fast.errors import ConfigError
 
 Compat = Literal["idi_iann"]

@@ -77,8 +77,7 @@ class _Buffers:
         if n > self._rows:
             self._rows = n
             self._arrays = {
-                name: np.zeros((n, width) if width > 1 else n, dtype)
-                for name, (dtype, width) in self._layouts.items()
+                name: np.zeros((n, width) if width > 1 else n, dtype) for name, (dtype, width) in self._layouts.items()
             }
         return {name: array[:n] for name, array in self._arrays.items()}
 

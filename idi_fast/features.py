@@ -84,7 +84,10 @@ class Encoder:
 
     @classmethod
     def fit(cls, config: TrainingConfig, features: dict[str, FeatureConfig], columns: dict[str, np.ndarray]):
-        """Fit edges at equal shares of the training bars; a panic is the most volatile tenth, the rest goes by thirds."""
+        """Fit edges at equal shares of the training bars.
+
+        A panic is the most volatile tenth; of the rest, bull and bear are the outer thirds of the trend.
+        """
         matrix = FeatureStream(features).push(columns)
         edges = []
         for name, values in zip(FEATURES, matrix, strict=False):
@@ -148,7 +151,7 @@ class BarStream:
         self._last_scarcity = np.full(1, -1, np.int64)
 
     def push(self, columns: dict[str, np.ndarray], log_fill: np.ndarray) -> Bars:
-        """Bars of `columns` (logarithms of close, volume … float64 (n,)); `log_fill` (n,) or empty for the last close."""
+        """Bars of `columns` (see `log_columns`), each float64 (n,); `log_fill` (n,), or empty for the last close."""
         matrix = self._features.push(columns)
         n = matrix.shape[1]
         buckets = np.empty((len(FEATURES), n), np.int32)

@@ -3,7 +3,6 @@
 import csv
 import glob
 import gzip
-import hashlib
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -15,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from idi_fast.errors import ConfigError, DataError, nearest
+from idi_fast.timestamps import to_ns, unit_of
 
 KINDS = {".csv": "CSV", ".csv.gz": "CSV", ".parquet": "Parquet", ".pq": "Parquet"}
 
@@ -30,11 +30,6 @@ USUAL_NAMES = {
 }
 INDEX_NAMES = ("unnamed: 0", "__index_level_0__")  # what pandas calls an index without a name
 
-ISO_FORMATS = ("%F", "%FT%T", "%FT%T%.f", "%FT%T%.f%#z", "%FT%H:%M", "%FT%H:%M%#z")  # %#z: Z, +02, +02:00
-# Beyond 1677–2262 polars wraps an int64 of nanoseconds silently: it reads the year 3000 as 1830.
-ISO_START = r"^(1[7-9]|2[01])\d\d-\d\d-\d\d"
-NS_PER_TICK = {"D": 86_400 * 10**9, "s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
-EPOCH_LIMITS = {"s": 10**11, "ms": 10**14, "us": 10**17, "ns": 2**63}
 
 # What the values of a column must be, and how to say it; null never holds.
 NUMBER = (lambda values: values.is_finite(), "a finite number")
@@ -159,19 +154,6 @@ def load_history(
         columns=columns,
         files=files,
     )
-
-
-def file_digests(files: Iterable[str | Path]) -> dict[str, dict[str, str | int]]:
-    """Return `{"sha256": hex digest, "bytes": size}` of each file by its path; DataError if unreadable."""
-    digests = {}
-    for file in files:
-        try:
-            with Path(file).open("rb") as stream:
-                digest = hashlib.file_digest(stream, "sha256").hexdigest()
-                digests[str(file)] = {"sha256": digest, "bytes": stream.tell()}
-        except OSError as error:
-            raise DataError(f"{file}: cannot be read: {error.strerror}") from error
-    return digests
 
 
 def _find_files(path: Path) -> tuple[Path, ...]:
@@ -341,7 +323,7 @@ def _load_file(file: Path, columns: dict[str, str], *, drop: bool) -> tuple[pl.D
 def _shown(source: pl.Series, row: int) -> str:
     if source.dtype in (pl.Date, pl.Datetime):  # polars panics on years it cannot print, numpy does not
         ticks = source.to_physical()[row]
-        return "no value" if ticks is None else str(np.datetime64(ticks, _unit(source.dtype)))
+        return "no value" if ticks is None else str(np.datetime64(ticks, unit_of(source.dtype)))
     value = source[row]
     return "no value" if value is None else repr(value) if isinstance(value, str) else str(value)
 
@@ -349,48 +331,10 @@ def _shown(source: pl.Series, row: int) -> str:
 def _converted(role: str, source: pl.Series) -> pl.Series:
     """Return float64, for the time int64 nanoseconds UTC, with null where the source has nothing such."""
     if role == "time":
-        return _to_ns(source)
+        return to_ns(source)
     if role == "risk" and source.dtype == pl.String:
         source = source.str.to_lowercase().replace({"false": "0", "true": "1"})
     return source.cast(pl.Float64, strict=False)
-
-
-def _to_ns(source: pl.Series) -> pl.Series:
-    if source.dtype == pl.String and not re.match(r"[+-]?\d+$", source.drop_nulls().first() or "0"):
-        return _iso_to_ns(source)
-    ticks = source.to_physical().cast(pl.Int64, strict=False)
-    unit = _unit(source.dtype) or _epoch_unit(ticks.drop_nulls().first() or 0)
-    if unit is None:
-        return ticks.clear(len(ticks))
-    limit = (2**63 - 1) // NS_PER_TICK[unit]
-    return ticks.set(~ticks.is_between(-limit, limit), None) * NS_PER_TICK[unit]
-
-
-def _unit(dtype: pl.DataType) -> str | None:
-    return "D" if dtype == pl.Date else getattr(dtype, "time_unit", None)
-
-
-def _epoch_unit(first: int) -> str | None:
-    if 1900_01_01 <= first <= 2199_12_31:  # a date without hyphens; as seconds it would be in 1970
-        return None
-    return next((unit for unit, limit in EPOCH_LIMITS.items() if abs(first) < limit), None)
-
-
-def _iso_to_ns(text: pl.Series) -> pl.Series:
-    """Parse ISO 8601 text, beginning with the format that suits the first row."""
-    text = text.set(~text.str.contains(ISO_START), None).str.replace(" ", "T", literal=True)
-    first = text.drop_nulls().head(1)
-    ns = pl.repeat(None, len(text), dtype=pl.Int64, eager=True)
-    for form in sorted(ISO_FORMATS, key=lambda form: _parsed(first, form).null_count()):
-        rest = text.set(ns.is_not_null(), None)
-        if rest.null_count() == len(rest):
-            break
-        ns = ns.fill_null(_parsed(rest, form))
-    return ns
-
-
-def _parsed(text: pl.Series, form: str) -> pl.Series:
-    return text.str.to_datetime(form, time_unit="ns", strict=False, cache=False).to_physical()
 
 
 def _check_order(time: np.ndarray, name: str, missing: pl.Series, heights: dict[Path, int]) -> None:

@@ -22,7 +22,7 @@ def bar_returns(equity: np.ndarray) -> np.ndarray:
 
 
 def sharpe_ratio(returns: np.ndarray) -> float:
-    """Mean over sample deviation (ddof 1) of per-bar returns, no risk-free rate (Sharpe 1994); NaN where all are equal."""
+    """Mean over sample deviation (ddof 1) of per-bar returns, no risk-free rate (Sharpe 1994); NaN if all are equal."""
     if returns.size < 2:
         return math.nan
     deviation = float(returns.std(ddof=1))

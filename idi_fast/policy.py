@@ -11,6 +11,8 @@ import polars as pl
 from idi_fast.config import TrainingConfig
 from idi_fast.errors import ArtifactError, ConfigError, nearest
 from idi_fast.features import Encoder
+from idi_fast.files import digest
+from idi_fast.history import History
 from idi_fast.kernels.market import tile_codes
 from idi_fast.space import ACTIONS, StateSpace, comm_columns
 
@@ -18,12 +20,37 @@ FORMAT = "idi-fast-policy-1"
 METADATA_KEY = "idi_fast"
 
 
+def iso_time(time_ns: int) -> str:
+    """A time in ns UTC as ISO 8601 to the second, which sorts as text."""
+    return f"{np.datetime64(int(time_ns), 'ns').astype('datetime64[s]')}Z"
+
+
+def describe_history(history: History) -> dict:
+    """Which bars a history holds: their number, first and last time (ISO 8601 UTC, or None), digests of the files."""
+    time = history.time
+    return {
+        "bars": len(history),
+        "first_time": None if time is None else iso_time(time[0]),
+        "last_time": None if time is None else iso_time(time[-1]),
+        "files": {str(path): digest(path) for path in history.files},
+    }
+
+
+def overlap(seen: dict, shown: dict) -> bool:
+    """Whether two descriptions of histories share bars: by their times, else by equal files."""
+    if seen["first_time"] is not None and shown["first_time"] is not None:
+        return seen["first_time"] <= shown["last_time"] and shown["first_time"] <= seen["last_time"]
+    hashes = {file["sha256"] for file in seen["files"].values()}
+    return any(file["sha256"] in hashes for file in shown["files"].values())
+
+
 @dataclass(frozen=True)
 class Policy:
     """Lookup tables and all that is needed to apply them.
 
     q float64 (n_states, 3) and comm_q float64 (n_states, n_comm): expected discounted reward of each action; visits
-    int64 (n_states,): how often the agent came to a state; encoder: the features and bucket edges of a market policy.
+    int64 (n_states,): how often the agent came to a state; encoder: the features and bucket edges of a market policy;
+    trained_on: which bars it has seen, see `describe_history`, None for a simulated market.
     """
 
     config: TrainingConfig
@@ -33,6 +60,7 @@ class Policy:
     q: np.ndarray
     comm_q: np.ndarray
     visits: np.ndarray
+    trained_on: dict | None = None
 
     @property
     def comm_actions(self) -> tuple[str, ...]:
@@ -84,6 +112,7 @@ class Policy:
             "config": self.config.to_dict(),
             "seed": str(self.seed),  # as text: seeds of any size survive readers that hold numbers as doubles
             "encoder": None if self.encoder is None else self.encoder.to_dict(),
+            "trained_on": self.trained_on,
         }
         text = json.dumps(about, ensure_ascii=False, sort_keys=True)
         self.frame().write_parquet(path, metadata={METADATA_KEY: text})
@@ -127,6 +156,7 @@ class Policy:
             q=np.zeros((space.n_states, 3)),
             comm_q=np.zeros((space.n_states, len(names))),
             visits=np.zeros(space.n_states, np.int64),
+            trained_on=about["trained_on"],
         )
         policy.q[states] = frame.select(f"q_{name}" for name in ACTIONS).to_numpy()
         policy.comm_q[states] = frame.select(f"comm_{name}" for name in names).to_numpy()

@@ -11,7 +11,7 @@ from idi_fast.config import DataConfig, TrainingConfig
 from idi_fast.environments import make_environment
 from idi_fast.errors import Cancelled, DataError, IdiFastError
 from idi_fast.history import History, load_history
-from idi_fast.policy import Policy
+from idi_fast.policy import Policy, describe_history
 from idi_fast.rng import draw_seed, make_generators
 from idi_fast.space import make_rules
 from idi_fast.trace import Trace, replay
@@ -45,7 +45,7 @@ class Trainer:
         self.episode_rewards = np.zeros(0)
 
     def compile(self) -> None:
-        """Compile the training kernels, or load them from the cache, by training on no rows; `run` does it otherwise."""
+        """Compile the training kernels, or load them from the cache, by training on no rows; else `run` does it."""
         self._agent.learn(self._environment.fill(0), np.zeros(0))
 
     def cancel(self) -> None:
@@ -57,7 +57,9 @@ class Trainer:
         self.episode_rewards = self._train(progress)
         tables, environment = self._agent.tables, self._environment
         if not (np.isfinite(tables.q).all() and np.isfinite(tables.comm_q).all()):
-            raise IdiFastError("the Q-values grew beyond all numbers; use a smaller learning_rate, discount or volatility")
+            raise IdiFastError(
+                "the Q-values grew beyond all numbers; use a smaller learning_rate, discount or volatility"
+            )
         tape, facts = environment.facts(self.config.episode_length + 1)
         trace = replay(self.config, environment.space, self._rules, tables.q, tables.comm_q, tape, facts)
         if self.config.engine.compat:
@@ -66,6 +68,7 @@ class Trainer:
         policy = Policy(
             config=self.config, seed=self.seed, space=environment.space, encoder=environment.encoder,
             q=tables.q, comm_q=tables.comm_q, visits=tables.visits,
+            trained_on=None if self.history is None else describe_history(self.history),
         )  # fmt: skip
         return policy, trace
 

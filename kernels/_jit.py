@@ -15,7 +15,7 @@ from pathlib import Path
 # depend on an optional package. Numba reads this variable when it is imported, hence above the import.
 os.environ.setdefault("NUMBA_DISABLE_INTEL_SVML", "1")
 
-import numba  # noqa: E402
+import numba
 
 
 def _user_cache_root() -> Path:
@@ -81,8 +81,6 @@ def kernel(function=None, *, inline=False):
     before = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = str(CACHE_FOLDER)
     try:
-        return numba.njit(
-            cache=True, nogil=True, error_model="numpy", fastmath=False, forceinline=inline
-        )(function)
+        return numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False, forceinline=inline)(function)
     finally:
         numba.config.CACHE_DIR = before

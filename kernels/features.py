@@ -51,7 +51,7 @@ def sample_deviation(moments, count):
 
 @kernel
 def zscore(values, ring, moments, seen, out):
-    """(value − mean) / sample deviation over the window; 0 where the deviation is. Mutates: ring, moments, seen, out."""
+    """(value − mean) / sample deviation over the window; 0 where that is 0. Mutates: ring, moments, seen, out."""
     for t in range(values.size):
         count = push_moments(ring, moments, seen[0], values[t])
         deviation = sample_deviation(moments, count)
@@ -61,7 +61,7 @@ def zscore(values, ring, moments, seen, out):
 
 @kernel
 def volatility(values, ring, moments, seen, out):
-    """Sample deviation of the last `window` changes. moments[2] is the last value. Mutates: ring, moments, seen, out."""
+    """Sample deviation of the last `window` changes. moments[2]: the last value. Mutates: ring, moments, seen, out."""
     for t in range(values.size):
         if seen[0] == 0:
             out[t] = 0.0

@@ -11,7 +11,8 @@ def emote_bits(affect, comm, palette, meaning, linger_ticks, positive, alert, pe
 
     affect int64 (n,); comm int16 (n,): communication action; palette uint8 (n_moods, 2): whether a mood's text is
     positive, and alert; meaning int64 (n_comm,): 1 positive, 2 alert, 3 persist, 0 any other action, which leaves
-    the cues to the palette. A cue lingers for `linger_ticks`. Outputs uint8 (n,). Mutates: positive, alert, persistence.
+    the cues to the palette. A cue lingers for `linger_ticks`. Outputs uint8.
+    Mutates: positive, alert, persistence.
     """
     linger = 0
     for t in range(affect.size):

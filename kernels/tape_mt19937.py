@@ -63,7 +63,21 @@ def synthetic_tape(key, words, cursor, phase, episode_length, buckets, weights, 
 
 @kernel
 def crypto_tape(
-    key, words, cursor, spare, phase, episode_length, market, stress, price_state, base, code, alert, regime, risk, close
+    key,
+    words,
+    cursor,
+    spare,
+    phase,
+    episode_length,
+    market,
+    stress,
+    price_state,
+    base,
+    code,
+    alert,
+    regime,
+    risk,
+    close,
 ):
     """Rows of the reference's crypto market, its prices in units of the currency.
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import gzip
-import hashlib
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -15,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from idi_fast.errors import ConfigError, DataError
-from idi_fast.history import file_digests, load_history
+from idi_fast.history import load_history
 
 DAY_NS = 86_400 * 10**9
 JAN_1 = 1_704_067_200 * 10**9  # 2024-01-01 UTC
@@ -688,16 +687,6 @@ def test_slices_are_views_of_the_same_bars(tmp_path, start, stop):
     assert_array_equal(part.after_gap, whole.after_gap[start:stop])
     assert (part.columns, part.files, part.dropped) == (whole.columns, whole.files, whole.dropped)
     assert load_history(text(tmp_path / "x.csv", "close\n1\n2\n")).slice(0, 1).volume is None
-
-
-def test_file_digests(tmp_path):
-    content = b"close\n" + b"1\n2\n" * 500_000
-    path = text(tmp_path / "x.csv", content)
-    digest = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
-    assert file_digests([path]) == {str(path): digest}
-    assert file_digests(load_history(path).files) == {str(path): digest}
-    with pytest.raises(DataError, match=r"gone\.csv: cannot be read"):
-        file_digests([tmp_path / "gone.csv"])
 
 
 # ---- properties

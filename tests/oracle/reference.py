@@ -341,9 +341,7 @@ def train(config: dict, *, env: str = "synthetic", market: dict | None = None, s
 
 def stream_files(run: ReferenceRun) -> dict[str, bytes]:
     """The stream files of a run, byte for byte, by file name."""
-    files = {
-        f"{name}.in": "\n".join(str(tick[name]) for tick in run.trace).encode("ascii") for name in STREAMS
-    }
+    files = {f"{name}.in": "\n".join(str(tick[name]) for tick in run.trace).encode("ascii") for name in STREAMS}
     manifest = {"streams": {name: f"{name}.in" for name in STREAMS}}
     files["streams.json"] = json.dumps(manifest, indent=2, sort_keys=True).encode("ascii")
     return files
