@@ -96,7 +96,7 @@ def _actions(policy: Policy, history: History) -> np.ndarray:
         return np.zeros(len(history), np.int8)  # the keys of such a table never match: it holds
     if "position" in names:
         raise ArtifactError(
-            "the reference's backtest looks up five-feature states; this policy's hold the position too"
+            "the reference's backtest looks up five-feature states; this policy's have the position too"
         )
     quantizer = policy.config.quantizer
     digits = np.zeros((len(history), len(names)), np.int32)

@@ -16,9 +16,7 @@ def export_streams(artifact: str | Path, folder: str | Path, contract: str = "al
     contract_streams(contract)  # an unknown name is said before anything is read
     frame, about = read_trace(artifact)
     if frame.height == 0:
-        raise ArtifactError(
-            f"the trace of {artifact} has no ticks; an empty stream would stop the specification at once"
-        )
+        raise ArtifactError(f"the trace of {artifact} has no ticks; an empty stream stops a specification at once")
     streams = {name: frame[name].to_numpy() for name in frame.columns if frame[name].dtype.is_integer()}
     chosen = select_streams(streams, contract)
     install_streams(stream_files(chosen, newline=about["compat"] is None), Path(folder))

@@ -74,11 +74,8 @@ def make_rules(config: TrainingConfig, space: StateSpace) -> Rules:
     lowest = 0 if config.environment.allow_short else 1
     next_position = np.zeros(9, np.int64)
     for position in range(3):
-        if market:
-            row = (position, 2, lowest)
-        else:
-            row = (position, min(2, position + 1), max(lowest, position - 1))
-        next_position[position * 3 : position * 3 + 3] = row
+        buy, sell = (2, lowest) if market else (min(2, position + 1), max(lowest, position - 1))
+        next_position[position * 3 : position * 3 + 3] = position, buy, sell
     position = np.repeat(np.arange(3), 3)
     names, _ = comm_columns(config)
     bonus = np.zeros((2, len(names)))
