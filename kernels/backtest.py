@@ -54,7 +54,7 @@ def account(target, open_, close, fill, fee_rate, equity, position, trades, tota
                 totals[1] += traded
                 if held != 0:
                     trades[count - 1, 1], trades[count - 1, 4] = t, price
-                    trades[count - 1, 5] = (before - old_fee) / entry_equity - 1.0
+                    trades[count - 1, 5] = max(-1.0, (before - old_fee) / entry_equity - 1.0)
                     trades[count - 1, 6] += old_fee
                 if wanted != 0:
                     entry_equity = before - old_fee

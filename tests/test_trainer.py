@@ -1,0 +1,198 @@
+"""The trainer through its public API: determinism, chunking, cancelling, and what the default mode promises."""
+
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from market_data import history, random_walk
+from numpy.testing import assert_array_equal
+
+import idi_fast.trainer
+from idi_fast import Policy, TrainingConfig, create_trainer
+from idi_fast.errors import ArtifactError, Cancelled, DataError, IdiFastError, InputError
+from idi_fast.streams import check_stream
+
+KINDS = ("synthetic", "crypto", "history")
+ENGINES = [{"rng": "sfc64"}, {"rng": "mt19937"}, {"compat": "idi_iann"}]
+CASES = [(kind, engine) for kind in KINDS for engine in ENGINES if not (kind == "history" and "compat" in engine)]
+
+
+def config(kind: str = "synthetic", engine: dict | None = None, **fields) -> TrainingConfig:
+    about = {"episodes": 12, "episode_length": 30, "engine": engine or {}, "environment": {"kind": kind}}
+    return TrainingConfig.from_dict({**about, **fields})
+
+
+def train(settings: TrainingConfig, seed: int = 0):
+    bars = random_walk(400) if settings.environment.kind == "history" else None
+    trainer = create_trainer(settings, seed=seed, history=bars)
+    return trainer, *trainer.run()
+
+
+def outcome(trainer, policy, trace) -> dict[str, np.ndarray]:
+    """All numbers of a run, flat."""
+    tables = {"q": policy.q, "comm_q": policy.comm_q, "visits": policy.visits, "rewards": trainer.episode_rewards}
+    return {**tables, **trace.streams, "state": trace.state, "comm": trace.comm_action, "reward": trace.reward}
+
+
+def assert_same(one: dict, other: dict) -> None:
+    assert one.keys() == other.keys()
+    for name in one:
+        assert_array_equal(one[name], other[name], err_msg=name)
+
+
+@pytest.mark.parametrize(("kind", "engine"), CASES)
+def test_a_seed_gives_one_result_and_another_seed_another(kind, engine):
+    settings = config(kind, engine)
+    assert_same(outcome(*train(settings, 3)), outcome(*train(settings, 3)))
+    assert not np.array_equal(train(settings, 3)[1].q, train(settings, 4)[1].q)
+
+
+@pytest.mark.parametrize(("kind", "engine"), CASES)
+@settings(max_examples=8)
+@given(block=st.integers(1, 400))
+def test_the_size_of_a_block_changes_nothing(kind, engine, block):
+    whole = outcome(*train(config(kind, engine), 5))
+    before = idi_fast.trainer.BLOCK_ROWS
+    idi_fast.trainer.BLOCK_ROWS = block
+    try:
+        assert_same(outcome(*train(config(kind, engine), 5)), whole)
+    finally:
+        idi_fast.trainer.BLOCK_ROWS = before
+
+
+def test_seeds_of_the_default_mode_may_be_large_but_not_negative():
+    assert not np.array_equal(train(config(), 2**200)[1].q, train(config(), 0)[1].q)
+    with pytest.raises(InputError, match="the seed is -1; expected an integer >= 0"):
+        create_trainer(config(), seed=-1)
+
+
+def test_without_a_seed_one_is_drawn_and_can_be_used_again():
+    trainer = create_trainer(config(), seed=None)
+    policy, _ = trainer.run()
+    assert_array_equal(train(config(), trainer.seed)[1].q, policy.q)
+    assert create_trainer(config(), seed=None).seed != trainer.seed
+
+
+def test_environment_and_agent_draw_from_different_streams():
+    trainer = create_trainer(config(), seed=1)
+    agent, environment = trainer._agent._generator, trainer._environment._generator
+    assert not np.array_equal(agent.state, environment.state)
+
+
+def test_progress_counts_up_to_the_end(monkeypatch):
+    monkeypatch.setattr(idi_fast.trainer, "BLOCK_ROWS", 50)
+    seen = []
+    trainer = create_trainer(config())
+    trainer.run(seen.append)
+    assert [p.episodes for p in seen] == sorted(p.episodes for p in seen)
+    last = seen[-1]
+    assert (last.episodes, last.total_episodes, last.steps) == (12, 12, 360)
+    assert last.mean_reward == pytest.approx(trainer.stats()["mean_reward"], rel=1e-12)  # summed in another order
+
+
+def test_cancel_stops_a_run_from_another_thread():
+    trainer = create_trainer(config(episodes=10_000_000))
+    threading.Timer(0.2, trainer.cancel).start()
+    with pytest.raises(Cancelled, match=r"cancelled after \d+ of 10000000 episodes"):
+        trainer.run()
+
+
+def test_no_episodes_leave_an_untrained_table():
+    trainer, policy, trace = train(config(episodes=0))
+    assert not policy.q.any()
+    assert trainer.stats()["mean_reward"] == 0.0
+    assert len(trace) == 30
+
+
+def test_values_beyond_all_numbers_are_an_error():
+    with pytest.raises(IdiFastError, match="grew beyond all numbers"):
+        train(config(rewards={"pnl": 1e308}, discount=1.0, learning_rate=1.0, episodes=50))
+
+
+def test_exploration_decays_after_each_episode_down_to_a_floor():
+    trainer, *_ = train(config(exploration_decay=0.5, episodes=7))
+    assert trainer.exploration.tolist() == [1.0, 0.5, 0.25, 0.125, 0.0625, 0.05, 0.05]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_streams_fit_their_types_and_say_what_they_are_called_for(kind):
+    _, policy, trace = train(config(kind, episodes=200))
+    for name, values in trace.streams.items():
+        check_stream(name, values)
+    assert not (trace.streams["q_buy"] & trace.streams["q_sell"]).any()
+    assert_array_equal(trace.streams["q_buy"], trace.action == 1)
+    assert_array_equal(trace.action, np.argmax(policy.q[trace.state], axis=1))
+    assert not (trace.streams["price_up"] & trace.streams["price_down"]).any()
+    if kind != "synthetic":
+        assert trace.streams["q_regime"].max() <= 3
+        move = np.sign(np.diff(trace.close))
+        assert_array_equal(trace.streams["price_up"][1:], move > 0)
+        assert_array_equal(trace.streams["price_down"][1:], move < 0)
+    for name in ("price", "volume", "trend"):
+        digit = policy.space.digit(trace.state, name)
+        assert_array_equal(trace.streams[name], digit >= 2, err_msg=name)
+
+
+def test_a_rollout_on_history_is_its_last_bars():
+    bars = random_walk(400)
+    trainer = create_trainer(config("history"), history=bars)
+    _, trace = trainer.run()
+    assert_array_equal(trace.close, bars.close[-31:-1])
+    assert_array_equal(trace.time, bars.time[-31:-1])
+
+
+def test_a_position_is_never_short_where_that_is_not_allowed():
+    for kind in ("synthetic", "crypto"):
+        settings = config(kind, environment={"kind": kind, "allow_short": False}, episodes=40)
+        _, _, trace = train(settings)
+        assert trace.position.min() >= 0
+    assert train(config("crypto", episodes=40, rewards={"ethics_bonus": -1.0}))[2].position.min() == -1
+
+
+def test_an_agent_learns_to_be_long_in_a_rising_market_and_short_in_a_falling_one():
+    rewards = {"ethics_bonus": 0.0, "scarcity_alignment": 0.0}
+    wobble = np.random.default_rng(0).normal(0.0, 0.004, 600)
+    for drift, position in ((0.003, 1), (-0.003, -1)):
+        bars = history(100.0 * np.exp(np.cumsum(drift + wobble)))
+        settings = config("history", episodes=2000, exploration_decay=0.998, rewards=rewards)
+        trainer = create_trainer(settings, history=bars)
+        _, trace = trainer.run()
+        assert (trace.position == position).mean() > 0.8
+
+
+@pytest.mark.parametrize(("kind", "engine"), CASES)
+def test_a_saved_policy_is_the_policy(kind, engine, tmp_path):
+    _, policy, _ = train(config(kind, engine), 11)
+    policy.save(tmp_path / "policy.parquet")
+    loaded = Policy.load(tmp_path)
+    assert (loaded.config, loaded.seed, loaded.space) == (policy.config, policy.seed, policy.space)
+    assert loaded.trained_on == policy.trained_on
+    for name in ("q", "comm_q", "visits"):
+        assert_array_equal(getattr(loaded, name), getattr(policy, name), err_msg=name)
+    if policy.encoder is None:
+        assert loaded.encoder is None
+    else:
+        assert loaded.encoder.to_dict() == policy.encoder.to_dict()
+
+
+def test_a_policy_answers_by_state_and_refuses_what_is_none():
+    _, policy, _ = train(config(episodes=300), 2)
+    state = int(np.argmax(policy.visits))
+    digits = policy.space.digits(np.array([state]))[0].tolist()
+    values = [policy.q_value(digits, action) for action in ("hold", "buy", "sell")]
+    assert values == policy.q[state].tolist()
+    assert policy.best_action(digits) == ("hold", "buy", "sell")[int(np.argmax(values))]
+    with pytest.raises(ArtifactError, match="price is 4"):
+        policy.best_action([4, 0, 0, 0, 0])
+    with pytest.raises(ArtifactError, match="has 2 digits"):
+        policy.best_action([0, 0])
+    with pytest.raises(ArtifactError, match="no action 'by'.*'buy'"):
+        policy.q_value(digits, "by")
+
+
+def test_a_history_shorter_than_an_episode_is_refused():
+    with pytest.raises(DataError, match="has 30 bars, but an episode of 30 steps needs at least 31"):
+        create_trainer(config("history"), history=random_walk(30))
+    create_trainer(config("history"), history=random_walk(31)).run()
