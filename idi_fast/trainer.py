@@ -54,7 +54,7 @@ class Trainer:
 
     def run(self, progress: Callable[[Progress], None] | None = None) -> tuple[Policy, Trace]:
         """Train, then follow the greedy policy for one episode; `progress` is called after each block of rows."""
-        self.episode_rewards = self._train(progress)
+        self.train(progress)
         tables, environment = self._agent.tables, self._environment
         if not (np.isfinite(tables.q).all() and np.isfinite(tables.comm_q).all()):
             raise IdiFastError(
@@ -72,7 +72,8 @@ class Trainer:
         )  # fmt: skip
         return policy, trace
 
-    def _train(self, progress: Callable[[Progress], None] | None) -> np.ndarray:
+    def train(self, progress: Callable[[Progress], None] | None = None) -> None:
+        """Train all episodes; `run` does this first. Sets `episode_rewards` float64 (episodes,)."""
         config = self.config
         rows = config.episodes * (config.episode_length + 1)
         rewards = np.empty(config.episodes)
@@ -85,7 +86,7 @@ class Trainer:
             if progress is not None:
                 mean = float(rewards[:ended].mean()) if ended else float("nan")
                 progress(Progress(ended, config.episodes, ended * config.episode_length, mean))
-        return rewards
+        self.episode_rewards = rewards
 
     @property
     def exploration(self) -> np.ndarray:

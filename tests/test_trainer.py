@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from market_data import history, random_walk
 from numpy.testing import assert_array_equal
+from oracle import engine
 
 import idi_fast.trainer
 from idi_fast import Policy, TrainingConfig, create_trainer
@@ -60,6 +61,27 @@ def test_the_size_of_a_block_changes_nothing(kind, engine, block):
         assert_same(outcome(*train(config(kind, engine), 5)), whole)
     finally:
         idi_fast.trainer.BLOCK_ROWS = before
+
+
+@settings(max_examples=25)
+@given(
+    seed=st.integers(0, 2**70),
+    buckets=st.tuples(*[st.integers(1, 6)] * 5),
+    actions=st.lists(st.sampled_from(["silent", "positive", "alert", "persist", "wave"]), min_size=1, unique=True),
+    decay=st.sampled_from([0.3, 0.9, 1.0]),
+)
+def test_the_default_engine_equals_its_plain_python_twin(seed, buckets, actions, decay):
+    names = ("price", "volume", "trend", "scarcity", "mood")
+    quantizer = {f"{name}_buckets": size for name, size in zip(names, buckets, strict=True)}
+    setup = config(quantizer=quantizer, communication={"actions": actions}, exploration_decay=decay)
+    trainer, policy, _ = train(setup, seed)
+    q, comm_q, rewards = engine.train(setup.to_dict(), seed)
+    digits = policy.space.digits(np.flatnonzero(policy.visits))
+    assert set(map(tuple, digits.tolist())) == set(q)
+    for table, twin in ((policy.q, q), (policy.comm_q, comm_q)):
+        for state, values in twin.items():
+            assert table[policy.state_index(state)].tolist() == values
+    assert trainer.episode_rewards.tolist() == rewards
 
 
 def test_seeds_of_the_default_mode_may_be_large_but_not_negative():

@@ -1,0 +1,161 @@
+"""Tabular Q-learning with dicts: states are tuples, tables have the rows that were looked up, positions are −1, 0, 1."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from oracle.reference import EpisodicMemory
+
+HOLD, BUY, SELL = range(3)
+State = tuple[int, ...]
+
+
+class TapeRow(NamedTuple):
+    """base: reward before the mood term by new position, on a market by (old, new); code; whether an alert is right."""
+
+    base: dict
+    code: int
+    alert: bool
+
+
+@dataclass
+class Learner:
+    """An agent and what it has learnt.
+
+    market: an action names the position, which is then part of the state; else it moves the position by one.
+    n_moods: 0 where the affect is the sign of the PnL. bonus: by alert, the reward added for each communication.
+    """
+
+    market: bool
+    allow_short: bool
+    n_moods: int
+    clarity: float
+    bonus: dict[bool, Sequence[float]]
+    learning_rate: float
+    discount: float
+    memory: EpisodicMemory | None = None
+    visits: Counter[State] = field(default_factory=Counter)
+    comm_counts: Counter[int] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.n_comm = len(self.bonus[True])
+        self.q: dict[State, list[float]] = defaultdict(lambda: [0.0] * 3)
+        self.comm_q: dict[State, list[float]] = defaultdict(lambda: [0.0] * self.n_comm)
+
+    def reset(self, row: TapeRow) -> None:
+        """Flat, in the lowest mood or with a PnL of 0."""
+        self.position, self.pnl = 0, 0.0
+        self.affect = reset_affect(self.n_moods)
+        self.arrive(row)
+
+    def arrive(self, row: TapeRow) -> None:
+        """The state that is seen now."""
+        self.state: State = (row.code, self.affect, self.position) if self.market else (row.code, self.affect)
+
+    def step(self, row: TapeRow, action: int) -> float:
+        """Act; the reward."""
+        old = self.position
+        lowest = -1 if self.allow_short else 0
+        if self.market:
+            self.position = {HOLD: old, BUY: 1, SELL: lowest}[action]
+            base = row.base[old, self.position]
+        else:
+            self.position = sorted((lowest, old + {HOLD: 0, BUY: 1, SELL: -1}[action], 1))[1]
+            base = row.base[self.position]
+        self.pnl += base
+        self.affect = next_affect(self.affect, self.pnl, base, self.n_moods)
+        self.arrive(row)
+        return base + self.clarity * self.affect if self.n_moods else base
+
+    def learn(self, row: TapeRow, action: int, comm: int) -> float:
+        """Act and update both tables; the reward."""
+        before = self.state
+        reward = self.step(row, action)
+        comm_reward = reward + self.bonus[row.alert][comm]
+        target = reward + self.discount * max(self.q[self.state])
+        if self.memory is not None:
+            target = remember(self.memory, (before, action), target)
+        comm_target = comm_reward + self.discount * max(self.comm_q[self.state])
+        self.q[before][action] += self.learning_rate * (target - self.q[before][action])
+        self.comm_q[before][comm] += self.learning_rate * (comm_target - self.comm_q[before][comm])
+        self.comm_counts[comm] += 1
+        self.visits[self.state] += 1
+        return reward
+
+
+def best_of(values: Sequence[float], at: int, n: int) -> tuple[int, float]:
+    """The first of n values from `at` on that no other exceeds, and the value itself."""
+    row = list(values)[at : at + n]
+    return row.index(max(row)), max(row)
+
+
+def best3(values: Sequence[float], at: int) -> tuple[int, float]:
+    """Of three values sorted from best to worst, ties in their own order, the first."""
+    return sorted(enumerate(list(values)[at : at + 3]), key=lambda pair: -pair[1])[0]
+
+
+def next_affect(affect: int, pnl: float, base: float, n_moods: int) -> int:
+    """A step on the ladder of moods, or whether the PnL is a loss (0) or not (1)."""
+    if n_moods == 0:
+        return 0 if pnl < 0 else 1
+    ladder = [0, *range(n_moods), n_moods - 1]  # its ends lead to themselves
+    step = 1 if base > 0.5 else -1 if base < -0.2 else 0
+    return ladder[affect + 1 + step]
+
+
+def reset_affect(n_moods: int) -> int:
+    """The first mood, or the flag of a PnL of 0."""
+    return 0 if n_moods else next_affect(0, 0.0, 0.0, 0)
+
+
+def remember(memory: EpisodicMemory, entry: tuple[State, int], target: float) -> float:
+    """The target blended with those remembered for the entry, by the reference's memory of deques."""
+    return memory.blend(*entry, target)
+
+
+def learn_rows(
+    learner: Learner, rows: Sequence[TapeRow], explored: Sequence[tuple[int, int]], episode_length: int
+) -> list[float]:
+    """Train over a tape that begins with a reset row; the rewards of the episodes that ended."""
+    rewards = []
+    for first in range(0, len(rows), episode_length + 1):
+        episode = slice(first, first + episode_length + 1)
+        (start, *steps), (_, *choices) = rows[episode], explored[episode]
+        learner.reset(start)
+        learner.visits[learner.state] += 1
+        total = 0.0
+        for row, (action, comm) in zip(steps, choices, strict=True):
+            total += learner.learn(
+                row,
+                action if action >= 0 else best3(learner.q[learner.state], 0)[0],
+                comm if comm >= 0 else best_of(learner.comm_q[learner.state], 0, learner.n_comm)[0],
+            )
+        if len(steps) == episode_length:
+            rewards.append(total)
+    return rewards
+
+
+class Tick(NamedTuple):
+    """A greedy step: where it began, what was done, and the affect, position and reward that followed."""
+
+    state: State
+    action: int
+    comm: int
+    affect: int
+    position: int
+    reward: float
+
+
+def replay_rows(learner: Learner, rows: Sequence[TapeRow]) -> tuple[list[Tick], State]:
+    """Follow a learner's greedy actions over one episode; its ticks and the state it ends in."""
+    ticks = []
+    learner.reset(rows[0])
+    for row in rows[1:]:
+        state = learner.state
+        (action, _), (comm, _) = best3(learner.q[state], 0), best_of(learner.comm_q[state], 0, learner.n_comm)
+        reward = learner.step(row, action)
+        ticks.append(Tick(state, action, comm, learner.affect, learner.position, reward))
+    return ticks, learner.state

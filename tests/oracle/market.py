@@ -1,0 +1,115 @@
+"""Bars and their rows by definition: exact fractions, enumeration and lookup instead of running sums and indices."""
+
+from __future__ import annotations
+
+import bisect
+from collections import deque
+from collections.abc import Sequence
+from decimal import Context, Decimal
+from fractions import Fraction
+from itertools import product
+from typing import NamedTuple
+
+POSITIONS = (-1, 0, 1)
+PRECISE = Context(prec=50)
+
+
+class BarReturn(NamedTuple):
+    """A bar's earnings per unit of position in units of volatility, its cost, its direction and its risk flag."""
+
+    gap: float
+    change: float
+    cost: float
+    move: int
+    risk: bool
+
+
+def simple_return(log_from: float, log_to: float) -> Decimal:
+    """The simple return between two log prices, to 40 digits and more."""
+    return PRECISE.subtract(PRECISE.exp(PRECISE.subtract(Decimal(log_to), Decimal(log_from))), Decimal(1))
+
+
+def bar_returns(
+    log_close: Sequence[float], log_fill: Sequence[float], volatility: Sequence[float], floor: float, fee_rate: float
+) -> list[BarReturn]:
+    """The whole series at once; `log_fill` may be empty."""
+    bars = [BarReturn(0.0, 0.0, 0.0, 0, False)]
+    for t in range(1, len(log_close)):
+        before, after = float(log_close[t - 1]), float(log_close[t])
+        fill = float(log_fill[t]) if len(log_fill) else before
+        scale = max(float(volatility[t - 1]), floor)
+        gap, change = (
+            float(simple_return(*way) / Decimal(scale)) for way in ((before, fill), (fill, after))
+        )
+        move = 0 if after == before else (1 if after > before else -1)
+        bars.append(BarReturn(gap, change, fee_rate / scale, move, not -2.5 * scale <= after - before <= 2.5 * scale))
+    return bars[: len(log_close)]
+
+
+def market_rows(
+    gap: Sequence[float],
+    change: Sequence[float],
+    cost: Sequence[float],
+    scarcity: Sequence[float],
+    weights: Sequence[float],
+) -> list[list[Fraction]]:
+    """The exact reward of each pair of old and new position."""
+    w_pnl, w_scarcity, ethics = map(Fraction, map(float, weights))
+    rows = []
+    for bar in zip(gap, change, cost, scarcity, strict=True):
+        to_fill, from_fill, per_unit, scarcer = (Fraction(float(value)) for value in bar)
+        row = []
+        for old, new in product(POSITIONS, repeat=2):
+            traded = len(range(min(old, new), max(old, new)))
+            earned = old * to_fill + new * from_fill - traded * per_unit
+            row.append(earned * w_pnl + scarcer * w_scarcity + (-ethics if new == -1 else ethics))
+        rows.append(row)
+    return rows
+
+
+def regimes(volatility: Sequence[float], trend: Sequence[float], edges: Sequence[float]) -> list[int]:
+    """Bull 0, bear 1, chop 2 or panic 3; of those whose rule holds, panic goes first, then bull."""
+    panic_above, bear_to, bull_from = edges
+    result = []
+    for v, r in zip(volatility, trend, strict=True):
+        holds = {3: v > panic_above, 0: r >= bull_from, 1: r <= bear_to, 2: True}
+        result.append([regime for regime, rule in holds.items() if rule][0])
+    return result
+
+
+def quantize(values: Sequence[float], edges: Sequence[float]) -> list[int]:
+    """Where each value would be put among the sorted edges, after those equal to it."""
+    return [bisect.bisect_right(edges, value) for value in values]
+
+
+def bucket_changes(bucket: Sequence[int], size: int) -> list[float]:
+    """Each change of bucket as a share of the largest there can be."""
+    largest = max(size - 1, 1)
+    steps = [0, *(int(b) - int(a) for a, b in zip(bucket, bucket[1:], strict=False))]
+    return [float(Fraction(step, largest)) for step in steps[: len(bucket)]]
+
+
+def mixed_radix(digits: Sequence[Sequence[int]], sizes: Sequence[int]) -> list[int]:
+    """The place of each column of digits in the list of all combinations, the last digit running fastest."""
+    place = {combination: k for k, combination in enumerate(product(*(range(size) for size in sizes)))}
+    return [place[tuple(map(int, column))] for column in zip(*digits, strict=True)]
+
+
+def tile_codes(
+    digits: Sequence[Sequence[int]], sizes: Sequence[int], offsets: Sequence[int], n_tilings: int
+) -> list[list[int]]:
+    """Each tiling as a wheel of tiles per dimension, turned by its offset; a state's tile is where its digits point."""
+    combinations = product(*(range(size) for size in reversed(sizes)))  # the first dimension runs fastest
+    place = {tuple(reversed(combination)): k for k, combination in enumerate(combinations)}
+    codes = []
+    for state in digits:
+        row = []
+        for tiling in range(n_tilings):
+            tile = []
+            for digit, size, offset in zip(state, sizes, offsets, strict=True):
+                wheel = deque(range(size))
+                wheel.rotate(-(int(offset) + tiling))
+                tile.append(wheel[int(digit) % size])
+            row.append(place[tuple(tile)])
+        codes.append(row)
+    return codes

@@ -1,0 +1,142 @@
+"""The default mode's tapes worked out from rows of words with Python's integers and fractions."""
+
+from __future__ import annotations
+
+import cmath
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+from itertools import accumulate
+
+from oracle.reference import REGIMES, CryptoEnv
+from oracle.tape_mt19937 import SyntheticRow, synthetic_env
+
+
+class Answers:
+    """Stands in for `random.Random`: it gives the numbers it was given, in that order."""
+
+    def __init__(self, *, uniforms: Sequence[Fraction], integers: Sequence[int]) -> None:
+        self.uniforms, self.integers = iter(uniforms), iter(integers)
+
+    def uniform(self, low: float, high: float) -> float:
+        """The next fraction of the way from low to high, rounded once."""
+        return float(Fraction(low) + (Fraction(high) - Fraction(low)) * next(self.uniforms))
+
+    def randint(self, low: int, high: int) -> int:
+        """The next integer."""
+        value = next(self.integers)
+        assert low <= value <= high
+        return value
+
+
+def halves(word: int) -> tuple[int, int]:
+    """The upper and the lower 32 bits."""
+    return divmod(int(word), 2**32)
+
+
+def below(word: int, n: int) -> int:
+    """The integer part of n times the word taken as a fraction."""
+    return math.floor(Fraction(int(word), 2**64) * n)
+
+
+def high_uniform(word: int) -> float:
+    """The upper half as a fraction."""
+    return float(Fraction(halves(word)[0], 2**32))
+
+
+def low_uniform(word: int) -> float:
+    """The lower half as a fraction."""
+    return float(Fraction(halves(word)[1], 2**32))
+
+
+def synthetic_rows(
+    words: Sequence[Sequence[int]], buckets: Sequence[int], weights: Sequence[float]
+) -> list[SyntheticRow]:
+    """The reference's environment stepped with what the words say, once with each position."""
+    rows = []
+    for moves, observation in words:
+        uniforms = [Fraction(half, 2**32) for half in halves(moves)]
+        code = rest = below(observation, math.prod(map(int, buckets)))
+        digits: list[int] = []
+        for size in reversed(buckets):
+            rest, digit = divmod(rest, int(size))
+            digits.insert(0, digit)
+        base = []
+        for action in ("sell", "hold", "buy"):
+            env = synthetic_env(buckets, weights)
+            env.position = env.mood = 0
+            env.rng = Answers(uniforms=uniforms, integers=digits)
+            features, reward, _ = env.step(action)
+            base.append(reward)
+        drift = Answers(uniforms=uniforms, integers=()).uniform(-1, 1)
+        rows.append(SyntheticRow(tuple(base), code, features[2] > 0, drift))
+    return rows
+
+
+def exploration_rows(
+    words: Sequence[Sequence[int]],
+    episode_length: int,
+    exploration: float,
+    decay: float,
+    floor: float,
+    comm_column: Sequence[int],
+) -> tuple[list[tuple[int, int]], float]:
+    """Explored action and communication column of each row (−1: greedy), and the exploration rate after them.
+
+    Of the 2**32 values of an upper half the lowest explore, as many as the rate's share comes to, rounded down. Reset
+    rows draw like any other; nothing reads what they draw.
+    """
+    rows = []
+    for first in range(0, len(words), episode_length + 1):
+        exploring = range(math.floor(Fraction(max(floor, exploration)) * 2**32))
+        episode = words[first : first + episode_length + 1]
+        for pair in episode:
+            (decides, draws), (comm_decides, comm_draws) = map(halves, pair)
+            action = draws * 3 // 2**32 if decides in exploring else -1
+            comm = int(comm_column[comm_draws * len(comm_column) // 2**32]) if comm_decides in exploring else -1
+            rows.append((action, comm))
+        if len(episode) == episode_length + 1:
+            exploration *= decay
+    return rows, exploration
+
+
+def crypto_bars(
+    words: Sequence[Sequence[int]], market: dict, log_close: float, regime: int, log_volume: float
+) -> list[tuple[float, float, int, bool]]:
+    """Log close, log volume, regime and risk flag of each bar after one with the given close, regime and volume."""
+    env = CryptoEnv(market, seed=0)  # for its parameters and its drift; it is never stepped
+    env.regime = REGIMES[regime]
+    returns, regimes, risks = [], [], []
+    for changes, radial, angular, last in words:
+        if env.stress.regime is not None:
+            env.regime = env.stress.regime
+        elif high_uniform(changes) < 0.05:
+            env.regime = REGIMES[halves(changes)[1] * 4 // 2**32]
+        volatility = env.market["vol_panic" if env.regime == "panic" else "vol_base"] * env.stress.vol_multiplier
+        uniform = (int(radial) // 2**11 + 1) / 2**53
+        # Two independent normals are the parts of a complex number.
+        pair = cmath.rect(math.sqrt(-2.0 * math.log(uniform)), high_uniform(angular) * math.tau)
+        noise = pair.real * volatility
+        shock_prob = env.market["shock_prob"] if env.stress.shock_prob is None else env.stress.shock_prob
+        if high_uniform(last) < shock_prob:
+            noise += pair.imag * env.market["shock_scale"] * env.stress.vol_multiplier
+        returns.append(env.drift() + noise)
+        regimes.append(REGIMES.index(env.regime))
+        risks.append(abs(math.expm1(returns[-1])) > volatility * 2.5 or env.regime == "panic")
+    typical = env.market["vol_base"]
+    drives = [
+        (abs(log_return) / typical if typical > 0 else 0.0, low_uniform(row[3]) - 0.5)
+        for log_return, row in zip(returns, words, strict=True)
+    ]
+    closes = list(accumulate(returns, initial=log_close))[1:]
+    volumes = list(accumulate(drives, lambda last, new: 0.8 * last + 0.2 * new[0] + new[1], initial=log_volume))[1:]
+    return list(zip(closes, volumes, regimes, risks, strict=True))
+
+
+def window_bars(words: Sequence[int], episode_length: int, n_starts: int) -> list[int]:
+    """The bars of one window after the other, each begun where the word of its first row says."""
+    bars: list[int] = []
+    while len(bars) < len(words):
+        start = below(words[len(bars)], n_starts)
+        bars += range(start, start + episode_length + 1)
+    return bars[: len(words)]

@@ -1,0 +1,163 @@
+"""The generators against CPython's and NumPy's own."""
+
+import random
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+
+from idi_fast.kernels import rng as kernels
+from idi_fast.rng import MersenneTwister, Sfc64
+from oracle import rng as oracle
+from oracle.strategies import CHUNKS, SEEDS, WORDS_32, WORDS_64, pieces
+
+LAST = 2**32 - 1
+ROOM = 64  # words after those a test chose, all 0, so that a draw by rejection ends
+
+
+def key_of(seed: int) -> np.ndarray:
+    """The state of `random.Random(seed)`."""
+    return np.array(random.Random(seed).getstate()[1][:-1], np.uint32)
+
+
+def with_room(words: list[int]) -> np.ndarray:
+    return np.array([*words, *[0] * ROOM], np.uint32)
+
+
+def test_an_oracle_generator_gives_the_words_it_was_made_of():
+    words = [0, 1, 2**31, LAST, *range(123_456_789, 2**32, 987_654_321)]
+    rng = oracle.generator(words)
+    assert [rng.getrandbits(32) for _ in words] == words
+
+
+@given(SEEDS)
+@settings(max_examples=20)
+def test_mt_generation_and_mt_temper(seed):
+    key = key_of(seed)
+    for _ in range(3):
+        expected = oracle.mt_generation(key)
+        kernels.mt_generation(key)
+        assert_array_equal(key, expected)
+    out = np.zeros(700, np.uint32)
+    kernels.mt_temper(key, out)
+    assert_array_equal(out[:624], oracle.mt_temper(key))
+    assert not out[624:].any()
+
+
+@given(st.lists(WORDS_32, max_size=20))
+@example([0, 1, 2**31, LAST])
+def test_mt_temper_of_any_words(key):
+    out = np.zeros(len(key), np.uint32)
+    kernels.mt_temper(np.array(key, np.uint32), out)
+    assert_array_equal(out, oracle.mt_temper(key))
+
+
+@given(SEEDS, st.integers(2, 4), st.integers(0, 500), st.integers(0, 623))
+@settings(max_examples=30)
+def test_mt_extend(seed, generations, start, left):
+    key, words = key_of(seed), np.arange(624 * generations, dtype=np.uint32)
+    cursor = np.array([start, start + left], np.int64)
+    expected_key, expected_words = oracle.mt_extend(key, words[start : start + left], words.size)
+    kernels.mt_extend(key, words, cursor)
+    assert_array_equal(cursor, [0, len(expected_words)])
+    assert_array_equal(words[: cursor[1]], expected_words)
+    assert_array_equal(key, expected_key)
+
+
+@given(WORDS_32, WORDS_32, st.integers(0, 2))
+@example(0, 0, 0)
+@example(LAST, LAST, 0)
+@example(31, 63, 0)
+@example(32, 64, 1)
+def test_mt_random(high, low, index):
+    words = np.array([*[5] * index, high, low], np.uint32)
+    assert kernels.mt_random(words, index) == oracle.mt_random(words, index)
+
+
+@given(st.integers(1, 2**31))
+@example(1)
+@example(2)
+@example(3)
+@example(4)
+@example(2**31 - 1)
+@example(2**31)
+def test_mt_shift(n):
+    assert kernels.mt_shift(n) == oracle.mt_shift(n)
+
+
+@given(st.lists(WORDS_32, max_size=8), st.integers(1, 20) | st.integers(1, 2**31), st.integers(0, 3))
+@example([LAST, LAST, 2**31], 1, 0)
+@example([LAST, 2**31], 2**31, 1)
+def test_mt_below(chosen, n, index):
+    words = with_room(chosen)
+    drawn = kernels.mt_below(words, index, words.size, n, kernels.mt_shift(n))
+    assert drawn == oracle.mt_below(words, index, n)
+
+
+def test_mt_below_stops_where_the_words_end():
+    words = np.full(8, LAST, np.uint32)  # 3 three times, and never below 3
+    assert kernels.mt_below(words, 2, 5, 3, 30)[1] == 5
+
+
+@given(
+    st.lists(WORDS_32, max_size=8),
+    st.none() | st.floats(-4, 4),
+    st.floats(-10, 10),
+    st.floats(0, 10),
+)
+@example([0, 0, LAST, LAST], None, 0.0, 1.0)
+@example([LAST, LAST, 0, 0], None, 0.0, 1.0)
+def test_mt_gauss(chosen, kept, mean, deviation):
+    words = with_room(chosen)
+    spare = np.array([0.0, 0.0] if kept is None else [kept, 1.0])
+    value, index = kernels.mt_gauss(words, 0, spare, mean, deviation)
+    assert (value, index, spare[0] if spare[1] else None) == oracle.mt_gauss(words, 0, kept, mean, deviation)
+
+
+@given(SEEDS, CHUNKS, st.sampled_from([2, 3]))
+@settings(max_examples=25)
+def test_mt_words64(seed, chunks, generations):
+    twister = MersenneTwister(seed)
+    twister.words = np.zeros(624 * generations, np.uint32)  # small, so that it is filled more than once
+    words = np.empty(1000, np.uint64)
+    for piece in pieces(words.size, chunks):
+        kernels.mt_words64(twister.key, twister.words, twister.cursor, words[piece])
+    assert_array_equal(words, oracle.mt_words64(random.Random(seed), words.size))
+
+
+@pytest.mark.parametrize("index", [0, 1, 623, 624])
+def test_mt_words64_after_an_odd_number_of_words(index):
+    rng = random.Random(7)
+    twister = MersenneTwister(7)
+    twister.words = np.zeros(624 * 2, np.uint32)
+    kernels.mt_extend(twister.key, twister.words, twister.cursor)
+    twister.cursor[0] = index
+    for _ in range(index):
+        rng.getrandbits(32)
+    words = np.empty(2000, np.uint64)
+    kernels.mt_words64(twister.key, twister.words, twister.cursor, words)
+    assert_array_equal(words, oracle.mt_words64(rng, words.size))
+
+
+@given(st.lists(WORDS_64, min_size=4, max_size=4), st.integers(0, 50))
+@example([2**64 - 1] * 4, 5)
+@example([0] * 4, 30)
+def test_sfc64_words64_from_any_state(words, n):
+    state, out = np.array(words, np.uint64), np.empty(n, np.uint64)
+    kernels.sfc64_words64(state, out)
+    expected, expected_state = oracle.sfc64_words64(words, n)
+    assert_array_equal(out, expected)
+    assert_array_equal(state, expected_state)
+
+
+@given(SEEDS, CHUNKS)
+@settings(max_examples=25)
+def test_sfc64_words64_in_chunks(seed, chunks):
+    sequence = np.random.SeedSequence(seed)
+    state = Sfc64(sequence).state
+    words = np.empty(200, np.uint64)
+    for piece in pieces(words.size, chunks):
+        kernels.sfc64_words64(state, words[piece])
+    assert_array_equal(words, np.random.SFC64(sequence).random_raw(words.size))
