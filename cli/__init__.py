@@ -1,6 +1,8 @@
 """The command line: parse, call the library, print, exit code. Heavy imports stand inside the commands."""
 
+import io
 import sys
+import traceback
 from typing import Annotated
 
 import typer
@@ -43,11 +45,15 @@ def options(
 
 def main() -> None:
     """Run the command line; the one place where exceptions become exit codes."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a dash or an emoji gets a question mark, not an error.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         app()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 -- the outermost place: every error becomes one line and an exit code
         if "--debug" in sys.argv:
-            raise
+            traceback.print_exc()
         typer.echo(f"error: {_describe(error)}", err=True)
         sys.exit(_exit_code(error))
 
@@ -57,6 +63,8 @@ def _describe(error: Exception) -> str:
         return str(error)
     if isinstance(error, MemoryError):
         return "not enough memory; fewer buckets make smaller tables"
+    if isinstance(error, OSError):
+        return f"{error.filename or 'standard output'}: {error.strerror or error}"
     return f"internal error ({type(error).__name__}: {error}); idi-fast --debug … shows where"
 
 

@@ -126,11 +126,15 @@ def _compat(
 
 
 def _report(out: Path, result: dict, json: bool) -> None:
+    assumptions, figures, held = result["assumptions"], result["kpis"], result.get("buy_and_hold")
+    if assumptions.get("in_sample"):
+        console.message("note: the policy was trained on some of these bars; the result says nothing about new ones")
     if json:
         console.print_json({"out": str(out), **result})
         return
-    held = {f"buy and hold {name}": value for name, value in result.get("buy_and_hold", {}).items()}
-    if result["assumptions"].get("in_sample"):
-        console.message("note: the policy was trained on some of these bars; the result says nothing about new ones")
-    rows = {"backtest": str(out), **result["assumptions"], **result["kpis"], **held}
-    console.print_rows([(name.replace("_", " "), value) for name, value in rows.items()])
+    known = {"backtest": str(out), **assumptions}
+    console.print_rows([(name.replace("_", " "), value) for name, value in known.items() if value is not None])
+    typer.echo()
+    heads = ("", "policy", "buy and hold") if held else ("", "policy")
+    rows = [(name, figures[name], held.get(name, "")) if held else (name, figures[name]) for name in figures]
+    console.print_columns(heads, [(name.replace("_", " "), *values) for name, *values in rows])

@@ -16,7 +16,8 @@ def message(text: str) -> None:
 
 def print_json(data: object) -> None:
     """One JSON object on stdout."""
-    typer.echo(json.dumps(data, ensure_ascii=False, allow_nan=False, indent=2))
+    is_unicode = (sys.stdout.encoding or "").lower().startswith("utf")
+    typer.echo(json.dumps(data, ensure_ascii=not is_unicode, allow_nan=False, indent=2))
 
 
 def print_rows(rows: Sequence[tuple[str, object]]) -> None:
@@ -24,6 +25,15 @@ def print_rows(rows: Sequence[tuple[str, object]]) -> None:
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         typer.echo(f"{name:<{width}}  {format_value(value)}")
+
+
+def print_columns(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A table on stdout: names to the left, figures to the right."""
+    cells = [list(heads), *([format_value(value) for value in row] for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(heads))]
+    for first, *rest in cells:
+        figures = "  ".join(f"{cell:>{width}}" for cell, width in zip(rest, widths[1:], strict=True))
+        typer.echo(f"{first:<{widths[0]}}  {figures}")
 
 
 def format_value(value: object) -> str:

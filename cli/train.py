@@ -111,8 +111,9 @@ def _train(settings, seed: int, out: Path, force: bool, json: bool) -> None:
         trainer.compile()
         started = perf_counter()
         with console.training_progress(settings.episodes) as progress:
-            policy, trace = trainer.run(progress)
+            trainer.train(progress)
         seconds = {"training_seconds": perf_counter() - started}
+        policy, trace = trainer.rollout()
         run = write_training(folder, trainer, policy, trace, seconds)
     _report(out, run, seconds, json)
 

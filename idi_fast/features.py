@@ -74,13 +74,13 @@ class Encoder:
     """Features and their bucket edges as fitted on training data, used unchanged ever after.
 
     edges: for each of the four features its float64 (buckets − 1,) inner edges; regime_edges float64 (3,);
-    volatility_floor: the least volatility that rewards are divided by, as log return per bar.
+    typical_volatility: median of the trailing volatility, as log return per bar.
     """
 
     features: dict[str, FeatureConfig]
     edges: tuple[np.ndarray, ...]
     regime_edges: np.ndarray
-    volatility_floor: float
+    typical_volatility: float
 
     @classmethod
     def fit(cls, config: TrainingConfig, features: dict[str, FeatureConfig], columns: dict[str, np.ndarray]):
@@ -99,9 +99,8 @@ class Encoder:
             features=features,
             edges=tuple(edges),
             regime_edges=np.array([np.quantile(volatility, 0.9), *np.quantile(trend, [1 / 3, 2 / 3])]),
-            # A tenth of the typical volatility keeps a quiet stretch from blowing rewards up; a price that never
-            # moves has none, and then nothing needs scaling.
-            volatility_floor=0.1 * typical if typical > 0.0 else 1.0,
+            # A price that never moves has no volatility, and then nothing needs scaling.
+            typical_volatility=typical if typical > 0.0 else 1.0,
         )
 
     def to_dict(self) -> dict:
@@ -110,7 +109,7 @@ class Encoder:
             "features": {name: asdict(feature) for name, feature in self.features.items()},
             "edges": {name: edges.tolist() for name, edges in zip(FEATURES, self.edges, strict=True)},
             "regime_edges": self.regime_edges.tolist(),
-            "volatility_floor": self.volatility_floor,
+            "typical_volatility": self.typical_volatility,
         }
 
     @classmethod
@@ -120,7 +119,7 @@ class Encoder:
             features={name: FeatureConfig(**data["features"][name]) for name in FEATURES},
             edges=tuple(np.array(data["edges"][name], np.float64) for name in FEATURES),
             regime_edges=np.array(data["regime_edges"], np.float64),
-            volatility_floor=float(data["volatility_floor"]),
+            typical_volatility=float(data["typical_volatility"]),
         )
 
 
@@ -149,6 +148,7 @@ class BarStream:
         self._fee_rate = fee_bps / 1e4
         self._carry = np.full(2, np.nan)
         self._last_scarcity = np.full(1, -1, np.int64)
+        self._seen = 0
 
     def push(self, columns: dict[str, np.ndarray], log_fill: np.ndarray) -> Bars:
         """Bars of `columns` (see `log_columns`), each float64 (n,); `log_fill` (n,), or empty for the last close."""
@@ -171,8 +171,14 @@ class BarStream:
         kernels.bucket_changes(buckets[3], int(sizes[3]), self._last_scarcity, bars.scarcity)
         kernels.mixed_radix(buckets, sizes, bars.code)
         kernels.regimes(matrix[4], matrix[5], self._encoder.regime_edges, bars.regime)
+        # A quiet stretch must not blow rewards up, and the first bars have no volatility of their own yet.
+        typical = self._encoder.typical_volatility
+        volatility = matrix[4]
+        early = volatility[: max(0, SCALE.window - self._seen)]
+        np.maximum(early, typical, out=early)
+        self._seen += n
         kernels.bar_returns(
-            columns["close"], log_fill, matrix[4], self._encoder.volatility_floor, self._fee_rate, self._carry,
+            columns["close"], log_fill, volatility, 0.1 * typical, self._fee_rate, self._carry,
             bars.gap, bars.change, bars.cost, bars.move, bars.risk,
         )  # fmt: skip
         return bars

@@ -22,7 +22,7 @@ BLOCK_ROWS = 16_384
 
 @dataclass(frozen=True)
 class Progress:
-    """How far training is; `mean_reward` is over the episodes that ended so far (NaN before the first)."""
+    """How far training is; `mean_reward` is that of the episodes that ended since the last call, NaN if none did."""
 
     episodes: int
     total_episodes: int
@@ -55,6 +55,10 @@ class Trainer:
     def run(self, progress: Callable[[Progress], None] | None = None) -> tuple[Policy, Trace]:
         """Train, then follow the greedy policy for one episode; `progress` is called after each block of rows."""
         self.train(progress)
+        return self.rollout()
+
+    def rollout(self) -> tuple[Policy, Trace]:
+        """The policy as trained, and its greedy trace of one more episode; the second half of `run`."""
         tables, environment = self._agent.tables, self._environment
         if not (np.isfinite(tables.q).all() and np.isfinite(tables.comm_q).all()):
             raise IdiFastError(
@@ -73,18 +77,18 @@ class Trainer:
         return policy, trace
 
     def train(self, progress: Callable[[Progress], None] | None = None) -> None:
-        """Train all episodes; `run` does this first. Sets `episode_rewards` float64 (episodes,)."""
+        """Train all episodes: the first half of `run`. Sets `episode_rewards` float64 (episodes,)."""
         config = self.config
         rows = config.episodes * (config.episode_length + 1)
         rewards = np.empty(config.episodes)
         ended = 0
         for start in range(0, rows, BLOCK_ROWS):
             tape = self._environment.fill(min(BLOCK_ROWS, rows - start))
-            ended += self._agent.learn(tape, rewards[ended:])
+            before, ended = ended, ended + self._agent.learn(tape, rewards[ended:])
             if self._cancelled.is_set():
                 raise Cancelled(f"cancelled after {ended} of {config.episodes} episodes")
             if progress is not None:
-                mean = float(rewards[:ended].mean()) if ended else float("nan")
+                mean = float(rewards[before:ended].mean()) if ended > before else float("nan")
                 progress(Progress(ended, config.episodes, ended * config.episode_length, mean))
         self.episode_rewards = rewards
 

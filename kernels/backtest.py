@@ -45,10 +45,11 @@ def account(target, open_, close, fill, fee_rate, equity, position, trades, tota
                 wanted = np.int64(target[t - 1]) if t > 0 else np.int64(0)
                 price = open_[t] if fill == NEXT_OPEN else close[t]
             before = cash + units * price
-            if before <= 0.0:
+            old_fee = fee_rate * abs(units) * price
+            # Ruin: nothing is left, or nothing after the fee of closing what is held.
+            if before <= 0.0 or (wanted != held and before <= old_fee):
                 wanted = np.int64(0)
             if wanted != held:
-                old_fee = fee_rate * abs(units) * price
                 units, cash, fee, traded = rebalance(units, cash, wanted, price, fee_rate)
                 totals[0] += fee
                 totals[1] += traded

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from kernel_strategies import CHUNKS, SEEDS, WORDS_32, WORDS_64, pieces
 from numpy.testing import assert_array_equal
 
 from idi_fast.kernels import rng as kernels
 from idi_fast.rng import MersenneTwister, Sfc64
 from oracle import rng as oracle
-from oracle.strategies import CHUNKS, SEEDS, WORDS_32, WORDS_64, pieces
 
 LAST = 2**32 - 1
 ROOM = 64  # words after those a test chose, all 0, so that a draw by rejection ends

@@ -1,36 +1,22 @@
 """The compat tapes against the reference's environments and CPython's generator, draw by draw."""
 
-import math
 import random
 
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from kernel_strategies import CHUNKS, MARKETS, SEEDS, market_arrays, pieces
 from numpy.testing import assert_array_equal
 
 from idi_fast.kernels import tape_mt19937 as kernels
 from idi_fast.kernels.rng import mt_words64
 from idi_fast.rng import MersenneTwister
 from oracle import tape_mt19937 as oracle
-from oracle.reference import MARKET_DEFAULTS, REGIMES, STRESS, CryptoEnv, SyntheticEnv, complete
-from oracle.strategies import CHUNKS, SEEDS, pieces
+from oracle.reference import MARKET_DEFAULTS, STRESS, CryptoEnv, SyntheticEnv, complete
 
-MARKET_FIELDS = (
-    *("drift_bull", "drift_bear", "drift_chop", "vol_base", "vol_panic", "shock_prob", "shock_scale"),
-    "fee_bps",
-)
 BUCKETS = st.lists(st.integers(1, 9), min_size=4, max_size=4)
 WEIGHTS = st.lists(st.floats(-2, 2), min_size=3, max_size=3)
-MARKETS = st.fixed_dictionaries(
-    {
-        "stress_scenario": st.sampled_from(sorted(STRESS)),
-        "drift_bear": st.floats(-0.01, 0.01),
-        "vol_base": st.floats(0, 0.02),
-        "shock_prob": st.sampled_from([0.0, 0.02, 0.9]),
-        "fee_bps": st.floats(0, 50),
-    }
-).map(lambda chosen: {**MARKET_DEFAULTS, **chosen})
 
 
 def twister(seed: int, generations: int = 2) -> MersenneTwister:
@@ -45,15 +31,6 @@ def assert_generators_equal(mine: MersenneTwister, rng: random.Random) -> None:
     words = np.empty(4, np.uint64)
     mt_words64(mine.key, mine.words, mine.cursor, words)
     assert_array_equal(words, [rng.getrandbits(64) for _ in range(4)])
-
-
-def market_arrays(market: dict) -> tuple[np.ndarray, np.ndarray]:
-    """A market's parameters and its stress scenario as the kernels take them."""
-    stress = STRESS[market["stress_scenario"]]
-    regime = -1.0 if stress.regime is None else REGIMES.index(stress.regime)
-    drift, shock_prob = (math.nan if value is None else value for value in (stress.drift, stress.shock_prob))
-    numbers = [drift, stress.vol_multiplier, shock_prob, stress.fee_multiplier, regime]
-    return np.array([market[name] for name in MARKET_FIELDS]), np.array(numbers, np.float64)
 
 
 def synthetic(generator: MersenneTwister, n: int, episode_length: int, buckets, weights, chunks) -> list[np.ndarray]:

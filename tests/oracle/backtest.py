@@ -49,10 +49,10 @@ class Ledger:
         return self.fee_rate * notional
 
     def close(self, bar: int, price: Fraction) -> None:
-        """Leave the position and book its trade."""
+        """Leave the position and book its trade; no more is lost than was staked."""
         fee = self.order(-self.shares, price)
         trade = self.trades[-1]
-        profit = self.cash / self.staked - 1
+        profit = max(self.cash / self.staked - 1, Fraction(-1))
         self.trades[-1] = trade._replace(exit_bar=bar, exit_price=price, profit=profit, fees=trade.fees + fee)
 
     def open(self, bar: int, price: Fraction, direction: int) -> None:
@@ -71,7 +71,7 @@ class Ledger:
 def rebalance(
     units: float, cash: float, target: int, price: float, fee_rate: float
 ) -> tuple[Fraction, Fraction, Fraction, Fraction]:
-    """Units, cash, fee and notional traded: the notional that equals the equity left after its own fee, by bisection."""
+    """Units, cash, fee and notional traded: by bisection, the notional that equals the equity after its own fee."""
     before, at, rate, worth = Fraction(units), Fraction(price), Fraction(fee_rate), Fraction(cash)
     equity = worth + before * at
 
@@ -115,7 +115,7 @@ def account(
             if ruined or goal != held:
                 if held:
                     ledger.close(bar, price)
-                held = 0 if ruined else goal
+                held = 0 if ruined or ledger.cash <= 0 else goal  # the closing fee can ruin, too
                 if held:
                     ledger.open(bar, price, held)
             if ledger.worth(mark) <= 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from fractions import Fraction
+from itertools import pairwise
 
 
 def trailing(values: Sequence[float], t: int, window: int) -> list[float]:
@@ -33,7 +34,8 @@ def zscore(values: Sequence[float], window: int) -> list[float]:
     for t, value in enumerate(values):
         around = trailing(values, t, window)
         deviation = sample_deviation(around)
-        scores.append(float((Fraction(value) - statistics.mean(map(Fraction, around))) / Fraction(deviation)) if deviation else 0.0)
+        distance = Fraction(value) - statistics.mean(map(Fraction, around))
+        scores.append(float(distance / Fraction(deviation)) if deviation else 0.0)
     return scores
 
 
@@ -42,7 +44,7 @@ def volatility(values: Sequence[float], window: int) -> list[float]:
     result = []
     for t in range(len(values)):
         around = trailing(values, t, window + 1)
-        result.append(sample_deviation([after - before for before, after in zip(around, around[1:], strict=False)]))
+        result.append(sample_deviation([after - before for before, after in pairwise(around)]))
     return result
 
 

@@ -1,4 +1,4 @@
-"""Tabular Q-learning with dicts: states are tuples, tables have the rows that were looked up, positions are −1, 0, 1."""
+"""Tabular Q-learning with dicts: a state is a tuple, a table the rows that were looked up, a position −1, 0 or 1."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from oracle.reference import EpisodicMemory
+from .reference import EpisodicMemory
 
 HOLD, BUY, SELL = range(3)
 State = tuple[int, ...]

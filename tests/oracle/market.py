@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 from decimal import Context, Decimal
 from fractions import Fraction
-from itertools import product
+from itertools import pairwise, product
 from typing import NamedTuple
 
 POSITIONS = (-1, 0, 1)
@@ -38,9 +38,7 @@ def bar_returns(
         before, after = float(log_close[t - 1]), float(log_close[t])
         fill = float(log_fill[t]) if len(log_fill) else before
         scale = max(float(volatility[t - 1]), floor)
-        gap, change = (
-            float(simple_return(*way) / Decimal(scale)) for way in ((before, fill), (fill, after))
-        )
+        gap, change = (float(simple_return(*way) / Decimal(scale)) for way in ((before, fill), (fill, after)))
         move = 0 if after == before else (1 if after > before else -1)
         bars.append(BarReturn(gap, change, fee_rate / scale, move, not -2.5 * scale <= after - before <= 2.5 * scale))
     return bars[: len(log_close)]
@@ -73,7 +71,7 @@ def regimes(volatility: Sequence[float], trend: Sequence[float], edges: Sequence
     result = []
     for v, r in zip(volatility, trend, strict=True):
         holds = {3: v > panic_above, 0: r >= bull_from, 1: r <= bear_to, 2: True}
-        result.append([regime for regime, rule in holds.items() if rule][0])
+        result.append(next(regime for regime, rule in holds.items() if rule))
     return result
 
 
@@ -85,7 +83,7 @@ def quantize(values: Sequence[float], edges: Sequence[float]) -> list[int]:
 def bucket_changes(bucket: Sequence[int], size: int) -> list[float]:
     """Each change of bucket as a share of the largest there can be."""
     largest = max(size - 1, 1)
-    steps = [0, *(int(b) - int(a) for a, b in zip(bucket, bucket[1:], strict=False))]
+    steps = [0, *(int(b) - int(a) for a, b in pairwise(bucket))]
     return [float(Fraction(step, largest)) for step in steps[: len(bucket)]]
 
 

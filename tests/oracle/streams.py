@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from itertools import groupby
 
-from oracle.reference import EmotionEngine
+from .reference import EmotionEngine
 
 
 def emote_bits(
@@ -17,9 +17,7 @@ def emote_bits(
     return [engine.emit(*tick) for tick in zip(mood, comm, strict=True)]
 
 
-def open_profit(
-    position: Sequence[int], entry: Sequence[float], value: Sequence[float], cost: float
-) -> list[bool]:
+def open_profit(position: Sequence[int], entry: Sequence[float], value: Sequence[float], cost: float) -> list[bool]:
     """Whether each tick's position has earned more than `cost` since its run of ticks began, exactly."""
     profit: list[bool] = []
     for held, run in groupby(position):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from oracle.reference import ACTIONS, REGIMES, CryptoEnv, SyntheticEnv
+from .reference import ACTIONS, REGIMES, CryptoEnv, SyntheticEnv
 
 POSITIONS = (-1, 0, 1)
 

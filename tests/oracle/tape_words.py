@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from fractions import Fraction
 from itertools import accumulate
 
-from oracle.reference import REGIMES, CryptoEnv
-from oracle.tape_mt19937 import SyntheticRow, synthetic_env
+from .reference import REGIMES, CryptoEnv
+from .tape_mt19937 import SyntheticRow, synthetic_env
 
 
 class Answers:

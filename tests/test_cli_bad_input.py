@@ -1,0 +1,426 @@
+"""What the commands refuse: exit code 2, one clear line on stderr, and all files as they were."""
+
+import errno
+import json
+import os
+import re
+import tempfile
+from pathlib import Path
+
+import polars as pl
+import pytest
+from cli_helpers import (
+    QUICK, assert_mentions, bars, copy_of, failing_rename, failing_write, flipped, make_world, refused, rewritten, run,
+    run_batch, same_run, snapshot, succeed,
+)  # fmt: skip # isort: skip
+
+FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+DENIED = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory) -> Path:
+    return make_world(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture
+def old(world, tmp_path) -> Path:
+    """An earlier artifact, alone in its folder."""
+    return copy_of(world / "agent", tmp_path / "old")
+
+
+# --- price histories
+
+TABLE = bars(40).with_columns(pl.col("time").dt.strftime("%Y-%m-%d")).cast(pl.String)
+CSV = TABLE.write_csv().encode()
+
+
+def with_cell(row: int, column: str, value: str) -> bytes:
+    """The table as CSV with one cell changed; rows count from 1."""
+    number = pl.int_range(1, TABLE.height + 1)
+    cell = pl.when(number == row).then(pl.lit(value)).otherwise(pl.col(column)).alias(column)
+    return TABLE.with_columns(cell).write_csv().encode()
+
+
+BAD_DATA = {
+    "missing": ("bar.csv", None, (), ["bar.csv: no such file", "Did you mean 'bars.csv'?"]),
+    "empty": ("x.csv", b"", (), ["x.csv: the file is empty"]),
+    "header only": ("x.csv", CSV.splitlines()[0], (), ["x.csv", "0 usable rows"]),
+    "truncated": ("x.parquet", lambda world: (world / "later.parquet").read_bytes()[:-40], (), ["x.parquet", "Parquet"]),
+    "no Parquet": ("x.parquet", CSV, (), ["x.parquet: cannot be read as Parquet"]),
+    "no table": ("x.json", b"{}", (), ["x.json: not a known kind of file", ".csv"]),
+    "column": ("x.csv", CSV, ("--price-col", "clos"), ["x.csv: no column 'clos'", "Did you mean 'close'?"]),
+    "no price": ("x.csv", CSV.replace(b"close", b"c"), (), ["x.csv: no price column", "'c'"]),
+    "text": ("x.csv", with_cell(7, "close", "abc"), (), ["x.csv, row 7, column 'close': found 'abc'", "number"]),
+    "blank": ("x.csv", with_cell(8, "close", ""), (), ["x.csv, row 8, column 'close': found no value"]),
+    "NaN": ("x.csv", with_cell(9, "volume", "NaN"), (), ["x.csv, row 9, column 'volume': found 'NaN'"]),
+    "zero price": ("x.csv", with_cell(3, "open", "0"), (), ["x.csv, row 3, column 'open': found '0'", "above 0"]),
+    "bad time": ("x.csv", with_cell(5, "time", "soon"), (), ["x.csv, row 5, column 'time': found 'soon'", "2024-01-31"]),
+    "duplicate": ("x.csv", with_cell(4, "time", "2024-01-03"), (), ["x.csv, row 4, column 'time'", "repeats", "row 3"]),
+    "unsorted": ("x.csv", with_cell(6, "time", "2023-12-31"), (), ["x.csv, row 6, column 'time'", "earlier", "row 5"]),
+    "nan policy": ("x.csv", CSV, ("--nan", "fill"), ["nan", "'fill'", "'refuse'", "'drop'"]),
+}
+
+
+@pytest.mark.parametrize("command", ["train", "backtest", "calibrate"])
+@pytest.mark.parametrize("case", BAD_DATA)
+def test_bad_history(case, command, world, old, tmp_path):
+    name, data, options, parts = BAD_DATA[case]
+    (tmp_path / "bars.csv").write_bytes(CSV)
+    path = tmp_path / name
+    if data is not None:
+        path.write_bytes(data(world) if callable(data) else data)
+    args = {
+        "train": ("train", "--data", path, "--out", old, "--force", *QUICK),
+        "backtest": ("backtest", path, "--policy", world / "agent", "--out", old, "--force"),
+        "calibrate": ("backtest", path, "--calibrate-only"),
+    }[command]
+    assert_mentions(refused(tmp_path, *args, *options), *parts)
+
+
+def test_nan_drop_uses_the_other_rows(world, tmp_path):
+    data, agent = tmp_path / "x.csv", world / "agent"
+    data.write_bytes(with_cell(9, "volume", "NaN"))
+    succeed("train", "--data", data, "--nan", "drop", "--out", tmp_path / "a", *QUICK)
+    succeed("backtest", data, "--calibrate-only", "--nan", "drop")
+    outcome = run("backtest", data, "--nan", "drop", "--policy", agent, "--out", tmp_path / "b", "--json")
+    about = json.loads(outcome.stdout)["assumptions"]
+    assert (outcome.status, about["bars"], about["dropped_rows"]) == (0, 39, 1)
+
+
+# --- options and configs
+
+BAD_OPTIONS = [
+    (["--set", "quantizer.price_bucket=3"], ["quantizer.price_bucket is not a known key", "'price_buckets'"]),
+    (["--set", "quantiser.price_buckets=3"], ["quantiser is not a known key", "'quantizer'"]),
+    (["--set", "episodes"], ["'episodes' is not an assignment", "key=value"]),
+    (["--set", "learning_rate=fast"], ["learning_rate is 'fast'", "expected a number"]),
+    (["--set", "episodes=4.0"], ["episodes is 4.0", "expected an integer"]),
+    (["--set", "environment.allow_short=1"], ["environment.allow_short is 1", "true or false"]),
+    (["--set", "discount=1.01"], ["discount is 1.01", "<= 1"]),
+    (["--set", "quantizer.mood_buckets=0"], ["quantizer.mood_buckets is 0", ">= 1"]),
+    (["--set", "quantizer.scarcity_buckets=33"], ["quantizer.scarcity_buckets is 33", "at most 32", "bv[5]"]),
+    (["--set", "quantizer.price_buckets=99999999"], ["quantizer gives", "states", "2**31"]),
+    (["--set", "layers.contrarian_threshold=0.9"], ["layers.contrarian_threshold is 0.9", "momentum_threshold"]),
+    (["--set", "tile_coder.num_tilings=2"], ["tile_coder", "engine.compat"]),
+    (["--set", "features.price.transform=zscore"], ["features.price", "synthetic", "remove it"]),
+    (["--episodes", -1], ["episodes is -1", ">= 0"]),
+    (["--episode-length", 0], ["episode_length is 0", ">= 1"]),
+    (["--fee-bps", 10_000], ["environment.market.fee_bps is 10000", "< 10000"]),
+    (["--vol-base", "nan"], ["environment.market.vol_base is nan"]),
+    (["--shock-prob", 2], ["environment.market.shock_prob is 2", "<= 1"]),
+    (["--stress", "panics"], ["environment.market.stress_scenario is 'panics'", "Did you mean 'panic'?"]),
+    (["--env", "cripto"], ["environment.kind is 'cripto'", "Did you mean 'crypto'?"]),
+    (["--env", "history"], ["environment.data.path", "--data"]),
+    (["--env", "synthetic", "--data", "bars.csv"], ["--env", "--data", "history, synthetic"]),
+    (["--use-crypto-env", "--data", "bars.csv"], ["--use-crypto-env", "--data", "crypto, history"]),
+    (["--compat", "idi"], ["--compat is 'idi'", "Did you mean 'idi-iann'?"]),
+    (["--compat", "idi-iann", "--rng", "sfc64"], ["engine.rng is 'sfc64'", "'mt19937'"]),
+    (["--compat", "idi-iann", "--data", "bars.csv"], ["environment.kind is 'history'", "idi_iann"]),
+    (["--rng", "mt"], ["engine.rng is 'mt'", "'mt19937'"]),
+    (["--seed", -5], ["seed is -5", ">= 0"]),
+    (["--data", "bars.csv", "--episode-length", 120], ["120 bars", "at least 121", "episode_length"]),
+    (["--config", "missing.json"], ["missing.json: cannot be read: No such file"]),
+    (["--config", "folder"], ["folder: cannot be read: Is a directory"]),
+    (["--config", "malformed.json"], ["malformed.json: line 3, column 3: "]),
+    (["--config", "latin.json"], ["latin.json: is not UTF-8 text"]),
+    (["--config", "list.json"], ["list.json: ", "expected an object"]),
+    (["--config", "twice.json"], ["twice.json: ", "'episodes'", "2 times"]),
+    (["--config", "unknown.json"], ["unknown.json: emote.linger is not a known key", "'linger_ticks'"]),
+    (["--config", "typed.json"], ["typed.json: episodes is '8'", "expected an integer"]),
+]
+CONFIGS = {
+    "malformed.json": b'{\n  "episodes": 8,\n  seed: 1\n}',
+    "latin.json": '{"é": 1}'.encode("latin-1"),
+    "list.json": b"[]",
+    "twice.json": b'{"episodes": 1, "episodes": 2}',
+    "unknown.json": b'{"emote": {"linger": 1}}',
+    "typed.json": b'{"episodes": "8"}',
+}
+
+
+@pytest.mark.parametrize(("options", "parts"), BAD_OPTIONS, ids=[" ".join(map(str, case[0])) for case in BAD_OPTIONS])
+def test_bad_training_option(options, parts, old, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    bars().write_csv("bars.csv")
+    Path("folder").mkdir()
+    for name, data in CONFIGS.items():
+        Path(name).write_bytes(data)
+    assert_mentions(refused(tmp_path, "train", "--out", old, "--force", *options), *parts)
+
+
+@pytest.mark.parametrize(
+    ("args", "parts"),
+    [
+        (["train"], ["--out is missing", "--out my_agent"]),
+        (["backtest", "later.parquet", "--policy", "agent"], ["--out is missing"]),
+        (["backtest", "later.parquet", "--out", "x"], ["--policy is missing", "idi-fast train --env history --data"]),
+        (["backtest", "later.parquet", "--policy", "agent", "--out", "x", "--fill", "now"], ["'now'", "next", "same"]),
+        (["backtest", "later.parquet", "--policy", "agent", "--out", "x", "--fee-bps", "nan"], ["fee_bps is nan"]),
+        (["backtest", "later.parquet", "--policy", "agent", "--out", "x", "--fee-bps", "-1"], ["fee_bps is -1"]),
+        (["backtest", "later.parquet", "--policy", "agent", "--out", "x", "--risk-col", "r"], ["--risk-col", "compat"]),
+        (["backtest", "later.parquet", "--policy", "agent", "--out", "x", "--compat", "idi"], ["--compat is 'idi'"]),
+        (["backtest", "later.parquet", "--policy", "agent", "--out", "x", "--compat", "idi-iann"], ["position"]),
+        *(
+            (["backtest", "later.parquet", "--policy", "synthetic", "--out", "x", "--compat", "idi-iann", *option], parts)
+            for option, parts in [
+                (["--fee-bps", "nan"], ["fee_bps is nan"]),
+                (["--fee-bps", "-1"], ["fee_bps is -1"]),
+                (["--risk-col", "volume"], ["row 1, column 'volume'", "0 or 1"]),
+            ]
+        ),
+        (["export", "agent", "--to", "x", "--contract", "v83"], ["'v83'", "v38, layered, all", "Did you mean 'v38'?"]),
+        (["export", "compat_crypto", "--to", "x", "--contract", "v38"], ["'v38'", "price, volume, trend", "not have"]),
+        (["export", "nothing", "--to", "x"], ["no trace at nothing"]),
+        (["export", "agent/policy.parquet", "--to", "x"], ["agent/policy.parquet", "not a trace"]),
+        (["export", "agent/episodes.parquet", "--to", "x"], ["agent/episodes.parquet", "not a trace"]),
+        (["export", "bars.csv", "--to", "x"], ["bars.csv", "trace"]),
+        (["export", "agent", "--to", "bars.csv"], ["bars.csv", "File exists"]),
+        (["export", "agent", "--to", "bars.csv/x"], ["bars.csv/x", "Not a directory"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_bad_options_of_the_other_commands(args, parts, world, tmp_path, monkeypatch):
+    monkeypatch.chdir(copy_of(world, tmp_path / "world"))
+    assert_mentions(refused(tmp_path, *args), *parts)
+
+
+@pytest.mark.parametrize(
+    ("args", "reason"),
+    [
+        (["trian"], "No such command 'trian'"),
+        (["train", "--episode", "5"], "No such option: --episode"),
+        (["train", "--episodes", "many"], "Invalid value for '--episodes'"),
+        (["train", "extra"], "unexpected extra argument"),
+        (["train", "--out"], "'--out'"),
+        (["backtest"], "Missing argument"),
+        (["export", "agent"], "Missing option '--to'"),
+        (["bench", "--repeats", "4"], "'--repeats'"),
+    ],
+)
+def test_usage_errors(args, reason):
+    status, stdout, stderr = run(*args)
+    assert (status, stdout, "Traceback" in stderr) == (2, "", False)
+    assert_mentions(stderr.splitlines()[-1], "Error: ", reason)
+
+
+# --- policies and traces
+
+
+@pytest.mark.parametrize(
+    ("policy", "data", "parts"),
+    [
+        ("agent", "closes.parquet", ["'volume'", "does not have", "close"]),
+        ("synthetic", "later.parquet", ["synthetic environment", "idi-fast train --env history"]),
+        ("compat_crypto", "later.parquet", ["crypto environment", "idi-fast train --env history"]),
+        ("nothing", "later.parquet", ["no policy at", "nothing", "idi-fast train --out DIR"]),
+        ("bars.csv", "later.parquet", ["cannot read the policy", "bars.csv"]),
+        ("later.parquet", "later.parquet", ["later.parquet", "not a policy written by idi-fast"]),
+        ("agent/trace.parquet", "later.parquet", ["agent/trace.parquet", "trace"]),
+        ("agent/streams", "later.parquet", ["no policy at"]),
+        ("n" * 300, "later.parquet", ["policy", "nnn"]),
+    ],
+)
+def test_a_policy_that_does_not_fit_or_is_none(policy, data, parts, world, old, tmp_path):
+    args = ("backtest", world / data, "--policy", world / policy, "--out", old, "--force")
+    assert_mentions(refused(tmp_path, *args), *parts)
+
+
+DAMAGE = {
+    "no JSON": {"raw": "{"},
+    "no object": {"raw": "[]"},
+    "format": {"about": lambda about: {"format": "idi-fast-policy-99"}},
+    "config": {"about": lambda about: {"config": {**about["config"], "episodes": -1}}},
+    "seed": {"about": lambda about: {"seed": "x"}},
+    "encoder": {"about": lambda about: {"encoder": "x"}},
+    "edges": {"about": lambda about: {"encoder": {**about["encoder"], "edges": {"price": [1.0]}}}},
+    "too many edges": {
+        "about": lambda about: {
+            "encoder": {**about["encoder"], "edges": {**about["encoder"]["edges"], "price": [-9.0, -8.0, -7.0, -6.0]}}
+        }
+    },
+    "trained_on": {"about": lambda about: {"trained_on": {}}},
+    "no q_buy": {"columns": lambda frame: frame.drop("q_buy")},
+    "text in q_buy": {"columns": lambda frame: frame.with_columns(q_buy=pl.lit("much"))},
+    "NaN in q_buy": {"columns": lambda frame: frame.with_columns(q_buy=float("nan"))},
+    "state": {"columns": lambda frame: frame.with_columns(pl.col(frame.columns[0]) + 99)},
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_policy(damage, world, old, tmp_path):
+    policy = tmp_path / "policy.parquet"
+    rewritten(world / "agent" / "policy.parquet", policy, **DAMAGE[damage])
+    message = refused(tmp_path, "backtest", world / "later.parquet", "--policy", policy, "--out", old, "--force")
+    assert_mentions(message, policy)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"raw": "{"},
+        {"raw": "{}"},
+        {"columns": lambda frame: frame.clear()},
+        {"columns": lambda frame: frame.with_columns(q_regime=pl.lit(32))},
+        {"columns": lambda frame: frame.with_columns(q_buy=pl.lit(-1))},
+        {"columns": lambda frame: frame.with_columns(q_buy=pl.lit(None, pl.UInt8))},
+        {"columns": lambda frame: frame.with_columns(q_buy=pl.lit("1"))},
+    ],
+)
+def test_a_damaged_trace(damage, world, tmp_path):
+    trace, spec = tmp_path / "trace.parquet", tmp_path / "spec"
+    succeed("export", world / "agent", "--to", spec)
+    rewritten(world / "agent" / "trace.parquet", trace, **damage)
+    assert_mentions(refused(tmp_path, "export", trace, "--to", spec), "trace" if "raw" in damage else "")
+
+
+@pytest.mark.parametrize("size", [0, 1, 7, 1000, -1, -8])
+@pytest.mark.parametrize("name", ["policy", "trace"])
+def test_a_cut_file(name, size, world, old, tmp_path):
+    file = tmp_path / f"{name}.parquet"
+    file.write_bytes((world / "agent" / file.name).read_bytes()[:size])
+    args = ("export", file, "--to", old / "streams")
+    if name == "policy":
+        args = ("backtest", world / "later.parquet", "--policy", file, "--out", old, "--force")
+    assert_mentions(refused(tmp_path, *args), file)
+
+
+def test_one_wrong_byte_is_noticed_wherever_it_stands(world, tmp_path):
+    # manifest.json says what the files must be; a Parquet reader alone reads on, panics or aborts.
+    backtest = ("backtest", world / "later.parquet", "--out", tmp_path / "out", "--policy")
+    calls = [(*backtest, path) for path in flipped(world / "agent", "policy.parquet", tmp_path, 25)]
+    export = ("export", "--to", tmp_path / "spec")
+    calls += [(*export, path) for path in flipped(world / "agent", "trace.parquet", tmp_path, 25)]
+    outcomes = run_batch([(None, args) for args in calls])
+    seen = [(outcome.status, outcome.stdout, outcome.stderr.startswith("error: ")) for outcome in outcomes]
+    assert seen == [(2, "", True)] * len(calls)
+    assert not {"out", "spec"} & set(os.listdir(tmp_path))
+
+
+@pytest.mark.parametrize("reader", ["read_parquet", "read_parquet_metadata"])
+def test_a_panic_of_the_reader_is_a_refusal(reader, world, old, tmp_path, monkeypatch):
+    def panic(*args, **kwargs):
+        raise pl.exceptions.PanicException("called `Option::unwrap()` on a `None` value")
+
+    monkeypatch.setattr(pl, reader, panic)
+    args = ("backtest", world / "later.parquet", "--policy", world / "agent", "--out", old, "--force")
+    assert_mentions(refused(tmp_path, *args), "policy.parquet")
+    assert_mentions(refused(tmp_path, "export", world / "agent", "--to", tmp_path / "spec"), "trace.parquet")
+
+
+# --- outputs
+
+
+def put(folder: Path, *, manifest: str | None) -> Path:
+    """Make a folder of somebody else's."""
+    folder.mkdir()
+    (folder / "thesis.txt").write_text("ten years of work")
+    if manifest is not None:
+        (folder / "manifest.json").write_text(manifest)
+    return folder
+
+
+@pytest.mark.parametrize("command", ["train", "backtest"])
+@pytest.mark.parametrize(
+    ("make", "options", "parts"),
+    [
+        (lambda folder: folder / "old", [], ["old already exists", "--force"]),
+        (lambda folder: put(folder / "x", manifest=None), [], ["x already exists"]),
+        (lambda folder: put(folder / "x", manifest=None), ["--force"], ["x holds something other than an output"]),
+        (lambda folder: put(folder / "x", manifest='{"name": "app"}'), ["--force"], ["x holds something other than"]),
+        (lambda folder: put(folder / "x", manifest="no JSON"), ["--force"], ["x holds something other than"]),
+        (lambda folder: put(folder / "x", manifest=None) / "thesis.txt", ["--force"], ["thesis.txt", "not a folder"]),
+        (lambda folder: put(folder / "x", manifest=None) / "thesis.txt" / "y", [], ["thesis.txt/y"]),
+        (lambda folder: folder / ("n" * 300), [], ["nnn", "File name too long"]),
+    ],
+)
+def test_an_output_that_cannot_be(make, options, parts, command, world, old, tmp_path):
+    out = make(tmp_path)
+    args = {"train": QUICK, "backtest": (world / "later.parquet", "--policy", world / "agent")}[command]
+    assert_mentions(refused(tmp_path, command, *args, "--out", out, *options), *parts)
+
+
+@pytest.fixture
+def commands(world, old, tmp_path) -> dict[str, tuple]:
+    """Commands that replace an earlier output of theirs."""
+    succeed("export", world / "compat_crypto", "--to", tmp_path / "spec", "--contract", "layered")
+    return {
+        "train": ("train", *QUICK, "--out", old, "--force"),
+        "backtest": ("backtest", world / "later.parquet", "--policy", world / "agent", "--out", old, "--force"),
+        "export": ("export", world / "agent", "--to", tmp_path / "spec", "--contract", "layered"),
+    }
+
+
+@pytest.mark.parametrize("error", [FULL, DENIED, KeyboardInterrupt()], ids=repr)
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        *(("train", name) for name in ("episodes.parquet", "trace.parquet", "q_buy.in", "run.json", "manifest.json")),
+        *(("backtest", name) for name in ("kpis.json", "equity.parquet", "streams.json", "manifest.json")),
+        *(("export", name) for name in ("price_up.in", "streams.json")),
+    ],
+)
+def test_a_write_that_fails(command, name, error, commands, tmp_path):
+    before = snapshot(tmp_path)
+    with failing_write(name, error):
+        if isinstance(error, OSError):
+            assert_mentions(refused(tmp_path, *commands[command]), "cannot write", error.strerror, "nothing")
+        else:
+            status, stdout, stderr = run(*commands[command])
+            assert (status, stdout, stderr.count("\n")) == (130, "", stderr.count("interrupted"))
+    assert snapshot(tmp_path) == before
+
+
+@pytest.mark.parametrize("command", ["train", "backtest", "export"])
+def test_a_folder_that_cannot_be_written_to(command, commands, tmp_path, monkeypatch):
+    def denied(*args, **kwargs):
+        raise DENIED
+
+    monkeypatch.setattr(tempfile, "mkdtemp", denied)
+    assert_mentions(refused(tmp_path, *commands[command]), "cannot write", DENIED.strerror)
+
+
+@pytest.mark.parametrize("command", ["train", "export"])
+def test_a_renaming_that_fails(command, commands, tmp_path):
+    for number in range(1, {"train": 2, "export": 12}[command] + 1):
+        with failing_rename(FULL, first=number, last=number):
+            assert_mentions(refused(tmp_path, *commands[command]), "cannot write", FULL.strerror)
+
+
+@pytest.mark.parametrize("command", ["train", "export"])
+def test_an_interrupt_between_renamings_leaves_the_old_or_the_new(command, commands, tmp_path):
+    before = snapshot(tmp_path)
+    succeed(*commands[command])
+    after, broken = snapshot(tmp_path), []
+    for number in range(1, {"train": 2, "export": 12}[command] + 1):
+        for path in reversed(sorted(tmp_path.rglob("*"))):
+            path.unlink() if path.is_file() else path.rmdir()
+        for name, data in before.items():
+            (tmp_path / name).mkdir() if data is None else (tmp_path / name).write_bytes(data)
+        with failing_rename(KeyboardInterrupt(), first=number, last=number, after=True):
+            status, stdout, _ = run(*commands[command])
+        left = snapshot(tmp_path)
+        left["old/timings.json"] = after["old/timings.json"] if left != before else left["old/timings.json"]
+        if (status, stdout) != (130, "") or left not in (before, after):
+            broken.append((number, status, sorted(left)))
+    assert broken == []
+
+
+def test_an_old_output_that_cannot_be_put_back_is_kept(commands, tmp_path):
+    policy = (tmp_path / "old" / "policy.parquet").read_bytes()
+    with failing_rename(FULL, first=2, last=99):
+        status, stdout, stderr = run(*commands["train"])
+    assert (status, stdout, stderr.count("\n")) == (2, "", 1)
+    kept = [name for name, data in snapshot(tmp_path).items() if data == policy]
+    assert len(kept) == 1
+    assert_mentions(stderr, tmp_path / os.path.dirname(kept[0]))
+
+
+def test_a_disk_that_fills_up(commands, tmp_path):
+    before = snapshot(tmp_path)
+    first = (None, ("train", "--out", tmp_path / "first", *QUICK))  # compiles, if need be, while there is room
+    full = [(size, commands[name]) for size in (0, 20, 1000, 1400) for name in ("train", "backtest")]
+    outcomes = run_batch([first, *full, (0, commands["export"]), (20, commands["export"])])
+    assert [outcome.status for outcome in outcomes] == [0] + [2] * (len(full) + 2)
+    assert [bool(re.fullmatch(r"error: cannot write .*File too large.*\n", error)) for _, _, error in outcomes[1:]]
+    assert {name: data for name, data in snapshot(tmp_path).items() if not name.startswith("first")} == before

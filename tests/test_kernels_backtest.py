@@ -1,0 +1,216 @@
+"""The account against a ledger of exact fractions, and against what must hold of any account."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+
+from idi_fast.kernels import backtest as kernels
+from oracle import backtest as oracle
+
+FILLS = st.sampled_from([kernels.NEXT_OPEN, kernels.NEXT_CLOSE, kernels.SAME_CLOSE])
+FEE_RATES = st.sampled_from([0.0, 0.0005, 0.001])
+POSITIONS = st.integers(-1, 1)
+# Odd, so that no price is exactly twice another, where a short's equity is 0 but for rounding; and far enough from
+# that for the fee of a last order always to be covered.
+PRICES = st.integers(2, 10).map(lambda n: 2 * n + 1.0)
+QUIET = st.integers(90, 110).map(float)  # never ruins anybody
+
+
+def bars(prices: st.SearchStrategy[float], min_size: int = 1) -> st.SearchStrategy[tuple[np.ndarray, ...]]:
+    """Targets, opens and closes."""
+    rows = st.lists(st.tuples(POSITIONS, prices, prices), min_size=min_size, max_size=30)
+    return rows.map(lambda rows: tuple(np.array(column) for column in zip(*rows, strict=True)))
+
+
+class Account(NamedTuple):
+    equity: np.ndarray
+    position: np.ndarray
+    trades: np.ndarray
+    fees: float
+    traded: float
+    liquidated_at: float
+
+
+def keep(target, open_, close, fill: int, fee_rate: float) -> Account:
+    """The kernel's account, with no more room for trades than the package gives it."""
+    target = np.array(target, np.int8)
+    n = target.size
+    begins = np.count_nonzero((np.diff(target, prepend=np.int8(0)) != 0) & (target != 0))
+    equity, position, trades, totals = np.empty(n), np.empty(n, np.int8), np.empty((begins + 1, 7)), np.empty(3)
+    count = kernels.account(
+        target, np.array(open_, np.float64), np.array(close, np.float64), fill, fee_rate,
+        equity, position, trades, totals,
+    )  # fmt: skip
+    return Account(equity, position, trades[:count], *totals)
+
+
+@given(
+    st.sampled_from([(held, target) for held in (-1, 0, 1) for target in (-1, 0, 1) if held != target]),
+    st.floats(0, 5),
+    st.floats(0.5, 5),
+    st.floats(0.01, 1000),
+    st.sampled_from([0.0, 0.0005, 0.01]),
+)
+def test_rebalance(positions, notional, equity, price, fee_rate):
+    held, target = positions
+    units = held * notional / price
+    cash = equity - units * price
+    made = kernels.rebalance(units, cash, target, price, fee_rate)
+    expected = [float(value) for value in oracle.rebalance(units, cash, target, price, fee_rate)]
+    scale = np.array([1 / price, 1, 1, 1])
+    # About six roundings of amounts up to 15.
+    assert_allclose(np.array(made) / scale, np.array(expected) / scale, rtol=0, atol=1e-13)
+    units, cash, _, _ = made
+    assert units * price == pytest.approx(target * (cash + units * price), abs=1e-13)
+
+
+@given(bars(PRICES), FILLS, FEE_RATES)
+@settings(max_examples=300)
+def test_account(bars, fill, fee_rate):
+    made, expected = keep(*bars, fill, fee_rate), oracle.account(*bars, fill, fee_rate)
+    assert made.liquidated_at == expected.liquidated_at
+    assert_array_equal(made.position, expected.position)
+    # The kernel rounds; a short that loses nearly all makes that up to 40 times more of what is left.
+    assert_allclose(made.equity, [float(value) for value in expected.equity], rtol=1e-9, atol=1e-12)
+    assert_allclose([made.fees, made.traded], [float(expected.fees), float(expected.traded)], rtol=1e-9)
+    rows = [[math.nan if value is None else float(value) for value in trade] for trade in expected.trades]
+    assert made.trades.shape == (len(rows), 7)
+    for trade, row in zip(made.trades, rows, strict=True):
+        assert_array_equal(trade[:5], row[:5])
+        assert_allclose(trade[5:], row[5:], rtol=1e-9, atol=1e-9)
+
+
+@given(bars(QUIET), FILLS, FEE_RATES)
+def test_trades_and_totals_agree_with_the_equity(bars, fill, fee_rate):
+    made = keep(*bars, fill, fee_rate)
+    assert made.liquidated_at == -1
+    closed = made.trades[made.trades[:, 1] >= 0]
+    # Sums and products of a few dozen roundings of numbers about 1.
+    assert_allclose(made.trades[:, 6].sum(), made.fees, rtol=0, atol=1e-13)
+    assert_allclose(made.traded * fee_rate, made.fees, rtol=0, atol=1e-13)
+    if made.position[-1] == 0:
+        assert len(closed) == len(made.trades)
+        assert_allclose(np.prod(1 + closed[:, 5]), made.equity[-1], rtol=1e-13)
+    else:
+        assert len(closed) == len(made.trades) - 1
+        assert made.trades[-1, 2] == made.position[-1]
+    held = np.zeros(len(made.position))
+    for entry, leave, direction in made.trades[:, :3]:
+        held[int(entry) : int(leave) if leave >= 0 else None] = direction
+    assert_array_equal(held, made.position)
+
+
+@given(bars(PRICES), FILLS)
+def test_always_long_without_fees_is_the_price_over_the_first_fill(bars, fill):
+    _, open_, close = bars
+    made = keep(np.ones(close.size), open_, close, fill, 0.0)
+    first = 0 if fill == kernels.SAME_CLOSE else 1
+    paid = (open_ if fill == kernels.NEXT_OPEN else close)[first : first + 1]
+    assert_array_equal(made.equity[:first], 1.0)
+    # One division here; in the kernel a division and a product.
+    assert_allclose(made.equity[first:], close[first:] / (paid if paid.size else 1.0), rtol=1e-15)
+    assert made.traded == min(1, close.size - first)
+
+
+@given(bars(PRICES, min_size=2), bars(PRICES, min_size=30), FILLS, FEE_RATES, st.data())
+def test_equity_does_not_depend_on_later_bars(bars, others, fill, fee_rate, data):
+    n = bars[0].size
+    cut = data.draw(st.integers(1, n - 1))
+    # A decision to be filled on the next bar is later news, too.
+    decided = cut if fill == kernels.SAME_CLOSE else cut - 1
+    target, open_, close = (
+        np.concatenate([column[:at], other[at:]])
+        for column, other, at in zip(bars, others, (decided, cut, cut), strict=True)
+    )
+    made, changed = keep(*bars, fill, fee_rate), keep(target, open_, close, fill, fee_rate)
+    assert_array_equal(changed.equity[:cut], made.equity[:cut])
+    assert_array_equal(changed.position[:cut], made.position[:cut])
+
+
+@pytest.mark.parametrize("first", [1, -1])
+def test_a_flip_trades_twice_the_notional(first):
+    close = np.full(4, 8.0)
+    made = keep([first, first, -first, -first], close, close, kernels.SAME_CLOSE, 0.0)
+    assert made.traded == 1 + 2
+    assert_array_equal(made.trades[:, :3], [[0, 2, first], [2, -1, -first]])
+    fee = 0.25  # large and binary: what is left of 1 after an order of N = 0.8 is 0.8
+    made = keep([first, first, -first, -first], close, close, kernels.SAME_CLOSE, fee)
+    after = (0.8 - fee * 0.8) / (1 + fee)
+    assert_allclose(made.equity, [0.8, 0.8, after, after], rtol=1e-15)
+    assert_allclose(made.traded, 0.8 + 0.8 + after, rtol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("target", "fill", "equity", "position"),
+    [
+        ([1, 1, 1], kernels.NEXT_OPEN, [1, 11 / 20, 4 / 20], [0, 1, 1]),
+        ([1, 1, 1], kernels.NEXT_CLOSE, [1, 1, 4 / 11], [0, 1, 1]),
+        ([1, 1, 1], kernels.SAME_CLOSE, [1, 1.1, 0.4], [1, 1, 1]),
+        ([-1, 0, 0], kernels.NEXT_OPEN, [1, 2 - 11 / 20, 2 - 5 / 20], [0, -1, 0]),
+        ([-1, 0, 0], kernels.SAME_CLOSE, [1, 0.9, 0.9], [-1, 0, 0]),
+        ([0, 0, 1], kernels.NEXT_OPEN, [1, 1, 1], [0, 0, 0]),
+    ],
+)
+def test_accounts_worked_by_hand(target, fill, equity, position):
+    made = keep(target, [9.0, 20.0, 5.0], [10.0, 11.0, 4.0], fill, 0.0)
+    assert_allclose(made.equity, equity, rtol=1e-15)
+    assert_array_equal(made.position, position)
+
+
+def test_entry_and_exit_fees_worked_by_hand():
+    close = np.array([10.0, 10.0, 20.0, 20.0])
+    made = keep([1, 1, 0, 0], close, close, kernels.NEXT_CLOSE, 0.01)
+    # Bar 1 buys what 1 pays for, fee included; bar 3 sells it for twice as much.
+    assert_allclose(made.equity, [1, 1 / 1.01, 2 / 1.01, 0.99 * 2 / 1.01], rtol=1e-15)
+    assert_allclose(made.trades, [[1, 3, 1, 10, 20, 0.99 * 2 / 1.01 - 1, 0.03 / 1.01]], rtol=1e-13)
+    assert_allclose([made.fees, made.traded], [0.03 / 1.01, 3 / 1.01], rtol=1e-15)
+
+
+def test_a_ruined_short_stops_trading():
+    made = keep([-1, 1, 1, 1], [10.0] * 4, [10.0, 21.0, 5.0, 50.0], kernels.SAME_CLOSE, 0.0)
+    assert_array_equal(made.equity, [1, 0, 0, 0])
+    assert_array_equal(made.position, [-1, 0, 0, 0])
+    assert made.liquidated_at == 1
+    assert_array_equal(made.trades, [[0, 1, -1, 10, 21, -1, 0]])
+    assert made.traded == 1 + 2.1
+
+
+def test_a_short_is_ruined_by_the_close_or_by_the_next_open():
+    by_close = keep([-1, -1, -1], [10.0, 10.0, 21.0], [10.0, 21.0, 10.0], kernels.NEXT_OPEN, 0.0)
+    assert_array_equal(by_close.equity, [1, 0, 0])
+    assert_array_equal(by_close.trades, [[1, 1, -1, 10, 21, -1, 0]])
+    by_open = keep([-1, -1, -1], [10.0, 10.0, 21.0], [10.0, 10.0, 10.0], kernels.NEXT_OPEN, 0.0)
+    assert_array_equal(by_open.equity, [1, 1, 0])
+    assert_array_equal(by_open.trades, [[1, 2, -1, 10, 21, -1, 0]])
+    assert (by_close.liquidated_at, by_open.liquidated_at) == (1, 2)
+
+
+def test_nothing_is_opened_with_what_the_closing_fee_has_ruined():
+    # The short is worth a little, but less than the 0.0197 that closing it costs.
+    bars = [-1, 1, 1], [10.0] * 3, [10.0, 19.9, 19.9]
+    made, expected = keep(*bars, kernels.SAME_CLOSE, 0.01), oracle.account(*bars, oracle.SAME_CLOSE, 0.01)
+    assert_array_equal(made.equity[1:], [0, 0])
+    assert_array_equal(made.trades[:, :6], [[0, 1, -1, 10, 19.9, -1]])
+    assert_allclose([made.fees, made.traded], [float(expected.fees), float(expected.traded)], rtol=1e-13)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.floats(0.01, 1e6)), min_size=1, max_size=40),
+    st.sampled_from([0.0, 5.0, 12.5]),
+)
+def test_reference_account(bars, fee_bps):
+    action, price = zip(*bars, strict=True)
+    pnl = np.full(len(bars), np.nan)
+    kernels.reference_account(np.array(action, np.int8), np.array(price), fee_bps, pnl)
+    assert_array_equal(pnl, oracle.reference_account(action, price, fee_bps))
+
+
+def test_the_reference_pays_on_every_bar_it_comes_into_with_a_position():
+    pnl = np.empty(5)
+    kernels.reference_account(np.array([1, 0, 2, 0, 0], np.int8), np.array([8.0, 16.0, 8.0, 4.0, 4.0]), 2500.0, pnl)
+    assert_array_equal(pnl, [0, 8 - 4, -8 - 2, 4 - 1, 0 - 1])

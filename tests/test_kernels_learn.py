@@ -1,0 +1,285 @@
+"""Learning and replay against an agent with dicts and tuples, over tapes of random numbers cut anywhere."""
+
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from kernel_strategies import CHUNKS, SEEDS, eighths, pieces
+from numpy.testing import assert_array_equal
+
+from idi_fast.kernels import learn as kernels
+from oracle import learn as oracle
+from oracle.reference import EpisodicMemory
+
+N_CODES = 6
+POSITIONS = (-1, 0, 1)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of agent: the digits of its state with their sizes, most significant first, and its rules as tables."""
+
+    digits: dict[str, int]
+    next_position: tuple[int, ...]
+    n_moods: int = 3
+    allow_short: bool = True
+    clarity: float = 0.2
+
+    @property
+    def market(self) -> bool:
+        return "position" in self.digits
+
+    @property
+    def n_states(self) -> int:
+        return prod(self.digits.values())
+
+    def index(self, state: oracle.State) -> int:
+        """The index of an oracle's state."""
+        values = dict(zip(("code", "affect", "position"), state, strict=False))
+        if self.market:
+            values["position"] += 1
+        return int(np.ravel_multi_index([values[name] for name in self.digits], list(self.digits.values())))
+
+    def rules(self, bonus: np.ndarray) -> kernels.Rules:
+        strides = []
+        for name in ("code", "affect", "position"):
+            names = list(self.digits)
+            after = names[names.index(name) + 1 :] if name in names else None
+            strides.append(0 if after is None else prod(self.digits[other] for other in after))
+        moved = np.array(self.next_position)
+        column = np.repeat(np.arange(3), 3) * 3 + moved if self.market else moved
+        return kernels.Rules(moved, column, np.array(strides), self.n_moods, self.clarity, bonus)
+
+
+# Positions 0, 1, 2 (short, flat, long) after hold, buy, sell, by the position before.
+BY_ONE, TO_SHORT, TO_FLAT = (0, 1, 0, 1, 2, 0, 2, 2, 1), (0, 2, 0, 1, 2, 0, 2, 2, 0), (0, 2, 1, 1, 2, 1, 2, 2, 1)
+KINDS = {
+    "synthetic": Kind({"code": N_CODES, "affect": 3}, BY_ONE),
+    "market": Kind({"code": N_CODES, "affect": 3, "position": 3}, TO_SHORT),
+    "long only": Kind({"code": N_CODES, "affect": 3, "position": 3}, TO_FLAT, allow_short=False),
+    "compat crypto": Kind({"position": 3, "code": N_CODES, "affect": 2}, TO_SHORT, n_moods=0, clarity=0.0),
+    "one mood": Kind({"code": N_CODES, "affect": 1}, BY_ONE, n_moods=1),
+}
+EPISODIC = {"k": 3, "decay": 0.9, "blend_alpha": 0.4}
+
+
+class Case:
+    """A tape, an agent's exploration and its parameters, for the kernel and for the oracle."""
+
+    def __init__(self, kind: str, seed: int, n: int, *, n_comm: int = 4, episodic: bool = False):
+        rng = np.random.default_rng(seed)
+        self.kind, self.n, self.episodic = KINDS[kind], n, episodic
+        columns = 9 if self.kind.market else 3
+        self.tape = kernels.Tape(
+            base=rng.normal(0.0, 0.7, (n, columns)).round(1),  # round numbers, so that some values tie
+            code=rng.integers(0, N_CODES, n, np.int32),
+            alert=rng.integers(0, 2, n, np.uint8),
+        )
+        self.action = np.where(rng.random(n) < 0.5, rng.integers(0, 3, n), -1).astype(np.int8)
+        self.comm = np.where(rng.random(n) < 0.5, rng.integers(0, n_comm, n), -1).astype(np.int16)
+        self.bonus = rng.normal(0.0, 0.1, (2, n_comm)).round(2)
+        self.rng, self.n_comm = rng, n_comm
+
+    def learner(self) -> oracle.Learner:
+        kind = self.kind
+        return oracle.Learner(
+            market=kind.market, allow_short=kind.allow_short, n_moods=kind.n_moods, clarity=kind.clarity,
+            bonus={False: self.bonus[0].tolist(), True: self.bonus[1].tolist()}, learning_rate=0.3, discount=0.9,
+            memory=EpisodicMemory(EPISODIC) if self.episodic else None,
+        )  # fmt: skip
+
+    def rows(self) -> list[oracle.TapeRow]:
+        keys = list(product(POSITIONS, repeat=2)) if self.kind.market else POSITIONS
+        return [
+            oracle.TapeRow(dict(zip(keys, base.tolist(), strict=True)), int(code), bool(alert))
+            for base, code, alert in zip(*self.tape, strict=True)
+        ]
+
+    def tables(self) -> kernels.Tables:
+        n = self.kind.n_states
+        counts = np.zeros(n, np.int64), np.zeros(self.n_comm, np.int64)
+        return kernels.Tables(np.zeros((n, 3)), np.zeros((n, self.n_comm)), *counts)
+
+    def memory(self) -> kernels.Memory:
+        if not self.episodic:
+            return kernels.Memory(np.zeros((0, 1)), np.zeros(0, np.int64), np.zeros(0), 0.0)
+        weights = np.array([EPISODIC["decay"] ** age for age in range(EPISODIC["k"])])
+        entries = self.kind.n_states * 3
+        return kernels.Memory(
+            np.zeros((entries, weights.size)), np.zeros(entries, np.int64), weights, EPISODIC["blend_alpha"]
+        )
+
+    def learn(self, episode_length: int, chunks: list[int]) -> dict[str, np.ndarray]:
+        """Everything the kernel leaves when the tape comes in chunks."""
+        tables, memory = self.tables(), self.memory()
+        agent, sums = np.zeros(4, np.int64), np.zeros(2)
+        rewards = np.full(self.n // (episode_length + 1), np.nan)
+        ended = 0
+        for piece in pieces(self.n, chunks):
+            tape = kernels.Tape(*(array[piece] for array in self.tape))
+            ended += kernels.learn_rows(
+                tape, self.kind.rules(self.bonus), tables, memory, agent, sums, self.action[piece], self.comm[piece],
+                episode_length, 0.3, 0.9, rewards[ended:],
+            )  # fmt: skip
+        assert ended == rewards.size
+        remembered = {"targets": memory.targets, "written": memory.written}
+        return {**tables._asdict(), **remembered, "agent": agent, "sums": sums, "rewards": rewards}
+
+
+CASES = st.builds(
+    Case,
+    st.sampled_from(sorted(KINDS)),
+    SEEDS,
+    st.integers(1, 120),
+    n_comm=st.sampled_from([1, 2, 4, 5]),
+    episodic=st.booleans(),
+)
+
+
+@given(CASES, st.integers(1, 15), CHUNKS)
+@example(Case("market", 0, 300), 15, [300])
+@example(Case("compat crypto", 1, 300), 15, [300])
+@example(Case("synthetic", 2, 300, episodic=True), 15, [300])
+def test_learn_rows(case, episode_length, chunks):
+    made = case.learn(episode_length, chunks)
+    learner, kind = case.learner(), case.kind
+    explored = list(zip(case.action.tolist(), case.comm.tolist(), strict=True))
+    rewards = oracle.learn_rows(learner, case.rows(), explored, episode_length)
+    assert_array_equal(made["rewards"], rewards)
+    expected = case.tables()
+    for table, rows in zip(expected, (learner.q, learner.comm_q, learner.visits), strict=False):
+        for state, row in rows.items():
+            table[kind.index(state)] = row
+    for comm, count in learner.comm_counts.items():
+        expected.comm_counts[comm] = count
+    for name, table in expected._asdict().items():
+        assert_array_equal(made[name], table, err_msg=name)
+    done = case.n % (episode_length + 1)
+    assert_array_equal(made["agent"], [done, learner.position + 1, learner.affect, kind.index(learner.state)])
+    assert made["sums"][0] == learner.pnl
+
+
+@given(CASES, st.integers(1, 15), CHUNKS)
+@settings(max_examples=50)
+def test_a_tape_cut_anywhere_teaches_the_same(case, episode_length, chunks):
+    whole, cut, again = (case.learn(episode_length, lengths) for lengths in ([case.n], chunks, [case.n]))
+    for name, array in whole.items():
+        assert_array_equal(cut[name], array, err_msg=name)
+        assert_array_equal(again[name], array, err_msg=name)
+
+
+def test_learn_rows_worked_by_hand():
+    # One state, an episode of two steps: buy, then hold; an alert is right, then wrong.
+    base = np.array([[-9.0, -9.0, -9.0], [-1.0, 0.25, 1.0], [-1.0, 0.25, 1.0]])
+    tape = kernels.Tape(base, np.zeros(3, np.int32), np.array([0, 1, 0], np.uint8))
+    moved = np.array(BY_ONE)
+    rules = kernels.Rules(moved, moved.copy(), np.array([1, 1, 0]), 1, 0.2, np.array([[-0.5], [0.5]]))
+    tables = kernels.Tables(np.zeros((1, 3)), np.zeros((1, 1)), np.zeros(1, np.int64), np.zeros(1, np.int64))
+    memory = kernels.Memory(np.zeros((0, 1)), np.zeros(0, np.int64), np.zeros(0), 0.0)
+    rewards = np.zeros(1)
+    ended = kernels.learn_rows(
+        tape, rules, tables, memory, np.zeros(4, np.int64), np.zeros(2), np.array([-1, 1, 0], np.int8),
+        np.full(3, -1, np.int16), 2, 0.5, 0.5, rewards,
+    )  # fmt: skip
+    assert ended == 1
+    assert rewards[0] == 2.0
+    assert_array_equal(tables.q, [[0.5 * (1 + 0.5 * 0.5), 0.5, 0.0]])
+    assert_array_equal(tables.comm_q, [[0.75 + 0.5 * (0.5 + 0.5 * 0.75 - 0.75)]])
+    assert_array_equal(tables.visits, [3])
+    assert_array_equal(tables.comm_counts, [2])
+
+
+def replay(case: Case, q: np.ndarray, comm_q: np.ndarray) -> tuple[np.ndarray, ...]:
+    """States, then actions, communications, affects, positions and rewards of the greedy steps."""
+    n = case.n
+    out = (
+        np.full(n, -9), np.full(n - 1, 9, np.int8), np.full(n - 1, 9, np.int16), np.full(n - 1, -9),
+        np.full(n - 1, 9, np.int8), np.full(n - 1, np.nan),
+    )  # fmt: skip
+    kernels.replay_rows(case.tape, case.kind.rules(case.bonus), q, comm_q, *out)
+    return out
+
+
+def tables_with_ties(case: Case) -> tuple[np.ndarray, np.ndarray]:
+    return tuple(case.rng.integers(-2, 3, (case.kind.n_states, width)) / 4 for width in (3, case.n_comm))
+
+
+@given(CASES)
+def test_replay_rows(case):
+    q, comm_q = tables_with_ties(case)
+    learner, kind = case.learner(), case.kind
+    values = [range(-1, size - 1) if name == "position" else range(size) for name, size in kind.digits.items()]
+    for digits in product(*values):
+        named = dict(zip(kind.digits, digits, strict=True))
+        state = tuple(named[name] for name in ("code", "affect", "position") if name in named)
+        learner.q[state], learner.comm_q[state] = q[kind.index(state)].tolist(), comm_q[kind.index(state)].tolist()
+    ticks, last = oracle.replay_rows(learner, case.rows())
+    states, *rest = replay(case, q, comm_q)
+    assert_array_equal(states, [*(kind.index(tick.state) for tick in ticks), kind.index(last)])
+    for k, column in enumerate(rest, start=1):
+        assert_array_equal(column, [tick[k] for tick in ticks])
+
+
+@given(CASES.filter(lambda case: case.n > 1), st.data())
+@settings(max_examples=50)
+def test_a_replay_knows_nothing_of_later_rows(case, data):
+    q, comm_q = tables_with_ties(case)
+    whole = replay(case, q, comm_q)
+    cut = data.draw(st.integers(1, case.n - 1))
+    case.tape.base[cut:] *= -2.0
+    case.tape.code[cut:] = N_CODES - 1 - case.tape.code[cut:]
+    # States are seen and actions chosen at each row, the rest follows from the row after it.
+    for column, before, known in zip(replay(case, q, comm_q), whole, [cut] * 3 + [cut - 1] * 3, strict=True):
+        assert_array_equal(column[:known], before[:known])
+
+
+@given(st.lists(eighths(1), min_size=9, max_size=9), st.integers(0, 6))
+def test_best3(values, at):
+    assert kernels.best3(np.array(values), at) == oracle.best3(values, at)
+
+
+@given(st.lists(eighths(1), min_size=9, max_size=9), st.integers(1, 6), st.integers(0, 3))
+@example([1.0] * 9, 4, 0)
+@example([0.0, 1.0, 1.0, 0.0] * 2, 4, 0)
+@example([0.0, 0.0, 0.0, 1.0] * 2, 4, 0)
+def test_best_of(values, n, at):
+    assert kernels.best_of(np.array(values), at, n) == oracle.best_of(values, at, n)
+
+
+@given(st.integers(0, 4), st.floats(-2, 2), st.floats(-2, 2), st.integers(0, 3))
+@example(0, 0.0, 0.5, 1)
+@example(1, 0.0, -0.2, 1)
+@example(0, -0.0, 0.0, 0)
+@example(0, -1e-300, 0.0, 0)
+def test_next_affect(affect, pnl, base, spare):
+    for n_moods in (0, affect + 1 + spare):
+        assert kernels.next_affect(affect, pnl, base, n_moods) == oracle.next_affect(affect, pnl, base, n_moods)
+
+
+@pytest.mark.parametrize(
+    ("base", "mood"), [(0.5, 2), (np.nextafter(0.5, 1), 3), (-0.2, 2), (np.nextafter(-0.2, -1), 1)]
+)
+def test_a_mood_moves_beyond_its_bounds_only(base, mood):
+    assert kernels.next_affect(2, 0.0, base, 5) == mood
+
+
+@pytest.mark.parametrize("n_moods", [0, 1, 4])
+def test_reset_affect(n_moods):
+    assert kernels.reset_affect(n_moods) == oracle.reset_affect(n_moods)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.floats(-1e6, 1e6)), min_size=1, max_size=40),
+    st.integers(1, 5),
+    st.floats(0.01, 1),
+    st.floats(0, 1),
+)
+def test_remember(targets, k, decay, alpha):
+    memory = kernels.Memory(np.zeros((3, k)), np.zeros(3, np.int64), np.array([decay**age for age in range(k)]), alpha)
+    twin = EpisodicMemory({"k": k, "decay": decay, "blend_alpha": alpha})
+    for entry, target in targets:
+        assert kernels.remember(memory, entry, target) == oracle.remember(twin, ((0,), entry), target)

@@ -1,0 +1,169 @@
+"""From bars to rows of a tape: kernels against definitions."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from kernel_strategies import CHUNKS, eighths, pieces
+from numpy.testing import assert_allclose, assert_array_equal
+
+from idi_fast.kernels import market as kernels
+from oracle import market as oracle
+from oracle.reference import table_key
+
+BARS = st.lists(
+    st.tuples(st.floats(-9, 9), st.floats(-0.2, 0.2), st.floats(0, 0.1), st.booleans()), min_size=1, max_size=30
+)
+
+
+def series(bars) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Log close, log fill near the close before, and volatility; some closes stand still."""
+    close = []
+    for log_close, _, _, moves in bars:
+        close.append(close[-1] + log_close / 50 if close and moves else (close[-1] if close else log_close))
+    offset, volatility = np.array([bar[1:3] for bar in bars]).T
+    return np.array(close), np.array([close[0], *close[:-1]]) + offset, volatility.copy()
+
+
+@given(BARS, st.booleans(), st.floats(1e-4, 0.1), st.floats(0, 0.01), CHUNKS)
+def test_bar_returns(bars, fills, floor, fee_rate, chunks):
+    log_close, log_fill, volatility = series(bars)
+    log_fill = log_fill if fills else np.empty(0)
+    n = log_close.size
+    gap, change, cost = np.full((3, n), np.nan)
+    move, risk = np.full(n, 9, np.int8), np.full(n, 9, np.uint8)
+    carry = np.full(2, np.nan)
+    for piece in pieces(n, chunks):
+        kernels.bar_returns(
+            log_close[piece], log_fill[piece], volatility[piece], floor, fee_rate, carry,
+            gap[piece], change[piece], cost[piece], move[piece], risk[piece],
+        )  # fmt: skip
+    expected = oracle.BarReturn(
+        *map(np.array, zip(*oracle.bar_returns(log_close, log_fill, volatility, floor, fee_rate), strict=True))
+    )
+    # Half an ulp each for the difference of the logarithms and the quotient, one for expm1, against one rounding in
+    # the oracle; and the oracle, at 50 digits, does not know returns below 1e-40 so well.
+    assert_allclose(gap, expected.gap, rtol=1e-15, atol=1e-30)
+    assert_allclose(change, expected.change, rtol=1e-15, atol=1e-30)
+    assert_array_equal(cost, expected.cost)
+    assert_array_equal(move, expected.move)
+    assert_array_equal(risk, expected.risk)
+    assert_array_equal(carry, [log_close[-1], volatility[-1]])
+
+
+def test_bar_returns_of_three_bars_worked_by_hand():
+    close, fill = np.log([100.0, 110.0, 99.0]), np.log([100.0, 105.0, 110.0])
+    out = np.empty((3, 3))
+    move, risk = np.empty(3, np.int8), np.empty(3, np.uint8)
+    kernels.bar_returns(close, fill, np.array([0.05, 0.02, 0.01]), 0.03, 0.0015, np.full(2, np.nan), *out, move, risk)
+    # The volatility of the bar before, 0.05, then the floor, 0.03; a few roundings of numbers about 1.
+    assert_allclose(out[0], [0, 0.05 / 0.05, 0], rtol=1e-13)
+    assert_allclose(out[1], [0, (110 / 105 - 1) / 0.05, -0.1 / 0.03], rtol=1e-13)
+    assert_array_equal(out[2], [0, 0.0015 / 0.05, 0.0015 / 0.03])
+    assert_array_equal(move, [0, 1, -1])
+    assert_array_equal(risk, [0, 0, 1])
+
+
+@given(
+    st.lists(st.tuples(eighths(), eighths(), eighths(1), eighths(1)), min_size=1, max_size=20),
+    st.lists(eighths(2), min_size=3, max_size=3),
+    CHUNKS,
+)
+def test_market_rows(bars, weights, chunks):
+    columns = [np.ascontiguousarray(column) for column in np.array(bars, np.float64).T]
+    base = np.full((len(bars), 9), np.nan)
+    for piece in pieces(len(bars), chunks):
+        kernels.market_rows(*(column[piece] for column in columns), np.array(weights), base[piece])
+    expected = oracle.market_rows(*columns, weights)
+    # Equal, since with eighths nothing is rounded on either side.
+    assert_array_equal(base, [[float(reward) for reward in row] for row in expected])
+
+
+@given(
+    st.lists(st.tuples(eighths(1), eighths(1)), min_size=1, max_size=30),
+    eighths(1),
+    st.tuples(eighths(1), eighths(1)).map(sorted),
+)
+def test_regimes(bars, panic, trend_edges):
+    volatility, trend = np.array(bars, np.float64).T.copy()
+    edges = np.array([panic, *trend_edges])
+    regime = np.full(len(bars), 9, np.uint8)
+    kernels.regimes(volatility, trend, edges, regime)
+    assert_array_equal(regime, oracle.regimes(volatility, trend, edges))
+
+
+def test_regimes_at_their_edges():
+    volatility, trend = np.array([0.5, 0.51, 0.0, 0.0, 0.0]), np.array([1.0, 1.0, 1.0, -1.0, 0.99])
+    regime = np.full(5, 9, np.uint8)
+    kernels.regimes(volatility, trend, np.array([0.5, -1.0, 1.0]), regime)
+    assert_array_equal(regime, [0, 3, 0, 1, 2])
+
+
+@given(
+    st.lists(eighths(2) | st.floats(allow_nan=False), min_size=1, max_size=30),
+    st.lists(eighths(2) | st.floats(allow_nan=False, allow_infinity=False), max_size=8).map(sorted),
+)
+@example([0.0, -0.0], [0.0, 0.0, 1.0])
+def test_quantize(values, edges):
+    bucket = np.full(len(values), -1, np.int32)
+    kernels.quantize(np.array(values), np.array(edges), bucket)
+    assert_array_equal(bucket, oracle.quantize(values, edges))
+
+
+@given(st.lists(st.integers(0, 6), min_size=1, max_size=30), st.integers(0, 3), CHUNKS)
+def test_bucket_changes(bucket, spare, chunks):
+    size = max(bucket) + 1 + spare
+    buckets, last, out = np.array(bucket, np.int32), np.array([-1]), np.full(len(bucket), np.nan)
+    for piece in pieces(len(bucket), chunks):
+        kernels.bucket_changes(buckets[piece], size, last, out[piece])
+    assert_array_equal(out, oracle.bucket_changes(bucket, size))
+    assert last[0] == bucket[-1]
+
+
+@st.composite
+def states(draw, n_digits: int, slack: int = 0):
+    """Sizes, and rows of digits below them (up to `slack` above)."""
+    sizes = draw(st.lists(st.integers(1, 5), min_size=1, max_size=n_digits))
+    row = st.tuples(*(st.integers(0, size - 1 + slack) for size in sizes))
+    return sizes, draw(st.lists(row, min_size=1, max_size=10))
+
+
+@given(states(5))
+def test_mixed_radix(case):
+    sizes, rows = case
+    digits = np.array(rows, np.int32).T.copy()
+    code = np.full(len(rows), -1, np.int32)
+    kernels.mixed_radix(digits, np.array(sizes, np.int64), code)
+    assert_array_equal(code, oracle.mixed_radix(digits, sizes))
+
+
+def test_mixed_radix_reads_decimal_digits():
+    code = np.empty(3, np.int32)
+    kernels.mixed_radix(np.array([[0, 4, 9], [0, 0, 9], [7, 2, 9]], np.int32), np.array([10, 10, 10]), code)
+    assert_array_equal(code, [int("007"), int("402"), int("999")])
+
+
+@given(states(5, slack=4), st.integers(1, 4), st.data())
+def test_tile_codes(case, n_tilings, data):
+    sizes, rows = case
+    offsets = data.draw(st.lists(st.integers(-3, 9), min_size=len(sizes), max_size=len(sizes)))
+    codes = np.full((len(rows), n_tilings), -1, np.int64)
+    kernels.tile_codes(np.array(rows, np.int32), np.array(sizes, np.int64), np.array(offsets, np.int64), codes)
+    assert_array_equal(codes, oracle.tile_codes(rows, sizes, offsets, n_tilings))
+    coder = {"num_tilings": n_tilings, "tile_sizes": sizes, "offsets": offsets}
+    assert [(*row, *code) for row, code in zip(rows, codes.tolist(), strict=True)] == [
+        table_key(row, coder) for row in rows
+    ]
+
+
+@pytest.mark.parametrize("volatility", [0.0, 1e-9])
+def test_a_still_price_earns_nothing_at_a_finite_cost(volatility):
+    out = np.full((3, 2), np.nan)
+    move, risk = np.full(2, 9, np.int8), np.full(2, 9, np.uint8)
+    still = np.full(2, math.log(5.0))
+    kernels.bar_returns(still, np.empty(0), np.full(2, volatility), 0.01, 0.001, np.full(2, np.nan), *out, move, risk)
+    assert_array_equal(out, [[0, 0], [0, 0], [0, 0.001 / 0.01]])
+    assert not move.any()
+    assert not risk.any()
