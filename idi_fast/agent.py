@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from idi_fast.config import TrainingConfig
+from idi_fast.config import EpisodicConfig, TrainingConfig
 from idi_fast.kernels import tape_mt19937, tape_words
 from idi_fast.kernels.learn import Memory, Rules, Tables, Tape, learn_rows
 from idi_fast.rng import Generator
@@ -30,7 +30,8 @@ class Agent:
             comm_counts=np.zeros(n_comm, np.int64),
         )
         self.exploration = np.ones(1)
-        self._memory = make_memory(config, n_states)
+        # Under compat the capacity has no effect, as in the reference.
+        self._memory = make_memory(config.episodic, n_states * 3, bounded=config.engine.compat is None)
         self._phase = np.zeros(1, np.int64)
         self._agent = np.zeros(4, np.int64)
         self._sums = np.zeros(2)
@@ -60,12 +61,19 @@ class Agent:
         return action, comm
 
 
-def make_memory(config: TrainingConfig, n_states: int) -> Memory:
-    """The episodic memory of a config, of no size where it has none."""
-    episodic = config.episodic
+def make_memory(episodic: EpisodicConfig | None, n_entries: int, *, bounded: bool) -> Memory:
+    """An empty memory of so many entries, of no size where it is not enabled; its capacity counts where it is bounded."""
     if episodic is None or not episodic.enabled:
-        return Memory(np.zeros((0, 1)), np.zeros(0, np.int64), np.zeros(0), 0.0)
-    # Powers are taken here: CPython's float ** int is libm's pow, a kernel's is repeated multiplication.
-    weights = np.array([episodic.decay**age for age in range(episodic.k)])
-    entries = n_states * 3
-    return Memory(np.zeros((entries, episodic.k)), np.zeros(entries, np.int64), weights, episodic.blend_alpha)
+        episodic, n_entries, bounded = EpisodicConfig(), 0, False
+    k = episodic.k if n_entries else 0
+    return Memory(
+        targets=np.zeros((n_entries, k)),
+        written=np.zeros(n_entries, np.int64),
+        kept=np.zeros(n_entries, np.int64),
+        # Powers are taken here: CPython's float ** int is libm's pow, a kernel's is repeated multiplication.
+        weights=np.array([episodic.decay**age for age in range(k)]),
+        alpha=episodic.blend_alpha,
+        order=np.zeros(episodic.capacity if bounded else 0, np.int64),
+        total=np.zeros(1, np.int64),
+        displaced=np.zeros(n_entries if bounded else 0, np.int64),
+    )

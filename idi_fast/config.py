@@ -105,7 +105,7 @@ class EpisodicConfig(Block):
     """Episodic memory: TD targets are blended with those last seen for the same state and action."""
 
     enabled: bool = setting(False, "Whether targets are blended.")
-    capacity: int = setting(1024, "Entries in the memory.", minimum=1)
+    capacity: int = setting(1024, "Targets remembered in all; without effect under compat.", minimum=1)
     k: int = setting(8, "Targets kept for each state and action.", minimum=1)
     decay: float = setting(0.99, "Weight of a target relative to the next newer one.", minimum=0, maximum=1)
     blend_alpha: float = setting(0.5, "Share of the remembered estimate in the target.", minimum=0, maximum=1)
@@ -254,13 +254,10 @@ class TrainingConfig(Block):
             raise SettingError("tile_coder.tile_sizes", f"{problem}, {reason}")
 
     def _check_default_mode(self) -> None:
-        remedy = "remove it or set engine.compat to 'idi_iann', which accepts it"
         if self.tile_coder:
             problem = "is given, but tile coding in the default mode is not available in this version"
+            remedy = "remove it or set engine.compat to 'idi_iann', which accepts it"
             raise SettingError("tile_coder", f"{problem}; {remedy}")
-        if self.episodic and self.episodic.enabled:
-            problem = "is true, but episodic memory in the default mode is not available in this version"
-            raise SettingError("episodic.enabled", f"{problem}; {remedy}")
 
     def _check_features(self) -> None:
         kind, compat = self.environment.kind, self.engine.compat

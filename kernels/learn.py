@@ -51,14 +51,22 @@ class Tables(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """The last TD targets of each state and action: targets float64 (n_states * 3, k), a ring a row; written int64
-    (n_states * 3,), how many ever; weights float64 (k,), newest first; alpha float64, the estimate's share. An
-    agent without episodic memory has k = 0."""
+    """The last TD targets of each entry (state * 3 + action); an agent without episodic memory has k = 0.
+
+    targets float64 (n_states * 3, k): a ring a row; written, kept int64 (n_states * 3,): how many were ever put into
+    it, how many are still remembered; weights float64 (k,), newest first; alpha float64, the estimate's share.
+    Where the memory has a capacity, order int64 (capacity,) is the ring of entries in the order they were written, total
+    int64 (1,) their number, and displaced int64 (n_states * 3,) how many in it are no longer in their entry's ring.
+    """
 
     targets: np.ndarray
     written: np.ndarray
+    kept: np.ndarray
     weights: np.ndarray
     alpha: float
+    order: np.ndarray
+    total: np.ndarray
+    displaced: np.ndarray
 
 
 @kernel(inline=True)
@@ -103,17 +111,36 @@ def reset_affect(n_moods):
 def remember(memory, entry, target):
     """Blend a TD target with the weighted mean of those remembered for its entry, then remember it. Mutates: memory."""
     k = memory.weights.size
-    count = min(memory.written[entry], k)
-    if count > 0:
+    if memory.kept[entry] > 0:
         weighted, weight = 0.0, 0.0
-        for age in range(count):
+        for age in range(memory.kept[entry]):
             slot = (memory.written[entry] - 1 - age) % k
             weighted += memory.weights[age] * memory.targets[entry, slot]
             weight += memory.weights[age]
         target = memory.alpha * (weighted / weight) + (1.0 - memory.alpha) * target
     memory.targets[entry, memory.written[entry] % k] = target
     memory.written[entry] += 1
+    displaces = memory.kept[entry] == k
+    if not displaces:
+        memory.kept[entry] += 1
+    if memory.order.size > 0:
+        memory.displaced[entry] += displaces
+        _forget_oldest(memory, entry)
     return target
+
+
+@kernel
+def _forget_oldest(memory, entry):
+    """Note what was written last; beyond the capacity forget what was written first. Mutates: memory."""
+    place = memory.total[0] % memory.order.size
+    if memory.total[0] >= memory.order.size:
+        oldest = memory.order[place]
+        if memory.displaced[oldest] > 0:
+            memory.displaced[oldest] -= 1
+        else:
+            memory.kept[oldest] -= 1
+    memory.order[place] = entry
+    memory.total[0] += 1
 
 
 @kernel

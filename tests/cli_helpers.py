@@ -1,6 +1,7 @@
 """Running idi-fast, in this process or in one of its own, and a small world of files to run it on."""
 
 import contextlib
+import errno
 import io
 import json
 import os
@@ -37,6 +38,9 @@ for limit, args in json.load(sys.stdin):
     resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
     print(json.dumps(outcome), flush=True)
 """
+
+FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+DENIED = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 class Outcome(NamedTuple):
@@ -77,7 +81,7 @@ def run_batch(calls: Sequence[tuple[int | None, Sequence[object]]]) -> list[Outc
 
     If the process dies on the way, there are fewer outcomes than calls.
     """
-    process = start(code=BATCH, env={"PYTHONPATH": str(Path(__file__).parent)}, stdin=subprocess.PIPE)
+    process = start(code=f"import sys; sys.path[:] = {sys.path}\n{BATCH}", stdin=subprocess.PIPE)
     outcome = finish(process, json.dumps([(limit, [str(arg) for arg in args]) for limit, args in calls]))
     return [Outcome(*json.loads(line)) for line in outcome.stdout.splitlines()]
 
@@ -130,6 +134,24 @@ def bars(n: int = 120, first: int = 0) -> pl.DataFrame:
     return pl.DataFrame({"time": times, "open": close + 0.25, "close": close, "volume": 1000.0 + 300.0 * np.cos(day)})
 
 
+def parquet_bytes(frame: pl.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer)
+    return buffer.getvalue()
+
+
+TABLE = bars(40).with_columns(pl.col("time").dt.strftime("%Y-%m-%d")).cast(pl.String)
+CSV = TABLE.write_csv().encode()
+PARQUET = parquet_bytes(bars(40))
+
+
+def with_cell(row: int, column: str, value: str) -> bytes:
+    """The table as CSV with one cell changed; rows count from 1."""
+    number = pl.int_range(1, TABLE.height + 1)
+    cell = pl.when(number == row).then(pl.lit(value)).otherwise(pl.col(column)).alias(column)
+    return TABLE.with_columns(cell).write_csv().encode()
+
+
 def make_world(folder: Path) -> Path:
     """Price histories and one agent of each kind, trained in a moment."""
     bars().write_csv(folder / "bars.csv")
@@ -151,10 +173,33 @@ def copy_of(artifact: Path, target: Path) -> Path:
     return target
 
 
+def put(folder: Path, manifest: str | None = None) -> Path:
+    """Make a folder of somebody else's."""
+    folder.mkdir()
+    (folder / "thesis.txt").write_text("ten years of work")
+    if manifest is not None:
+        (folder / "manifest.json").write_text(manifest)
+    return folder
+
+
+def link(path: Path, target: Path) -> Path:
+    path.symlink_to(target)
+    return path
+
+
+def restore(folder: Path, files: dict[str, bytes | None]) -> None:
+    """Make the inside of a folder what a snapshot says."""
+    for path in sorted(folder.rglob("*"), reverse=True):
+        path.unlink() if path.is_file() else path.rmdir()
+    for name, data in files.items():
+        (folder / name).mkdir() if data is None else (folder / name).write_bytes(data)
+
+
 def rewritten(table: Path, target: Path, *, columns=None, about=None, raw: str | None = None) -> None:
-    """Write a table of ours anew, with other columns or other metadata."""
+    """Write a table of ours anew: `columns` changes its frame, `about` returns or makes changes of its metadata."""
     frame, metadata = pl.read_parquet(table), json.loads(pl.read_parquet_metadata(table)["idi_fast"])
-    text = raw if raw is not None else json.dumps({**metadata, **(about(metadata) if about else {})})
+    metadata.update((about(metadata) if about else None) or {})
+    text = json.dumps(metadata) if raw is None else raw
     (columns(frame) if columns else frame).write_parquet(target, metadata={"idi_fast": text})
 
 

@@ -19,7 +19,19 @@ import polars as pl
 import pytest
 import typer
 from cli_helpers import (
-    NOTICE, QUICK, STREAMS, assert_mentions, bars, copy_of, finish, make_world, run, same_run, snapshot, start, succeed,
+    NOTICE,
+    QUICK,
+    STREAMS,
+    assert_mentions,
+    bars,
+    copy_of,
+    finish,
+    make_world,
+    run,
+    same_run,
+    snapshot,
+    start,
+    succeed,
 )  # fmt: skip
 
 import idi_fast
@@ -366,7 +378,8 @@ def test_progress_goes_to_the_terminal_and_results_to_stdout(tmp_path):
 
 
 def test_a_terminal_without_emoji_gets_json_all_the_same():
-    process = start("train", "--print-config", env={"PYTHONUTF8": "0", "PYTHONIOENCODING": "latin-1"}, encoding="latin-1")
+    env = {"PYTHONUTF8": "0", "PYTHONIOENCODING": "latin-1"}
+    process = start("train", "--print-config", env=env, encoding="latin-1")
     status, stdout, stderr = finish(process)
     assert (status, stderr) == (0, "")
     assert json.loads(stdout)["emote"]["palette"]["0"] == "🙂 steady"

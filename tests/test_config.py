@@ -74,7 +74,7 @@ def with_value(key, value):
     if key.startswith("features."):
         transform = f"{key.rpartition('.')[0]}.transform"
         return nest({"environment.kind": "crypto", transform: "zscore", key: value})
-    return nest((COMPAT if key.startswith(("tile_coder", "episodic")) else {}) | {key: value})
+    return nest((COMPAT if key.startswith("tile_coder") else {}) | {key: value})
 
 
 def leaves(tree, prefix=""):
@@ -202,7 +202,6 @@ def test_a_wrong_type_is_refused_with_its_path(key, value):
     ({**COMPAT, **FOUR}, "tile_coder.tile_sizes has length 4; expected 5, .*synthetic"),
     ({**OLD_CRYPTO, "tile_coder": {}}, "tile_coder.tile_sizes has length 5; expected 4, .*crypto"),
     ({"tile_coder": {}}, "tile_coder is given, but .* not available .*'idi_iann'"),
-    ({"episodic.enabled": True}, "episodic.enabled is true, but .* not available .*'idi_iann'"),
     ({**COMPAT, **HISTORY}, "environment.kind is 'history', but compat 'idi_iann'"),
     ({**COMPAT, "environment.allow_short": False}, "environment.allow_short is false, but .*'idi_iann'"),
     ({"quantizer.scarcity_buckets": 33}, "quantizer.scarcity_buckets is 33; expected at most 32 .*q_regime"),
@@ -223,7 +222,7 @@ def test_what_is_refused_is_named(values, message):
     {**COMPAT, "engine.rng": "mt19937"},
     {"layers.contrarian_threshold": 0.6},
     {**COMPAT, "tile_coder": {}}, {**OLD_CRYPTO, **FOUR},
-    {"episodic.enabled": False}, {**COMPAT, "episodic.enabled": True},
+    {"episodic.enabled": True}, {**COMPAT, "episodic.enabled": True},
     {**HISTORY, "environment.allow_short": False},
     {"quantizer.scarcity_buckets": 32}, {**CRYPTO, "quantizer.scarcity_buckets": 33},
     {**HISTORY, "quantizer.scarcity_buckets": 33}, {**OLD_CRYPTO, "quantizer.scarcity_buckets": 33},

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from kernel_strategies import CHUNKS, SEEDS, eighths, pieces
 from numpy.testing import assert_array_equal
 
+from idi_fast.agent import make_memory
+from idi_fast.config import EpisodicConfig
 from idi_fast.kernels import learn as kernels
 from oracle import learn as oracle
 from oracle.reference import EpisodicMemory
@@ -105,13 +107,8 @@ class Case:
         return kernels.Tables(np.zeros((n, 3)), np.zeros((n, self.n_comm)), *counts)
 
     def memory(self) -> kernels.Memory:
-        if not self.episodic:
-            return kernels.Memory(np.zeros((0, 1)), np.zeros(0, np.int64), np.zeros(0), 0.0)
-        weights = np.array([EPISODIC["decay"] ** age for age in range(EPISODIC["k"])])
-        entries = self.kind.n_states * 3
-        return kernels.Memory(
-            np.zeros((entries, weights.size)), np.zeros(entries, np.int64), weights, EPISODIC["blend_alpha"]
-        )
+        settings = EpisodicConfig(enabled=self.episodic, **EPISODIC)
+        return make_memory(settings, self.kind.n_states * 3, bounded=False)
 
     def learn(self, episode_length: int, chunks: list[int]) -> dict[str, np.ndarray]:
         """Everything the kernel leaves when the tape comes in chunks."""
@@ -179,7 +176,7 @@ def test_learn_rows_worked_by_hand():
     moved = np.array(BY_ONE)
     rules = kernels.Rules(moved, moved.copy(), np.array([1, 1, 0]), 1, 0.2, np.array([[-0.5], [0.5]]))
     tables = kernels.Tables(np.zeros((1, 3)), np.zeros((1, 1)), np.zeros(1, np.int64), np.zeros(1, np.int64))
-    memory = kernels.Memory(np.zeros((0, 1)), np.zeros(0, np.int64), np.zeros(0), 0.0)
+    memory = make_memory(None, 0, bounded=False)
     rewards = np.zeros(1)
     ended = kernels.learn_rows(
         tape, rules, tables, memory, np.zeros(4, np.int64), np.zeros(2), np.array([-1, 1, 0], np.int8),
@@ -277,9 +274,12 @@ def test_reset_affect(n_moods):
     st.integers(1, 5),
     st.floats(0.01, 1),
     st.floats(0, 1),
+    st.none() | st.integers(1, 12),
 )
-def test_remember(targets, k, decay, alpha):
-    memory = kernels.Memory(np.zeros((3, k)), np.zeros(3, np.int64), np.array([decay**age for age in range(k)]), alpha)
-    twin = EpisodicMemory({"k": k, "decay": decay, "blend_alpha": alpha})
+def test_remember(targets, k, decay, alpha, capacity):
+    settings = EpisodicConfig(enabled=True, k=k, decay=decay, blend_alpha=alpha, capacity=capacity or 1)
+    memory = make_memory(settings, 3, bounded=capacity is not None)
+    about = {"k": k, "decay": decay, "blend_alpha": alpha, "capacity": capacity}
+    twin = EpisodicMemory(about) if capacity is None else oracle.BoundedMemory(about)
     for entry, target in targets:
         assert kernels.remember(memory, entry, target) == oracle.remember(twin, ((0,), entry), target)

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
-from oracle import reference, reference_backtest
 
 from idi_fast import TrainingConfig, create_trainer
 from idi_fast.compat_backtest import compat_backtest, quantile_buckets
 from idi_fast.history import load_history
 from idi_fast.space import ACTIONS
+from oracle import reference, reference_backtest
 
 GOLDEN = Path(__file__).parent / "golden"
 CASES = sorted(GOLDEN.glob("*.json"))
@@ -100,7 +100,8 @@ configs = st.fixed_dictionaries(
             {f"{name}_buckets": counts for name in ("price", "volume", "trend", "scarcity", "mood")}
         ),
         "rewards": st.fixed_dictionaries(
-            {}, optional={"pnl": st.floats(-3, 3), "ethics_bonus": st.floats(-2, 2), "scarcity_alignment": st.floats(0, 2)}
+            {},
+            optional={"pnl": st.floats(-3, 3), "ethics_bonus": st.floats(-2, 2), "scarcity_alignment": st.floats(0, 2)},
         ),
         "communication": st.fixed_dictionaries({"actions": st.lists(names, min_size=1, max_size=7)}),
         "emote": st.fixed_dictionaries(

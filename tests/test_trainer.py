@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from market_data import history, random_walk
 from numpy.testing import assert_array_equal
-from oracle import engine
 
 import idi_fast.trainer
 from idi_fast import Policy, TrainingConfig, create_trainer
 from idi_fast.errors import ArtifactError, Cancelled, DataError, IdiFastError, InputError
 from idi_fast.streams import check_stream
+from oracle import engine
 
 KINDS = ("synthetic", "crypto", "history")
 ENGINES = [{"rng": "sfc64"}, {"rng": "mt19937"}, {"compat": "idi_iann"}]

@@ -111,8 +111,31 @@ def reset_affect(n_moods: int) -> int:
     return 0 if n_moods else next_affect(0, 0.0, 0.0, 0)
 
 
-def remember(memory: EpisodicMemory, entry: tuple[State, int], target: float) -> float:
-    """The target blended with those remembered for the entry, by the reference's memory of deques."""
+class BoundedMemory:
+    """All that was ever remembered, of which the last `capacity` writes count, and of those an entry's last k."""
+
+    def __init__(self, settings: dict) -> None:
+        self.settings = settings
+        self.writes: list[tuple[tuple, float]] = []
+
+    def blend(self, state: State, action: int, target: float) -> float:
+        """The target blended with what counts; it is then remembered itself."""
+        window = self.writes[-self.settings["capacity"] :]
+        values = [value for entry, value in window if entry == (state, action)][-self.settings["k"] :]
+        if values:
+            weights = [self.settings["decay"] ** age for age in range(len(values))]
+            weighted, weight = 0.0, 0.0
+            for value, share in zip(reversed(values), weights, strict=True):
+                weighted += share * value
+                weight += share
+            alpha = self.settings["blend_alpha"]
+            target = alpha * (weighted / weight) + (1 - alpha) * target
+        self.writes.append(((state, action), target))
+        return target
+
+
+def remember(memory: EpisodicMemory | BoundedMemory, entry: tuple[State, int], target: float) -> float:
+    """The target blended with those remembered for the entry."""
     return memory.blend(*entry, target)
 
 
