@@ -1,6 +1,7 @@
 """The command line: parse, call the library, print, exit code. Heavy imports stand inside the commands."""
 
 import io
+import signal
 import sys
 import traceback
 from typing import Annotated
@@ -49,6 +50,8 @@ def main() -> None:
         # A terminal that cannot show a dash or an emoji gets a question mark, not an error.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+    # A polite kill unwinds like Ctrl-C, so that no temporary folder is left behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         app()
     except Exception as error:  # noqa: BLE001 -- the outermost place: every error becomes one line and an exit code

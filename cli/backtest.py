@@ -27,8 +27,9 @@ def backtest(
     policy: Annotated[Path | None, typer.Option(help="Artifact of `idi-fast train`, or its policy.parquet.")] = None,
     out: Out = None,
     fill: Annotated[
-        str, typer.Option(help="Where a decision is filled: next-open, next-close or same-close.")
-    ] = "next-open",
+        str | None,
+        typer.Option(help="Where a decision is filled: next-open, next-close or same-close [default: next-open]."),
+    ] = None,
     fee_bps: Annotated[
         float | None,
         typer.Option(help="Fee per side in basis points of the traded notional [default: the policy's; compat: 0]."),
@@ -59,11 +60,17 @@ def backtest(
     console.warn_of_compilation()
     with console.interruptible():
         if compat_name(compat):
+            if fill or open_col:
+                raise InputError(
+                    "--fill and --open-col mean nothing under --compat, which fills at the decision's close"
+                )
             _compat(data, policy, columns, risk_col, fee_bps, required_out(out), force, json)
         else:
             if risk_col:
                 raise InputError("--risk-col is read under --compat idi-iann only")
-            _backtest(data, policy, columns, fill.replace("-", "_"), fee_bps, required_out(out), force, json)
+            _backtest(
+                data, policy, columns, (fill or "next-open").replace("-", "_"), fee_bps, required_out(out), force, json
+            )
 
 
 def _calibrate(data: str, columns: dict, json: bool) -> None:

@@ -26,7 +26,7 @@ from idi_fast.errors import InputError
 def train(
     config: Annotated[Path | None, typer.Option(help="JSON config file.")] = None,
     out: Out = None,
-    seed: Annotated[int, typer.Option(help="Seed, any integer; -1: drawn and recorded.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed, 0 or more (compat: any); -1: drawn and recorded.")] = 0,
     env: Annotated[str | None, typer.Option(help="synthetic, crypto or history [default: synthetic].")] = None,
     use_crypto_env: Annotated[bool, typer.Option("--use-crypto-env", help="The same as --env crypto.")] = False,
     data: Annotated[

@@ -52,8 +52,7 @@ class Agent:
             EXPLORATION_FLOOR, self._comm_column, action, comm,
         )  # fmt: skip
         if self._config.engine.compat:
-            g = self._generator
-            tape_mt19937.exploration_draws(g.key, g.words, g.cursor, *schedule)
+            tape_mt19937.exploration_draws(self._generator.mt, *schedule)
         else:
             words = np.empty((n, 2), np.uint64)
             self._generator.words64(words)
@@ -62,7 +61,7 @@ class Agent:
 
 
 def make_memory(episodic: EpisodicConfig | None, n_entries: int, *, bounded: bool) -> Memory:
-    """An empty memory of so many entries, of no size where it is not enabled; its capacity counts where it is bounded."""
+    """An empty memory of so many entries; of no size unless enabled, and its capacity counts only where bounded."""
     if episodic is None or not episodic.enabled:
         episodic, n_entries, bounded = EpisodicConfig(), 0, False
     k = episodic.k if n_entries else 0

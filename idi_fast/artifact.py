@@ -1,7 +1,5 @@
 """What a run leaves behind: a folder that ordinary tools read, with the digests of all it holds."""
 
-import io
-import json
 import os
 import platform
 from importlib.metadata import version
@@ -13,14 +11,14 @@ import polars as pl
 import idi_fast
 from idi_fast.config import TrainingConfig
 from idi_fast.errors import ArtifactError
-from idi_fast.files import MANIFEST, digest, write_json
+from idi_fast.files import MANIFEST, TIMINGS, digest, list_files, write_json
 from idi_fast.policy import Policy
+from idi_fast.tables import read_table, write_table
 from idi_fast.trace import Trace
 from idi_fast.trainer import Trainer
 
 SCHEMA_VERSION = 1
-TIMINGS = "timings.json"
-METADATA_KEY = "idi_fast"
+TRACE_FORMAT = "idi-fast-trace-1"
 
 
 def versions() -> dict[str, str]:
@@ -29,18 +27,9 @@ def versions() -> dict[str, str]:
     return {"idi_fast": idi_fast.__version__, "python": platform.python_version(), **packages}
 
 
-def write_table(path: Path, frame: pl.DataFrame, metadata: dict | None = None) -> None:
-    """Write Parquet with the metadata as JSON under one key."""
-    # Through memory, so that a full disk is an OSError of ours and not an exception of the writer's own kind.
-    buffer = io.BytesIO()
-    text = {} if metadata is None else {METADATA_KEY: json.dumps(metadata, sort_keys=True)}
-    frame.write_parquet(buffer, metadata=text)
-    path.write_bytes(buffer.getbuffer())
-
-
 def trace_metadata(config: TrainingConfig) -> dict:
     """What the reader of a trace must know of the run it is from."""
-    return {"format": "idi-fast-trace-1", "compat": config.engine.compat, "fingerprint": config.fingerprint()}
+    return {"format": TRACE_FORMAT, "compat": config.engine.compat, "fingerprint": config.fingerprint()}
 
 
 def write_trace(folder: Path, trace: Trace) -> None:
@@ -59,16 +48,11 @@ def write_streams(folder: Path, files: dict[str, bytes]) -> None:
 def read_trace(path: str | Path) -> tuple[pl.DataFrame, dict]:
     """The trace of an artifact or backtest folder, or of its trace.parquet, and its metadata."""
     path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):
         path = path / "trace.parquet"
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise ArtifactError(f"no trace at {path}; give a folder that `idi-fast train` or `backtest` wrote")
-    try:
-        return pl.read_parquet(path), json.loads(pl.read_parquet_metadata(path)[METADATA_KEY])
-    except KeyError:
-        raise ArtifactError(f"{path} is a Parquet file but not a trace written by idi-fast") from None
-    except (pl.exceptions.PolarsError, OSError, ValueError) as error:
-        raise ArtifactError(f"cannot read the trace {path}: {error}") from error
+    return read_table(path, TRACE_FORMAT, "trace")
 
 
 def training_summary(trainer: Trainer, policy: Policy) -> dict:
@@ -117,10 +101,5 @@ def write_training(folder: Path, trainer: Trainer, policy: Policy, trace: Trace,
 
 def write_manifest(folder: Path, **about: object) -> None:
     """Write manifest.json: digests of every file but timings.json, the one file that two equal runs may differ in."""
-    names = sorted(
-        os.path.relpath(os.path.join(parent, name), folder).replace(os.sep, "/")
-        for parent, _, names in os.walk(folder)
-        for name in names
-    )
-    files = {name: digest(folder / name) for name in names if name not in (TIMINGS, MANIFEST)}
+    files = {name: digest(folder / name) for name in list_files(folder) if name not in (TIMINGS, MANIFEST)}
     write_json(folder / MANIFEST, {"schema_version": SCHEMA_VERSION, **about, "files": files})

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from idi_fast import kpis
-from idi_fast.artifact import SCHEMA_VERSION, versions, write_manifest, write_table, write_trace
+from idi_fast.artifact import SCHEMA_VERSION, versions, write_manifest, write_trace
 from idi_fast.environments import Facts, log_columns, log_fill, reward_weights
 from idi_fast.errors import ArtifactError, InputError
 from idi_fast.features import BarStream
@@ -18,6 +18,7 @@ from idi_fast.kernels import market
 from idi_fast.kernels.learn import Tape
 from idi_fast.policy import Policy, describe_history, overlap
 from idi_fast.space import make_rules
+from idi_fast.tables import write_table
 from idi_fast.trace import Trace, replay
 
 FILLS = {"next_open": kernels.NEXT_OPEN, "next_close": kernels.NEXT_CLOSE, "same_close": kernels.SAME_CLOSE}
@@ -94,8 +95,7 @@ def backtest(policy: Policy, history: History, *, fill: str = "next_open", fee_b
         raise InputError(f"fill is {fill!r}; expected one of {', '.join(FILLS)}")
     if fee_bps is None:
         fee_bps = policy.config.environment.market.fee_bps
-    if not 0.0 <= fee_bps < 10_000.0:
-        raise InputError(f"fee_bps is {fee_bps}; expected a number from 0 to below 10000")
+    check_fee_bps(fee_bps)
     if fill == "next_open" and history.open is None:
         fill = "next_close"
     trace = replay_history(policy, history)
@@ -130,6 +130,12 @@ def backtest(policy: Policy, history: History, *, fill: str = "next_open", fee_b
         history=history,
         policy=policy,
     )
+
+
+def check_fee_bps(fee_bps: float) -> None:
+    """Raise InputError unless it is a fee, in basis points."""
+    if not 0.0 <= fee_bps < 10_000.0:
+        raise InputError(f"fee_bps is {fee_bps}; expected a number from 0 to below 10000")
 
 
 def replay_history(policy: Policy, history: History) -> Trace:

@@ -9,13 +9,15 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from idi_fast.artifact import SCHEMA_VERSION, trace_metadata, versions, write_manifest, write_table
+from idi_fast.artifact import SCHEMA_VERSION, trace_metadata, versions, write_manifest
+from idi_fast.backtest import check_fee_bps
 from idi_fast.errors import ArtifactError
 from idi_fast.files import write_json
 from idi_fast.history import History
 from idi_fast.kernels.backtest import reference_account
 from idi_fast.policy import Policy, describe_history
 from idi_fast.space import ACTIONS, BUY, SELL
+from idi_fast.tables import write_table
 
 TINY = 1e-9
 
@@ -63,6 +65,7 @@ class CompatBacktest:
 
 def compat_backtest(policy: Policy, history: History, *, fee_bps: float = 0.0) -> CompatBacktest:
     """The reference's backtest of a policy; volume and risk are used where the history has them."""
+    check_fee_bps(fee_bps)
     action = _actions(policy, history)
     pnl = np.empty(len(history))
     reference_account(action, history.close, fee_bps, pnl)

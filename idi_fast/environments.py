@@ -108,6 +108,7 @@ class SyntheticEnvironment:
         self._buckets = np.array(self.space.sizes[: len(FEATURES)], np.int64)
         self._weights = reward_weights(config)
         self._phase = np.zeros(1, np.int64)
+        self._accepted = np.zeros((4, generator.words.size + 1 if self._compat else 0), np.int32)
         self._buffers = _Buffers(
             base=(np.float64, 3), code=(np.int32, 1), alert=(np.uint8, 1), drift=(np.float64, 1), words=(np.uint64, 2)
         )
@@ -118,14 +119,13 @@ class SyntheticEnvironment:
     def _fill(self, n: int) -> tuple[Tape, np.ndarray]:
         rows = self._buffers.rows(n)
         out = rows["base"], rows["code"], rows["alert"], rows["drift"]
-        generator = self._generator
         if self._compat:
+            schedule = self._phase, self._episode_length
             tape_mt19937.synthetic_tape(
-                generator.key, generator.words, generator.cursor, self._phase, self._episode_length,
-                self._buckets, self._weights, *out,
-            )  # fmt: skip
+                self._generator.mt, self._accepted, *schedule, self._buckets, self._weights, *out
+            )
         else:
-            generator.words64(rows["words"])
+            self._generator.words64(rows["words"])
             _, _, n_trend, n_scarcity = map(int, self._buckets)
             n_codes = int(np.prod(self._buckets))
             tape_words.synthetic_rows(rows["words"], n_trend, n_scarcity, n_codes, self._weights, *out)
@@ -156,10 +156,9 @@ class CompatCryptoEnvironment:
 
     def fill(self, n: int) -> Tape:
         rows = self._buffers.rows(n)
-        g = self._generator
         tape_mt19937.crypto_tape(
-            g.key, g.words, g.cursor, g.spare, self._phase, self._episode_length, self._market, self._stress,
-            self._price_state, *rows.values(),
+            self._generator.mt, self._phase, self._episode_length, self._market, self._stress, self._price_state,
+            *rows.values(),
         )  # fmt: skip
         return Tape(rows["base"], rows["code"], rows["alert"])
 

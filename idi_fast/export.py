@@ -17,8 +17,8 @@ def export_streams(artifact: str | Path, folder: str | Path, contract: str = "al
     frame, about = read_trace(artifact)
     if frame.height == 0:
         raise ArtifactError(f"the trace of {artifact} has no ticks; an empty stream stops a specification at once")
-    streams = {name: frame[name].to_numpy() for name in frame.columns if frame[name].dtype.is_integer()}
-    chosen = select_streams(streams, contract)
+    usable = [name for name in frame.columns if frame[name].dtype.is_integer() and frame[name].null_count() == 0]
+    chosen = select_streams({name: frame[name].to_numpy() for name in usable}, contract)
     install_streams(stream_files(chosen, newline=about["compat"] is None), Path(folder))
     return {
         "folder": str(folder),

@@ -103,6 +103,11 @@ class Encoder:
             typical_volatility=typical if typical > 0.0 else 1.0,
         )
 
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Buckets of each of the four features."""
+        return tuple(edges.size + 1 for edges in self.edges)
+
     def to_dict(self) -> dict:
         """As JSON values, exact: floats round-trip through their shortest text."""
         return {
@@ -157,7 +162,7 @@ class BarStream:
         buckets = np.empty((len(FEATURES), n), np.int32)
         for k, edges in enumerate(self._encoder.edges):
             kernels.quantize(matrix[k], edges, buckets[k])
-        sizes = np.array([edges.size + 1 for edges in self._encoder.edges], np.int64)
+        sizes = np.array(self._encoder.sizes, np.int64)
         bars = Bars(
             code=np.empty(n, np.int32),
             regime=np.empty(n, np.uint8),

@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from idi_fast.errors import OutputError
+from idi_fast.errors import ArtifactError, OutputError
 
 MANIFEST = "manifest.json"
+TIMINGS = "timings.json"
+"""The one file that two equal runs may differ in; no manifest lists it."""
 
 
 @contextmanager
@@ -22,8 +24,8 @@ def new_directory(target: str | Path, *, force: bool = False) -> Iterator[Path]:
     output of idi-fast. Raises OutputError; an OSError inside the block becomes one.
     """
     target = Path(os.path.abspath(target))
-    _check_replaceable(target, force)
     with _explained(target):
+        _check_replaceable(target, force)
         target.parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
@@ -44,8 +46,35 @@ def _check_replaceable(target: Path, force: bool) -> None:
         return
     if not force:
         raise OutputError(f"the output {target} already exists; --force replaces it")
-    if not (target / MANIFEST).is_file():
+    manifest = read_manifest(target)
+    if manifest is None:
         raise OutputError(f"{target} holds something other than an output of idi-fast; --force will not replace it")
+    foreign = set(list_files(target)) - set(manifest["files"]) - {MANIFEST, TIMINGS}
+    if foreign:
+        raise OutputError(f"{target} holds {min(foreign)}, which idi-fast did not write; move it away first")
+
+
+def read_manifest(folder: Path) -> dict | None:
+    """The manifest of one of our outputs, None where there is none."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_bytes())
+    except (OSError, ValueError):
+        return None
+    ours = isinstance(manifest, dict) and "config_sha256" in manifest and isinstance(manifest.get("files"), dict)
+    return manifest if ours else None
+
+
+def list_files(folder: Path) -> list[str]:
+    """All files below a folder, as sorted paths relative to it with forward slashes."""
+    paths = (os.path.join(parent, name) for parent, _, names in os.walk(folder) for name in names)
+    return sorted(os.path.relpath(path, folder).replace(os.sep, "/") for path in paths)
+
+
+def check_digest(path: Path) -> None:
+    """Raise ArtifactError if a manifest beside the file says that it was another; without one it is taken as it is."""
+    manifest = read_manifest(path.parent)
+    if manifest is not None and path.name in manifest["files"] and digest(path) != manifest["files"][path.name]:
+        raise ArtifactError(f"{path} is not the file that {MANIFEST} beside it describes: it was changed or damaged")
 
 
 @contextmanager
@@ -68,15 +97,21 @@ def _swap(folder: Path, target: Path) -> None:
         return
     # A non-empty folder cannot be renamed over; the old one steps aside and comes back if the new one cannot follow.
     aside = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    old = aside / "old"
     try:
-        os.rename(target, aside / "old")
-        try:
-            os.rename(folder, target)
-        except OSError:
-            os.rename(aside / "old", target)
-            raise
+        os.rename(target, old)
+        os.rename(folder, target)
+    except BaseException as error:
+        if old.exists() and not target.exists():
+            try:
+                os.rename(old, target)
+            except OSError:
+                message = f"cannot write {target}: {error}; what stood there is now in {old}"
+                raise OutputError(message) from error
+        raise
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        if target.exists():
+            shutil.rmtree(aside, ignore_errors=True)
 
 
 def write_json(path: Path, data: object) -> None:

@@ -1,6 +1,6 @@
 """A trained policy: two lookup tables, what their states mean, and the file they are kept in."""
 
-import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +14,10 @@ from idi_fast.features import Encoder
 from idi_fast.files import digest
 from idi_fast.history import History
 from idi_fast.kernels.market import tile_codes
-from idi_fast.space import ACTIONS, StateSpace, comm_columns
+from idi_fast.space import ACTIONS, FEATURES, StateSpace, comm_columns
+from idi_fast.tables import read_table, write_table
 
 FORMAT = "idi-fast-policy-1"
-METADATA_KEY = "idi_fast"
 
 
 def iso_time(time_ns: int) -> str:
@@ -114,33 +114,25 @@ class Policy:
             "encoder": None if self.encoder is None else self.encoder.to_dict(),
             "trained_on": self.trained_on,
         }
-        text = json.dumps(about, ensure_ascii=False, sort_keys=True)
-        self.frame().write_parquet(path, metadata={METADATA_KEY: text})
+        write_table(path, self.frame(), about)
 
     @classmethod
     def load(cls, path: str | Path) -> "Policy":
         """Read a policy from an artifact folder or its policy.parquet; ArtifactError where that is not possible."""
         path = Path(path)
-        if path.is_dir():
+        # os.path, since a Path's own tests raise where a name is too long.
+        if os.path.isdir(path):
             path = path / "policy.parquet"
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise ArtifactError(f"no policy at {path}; `idi-fast train --out DIR` makes one, give DIR here")
-        try:
-            about = json.loads(pl.read_parquet_metadata(path)[METADATA_KEY])
-            frame = pl.read_parquet(path)
-        except KeyError:
-            raise ArtifactError(f"{path} is a Parquet file but not a policy written by idi-fast") from None
-        except (pl.exceptions.PolarsError, OSError, ValueError) as error:
-            raise ArtifactError(f"cannot read the policy {path}: {error}") from error
+        frame, about = read_table(path, FORMAT, "policy")
         try:
             return cls._from_frame(about, frame)
-        except (KeyError, TypeError, ValueError, ConfigError, pl.exceptions.PolarsError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError, ConfigError, pl.exceptions.PolarsError) as error:
             raise ArtifactError(f"the policy {path} is damaged: {error}") from error
 
     @classmethod
     def _from_frame(cls, about: dict, frame: pl.DataFrame) -> "Policy":
-        if about["format"] != FORMAT:
-            raise ValueError(f"its format is {about['format']!r}; expected {FORMAT!r}")
         config = TrainingConfig.from_dict(about["config"])
         space = StateSpace.of(config)
         names, _ = comm_columns(config)
@@ -161,6 +153,10 @@ class Policy:
         policy.q[states] = frame.select(f"q_{name}" for name in ACTIONS).to_numpy()
         policy.comm_q[states] = frame.select(f"comm_{name}" for name in names).to_numpy()
         policy.visits[states] = frame["visits"].to_numpy()
+        if policy.encoder is not None and policy.encoder.sizes != space.sizes[: len(FEATURES)]:
+            raise ValueError(f"its edges make {policy.encoder.sizes} buckets; expected {space.sizes[: len(FEATURES)]}")
+        if policy.trained_on is not None and not {"first_time", "last_time", "files"} <= set(policy.trained_on):
+            raise ValueError("trained_on does not say which bars it means")
         if not (np.isfinite(policy.q).all() and np.isfinite(policy.comm_q).all()):
             raise ValueError("a Q-value is not a finite number")
         return policy

@@ -16,21 +16,25 @@ WORDS_AHEAD = kernels.MT_SIZE * 64
 class MersenneTwister:
     """CPython's generator: the state of `random.Random(seed)`.
 
-    `key` uint32 (624,), `words` uint32 (made ahead), `cursor` int64 (2,) and `spare` float64 (2,), the second
-    variate of a normal pair: see `idi_fast.kernels.rng`.
+    Its arrays are those of `idi_fast.kernels.rng.Mt`, which `mt` is.
     """
 
     def __init__(self, seed: int):
         _, state, _ = random.Random(seed).getstate()
         self.key = np.array(state[:-1], np.uint32)
-        self.words = np.zeros(WORDS_AHEAD, np.uint32)
+        self.words = np.zeros(WORDS_AHEAD + 1, np.uint32)
         self.cursor = np.array([0, kernels.MT_SIZE - state[-1]], np.int64)
         self.spare = np.zeros(2)
         kernels.mt_temper(self.key[state[-1] :], self.words)
 
+    @property
+    def mt(self) -> kernels.Mt:
+        """The arrays as the kernels take them."""
+        return kernels.Mt(self.key, self.words, self.cursor, self.spare)
+
     def words64(self, out: np.ndarray) -> None:
         """Fill `out` uint64 with the next 64-bit words."""
-        kernels.mt_words64(self.key, self.words, self.cursor, out.reshape(-1))
+        kernels.mt_words64(self.mt, out.reshape(-1))
 
 
 class Sfc64:

@@ -52,8 +52,8 @@ def select_streams(streams: dict[str, np.ndarray], contract: str) -> dict[str, n
     missing = [name for name in contract_streams(contract) if name not in streams]
     if missing:
         raise ArtifactError(
-            f"the contract {contract!r} reads {', '.join(missing)}, which this trace does not have: "
-            "its agent's state has no such features"
+            f"the contract {contract!r} reads {', '.join(missing)}, which this trace does not have as whole numbers: "
+            "its agent's state has no such features, or the trace is damaged"
         )
     return {name: streams[name] for name in contract_streams(contract)}
 
@@ -96,7 +96,7 @@ def install_streams(files: Mapping[str, bytes], folder: Path) -> None:
     before anything is replaced; if a replacement fails all the same, those already made are taken back.
     """
     staging = None
-    replaced: list[tuple[Path, Path | None]] = []
+    had: dict[str, bool] = {}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=".idi-fast-", dir=folder))
@@ -106,17 +106,17 @@ def install_streams(files: Mapping[str, bytes], folder: Path) -> None:
                 file.flush()
                 os.fsync(file.fileno())
         for name in files:
-            target, kept = folder / name, staging / f"{name}.before"
-            had = target.exists() or target.is_symlink()
-            if had:
-                os.rename(target, kept)
-            replaced.append((target, kept if had else None))
-            os.rename(staging / name, target)
+            had[name] = (folder / name).exists() or (folder / name).is_symlink()
+            if had[name]:
+                os.rename(folder / name, staging / f"{name}.before")
+            os.rename(staging / name, folder / name)
     except BaseException as error:
-        for target, kept in reversed(replaced):
-            target.unlink(missing_ok=True)
-            if kept is not None:
-                os.rename(kept, target)
+        for name in had:
+            # Where an interrupt fell between two renamings shows from what lies where.
+            if (staging / f"{name}.before").exists():
+                os.replace(staging / f"{name}.before", folder / name)
+            elif not had[name] and not (staging / name).exists():
+                (folder / name).unlink()
         if isinstance(error, OSError):
             reason = error.strerror or error
             raise OutputError(f"cannot write streams to {folder}: {reason}; nothing there was changed") from error

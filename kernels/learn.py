@@ -55,8 +55,8 @@ class Memory(NamedTuple):
 
     targets float64 (n_states * 3, k): a ring a row; written, kept int64 (n_states * 3,): how many were ever put into
     it, how many are still remembered; weights float64 (k,), newest first; alpha float64, the estimate's share.
-    Where the memory has a capacity, order int64 (capacity,) is the ring of entries in the order they were written, total
-    int64 (1,) their number, and displaced int64 (n_states * 3,) how many in it are no longer in their entry's ring.
+    Where the memory has a capacity, order int64 (capacity,) is the ring of entries in the order they were written,
+    total int64 (1,) their number, and displaced int64 (n_states * 3,) how many of them have left their entry's ring.
     """
 
     targets: np.ndarray

@@ -1,10 +1,10 @@
 """The two generators, as arrays: CPython's Mersenne Twister and NumPy's SFC64.
 
-A Mersenne Twister is `key` uint32 (624,), the state; `words` uint32 (a multiple of 624 and more than `MT_MARGIN`),
-tempered outputs made ahead; and `cursor` int64 (2,), the next word and the end of those made. An SFC64 is uint64 (4,).
+A Mersenne Twister is an `Mt`; an SFC64 is its state, uint64 (4,).
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,8 +12,19 @@ from idi_fast.kernels._jit import kernel
 
 MT_SIZE = 624
 # Draws by rejection take an unknown number of words. A row that starts with this many left runs out of them with a
-# probability below 2**-100 (each try succeeds at least every other time); `mt_below` stops at the end all the same.
+# probability below 2**-100 (each try succeeds at least every other time); no index leaves the array even then.
 MT_MARGIN = 256
+
+
+class Mt(NamedTuple):
+    """A Mersenne Twister: key uint32 (624,), its state; words uint32 (at least 624 + 1,), outputs made ahead; cursor
+    int64 (2,), the next of them and their end; spare float64 (2,), the second variate of a normal pair, and whether
+    there is one."""
+
+    key: np.ndarray
+    words: np.ndarray
+    cursor: np.ndarray
+    spare: np.ndarray
 
 
 @kernel(inline=True)
@@ -46,27 +57,19 @@ def mt_temper(key, out):
 
 
 @kernel
-def mt_extend(key, words, cursor):
-    """Move the unread words to the front and make as many new ones as fit. Mutates: key, words, cursor."""
+def mt_extend(mt):
+    """Move the unread words to the front and make as many new ones as fit, but for one place. Mutates: mt."""
     # Words are made in bulk and not where they are drawn: a conditional call on arrays inside a loop makes numba
     # count references there, which cost 8 ns a word where the draw itself takes 1.
-    left = cursor[1] - cursor[0]
+    left = mt.cursor[1] - mt.cursor[0]
     for i in range(left):
-        words[i] = words[cursor[0] + i]
-    while left + MT_SIZE <= words.size:
-        mt_generation(key)
-        mt_temper(key, words[left:])
+        mt.words[i] = mt.words[mt.cursor[0] + i]
+    while left + MT_SIZE < mt.words.size:
+        mt_generation(mt.key)
+        mt_temper(mt.key, mt.words[left:])
         left += MT_SIZE
-    cursor[0] = 0
-    cursor[1] = left
-
-
-@kernel(inline=True)
-def mt_random(words, index):
-    """A float64 in [0, 1) with 53 random bits, as `random.Random.random`, and the index after it."""
-    high = words[index] >> np.uint32(5)
-    low = words[index + 1] >> np.uint32(6)
-    return (high * 67108864.0 + low) * (1.0 / 9007199254740992.0), index + 2
+    mt.cursor[0] = 0
+    mt.cursor[1] = left
 
 
 @kernel(inline=True)
@@ -76,6 +79,29 @@ def mt_shift(n):
     while n >> (32 - shift):
         shift -= 1
     return shift
+
+
+@kernel
+def mt_accepted(words, end, n, out):
+    """For each word before `end` the first from there on that `mt_below` accepts for n, `end` if there is none.
+
+    out int32 (≥ end + 1,). Mutates: out.
+    """
+    # Found for all words at once, a draw by rejection is one load; its loop would be mispredicted every other time.
+    shift = mt_shift(n)
+    accepted = end
+    out[end] = end
+    for i in range(end - 1, -1, -1):
+        accepted = i if np.int64(words[i]) >> shift < n else accepted
+        out[i] = accepted
+
+
+@kernel(inline=True)
+def mt_random(words, index):
+    """A float64 in [0, 1) with 53 random bits, as `random.Random.random`, and the index after it."""
+    high = words[index] >> np.uint32(5)
+    low = words[index + 1] >> np.uint32(6)
+    return (high * 67108864.0 + low) * (1.0 / 9007199254740992.0), index + 2
 
 
 @kernel(inline=True)
@@ -110,12 +136,13 @@ def mt_gauss(words, index, spare, mean, deviation):
 
 
 @kernel
-def mt_words64(key, words, cursor, out):
-    """Fill `out` uint64 as `random.Random.getrandbits(64)` would. Mutates: key, words, cursor, out."""
+def mt_words64(mt, out):
+    """Fill `out` uint64 as `random.Random.getrandbits(64)` would. Mutates: mt, out."""
+    cursor, words = mt.cursor, mt.words
     done = 0
     while done < out.size:
         if cursor[1] - cursor[0] < 2:
-            mt_extend(key, words, cursor)
+            mt_extend(mt)
         count = min(out.size - done, (cursor[1] - cursor[0]) // 2)
         for i in range(count):
             low = np.uint64(words[cursor[0] + 2 * i])

@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from idi_fast.kernels._jit import kernel
-from idi_fast.kernels.rng import MT_MARGIN, mt_below, mt_extend, mt_gauss, mt_random, mt_shift
+from idi_fast.kernels.rng import MT_MARGIN, mt_accepted, mt_below, mt_extend, mt_gauss, mt_random, mt_shift
 
 REGIME_CHOP = 2
 REGIME_PANIC = 3
@@ -17,23 +17,31 @@ START_PRICE = 1000.0
 
 
 @kernel
-def synthetic_tape(key, words, cursor, phase, episode_length, buckets, weights, base, code, alert, drift):
+def synthetic_tape(mt, accepted, phase, episode_length, buckets, weights, base, code, alert, drift):
     """Rows of the synthetic environment.
 
-    buckets int64 (4,): price, volume, trend, scarcity; weights float64 (3,): pnl, scarcity alignment, ethics.
-    base float64 (n, 3): reward before the mood term with position −1, 0, 1; code int32 (n,): mixed radix over the
-    four buckets; alert uint8 (n,): trend bucket above 0; drift float64 (n,): the price drift.
-    Mutates: key, words, cursor, phase, base, code, alert, drift.
+    accepted int32 (4, words + 1): see `mt_accepted`, made here for the words in `mt` and used while they last;
+    features that accept the same words share the row of the first of them. buckets int64 (4,): price, volume, trend,
+    scarcity; weights float64 (3,): pnl, scarcity alignment, ethics. base float64 (n, 3): reward before the mood term
+    with position −1, 0, 1; code int32 (n,): mixed radix over the four buckets; alert uint8 (n,): trend bucket above 0;
+    drift float64 (n,): the price drift. Mutates: mt, accepted, phase, base, code, alert, drift.
     """
+    words, cursor = mt.words, mt.cursor
     n_price, n_volume, n_trend, n_scarcity = buckets[0], buckets[1], buckets[2], buckets[3]
     s_price, s_volume = mt_shift(n_price), mt_shift(n_volume)
     s_trend, s_scarcity = mt_shift(n_trend), mt_shift(n_scarcity)
+    first = first_alike(buckets)
+    price_at, volume_at = accepted[first[0]], accepted[first[1]]
+    trend_at, scarcity_at = accepted[first[2]], accepted[first[3]]
     w_pnl, w_scarcity, ethics = weights[0], weights[1], weights[2]
     at_reset = phase[0]
     row = 0
     while row < code.size:
         if cursor[1] - cursor[0] < MT_MARGIN:
-            mt_extend(key, words, cursor)
+            mt_extend(mt)
+            for k in range(4):
+                if first[k] == k:
+                    mt_accepted(words, cursor[1], buckets[k], accepted[k])
         index, end = cursor[0], cursor[1]
         while row < code.size and end - index >= MT_MARGIN:
             if at_reset == 0:
@@ -49,10 +57,15 @@ def synthetic_tape(key, words, cursor, phase, episode_length, buckets, weights, 
             base[row, 1] = scarcity_term + ethics
             base[row, 2] = (pnl + scarcity_term) + ethics
             drift[row] = price_drift
-            price, index = mt_below(words, index, end, n_price, s_price)
-            volume, index = mt_below(words, index, end, n_volume, s_volume)
-            trend, index = mt_below(words, index, end, n_trend, s_trend)
-            scarcity, index = mt_below(words, index, end, n_scarcity, s_scarcity)
+            price_index = np.int64(price_at[index])
+            volume_index = np.int64(volume_at[price_index + 1])
+            trend_index = np.int64(trend_at[volume_index + 1])
+            scarcity_index = np.int64(scarcity_at[trend_index + 1])
+            index = scarcity_index + 1
+            price = np.int64(words[price_index]) >> s_price
+            volume = np.int64(words[volume_index]) >> s_volume
+            trend = np.int64(words[trend_index]) >> s_trend
+            scarcity = np.int64(words[scarcity_index]) >> s_scarcity
             code[row] = ((price * n_volume + volume) * n_trend + trend) * n_scarcity + scarcity
             alert[row] = trend > 0
             at_reset = 0 if at_reset == episode_length else at_reset + 1
@@ -62,23 +75,19 @@ def synthetic_tape(key, words, cursor, phase, episode_length, buckets, weights, 
 
 
 @kernel
-def crypto_tape(
-    key,
-    words,
-    cursor,
-    spare,
-    phase,
-    episode_length,
-    market,
-    stress,
-    price_state,
-    base,
-    code,
-    alert,
-    regime,
-    risk,
-    close,
-):
+def first_alike(buckets):
+    """For each bucket count the first that accepts the same words: all powers of two do. int64 (4,)."""
+    first = np.arange(buckets.size)
+    for k in range(buckets.size):
+        for other in range(k):
+            if buckets[other] << mt_shift(buckets[other]) == buckets[k] << mt_shift(buckets[k]):
+                first[k] = other
+                break
+    return first
+
+
+@kernel
+def crypto_tape(mt, phase, episode_length, market, stress, price_state, base, code, alert, regime, risk, close):
     """Rows of the reference's crypto market, its prices in units of the currency.
 
     market float64 (8,): drift bull, bear, chop, volatility base, panic, shock probability, shock scale, fee bps.
@@ -86,8 +95,9 @@ def crypto_tape(
     regime (NaN, NaN and −1 where there is none). price_state float64 (2,): price and regime.
     base float64 (n, 9): PnL by old and new position (row-major, each −1, 0, 1); code int32 (n,): regime * 2 + big
     move; alert and risk uint8 (n,); regime uint8 (n,); close float64 (n,).
-    Mutates: key, words, cursor, spare, phase, price_state, base, code, alert, regime, risk, close.
+    Mutates: mt, phase, price_state, base, code, alert, regime, risk, close.
     """
+    words, cursor, spare = mt.words, mt.cursor, mt.spare
     at_reset = phase[0]
     price, current = price_state[0], np.int64(price_state[1])
     fee_rate = (market[7] * stress[3]) / 1e4
@@ -95,7 +105,7 @@ def crypto_tape(
     row = 0
     while row < code.size:
         if cursor[1] - cursor[0] < MT_MARGIN:
-            mt_extend(key, words, cursor)
+            mt_extend(mt)
         index, end = cursor[0], cursor[1]
         while row < code.size and end - index >= MT_MARGIN:
             change = 0.0
@@ -157,13 +167,14 @@ def crypto_drift(market, stress, regime):
 
 
 @kernel
-def exploration_draws(key, words, cursor, phase, episode_length, exploration, decay, floor, comm_column, action, comm):
+def exploration_draws(mt, phase, episode_length, exploration, decay, floor, comm_column, action, comm):
     """Which rows explore, and with which actions: the agent's draws, which no table has a part in.
 
     exploration float64 (1,): the rate, multiplied by `decay` after each episode; comm_column int64 (n_draws,): the
     table column of each drawable communication action; action int8 (n,) and comm int16 (n,): the explored action, or
-    −1 for the greedy one. Mutates: key, words, cursor, phase, exploration, action, comm.
+    −1 for the greedy one. Mutates: mt, phase, exploration, action, comm.
     """
+    words, cursor = mt.words, mt.cursor
     at_reset = phase[0]
     n_comm = comm_column.size
     shift = mt_shift(n_comm)
@@ -171,7 +182,7 @@ def exploration_draws(key, words, cursor, phase, episode_length, exploration, de
     row = 0
     while row < action.size:
         if cursor[1] - cursor[0] < MT_MARGIN:
-            mt_extend(key, words, cursor)
+            mt_extend(mt)
         index, end = cursor[0], cursor[1]
         while row < action.size and end - index >= MT_MARGIN:
             explored, comm_explored = np.int64(-1), np.int64(-1)

@@ -20,7 +20,7 @@ MARKETS = st.fixed_dictionaries(
     {
         "stress_scenario": st.sampled_from(sorted(STRESS)),
         "drift_bear": st.integers(-100, 100).map(lambda n: n / 1e4),
-        "vol_base": st.integers(0, 200).map(lambda n: n / 1e4),
+        "vol_base": st.just(0.2) | st.integers(0, 200).map(lambda n: n / 1e4),
         "shock_prob": st.sampled_from([0.0, 0.02, 0.9]),
         "fee_bps": st.floats(0, 50),
     }

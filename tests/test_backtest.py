@@ -1,5 +1,7 @@
 """The backtest: causality through the public API, and an account worked by hand."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -84,7 +86,7 @@ def test_bars_come_out_the_same_in_any_chunks(policy, cuts):
     stream, feature_stream = BarStream(policy.encoder, fee_bps), FeatureStream(policy.encoder.features)
     edges = [0, *sorted(set(cuts)), 150]
     parts, feature_parts = [], []
-    for start, stop in zip(edges, edges[1:], strict=False):
+    for start, stop in pairwise(edges):
         chunk = {name: values[start:stop] for name, values in columns.items()}
         parts.append(stream.push(chunk, fill[start:stop]))
         feature_parts.append(feature_stream.push(chunk))

@@ -66,15 +66,16 @@ KINDS = {
     "compat crypto": Kind({"position": 3, "code": N_CODES, "affect": 2}, TO_SHORT, n_moods=0, clarity=0.0),
     "one mood": Kind({"code": N_CODES, "affect": 1}, BY_ONE, n_moods=1),
 }
-EPISODIC = {"k": 3, "decay": 0.9, "blend_alpha": 0.4}
+EPISODIC = {"k": 3, "decay": 0.9, "blend_alpha": 0.4, "capacity": 20}
+MEMORIES = {"none": None, "reference": EpisodicMemory, "bounded": oracle.BoundedMemory}
 
 
 class Case:
     """A tape, an agent's exploration and its parameters, for the kernel and for the oracle."""
 
-    def __init__(self, kind: str, seed: int, n: int, *, n_comm: int = 4, episodic: bool = False):
+    def __init__(self, kind: str, seed: int, n: int, *, n_comm: int = 4, memory: str = "none"):
         rng = np.random.default_rng(seed)
-        self.kind, self.n, self.episodic = KINDS[kind], n, episodic
+        self.kind, self.n, self.remembers = KINDS[kind], n, memory
         columns = 9 if self.kind.market else 3
         self.tape = kernels.Tape(
             base=rng.normal(0.0, 0.7, (n, columns)).round(1),  # round numbers, so that some values tie
@@ -87,11 +88,11 @@ class Case:
         self.rng, self.n_comm = rng, n_comm
 
     def learner(self) -> oracle.Learner:
-        kind = self.kind
+        kind, memory = self.kind, MEMORIES[self.remembers]
         return oracle.Learner(
             market=kind.market, allow_short=kind.allow_short, n_moods=kind.n_moods, clarity=kind.clarity,
             bonus={False: self.bonus[0].tolist(), True: self.bonus[1].tolist()}, learning_rate=0.3, discount=0.9,
-            memory=EpisodicMemory(EPISODIC) if self.episodic else None,
+            memory=None if memory is None else memory(EPISODIC),
         )  # fmt: skip
 
     def rows(self) -> list[oracle.TapeRow]:
@@ -107,8 +108,8 @@ class Case:
         return kernels.Tables(np.zeros((n, 3)), np.zeros((n, self.n_comm)), *counts)
 
     def memory(self) -> kernels.Memory:
-        settings = EpisodicConfig(enabled=self.episodic, **EPISODIC)
-        return make_memory(settings, self.kind.n_states * 3, bounded=False)
+        settings = EpisodicConfig(enabled=self.remembers != "none", **EPISODIC)
+        return make_memory(settings, self.kind.n_states * 3, bounded=self.remembers == "bounded")
 
     def learn(self, episode_length: int, chunks: list[int]) -> dict[str, np.ndarray]:
         """Everything the kernel leaves when the tape comes in chunks."""
@@ -123,8 +124,7 @@ class Case:
                 episode_length, 0.3, 0.9, rewards[ended:],
             )  # fmt: skip
         assert ended == rewards.size
-        remembered = {"targets": memory.targets, "written": memory.written}
-        return {**tables._asdict(), **remembered, "agent": agent, "sums": sums, "rewards": rewards}
+        return {**tables._asdict(), **memory._asdict(), "agent": agent, "sums": sums, "rewards": rewards}
 
 
 CASES = st.builds(
@@ -133,14 +133,15 @@ CASES = st.builds(
     SEEDS,
     st.integers(1, 120),
     n_comm=st.sampled_from([1, 2, 4, 5]),
-    episodic=st.booleans(),
+    memory=st.sampled_from(sorted(MEMORIES)),
 )
 
 
 @given(CASES, st.integers(1, 15), CHUNKS)
 @example(Case("market", 0, 300), 15, [300])
 @example(Case("compat crypto", 1, 300), 15, [300])
-@example(Case("synthetic", 2, 300, episodic=True), 15, [300])
+@example(Case("synthetic", 2, 300, memory="reference"), 15, [300])
+@example(Case("synthetic", 3, 300, memory="bounded"), 15, [300])
 def test_learn_rows(case, episode_length, chunks):
     made = case.learn(episode_length, chunks)
     learner, kind = case.learner(), case.kind

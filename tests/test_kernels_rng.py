@@ -54,13 +54,15 @@ def test_mt_temper_of_any_words(key):
     assert_array_equal(out, oracle.mt_temper(key))
 
 
-@given(SEEDS, st.integers(2, 4), st.integers(0, 500), st.integers(0, 623))
+@given(SEEDS, st.integers(1124, 2500), st.integers(0, 500), st.integers(0, 623))
+@example(1, 1248, 0, 0)  # room for two generations, but not for the place that is kept free
+@example(1, 1249, 0, 0)
 @settings(max_examples=30)
-def test_mt_extend(seed, generations, start, left):
-    key, words = key_of(seed), np.arange(624 * generations, dtype=np.uint32)
+def test_mt_extend(seed, size, start, left):
+    key, words = key_of(seed), np.arange(size, dtype=np.uint32)
     cursor = np.array([start, start + left], np.int64)
-    expected_key, expected_words = oracle.mt_extend(key, words[start : start + left], words.size)
-    kernels.mt_extend(key, words, cursor)
+    expected_key, expected_words = oracle.mt_extend(key, words[start : start + left], words.size - 1)
+    kernels.mt_extend(kernels.Mt(key, words, cursor, np.zeros(2)))
     assert_array_equal(cursor, [0, len(expected_words)])
     assert_array_equal(words[: cursor[1]], expected_words)
     assert_array_equal(key, expected_key)
@@ -96,6 +98,16 @@ def test_mt_below(chosen, n, index):
     assert drawn == oracle.mt_below(words, index, n)
 
 
+@given(st.lists(WORDS_32, max_size=12), st.integers(1, 20) | st.integers(1, 2**31), st.data())
+@example([LAST, 0, LAST], 3, None)
+def test_mt_accepted(chosen, n, data):
+    end = len(chosen) if data is None else data.draw(st.integers(0, len(chosen)))
+    out = np.full(len(chosen) + 2, -1, np.int32)
+    kernels.mt_accepted(np.array(chosen, np.uint32), end, n, out)
+    assert_array_equal(out[: end + 1], oracle.mt_accepted(chosen, end, n))
+    assert (out[end + 1 :] == -1).all()
+
+
 def test_mt_below_stops_where_the_words_end():
     words = np.full(8, LAST, np.uint32)  # 3 three times, and never below 3
     assert kernels.mt_below(words, 2, 5, 3, 30)[1] == 5
@@ -120,10 +132,10 @@ def test_mt_gauss(chosen, kept, mean, deviation):
 @settings(max_examples=25)
 def test_mt_words64(seed, chunks, generations):
     twister = MersenneTwister(seed)
-    twister.words = np.zeros(624 * generations, np.uint32)  # small, so that it is filled more than once
+    twister.words = np.zeros(624 * generations + 1, np.uint32)  # small, so that it is filled more than once
     words = np.empty(1000, np.uint64)
     for piece in pieces(words.size, chunks):
-        kernels.mt_words64(twister.key, twister.words, twister.cursor, words[piece])
+        kernels.mt_words64(twister.mt, words[piece])
     assert_array_equal(words, oracle.mt_words64(random.Random(seed), words.size))
 
 
@@ -131,13 +143,13 @@ def test_mt_words64(seed, chunks, generations):
 def test_mt_words64_after_an_odd_number_of_words(index):
     rng = random.Random(7)
     twister = MersenneTwister(7)
-    twister.words = np.zeros(624 * 2, np.uint32)
-    kernels.mt_extend(twister.key, twister.words, twister.cursor)
+    twister.words = np.zeros(624 * 2 + 1, np.uint32)
+    kernels.mt_extend(twister.mt)
     twister.cursor[0] = index
     for _ in range(index):
         rng.getrandbits(32)
     words = np.empty(2000, np.uint64)
-    kernels.mt_words64(twister.key, twister.words, twister.cursor, words)
+    kernels.mt_words64(twister.mt, words)
     assert_array_equal(words, oracle.mt_words64(rng, words.size))
 
 

@@ -22,24 +22,24 @@ WEIGHTS = st.lists(st.floats(-2, 2), min_size=3, max_size=3)
 def twister(seed: int, generations: int = 2) -> MersenneTwister:
     """The generator of `random.Random(seed)` with so few words ahead that a tape uses them up many times."""
     made = MersenneTwister(seed)
-    made.words = np.zeros(624 * generations, np.uint32)
+    made.words = np.zeros(624 * generations + 1, np.uint32)
     return made
 
 
 def assert_generators_equal(mine: MersenneTwister, rng: random.Random) -> None:
     """Both go on with the same words."""
     words = np.empty(4, np.uint64)
-    mt_words64(mine.key, mine.words, mine.cursor, words)
+    mt_words64(mine.mt, words)
     assert_array_equal(words, [rng.getrandbits(64) for _ in range(4)])
 
 
 def synthetic(generator: MersenneTwister, n: int, episode_length: int, buckets, weights, chunks) -> list[np.ndarray]:
     """Base, code, alert and drift of a tape made in chunks."""
     out = np.full((n, 3), np.nan), np.zeros(n, np.int32), np.zeros(n, np.uint8), np.full(n, np.nan)
-    phase = np.zeros(1, np.int64)
+    phase, accepted = np.zeros(1, np.int64), np.zeros((4, generator.words.size + 1), np.int32)
     for piece in pieces(n, chunks):
         kernels.synthetic_tape(
-            generator.key, generator.words, generator.cursor, phase, episode_length,
+            generator.mt, accepted, phase, episode_length,
             np.array(buckets, np.int64), np.array(weights, np.float64), *(array[piece] for array in out),
         )  # fmt: skip
     assert phase[0] == n % (episode_length + 1)
@@ -55,7 +55,7 @@ def crypto(generator: MersenneTwister, n: int, episode_length: int, market: dict
     phase, price_state = np.zeros(1, np.int64), np.zeros(2)
     for piece in pieces(n, chunks):
         kernels.crypto_tape(
-            generator.key, generator.words, generator.cursor, generator.spare, phase, episode_length,
+            generator.mt, phase, episode_length,
             *market_arrays(market), price_state, *(array[piece] for array in out),
         )  # fmt: skip
     assert phase[0] == n % (episode_length + 1)
@@ -81,6 +81,13 @@ def test_synthetic_tape_beyond_the_words_made_ahead():
     for array, column in zip(made, zip(*expected, strict=True), strict=True):
         assert_array_equal(array, column)
     assert_generators_equal(mine, rng)
+
+
+@given(st.lists(st.integers(1, 40) | st.sampled_from([2**20, 2**31, 3 * 2**20]), min_size=4, max_size=4))
+@example([4, 4, 4, 8])
+@example([3, 6, 5, 12])
+def test_first_alike(buckets):
+    assert_array_equal(kernels.first_alike(np.array(buckets, np.int64)), oracle.first_alike(buckets))
 
 
 @given(SEEDS)
@@ -163,7 +170,7 @@ def test_exploration_draws(seed, episode_length, exploration, decay, floor, comm
     action, comm = np.full(100, 9, np.int8), np.full(100, 99, np.int16)
     for piece in pieces(100, chunks):
         kernels.exploration_draws(
-            mine.key, mine.words, mine.cursor, phase, episode_length, rates, decay, floor,
+            mine.mt, phase, episode_length, rates, decay, floor,
             np.array(comm_column, np.int64), action[piece], comm[piece],
         )  # fmt: skip
     assert_array_equal(np.stack([action, comm], axis=1), expected)

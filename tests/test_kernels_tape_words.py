@@ -55,14 +55,15 @@ def synthetic(words: np.ndarray, buckets, weights, chunks) -> list[np.ndarray]:
 
 
 @given(
-    st.lists(WORDS_64, min_size=2, max_size=40),
+    SEEDS,
+    st.lists(WORDS_64, max_size=20),
     st.lists(st.integers(1, 9), min_size=4, max_size=4),
     st.lists(st.floats(-2, 2), min_size=3, max_size=3),
     CHUNKS,
 )
-@example([0, 0, LAST, LAST], [4, 4, 4, 8], [1.0, 0.5, 0.75], [1])
-def test_synthetic_rows(words, buckets, weights, chunks):
-    rows = uint64_rows(words, 2)
+@example(1, [0, 0, LAST, LAST], [4, 4, 4, 8], [1.0, 0.5, 0.75], [1])
+def test_synthetic_rows(seed, words, buckets, weights, chunks):
+    rows = np.concatenate([drawn(seed, 20, 2), uint64_rows(words, 2)])
     made = synthetic(rows, buckets, weights, chunks)
     expected = oracle.synthetic_rows(rows, buckets, weights)
     for array, column in zip(made, zip(*expected, strict=True), strict=True):
@@ -126,6 +127,7 @@ def bars(words: np.ndarray, market: dict, state: np.ndarray, chunks) -> list[np.
     CHUNKS,
 )
 @example(1, [0] * 8 + [LAST] * 8, MARKET_DEFAULTS, (0.0, 2, 0.0), [1])
+@example(6, [], {**MARKET_DEFAULTS, "vol_base": 0.2}, (0.0, 2, 0.0), [60])  # far moves: logarithm or share matters
 @settings(max_examples=60)
 def test_crypto_bars(seed, words, market, start, chunks):
     rows = np.concatenate([drawn(seed, 60, 4), uint64_rows(words, 4)])

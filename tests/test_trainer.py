@@ -212,7 +212,7 @@ def test_a_policy_answers_by_state_and_refuses_what_is_none():
         policy.best_action([4, 0, 0, 0, 0])
     with pytest.raises(ArtifactError, match="has 2 digits"):
         policy.best_action([0, 0])
-    with pytest.raises(ArtifactError, match="no action 'by'.*'buy'"):
+    with pytest.raises(ArtifactError, match=r"no action 'by'.*'buy'"):
         policy.q_value(digits, "by")
 
 

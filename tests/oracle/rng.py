@@ -83,6 +83,12 @@ def mt_below(words: Sequence[int], index: int, n: int) -> tuple[int, int]:
     return _drawn(words, index, lambda rng: rng.randrange(n))
 
 
+def mt_accepted(words: Sequence[int], end: int, n: int) -> list[int]:
+    """The word at which `random.Random.randrange` ends, by the word it begins with; an accepted one follows the end."""
+    padded = [*words[:end], 0]
+    return [mt_below(padded, begin, n)[1] - 1 for begin in range(end + 1)]
+
+
 def mt_gauss(
     words: Sequence[int], index: int, spare: float | None, mean: float, deviation: float
 ) -> tuple[float, int, float | None]:

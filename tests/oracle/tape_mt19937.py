@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
 from itertools import product
 from typing import NamedTuple
 
@@ -32,6 +33,12 @@ class CryptoRow(NamedTuple):
     regime: int
     risk: bool
     close: float
+
+
+def first_alike(buckets: Sequence[int]) -> list[int]:
+    """By the share of all words that a draw below each count accepts."""
+    shares = [Fraction(count, 2 ** len(f"{count:b}")) for count in buckets]
+    return [shares.index(share) for share in shares]
 
 
 def synthetic_env(buckets: Sequence[int], weights: Sequence[float]) -> SyntheticEnv:
