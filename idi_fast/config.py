@@ -174,7 +174,9 @@ class FeatureConfig(Block):
 
     column: str = setting("close", "Column it is computed from.")
     transform: Transform = setting(REQUIRED, "What is computed from the column.")
-    window: int = setting(32, "Bars it looks back over, this one included.", minimum=1, maximum=1_000_000)
+    window: int = setting(
+        32, "Bars it looks back over; for log_return and volatility, changes.", minimum=1, maximum=1_000_000
+    )
 
     def _cross_check(self) -> None:
         if self.transform in ("zscore", "volatility") and self.window < 2:

@@ -42,7 +42,7 @@ class Transform:
         self.column = feature.column
         self._kernel = getattr(transforms, feature.transform)
         self._ring = np.zeros(feature.window)
-        self._moments = np.zeros(3)
+        self._moments = np.zeros(4)
         self._seen = np.zeros(1, np.int64)
 
     def push(self, values: np.ndarray) -> np.ndarray:

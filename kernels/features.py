@@ -13,31 +13,34 @@ from idi_fast.kernels._jit import kernel
 def push_moments(ring, moments, n, value):
     """Put value number n into the ring; update mean and sum of squared deviations; return how many are in it.
 
-    The sliding update drifts by rounding, so both are summed afresh each time the ring has been filled once more:
-    a cost of one more pass, and an error that does not grow with the length of the series. Mutates: ring, moments.
+    moments float64 (4,): mean, squares, a place for the caller, and the largest squares since they were last summed.
+    The sliding update drifts by rounding, so the window is summed afresh once per lap of the ring, and whenever the
+    squares fall to a millionth of what they were: an outlier that has left, or a series gone flat, leaves no trace.
+    The error grows with neither the length of the series nor its extremes. Mutates: ring, moments.
     """
     window = ring.size
     slot = n % window
     old = ring[slot]
     ring[slot] = value
+    count = min(n + 1, window)
+    before = moments[0]
     if n < window:
-        delta = value - moments[0]
-        moments[0] += delta / (n + 1)
-        moments[1] += delta * (value - moments[0])
-    elif slot == window - 1:
-        mean = 0.0
-        for k in range(window):
-            mean += ring[k]
-        mean /= window
-        squares = 0.0
-        for k in range(window):
-            squares += (ring[k] - mean) * (ring[k] - mean)
-        moments[0], moments[1] = mean, squares
+        moments[0] += (value - before) / count
+        moments[1] += (value - before) * (value - moments[0])
     else:
-        before = moments[0]
         moments[0] += (value - old) / window
         moments[1] += (value - old) * ((value - moments[0]) + (old - before))
-    return min(n + 1, window)
+    moments[3] = max(moments[3], moments[1])
+    if slot == window - 1 or moments[1] < 1e-6 * moments[3]:
+        mean = 0.0
+        for k in range(count):
+            mean += ring[k]
+        mean /= count
+        squares = 0.0
+        for k in range(count):
+            squares += (ring[k] - mean) * (ring[k] - mean)
+        moments[0], moments[1], moments[3] = mean, squares, squares
+    return count
 
 
 @kernel(inline=True)

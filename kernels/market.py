@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+
 from idi_fast.kernels._jit import kernel
 
 
@@ -27,7 +29,7 @@ def bar_returns(log_close, log_fill, volatility, floor, fee_rate, carry, gap, ch
             change[t] = math.expm1(log_close[t] - fill) / scale
             cost[t] = fee_rate / scale
             difference = log_close[t] - last_close
-            move[t] = (difference > 0.0) - (difference < 0.0)
+            move[t] = np.int8(difference > 0.0) - np.int8(difference < 0.0)
             risk[t] = abs(difference) > 2.5 * scale
         last_close, last_volatility = log_close[t], volatility[t]
     carry[0], carry[1] = last_close, last_volatility

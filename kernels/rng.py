@@ -17,9 +17,11 @@ MT_MARGIN = 256
 
 
 class Mt(NamedTuple):
-    """A Mersenne Twister: key uint32 (624,), its state; words uint32 (at least 624 + 1,), outputs made ahead; cursor
-    int64 (2,), the next of them and their end; spare float64 (2,), the second variate of a normal pair, and whether
-    there is one."""
+    """A Mersenne Twister.
+
+    key uint32 (624,): its state; words uint32 (at least 2 * 624 + 1,): outputs made ahead; cursor int64 (2,): the next
+    of them and their end; spare float64 (2,): the second variate of a normal pair, and whether there is one.
+    """
 
     key: np.ndarray
     words: np.ndarray

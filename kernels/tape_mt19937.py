@@ -20,7 +20,7 @@ START_PRICE = 1000.0
 def synthetic_tape(mt, accepted, phase, episode_length, buckets, weights, base, code, alert, drift):
     """Rows of the synthetic environment.
 
-    accepted int32 (4, words + 1): see `mt_accepted`, made here for the words in `mt` and used while they last;
+    accepted int32 (4, words + 1): see `mt_accepted`, zeros at first, made here and kept while the words in `mt` last;
     features that accept the same words share the row of the first of them. buckets int64 (4,): price, volume, trend,
     scarcity; weights float64 (3,): pnl, scarcity alignment, ethics. base float64 (n, 3): reward before the mood term
     with position −1, 0, 1; code int32 (n,): mixed radix over the four buckets; alert uint8 (n,): trend bucket above 0;
@@ -37,11 +37,13 @@ def synthetic_tape(mt, accepted, phase, episode_length, buckets, weights, base, 
     at_reset = phase[0]
     row = 0
     while row < code.size:
+        is_new = accepted[0, cursor[1]] != cursor[1]
         if cursor[1] - cursor[0] < MT_MARGIN:
             mt_extend(mt)
-            for k in range(4):
-                if first[k] == k:
-                    mt_accepted(words, cursor[1], buckets[k], accepted[k])
+            is_new = True
+        for k in range(4):
+            if is_new and first[k] == k:
+                mt_accepted(words, cursor[1], buckets[k], accepted[k])
         index, end = cursor[0], cursor[1]
         while row < code.size and end - index >= MT_MARGIN:
             if at_reset == 0:

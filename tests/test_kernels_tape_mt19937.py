@@ -83,6 +83,17 @@ def test_synthetic_tape_beyond_the_words_made_ahead():
     assert_generators_equal(mine, rng)
 
 
+def test_a_synthetic_tape_begins_anywhere_in_the_words():
+    mine, rng = twister(1), random.Random(1)
+    assert mine.mt.cursor[1] == 0
+    words = np.empty(1, np.uint64)
+    mt_words64(mine.mt, words)
+    assert words[0] == rng.getrandbits(64)
+    made = synthetic(mine, 50, 9, [3, 3, 3, 3], [1.0, 0.5, 0.75], [50])
+    expected = oracle.synthetic_tape(rng, 50, 9, [3, 3, 3, 3], [1.0, 0.5, 0.75])
+    assert_array_equal(made[1], [row.code for row in expected])
+
+
 @given(st.lists(st.integers(1, 40) | st.sampled_from([2**20, 2**31, 3 * 2**20]), min_size=4, max_size=4))
 @example([4, 4, 4, 8])
 @example([3, 6, 5, 12])
