@@ -1,0 +1,96 @@
+"""The whole config as a tree, as the tests of the config know it."""
+
+import jsonschema
+
+from idi_fast.config_io import json_schema
+
+VALIDATOR = jsonschema.Draft202012Validator(json_schema())
+TRANSFORMS = ["zscore", "log_return", "drawdown", "ema_ratio", "volatility", "level"]
+
+MARKET = {
+    "drift_bull": 0.002,
+    "drift_bear": -0.002,
+    "drift_chop": 0.0,
+    "vol_base": 0.01,
+    "vol_panic": 0.04,
+    "shock_prob": 0.02,
+    "shock_scale": 0.05,
+    "fee_bps": 5.0,
+    "stress_scenario": "normal",
+}
+DATA = dict.fromkeys(("path", "time", "price", "open", "volume")) | {"nan": "refuse", "fill": "next_open"}
+DEFAULTS = {
+    "episodes": 128,
+    "episode_length": 64,
+    "discount": 0.92,
+    "learning_rate": 0.2,
+    "exploration_decay": 0.995,
+    "quantizer": {
+        "price_buckets": 4,
+        "volume_buckets": 4,
+        "trend_buckets": 4,
+        "scarcity_buckets": 8,
+        "mood_buckets": 4,
+    },
+    "rewards": {"pnl": 1.0, "scarcity_alignment": 0.5, "ethics_bonus": 0.75, "communication_clarity": 0.2},
+    "emote": {
+        "palette": {"0": "🙂 steady", "1": "🚀 optimistic", "2": "😐 cautious", "3": "⚠️ alert"},
+        "linger_ticks": 2,
+    },
+    "layers": {
+        "emit_weight_streams": True,
+        "momentum_threshold": 0.6,
+        "contrarian_threshold": 0.3,
+        "trend_favors_even": True,
+    },
+    "tile_coder": None,
+    "communication": {"actions": ["silent", "positive", "alert", "persist"]},
+    "episodic": None,
+    "engine": {"compat": None, "rng": "sfc64"},
+    "environment": {"kind": "synthetic", "allow_short": True, "market": MARKET, "data": DATA},
+    "features": {"price": None, "volume": None, "trend": None, "scarcity": None},
+}
+WHEN_GIVEN = {
+    "tile_coder": {"num_tilings": 3, "tile_sizes": [4, 4, 4, 4, 4], "offsets": [0, 1, 2, 3, 4]},
+    "episodic": {"enabled": False, "capacity": 1024, "k": 8, "decay": 0.99, "blend_alpha": 0.5},
+} | {f"features.{x}": {"column": "close", "transform": "zscore", "window": 32} for x in DEFAULTS["features"]}
+
+
+def nest(values):
+    """{"a": {"b": 1}} of {"a.b": 1}."""
+    tree = {}
+    for key, value in values.items():
+        *blocks, name = key.split(".")
+        inner = tree
+        for block in blocks:
+            inner = inner.setdefault(block, {})
+        inner[name] = value
+    return tree
+
+
+def with_value(key, value):
+    """A tree with this value, and what else the key needs to be valid."""
+    if key.startswith("features."):
+        transform = f"{key.rpartition('.')[0]}.transform"
+        return nest({"environment.kind": "crypto", transform: "zscore", key: value})
+    return nest((COMPAT if key.startswith("tile_coder") else {}) | {key: value})
+
+
+def leaves(tree, prefix=""):
+    """Dotted keys and values of all that is no block; a block that is null by default as it is when given."""
+    for name, value in tree.items():
+        key = prefix + name
+        value = WHEN_GIVEN.get(key, value)
+        if isinstance(value, dict) and name != "palette":
+            yield from leaves(value, f"{key}.")
+        else:
+            yield key, value
+
+
+LEAVES = dict(leaves(DEFAULTS))
+
+COMPAT = {"engine.compat": "idi_iann"}
+CRYPTO = {"environment.kind": "crypto"}
+HISTORY = {"environment.kind": "history"}
+OLD_CRYPTO = {**COMPAT, **CRYPTO}
+FOUR = {"tile_coder.tile_sizes": [4] * 4, "tile_coder.offsets": [0] * 4}
