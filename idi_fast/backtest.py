@@ -8,7 +8,7 @@ import polars as pl
 
 from idi_fast import kpis
 from idi_fast.artifact import SCHEMA_VERSION, versions, write_manifest, write_trace
-from idi_fast.environments import Facts, log_columns, log_fill, reward_weights
+from idi_fast.environments import Facts, charged_fee_bps, log_columns, log_fill, reward_weights
 from idi_fast.errors import ArtifactError, InputError
 from idi_fast.features import BarStream
 from idi_fast.files import write_json
@@ -146,7 +146,7 @@ def replay_history(policy: Policy, history: History) -> Trace:
     columns = _fitting_columns(policy, history)
     config = policy.config
     fill = log_fill(history, config.environment.data.fill)
-    bars = BarStream(policy.encoder, config.environment.market.fee_bps).push(columns, fill)
+    bars = BarStream(policy.encoder, charged_fee_bps(config)).push(columns, fill)
     # One bar more, in which nothing happens, lets the agent decide on the last one.
     bars = type(bars)(*(np.append(array, array[-1:]) for array in bars))
     base = np.empty((bars.code.size, 9))
@@ -197,6 +197,6 @@ def _null_nan(values: dict) -> dict:
 
 
 def calibrate(history: History) -> dict[str, float]:
-    """Drift and volatility of a history as simple returns per bar (sample deviation), to set a market's parameters."""
-    returns = np.diff(history.close) / history.close[:-1]
+    """Mean and sample deviation of the log return per bar, as the simulated market's parameters take them."""
+    returns = np.diff(np.log(history.close))
     return {"drift": float(returns.mean()), "vol": float(returns.std(ddof=1)) if returns.size > 1 else 0.0}

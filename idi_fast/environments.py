@@ -11,7 +11,7 @@ import numpy as np
 
 from idi_fast.config import TrainingConfig
 from idi_fast.errors import DataError
-from idi_fast.features import Bars, BarStream, Encoder, resolve_features
+from idi_fast.features import MARKET_COLUMNS, Bars, BarStream, Encoder, resolve_features
 from idi_fast.history import History
 from idi_fast.kernels import market, tape_mt19937, tape_words
 from idi_fast.kernels.learn import Tape
@@ -93,6 +93,13 @@ def market_parameters(config: TrainingConfig) -> tuple[np.ndarray, np.ndarray]:
     m = config.environment.market
     parameters = (m.drift_bull, m.drift_bear, m.drift_chop, m.vol_base, m.vol_panic, m.shock_prob, m.shock_scale)
     return np.array([*parameters, m.fee_bps]), np.array(STRESS[m.stress_scenario])
+
+
+def charged_fee_bps(config: TrainingConfig) -> float:
+    """The fee that the agent's rewards are charged per side, in basis points: a stress scenario may multiply it."""
+    market = config.environment.market
+    multiplier = STRESS[market.stress_scenario][3] if config.environment.kind == "crypto" else 1.0
+    return market.fee_bps * multiplier
 
 
 class SyntheticEnvironment:
@@ -198,7 +205,7 @@ class CryptoEnvironment(_MarketTape):
         features = resolve_features(config, has_volume=True)
         columns, _, _ = self._simulate(generators.calibration, self._state.copy(), CALIBRATION_BARS)
         self.encoder = Encoder.fit(config, features, columns)
-        self._bars = BarStream(self.encoder, float(self._market[7] * self._stress[3]))
+        self._bars = BarStream(self.encoder, charged_fee_bps(config))
 
     def _simulate(self, generator: Generator, state: np.ndarray, n: int):
         words = np.empty((n, 4), np.uint64)
@@ -246,7 +253,7 @@ class HistoryEnvironment(_MarketTape):
         self._history = history
         self._close = columns["close"]
         self._fill_price = log_fill(history, config.environment.data.fill)
-        stream = BarStream(encoder, config.environment.market.fee_bps)
+        stream = BarStream(encoder, charged_fee_bps(config))
         self.bars = stream.push(columns, self._fill_price)
         self._cursor = np.zeros(2, np.int64)
         self._buffers = _Buffers(words=(np.uint64, 1), bar=(np.int64, 1))
@@ -270,14 +277,18 @@ class HistoryEnvironment(_MarketTape):
 
 
 def log_columns(history: History) -> dict[str, np.ndarray]:
-    """The columns that features may name: logarithms of close, open and 1 + volume, further columns as they are."""
+    """The columns that features may name: logarithms of close, open and 1 + volume, further columns as they are.
+
+    The market's columns also go by the names that the files give them.
+    """
     columns = dict(history.extra)
     columns["close"] = np.log(history.close)
     if history.open is not None:
         columns["open"] = np.log(history.open)
     if history.volume is not None:
         columns["volume"] = np.log1p(history.volume)
-    return columns
+    named = {found: columns[role] for role, found in history.columns.items() if role in MARKET_COLUMNS}
+    return {**columns, **named}
 
 
 def log_fill(history: History, fill: str) -> np.ndarray:

@@ -11,6 +11,8 @@ from idi_fast.kernels import features as transforms
 from idi_fast.kernels import market as kernels
 from idi_fast.space import FEATURES
 
+MARKET_COLUMNS = ("close", "open", "volume")
+
 # Trailing volatility scales rewards and, with the trend, gives the regime; 32 bars follow a change of either within
 # about one average regime of the simulated market.
 SCALE = FeatureConfig(column="close", transform="volatility", window=32)
@@ -35,11 +37,17 @@ def resolve_features(config: TrainingConfig, has_volume: bool) -> dict[str, Feat
     return {name: getattr(config.features, name) or defaults[name] for name in FEATURES}
 
 
+LOGARITHMIC = ("log_return", "drawdown", "ema_ratio", "volatility")
+"""Transforms of logarithms. The market's own columns come as such; others are taken as they are by the rest."""
+
+
 class Transform:
     """One feature with its running state; `push` may be called with chunks of any size."""
 
     def __init__(self, feature: FeatureConfig):
         self.column = feature.column
+        self._takes_log = feature.transform in LOGARITHMIC and feature.column not in MARKET_COLUMNS
+        self._name = feature.transform
         self._kernel = getattr(transforms, feature.transform)
         self._ring = np.zeros(feature.window)
         self._moments = np.zeros(4)
@@ -47,6 +55,13 @@ class Transform:
 
     def push(self, values: np.ndarray) -> np.ndarray:
         """The feature of each value, float64 (n,)."""
+        if self._takes_log:
+            if values.size and values.min() <= 0.0:
+                raise DataError(
+                    f"{self._name} takes the logarithm of column {self.column!r}, which holds {values.min():g}; "
+                    "expected numbers above 0 (zscore and level take any)"
+                )
+            values = np.log(values)
         out = np.empty(values.size)
         self._kernel(values, self._ring, self._moments, self._seen, out)
         return out
@@ -74,7 +89,7 @@ class Encoder:
     """Features and their bucket edges as fitted on training data, used unchanged ever after.
 
     edges: for each of the four features its float64 (buckets − 1,) inner edges; regime_edges float64 (3,);
-    typical_volatility: median of the trailing volatility, as log return per bar.
+    typical_volatility: median of the trailing volatility where there is any, as log return per bar.
     """
 
     features: dict[str, FeatureConfig]
@@ -94,12 +109,14 @@ class Encoder:
             buckets = getattr(config.quantizer, f"{name}_buckets")
             edges.append(np.quantile(values, np.arange(1, buckets) / buckets))
         volatility, trend = matrix[4], matrix[5]
-        typical = float(np.median(volatility))
+        moving = volatility[volatility > 0.0]
+        change = np.diff(columns["close"])
+        typical = float(np.median(moving)) if moving.size else float(np.sqrt(np.mean(change * change)))
         return cls(
             features=features,
             edges=tuple(edges),
             regime_edges=np.array([np.quantile(volatility, 0.9), *np.quantile(trend, [1 / 3, 2 / 3])]),
-            # A price that never moves has no volatility, and then nothing needs scaling.
+            # A price that moves evenly has no volatility: its moves are the scale. One that never moves needs none.
             typical_volatility=typical if typical > 0.0 else 1.0,
         )
 

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from idi_fast.config import TrainingConfig
-from idi_fast.environments import Facts
+from idi_fast.environments import Facts, charged_fee_bps
 from idi_fast.kernels import streams as kernels
 from idi_fast.kernels.learn import Rules, Tape, replay_rows
 from idi_fast.space import ACTIONS, BUY, FEATURES, SELL, StateSpace, comm_columns
@@ -174,7 +174,7 @@ def _guards(
         if name in MARKET_STREAMS
     }
     synthetic = config.environment.kind == "synthetic"
-    cost = 0.0 if synthetic else 2.0 * config.environment.market.fee_bps / 1e4
+    cost = 0.0 if synthetic else 2.0 * charged_fee_bps(config) / 1e4
     profit = np.empty(held.size, np.uint8)
     kernels.open_profit(held, facts.entry, facts.value, cost, profit)
     gap = np.zeros(held.size) if facts.after_gap is None else facts.after_gap

@@ -82,7 +82,7 @@ def reference_account(action, price, fee_bps, pnl):
     fee_rate = fee_bps / 1e4
     for t in range(price.size):
         pnl[t] = (price[t] - last) * position
-        if position != 0 and fee_bps > 0.0:
+        if position != 0:
             pnl[t] -= price[t] * fee_rate
         if action[t] == 1:
             position = 1

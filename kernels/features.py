@@ -8,6 +8,8 @@ import math
 
 from idi_fast.kernels._jit import kernel
 
+EPSILON = 2.0**-52
+
 
 @kernel(inline=True)
 def push_moments(ring, moments, n, value):
@@ -70,7 +72,9 @@ def volatility(values, ring, moments, seen, out):
             out[t] = 0.0
         else:
             count = push_moments(ring, moments, seen[0] - 1, values[t] - moments[2])
-            out[t] = sample_deviation(moments, count)
+            deviation = sample_deviation(moments, count)
+            # A change is only as exact as the values it is taken between.
+            out[t] = deviation if deviation > 16.0 * EPSILON * abs(values[t]) else 0.0
         moments[2] = values[t]
         seen[0] += 1
 
@@ -89,18 +93,21 @@ def log_return(values, ring, moments, seen, out):
 @kernel
 def drawdown(values, ring, moments, seen, out):
     """Value minus the highest of the last `window`; the values are logarithms. Mutates: ring, moments, seen, out."""
-    # moments: the maximum and the number of the value that holds it. When it leaves the window the ring is scanned.
+    # One lap of the ring after another: moments[0] is the maximum of this lap; the places still to be written hold the
+    # maxima of the last lap from there to its end. So a window costs the same whatever its length and the series.
+    window = ring.size
     for t in range(values.size):
-        n = seen[0]
-        ring[n % ring.size] = values[t]
-        if n == 0 or values[t] >= moments[0]:
-            moments[0], moments[1] = values[t], n
-        elif moments[1] <= n - ring.size:
-            moments[0], moments[1] = values[t], n
-            for back in range(1, ring.size):
-                if ring[(n - back) % ring.size] > moments[0]:
-                    moments[0], moments[1] = ring[(n - back) % ring.size], n - back
-        out[t] = values[t] - moments[0]
+        slot = seen[0] % window
+        if slot == 0:
+            for k in range(window - 2, -1, -1):
+                ring[k] = max(ring[k], ring[k + 1])
+            moments[0] = values[t]
+        moments[0] = max(moments[0], values[t])
+        ring[slot] = values[t]
+        highest = moments[0]
+        if seen[0] >= window and slot + 1 < window:
+            highest = max(highest, ring[slot + 1])
+        out[t] = values[t] - highest
         seen[0] += 1
 
 

@@ -271,7 +271,7 @@ def test_without_opens_the_fill_is_the_next_close():
     assert backtest(policy, bars).assumptions["fill"] == "next_close"
 
 
-def test_calibration_is_mean_and_sample_deviation_of_simple_returns():
-    figures = calibrate(history([10.0, 11.0, 9.9]))  # +10 %, −10 %
+def test_calibration_is_mean_and_sample_deviation_of_log_returns():
+    figures = calibrate(history([10.0, 20.0, 10.0]))
     assert figures["drift"] == pytest.approx(0.0, abs=1e-15)
-    assert figures["vol"] == pytest.approx(0.02**0.5)
+    assert figures["vol"] == pytest.approx(2**0.5 * np.log(2.0))
