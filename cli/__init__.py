@@ -65,7 +65,7 @@ def _describe(error: Exception) -> str:
     if isinstance(error, IdiFastError):
         return str(error)
     if isinstance(error, MemoryError):
-        return "not enough memory; fewer buckets make smaller tables"
+        return "not enough memory for the tables (buckets, episodic.k), the rewards (episodes) or the data"
     if isinstance(error, OSError):
         return f"{error.filename or 'standard output'}: {error.strerror or error}"
     return f"internal error ({type(error).__name__}: {error}); idi-fast --debug … shows where"

@@ -68,9 +68,7 @@ def backtest(
         else:
             if risk_col:
                 raise InputError("--risk-col is read under --compat idi-iann only")
-            _backtest(
-                data, policy, columns, (fill or "next-open").replace("-", "_"), fee_bps, required_out(out), force, json
-            )
+            _backtest(data, policy, columns, fill, fee_bps, required_out(out), force, json)
 
 
 def _calibrate(data: str, columns: dict, json: bool) -> None:
@@ -78,7 +76,7 @@ def _calibrate(data: str, columns: dict, json: bool) -> None:
     from idi_fast.history import load_history
 
     columns["nan"] = columns["nan"] or "refuse"
-    figures = calibrate(load_history(data, **columns))
+    figures = calibrate(load_history(data, **columns, optional=("time",)))
     if json:
         console.print_json({"schema_version": 1, **figures})
     else:
@@ -86,7 +84,7 @@ def _calibrate(data: str, columns: dict, json: bool) -> None:
 
 
 def _backtest(
-    data: str, path: Path, columns: dict, fill: str, fee_bps: float | None, out: Path, force: bool, json: bool
+    data: str, path: Path, columns: dict, fill: str | None, fee_bps: float | None, out: Path, force: bool, json: bool
 ):
     from dataclasses import replace
 
@@ -98,7 +96,7 @@ def _backtest(
     policy = Policy.load(path)
     named = {name: value for name, value in columns.items() if value is not None}
     source = replace(policy.config.environment.data, path=data, **named)
-    with new_directory(out, force=force) as folder:
+    with new_directory(out, force=force, inputs=(path, data)) as folder:
         result = run(policy, load_config_history(policy.config, source), fill=fill, fee_bps=fee_bps)
         result.write(folder)
     _report(out, result.to_dict(), json)
@@ -114,8 +112,6 @@ def _compat(
     force: bool,
     json: bool,
 ):
-    from dataclasses import replace
-
     from idi_fast.compat_backtest import compat_backtest
     from idi_fast.files import new_directory
     from idi_fast.history import load_history
@@ -123,10 +119,9 @@ def _compat(
 
     policy = Policy.load(path)
     columns["nan"] = columns["nan"] or "refuse"
-    with new_directory(out, force=force) as folder:
-        history = load_history(data, risk=risk_col, **columns)
-        if columns["volume"] is None:
-            history = replace(history, volume=None)  # the reference reads a volume only when it is named
+    with new_directory(out, force=force, inputs=(path, data)) as folder:
+        # The reference reads a volume only when it is named, and no open and no times.
+        history = load_history(data, risk=risk_col, **columns, optional=())
         result = compat_backtest(policy, history, fee_bps=fee_bps or 0.0)
         result.write(folder)
     _report(out, result.to_dict(), json)
@@ -136,6 +131,9 @@ def _report(out: Path, result: dict, json: bool) -> None:
     assumptions, figures, held = result["assumptions"], result["kpis"], result.get("buy_and_hold")
     if assumptions.get("in_sample"):
         console.message("note: the policy was trained on some of these bars; the result says nothing about new ones")
+    if figures.get("unvisited_states", 0.0) > 0.1:
+        share = f"{figures['unvisited_states']:.0%}"
+        console.message(f"note: {share} of the bars are in states that training never visited, where the agent holds")
     if json:
         console.print_json({"out": str(out), **result})
         return
@@ -143,5 +141,6 @@ def _report(out: Path, result: dict, json: bool) -> None:
     console.print_rows([(name.replace("_", " "), value) for name, value in known.items() if value is not None])
     typer.echo()
     heads = ("", "policy", "buy and hold") if held else ("", "policy")
+    figures = {name: value for name, value in figures.items() if name != "liquidated_at" or value is not None}
     rows = [(name, figures[name], held.get(name, "")) if held else (name, figures[name]) for name in figures]
     console.print_columns(heads, [(name.replace("_", " "), *values) for name, *values in rows])

@@ -64,7 +64,7 @@ def interruptible() -> Iterator[None]:
 
 
 @contextmanager
-def training_progress(total_episodes: int) -> Iterator[object]:
+def training_progress(total_steps: int) -> Iterator[object]:
     """A callback for `Trainer.run` that draws a bar with steps/s and time left; None where stderr is no terminal."""
     if not sys.stderr.isatty():
         yield None
@@ -74,11 +74,11 @@ def training_progress(total_episodes: int) -> Iterator[object]:
 
     columns = TextColumn("training"), BarColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn()
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=total_episodes, rate="")
+        task = bar.add_task("", total=total_steps, rate="")
 
         def update(progress) -> None:
             elapsed = bar.tasks[0].elapsed or 0.0
             rate = f"{progress.steps / elapsed / 1e6:,.1f} M steps/s" if elapsed > 0 else ""
-            bar.update(task, completed=progress.episodes, rate=rate)
+            bar.update(task, completed=progress.steps, rate=f"episode {progress.episodes:,}  {rate}")
 
         yield update

@@ -22,6 +22,9 @@ def export(
     from idi_fast.export import export_streams
 
     report = export_streams(artifact, to, contract)
+    if report["left_behind"]:
+        names = ", ".join(report["left_behind"])
+        console.message(f"note: of an earlier export, and perhaps of another length: {names}")
     if json:
         console.print_json({"schema_version": 1, **report})
     else:

@@ -76,6 +76,7 @@ def train(
         **_engine(compat_name(compat), rng),
     }
     settings = resolve_config(config, set_ or [], flags)
+    _check_effect(settings.environment.kind, market, columns)
     if print_config:
         console.print_json(settings.to_dict())
     else:
@@ -89,6 +90,15 @@ def _environment(env: str | None, use_crypto_env: bool, data: str | None) -> str
             f"--env, --use-crypto-env and --data ask for different environments: {', '.join(sorted(named))}"
         )
     return next(iter(named), None)
+
+
+def _check_effect(kind: str, market: dict, columns: dict) -> None:
+    # A forgotten --env crypto must not pass for a stress test.
+    markets = {"crypto": set(market), "history": {"fee_bps"}, "synthetic": set()}[kind]
+    idle = [name for name, value in market.items() if value is not None and name not in markets]
+    idle += [name for name, value in columns.items() if value is not None and kind != "history"]
+    if idle:
+        raise InputError(f"the {kind} environment has no use for {', '.join(idle)}; choose another with --env")
 
 
 def _engine(compat: str | None, rng: str | None) -> dict[str, str | None]:
@@ -106,11 +116,14 @@ def _train(settings, seed: int, out: Path, force: bool, json: bool) -> None:
     from idi_fast.artifact import write_training
     from idi_fast.files import new_directory
 
-    with console.interruptible(), new_directory(out, force=force) as folder:
+    with (
+        console.interruptible(),
+        new_directory(out, force=force, inputs=filter(None, (settings.environment.data.path,))) as folder,
+    ):
         trainer = create_trainer(settings, None if seed == -1 else seed)
         trainer.compile()
         started = perf_counter()
-        with console.training_progress(settings.episodes) as progress:
+        with console.training_progress(settings.episodes * settings.episode_length) as progress:
             trainer.train(progress)
         seconds = {"training_seconds": perf_counter() - started}
         policy, trace = trainer.rollout()

@@ -31,7 +31,8 @@ class Agent:
         )
         self.exploration = np.ones(1)
         # Under compat the capacity has no effect, as in the reference.
-        self._memory = make_memory(config.episodic, n_states * 3, bounded=config.engine.compat is None)
+        steps = config.episodes * config.episode_length
+        self._memory = make_memory(config.episodic, n_states * 3, bounded=config.engine.compat is None, steps=steps)
         self._phase = np.zeros(1, np.int64)
         self._agent = np.zeros(4, np.int64)
         self._sums = np.zeros(2)
@@ -60,11 +61,14 @@ class Agent:
         return action, comm
 
 
-def make_memory(episodic: EpisodicConfig | None, n_entries: int, *, bounded: bool) -> Memory:
-    """An empty memory of so many entries; of no size unless enabled, and its capacity counts only where bounded."""
+def make_memory(episodic: EpisodicConfig | None, n_entries: int, *, bounded: bool, steps: int) -> Memory:
+    """An empty memory of so many entries; of no size unless enabled, and its capacity counts only where bounded.
+
+    No entry can remember more targets than there are steps.
+    """
     if episodic is None or not episodic.enabled:
         episodic, n_entries, bounded = EpisodicConfig(), 0, False
-    k = episodic.k if n_entries else 0
+    k = min(episodic.k, max(1, steps)) if n_entries else 0
     return Memory(
         targets=np.zeros((n_entries, k)),
         written=np.zeros(n_entries, np.int64),
@@ -72,7 +76,7 @@ def make_memory(episodic: EpisodicConfig | None, n_entries: int, *, bounded: boo
         # Powers are taken here: CPython's float ** int is libm's pow, a kernel's is repeated multiplication.
         weights=np.array([episodic.decay**age for age in range(k)]),
         alpha=episodic.blend_alpha,
-        order=np.zeros(episodic.capacity if bounded else 0, np.int64),
+        order=np.zeros(min(episodic.capacity, max(1, steps)) if bounded else 0, np.int64),
         total=np.zeros(1, np.int64),
         displaced=np.zeros(n_entries if bounded else 0, np.int64),
     )

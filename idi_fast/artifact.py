@@ -11,7 +11,7 @@ import polars as pl
 import idi_fast
 from idi_fast.config import TrainingConfig
 from idi_fast.errors import ArtifactError
-from idi_fast.files import MANIFEST, TIMINGS, digest, list_files, write_json
+from idi_fast.files import MANIFEST, TIMINGS, digest, list_files, new_directory, write_json
 from idi_fast.policy import Policy
 from idi_fast.tables import read_table, write_table
 from idi_fast.trace import Trace
@@ -97,6 +97,12 @@ def write_training(folder: Path, trainer: Trainer, policy: Policy, trace: Trace,
     training = {"seed": trainer.seed, "episodes": trainer.config.episodes}
     write_manifest(folder, config_sha256=run["fingerprint"], training=training)
     return run
+
+
+def save_training(out: str | Path, trainer: Trainer, policy: Policy, trace: Trace, *, force: bool = False) -> None:
+    """Write the artifact that `idi-fast train` writes; `force` replaces an earlier one. Raises OutputError."""
+    with new_directory(out, force=force) as folder:
+        write_training(folder, trainer, policy, trace, {})
 
 
 def write_manifest(folder: Path, **about: object) -> None:

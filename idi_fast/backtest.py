@@ -11,12 +11,13 @@ from idi_fast.artifact import SCHEMA_VERSION, versions, write_manifest, write_tr
 from idi_fast.environments import Facts, charged_fee_bps, log_columns, log_fill, reward_weights
 from idi_fast.errors import ArtifactError, InputError
 from idi_fast.features import BarStream
-from idi_fast.files import write_json
+from idi_fast.files import new_directory, write_json
 from idi_fast.history import History
 from idi_fast.kernels import backtest as kernels
 from idi_fast.kernels import market
 from idi_fast.kernels.learn import Tape
-from idi_fast.policy import Policy, describe_history, overlap
+from idi_fast.policy import Policy
+from idi_fast.provenance import describe_history, saw
 from idi_fast.space import make_rules
 from idi_fast.tables import write_table
 from idi_fast.trace import Trace, replay
@@ -39,13 +40,14 @@ class Account:
 
 @dataclass(frozen=True)
 class Backtest:
-    """A finished backtest: what was assumed, the KPIs, the same of buy and hold, the trace and the account."""
+    """A finished backtest: what was assumed, the KPIs, the same of buy and hold, the trace and the two accounts."""
 
     assumptions: dict
     kpis: dict
     buy_and_hold: dict
     trace: Trace
     account: Account
+    held: Account
     history: History
     policy: Policy
 
@@ -59,12 +61,19 @@ class Backtest:
         }
 
     def equity_frame(self) -> pl.DataFrame:
-        """One row a bar: tick, time, close, position held, equity, drawdown and the equity of buying and holding."""
-        trace = self.trace.frame()
-        peak = np.maximum(1.0, np.maximum.accumulate(self.account.equity))
-        return trace.select([name for name in ("tick", "time", "close") if name in trace.columns]).with_columns(
-            position=self.account.position, equity=self.account.equity, drawdown=self.account.equity / peak - 1.0
-        )
+        """One row a bar: tick, time, close, position held at the close, equity, drawdown, buy_and_hold (its equity)."""
+        columns: dict[str, object] = {"tick": np.arange(len(self.history))}
+        if self.history.time is not None:
+            columns["time"] = pl.Series(self.history.time).cast(pl.Datetime("ns", "UTC"))
+        equity = self.account.equity
+        peak = np.maximum(1.0, np.maximum.accumulate(equity))
+        columns |= {"close": self.history.close, "position": self.account.position, "equity": equity}
+        return pl.DataFrame({**columns, "drawdown": equity / peak - 1.0, "buy_and_hold": self.held.equity})
+
+    def save(self, out: str | Path, *, force: bool = False) -> None:
+        """Write the folder that `idi-fast backtest` writes; `force` replaces an earlier one. Raises OutputError."""
+        with new_directory(out, force=force) as folder:
+            self.write(folder)
 
     def write(self, folder: Path) -> None:
         """Fill an empty folder with kpis.json, trace.parquet, equity.parquet, streams/, run.json and manifest.json."""
@@ -76,7 +85,7 @@ class Backtest:
             "schema_version": SCHEMA_VERSION,
             "kind": "backtest",
             "assumptions": self.assumptions,
-            "policy": {"fingerprint": fingerprint, "seed": self.policy.seed},
+            "policy": self.policy.identity(),
             "versions": versions(),
             "data": describe_history(self.history),
         }
@@ -84,20 +93,26 @@ class Backtest:
         write_manifest(folder, config_sha256=fingerprint, training={"seed": self.policy.seed})
 
 
-def backtest(policy: Policy, history: History, *, fill: str = "next_open", fee_bps: float | None = None) -> Backtest:
+def backtest(policy: Policy, history: History, *, fill: str | None = None, fee_bps: float | None = None) -> Backtest:
     """Replay a policy over a history.
 
-    The decision on bar t uses bars up to t only. `fill` and `fee_bps` (basis points of the traded notional, per side;
+    The decision on bar t uses bars up to t only. `fill` (None: next_open, or next_close where there is no open) and
+    `fee_bps` (basis points of the traded notional, per side;
     None: the policy's own) enter the account, never the decisions: an agent's mood follows the rewards that its own
     config defines. Raises ArtifactError where policy and history do not fit, InputError for a bad option.
     """
+    if not isinstance(policy, Policy) or not isinstance(history, History):
+        raise InputError("backtest takes a Policy and a History (see Policy.load, load_history)")
+    if fill is None:
+        fill = "next_close" if history.open is None else "next_open"
+    fill = fill.replace("-", "_")
     if fill not in FILLS:
         raise InputError(f"fill is {fill!r}; expected one of {', '.join(FILLS)}")
     if fee_bps is None:
         fee_bps = policy.config.environment.market.fee_bps
     check_fee_bps(fee_bps)
     if fill == "next_open" and history.open is None:
-        fill = "next_close"
+        raise InputError("fill is next_open, but the history has no open; name its column, or fill at next_close")
     trace = replay_history(policy, history)
     account = keep_account(trace.position, history, fill, fee_bps)
     held = keep_account(np.ones(len(history), np.int8), history, fill, fee_bps)
@@ -110,13 +125,14 @@ def backtest(policy: Policy, history: History, *, fill: str = "next_open", fee_b
             "bars": len(history),
             "first_time": data["first_time"],
             "last_time": data["last_time"],
-            "in_sample": policy.trained_on is not None and overlap(policy.trained_on, data),
+            "in_sample": policy.trained_on is not None and saw(policy.trained_on, history),
             "periods_per_year": None if np.isnan(per_year) else per_year,
             "dropped_rows": history.dropped,
         },
         kpis={
             **kpis.equity_kpis(account.equity, per_year),
             **kpis.trade_kpis(account.trades),
+            "unvisited_states": float((policy.visits[trace.state] == 0).mean()),
             "exposure": float((account.position != 0).mean()),
             "turnover": account.traded,
             "fees": account.fees,
@@ -127,6 +143,7 @@ def backtest(policy: Policy, history: History, *, fill: str = "next_open", fee_b
         buy_and_hold={**kpis.equity_kpis(held.equity, per_year), "fees": held.fees},
         trace=trace,
         account=account,
+        held=held,
         history=history,
         policy=policy,
     )
@@ -168,7 +185,7 @@ def _fitting_columns(policy: Policy, history: History) -> dict[str, np.ndarray]:
         kind = policy.config.environment.kind
         raise ArtifactError(
             f"the policy was trained on the {kind} environment and has no features to read a price history with; "
-            "train one with `idi-fast train --env history --data DATA` (or --env crypto)"
+            "train one with `idi-fast train --env history --data DATA`, or --env crypto without --compat"
         )
     columns = log_columns(history)
     for name, feature in policy.encoder.features.items():

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from idi_fast.artifact import SCHEMA_VERSION, trace_metadata, versions, write_manifest
+from idi_fast.artifact import SCHEMA_VERSION, versions, write_manifest
 from idi_fast.backtest import check_fee_bps
 from idi_fast.errors import ArtifactError
 from idi_fast.files import write_json
 from idi_fast.history import History
 from idi_fast.kernels.backtest import reference_account
-from idi_fast.policy import Policy, describe_history
+from idi_fast.policy import Policy
+from idi_fast.provenance import describe_history
 from idi_fast.space import ACTIONS, BUY, SELL
 from idi_fast.tables import write_table
 
@@ -50,12 +51,12 @@ class CompatBacktest:
                 "pnl": self.pnl,
             }
         )
-        write_table(folder / "trace.parquet", trace, trace_metadata(self.policy.config))
+        write_table(folder / "trace.parquet", trace, {"format": "idi-fast-compat-backtest-1"})
         run = {
             "schema_version": SCHEMA_VERSION,
             "kind": "compat-backtest",
             "assumptions": self.assumptions,
-            "policy": {"fingerprint": self.policy.config.fingerprint(), "seed": self.policy.seed},
+            "policy": self.policy.identity(),
             "versions": versions(),
             "data": describe_history(self.history),
         }
@@ -94,15 +95,14 @@ def quantile_buckets(values: np.ndarray, buckets: int) -> np.ndarray:
 
 
 def _actions(policy: Policy, history: History) -> np.ndarray:
-    names = policy.space.names
-    if "pnl_sign" in names or policy.config.tile_coder is not None:
+    if policy.space.is_compat_crypto or policy.config.tile_coder is not None:
         return np.zeros(len(history), np.int8)  # the keys of such a table never match: it holds
-    if "position" in names:
+    if policy.space.is_market:
         raise ArtifactError(
             "the reference's backtest looks up five-feature states; this policy's have the position too"
         )
     quantizer = policy.config.quantizer
-    digits = np.zeros((len(history), len(names)), np.int32)
+    digits = np.zeros((len(history), len(policy.space.names)), np.int32)
     digits[:, 0] = quantile_buckets(history.close, quantizer.price_buckets)
     if history.volume is not None:
         digits[:, 1] = quantile_buckets(history.volume, quantizer.volume_buckets)

@@ -21,6 +21,7 @@ NanPolicy = Literal["refuse", "drop"]
 FillPolicy = Literal["next_open", "next_close", "same_close"]
 
 MAX_REGIMES = 32  # what the stream q_regime, a bv[5], can carry
+MAX_COMM_ACTIONS = 2**15 - 1  # int16 in tapes and traces
 MAX_STATES = 2**31  # exclusive
 
 
@@ -87,6 +88,9 @@ class TileCoderConfig(Block):
         if len(self.offsets) != len(self.tile_sizes):
             problem = f"has length {len(self.offsets)}; expected the length of tile_sizes ({len(self.tile_sizes)})"
             raise SettingError("offsets", problem)
+        if math.prod(self.tile_sizes) > 2**63:
+            problem = f"make {math.prod(self.tile_sizes)} tiles; expected a product of at most 2**63"
+            raise SettingError("tile_sizes", problem)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,6 +102,10 @@ class CommunicationConfig(Block):
         "Names of the communication actions; in a tie the first wins. A name may stand twice.",
         minItems=1,
     )
+
+    def _cross_check(self) -> None:
+        if len(self.actions) > MAX_COMM_ACTIONS:
+            raise SettingError("actions", f"names {len(self.actions)}; expected at most {MAX_COMM_ACTIONS}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -279,7 +287,9 @@ class TrainingConfig(Block):
             problem = f"is {buckets.scarcity_buckets}; expected at most {MAX_REGIMES} in the synthetic environment"
             reason = "whose stream q_regime carries the scarcity bucket as bv[5]"
             raise SettingError("quantizer.scarcity_buckets", f"{problem}, {reason}")
-        positions = 1 if self.engine.compat or kind == "synthetic" else 3
+        if self.engine.compat and kind == "crypto":
+            return  # its state has no quantized features
+        positions = 1 if kind == "synthetic" else 3
         n_states = positions * math.prod(buckets.to_dict().values())
         if n_states >= MAX_STATES:
             product = "the product of all buckets" + (f" times {positions} positions" if positions > 1 else "")

@@ -39,8 +39,8 @@ class Facts(NamedTuple):
     time int64 ns UTC; after_gap uint8, rows missing before this bar.
     """
 
-    value: np.ndarray
-    entry: np.ndarray
+    value: np.ndarray | None = None
+    entry: np.ndarray | None = None
     regime: np.ndarray | None = None
     risk: np.ndarray | None = None
     move: np.ndarray | None = None
@@ -172,11 +172,7 @@ class CompatCryptoEnvironment:
     def facts(self, n: int) -> tuple[Tape, Facts]:
         tape = self.fill(n)
         rows = self._buffers.rows(n)
-        value = np.log(rows["close"])
-        return tape, Facts(
-            value=value, entry=value, regime=rows["regime"], risk=rows["risk"], close=rows["close"],
-            move=np.sign(np.diff(rows["close"], prepend=rows["close"][0])).astype(np.int8),
-        )  # fmt: skip
+        return tape, Facts(regime=rows["regime"], risk=rows["risk"], close=rows["close"])
 
 
 class _MarketTape:

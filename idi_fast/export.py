@@ -4,14 +4,15 @@ from pathlib import Path
 
 from idi_fast.artifact import read_trace
 from idi_fast.errors import ArtifactError
-from idi_fast.streams import contract_streams, install_streams, select_streams, stream_files, stream_type
+from idi_fast.streams import contract_streams, install_streams, left_behind, select_streams, stream_files, stream_type
 
 
 def export_streams(artifact: str | Path, folder: str | Path, contract: str = "all") -> dict:
     """Write the `.in` files and streams.json of a contract into `folder`, all or none; other files stay.
 
     artifact: a folder that `train` or `backtest` wrote, or its trace.parquet. Returns what was written: folder,
-    contract, ticks, and the Tau type of each stream. Raises ArtifactError, InputError, OutputError.
+    contract, ticks, the Tau type of each stream, and left_behind, streams of an earlier export that are still there.
+    Raises ArtifactError, InputError, OutputError.
     """
     contract_streams(contract)  # an unknown name is said before anything is read
     frame, about = read_trace(artifact)
@@ -25,4 +26,5 @@ def export_streams(artifact: str | Path, folder: str | Path, contract: str = "al
         "contract": contract,
         "ticks": frame.height,
         "streams": {name: stream_type(name) for name in chosen},
+        "left_behind": left_behind(Path(folder), contract),
     }

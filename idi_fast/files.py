@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,14 +17,17 @@ TIMINGS = "timings.json"
 
 
 @contextmanager
-def new_directory(target: str | Path, *, force: bool = False) -> Iterator[Path]:
+def new_directory(target: str | Path, *, force: bool = False, inputs: Iterable[str | Path] = ()) -> Iterator[Path]:
     """A folder to fill, which becomes `target` when the block ends well; on any exception nothing is left of it.
 
     An existing target is refused before the block runs, unless it is an empty folder or, with `force`, an earlier
-    output of idi-fast. Raises OutputError; an OSError inside the block becomes one.
+    output of idi-fast that holds none of the `inputs`. Raises OutputError; an OSError in writing becomes one.
     """
     target = Path(os.path.abspath(target))
     with _explained(target):
+        for path in inputs:
+            if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(target)):
+                raise OutputError(f"the output {target} would replace {path}, which is read; choose another name")
         _check_replaceable(target, force)
         target.parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
@@ -82,6 +85,8 @@ def _explained(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.filename and not os.path.abspath(error.filename).startswith(str(target.parent)):
+            raise  # about something that was read
         raise OutputError(f"cannot write {target}: {error.strerror or error}; nothing there was changed") from error
 
 

@@ -5,8 +5,8 @@ import glob
 import gzip
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from idi_fast.errors import ConfigError, DataError, nearest
+from idi_fast.files import digest
 from idi_fast.timestamps import to_ns, unit_of
 
 KINDS = {".csv": "CSV", ".csv.gz": "CSV", ".parquet": "Parquet", ".pq": "Parquet"}
@@ -61,7 +62,9 @@ class History:
     after_gap : bool (n,), whether rows were dropped between the bar before and this one
     dropped : rows dropped from the whole input
     columns : the column in the files behind each of the names above
-    files : the files, in the order read
+    digests : SHA-256 and length of each file, by its path, in the order read
+
+    Arrays of other types are converted; DataError where a value is not what it should be.
     """
 
     close: np.ndarray
@@ -73,10 +76,30 @@ class History:
     after_gap: np.ndarray
     dropped: int
     columns: dict[str, str]
-    files: tuple[Path, ...]
+    digests: dict[str, dict] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        kinds = {"close": float, "open": float, "volume": float, "time": np.int64, "risk": np.uint8, "after_gap": bool}
+        for name, kind in kinds.items():
+            values = getattr(self, name)
+            if values is not None:
+                # One layout for the kernels, whatever came: a copy is made only of what has another.
+                values = np.require(values, kind, ["C", "W"])
+                if values.shape != (len(self.close),):
+                    raise DataError(f"{name} has the shape {values.shape}; expected {(len(self.close),)}")
+                object.__setattr__(self, name, values)
+        for name in ("close", "open", "volume"):
+            values, least = getattr(self, name), 0.0 if name == "volume" else np.nextafter(0.0, 1.0)
+            if values is not None and not (np.isfinite(values) & (values >= least)).all():
+                raise DataError(f"{name} holds a value that is not {RULES[name][1]}")
 
     def __len__(self) -> int:
         return len(self.close)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files, in the order read."""
+        return tuple(map(Path, self.digests))
 
     def column(self, name: str) -> np.ndarray:
         """Return the array called `name`; DataError if there is none."""
@@ -103,6 +126,7 @@ def load_history(
     risk: str | None = None,
     extra: Sequence[str] = (),
     nan: Literal["refuse", "drop"] = "refuse",
+    optional: Collection[str] = ("time", "open", "volume"),
 ) -> History:
     """Read and validate a price history; nothing is corrected.
 
@@ -112,7 +136,8 @@ def load_history(
         A CSV or Parquet file, a glob, or a folder (plain or partitioned) of files of one kind, which are
         read in the order of their paths with numbers by value: `month=2` before `month=10`.
     time, price, open, volume
-        Column names; without them the usual names are looked for. Only the price must exist. Times are
+        Column names; without them the usual names are looked for. Only the price must exist; an adjusted
+        close is not put together with an open that was not named with it. Times are
         dates, date-times (UTC unless they say otherwise), ISO 8601 text or integers since 1970, in a unit
         that the size of a file's first one tells: seconds below 1e11, milliseconds below 1e14,
         microseconds below 1e17, else nanoseconds.
@@ -120,6 +145,8 @@ def load_history(
         Name of a column of booleans or of 0 and 1.
     extra
         Names of further numeric columns; `close`, `open`, `volume`, `time` and `risk` mean those above.
+    optional
+        What to look for under its usual names, besides the price.
     nan
         `"refuse"` null and NaN, or `"drop"` the rows that hold one in a column read.
 
@@ -135,7 +162,8 @@ def load_history(
     files = _find_files(Path(path))
     schemas = {file: _query(file, pl.LazyFrame.collect_schema) for file in files}
     given = {"time": time, "close": price, "open": open, "volume": volume, "risk": risk}
-    columns = _choose_columns(files[0], schemas[files[0]].names(), given, extra)
+    sought = ("close", *optional)
+    columns = _choose_columns(files[0], schemas[files[0]].names(), given, sought, extra)
     _check_types(schemas, columns)
     loaded = {file: _load_file(file, columns, drop=nan == "drop") for file in files}
     bars, missing = (pl.concat(parts) for parts in zip(*loaded.values(), strict=True))
@@ -152,7 +180,7 @@ def load_history(
         after_gap=missing.shift(1, fill_value=False).filter(~missing).to_numpy(writable=True),
         dropped=missing.sum(),
         columns=columns,
-        files=files,
+        digests={str(file): digest(file) for file in files},
     )
 
 
@@ -228,10 +256,17 @@ def _read(file: Path, names: Iterable[str]) -> pl.DataFrame:
     return _query(file, lambda bars: bars.select(select).with_columns(text).collect(optimizations=options))
 
 
-def _choose_columns(file: Path, names: list[str], given: dict[str, str | None], extra: Sequence[str]) -> dict[str, str]:
+def _choose_columns(
+    file: Path, names: list[str], given: dict[str, str | None], sought: Sequence[str], extra: Sequence[str]
+) -> dict[str, str]:
     """Return the file's column for close, time … and each of `extra`."""
-    found = {role: _find_column(file, names, role, name) for role, name in given.items()}
+    wanted = [role for role, name in given.items() if name is not None or role in sought or role in extra]
+    found = {role: _find_column(file, names, role, given[role]) for role in wanted}
     columns = {role: name for role, name in found.items() if name is not None}
+    if _folded(columns.get("close", "")).startswith("adj") and given["open"] is None:
+        columns.pop("open", None)  # as traded, it is not on the scale of the adjusted close
+    if "close" not in columns and len(names) == 1 and any(sign in names[0] for sign in ";\t|"):
+        raise DataError(f"{file}: one column {names[0]!r}; expected a CSV file separated by commas")
     for name in ("close", *extra):
         if name in USUAL_NAMES and name not in columns:
             what = "price" if name == "close" else name

@@ -1,5 +1,6 @@
 """A trained policy: two lookup tables, what their states mean, and the file they are kept in."""
 
+import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,37 +12,12 @@ import polars as pl
 from idi_fast.config import TrainingConfig
 from idi_fast.errors import ArtifactError, ConfigError, nearest
 from idi_fast.features import Encoder
-from idi_fast.files import digest
-from idi_fast.history import History
 from idi_fast.kernels.market import tile_codes
+from idi_fast.provenance import DESCRIPTION_KEYS
 from idi_fast.space import ACTIONS, FEATURES, StateSpace, comm_columns
 from idi_fast.tables import read_table, write_table
 
 FORMAT = "idi-fast-policy-1"
-
-
-def iso_time(time_ns: int) -> str:
-    """A time in ns UTC as ISO 8601 to the second, which sorts as text."""
-    return f"{np.datetime64(int(time_ns), 'ns').astype('datetime64[s]')}Z"
-
-
-def describe_history(history: History) -> dict:
-    """Which bars a history holds: their number, first and last time (ISO 8601 UTC, or None), digests of the files."""
-    time = history.time
-    return {
-        "bars": len(history),
-        "first_time": None if time is None else iso_time(time[0]),
-        "last_time": None if time is None else iso_time(time[-1]),
-        "files": {str(path): digest(path) for path in history.files},
-    }
-
-
-def overlap(seen: dict, shown: dict) -> bool:
-    """Whether two descriptions of histories share bars: by their times, else by equal files."""
-    if seen["first_time"] is not None and shown["first_time"] is not None:
-        return seen["first_time"] <= shown["last_time"] and shown["first_time"] <= seen["last_time"]
-    hashes = {file["sha256"] for file in seen["files"].values()}
-    return any(file["sha256"] in hashes for file in shown["files"].values())
 
 
 @dataclass(frozen=True)
@@ -66,6 +42,12 @@ class Policy:
     def comm_actions(self) -> tuple[str, ...]:
         """Names of the columns of `comm_q`."""
         return comm_columns(self.config)[0]
+
+    def identity(self) -> dict:
+        """What tells this policy from others: its config's fingerprint, seed, training bars, a digest of its tables."""
+        tables = hashlib.sha256(self.q.tobytes() + self.comm_q.tobytes()).hexdigest()
+        config = self.config.fingerprint()
+        return {"fingerprint": config, "seed": self.seed, "tables_sha256": tables, "trained_on": self.trained_on}
 
     def state_index(self, state: Sequence[int]) -> int:
         """Row of a state given by its digits, in the order of `space.names`."""
@@ -155,7 +137,7 @@ class Policy:
         policy.visits[states] = frame["visits"].to_numpy()
         if policy.encoder is not None and policy.encoder.sizes != space.sizes[: len(FEATURES)]:
             raise ValueError(f"its edges make {policy.encoder.sizes} buckets; expected {space.sizes[: len(FEATURES)]}")
-        if policy.trained_on is not None and not {"first_time", "last_time", "files"} <= set(policy.trained_on):
+        if policy.trained_on is not None and not set(policy.trained_on) >= DESCRIPTION_KEYS:
             raise ValueError("trained_on does not say which bars it means")
         if not (np.isfinite(policy.q).all() and np.isfinite(policy.comm_q).all()):
             raise ValueError("a Q-value is not a finite number")

@@ -53,7 +53,10 @@ Generator = MersenneTwister | Sfc64
 
 @dataclass(frozen=True)
 class Generators:
-    """The independent streams of one run; under compat environment and agent are copies of one stream."""
+    """The independent streams of one run; under compat environment and agent are copies of one stream.
+
+    `evaluation` is not drawn from yet; it keeps its place, so that a later use changes no seed's other streams.
+    """
 
     environment: Generator
     agent: Generator

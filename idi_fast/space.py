@@ -15,11 +15,7 @@ HOLD, BUY, SELL = range(3)
 
 @dataclass(frozen=True)
 class StateSpace:
-    """Named digits of a state, most significant first; the state index is their mixed-radix number.
-
-    `code`, `affect` and `position` name the digits that come from the tape, from the agent's rewards and from its
-    position (empty where the state has none).
-    """
+    """Named digits of a state, most significant first; the state index is their mixed-radix number."""
 
     names: tuple[str, ...]
     sizes: tuple[int, ...]
@@ -35,6 +31,21 @@ class StateSpace:
         if kind == "synthetic":
             return cls((*FEATURES, "mood"), buckets)
         return cls((*FEATURES, "mood", "position"), (*buckets, 3))
+
+    @property
+    def is_compat_crypto(self) -> bool:
+        """Whether this is the state of the reference's crypto market, which has no quantized features."""
+        return "pnl_sign" in self.names
+
+    @property
+    def is_market(self) -> bool:
+        """Whether actions name a target position, which is then part of the state."""
+        return "position" in self.names
+
+    @property
+    def affect(self) -> str:
+        """The digit that follows the agent's rewards."""
+        return "pnl_sign" if self.is_compat_crypto else "mood"
 
     @property
     def n_states(self) -> int:
@@ -69,8 +80,7 @@ def comm_columns(config: TrainingConfig) -> tuple[tuple[str, ...], np.ndarray]:
 
 def make_rules(config: TrainingConfig, space: StateSpace) -> Rules:
     """The rules of a config as the arrays the kernels read."""
-    compat_crypto = "pnl_sign" in space.names
-    market = "position" in space.names
+    market = space.is_market
     lowest = 0 if config.environment.allow_short else 1
     next_position = np.zeros(9, np.int64)
     for position in range(3):
@@ -81,13 +91,12 @@ def make_rules(config: TrainingConfig, space: StateSpace) -> Rules:
     bonus = np.zeros((2, len(names)))
     for column, name in enumerate(names):
         bonus[:, column] = {"alert": (-0.1, 0.1), "positive": (0.05, 0.05), "persist": (0.05, 0.05)}.get(name, (0, 0))
-    affect = "pnl_sign" if compat_crypto else "mood"
-    code = "big_move" if compat_crypto else "scarcity"  # the last digit that comes from the tape
+    code = "big_move" if space.is_compat_crypto else "scarcity"  # the last digit that comes from the tape
     return Rules(
         next_position=next_position,
         column=position * 3 + next_position if market else next_position.copy(),
-        strides=np.array([space.stride(code), space.stride(affect), space.stride("position")], np.int64),
-        n_moods=0 if compat_crypto else config.quantizer.mood_buckets,
+        strides=np.array([space.stride(code), space.stride(space.affect), space.stride("position")], np.int64),
+        n_moods=0 if space.is_compat_crypto else config.quantizer.mood_buckets,
         clarity=config.rewards.communication_clarity,
         comm_bonus=bonus,
     )

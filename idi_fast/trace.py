@@ -22,8 +22,8 @@ class Trace:
     """Columns of equal length, a row a tick.
 
     streams: uint8 (n,) by stream name, the thirteen of every trace and, where the state has such features, those of
-    the v38 contract; state int64, action int8, comm_action int16, position int8 (−1, 0, 1), reward float64; close and
-    time where the environment has them.
+    the v38 contract; state int64, action int8, comm_action int16, position int8 (−1, 0, 1), decided on by the action,
+    reward float64; close and time where the environment has them.
     """
 
     config: TrainingConfig
@@ -42,7 +42,7 @@ class Trace:
         return self.state.size
 
     def frame(self) -> pl.DataFrame:
-        """All columns: tick, time, close, the streams, action, comm_action, the buckets of the state, position, reward.
+        """All columns: tick, time, close, the streams, action, comm_action, the buckets of the state, target, reward.
 
         A bucket column is called `<feature>_bucket`, since the v38 contract has streams called price, volume and trend.
         """
@@ -52,14 +52,14 @@ class Trace:
         if self.close is not None:
             columns["close"] = self.close
         columns |= self.streams
-        columns["action"] = pl.Series(np.array(ACTIONS)[self.action], dtype=pl.String)
-        columns["comm_action"] = pl.Series(np.array(self.comm_names)[self.comm_action], dtype=pl.String)
+        columns["action"] = pl.Series(ACTIONS).gather(self.action)
+        columns["comm_action"] = pl.Series(self.comm_names, dtype=pl.String).gather(self.comm_action)
         columns["state"] = self.state
         for name, digit in zip(self.space.names, self.space.digits(self.state).T, strict=True):
             if name != "position":
                 columns[f"{name}_bucket"] = digit
-        columns["position"] = self.position
-        columns["reward"] = self.reward
+        columns["target"] = self.position
+        columns["reward"] = pl.Series(self.reward).fill_nan(None)
         return pl.DataFrame(columns)
 
     def files(self, contract: str = "all") -> dict[str, bytes]:
@@ -81,9 +81,9 @@ def replay(
     compat they say what followed, as in the reference (its action against the next observation).
     """
     n = tape.code.size
-    state, affect, reward = np.empty(n, np.int64), np.empty(n - 1, np.int64), np.empty(n - 1)
+    state, reward = np.empty(n, np.int64), np.empty(n - 1)
     action, comm, position = np.empty(n - 1, np.int8), np.empty(n - 1, np.int16), np.empty(n - 1, np.int8)
-    replay_rows(tape, rules, q, comm_q, state, action, comm, affect, position, reward)
+    replay_rows(tape, rules, q, comm_q, state, action, comm, position, reward)
     seen = slice(1, n) if config.engine.compat else slice(0, n - 1)
     held = np.concatenate([np.zeros(1, np.int8), position])
     streams = {
@@ -112,28 +112,26 @@ def replay(
 
 
 def _emotes(config: TrainingConfig, space: StateSpace, seen: np.ndarray, comm: np.ndarray) -> dict[str, np.ndarray]:
-    affect = "mood" if "mood" in space.names else "pnl_sign"
-    n_affects = space.sizes[space.names.index(affect)]
+    n_affects = space.sizes[space.names.index(space.affect)]
     texts = [config.emote.palette.get(mood, MISSING_MOOD) for mood in range(n_affects)]
     palette = np.array([[any(c in t for c in "🙂🚀"), "⚠️" in t or "😐" in t] for t in texts], np.uint8)
     meaning = np.array([MEANINGS.get(name, 0) for name in comm_columns(config)[0]], np.int64)
     positive, alert, persistence = (np.empty(comm.size, np.uint8) for _ in range(3))
     kernels.emote_bits(
-        space.digit(seen, affect), comm, palette, meaning, config.emote.linger_ticks, positive, alert, persistence
+        space.digit(seen, space.affect), comm, palette, meaning, config.emote.linger_ticks, positive, alert, persistence
     )
     return {"q_emote_positive": positive, "q_emote_alert": alert, "q_emote_persistence": persistence}
 
 
 def _market(config: TrainingConfig, space: StateSpace, state: np.ndarray, seen: slice, facts: Facts) -> dict:
-    compat_crypto = "pnl_sign" in space.names
-    if facts.move is not None and not compat_crypto:
+    if facts.move is not None:
         move = facts.move
-    elif compat_crypto:
+    elif space.is_compat_crypto:
         move = np.zeros(state.size)  # the reference compares an observation with itself
     else:
         price = space.digit(state, "price")
         move = np.sign(np.diff(price, prepend=price[0]))
-    if compat_crypto:
+    if space.is_compat_crypto:
         regime = space.digit(state, "pnl_sign")
     else:
         regime = space.digit(state, "scarcity") if facts.regime is None else facts.regime
@@ -166,7 +164,7 @@ def _gates(config: TrainingConfig, space: StateSpace, seen: np.ndarray) -> dict[
 def _guards(
     config: TrainingConfig, space: StateSpace, state: np.ndarray, held: np.ndarray, seen: slice, facts: Facts
 ) -> dict[str, np.ndarray]:
-    if "price" not in space.names:
+    if space.is_compat_crypto:
         return {}
     bits = {
         name: space.digit(state, name) * 2 >= max(2, space.sizes[space.names.index(name)])

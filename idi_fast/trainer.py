@@ -9,9 +9,10 @@ import numpy as np
 from idi_fast.agent import EXPLORATION_FLOOR, Agent
 from idi_fast.config import DataConfig, TrainingConfig
 from idi_fast.environments import make_environment
-from idi_fast.errors import Cancelled, DataError, IdiFastError
+from idi_fast.errors import Cancelled, DataError, IdiFastError, InputError
 from idi_fast.history import History, load_history
-from idi_fast.policy import Policy, describe_history
+from idi_fast.policy import Policy
+from idi_fast.provenance import describe_history
 from idi_fast.rng import draw_seed, make_generators
 from idi_fast.space import make_rules
 from idi_fast.trace import Trace, replay
@@ -42,6 +43,7 @@ class Trainer:
         self._rules = make_rules(config, self._environment.space)
         self._agent = Agent(config, self._environment.space, self._rules, generators.agent)
         self._cancelled = threading.Event()
+        self._started = False
         self.episode_rewards = np.zeros(0)
 
     def compile(self) -> None:
@@ -60,7 +62,8 @@ class Trainer:
     def rollout(self) -> tuple[Policy, Trace]:
         """The policy as trained, and its greedy trace of one more episode; the second half of `run`."""
         tables, environment = self._agent.tables, self._environment
-        if not (np.isfinite(tables.q).all() and np.isfinite(tables.comm_q).all()):
+        numbers = tables.q, tables.comm_q, self.episode_rewards
+        if not all(np.isfinite(array).all() for array in numbers) or not np.isfinite(self.stats()["mean_reward"]):
             raise IdiFastError(
                 "the Q-values grew beyond all numbers; use a smaller learning_rate, discount or volatility"
             )
@@ -78,18 +81,23 @@ class Trainer:
 
     def train(self, progress: Callable[[Progress], None] | None = None) -> None:
         """Train all episodes: the first half of `run`. Sets `episode_rewards` float64 (episodes,)."""
+        if self._started:
+            raise IdiFastError("this trainer has been run; create another for another run")
+        self._started = True
         config = self.config
         rows = config.episodes * (config.episode_length + 1)
         rewards = np.empty(config.episodes)
         ended = 0
         for start in range(0, rows, BLOCK_ROWS):
-            tape = self._environment.fill(min(BLOCK_ROWS, rows - start))
-            before, ended = ended, ended + self._agent.learn(tape, rewards[ended:])
             if self._cancelled.is_set():
                 raise Cancelled(f"cancelled after {ended} of {config.episodes} episodes")
+            stop = min(start + BLOCK_ROWS, rows)
+            tape = self._environment.fill(stop - start)
+            before, ended = ended, ended + self._agent.learn(tape, rewards[ended:])
             if progress is not None:
                 mean = float(rewards[before:ended].mean()) if ended > before else float("nan")
-                progress(Progress(ended, config.episodes, ended * config.episode_length, mean))
+                resets = -(-stop // (config.episode_length + 1))
+                progress(Progress(ended, config.episodes, stop - resets, mean))
         self.episode_rewards = rewards
 
     @property
@@ -103,11 +111,13 @@ class Trainer:
         """Episodes, mean episode reward, and how often each communication action was taken in training."""
         # np.add.accumulate adds from left to right, as the reference does; np.sum adds in pairs.
         n = self.episode_rewards.size
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = float(np.add.accumulate(self.episode_rewards)[-1]) if n else 0.0
         counts = self._agent.tables.comm_counts.tolist()
         names = dict.fromkeys(self.config.communication.actions)
         return {
             "episodes": n,
-            "mean_reward": float(np.add.accumulate(self.episode_rewards)[-1] / n) if n else 0.0,
+            "mean_reward": total / n if n else 0.0,
             "comm_action_counts": dict(zip(names, counts, strict=True)),
         }
 
@@ -115,9 +125,17 @@ class Trainer:
 def create_trainer(config: TrainingConfig, seed: int | None = 0, history: History | None = None) -> Trainer:
     """A trainer for a config.
 
-    seed: any integer (None: drawn, see `Trainer.seed`); history: bars to train on, else those of
-    `config.environment.data.path` are loaded. Raises ConfigError, DataError.
+    seed: any integer (None: drawn, see `Trainer.seed`); history: bars to train on, where the config's environment is
+    "history"; else those of `config.environment.data.path` are loaded. Raises ConfigError, DataError, InputError.
     """
+    if not isinstance(config, TrainingConfig) or not isinstance(history, History | None):
+        raise InputError(
+            "create_trainer takes a TrainingConfig and a History (see TrainingConfig.from_dict, load_history)"
+        )
+    if history is not None and config.environment.kind != "history":
+        raise InputError(
+            f"a history was given, but environment.kind is {config.environment.kind!r}; set it to 'history'"
+        )
     if config.environment.kind == "history" and history is None:
         history = load_config_history(config)
     return Trainer(config, draw_seed() if seed is None else seed, history)

@@ -206,11 +206,11 @@ def learn_rows(
 
 
 @kernel
-def replay_rows(tape, rules, q, comm_q, state_out, action_out, comm_out, affect_out, position_out, reward):
+def replay_rows(tape, rules, q, comm_q, state_out, action_out, comm_out, position_out, reward):
     """Follow the greedy actions over all rows of one episode: row 0 is its reset row.
 
     state_out int64 (n,): the state at each row. Row t of the others, n − 1 long, is the step from row t to row t + 1:
-    action int8 and comm int16 chosen, then affect int64, position int8 (−1, 0, 1) and reward float64 that follow.
+    action int8 and comm int16 chosen, then position int8 (−1, 0, 1) and reward float64 that follow.
     Mutates: the outputs.
     """
     per_code, per_affect, per_position = rules.strides[0], rules.strides[1], rules.strides[2]
@@ -228,5 +228,5 @@ def replay_rows(tape, rules, q, comm_q, state_out, action_out, comm_out, affect_
         affect = next_affect(affect, pnl, before_mood, n_moods)
         action_out[row - 1], comm_out[row - 1] = a, c
         state_out[row] = tape.code[row] * per_code + affect * per_affect + position * per_position
-        affect_out[row - 1], position_out[row - 1] = affect, position - 1
+        position_out[row - 1] = position - 1
         reward[row - 1] = before_mood + rules.clarity * affect if n_moods > 0 else before_mood

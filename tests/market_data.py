@@ -17,7 +17,6 @@ def history(close, open_=None, volume=None, time=None, after_gap=None) -> Histor
         after_gap=np.zeros(close.size, bool) if after_gap is None else np.array(after_gap, bool),
         dropped=0,
         columns={name: name for name, values in arrays.items() if values is not None},
-        files=(),
     )
 
 

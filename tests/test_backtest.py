@@ -221,7 +221,7 @@ def test_a_result_says_what_it_assumed_and_null_where_nothing_is_defined(policy)
         "bars": 40,
         "first_time": None,
         "last_time": None,
-        "in_sample": False,
+        "in_sample": None,  # the policy knows times, this history has none
         "periods_per_year": None,
         "dropped_rows": 0,
     }

@@ -161,7 +161,7 @@ def test_too_few_rows_left(tmp_path):
         ("close,CLOSE", {"price": "Close"}, ["'close', 'CLOSE'", "name one"]),
         ("close,close", {}, ["'close', 'close_duplicated_0'"]),
         ("close,Date,date", {}, ["time column", "'Date', 'date'"]),
-        ("close;volume", {}, ["no price column", "'close;volume'"]),
+        ("close;volume", {}, ["one column 'close;volume'", "separated by commas"]),
     ],
 )
 def test_columns_that_cannot_be_told(tmp_path, header, options, words):

@@ -109,7 +109,7 @@ class Case:
 
     def memory(self) -> kernels.Memory:
         settings = EpisodicConfig(enabled=self.remembers != "none", **EPISODIC)
-        return make_memory(settings, self.kind.n_states * 3, bounded=self.remembers == "bounded")
+        return make_memory(settings, self.kind.n_states * 3, bounded=self.remembers == "bounded", steps=10_000)
 
     def learn(self, episode_length: int, chunks: list[int]) -> dict[str, np.ndarray]:
         """Everything the kernel leaves when the tape comes in chunks."""
@@ -177,7 +177,7 @@ def test_learn_rows_worked_by_hand():
     moved = np.array(BY_ONE)
     rules = kernels.Rules(moved, moved.copy(), np.array([1, 1, 0]), 1, 0.2, np.array([[-0.5], [0.5]]))
     tables = kernels.Tables(np.zeros((1, 3)), np.zeros((1, 1)), np.zeros(1, np.int64), np.zeros(1, np.int64))
-    memory = make_memory(None, 0, bounded=False)
+    memory = make_memory(None, 0, bounded=False, steps=10_000)
     rewards = np.zeros(1)
     ended = kernels.learn_rows(
         tape, rules, tables, memory, np.zeros(4, np.int64), np.zeros(2), np.array([-1, 1, 0], np.int8),
@@ -192,10 +192,10 @@ def test_learn_rows_worked_by_hand():
 
 
 def replay(case: Case, q: np.ndarray, comm_q: np.ndarray) -> tuple[np.ndarray, ...]:
-    """States, then actions, communications, affects, positions and rewards of the greedy steps."""
+    """States, then actions, communications, positions and rewards of the greedy steps."""
     n = case.n
     out = (
-        np.full(n, -9), np.full(n - 1, 9, np.int8), np.full(n - 1, 9, np.int16), np.full(n - 1, -9),
+        np.full(n, -9), np.full(n - 1, 9, np.int8), np.full(n - 1, 9, np.int16),
         np.full(n - 1, 9, np.int8), np.full(n - 1, np.nan),
     )  # fmt: skip
     kernels.replay_rows(case.tape, case.kind.rules(case.bonus), q, comm_q, *out)
@@ -231,7 +231,7 @@ def test_a_replay_knows_nothing_of_later_rows(case, data):
     case.tape.base[cut:] *= -2.0
     case.tape.code[cut:] = N_CODES - 1 - case.tape.code[cut:]
     # States are seen and actions chosen at each row, the rest follows from the row after it.
-    for column, before, known in zip(replay(case, q, comm_q), whole, [cut] * 3 + [cut - 1] * 3, strict=True):
+    for column, before, known in zip(replay(case, q, comm_q), whole, [cut] * 3 + [cut - 1] * 2, strict=True):
         assert_array_equal(column[:known], before[:known])
 
 
@@ -279,7 +279,7 @@ def test_reset_affect(n_moods):
 )
 def test_remember(targets, k, decay, alpha, capacity):
     settings = EpisodicConfig(enabled=True, k=k, decay=decay, blend_alpha=alpha, capacity=capacity or 1)
-    memory = make_memory(settings, 3, bounded=capacity is not None)
+    memory = make_memory(settings, 3, bounded=capacity is not None, steps=10_000)
     about = {"k": k, "decay": decay, "blend_alpha": alpha, "capacity": capacity}
     twin = EpisodicMemory(about) if capacity is None else oracle.BoundedMemory(about)
     for entry, target in targets:

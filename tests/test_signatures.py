@@ -44,7 +44,7 @@ for history in histories:
         policy, _ = create_trainer(config("history", features=features), history=history).run()
         policy.save(folder / "policy.parquet")
         policy = Policy.load(folder / "policy.parquet")
-        for fill in ("next_open", "next_close", "same_close"):
+        for fill in (None, "next_close", "same_close"):
             backtest(policy, history.slice(10, 200), fill=fill)
 
 for info in pkgutil.iter_modules(kernels.__path__):

@@ -162,12 +162,11 @@ def learn_rows(
 
 
 class Tick(NamedTuple):
-    """A greedy step: where it began, what was done, and the affect, position and reward that followed."""
+    """A greedy step: where it began, what was done, and the position and reward that followed."""
 
     state: State
     action: int
     comm: int
-    affect: int
     position: int
     reward: float
 
@@ -180,5 +179,5 @@ def replay_rows(learner: Learner, rows: Sequence[TapeRow]) -> tuple[list[Tick], 
         state = learner.state
         (action, _), (comm, _) = best3(learner.q[state], 0), best_of(learner.comm_q[state], 0, learner.n_comm)
         reward = learner.step(row, action)
-        ticks.append(Tick(state, action, comm, learner.affect, learner.position, reward))
+        ticks.append(Tick(state, action, comm, learner.position, reward))
     return ticks, learner.state
