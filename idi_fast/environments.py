@@ -11,7 +11,7 @@ import numpy as np
 
 from idi_fast.config import TrainingConfig
 from idi_fast.errors import DataError
-from idi_fast.features import MARKET_COLUMNS, Bars, BarStream, Encoder, resolve_features
+from idi_fast.features import Bars, BarStream, Encoder, resolve_features
 from idi_fast.history import History
 from idi_fast.kernels import market, tape_mt19937, tape_words
 from idi_fast.kernels.learn import Tape
@@ -198,7 +198,7 @@ class CryptoEnvironment(_MarketTape):
         self._generator = generators.environment
         self._market, self._stress = market_parameters(config)
         self._state = np.array([0.0, 2.0, 0.0])
-        features = resolve_features(config, has_volume=True)
+        features = resolve_features(config, {"volume": "volume"})
         columns, _, _ = self._simulate(generators.calibration, self._state.copy(), CALIBRATION_BARS)
         self.encoder = Encoder.fit(config, features, columns)
         self._bars = BarStream(self.encoder, charged_fee_bps(config))
@@ -243,7 +243,7 @@ class HistoryEnvironment(_MarketTape):
             )
         columns = log_columns(history)
         if encoder is None:
-            features = resolve_features(config, has_volume=history.volume is not None)
+            features = resolve_features(config, history.columns)
             encoder = Encoder.fit(config, features, columns)
         self.encoder = encoder
         self._history = history
@@ -273,18 +273,14 @@ class HistoryEnvironment(_MarketTape):
 
 
 def log_columns(history: History) -> dict[str, np.ndarray]:
-    """The columns that features may name: logarithms of close, open and 1 + volume, further columns as they are.
-
-    The market's columns also go by the names that the files give them.
-    """
+    """The columns that features may name: logarithms of close, open and 1 + volume, further columns as they are."""
     columns = dict(history.extra)
     columns["close"] = np.log(history.close)
     if history.open is not None:
         columns["open"] = np.log(history.open)
     if history.volume is not None:
         columns["volume"] = np.log1p(history.volume)
-    named = {found: columns[role] for role, found in history.columns.items() if role in MARKET_COLUMNS}
-    return {**columns, **named}
+    return columns
 
 
 def log_fill(history: History, fill: str) -> np.ndarray:

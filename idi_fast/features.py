@@ -1,6 +1,6 @@
 """Causal features of market bars: which there are, their fitted bucket edges, and the tape rows made of them."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -31,10 +31,17 @@ def default_features(has_volume: bool) -> dict[str, FeatureConfig]:
     }
 
 
-def resolve_features(config: TrainingConfig, has_volume: bool) -> dict[str, FeatureConfig]:
-    """The config's features, with defaults where it names none."""
-    defaults = default_features(has_volume)
-    return {name: getattr(config.features, name) or defaults[name] for name in FEATURES}
+def resolve_features(config: TrainingConfig, columns: dict[str, str]) -> dict[str, FeatureConfig]:
+    """The config's features, with defaults where it names none.
+
+    columns: the file's name for each of the market's columns there are; by either name a feature means the same.
+    """
+    roles = {found: role for role, found in columns.items() if role in MARKET_COLUMNS}
+    defaults = default_features("volume" in columns)
+    chosen = {name: getattr(config.features, name) or defaults[name] for name in FEATURES}
+    return {
+        name: replace(feature, column=roles.get(feature.column, feature.column)) for name, feature in chosen.items()
+    }
 
 
 LOGARITHMIC = ("log_return", "drawdown", "ema_ratio", "volatility")

@@ -110,6 +110,27 @@ def test_a_time_by_name_wins_over_the_index(tmp_path):
     assert load_history(path).columns["time"] == "Date"
 
 
+def test_an_adjusted_close_is_not_put_together_with_an_open_as_traded(tmp_path):
+    path = text(tmp_path / "x.csv", "Date,Open,Adj Close\n2024-01-01,10,1\n2024-01-02,11,1.1\n")
+    assert load_history(path).open is None
+    assert load_history(path, open="Open").open.tolist() == [10, 11]
+
+
+def test_what_is_not_sought_is_not_read(tmp_path):
+    path = text(tmp_path / "x.csv", "time,open,close,volume\nsoon,0,1,x\nlater,0,2,y\n")
+    assert load_history(path, optional=()).columns == {"close": "close"}
+
+
+def test_a_history_of_other_types_is_converted_and_checked(tmp_path):
+    history = load_history(text(tmp_path / "x.csv", DAILY))
+    other = dataclasses.replace(history, close=history.close.astype(np.float32)[::1], time=None)
+    assert (other.close.dtype, other.close.flags.c_contiguous) == (np.float64, True)
+    with pytest.raises(DataError, match="close holds a value that is not a finite number above 0"):
+        dataclasses.replace(history, close=history.close * np.nan)
+    with pytest.raises(DataError, match=r"volume has the shape \(3,\); expected \(4,\)"):
+        dataclasses.replace(history, volume=history.volume[:3])
+
+
 def test_given_names(tmp_path):
     path = text(tmp_path / "x.csv", "when,close,Fair,o,turnover,Calm\n2024-01-01,9,1,3,0,0\n2024-01-02,9,2,4,5,1\n")
     names = {"time": "when", "price": "fair", "open": "o", "volume": "turnover", "risk": "CALM"}

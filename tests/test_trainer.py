@@ -11,6 +11,7 @@ from numpy.testing import assert_array_equal
 
 import idi_fast.trainer
 from idi_fast import Policy, TrainingConfig, create_trainer
+from idi_fast.environments import charged_fee_bps
 from idi_fast.errors import ArtifactError, Cancelled, DataError, IdiFastError, InputError
 from idi_fast.streams import check_stream
 from oracle import engine
@@ -123,6 +124,30 @@ def test_cancel_stops_a_run_from_another_thread():
         trainer.run()
 
 
+def test_a_trainer_runs_once():
+    trainer = create_trainer(config())
+    trainer.run()
+    with pytest.raises(IdiFastError, match="has been run; create another"):
+        trainer.run()
+
+
+def test_a_run_that_was_cancelled_beforehand_does_nothing():
+    trainer = create_trainer(config())
+    trainer.cancel()
+    with pytest.raises(Cancelled, match="after 0 of 12 episodes"):
+        trainer.run()
+    assert sum(trainer.stats()["comm_action_counts"].values()) == 0
+
+
+def test_what_a_trainer_cannot_use_is_refused():
+    with pytest.raises(InputError, match="takes a TrainingConfig and a History"):
+        create_trainer({"episodes": 3})
+    with pytest.raises(InputError, match="takes a TrainingConfig and a History"):
+        create_trainer(config("history"), history="bars.csv")
+    with pytest.raises(InputError, match=r"environment\.kind is 'synthetic'"):
+        create_trainer(config(), history=random_walk(100))
+
+
 def test_no_episodes_leave_an_untrained_table():
     trainer, policy, trace = train(config(episodes=0))
     assert not policy.q.any()
@@ -214,6 +239,54 @@ def test_a_policy_answers_by_state_and_refuses_what_is_none():
         policy.best_action([0, 0])
     with pytest.raises(ArtifactError, match=r"no action 'by'.*'buy'"):
         policy.q_value(digits, "by")
+
+
+@pytest.mark.parametrize("growth", [0.0, 1e-4, 1e-3, 0.05])
+def test_an_even_price_gives_rewards_of_an_even_size(growth):
+    # Its volatility is nothing but rounding, which must not become the unit of the rewards.
+    bars = history(100.0 * np.exp(growth * np.arange(400)))
+    setup = config("history", rewards={"ethics_bonus": 0.0}, environment={"kind": "history", "market": {"fee_bps": 0}})
+    trainer = create_trainer(setup, history=bars)
+    trainer.run()
+    assert np.abs(trainer.episode_rewards).max() < 30 * (10 + 1)  # at most ten typical moves a step, and the mood
+
+
+def test_a_price_that_seldom_moves_is_scaled_by_its_moves():
+    def typical(share: float) -> float:
+        moves = np.random.default_rng(0).random(4000) < share
+        steps = np.where(moves, np.random.default_rng(1).choice([-0.05, 0.05], 4000), 0.0)
+        trainer = create_trainer(config("history"), history=history(100.0 * np.exp(np.cumsum(steps))))
+        return trainer._environment.encoder.typical_volatility
+
+    assert 0.2 < typical(0.01) / typical(0.05) < 1.0
+
+
+def test_a_stress_scenario_multiplies_the_fee_of_the_guards_too():
+    calm = config("crypto", environment={"kind": "crypto", "market": {"fee_bps": 20.0}})
+    spike = config("crypto", environment={"kind": "crypto", "market": {"fee_bps": 2.0, "stress_scenario": "fee_spike"}})
+    assert charged_fee_bps(calm) == charged_fee_bps(spike) == 20.0
+    assert_same(outcome(*train(calm, 3)), outcome(*train(spike, 3)))
+
+
+def test_features_of_the_files_own_column_names_and_of_others(tmp_path):
+    rng = np.random.default_rng(3)
+    close = 100.0 * np.exp(np.cumsum(rng.normal(0, 0.02, 200)))
+    lines = [
+        "Close,High,Signal",
+        *(f"{c!r},{c * 1.01!r},{s!r}" for c, s in zip(close.tolist(), rng.normal(size=200).tolist(), strict=True)),
+    ]
+    (tmp_path / "bars.csv").write_text("\n".join(lines))
+
+    def edges(column: str, transform: str = "log_return") -> np.ndarray:
+        features = {"price": {"column": column, "transform": transform, "window": 3}}
+        data = {"kind": "history", "data": {"path": str(tmp_path / "bars.csv")}}
+        return create_trainer(config("history", features=features, environment=data))._environment.encoder.edges[0]
+
+    assert_array_equal(edges("Close"), edges("close"))
+    np.testing.assert_allclose(edges("High"), edges("close"), atol=1e-12)  # 1 % above is the same log return
+    assert edges("Signal", "zscore").size == 3
+    with pytest.raises(DataError, match=r"log_return takes the logarithm of column 'Signal', which holds -\d"):
+        edges("Signal")
 
 
 def test_a_history_shorter_than_an_episode_is_refused():
