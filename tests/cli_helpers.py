@@ -90,6 +90,18 @@ def _without_notice(stderr: str) -> str:
     return "".join(line for line in stderr.splitlines(keepends=True) if not line.startswith(NOTICE))
 
 
+def one_object(text: str) -> dict:
+    """Parse the one strict JSON object that a text must be, and check that it says its version."""
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    value = json.loads(text, parse_constant=refuse)
+    assert isinstance(value, dict)
+    assert value["schema_version"] == 1
+    return value
+
+
 def succeed(*args: object) -> Outcome:
     """Run a command in this process and check that it ends well, with stdout and nothing but notes on stderr."""
     outcome = run(*args)

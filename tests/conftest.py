@@ -1,7 +1,10 @@
-"""One Hypothesis profile for all tests."""
+"""One Hypothesis profile for all tests, and what the tests of the command line share."""
 
 import os
+from pathlib import Path
 
+import cli_helpers
+import pytest
 from hypothesis import settings
 
 # No deadline: the first call of a kernel compiles it. In CI the examples are the same in every run.
@@ -13,3 +16,15 @@ def pytest_configure(config):
     """Without the JIT (NUMBA_DISABLE_JIT=1) the generators wrap around in NumPy scalars, which warn of it."""
     if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
         config.addinivalue_line("filterwarnings", "ignore:overflow encountered in scalar:RuntimeWarning")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory) -> Path:
+    """A folder with price histories and an agent of each kind."""
+    return cli_helpers.make_world(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture
+def old(world, tmp_path) -> Path:
+    """An earlier artifact, alone in its folder."""
+    return cli_helpers.copy_of(world / "agent", tmp_path / "old")

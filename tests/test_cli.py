@@ -1,17 +1,9 @@
 """The commands at work: what they print and write, and how they behave as processes."""
 
-import errno
 import hashlib
-import io
 import json
 import os
-import pty
 import re
-import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -19,14 +11,13 @@ import polars as pl
 import pytest
 import typer
 from cli_helpers import (
-    NOTICE,
     QUICK,
     STREAMS,
     assert_mentions,
     bars,
     copy_of,
     finish,
-    make_world,
+    one_object,
     refused,
     run,
     same_run,
@@ -60,23 +51,6 @@ PARAMETERS = [
     for name, command in {"idi-fast": GROUP, **GROUP.commands}.items()
     for parameter in command.params
 ]
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory) -> Path:
-    return make_world(tmp_path_factory.mktemp("world"))
-
-
-def one_object(text: str) -> dict:
-    """Parse the one strict JSON object that a text must be, and check that it says its version."""
-
-    def refuse(constant: str) -> None:
-        raise AssertionError(f"{constant} is not JSON")
-
-    value = json.loads(text, parse_constant=refuse)
-    assert isinstance(value, dict)
-    assert value["schema_version"] == 1
-    return value
 
 
 def assert_manifest_tells_all(folder: Path) -> None:
@@ -347,81 +321,3 @@ def test_json_is_one_object_and_all_of_stdout(world, tmp_path):
         ("export", tmp_path / "b", "--to", tmp_path / "e"),
     ):
         assert len(one_object(succeed(*args, "--json").stdout)) > 1
-
-
-# --- processes
-
-
-def test_the_first_run_says_why_it_takes_time(tmp_path):
-    env = {"IDI_FAST_CACHE_DIR": str(tmp_path / "cache"), "NUMBA_DISABLE_JIT": "0"}
-    # A seed that is refused ends the run before anything is compiled.
-    process = start("train", "--out", tmp_path / "a", "--seed", -5, env=env)
-    stdout, stderr = process.communicate(timeout=60)
-    assert (process.returncode, stdout, stderr.count("\n")) == (2, "", 2)
-    assert stderr.startswith(NOTICE)
-
-
-def test_ctrl_c_leaves_nothing_behind(world, tmp_path):
-    old = copy_of(world / "agent", tmp_path / "old")
-    before = snapshot(tmp_path)
-    process = start("train", "--out", old, "--force", "--episodes", 10**9)
-    patience = time.monotonic() + 60
-    while len(os.listdir(tmp_path)) < 2 and time.monotonic() < patience:  # until the run has begun to write
-        time.sleep(0.02)
-    time.sleep(1.0)
-    process.send_signal(signal.SIGINT)
-    assert finish(process) == (130, "", "interrupted; nothing was written\n")
-    assert snapshot(tmp_path) == before
-
-
-@pytest.mark.parametrize("args", [["--help"], ["train", "--print-config"], ["train", "--out", "a", *QUICK]])
-def test_a_broken_pipe_is_quiet(args, tmp_path):
-    reading, writing = os.pipe()
-    os.close(reading)
-    process = start(*args, stdout=writing, cwd=tmp_path)
-    os.close(writing)
-    assert finish(process) == (1, "", "")
-    assert ("a" in os.listdir(tmp_path)) == ("--out" in args)
-
-
-def test_a_full_stdout_is_said_to_be_full():
-    class Full(io.StringIO):
-        def write(self, text):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    status, stdout, stderr = run("train", "--print-config", stdout=Full())
-    assert (status, stdout, stderr.count("\n")) == (1, "", 1)
-    assert_mentions(stderr, "error: ", "No space left on device")
-    assert "internal error" not in stderr
-
-
-def test_progress_goes_to_the_terminal_and_results_to_stdout(tmp_path):
-    ours, theirs = pty.openpty()
-    process = start(
-        "train", "--out", tmp_path / "a", "--episodes", 3000, "--json", stderr=theirs, env={"TERM": "xterm"}
-    )
-    os.close(theirs)
-    stdout, _ = process.communicate(timeout=120)
-    shown = os.read(ours, 65536).decode()
-    os.close(ours)
-    assert (process.returncode, one_object(stdout)["episodes"]) == (0, 3000)
-    assert_mentions(shown, "training", "M steps/s")
-
-
-def test_a_terminal_without_emoji_gets_json_all_the_same():
-    env = {"PYTHONUTF8": "0", "PYTHONIOENCODING": "latin-1"}
-    process = start("train", "--print-config", env=env, encoding="latin-1")
-    status, stdout, stderr = finish(process)
-    assert (status, stderr) == (0, "")
-    assert json.loads(stdout)["emote"]["palette"]["0"] == "🙂 steady"
-
-
-def test_debug_shows_the_traceback_of_the_same_failure():
-    status, stdout, stderr = finish(start("--debug", "train", "--config", "no such file.json"))
-    assert (status, stdout, "Traceback" in stderr, "no such file.json" in stderr) == (2, "", True, True)
-
-
-def test_the_installed_command_is_the_same():
-    script = shutil.which("idi-fast", path=str(Path(sys.executable).parent))
-    done = subprocess.run([script, "--version"], capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"idi-fast {idi_fast.__version__}\n", "")
