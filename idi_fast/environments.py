@@ -14,6 +14,7 @@ from idi_fast.errors import DataError
 from idi_fast.features import Bars, BarStream, Encoder, resolve_features
 from idi_fast.history import History
 from idi_fast.kernels import market, tape_mt19937, tape_words
+from idi_fast.kernels.crypto import START_PRICE
 from idi_fast.kernels.learn import Tape
 from idi_fast.rng import Generator, Generators
 from idi_fast.space import FEATURES, StateSpace
@@ -224,7 +225,7 @@ class CryptoEnvironment(_MarketTape):
         entry = np.concatenate([value[:1], value[:-1]])
         return self.tape(bars), Facts(
             value=value, entry=entry, regime=bars.regime, risk=bars.risk, move=bars.move,
-            close=tape_mt19937.START_PRICE * np.exp(value - value[0]),
+            close=START_PRICE * np.exp(value - value[0]),
         )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import polars as pl
 from idi_fast.config import TrainingConfig
 from idi_fast.errors import ArtifactError, ConfigError, nearest
 from idi_fast.features import Encoder
-from idi_fast.kernels.market import tile_codes
+from idi_fast.kernels.tiles import tile_codes
 from idi_fast.provenance import DESCRIPTION_KEYS
 from idi_fast.space import ACTIONS, FEATURES, StateSpace, comm_columns
 from idi_fast.tables import read_table, write_table

@@ -9,11 +9,8 @@ import math
 import numpy as np
 
 from idi_fast.kernels._jit import kernel
+from idi_fast.kernels.crypto import REGIME_CHOP, REGIME_PANIC, START_PRICE, crypto_drift, crypto_volatility
 from idi_fast.kernels.rng import MT_MARGIN, mt_accepted, mt_below, mt_extend, mt_gauss, mt_random, mt_shift
-
-REGIME_CHOP = 2
-REGIME_PANIC = 3
-START_PRICE = 1000.0
 
 
 @kernel
@@ -92,9 +89,7 @@ def first_alike(buckets):
 def crypto_tape(mt, phase, episode_length, market, stress, price_state, base, code, alert, regime, risk, close):
     """Rows of the reference's crypto market, its prices in units of the currency.
 
-    market float64 (8,): drift bull, bear, chop, volatility base, panic, shock probability, shock scale, fee bps.
-    stress float64 (5,): drift override, volatility multiplier, shock probability override, fee multiplier, forced
-    regime (NaN, NaN and −1 where there is none). price_state float64 (2,): price and regime.
+    market, stress: see `kernels.crypto`. price_state float64 (2,): price and regime.
     base float64 (n, 9): PnL by old and new position (row-major, each −1, 0, 1); code int32 (n,): regime * 2 + big
     move; alert and risk uint8 (n,); regime uint8 (n,); close float64 (n,).
     Mutates: mt, phase, price_state, base, code, alert, regime, risk, close.
@@ -125,7 +120,7 @@ def crypto_tape(mt, phase, episode_length, market, stress, price_state, base, co
                     if u < 0.05:
                         current, index = mt_below(words, index, end, 4, 29)
                 drift = crypto_drift(market, stress, current)
-                volatility = (market[4] if current == REGIME_PANIC else market[3]) * stress[1]
+                volatility = crypto_volatility(market, stress, current)
                 noise, index = mt_gauss(words, index, spare, 0.0, volatility)
                 u, index = mt_random(words, index)
                 if u < shock_probability:
@@ -152,20 +147,6 @@ def crypto_tape(mt, phase, episode_length, market, stress, price_state, base, co
     phase[0] = at_reset
     price_state[0] = price
     price_state[1] = current
-
-
-@kernel(inline=True)
-def crypto_drift(market, stress, regime):
-    """The drift of a regime as log return per step, or the stress scenario's."""
-    if not math.isnan(stress[0]):
-        return stress[0]
-    if regime == 0:
-        return market[0]
-    if regime == 1:
-        return market[1]
-    if regime == REGIME_PANIC:
-        return -abs(market[1]) * 1.5
-    return market[2]
 
 
 @kernel

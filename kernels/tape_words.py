@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from idi_fast.kernels._jit import kernel
-from idi_fast.kernels.tape_mt19937 import REGIME_PANIC, crypto_drift
+from idi_fast.kernels.crypto import REGIME_PANIC, crypto_drift, crypto_volatility
 
 LOW_32 = np.uint64(0xFFFFFFFF)
 BITS_32 = np.uint64(32)
@@ -89,7 +89,7 @@ def crypto_bars(words, market, stress, state, log_close, log_volume, regime, ris
     """Bars of the simulated crypto market: one endless path of regimes, fat-tailed returns and volume.
 
     words uint64 (n, 4): regime; two for a pair of normals (Box & Muller 1958), the diffusion and the shock; whether
-    there is a shock, and the volume's noise. market, stress as in `tape_mt19937.crypto_tape`. Log volume is an
+    there is a shock, and the volume's noise. market, stress as in `kernels.crypto`. Log volume is an
     AR(1) around 0 driven by the size of the return, as volume and volatility share their cause (Clark 1973).
     state float64 (3,): log close, regime, log volume. log_close, log_volume float64 (n,); regime, risk uint8 (n,).
     Mutates: state, log_close, log_volume, regime, risk.
@@ -101,7 +101,7 @@ def crypto_bars(words, market, stress, state, log_close, log_volume, regime, ris
             current = np.int64(stress[4])
         elif high_uniform(words[row, 0]) < 0.05:
             current = np.int64((words[row, 0] & LOW_32) >> np.uint64(30))
-        volatility = (market[4] if current == REGIME_PANIC else market[3]) * stress[1]
+        volatility = crypto_volatility(market, stress, current)
         # 53 bits, and never 0, whose logarithm does not exist.
         u = (np.float64(np.int64(words[row, 1] >> BITS_11)) + 1.0) * (1.0 / 9007199254740992.0)
         angle = high_uniform(words[row, 2]) * (2.0 * math.pi)

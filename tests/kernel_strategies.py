@@ -57,3 +57,11 @@ def market_arrays(market: dict) -> tuple[np.ndarray, np.ndarray]:
     regime = -1.0 if stress.regime is None else REGIMES.index(stress.regime)
     scenario = (drift, stress.vol_multiplier, shock_prob, stress.fee_multiplier, regime)
     return np.array([market[name] for name in names]), np.array(scenario, np.float64)
+
+
+@st.composite
+def states(draw, n_digits: int, slack: int = 0):
+    """Sizes, and rows of digits below them (up to `slack` above)."""
+    sizes = draw(st.lists(st.integers(1, 5), min_size=1, max_size=n_digits))
+    row = st.tuples(*(st.integers(0, size - 1 + slack) for size in sizes))
+    return sizes, draw(st.lists(row, min_size=1, max_size=10))

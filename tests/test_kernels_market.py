@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from kernel_strategies import CHUNKS, eighths, pieces
+from kernel_strategies import CHUNKS, eighths, pieces, states
 from numpy.testing import assert_allclose, assert_array_equal
 
 from idi_fast.kernels import market as kernels
 from oracle import market as oracle
-from oracle.reference import table_key
 
 BARS = st.lists(
     st.tuples(st.floats(-9, 9), st.floats(-0.2, 0.2), st.floats(0, 0.1), st.booleans()), min_size=1, max_size=30
@@ -122,14 +121,6 @@ def test_bucket_changes(bucket, spare, chunks):
     assert last[0] == bucket[-1]
 
 
-@st.composite
-def states(draw, n_digits: int, slack: int = 0):
-    """Sizes, and rows of digits below them (up to `slack` above)."""
-    sizes = draw(st.lists(st.integers(1, 5), min_size=1, max_size=n_digits))
-    row = st.tuples(*(st.integers(0, size - 1 + slack) for size in sizes))
-    return sizes, draw(st.lists(row, min_size=1, max_size=10))
-
-
 @given(states(5))
 def test_mixed_radix(case):
     sizes, rows = case
@@ -143,19 +134,6 @@ def test_mixed_radix_reads_decimal_digits():
     code = np.empty(3, np.int32)
     kernels.mixed_radix(np.array([[0, 4, 9], [0, 0, 9], [7, 2, 9]], np.int32), np.array([10, 10, 10]), code)
     assert_array_equal(code, [int("007"), int("402"), int("999")])
-
-
-@given(states(5, slack=4), st.integers(1, 4), st.data())
-def test_tile_codes(case, n_tilings, data):
-    sizes, rows = case
-    offsets = data.draw(st.lists(st.integers(-3, 9), min_size=len(sizes), max_size=len(sizes)))
-    codes = np.full((len(rows), n_tilings), -1, np.int64)
-    kernels.tile_codes(np.array(rows, np.int32), np.array(sizes, np.int64), np.array(offsets, np.int64), codes)
-    assert_array_equal(codes, oracle.tile_codes(rows, sizes, offsets, n_tilings))
-    coder = {"num_tilings": n_tilings, "tile_sizes": sizes, "offsets": offsets}
-    assert [(*row, *code) for row, code in zip(rows, codes.tolist(), strict=True)] == [
-        table_key(row, coder) for row in rows
-    ]
 
 
 @pytest.mark.parametrize("volatility", [0.0, 1e-9])

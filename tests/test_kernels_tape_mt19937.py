@@ -3,7 +3,6 @@
 import random
 
 import numpy as np
-import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from kernel_strategies import CHUNKS, MARKETS, SEEDS, market_arrays, pieces
@@ -13,7 +12,7 @@ from idi_fast.kernels import tape_mt19937 as kernels
 from idi_fast.kernels.rng import mt_words64
 from idi_fast.rng import MersenneTwister
 from oracle import tape_mt19937 as oracle
-from oracle.reference import MARKET_DEFAULTS, STRESS, CryptoEnv, SyntheticEnv, complete
+from oracle.reference import MARKET_DEFAULTS, CryptoEnv, SyntheticEnv, complete
 
 BUCKETS = st.lists(st.integers(1, 9), min_size=4, max_size=4)
 WEIGHTS = st.lists(st.floats(-2, 2), min_size=3, max_size=3)
@@ -154,14 +153,6 @@ def test_an_agent_in_the_reference_environment_earns_what_the_crypto_tape_says(s
             assert risk[t] == aux["risk_event"]
         assert divmod(code[t], 2) == features[1:3]
         assert close[t] == env.price
-
-
-@pytest.mark.parametrize("scenario", STRESS)
-@pytest.mark.parametrize("regime", range(4))
-@pytest.mark.parametrize("drift_bear", [-0.002, 0.003])
-def test_crypto_drift(scenario, regime, drift_bear):
-    market = {**MARKET_DEFAULTS, "drift_chop": 0.001, "drift_bear": drift_bear, "stress_scenario": scenario}
-    assert kernels.crypto_drift(*market_arrays(market), regime) == oracle.crypto_drift(market, regime)
 
 
 @given(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bisect
-from collections import deque
 from collections.abc import Sequence
 from decimal import Context, Decimal
 from fractions import Fraction
@@ -91,23 +90,3 @@ def mixed_radix(digits: Sequence[Sequence[int]], sizes: Sequence[int]) -> list[i
     """The place of each column of digits in the list of all combinations, the last digit running fastest."""
     place = {combination: k for k, combination in enumerate(product(*(range(size) for size in sizes)))}
     return [place[tuple(map(int, column))] for column in zip(*digits, strict=True)]
-
-
-def tile_codes(
-    digits: Sequence[Sequence[int]], sizes: Sequence[int], offsets: Sequence[int], n_tilings: int
-) -> list[list[int]]:
-    """Each tiling as a wheel of tiles per dimension, turned by its offset; a state's tile is where its digits point."""
-    combinations = product(*(range(size) for size in reversed(sizes)))  # the first dimension runs fastest
-    place = {tuple(reversed(combination)): k for k, combination in enumerate(combinations)}
-    codes = []
-    for state in digits:
-        row = []
-        for tiling in range(n_tilings):
-            tile = []
-            for digit, size, offset in zip(state, sizes, offsets, strict=True):
-                wheel = deque(range(size))
-                wheel.rotate(-(int(offset) + tiling))
-                tile.append(wheel[int(digit) % size])
-            row.append(place[tuple(tile)])
-        codes.append(row)
-    return codes

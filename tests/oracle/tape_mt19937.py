@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .reference import ACTIONS, REGIMES, CryptoEnv, SyntheticEnv
+from .reference import ACTIONS, CryptoEnv, SyntheticEnv
 
 POSITIONS = (-1, 0, 1)
 
@@ -105,13 +105,6 @@ def crypto_tape(rng: random.Random, n: int, episode_length: int, market: dict) -
         _, regime, big_move, _ = features
         rows.append(CryptoRow(base, regime * 2 + big_move, risk or big_move > 0, regime, risk, env.price))
     return rows
-
-
-def crypto_drift(market: dict, regime: int) -> float:
-    """The drift of a regime, or of the market's stress scenario."""
-    env = CryptoEnv(market, seed=0)
-    env.regime = REGIMES[regime]
-    return env.drift()
 
 
 def exploration_draws(

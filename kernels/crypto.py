@@ -1,0 +1,34 @@
+"""The simulated crypto market's regimes, as both of its tapes know them.
+
+market float64 (8,): drift bull, bear, chop, volatility base, panic, shock probability, shock scale, fee bps.
+stress float64 (5,): drift override, volatility multiplier, shock probability override, fee multiplier, forced regime
+(NaN, NaN and −1 where there is none). Regimes: bull 0, bear 1, chop 2, panic 3.
+"""
+
+import math
+
+from idi_fast.kernels._jit import kernel
+
+REGIME_CHOP = 2
+REGIME_PANIC = 3
+START_PRICE = 1000.0
+
+
+@kernel(inline=True)
+def crypto_drift(market, stress, regime):
+    """The drift of a regime as log return per step, or the stress scenario's."""
+    if not math.isnan(stress[0]):
+        return stress[0]
+    if regime == 0:
+        return market[0]
+    if regime == 1:
+        return market[1]
+    if regime == REGIME_PANIC:
+        return -abs(market[1]) * 1.5
+    return market[2]
+
+
+@kernel(inline=True)
+def crypto_volatility(market, stress, regime):
+    """The volatility of a regime per step, under the stress scenario."""
+    return (market[4] if regime == REGIME_PANIC else market[3]) * stress[1]
