@@ -82,9 +82,7 @@ def time_case(case: Case, repeats: int) -> dict:
     steps = TIMED_EPISODES * config.episode_length
     times = [_seconds(create_trainer(config, SEED)) for _ in range(repeats + 1)][1:]  # the first warms the caches
     twin = case.config(TWIN_EPISODES)
-    started = perf_counter()
-    case.twin(twin)
-    twin_rate = TWIN_EPISODES * twin.episode_length / (perf_counter() - started)
+    twin_rate = TWIN_EPISODES * twin.episode_length / median(_elapsed(lambda: case.twin(twin)) for _ in range(3))
     rate = steps / median(times)
     return {
         "name": case.name,
@@ -116,8 +114,12 @@ def check(case: Case) -> None:
 
 def _seconds(trainer: Trainer) -> float:
     trainer.compile()
+    return _elapsed(trainer.train)
+
+
+def _elapsed(work: Callable[[], object]) -> float:
     started = perf_counter()
-    trainer.train()
+    work()
     return perf_counter() - started
 
 

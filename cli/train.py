@@ -76,10 +76,10 @@ def train(
         **_engine(compat_name(compat), rng),
     }
     settings = resolve_config(config, set_ or [], flags)
-    _check_effect(settings.environment.kind, market, columns)
     if print_config:
         console.print_json(settings.to_dict())
     else:
+        _check_effect(settings.environment.kind, market, columns)
         _train(settings, seed, required_out(out), force, json)
 
 
@@ -116,10 +116,9 @@ def _train(settings, seed: int, out: Path, force: bool, json: bool) -> None:
     from idi_fast.artifact import write_training
     from idi_fast.files import new_directory
 
-    with (
-        console.interruptible(),
-        new_directory(out, force=force, inputs=filter(None, (settings.environment.data.path,))) as folder,
-    ):
+    data = settings.environment.data.path
+    inputs = () if data is None else (data,)
+    with console.interruptible(), new_directory(out, force=force, inputs=inputs) as folder:
         trainer = create_trainer(settings, None if seed == -1 else seed)
         trainer.compile()
         started = perf_counter()
