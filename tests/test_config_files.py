@@ -66,7 +66,7 @@ def test_every_valid_config_survives_a_json_file(tmp_path_factory, tree):
 
 # fmt: off
 @pytest.mark.parametrize(("content", "message"), [
-    (b'{\n  "episodes": 3,\n}', "line 3, column 1: "),
+    (b'{\n  "episodes": 3\n  "seed": 1}', "line 3, column 3: "),
     (b"", "line 1, column 1: "),
     (b"[1]", r"the top level is \[1\]; expected an object$"),
     (b'{"episodes": 1, "episodes": 2}', "the key 'episodes' stands 2 times in one object; expected it once$"),
