@@ -143,14 +143,24 @@ markets = st.fixed_dictionaries(
 seeds = st.one_of(st.integers(0, 99), st.integers(-(2**80), 2**200))
 
 
-@settings(max_examples=60)
-@given(configs, seeds, st.one_of(st.none(), markets))
-def test_any_run_equals_the_plain_python_twin(config, seed, market):
+@st.composite
+def tile_coders(draw, n_features: int) -> dict:
+    sizes = st.lists(st.integers(1, 7), min_size=n_features, max_size=n_features)
+    offsets = st.lists(st.integers(-3, 9), min_size=n_features, max_size=n_features)
+    return {"num_tilings": draw(st.integers(1, 4)), "tile_sizes": draw(sizes), "offsets": draw(offsets)}
+
+
+@settings(max_examples=80)
+@given(configs, seeds, st.one_of(st.none(), markets), st.data())
+def test_any_run_equals_the_plain_python_twin(config, seed, market, data):
     env = "synthetic" if market is None else "crypto"
+    coder = data.draw(st.none() | tile_coders(5 if market is None else 4))
+    if coder is not None:
+        config = {**config, "tile_coder": coder}
     run = reference.train(config, env=env, market=market, seed=seed)
     trainer = create_trainer(compat_config(config, env, market), seed=seed)
     policy, trace = trainer.run()
-    width = len(policy.space.names)
+    width = len(policy.space.names) + (0 if coder is None else coder["num_tilings"])
     assert table(policy, width, "q_") == run.q
     assert table(policy, width, "comm_") == run.comm_q
     assert trainer.episode_rewards.tolist() == run.episode_rewards
