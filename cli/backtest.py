@@ -49,6 +49,7 @@ def backtest(
 ) -> None:
     """Replay a policy over a price history, causally, and keep its account."""
     columns = {"time": time_col, "price": price_col, "open": open_col, "volume": volume_col, "nan": nan}
+    columns = {name: value for name, value in columns.items() if value is not None}
     if calibrate_only:
         _calibrate(data, columns, json)
         return
@@ -75,7 +76,6 @@ def _calibrate(data: str, columns: dict, json: bool) -> None:
     from idi_fast.backtest import calibrate
     from idi_fast.history import load_history
 
-    columns["nan"] = columns["nan"] or "refuse"
     figures = calibrate(load_history(data, **columns, optional=("time",)))
     if json:
         console.print_json({"schema_version": 1, **figures})
@@ -94,8 +94,7 @@ def _backtest(
     from idi_fast.trainer import load_config_history
 
     policy = Policy.load(path)
-    named = {name: value for name, value in columns.items() if value is not None}
-    source = replace(policy.config.environment.data, path=data, **named)
+    source = replace(policy.config.environment.data, path=data, **columns)
     with new_directory(out, force=force, inputs=(path, data)) as folder:
         result = run(policy, load_config_history(policy.config, source), fill=fill, fee_bps=fee_bps)
         result.write(folder)
@@ -118,7 +117,6 @@ def _compat(
     from idi_fast.policy import Policy
 
     policy = Policy.load(path)
-    columns["nan"] = columns["nan"] or "refuse"
     with new_directory(out, force=force, inputs=(path, data)) as folder:
         # The reference reads a volume only when it is named, and no open and no times.
         history = load_history(data, risk=risk_col, **columns, optional=())

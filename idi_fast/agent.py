@@ -68,7 +68,8 @@ def make_memory(episodic: EpisodicConfig | None, n_entries: int, *, bounded: boo
     """
     if episodic is None or not episodic.enabled:
         episodic, n_entries, bounded = EpisodicConfig(), 0, False
-    k = min(episodic.k, max(1, steps)) if n_entries else 0
+    most = max(1, steps)
+    k = min(episodic.k, most) if n_entries else 0
     return Memory(
         targets=np.zeros((n_entries, k)),
         written=np.zeros(n_entries, np.int64),
@@ -76,7 +77,7 @@ def make_memory(episodic: EpisodicConfig | None, n_entries: int, *, bounded: boo
         # Powers are taken here: CPython's float ** int is libm's pow, a kernel's is repeated multiplication.
         weights=np.array([episodic.decay**age for age in range(k)]),
         alpha=episodic.blend_alpha,
-        order=np.zeros(min(episodic.capacity, max(1, steps)) if bounded else 0, np.int64),
+        order=np.zeros(min(episodic.capacity, most) if bounded else 0, np.int64),
         total=np.zeros(1, np.int64),
         displaced=np.zeros(n_entries if bounded else 0, np.int64),
     )

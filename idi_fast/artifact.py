@@ -12,7 +12,9 @@ import idi_fast
 from idi_fast.config import TrainingConfig
 from idi_fast.errors import ArtifactError
 from idi_fast.files import MANIFEST, TIMINGS, digest, list_files, new_directory, write_json
+from idi_fast.history import History
 from idi_fast.policy import Policy
+from idi_fast.provenance import describe_history
 from idi_fast.tables import read_table, write_table
 from idi_fast.trace import Trace
 from idi_fast.trainer import Trainer
@@ -103,6 +105,20 @@ def save_training(out: str | Path, trainer: Trainer, policy: Policy, trace: Trac
     """Write the artifact that `idi-fast train` writes; `force` replaces an earlier one. Raises OutputError."""
     with new_directory(out, force=force) as folder:
         write_training(folder, trainer, policy, trace, {})
+
+
+def write_backtest_run(folder: Path, kind: str, assumptions: dict, policy: Policy, history: History) -> None:
+    """Write run.json and manifest.json of a backtest, the last of its files."""
+    run = {
+        "schema_version": SCHEMA_VERSION,
+        "kind": kind,
+        "assumptions": assumptions,
+        "policy": policy.identity(),
+        "versions": versions(),
+        "data": describe_history(history),
+    }
+    write_json(folder / "run.json", run)
+    write_manifest(folder, config_sha256=policy.config.fingerprint(), training={"seed": policy.seed})
 
 
 def write_manifest(folder: Path, **about: object) -> None:

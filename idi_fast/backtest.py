@@ -7,20 +7,26 @@ import numpy as np
 import polars as pl
 
 from idi_fast import kpis
-from idi_fast.artifact import SCHEMA_VERSION, versions, write_manifest, write_trace
-from idi_fast.environments import Facts, charged_fee_bps, log_columns, log_fill, reward_weights
+from idi_fast.artifact import SCHEMA_VERSION, write_backtest_run, write_trace
+from idi_fast.environments import (
+    Facts,
+    charged_fee_bps,
+    entry_values,
+    log_columns,
+    log_fill,
+    market_tape,
+    reward_weights,
+)
 from idi_fast.errors import ArtifactError, InputError
 from idi_fast.features import BarStream
 from idi_fast.files import new_directory, write_json
 from idi_fast.history import History
 from idi_fast.kernels import backtest as kernels
-from idi_fast.kernels import market
-from idi_fast.kernels.learn import Tape
 from idi_fast.policy import Policy
-from idi_fast.provenance import describe_history, saw
+from idi_fast.provenance import iso_time, saw
 from idi_fast.space import make_rules
 from idi_fast.tables import write_table
-from idi_fast.trace import Trace, replay
+from idi_fast.trace import Trace, replay, time_series
 
 FILLS = {"next_open": kernels.NEXT_OPEN, "next_close": kernels.NEXT_CLOSE, "same_close": kernels.SAME_CLOSE}
 
@@ -64,7 +70,7 @@ class Backtest:
         """One row a bar: tick, time, close, position held at the close, equity, drawdown, buy_and_hold (its equity)."""
         columns: dict[str, object] = {"tick": np.arange(len(self.history))}
         if self.history.time is not None:
-            columns["time"] = pl.Series(self.history.time).cast(pl.Datetime("ns", "UTC"))
+            columns["time"] = time_series(self.history.time)
         equity = self.account.equity
         peak = np.maximum(1.0, np.maximum.accumulate(equity))
         columns |= {"close": self.history.close, "position": self.account.position, "equity": equity}
@@ -80,26 +86,16 @@ class Backtest:
         write_json(folder / "kpis.json", self.to_dict())
         write_trace(folder, self.trace)
         write_table(folder / "equity.parquet", self.equity_frame())
-        fingerprint = self.policy.config.fingerprint()
-        run = {
-            "schema_version": SCHEMA_VERSION,
-            "kind": "backtest",
-            "assumptions": self.assumptions,
-            "policy": self.policy.identity(),
-            "versions": versions(),
-            "data": describe_history(self.history),
-        }
-        write_json(folder / "run.json", run)
-        write_manifest(folder, config_sha256=fingerprint, training={"seed": self.policy.seed})
+        write_backtest_run(folder, "backtest", self.assumptions, self.policy, self.history)
 
 
 def backtest(policy: Policy, history: History, *, fill: str | None = None, fee_bps: float | None = None) -> Backtest:
     """Replay a policy over a history.
 
     The decision on bar t uses bars up to t only. `fill` (None: next_open, or next_close where there is no open) and
-    `fee_bps` (basis points of the traded notional, per side;
-    None: the policy's own) enter the account, never the decisions: an agent's mood follows the rewards that its own
-    config defines. Raises ArtifactError where policy and history do not fit, InputError for a bad option.
+    `fee_bps` (basis points of the traded notional, per side; None: the policy's own) enter the account, never the
+    decisions: an agent's mood follows the rewards that its own config defines. Raises ArtifactError where policy and
+    history do not fit, InputError for a bad option.
     """
     if not isinstance(policy, Policy) or not isinstance(history, History):
         raise InputError("backtest takes a Policy and a History (see Policy.load, load_history)")
@@ -116,15 +112,15 @@ def backtest(policy: Policy, history: History, *, fill: str | None = None, fee_b
     trace = replay_history(policy, history)
     account = keep_account(trace.position, history, fill, fee_bps)
     held = keep_account(np.ones(len(history), np.int8), history, fill, fee_bps)
-    data = describe_history(history)
+    times = (None, None) if history.time is None else (iso_time(history.time[0]), iso_time(history.time[-1]))
     per_year = kpis.periods_per_year(history.time)
     return Backtest(
         assumptions={
             "fill": fill,
             "fee_bps": fee_bps,
             "bars": len(history),
-            "first_time": data["first_time"],
-            "last_time": data["last_time"],
+            "first_time": times[0],
+            "last_time": times[1],
             "in_sample": policy.trained_on is not None and saw(policy.trained_on, history),
             "periods_per_year": None if np.isnan(per_year) else per_year,
             "dropped_rows": history.dropped,
@@ -166,16 +162,15 @@ def replay_history(policy: Policy, history: History) -> Trace:
     bars = BarStream(policy.encoder, charged_fee_bps(config)).push(columns, fill)
     # One bar more, in which nothing happens, lets the agent decide on the last one.
     bars = type(bars)(*(np.append(array, array[-1:]) for array in bars))
-    base = np.empty((bars.code.size, 9))
-    market.market_rows(bars.gap, bars.change, bars.cost, bars.scarcity, reward_weights(config), base)
+    tape = market_tape(bars, reward_weights(config), np.empty((bars.code.size, 9)))
     close = columns["close"]
-    entry = fill if fill.size else np.concatenate([close[:1], close[:-1]])
     facts = Facts(
-        value=np.append(close, close[-1]), entry=np.append(entry, close[-1]), regime=bars.regime, risk=bars.risk,
-        move=bars.move, close=history.close, time=history.time, after_gap=np.append(history.after_gap, False),
+        value=np.append(close, close[-1]), entry=np.append(entry_values(close, fill), close[-1]),
+        regime=bars.regime, risk=bars.risk, move=bars.move, close=history.close, time=history.time,
+        after_gap=np.append(history.after_gap, False),
     )  # fmt: skip
     rules = make_rules(config, policy.space)
-    trace = replay(config, policy.space, rules, policy.q, policy.comm_q, Tape(base, bars.code, bars.risk), facts)
+    trace = replay(config, policy.space, rules, policy.q, policy.comm_q, tape, facts)
     trace.reward[-1] = np.nan
     return trace
 

@@ -9,14 +9,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from idi_fast.artifact import SCHEMA_VERSION, versions, write_manifest
+from idi_fast.artifact import SCHEMA_VERSION, write_backtest_run
 from idi_fast.backtest import check_fee_bps
 from idi_fast.errors import ArtifactError
 from idi_fast.files import write_json
 from idi_fast.history import History
 from idi_fast.kernels.backtest import reference_account
 from idi_fast.policy import Policy
-from idi_fast.provenance import describe_history
 from idi_fast.space import ACTIONS, BUY, SELL
 from idi_fast.tables import write_table
 
@@ -52,16 +51,7 @@ class CompatBacktest:
             }
         )
         write_table(folder / "trace.parquet", trace, {"format": "idi-fast-compat-backtest-1"})
-        run = {
-            "schema_version": SCHEMA_VERSION,
-            "kind": "compat-backtest",
-            "assumptions": self.assumptions,
-            "policy": self.policy.identity(),
-            "versions": versions(),
-            "data": describe_history(self.history),
-        }
-        write_json(folder / "run.json", run)
-        write_manifest(folder, config_sha256=self.policy.config.fingerprint(), training={"seed": self.policy.seed})
+        write_backtest_run(folder, "compat-backtest", self.assumptions, self.policy, self.history)
 
 
 def compat_backtest(policy: Policy, history: History, *, fee_bps: float = 0.0) -> CompatBacktest:

@@ -142,7 +142,7 @@ class SyntheticEnvironment:
     def facts(self, n: int) -> tuple[Tape, Facts]:
         tape, drift = self._fill(n)
         value = np.cumsum(np.concatenate([[0.0], drift[1:]]))
-        return tape, Facts(value=value, entry=np.concatenate([[0.0], value[:-1]]))
+        return tape, Facts(value=value, entry=entry_values(value))
 
 
 class CompatCryptoEnvironment:
@@ -185,10 +185,21 @@ class _MarketTape:
         self._base = _Buffers(base=(np.float64, 9))
 
     def tape(self, bars: Bars) -> Tape:
-        """The tape whose rows are these bars; an alert is right where there is a risk event."""
-        base = self._base.rows(bars.code.size)["base"]
-        market.market_rows(bars.gap, bars.change, bars.cost, bars.scarcity, self._weights, base)
-        return Tape(base, bars.code, bars.risk)
+        """The tape whose rows are these bars."""
+        return market_tape(bars, self._weights, self._base.rows(bars.code.size)["base"])
+
+
+def market_tape(bars: Bars, weights: np.ndarray, base: np.ndarray) -> Tape:
+    """The tape whose rows are these bars, its rewards in `base` float64 (n, 9); an alert is right at a risk event."""
+    market.market_rows(bars.gap, bars.change, bars.cost, bars.scarcity, weights, base)
+    return Tape(base, bars.code, bars.risk)
+
+
+def entry_values(value: np.ndarray, log_fill: np.ndarray | None = None) -> np.ndarray:
+    """`Facts.entry` of `Facts.value`: the fill of each bar, or where there is none the value before it."""
+    if log_fill is not None and log_fill.size:
+        return log_fill
+    return np.concatenate([value[:1], value[:-1]])
 
 
 class CryptoEnvironment(_MarketTape):
@@ -222,9 +233,8 @@ class CryptoEnvironment(_MarketTape):
 
     def facts(self, n: int) -> tuple[Tape, Facts]:
         bars, value = self._advance(n)
-        entry = np.concatenate([value[:1], value[:-1]])
         return self.tape(bars), Facts(
-            value=value, entry=entry, regime=bars.regime, risk=bars.risk, move=bars.move,
+            value=value, entry=entry_values(value), regime=bars.regime, risk=bars.risk, move=bars.move,
             close=START_PRICE * np.exp(value - value[0]),
         )  # fmt: skip
 
@@ -232,7 +242,7 @@ class CryptoEnvironment(_MarketTape):
 class HistoryEnvironment(_MarketTape):
     """Real bars: an episode is a window of them, its start drawn uniformly; a rollout is the last window."""
 
-    def __init__(self, config: TrainingConfig, generator: Generator, history: History, encoder: Encoder | None = None):
+    def __init__(self, config: TrainingConfig, generator: Generator, history: History):
         super().__init__(config)
         self._generator = generator
         self._episode_length = config.episode_length
@@ -243,15 +253,11 @@ class HistoryEnvironment(_MarketTape):
                 f"{config.episode_length + 1}; give more data or a smaller episode_length"
             )
         columns = log_columns(history)
-        if encoder is None:
-            features = resolve_features(config, history.columns)
-            encoder = Encoder.fit(config, features, columns)
-        self.encoder = encoder
+        self.encoder = Encoder.fit(config, resolve_features(config, history.columns), columns)
         self._history = history
         self._close = columns["close"]
         self._fill_price = log_fill(history, config.environment.data.fill)
-        stream = BarStream(encoder, charged_fee_bps(config))
-        self.bars = stream.push(columns, self._fill_price)
+        self.bars = BarStream(self.encoder, charged_fee_bps(config)).push(columns, self._fill_price)
         self._cursor = np.zeros(2, np.int64)
         self._buffers = _Buffers(words=(np.uint64, 1), bar=(np.int64, 1))
 
@@ -265,7 +271,7 @@ class HistoryEnvironment(_MarketTape):
         start = len(self._history) - n
         bars = Bars(*(np.ascontiguousarray(array[start:]) for array in self.bars))
         history = self._history
-        entry = self._fill_price if self._fill_price.size else np.concatenate([self._close[:1], self._close[:-1]])
+        entry = entry_values(self._close, self._fill_price)
         return self.tape(bars), Facts(
             value=self._close[start:], entry=entry[start:], regime=bars.regime, risk=bars.risk, move=bars.move,
             close=history.close[start:], time=None if history.time is None else history.time[start:],

@@ -12,6 +12,8 @@ from idi_fast.kernels import market as kernels
 from idi_fast.space import FEATURES
 
 MARKET_COLUMNS = ("close", "open", "volume")
+LOGARITHMIC = ("log_return", "drawdown", "ema_ratio", "volatility")
+"""Transforms of logarithms. The market's own columns come as such; others are taken as they are by the rest."""
 
 # Trailing volatility scales rewards and, with the trend, gives the regime; 32 bars follow a change of either within
 # about one average regime of the simulated market.
@@ -42,10 +44,6 @@ def resolve_features(config: TrainingConfig, columns: dict[str, str]) -> dict[st
     return {
         name: replace(feature, column=roles.get(feature.column, feature.column)) for name, feature in chosen.items()
     }
-
-
-LOGARITHMIC = ("log_return", "drawdown", "ema_ratio", "volatility")
-"""Transforms of logarithms. The market's own columns come as such; others are taken as they are by the rest."""
 
 
 class Transform:

@@ -58,9 +58,13 @@ class StateSpace:
             return 0
         return prod(self.sizes[self.names.index(name) + 1 :])
 
+    def size(self, name: str) -> int:
+        """How many values a digit takes."""
+        return self.sizes[self.names.index(name)]
+
     def digit(self, states: np.ndarray, name: str) -> np.ndarray:
         """One digit of each state index, int64."""
-        return states // self.stride(name) % self.sizes[self.names.index(name)]
+        return states // self.stride(name) % self.size(name)
 
     def digits(self, states: np.ndarray) -> np.ndarray:
         """All digits of each state index, int32 (n, n_digits)."""

@@ -48,7 +48,7 @@ class Trace:
         """
         columns: dict[str, object] = {"tick": np.arange(len(self))}
         if self.time is not None:
-            columns["time"] = pl.Series(self.time).cast(pl.Datetime("ns", "UTC"))
+            columns["time"] = time_series(self.time)
         if self.close is not None:
             columns["close"] = self.close
         columns |= self.streams
@@ -72,6 +72,11 @@ class Trace:
         install_streams(self.files(contract), Path(folder))
 
 
+def time_series(time_ns: np.ndarray) -> pl.Series:
+    """Times in ns UTC int64 (n,) as a column of date-times."""
+    return pl.Series(time_ns).cast(pl.Datetime("ns", "UTC"))
+
+
 def replay(
     config: TrainingConfig, space: StateSpace, rules: Rules, q: np.ndarray, comm_q: np.ndarray, tape: Tape, facts: Facts
 ) -> Trace:
@@ -91,7 +96,7 @@ def replay(
         "q_sell": action == SELL,
         "risk_budget_ok": np.ones(n - 1),
         **_emotes(config, space, state[seen], comm),
-        **_market(config, space, state, seen, facts),
+        **_market(space, state, seen, facts),
         **_gates(config, space, state[seen]),
         **_guards(config, space, state[seen], held, seen, facts),
     }
@@ -112,7 +117,7 @@ def replay(
 
 
 def _emotes(config: TrainingConfig, space: StateSpace, seen: np.ndarray, comm: np.ndarray) -> dict[str, np.ndarray]:
-    n_affects = space.sizes[space.names.index(space.affect)]
+    n_affects = space.size(space.affect)
     texts = [config.emote.palette.get(mood, MISSING_MOOD) for mood in range(n_affects)]
     palette = np.array([[any(c in t for c in "🙂🚀"), "⚠️" in t or "😐" in t] for t in texts], np.uint8)
     meaning = np.array([MEANINGS.get(name, 0) for name in comm_columns(config)[0]], np.int64)
@@ -123,7 +128,7 @@ def _emotes(config: TrainingConfig, space: StateSpace, seen: np.ndarray, comm: n
     return {"q_emote_positive": positive, "q_emote_alert": alert, "q_emote_persistence": persistence}
 
 
-def _market(config: TrainingConfig, space: StateSpace, state: np.ndarray, seen: slice, facts: Facts) -> dict:
+def _market(space: StateSpace, state: np.ndarray, seen: slice, facts: Facts) -> dict:
     if facts.move is not None:
         move = facts.move
     elif space.is_compat_crypto:
@@ -167,9 +172,7 @@ def _guards(
     if space.is_compat_crypto:
         return {}
     bits = {
-        name: space.digit(state, name) * 2 >= max(2, space.sizes[space.names.index(name)])
-        for name in FEATURES
-        if name in MARKET_STREAMS
+        name: space.digit(state, name) * 2 >= max(2, space.size(name)) for name in FEATURES if name in MARKET_STREAMS
     }
     synthetic = config.environment.kind == "synthetic"
     cost = 0.0 if synthetic else 2.0 * charged_fee_bps(config) / 1e4

@@ -10,11 +10,12 @@ from idi_fast.agent import EXPLORATION_FLOOR, Agent
 from idi_fast.config import DataConfig, TrainingConfig
 from idi_fast.environments import make_environment
 from idi_fast.errors import Cancelled, DataError, IdiFastError, InputError
+from idi_fast.features import MARKET_COLUMNS
 from idi_fast.history import History, load_history
 from idi_fast.policy import Policy
 from idi_fast.provenance import describe_history
 from idi_fast.rng import draw_seed, make_generators
-from idi_fast.space import make_rules
+from idi_fast.space import FEATURES, make_rules
 from idi_fast.trace import Trace, replay
 
 BLOCK_ROWS = 16_384
@@ -143,9 +144,9 @@ def create_trainer(config: TrainingConfig, seed: int | None = 0, history: Histor
 
 def feature_columns(config: TrainingConfig) -> tuple[str, ...]:
     """Columns beyond close, open and volume that the config's features read."""
-    features = (getattr(config.features, name) for name in ("price", "volume", "trend", "scarcity"))
+    features = (getattr(config.features, name) for name in FEATURES)
     named = {feature.column for feature in features if feature is not None}
-    return tuple(sorted(named - {"close", "open", "volume"}))
+    return tuple(sorted(named - set(MARKET_COLUMNS)))
 
 
 def load_config_history(config: TrainingConfig, data: DataConfig | None = None) -> History:
