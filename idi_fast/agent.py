@@ -2,9 +2,11 @@
 
 import numpy as np
 
+from idi_fast.buffers import Buffers
 from idi_fast.config import EpisodicConfig, TrainingConfig
+from idi_fast.features import named
 from idi_fast.kernels import tape_mt19937, tape_words
-from idi_fast.kernels.learn import Memory, Rules, Tables, Tape, learn_rows
+from idi_fast.kernels.learn import Memory, Rules, Tables, Tape, learn_actions, learn_communication, mood_steps
 from idi_fast.rng import Generator
 from idi_fast.space import StateSpace, comm_columns
 
@@ -26,6 +28,8 @@ class Agent:
         self.tables = Tables(
             q=np.zeros((n_states, 3)),
             comm_q=np.zeros((n_states, n_comm)),
+            greedy=np.zeros(n_states, np.uint8),
+            comm_greedy=np.zeros(n_states, np.int16),
             visits=np.zeros(n_states, np.int64),
             comm_counts=np.zeros(n_comm, np.int64),
         )
@@ -36,29 +40,51 @@ class Agent:
         self._phase = np.zeros(1, np.int64)
         self._agent = np.zeros(4, np.int64)
         self._sums = np.zeros(2)
-
-    def learn(self, tape: Tape, rewards: np.ndarray) -> int:
-        """Train over a tape; the rewards of the episodes that end go to rewards[: the number returned]."""
-        config = self._config
-        action, comm = self._draw(tape.code.size)
-        return learn_rows(
-            tape, self._rules, self.tables, self._memory, self._agent, self._sums, action, comm,
-            config.episode_length, config.learning_rate, config.discount, rewards,
+        self._buffers = Buffers(
+            action=(np.int8, 1), comm=(np.int16, 1), words=(np.uint64, 2), seen=(np.int32, 1), reward=(np.float64, 1),
+            steps=(np.uint8, 9 if space.is_market else 3),
         )  # fmt: skip
 
-    def _draw(self, n: int) -> tuple[np.ndarray, np.ndarray]:
-        action, comm = np.empty(n, np.int8), np.empty(n, np.int16)
+    @property
+    def state(self) -> dict[str, np.ndarray]:
+        """The arrays that it goes on from; all else follows from config and seed."""
+        own = {
+            "exploration": self.exploration, "phase": self._phase, "agent": self._agent, "sums": self._sums,
+        }  # fmt: skip
+        memory = {name: array for name, array in self._memory._asdict().items() if isinstance(array, np.ndarray)}
+        return {
+            **own, **named("tables", self.tables._asdict()), **named("memory", memory),
+            **named("generator", self._generator.state),
+        }  # fmt: skip
+
+    def learn(self, tape: Tape, totals: np.ndarray) -> int:
+        """Train over a tape; the rewards of the episodes that end go to totals[: the number returned]."""
+        config, rules, tables = self._config, self._rules, self.tables
+        rows = self._buffers.rows(tape.code.size)
+        steps, seen, reward, comm = rows["steps"], rows["seen"], rows["reward"], rows["comm"]
+        self._draw(rows)
+        if rules.n_moods:
+            mood_steps(tape.base, steps)
+        before = self._agent[3]
+        ended = learn_actions(
+            tape, steps, rules, tables, self._memory, self._agent, self._sums, rows["action"], config.episode_length,
+            config.learning_rate, config.discount, seen, reward, totals,
+        )  # fmt: skip
+        learn_communication(
+            tape.alert, seen, reward, rules.comm_bonus, tables, before, comm, config.learning_rate, config.discount
+        )
+        return ended
+
+    def _draw(self, rows: dict[str, np.ndarray]) -> None:
         schedule = (
             self._phase, self._config.episode_length, self.exploration, self._config.exploration_decay,
-            EXPLORATION_FLOOR, self._comm_column, action, comm,
+            EXPLORATION_FLOOR, self._comm_column, rows["action"], rows["comm"],
         )  # fmt: skip
         if self._config.engine.compat:
             tape_mt19937.exploration_draws(self._generator.mt, *schedule)
         else:
-            words = np.empty((n, 2), np.uint64)
-            self._generator.words64(words)
-            tape_words.exploration_rows(words, *schedule)
-        return action, comm
+            self._generator.words64(rows["words"])
+            tape_words.exploration_rows(rows["words"], *schedule)
 
 
 def make_memory(episodic: EpisodicConfig | None, n_entries: int, *, bounded: bool, steps: int) -> Memory:

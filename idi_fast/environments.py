@@ -9,9 +9,10 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from idi_fast.buffers import Buffers
 from idi_fast.config import TrainingConfig
 from idi_fast.errors import DataError
-from idi_fast.features import Bars, BarStream, Encoder, resolve_features
+from idi_fast.features import Bars, BarStream, Encoder, named, resolve_features
 from idi_fast.history import History
 from idi_fast.kernels import market, tape_mt19937, tape_words
 from idi_fast.kernels.crypto import START_PRICE
@@ -56,6 +57,11 @@ class Environment(Protocol):
     space: StateSpace
     encoder: Encoder | None
 
+    @property
+    def state(self) -> dict[str, np.ndarray]:
+        """The arrays that it goes on from; all else follows from config, seed and data."""
+        ...
+
     def fill(self, n: int) -> Tape:
         """The next n rows."""
         ...
@@ -63,24 +69,6 @@ class Environment(Protocol):
     def facts(self, n: int) -> tuple[Tape, Facts]:
         """The next n rows, beginning with a reset row, and what a trace says of them."""
         ...
-
-
-class _Buffers:
-    """Arrays made once and cut to the rows asked for."""
-
-    def __init__(self, **layouts: tuple[type, int]):
-        self._layouts = layouts
-        self._rows = -1
-        self._arrays: dict[str, np.ndarray] = {}
-
-    def rows(self, n: int) -> dict[str, np.ndarray]:
-        """Each array's first n rows; the arrays grow to the largest n asked for."""
-        if n > self._rows:
-            self._rows = n
-            self._arrays = {
-                name: np.zeros((n, width) if width > 1 else n, dtype) for name, (dtype, width) in self._layouts.items()
-            }
-        return {name: array[:n] for name, array in self._arrays.items()}
 
 
 def reward_weights(config: TrainingConfig) -> np.ndarray:
@@ -117,9 +105,13 @@ class SyntheticEnvironment:
         self._weights = reward_weights(config)
         self._phase = np.zeros(1, np.int64)
         self._accepted = np.zeros((4, generator.words.size + 1 if self._compat else 0), np.int32)
-        self._buffers = _Buffers(
+        self._buffers = Buffers(
             base=(np.float64, 3), code=(np.int32, 1), alert=(np.uint8, 1), drift=(np.float64, 1), words=(np.uint64, 2)
         )
+
+    @property
+    def state(self) -> dict[str, np.ndarray]:
+        return {"phase": self._phase, **named("generator", self._generator.state)}
 
     def fill(self, n: int) -> Tape:
         return self._fill(n)[0]
@@ -134,9 +126,7 @@ class SyntheticEnvironment:
             )
         else:
             self._generator.words64(rows["words"])
-            _, _, n_trend, n_scarcity = map(int, self._buckets)
-            n_codes = int(np.prod(self._buckets))
-            tape_words.synthetic_rows(rows["words"], n_trend, n_scarcity, n_codes, self._weights, *out)
+            tape_words.synthetic_rows(rows["words"], self._buckets, self._weights, *out)
         return Tape(*out[:3]), out[3]
 
     def facts(self, n: int) -> tuple[Tape, Facts]:
@@ -157,10 +147,15 @@ class CompatCryptoEnvironment:
         self._market, self._stress = market_parameters(config)
         self._phase = np.zeros(1, np.int64)
         self._price_state = np.zeros(2)
-        self._buffers = _Buffers(
+        self._buffers = Buffers(
             base=(np.float64, 9), code=(np.int32, 1), alert=(np.uint8, 1),
             regime=(np.uint8, 1), risk=(np.uint8, 1), close=(np.float64, 1),
         )  # fmt: skip
+
+    @property
+    def state(self) -> dict[str, np.ndarray]:
+        own = {"phase": self._phase, "price": self._price_state}
+        return {**own, **named("generator", self._generator.state)}
 
     def fill(self, n: int) -> Tape:
         rows = self._buffers.rows(n)
@@ -182,7 +177,7 @@ class _MarketTape:
     def __init__(self, config: TrainingConfig):
         self.space = StateSpace.of(config)
         self._weights = reward_weights(config)
-        self._base = _Buffers(base=(np.float64, 9))
+        self._base = Buffers(base=(np.float64, 9))
 
     def tape(self, bars: Bars) -> Tape:
         """The tape whose rows are these bars."""
@@ -214,6 +209,11 @@ class CryptoEnvironment(_MarketTape):
         columns, _, _ = self._simulate(generators.calibration, self._state.copy(), CALIBRATION_BARS)
         self.encoder = Encoder.fit(config, features, columns)
         self._bars = BarStream(self.encoder, charged_fee_bps(config))
+
+    @property
+    def state(self) -> dict[str, np.ndarray]:
+        parts = {"generator": self._generator.state, "bars": self._bars.state}
+        return {"market": self._state, **{k: v for name, part in parts.items() for k, v in named(name, part).items()}}
 
     def _simulate(self, generator: Generator, state: np.ndarray, n: int):
         words = np.empty((n, 4), np.uint64)
@@ -259,7 +259,11 @@ class HistoryEnvironment(_MarketTape):
         self._fill_price = log_fill(history, config.environment.data.fill)
         self.bars = BarStream(self.encoder, charged_fee_bps(config)).push(columns, self._fill_price)
         self._cursor = np.zeros(2, np.int64)
-        self._buffers = _Buffers(words=(np.uint64, 1), bar=(np.int64, 1))
+        self._buffers = Buffers(words=(np.uint64, 1), bar=(np.int64, 1))
+
+    @property
+    def state(self) -> dict[str, np.ndarray]:
+        return {"cursor": self._cursor, **named("generator", self._generator.state)}
 
     def fill(self, n: int) -> Tape:
         rows = self._buffers.rows(n)

@@ -46,6 +46,11 @@ def resolve_features(config: TrainingConfig, columns: dict[str, str]) -> dict[st
     }
 
 
+def named(prefix: str, state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The state of a part under names of its own."""
+    return {f"{prefix}.{name}": array for name, array in state.items()}
+
+
 class Transform:
     """One feature with its running state; `push` may be called with chunks of any size."""
 
@@ -57,6 +62,11 @@ class Transform:
         self._ring = np.zeros(feature.window)
         self._moments = np.zeros(4)
         self._seen = np.zeros(1, np.int64)
+
+    @property
+    def state(self) -> dict[str, np.ndarray]:
+        """The arrays that it goes on from."""
+        return {"ring": self._ring, "moments": self._moments, "seen": self._seen}
 
     def push(self, values: np.ndarray) -> np.ndarray:
         """The feature of each value, float64 (n,)."""
@@ -78,6 +88,12 @@ class FeatureStream:
     def __init__(self, features: dict[str, FeatureConfig]):
         self._transforms = [Transform(features[name]) for name in FEATURES]
         self._transforms += [Transform(SCALE), Transform(REGIME_TREND)]
+
+    @property
+    def state(self) -> dict[str, np.ndarray]:
+        """The arrays that it goes on from."""
+        states = (named(str(k), transform.state) for k, transform in enumerate(self._transforms))
+        return {name: array for state in states for name, array in state.items()}
 
     def push(self, columns: dict[str, np.ndarray]) -> np.ndarray:
         """Features float64 (6, n): price, volume, trend, scarcity, then volatility and the regime's trend."""
@@ -175,7 +191,13 @@ class BarStream:
         self._fee_rate = fee_bps / 1e4
         self._carry = np.full(2, np.nan)
         self._last_scarcity = np.full(1, -1, np.int64)
-        self._seen = 0
+        self._seen = np.zeros(1, np.int64)
+
+    @property
+    def state(self) -> dict[str, np.ndarray]:
+        """The arrays that it goes on from."""
+        own = {"carry": self._carry, "last_scarcity": self._last_scarcity, "seen": self._seen}
+        return {**own, **named("features", self._features.state)}
 
     def push(self, columns: dict[str, np.ndarray], log_fill: np.ndarray) -> Bars:
         """Bars of `columns` (see `log_columns`), each float64 (n,); `log_fill` (n,), or empty for the last close."""
@@ -201,9 +223,9 @@ class BarStream:
         # A quiet stretch must not blow rewards up, and the first bars have no volatility of their own yet.
         typical = self._encoder.typical_volatility
         volatility = matrix[4]
-        early = volatility[: max(0, SCALE.window - self._seen)]
+        early = volatility[: max(0, SCALE.window - self._seen[0])]
         np.maximum(early, typical, out=early)
-        self._seen += n
+        self._seen[0] += n
         kernels.bar_returns(
             columns["close"], log_fill, volatility, 0.1 * typical, self._fee_rate, self._carry,
             bars.gap, bars.change, bars.cost, bars.move, bars.risk,

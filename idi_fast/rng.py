@@ -2,7 +2,7 @@
 
 import random
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -28,6 +28,11 @@ class MersenneTwister:
         kernels.mt_temper(self.key[state[-1] :], self.words)
 
     @property
+    def state(self) -> dict[str, np.ndarray]:
+        """The arrays that it goes on from."""
+        return self.mt._asdict()
+
+    @property
     def mt(self) -> kernels.Mt:
         """The arrays as the kernels take them."""
         return kernels.Mt(self.key, self.words, self.cursor, self.spare)
@@ -38,14 +43,26 @@ class MersenneTwister:
 
 
 class Sfc64:
-    """NumPy's SFC64 seeded by a SeedSequence: `state` uint64 (4,)."""
+    """16 of NumPy's SFC64, seeded by children of a SeedSequence, that take turns at giving a word.
+
+    Its arrays are those of `idi_fast.kernels.rng.Sfc`, which `sfc` is. Sixteen run as fast as four words of one.
+    """
 
     def __init__(self, sequence: np.random.SeedSequence):
-        self.state = np.random.SFC64(sequence).state["state"]["state"].copy()
+        children = sequence.spawn(kernels.SFC_LANES)
+        states = [np.random.SFC64(child).state["state"]["state"] for child in children]
+        self.sfc = kernels.Sfc(
+            state=np.stack(states, axis=1), spare=np.zeros(kernels.SFC_LANES, np.uint64), left=np.zeros(1, np.int64)
+        )
+
+    @property
+    def state(self) -> dict[str, np.ndarray]:
+        """The arrays that it goes on from."""
+        return self.sfc._asdict()
 
     def words64(self, out: np.ndarray) -> None:
         """Fill `out` uint64 with the next 64-bit words."""
-        kernels.sfc64_words64(self.state, out.reshape(-1))
+        kernels.sfc64_words64(self.sfc, out.reshape(-1))
 
 
 Generator = MersenneTwister | Sfc64
@@ -53,10 +70,7 @@ Generator = MersenneTwister | Sfc64
 
 @dataclass(frozen=True)
 class Generators:
-    """The independent streams of one run; under compat environment and agent are copies of one stream.
-
-    `evaluation` is not drawn from yet; it keeps its place, so that a later use changes no seed's other streams.
-    """
+    """The independent streams of one run; under compat all but `evaluation` are copies of one stream."""
 
     environment: Generator
     agent: Generator
@@ -72,7 +86,9 @@ def draw_seed() -> int:
 def make_generators(engine: EngineConfig, seed: int) -> Generators:
     """The streams of `seed`, any Python integer ≥ 0 (under compat of any sign, as `random.Random` takes it)."""
     if engine.compat == "idi_iann":
-        return Generators(*(MersenneTwister(seed) for _ in range(4)))
+        # Not another copy, or an evaluation would repeat the episodes of training. random.Random ignores a seed's sign.
+        evaluation = MersenneTwister(_as_integer(np.random.SeedSequence(abs(seed)).spawn(4)[2]))
+        return replace(Generators(*(MersenneTwister(seed) for _ in range(4))), evaluation=evaluation)
     if seed < 0:
         raise InputError(f"the seed is {seed}; expected an integer >= 0 (only compat 'idi_iann' takes negative ones)")
     children = np.random.SeedSequence(seed).spawn(4)

@@ -90,7 +90,6 @@ def make_rules(config: TrainingConfig, space: StateSpace) -> Rules:
     for position in range(3):
         buy, sell = (2, lowest) if market else (min(2, position + 1), max(lowest, position - 1))
         next_position[position * 3 : position * 3 + 3] = position, buy, sell
-    position = np.repeat(np.arange(3), 3)
     names, _ = comm_columns(config)
     bonus = np.zeros((2, len(names)))
     for column, name in enumerate(names):
@@ -98,7 +97,6 @@ def make_rules(config: TrainingConfig, space: StateSpace) -> Rules:
     code = "big_move" if space.is_compat_crypto else "scarcity"  # the last digit that comes from the tape
     return Rules(
         next_position=next_position,
-        column=position * 3 + next_position if market else next_position.copy(),
         strides=np.array([space.stride(code), space.stride(space.affect), space.stride("position")], np.int64),
         n_moods=0 if space.is_compat_crypto else config.quantizer.mood_buckets,
         clarity=config.rewards.communication_clarity,

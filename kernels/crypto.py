@@ -11,6 +11,7 @@ from idi_fast.kernels._jit import kernel
 
 REGIME_CHOP = 2
 REGIME_PANIC = 3
+N_REGIMES = 4
 START_PRICE = 1000.0
 
 

@@ -8,14 +8,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from idi_fast.kernels._jit import kernel
+from idi_fast.kernels._jit import index, kernel
+
+FEW_STATES = 256
+"""Up to here a greedy action is stored only when it has changed: few states come again within a step or two, whose load
+would wait for the store. With more of them the store is cheaper than a branch that cannot be predicted."""
 
 
 class Tape(NamedTuple):
     """What the market shows, a row a tick.
 
-    base float64 (n, 3 or 9): reward before the mood term; code int32 (n,): the observed buckets; alert uint8 (n,):
-    whether an alert is right.
+    base float64 (n, 3 or 9): reward before the mood term, by new position or by old * 3 + new; code int32 (n,): the
+    observed buckets; alert uint8 (n,): whether an alert is right.
     """
 
     base: np.ndarray
@@ -26,14 +30,13 @@ class Tape(NamedTuple):
 class Rules(NamedTuple):
     """How actions, observations and rewards are put together.
 
-    next_position, column int64 (9,): position after, and column of `Tape.base`, by position * 3 + action; strides
-    int64 (3,): weight of code, affect and position in the state index; n_moods int64: mood buckets, 0 where the
-    affect is the sign of the PnL; clarity float64: reward per mood bucket; comm_bonus float64 (2, n_comm): added to
-    the communication's reward, by `Tape.alert`.
+    next_position int64 (9,): position after, by position * 3 + action; strides int64 (3,): weight of code, affect and
+    position in the state index; n_moods int64: mood buckets, 0 where the affect is the sign of the PnL; clarity
+    float64: reward per mood bucket; comm_bonus float64 (2, n_comm): added to the communication's reward, by
+    `Tape.alert`.
     """
 
     next_position: np.ndarray
-    column: np.ndarray
     strides: np.ndarray
     n_moods: int
     clarity: float
@@ -41,11 +44,14 @@ class Rules(NamedTuple):
 
 
 class Tables(NamedTuple):
-    """q float64 (n_states, 3), comm_q float64 (n_states, n_comm): expected discounted reward; visits int64 (n_states,):
-    times the agent came to a state; comm_counts int64 (n_comm,): communication actions taken in training."""
+    """q float64 (n_states, 3), comm_q float64 (n_states, n_comm): expected discounted reward; greedy uint8, comm_greedy
+    int16 (n_states,): the first best action of each of their rows, the latter kept only where it is read; visits int64
+    (n_states,): times the agent came to a state; comm_counts int64 (n_comm,): communication actions taken."""
 
     q: np.ndarray
     comm_q: np.ndarray
+    greedy: np.ndarray
+    comm_greedy: np.ndarray
     visits: np.ndarray
     comm_counts: np.ndarray
 
@@ -71,25 +77,43 @@ class Memory(NamedTuple):
 
 @kernel(inline=True)
 def best3(q, at):
-    """The first best of the three values from q[at] on, and its value."""
-    hold, buy, sell = q[at], q[at + 1], q[at + 2]
-    action, value = (1, buy) if buy > hold else (0, hold)
-    return (2, sell) if sell > value else (action, value)
+    """The first best of the three values from q[at] on."""
+    # Sums of comparisons, not branches: which action is best cannot be predicted.
+    hold, buy, sell = q[index(at)], q[index(at + 1)], q[index(at + 2)]
+    sells = np.int64(sell > max(hold, buy))
+    return (np.int64(buy > hold) & ~sells) | (sells << 1)
 
 
 @kernel(inline=True)
 def best_of(table, at, n):
-    """The first best of the n values from table[at] on, and its value."""
+    """The first best of the n values from table[at] on."""
     if n == 4:
-        # Two independent pairs instead of a chain of three comparisons: 4 ns a step less with the usual four actions.
-        low, low_value = (1, table[at + 1]) if table[at + 1] > table[at] else (0, table[at])
-        high, high_value = (3, table[at + 3]) if table[at + 3] > table[at + 2] else (2, table[at + 2])
-        return (high, high_value) if high_value > low_value else (low, low_value)
-    best, value = 0, table[at]
+        # Two independent pairs instead of a chain of three comparisons, for the usual four actions.
+        a, b, c, d = table[index(at)], table[index(at + 1)], table[index(at + 2)], table[index(at + 3)]
+        low, high = np.int64(b > a), 2 + np.int64(d > c)
+        return high if max(c, d) > max(a, b) else low
+    best = 0
     for action in range(1, n):
-        if table[at + action] > value:
-            best, value = action, table[at + action]
-    return best, value
+        if table[index(at + action)] > table[index(at + best)]:
+            best = action
+    return best
+
+
+@kernel(inline=True)
+def max3(q, at):
+    """The largest of the three values from q[at] on."""
+    return max(max(q[index(at)], q[index(at + 1)]), q[index(at + 2)])
+
+
+@kernel(inline=True)
+def max_of(table, at, n):
+    """The largest of the n values from table[at] on."""
+    if n == 4:
+        return max(max(table[index(at)], table[index(at + 1)]), max(table[index(at + 2)], table[index(at + 3)]))
+    largest = table[index(at)]
+    for action in range(1, n):
+        largest = max(largest, table[index(at + action)])
+    return largest
 
 
 @kernel(inline=True)
@@ -144,65 +168,151 @@ def _forget_oldest(memory, entry):
 
 
 @kernel
-def learn_rows(
-    tape, rules, tables, memory, agent, sums, action, comm, episode_length, learning_rate, discount, rewards
-):
-    """Train over all rows of a tape; return how many episodes ended, their rewards in rewards[:that].
+def mood_steps(base, steps):
+    """Where each reward may move the mood: bit 0 up, bit 1 down.
 
-    action int8 (n,), comm int16 (n,): explored actions, −1 where the greedy one is taken. rewards float64 (≥ the
-    number of episodes that can end). Mutates: tables, memory, agent, sums, rewards.
+    base as in `Tape`; steps uint8 of its shape. Mutates: steps.
     """
-    # Flat views: with a constant inner stride the address of a row is one multiplication (7 ns a step less).
-    base, code, alert = tape.base.reshape(-1), tape.code, tape.alert
-    next_position, column, comm_bonus = rules.next_position, rules.column, rules.comm_bonus.reshape(-1)
-    q, comm_q, visits, comm_counts = tables.q.reshape(-1), tables.comm_q.reshape(-1), tables.visits, tables.comm_counts
-    n_columns, n_comm = tape.base.shape[1], comm_counts.size
+    values, bits = base.reshape(-1), steps.reshape(-1)
+    for k in range(values.size):
+        bits[k] = np.uint8(values[k] > 0.5) | (np.uint8(values[k] < -0.2) << np.uint8(1))
+
+
+@kernel
+def learn_actions(
+    tape, steps, rules, tables, memory, agent, sums, action, episode_length, learning_rate, discount, seen, reward,
+    totals,
+):  # fmt: skip
+    """Train the first table over all rows of a tape; return how many episodes ended.
+
+    steps: see `mood_steps`, read where there are moods; action int8 (n,): the explored action, −1 where the greedy one
+    is taken. seen int32 (n,): the state at each row, ~state on a reset row; reward float64 (n,): the step's reward, 0
+    on a reset row; totals float64 (≥ the number of episodes that can end): the reward of each that ended.
+    Mutates: tables.q, tables.greedy, memory, agent, sums, seen, reward, totals.
+    """
+    # Two compilations of one loop: what most configs need, without anything that the others do.
+    if rules.n_moods > 0 and memory.weights.size == 0:
+        return _act(
+            tape, steps, rules, tables, memory, agent, sums, action, episode_length, learning_rate, discount, seen,
+            reward, totals, True,
+        )  # fmt: skip
+    return _act(
+        tape, steps, rules, tables, memory, agent, sums, action, episode_length, learning_rate, discount, seen,
+        reward, totals, False,
+    )  # fmt: skip
+
+
+@kernel(inline=True)
+def _act(
+    tape, steps, rules, tables, memory, agent, sums, action, episode_length, learning_rate, discount, seen, reward,
+    totals, is_plain,
+):  # fmt: skip
+    # Nothing in the inner loop is a branch that depends on the data, and the way from one state to the next is short:
+    # greedy action, position, mood step, mood – all of them bits of words loaded ahead. What the update of q costs lies
+    # beside that way.
+    base, q, greedy, code = tape.base.reshape(-1), tables.q.reshape(-1), tables.greedy, tape.code
+    width, n_moods, clarity = tape.base.shape[1], rules.n_moods, rules.clarity
     per_code, per_affect, per_position = rules.strides[0], rules.strides[1], rules.strides[2]
-    n_moods, clarity = rules.n_moods, rules.clarity
+    steps = steps.reshape(-1)
+    from_old = 3 if width == 9 else 0
+    is_large = greedy.size > FEW_STATES
+    moves = np.int64(0)
+    for chosen in range(9):
+        moves |= rules.next_position[chosen] << (8 * (chosen // 3) + 2 * (chosen % 3))
     done, position, affect, state = agent[0], agent[1], agent[2], agent[3]
     pnl, total = sums[0], sums[1]
-    ended = 0
-    for row in range(code.size):
+    ended, row = 0, 0
+    while row < code.size:
         if done == 0:
             position, affect, pnl, total = 1, reset_affect(n_moods), 0.0, 0.0
             state = code[row] * per_code + affect * per_affect + position * per_position
-            visits[state] += 1
+            seen[row], reward[row] = ~state, 0.0
+            row += 1
             done = 1
-            continue
-        # The greedy actions are always worked out and then selected: whether a row explores cannot be predicted.
-        greedy_action, _ = best3(q, state * 3)
-        greedy_comm, _ = best_of(comm_q, state * n_comm, n_comm)
-        a = action[row] if action[row] >= 0 else greedy_action
-        c = comm[row] if comm[row] >= 0 else greedy_comm
-        chosen = position * 3 + a
-        before_mood = base[row * n_columns + column[chosen]]
-        position = next_position[chosen]
-        pnl += before_mood
-        affect = next_affect(affect, pnl, before_mood, n_moods)
-        reward = before_mood + clarity * affect if n_moods > 0 else before_mood
-        comm_reward = reward + comm_bonus[alert[row] * n_comm + c]
-        following = code[row] * per_code + affect * per_affect + position * per_position
-        _, best_q = best3(q, following * 3)
-        _, best_comm_q = best_of(comm_q, following * n_comm, n_comm)
-        target = reward + discount * best_q
-        if memory.weights.size > 0:
-            target = remember(memory, state * 3 + a, target)
-        comm_target = comm_reward + discount * best_comm_q
-        q[state * 3 + a] += learning_rate * (target - q[state * 3 + a])
-        comm_q[state * n_comm + c] += learning_rate * (comm_target - comm_q[state * n_comm + c])
-        comm_counts[c] += 1
-        visits[following] += 1
-        state = following
-        total += reward
-        if done == episode_length:
-            rewards[ended] = total
+        stop = min(code.size, row + episode_length + 1 - done)
+        done += stop - row
+        allowed = moves >> (position << 3)
+        for at in range(row, stop):
+            explored = np.int64(action[index(at)])
+            a = explored if explored >= 0 else np.int64(greedy[index(state)])
+            column = position * from_old
+            position = (allowed >> (a << 1)) & 3
+            allowed = moves >> (position << 3)
+            earned = at * width + column + position
+            before_mood = base[index(earned)]
+            if is_plain:
+                step = np.int64(steps[index(earned)])
+                affect += (step & (affect < n_moods - 1)) - ((step >> 1) & (affect > 0))
+            else:
+                pnl += before_mood
+                affect = next_affect(affect, pnl, before_mood, n_moods)
+            following = code[index(at)] * per_code + affect * per_affect + position * per_position
+            gained = before_mood + clarity * affect if is_plain or n_moods > 0 else before_mood
+            target = gained + discount * max3(q, following * 3)
+            entry = state * 3 + a
+            if not is_plain and memory.weights.size > 0:
+                target = remember(memory, entry, target)
+            q[index(entry)] += learning_rate * (target - q[index(entry)])
+            best = best3(q, state * 3)
+            if is_large or best != np.int64(greedy[index(state)]):
+                greedy[index(state)] = best
+            seen[index(at)] = following
+            reward[index(at)] = gained
+            state = following
+            total += gained
+        row = stop
+        if done > episode_length:
+            totals[ended] = total
             ended += 1
             done = 0
-        else:
-            done += 1
     agent[0], agent[1], agent[2], agent[3] = done, position, affect, state
     sums[0], sums[1] = pnl, total
     return ended
+
+
+@kernel
+def learn_communication(alert, seen, reward, bonus, tables, state, comm, learning_rate, discount):
+    """Train the second table over the rows of a tape that the first was trained on, and count states and actions.
+
+    alert as in `Tape`; seen, reward as `learn_actions` left them; bonus as in `Rules`; state: the one before the first
+    row; comm int16 (n,): the explored action, −1 where the greedy one is taken.
+    Mutates: tables.comm_q, tables.visits, tables.comm_counts.
+    """
+    # Compiled twice as well: with a constant number of actions their comparison unrolls.
+    n_comm = tables.comm_counts.size
+    if n_comm == 4 and tables.visits.size > FEW_STATES:
+        _communicate(alert, seen, reward, bonus, tables, state, comm, learning_rate, discount, 4, True)
+    else:
+        _communicate(alert, seen, reward, bonus, tables, state, comm, learning_rate, discount, n_comm, False)
+
+
+@kernel(inline=True)
+def _communicate(alert, seen, reward, bonus, tables, state, comm, learning_rate, discount, n_comm, is_large):
+    comm_q, bonuses = tables.comm_q.reshape(-1), bonus.reshape(-1)
+    greedy, visits = tables.comm_greedy, tables.visits
+    # Counted aside: a small array may share a cache line with another lane's, which both cores would then fight over.
+    counts = np.zeros(tables.comm_counts.size, np.int64)
+    for row in range(seen.size):
+        following = np.int64(seen[row])
+        if following < 0:
+            state = ~following
+            visits[index(state)] += 1
+            continue
+        explored = np.int64(comm[row])
+        best = np.int64(best_of(comm_q, state * n_comm, n_comm)) if is_large else np.int64(greedy[index(state)])
+        c = explored if explored >= 0 else best
+        gained = reward[row] + bonuses[index(alert[row] * n_comm + c)]
+        target = gained + discount * max_of(comm_q, following * n_comm, n_comm)
+        entry = index(state * n_comm + c)
+        comm_q[entry] += learning_rate * (target - comm_q[entry])
+        if not is_large:
+            best = np.int64(best_of(comm_q, state * n_comm, n_comm))
+            if best != np.int64(greedy[index(state)]):
+                greedy[index(state)] = best
+        counts[index(c)] += 1
+        visits[index(following)] += 1
+        state = following
+    tables.comm_counts[:] += counts
 
 
 @kernel
@@ -214,16 +324,16 @@ def replay_rows(tape, rules, q, comm_q, state_out, action_out, comm_out, positio
     Mutates: the outputs.
     """
     per_code, per_affect, per_position = rules.strides[0], rules.strides[1], rules.strides[2]
-    n_moods = rules.n_moods
+    n_moods, from_old = rules.n_moods, 3 if tape.base.shape[1] == 9 else 0
     position, affect, pnl = 1, reset_affect(n_moods), 0.0
     state_out[0] = tape.code[0] * per_code + affect * per_affect + position * per_position
     for row in range(1, tape.code.size):
         state = state_out[row - 1]
-        a, _ = best3(q.reshape(-1), state * 3)
-        c, _ = best_of(comm_q.reshape(-1), state * comm_q.shape[1], comm_q.shape[1])
-        chosen = position * 3 + a
-        before_mood = tape.base[row, rules.column[chosen]]
-        position = rules.next_position[chosen]
+        a = best3(q.reshape(-1), state * 3)
+        c = best_of(comm_q.reshape(-1), state * comm_q.shape[1], comm_q.shape[1])
+        before = position
+        position = rules.next_position[before * 3 + a]
+        before_mood = tape.base[row, before * from_old + position]
         pnl += before_mood
         affect = next_affect(affect, pnl, before_mood, n_moods)
         action_out[row - 1], comm_out[row - 1] = a, c

@@ -1,14 +1,11 @@
-"""The two generators, as arrays: CPython's Mersenne Twister and NumPy's SFC64.
-
-A Mersenne Twister is an `Mt`; an SFC64 is its state, uint64 (4,).
-"""
+"""The two generators, as arrays: CPython's Mersenne Twister (`Mt`) and sixteen of NumPy's SFC64 (`Sfc`)."""
 
 import math
 from typing import NamedTuple
 
 import numpy as np
 
-from idi_fast.kernels._jit import kernel
+from idi_fast.kernels._jit import index, kernel
 
 MT_SIZE = 624
 # Draws by rejection take an unknown number of words. A row that starts with this many left runs out of them with a
@@ -27,6 +24,22 @@ class Mt(NamedTuple):
     words: np.ndarray
     cursor: np.ndarray
     spare: np.ndarray
+
+
+# Enough for two vectors of eight words, whose dependent operations then overlap.
+SFC_LANES = 16
+
+
+class Sfc(NamedTuple):
+    """SFC64 generators whose words are taken in turn.
+
+    state uint64 (4, 16): a, b, c and counter of each; spare uint64 (16,): the round of words made last, of which the
+    last left[0], int64 (1,), have not been given yet.
+    """
+
+    state: np.ndarray
+    spare: np.ndarray
+    left: np.ndarray
 
 
 @kernel(inline=True)
@@ -99,42 +112,40 @@ def mt_accepted(words, end, n, out):
 
 
 @kernel(inline=True)
-def mt_random(words, index):
-    """A float64 in [0, 1) with 53 random bits, as `random.Random.random`, and the index after it."""
-    high = words[index] >> np.uint32(5)
-    low = words[index + 1] >> np.uint32(6)
-    return (high * 67108864.0 + low) * (1.0 / 9007199254740992.0), index + 2
+def mt_random(words, at):
+    """A float64 in [0, 1) with 53 random bits from words[at] on, as `random.Random.random`, and the place after it."""
+    high = words[index(at)] >> np.uint32(5)
+    low = words[index(at + 1)] >> np.uint32(6)
+    return (high * 67108864.0 + low) * (1.0 / 9007199254740992.0), at + 2
 
 
 @kernel(inline=True)
-def mt_below(words, index, end, n, shift):
-    """An integer in [0, n) by rejection, as `random.Random._randbelow`, and the index after it."""
-    value = np.int64(words[index]) >> shift
-    index += 1
-    while value >= n and index < end:
-        value = np.int64(words[index]) >> shift
-        index += 1
-    return value, index
+def mt_below(words, at, end, n, shift):
+    """An integer in [0, n) by rejection, as `random.Random._randbelow`, and the place after it."""
+    value = np.int64(words[index(at)]) >> shift
+    at += 1
+    while value >= n and at < end:
+        value = np.int64(words[index(at)]) >> shift
+        at += 1
+    return value, at
 
 
 @kernel(inline=True)
-def mt_gauss(words, index, spare, mean, deviation):
-    """A normal variate, as `random.Random.gauss`: made in pairs, the second kept in spare[0] while spare[1] is set.
+def mt_gauss(words, at, kept, has_kept, mean, deviation):
+    """A normal variate, as `random.Random.gauss`, and the place after it.
 
-    Mutates: spare.
+    They are made in pairs: the second is `kept` for the next call while `has_kept`; both are returned as well.
     """
-    if spare[1] != 0.0:
-        z = spare[0]
-        spare[1] = 0.0
+    if has_kept:
+        z, has_kept = kept, False
     else:
-        u, index = mt_random(words, index)
-        v, index = mt_random(words, index)
+        u, at = mt_random(words, at)
+        v, at = mt_random(words, at)
         angle = u * (2.0 * math.pi)
         radius = math.sqrt(-2.0 * math.log(1.0 - v))
         z = math.cos(angle) * radius
-        spare[0] = math.sin(angle) * radius
-        spare[1] = 1.0
-    return mean + z * deviation, index
+        kept, has_kept = math.sin(angle) * radius, True
+    return mean + z * deviation, at, kept, has_kept
 
 
 @kernel
@@ -155,14 +166,37 @@ def mt_words64(mt, out):
 
 
 @kernel
-def sfc64_words64(state, out):
-    """Fill `out` uint64 with the next outputs of SFC64 (Doty-Humphrey, PractRand). Mutates: state, out."""
+def sfc64_words64(sfc, out):
+    """Fill `out` uint64 with the next words of SFC64 (Doty-Humphrey, PractRand), one of each generator in turn.
+
+    Mutates: sfc, out.
+    """
+    # A copy, for the original may share a cache line with another lane's, which both cores would then fight over.
+    state, spare, left = sfc.state.copy(), sfc.spare, sfc.left[0]
+    done = min(left, out.size)
+    out[:done] = spare[SFC_LANES - left : SFC_LANES - left + done]
+    left -= done
+    rounds = (out.size - done) // SFC_LANES
+    _sfc64_rounds(state, out[done : done + rounds * SFC_LANES].reshape(rounds, SFC_LANES))
+    done += rounds * SFC_LANES
+    if done < out.size:
+        _sfc64_rounds(state, spare.reshape(1, SFC_LANES))
+        left = SFC_LANES - (out.size - done)
+        out[done:] = spare[: out.size - done]
+    sfc.state[:] = state
+    sfc.left[0] = left
+
+
+@kernel
+def _sfc64_rounds(state, out):
+    # The inner loop is over neighbours in memory and each array has a name of its own, so that it becomes vectors.
     a, b, c, counter = state[0], state[1], state[2], state[3]
-    for i in range(out.size):
-        word = a + b + counter
-        counter += np.uint64(1)
-        a = b ^ (b >> np.uint64(11))
-        b = c + (c << np.uint64(3))
-        c = ((c << np.uint64(24)) | (c >> np.uint64(40))) + word
-        out[i] = word
-    state[0], state[1], state[2], state[3] = a, b, c, counter
+    for turn in range(out.shape[0]):
+        words = out[turn]
+        for k in range(SFC_LANES):
+            word = a[k] + b[k] + counter[k]
+            words[k] = word
+            counter[k] += np.uint64(1)
+            a[k] = b[k] ^ (b[k] >> np.uint64(11))
+            b[k] = c[k] + (c[k] << np.uint64(3))
+            c[k] = ((c[k] << np.uint64(24)) | (c[k] >> np.uint64(40))) + word

@@ -8,8 +8,8 @@ import math
 
 import numpy as np
 
-from idi_fast.kernels._jit import kernel
-from idi_fast.kernels.crypto import REGIME_CHOP, REGIME_PANIC, START_PRICE, crypto_drift, crypto_volatility
+from idi_fast.kernels._jit import index, kernel
+from idi_fast.kernels.crypto import N_REGIMES, REGIME_CHOP, REGIME_PANIC, START_PRICE, crypto_drift, crypto_volatility
 from idi_fast.kernels.rng import MT_MARGIN, mt_accepted, mt_below, mt_extend, mt_gauss, mt_random, mt_shift
 
 
@@ -28,9 +28,10 @@ def synthetic_tape(mt, accepted, phase, episode_length, buckets, weights, base, 
     s_price, s_volume = mt_shift(n_price), mt_shift(n_volume)
     s_trend, s_scarcity = mt_shift(n_trend), mt_shift(n_scarcity)
     first = first_alike(buckets)
-    price_at, volume_at = accepted[first[0]], accepted[first[1]]
-    trend_at, scarcity_at = accepted[first[2]], accepted[first[3]]
+    price_from, volume_from = accepted[first[0]], accepted[first[1]]
+    trend_from, scarcity_from = accepted[first[2]], accepted[first[3]]
     w_pnl, w_scarcity, ethics = weights[0], weights[1], weights[2]
+    rewards = base.reshape(-1)
     at_reset = phase[0]
     row = 0
     while row < code.size:
@@ -41,35 +42,35 @@ def synthetic_tape(mt, accepted, phase, episode_length, buckets, weights, base, 
         for k in range(4):
             if is_new and first[k] == k:
                 mt_accepted(words, cursor[1], buckets[k], accepted[k])
-        index, end = cursor[0], cursor[1]
-        while row < code.size and end - index >= MT_MARGIN:
+        at, end = cursor[0], cursor[1]
+        while row < code.size and end - at >= MT_MARGIN:
             if at_reset == 0:
                 price_drift = 0.0
                 scarcity_term = 0.0
             else:
-                u, index = mt_random(words, index)
+                u, at = mt_random(words, at)
                 price_drift = -1.0 + 2.0 * u
-                u, index = mt_random(words, index)
+                u, at = mt_random(words, at)
                 scarcity_term = (-0.5 + u) * w_scarcity
             pnl = price_drift * w_pnl
-            base[row, 0] = (-pnl + scarcity_term) + -ethics
-            base[row, 1] = scarcity_term + ethics
-            base[row, 2] = (pnl + scarcity_term) + ethics
-            drift[row] = price_drift
-            price_index = np.int64(price_at[index])
-            volume_index = np.int64(volume_at[price_index + 1])
-            trend_index = np.int64(trend_at[volume_index + 1])
-            scarcity_index = np.int64(scarcity_at[trend_index + 1])
-            index = scarcity_index + 1
-            price = np.int64(words[price_index]) >> s_price
-            volume = np.int64(words[volume_index]) >> s_volume
-            trend = np.int64(words[trend_index]) >> s_trend
-            scarcity = np.int64(words[scarcity_index]) >> s_scarcity
-            code[row] = ((price * n_volume + volume) * n_trend + trend) * n_scarcity + scarcity
-            alert[row] = trend > 0
+            rewards[index(row * 3)] = (-pnl + scarcity_term) + -ethics
+            rewards[index(row * 3 + 1)] = scarcity_term + ethics
+            rewards[index(row * 3 + 2)] = (pnl + scarcity_term) + ethics
+            drift[index(row)] = price_drift
+            price_at = np.int64(price_from[index(at)])
+            volume_at = np.int64(volume_from[index(price_at + 1)])
+            trend_at = np.int64(trend_from[index(volume_at + 1)])
+            scarcity_at = np.int64(scarcity_from[index(trend_at + 1)])
+            at = scarcity_at + 1
+            price = np.int64(words[index(price_at)]) >> s_price
+            volume = np.int64(words[index(volume_at)]) >> s_volume
+            trend = np.int64(words[index(trend_at)]) >> s_trend
+            scarcity = np.int64(words[index(scarcity_at)]) >> s_scarcity
+            code[index(row)] = ((price * n_volume + volume) * n_trend + trend) * n_scarcity + scarcity
+            alert[index(row)] = trend > 0
             at_reset = 0 if at_reset == episode_length else at_reset + 1
             row += 1
-        cursor[0] = index
+        cursor[0] = at
     phase[0] = at_reset
 
 
@@ -99,54 +100,61 @@ def crypto_tape(mt, phase, episode_length, market, stress, price_state, base, co
     price, current = price_state[0], np.int64(price_state[1])
     fee_rate = (market[7] * stress[3]) / 1e4
     shock_probability = market[5] if math.isnan(stress[2]) else stress[2]
+    shock_deviation = market[6] * stress[1]
+    forced = np.int64(stress[4])
+    drift, volatility = np.empty(N_REGIMES), np.empty(N_REGIMES)
+    for k in range(N_REGIMES):
+        drift[k], volatility[k] = crypto_drift(market, stress, k), crypto_volatility(market, stress, k)
+    kept, has_kept = spare[0], spare[1] != 0.0
+    rewards = base.reshape(-1)
     row = 0
     while row < code.size:
         if cursor[1] - cursor[0] < MT_MARGIN:
             mt_extend(mt)
-        index, end = cursor[0], cursor[1]
-        while row < code.size and end - index >= MT_MARGIN:
+        at, end = cursor[0], cursor[1]
+        while row < code.size and end - at >= MT_MARGIN:
             change = 0.0
             fee = 0.0
             last_return = 0.0
             is_risk = False
             if at_reset == 0:
                 price = START_PRICE
-                current = REGIME_CHOP
+                current = np.int64(REGIME_CHOP)
             else:
-                if stress[4] >= 0.0:
-                    current = np.int64(stress[4])
+                if forced >= 0:
+                    current = forced
                 else:
-                    u, index = mt_random(words, index)
+                    u, at = mt_random(words, at)
                     if u < 0.05:
-                        current, index = mt_below(words, index, end, 4, 29)
-                drift = crypto_drift(market, stress, current)
-                volatility = crypto_volatility(market, stress, current)
-                noise, index = mt_gauss(words, index, spare, 0.0, volatility)
-                u, index = mt_random(words, index)
+                        current, at = mt_below(words, at, end, 4, 29)
+                deviation = volatility[index(current)]
+                noise, at, kept, has_kept = mt_gauss(words, at, kept, has_kept, 0.0, deviation)
+                u, at = mt_random(words, at)
                 if u < shock_probability:
-                    shock, index = mt_gauss(words, index, spare, 0.0, market[6] * stress[1])
+                    shock, at, kept, has_kept = mt_gauss(words, at, kept, has_kept, 0.0, shock_deviation)
                     noise += shock
                 old = price
-                price *= math.exp(drift + noise)
+                price *= math.exp(drift[index(current)] + noise)
                 change = price - old
                 fee = price * fee_rate
                 last_return = change / old
-                is_risk = abs(last_return) > volatility * 2.5 or current == REGIME_PANIC
+                is_risk = abs(last_return) > deviation * 2.5 or current == REGIME_PANIC
             big_move = abs(last_return) > 0.01
             for before in range(3):
                 for after in range(3):
-                    base[row, before * 3 + after] = change * (after - 1) - (fee if before != after else 0.0)
-            code[row] = current * 2 + big_move
-            alert[row] = is_risk or big_move
-            regime[row] = current
-            risk[row] = is_risk
-            close[row] = price
+                    paid = fee if before != after else 0.0
+                    rewards[index(row * 9 + before * 3 + after)] = change * (after - 1) - paid
+            code[index(row)] = current * 2 + big_move
+            alert[index(row)] = is_risk or big_move
+            regime[index(row)] = current
+            risk[index(row)] = is_risk
+            close[index(row)] = price
             at_reset = 0 if at_reset == episode_length else at_reset + 1
             row += 1
-        cursor[0] = index
+        cursor[0] = at
     phase[0] = at_reset
-    price_state[0] = price
-    price_state[1] = current
+    spare[0], spare[1] = kept, 1.0 if has_kept else 0.0
+    price_state[0], price_state[1] = price, current
 
 
 @kernel
@@ -166,19 +174,19 @@ def exploration_draws(mt, phase, episode_length, exploration, decay, floor, comm
     while row < action.size:
         if cursor[1] - cursor[0] < MT_MARGIN:
             mt_extend(mt)
-        index, end = cursor[0], cursor[1]
-        while row < action.size and end - index >= MT_MARGIN:
+        at, end = cursor[0], cursor[1]
+        while row < action.size and end - at >= MT_MARGIN:
             explored, comm_explored = np.int64(-1), np.int64(-1)
             if at_reset > 0:
-                u, index = mt_random(words, index)
+                u, at = mt_random(words, at)
                 if u < epsilon:
-                    explored, index = mt_below(words, index, end, 3, 30)
-                u, index = mt_random(words, index)
+                    explored, at = mt_below(words, at, end, 3, 30)
+                u, at = mt_random(words, at)
                 if u < epsilon:
-                    drawn, index = mt_below(words, index, end, n_comm, shift)
-                    comm_explored = comm_column[drawn]
-            action[row] = explored
-            comm[row] = comm_explored
+                    drawn, at = mt_below(words, at, end, n_comm, shift)
+                    comm_explored = comm_column[index(drawn)]
+            action[index(row)] = explored
+            comm[index(row)] = comm_explored
             if at_reset == episode_length:
                 at_reset = 0
                 exploration[0] *= decay
@@ -186,5 +194,5 @@ def exploration_draws(mt, phase, episode_length, exploration, decay, floor, comm
             else:
                 at_reset += 1
             row += 1
-        cursor[0] = index
+        cursor[0] = at
     phase[0] = at_reset

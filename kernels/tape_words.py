@@ -13,6 +13,7 @@ from idi_fast.kernels.crypto import REGIME_PANIC, crypto_drift, crypto_volatilit
 
 LOW_32 = np.uint64(0xFFFFFFFF)
 BITS_32 = np.uint64(32)
+ONE = np.uint64(1 << 32)
 BITS_11 = np.uint64(11)
 TWO_32 = 4294967296.0
 
@@ -38,13 +39,15 @@ def low_uniform(word):
 
 
 @kernel
-def synthetic_rows(words, n_trend, n_scarcity, n_codes, weights, base, code, alert, drift):
+def synthetic_rows(words, buckets, weights, base, code, alert, drift):
     """Rows of the synthetic environment; a reset row is made like any other and only its observation is used.
 
-    words uint64 (n, 2): drift and scarcity change, observation. The rest as in `tape_mt19937.synthetic_tape`, with
-    n_codes = the product of the four bucket counts. Mutates: base, code, alert, drift.
+    words uint64 (n, 2): drift and scarcity change, observation. The rest as in `tape_mt19937.synthetic_tape`.
+    Mutates: base, code, alert, drift.
     """
     w_pnl, w_scarcity, ethics = weights[0], weights[1], weights[2]
+    before_trend, n_trend = np.uint64(buckets[0] * buckets[1]), np.uint64(buckets[2])
+    n_codes = before_trend * n_trend * np.uint64(buckets[3])
     for row in range(code.size):
         moves = words[row, 0]
         drift[row] = -1.0 + 2.0 * high_uniform(moves)
@@ -53,9 +56,10 @@ def synthetic_rows(words, n_trend, n_scarcity, n_codes, weights, base, code, ale
         base[row, 0] = (-pnl + scarcity_term) - ethics
         base[row, 1] = scarcity_term + ethics
         base[row, 2] = (pnl + scarcity_term) + ethics
-        observation = below(words[row, 1], n_codes)
-        code[row] = observation
-        alert[row] = (observation // n_scarcity) % n_trend > 0
+        # A fraction of which the code is the integer part, scaled; so each digit is one of what the last has left.
+        observed = words[row, 1] >> BITS_32
+        code[row] = (observed * n_codes) >> BITS_32
+        alert[row] = ((observed * before_trend) & LOW_32) * n_trend >= ONE
 
 
 @kernel

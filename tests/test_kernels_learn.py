@@ -53,8 +53,7 @@ class Kind:
             after = names[names.index(name) + 1 :] if name in names else None
             strides.append(0 if after is None else prod(self.digits[other] for other in after))
         moved = np.array(self.next_position)
-        column = np.repeat(np.arange(3), 3) * 3 + moved if self.market else moved
-        return kernels.Rules(moved, column, np.array(strides), self.n_moods, self.clarity, bonus)
+        return kernels.Rules(moved, np.array(strides), self.n_moods, self.clarity, bonus)
 
 
 # Positions 0, 1, 2 (short, flat, long) after hold, buy, sell, by the position before.
@@ -64,10 +63,19 @@ KINDS = {
     "market": Kind({"code": N_CODES, "affect": 3, "position": 3}, TO_SHORT),
     "long only": Kind({"code": N_CODES, "affect": 3, "position": 3}, TO_FLAT, allow_short=False),
     "compat crypto": Kind({"position": 3, "code": N_CODES, "affect": 2}, TO_SHORT, n_moods=0, clarity=0.0),
+    "many moods": Kind({"code": N_CODES, "affect": 60}, BY_ONE, n_moods=60),  # more than FEW_STATES
     "one mood": Kind({"code": N_CODES, "affect": 1}, BY_ONE, n_moods=1),
 }
 EPISODIC = {"k": 3, "decay": 0.9, "blend_alpha": 0.4, "capacity": 20}
 MEMORIES = {"none": None, "reference": EpisodicMemory, "bounded": oracle.BoundedMemory}
+
+
+def make_tables(n_states: int, n_comm: int) -> kernels.Tables:
+    return kernels.Tables(
+        q=np.zeros((n_states, 3)), comm_q=np.zeros((n_states, n_comm)),
+        greedy=np.zeros(n_states, np.uint8), comm_greedy=np.zeros(n_states, np.int16),
+        visits=np.zeros(n_states, np.int64), comm_counts=np.zeros(n_comm, np.int64),
+    )  # fmt: skip
 
 
 class Case:
@@ -103,9 +111,7 @@ class Case:
         ]
 
     def tables(self) -> kernels.Tables:
-        n = self.kind.n_states
-        counts = np.zeros(n, np.int64), np.zeros(self.n_comm, np.int64)
-        return kernels.Tables(np.zeros((n, 3)), np.zeros((n, self.n_comm)), *counts)
+        return make_tables(self.kind.n_states, self.n_comm)
 
     def memory(self) -> kernels.Memory:
         settings = EpisodicConfig(enabled=self.remembers != "none", **EPISODIC)
@@ -115,16 +121,25 @@ class Case:
         """Everything the kernel leaves when the tape comes in chunks."""
         tables, memory = self.tables(), self.memory()
         agent, sums = np.zeros(4, np.int64), np.zeros(2)
-        rewards = np.full(self.n // (episode_length + 1), np.nan)
+        totals = np.full(self.n // (episode_length + 1), np.nan)
+        seen, reward = np.full(self.n, -9, np.int32), np.full(self.n, np.nan)
+        rules = self.kind.rules(self.bonus)
         ended = 0
         for piece in pieces(self.n, chunks):
             tape = kernels.Tape(*(array[piece] for array in self.tape))
-            ended += kernels.learn_rows(
-                tape, self.kind.rules(self.bonus), tables, memory, agent, sums, self.action[piece], self.comm[piece],
-                episode_length, 0.3, 0.9, rewards[ended:],
+            steps = np.full(tape.base.shape, 9, np.uint8)
+            kernels.mood_steps(tape.base, steps)
+            before = agent[3]
+            ended += kernels.learn_actions(
+                tape, steps, rules, tables, memory, agent, sums, self.action[piece], episode_length, 0.3, 0.9,
+                seen[piece], reward[piece], totals[ended:],
             )  # fmt: skip
-        assert ended == rewards.size
-        return {**tables._asdict(), **memory._asdict(), "agent": agent, "sums": sums, "rewards": rewards}
+            kernels.learn_communication(
+                tape.alert, seen[piece], reward[piece], rules.comm_bonus, tables, before, self.comm[piece], 0.3, 0.9
+            )
+        assert ended == totals.size
+        left = {"agent": agent, "sums": sums, "totals": totals, "seen": seen, "reward": reward}
+        return {**tables._asdict(), **memory._asdict(), **left}
 
 
 CASES = st.builds(
@@ -142,23 +157,34 @@ CASES = st.builds(
 @example(Case("compat crypto", 1, 300), 15, [300])
 @example(Case("synthetic", 2, 300, memory="reference"), 15, [300])
 @example(Case("synthetic", 3, 300, memory="bounded"), 15, [300])
-def test_learn_rows(case, episode_length, chunks):
+@example(Case("many moods", 4, 300), 15, [300])
+@example(Case("many moods", 4, 300, n_comm=5), 15, [300])
+def test_learn_actions_and_learn_communication(case, episode_length, chunks):
     made = case.learn(episode_length, chunks)
-    learner, kind = case.learner(), case.kind
-    explored = list(zip(case.action.tolist(), case.comm.tolist(), strict=True))
-    rewards = oracle.learn_rows(learner, case.rows(), explored, episode_length)
-    assert_array_equal(made["rewards"], rewards)
+    learner, kind, rows = case.learner(), case.kind, case.rows()
+    walk = oracle.learn_actions(learner, rows, case.action.tolist(), episode_length)
+    oracle.learn_communication(learner, rows, walk, case.comm.tolist())
+    assert_array_equal(made["totals"], walk.totals)
+    states = [kind.index(state) for state in walk.states]
+    resets = [t % (episode_length + 1) == 0 for t in range(case.n)]
+    assert_array_equal(made["seen"], [~s if reset else s for s, reset in zip(states, resets, strict=True)])
+    assert_array_equal(made["reward"], walk.rewards)
     expected = case.tables()
-    for table, rows in zip(expected, (learner.q, learner.comm_q, learner.visits), strict=False):
-        for state, row in rows.items():
-            table[kind.index(state)] = row
+    for name in ("q", "comm_q", "visits"):
+        for state, row in getattr(learner, name).items():
+            getattr(expected, name)[kind.index(state)] = row
+    expected.greedy[:] = expected.q.argmax(axis=1)
     for comm, count in learner.comm_counts.items():
         expected.comm_counts[comm] = count
     for name, table in expected._asdict().items():
-        assert_array_equal(made[name], table, err_msg=name)
+        if name != "comm_greedy":
+            assert_array_equal(made[name], table, err_msg=name)
+    if kind.n_states <= kernels.FEW_STATES or case.n_comm != 4:  # else it is worked out where it is needed
+        assert_array_equal(made["comm_greedy"], expected.comm_q.argmax(axis=1))
     done = case.n % (episode_length + 1)
     assert_array_equal(made["agent"], [done, learner.position + 1, learner.affect, kind.index(learner.state)])
-    assert made["sums"][0] == learner.pnl
+    if kind.n_moods == 0 or case.remembers != "none":  # else nothing asks for the PnL
+        assert made["sums"][0] == learner.pnl
 
 
 @given(CASES, st.integers(1, 15), CHUNKS)
@@ -170,21 +196,24 @@ def test_a_tape_cut_anywhere_teaches_the_same(case, episode_length, chunks):
         assert_array_equal(again[name], array, err_msg=name)
 
 
-def test_learn_rows_worked_by_hand():
+def test_learning_worked_by_hand():
     # One state, an episode of two steps: buy, then hold; an alert is right, then wrong.
     base = np.array([[-9.0, -9.0, -9.0], [-1.0, 0.25, 1.0], [-1.0, 0.25, 1.0]])
     tape = kernels.Tape(base, np.zeros(3, np.int32), np.array([0, 1, 0], np.uint8))
-    moved = np.array(BY_ONE)
-    rules = kernels.Rules(moved, moved.copy(), np.array([1, 1, 0]), 1, 0.2, np.array([[-0.5], [0.5]]))
-    tables = kernels.Tables(np.zeros((1, 3)), np.zeros((1, 1)), np.zeros(1, np.int64), np.zeros(1, np.int64))
-    memory = make_memory(None, 0, bounded=False, steps=10_000)
-    rewards = np.zeros(1)
-    ended = kernels.learn_rows(
-        tape, rules, tables, memory, np.zeros(4, np.int64), np.zeros(2), np.array([-1, 1, 0], np.int8),
-        np.full(3, -1, np.int16), 2, 0.5, 0.5, rewards,
+    rules = kernels.Rules(np.array(BY_ONE), np.array([1, 1, 0]), 1, 0.2, np.array([[-0.5], [0.5]]))
+    tables, memory = make_tables(1, 1), make_memory(None, 0, bounded=False, steps=10_000)
+    steps, seen, reward, totals = np.zeros((3, 3), np.uint8), np.zeros(3, np.int32), np.zeros(3), np.zeros(1)
+    kernels.mood_steps(base, steps)
+    assert steps.tolist() == [[2, 2, 2], [2, 0, 1], [2, 0, 1]]
+    ended = kernels.learn_actions(
+        tape, steps, rules, tables, memory, np.zeros(4, np.int64), np.zeros(2), np.array([-1, 1, 0], np.int8),
+        2, 0.5, 0.5, seen, reward, totals,
     )  # fmt: skip
     assert ended == 1
-    assert rewards[0] == 2.0
+    assert totals[0] == 2.0
+    assert (seen.tolist(), reward.tolist()) == ([-1, 0, 0], [0.0, 1.0, 1.0])
+    explored = np.full(3, -1, np.int16)
+    kernels.learn_communication(tape.alert, seen, reward, rules.comm_bonus, tables, 0, explored, 0.5, 0.5)
     assert_array_equal(tables.q, [[0.5 * (1 + 0.5 * 0.5), 0.5, 0.0]])
     assert_array_equal(tables.comm_q, [[0.75 + 0.5 * (0.5 + 0.5 * 0.75 - 0.75)]])
     assert_array_equal(tables.visits, [3])
@@ -236,16 +265,31 @@ def test_a_replay_knows_nothing_of_later_rows(case, data):
 
 
 @given(st.lists(eighths(1), min_size=9, max_size=9), st.integers(0, 6))
-def test_best3(values, at):
+def test_best3_and_max3(values, at):
     assert kernels.best3(np.array(values), at) == oracle.best3(values, at)
+    assert kernels.max3(np.array(values), at) == oracle.max3(values, at)
 
 
 @given(st.lists(eighths(1), min_size=9, max_size=9), st.integers(1, 6), st.integers(0, 3))
 @example([1.0] * 9, 4, 0)
 @example([0.0, 1.0, 1.0, 0.0] * 2, 4, 0)
 @example([0.0, 0.0, 0.0, 1.0] * 2, 4, 0)
-def test_best_of(values, n, at):
+def test_best_of_and_max_of(values, n, at):
     assert kernels.best_of(np.array(values), at, n) == oracle.best_of(values, at, n)
+    assert kernels.max_of(np.array(values), at, n) == oracle.max_of(values, at, n)
+
+
+NEAR = st.sampled_from([0.5, -0.2, 0.0, -0.0]).flatmap(
+    lambda x: st.sampled_from([x, np.nextafter(x, 9.0), np.nextafter(x, -9.0)])
+)
+
+
+@given(st.lists(NEAR | st.floats(-2, 2), min_size=3, max_size=30), st.sampled_from([1, 3]))
+def test_mood_steps(values, width):
+    base = np.array(values[: len(values) // width * width]).reshape(-1, width)
+    steps = np.full(base.shape, 9, np.uint8)
+    kernels.mood_steps(base, steps)
+    assert steps.tolist() == oracle.mood_steps(base.tolist())
 
 
 @given(st.integers(0, 4), st.floats(-2, 2), st.floats(-2, 2), st.integers(0, 3))

@@ -123,9 +123,8 @@ def test_mt_below_stops_where_the_words_end():
 @example([LAST, LAST, 0, 0], None, 0.0, 1.0)
 def test_mt_gauss(chosen, kept, mean, deviation):
     words = with_room(chosen)
-    spare = np.array([0.0, 0.0] if kept is None else [kept, 1.0])
-    value, index = kernels.mt_gauss(words, 0, spare, mean, deviation)
-    assert (value, index, spare[0] if spare[1] else None) == oracle.mt_gauss(words, 0, kept, mean, deviation)
+    value, at, spare, has_spare = kernels.mt_gauss(words, 0, kept or 0.0, kept is not None, mean, deviation)
+    assert (value, at, spare if has_spare else None) == oracle.mt_gauss(words, 0, kept, mean, deviation)
 
 
 @given(SEEDS, CHUNKS, st.sampled_from([2, 3]))
@@ -153,23 +152,27 @@ def test_mt_words64_after_an_odd_number_of_words(index):
     assert_array_equal(words, oracle.mt_words64(rng, words.size))
 
 
-@given(st.lists(WORDS_64, min_size=4, max_size=4), st.integers(0, 50))
+@given(st.lists(WORDS_64, min_size=4, max_size=64), st.integers(0, 80))
 @example([2**64 - 1] * 4, 5)
 @example([0] * 4, 30)
 def test_sfc64_words64_from_any_state(words, n):
-    state, out = np.array(words, np.uint64), np.empty(n, np.uint64)
-    kernels.sfc64_words64(state, out)
-    expected, expected_state = oracle.sfc64_words64(words, n)
-    assert_array_equal(out, expected)
-    assert_array_equal(state, expected_state)
+    states = np.resize(np.array(words, np.uint64), (4, kernels.SFC_LANES))
+    generators = [oracle.sfc64(column) for column in states.T]
+    sfc = kernels.Sfc(states.copy(), np.zeros(kernels.SFC_LANES, np.uint64), np.zeros(1, np.int64))
+    out = np.empty(n, np.uint64)
+    kernels.sfc64_words64(sfc, out)
+    assert_array_equal(out, oracle.sfc64_words64(generators, n))
+    after = [generator.state["state"]["state"] for generator in generators]
+    assert_array_equal(sfc.state, np.stack(after, axis=1))
+    assert (n + sfc.left[0]) % kernels.SFC_LANES == 0
 
 
 @given(SEEDS, CHUNKS)
 @settings(max_examples=25)
 def test_sfc64_words64_in_chunks(seed, chunks):
-    sequence = np.random.SeedSequence(seed)
-    state = Sfc64(sequence).state
+    generator = Sfc64(np.random.SeedSequence(seed))
     words = np.empty(200, np.uint64)
     for piece in pieces(words.size, chunks):
-        kernels.sfc64_words64(state, words[piece])
-    assert_array_equal(words, np.random.SFC64(sequence).random_raw(words.size))
+        generator.words64(words[piece])
+    children = [np.random.SFC64(child) for child in np.random.SeedSequence(seed).spawn(16)]
+    assert_array_equal(words, oracle.sfc64_words64(children, words.size))

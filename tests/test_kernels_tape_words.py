@@ -48,7 +48,7 @@ def synthetic(words: np.ndarray, buckets, weights, chunks) -> list[np.ndarray]:
     out = np.full((n, 3), np.nan), np.zeros(n, np.int32), np.zeros(n, np.uint8), np.full(n, np.nan)
     for piece in pieces(n, chunks):
         kernels.synthetic_rows(
-            words[piece], buckets[2], buckets[3], math.prod(buckets), np.array(weights, np.float64),
+            words[piece], np.array(buckets, np.int64), np.array(weights, np.float64),
             *(array[piece] for array in out),
         )  # fmt: skip
     return list(out)

@@ -7,9 +7,10 @@ TWO_32 = 2**32
 
 
 def word_rows(sequence: np.random.SeedSequence, rows: int, width: int) -> list[list[int]]:
-    """The first rows of words of a generator, as Python integers."""
-    words = np.random.SFC64(sequence).random_raw(rows * width)
-    return words.reshape(rows, width).tolist()
+    """The first rows of words of sixteen generators that take turns, as Python integers."""
+    generators = [np.random.SFC64(child) for child in sequence.spawn(16)]
+    words = np.stack([generator.random_raw(-(-rows * width // 16)) for generator in generators], axis=1)
+    return words.reshape(-1)[: rows * width].reshape(rows, width).tolist()
 
 
 def train(config: dict, seed: int) -> tuple[dict, dict, list[float]]:
@@ -31,7 +32,7 @@ def train(config: dict, seed: int) -> tuple[dict, dict, list[float]]:
 
     def observe(word: int) -> tuple[int, ...]:
         n_codes = buckets[0] * buckets[1] * buckets[2] * buckets[3]
-        code = word * n_codes >> 64
+        code = (word >> 32) * n_codes >> 32
         digits = []
         for size in reversed(buckets):
             code, digit = divmod(code, size)

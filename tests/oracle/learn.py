@@ -70,31 +70,51 @@ class Learner:
         self.arrive(row)
         return base + self.clarity * self.affect if self.n_moods else base
 
-    def learn(self, row: TapeRow, action: int, comm: int) -> float:
-        """Act and update both tables; the reward."""
+    def learn(self, row: TapeRow, action: int) -> float:
+        """Act and update the first table; the reward."""
         before = self.state
         reward = self.step(row, action)
-        comm_reward = reward + self.bonus[row.alert][comm]
-        target = reward + self.discount * max(self.q[self.state])
+        target = reward + self.discount * max3(self.q[self.state], 0)
         if self.memory is not None:
             target = remember(self.memory, (before, action), target)
-        comm_target = comm_reward + self.discount * max(self.comm_q[self.state])
         self.q[before][action] += self.learning_rate * (target - self.q[before][action])
-        self.comm_q[before][comm] += self.learning_rate * (comm_target - self.comm_q[before][comm])
-        self.comm_counts[comm] += 1
-        self.visits[self.state] += 1
         return reward
 
 
-def best_of(values: Sequence[float], at: int, n: int) -> tuple[int, float]:
-    """The first of n values from `at` on that no other exceeds, and the value itself."""
+class Walk(NamedTuple):
+    """What an agent did over a tape: the state at each row, the reward of each (0 on a reset row), and how many rows of
+    the episode lay behind it; totals: the rewards of the episodes that ended."""
+
+    states: list[State]
+    rewards: list[float]
+    behind: list[int]
+    totals: list[float]
+
+
+def best_of(values: Sequence[float], at: int, n: int) -> int:
+    """The first of n values from `at` on that no other exceeds."""
     row = list(values)[at : at + n]
-    return row.index(max(row)), max(row)
+    return row.index(max(row))
 
 
-def best3(values: Sequence[float], at: int) -> tuple[int, float]:
+def max_of(values: Sequence[float], at: int, n: int) -> float:
+    """The last of n values when they are sorted."""
+    return sorted(list(values)[at : at + n])[-1]
+
+
+def best3(values: Sequence[float], at: int) -> int:
     """Of three values sorted from best to worst, ties in their own order, the first."""
-    return sorted(enumerate(list(values)[at : at + 3]), key=lambda pair: -pair[1])[0]
+    return sorted(enumerate(list(values)[at : at + 3]), key=lambda pair: -pair[1])[0][0]
+
+
+def max3(values: Sequence[float], at: int) -> float:
+    """The largest of three."""
+    return max_of(values, at, 3)
+
+
+def mood_steps(base: Sequence[Sequence[float]]) -> list[list[int]]:
+    """1 where a reward lifts the mood of an agent between two others, 2 where it lowers it."""
+    return [[{0: 2, 1: 0, 2: 1}[next_affect(1, 0.0, value, 3)] for value in row] for row in base]
 
 
 def next_affect(affect: int, pnl: float, base: float, n_moods: int) -> int:
@@ -139,26 +159,36 @@ def remember(memory: EpisodicMemory | BoundedMemory, entry: tuple[State, int], t
     return memory.blend(*entry, target)
 
 
-def learn_rows(
-    learner: Learner, rows: Sequence[TapeRow], explored: Sequence[tuple[int, int]], episode_length: int
-) -> list[float]:
-    """Train over a tape that begins with a reset row; the rewards of the episodes that ended."""
-    rewards = []
-    for first in range(0, len(rows), episode_length + 1):
-        episode = slice(first, first + episode_length + 1)
-        (start, *steps), (_, *choices) = rows[episode], explored[episode]
-        learner.reset(start)
-        learner.visits[learner.state] += 1
-        total = 0.0
-        for row, (action, comm) in zip(steps, choices, strict=True):
-            total += learner.learn(
-                row,
-                action if action >= 0 else best3(learner.q[learner.state], 0)[0],
-                comm if comm >= 0 else best_of(learner.comm_q[learner.state], 0, learner.n_comm)[0],
-            )
-        if len(steps) == episode_length:
-            rewards.append(total)
-    return rewards
+def learn_actions(learner: Learner, rows: Sequence[TapeRow], explored: Sequence[int], episode_length: int) -> Walk:
+    """Train the first table over a tape that begins with a reset row; −1: the greedy action is taken."""
+    walk = Walk([], [], [], [])
+    for t, (row, action) in enumerate(zip(rows, explored, strict=True)):
+        behind = t % (episode_length + 1)
+        if behind == 0:
+            learner.reset(row)
+            reward = total = 0.0
+        else:
+            reward = learner.learn(row, action if action >= 0 else best3(learner.q[learner.state], 0))
+            total += reward
+        walk.states.append(learner.state)
+        walk.rewards.append(reward)
+        walk.behind.append(behind)
+        if behind == episode_length:
+            walk.totals.append(total)
+    return walk
+
+
+def learn_communication(learner: Learner, rows: Sequence[TapeRow], walk: Walk, explored: Sequence[int]) -> None:
+    """Train the second table over the walk that the first was trained on, and count."""
+    for t, (row, following, reward, comm) in enumerate(zip(rows, walk.states, walk.rewards, explored, strict=True)):
+        learner.visits[following] += 1
+        if walk.behind[t] == 0:
+            continue
+        values, n = learner.comm_q[walk.states[t - 1]], learner.n_comm
+        said = comm if comm >= 0 else best_of(values, 0, n)
+        target = reward + learner.bonus[row.alert][said] + learner.discount * max_of(learner.comm_q[following], 0, n)
+        values[said] += learner.learning_rate * (target - values[said])
+        learner.comm_counts[said] += 1
 
 
 class Tick(NamedTuple):
@@ -177,7 +207,7 @@ def replay_rows(learner: Learner, rows: Sequence[TapeRow]) -> tuple[list[Tick], 
     learner.reset(rows[0])
     for row in rows[1:]:
         state = learner.state
-        (action, _), (comm, _) = best3(learner.q[state], 0), best_of(learner.comm_q[state], 0, learner.n_comm)
+        action, comm = best3(learner.q[state], 0), best_of(learner.comm_q[state], 0, learner.n_comm)
         reward = learner.step(row, action)
         ticks.append(Tick(state, action, comm, learner.position, reward))
     return ticks, learner.state

@@ -108,8 +108,8 @@ def mt_words64(rng: random.Random, n: int) -> list[int]:
     return [rng.getrandbits(64) for _ in range(n)]
 
 
-def sfc64_words64(state: Sequence[int], n: int) -> tuple[np.ndarray, np.ndarray]:
-    """NumPy's SFC64 from a state: n outputs, and the state after."""
+def sfc64(state: Sequence[int]) -> np.random.SFC64:
+    """NumPy's SFC64 in a state."""
     generator = np.random.SFC64()
     generator.state = {
         "bit_generator": "SFC64",
@@ -117,4 +117,10 @@ def sfc64_words64(state: Sequence[int], n: int) -> tuple[np.ndarray, np.ndarray]
         "has_uint32": 0,
         "uinteger": 0,
     }
-    return generator.random_raw(n), generator.state["state"]["state"]
+    return generator
+
+
+def sfc64_words64(generators: Sequence[np.random.SFC64], n: int) -> list[int]:
+    """The first n words of generators that take turns."""
+    rounds = -(-n // len(generators))
+    return np.stack([generator.random_raw(rounds) for generator in generators], axis=1).reshape(-1)[:n].tolist()

@@ -56,7 +56,8 @@ def synthetic_rows(
     rows = []
     for moves, observation in words:
         uniforms = [Fraction(half, 2**32) for half in halves(moves)]
-        code = rest = below(observation, math.prod(map(int, buckets)))
+        observed = halves(observation)[0]
+        code = rest = math.floor(Fraction(observed, 2**32) * math.prod(map(int, buckets)))
         digits: list[int] = []
         for size in reversed(buckets):
             rest, digit = divmod(rest, int(size))
