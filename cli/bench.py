@@ -1,22 +1,59 @@
 """`idi-fast bench`."""
 
+import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from idi_fast.bench import DEFAULT_SUITES
 from idi_fast.cli import console
 from idi_fast.cli.options import Json
+from idi_fast.errors import IdiFastError, InputError, OutputError
 
 
 def bench(
+    suite: Annotated[
+        list[str] | None,
+        typer.Option(help="kernels, train, backtest, export, startup, scaling or all [default: train and startup]."),
+    ] = None,
     repeats: Annotated[int, typer.Option(min=5, help="Timed repeats of each case.")] = 7,
+    reference: Annotated[
+        Path | None, typer.Option(help="Folder of the original package idi_iann, to time too.")
+    ] = None,
+    compare: Annotated[Path | None, typer.Option(help="Results of an earlier run, printed with --json.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Picture of the suite scaling to draw, as scaling.svg.")] = None,
     json: Json = False,
 ) -> None:
-    """Time training; a case whose result differs from its plain-Python oracle is refused, not timed."""
-    console.warn_of_compilation()
-    from idi_fast.bench import report, run_suite
+    """Time idi-fast; a case whose result differs from its plain-Python oracle is refused, not timed."""
+    from idi_fast.bench import comparison
+    from idi_fast.bench import plot as plotting
+    from idi_fast.bench.suites import chosen_suites, run
 
-    results = run_suite(repeats)
+    suites = chosen_suites(suite or DEFAULT_SUITES)
+    old = None if compare is None else comparison.read_results(compare)
+    if plot is not None:
+        if "scaling" not in suites:
+            raise InputError("--plot draws the suite scaling; add --suite scaling")
+        plotting.matplotlib()
+        if not plot.parent.is_dir():
+            raise OutputError(f"--plot {plot}: the folder {plot.parent} does not exist")
+    console.warn_of_compilation()
+    results = run(
+        suites, repeats, reference=reference, say=console.message if sys.stderr.isatty() else lambda text: None
+    )
+    if old is not None:
+        results["comparison"] = comparison.compare(old, results)
+    _print(results, json)
+    if plot is not None:
+        plotting.plot(results, plot)
+    if results["refused"]:
+        raise IdiFastError(f"not timed, since not equal to the oracle: {'; '.join(results['refused'])}")
+
+
+def _print(results: dict, json: bool) -> None:
+    from idi_fast.bench.report import report
+
     if json:
         console.print_json(results)
     else:

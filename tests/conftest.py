@@ -28,3 +28,18 @@ def world(tmp_path_factory) -> Path:
 def old(world, tmp_path) -> Path:
     """An earlier artifact, alone in its folder."""
     return cli_helpers.copy_of(world / "agent", tmp_path / "old")
+
+
+@pytest.fixture
+def small_bench(monkeypatch):
+    """A benchmark of a moment: the smallest sizes, one kind of training run, and no compiling into an empty cache."""
+    # Here, not above: it imports the whole package, which a test may want to see imported.
+    from dataclasses import replace
+
+    from idi_fast.bench import suites, training
+    from idi_fast.bench.sizes import Sizes
+
+    kinds = training.kinds
+    monkeypatch.setattr(training, "kinds", lambda sizes: kinds(sizes)[:1])
+    monkeypatch.setattr(suites, "Sizes", lambda: replace(Sizes.smallest(), lanes=2))
+    monkeypatch.setattr(suites, "compile_seconds", lambda names: {})

@@ -1,0 +1,37 @@
+"""The suite `kernels`: each hot kernel on its own, on a block of rows as training hands it over."""
+
+from functools import cache
+
+from idi_fast.bench.case import Case, Context, Timed, elapsed, expect_equal
+from idi_fast.bench.kernel import Kernel
+from idi_fast.bench.learning_kernels import KERNELS as LEARNING
+from idi_fast.bench.market_kernels import KERNELS as MARKET
+from idi_fast.bench.sizes import Sizes
+from idi_fast.bench.tape_kernels import KERNELS as TAPES
+
+
+def make(sizes: Sizes, context: Context) -> list[Case]:
+    """The cases of the suite."""
+    return [_case(kernel, sizes) for kernel in (*TAPES, *MARKET, *LEARNING)]
+
+
+def _case(kernel: Kernel, sizes: Sizes) -> Case:
+    prepared = cache(lambda: kernel.prepare(sizes.rows))
+
+    def check() -> None:
+        small = kernel.prepare(sizes.check_rows)
+        small.call()
+        for number, (made, expected) in enumerate(zip(small.made(), small.expected(), strict=True)):
+            expect_equal(f"result {number}", made, expected, kernel.rtol, kernel.atol)
+
+    def run() -> float:
+        call = prepared().call
+
+        def calls() -> None:
+            for _ in range(sizes.calls):
+                call()
+
+        return elapsed(calls)
+
+    units = sizes.rows * sizes.calls * kernel.per_row
+    return Case("kernels", kernel.name, kernel.unit, kernel.oracle, check, Timed(units, run))

@@ -1,0 +1,166 @@
+"""The kernels that turn bars into features, buckets and rewards, and those of a backtest, to be timed one by one."""
+
+import math
+
+import numpy as np
+
+from idi_fast.bench.kernel import Kernel, Prepared
+from idi_fast.bench.oracle import backtest as account_oracle
+from idi_fast.bench.oracle import features as features_oracle
+from idi_fast.bench.oracle import market as oracle
+from idi_fast.bench.oracle import streams as streams_oracle
+from idi_fast.bench.tape_kernels import WEIGHTS
+from idi_fast.bench.yardsticks import SEED
+from idi_fast.kernels import backtest, features, market, streams
+
+FEE_RATE = 0.0005
+
+
+def _random() -> np.random.Generator:
+    return np.random.default_rng(SEED)
+
+
+def log_prices(n: int) -> np.ndarray:
+    """A random walk of log prices."""
+    return _random().normal(0.0, 0.01, n).cumsum()
+
+
+def _feature(name: str, window: int):
+    def prepare(n: int) -> Prepared:
+        values, ring, moments, seen, out = (
+            log_prices(n),
+            np.zeros(window),
+            np.zeros(4),
+            np.zeros(1, np.int64),
+            np.empty(n),
+        )
+        return Prepared(
+            lambda: getattr(features, name)(values, ring, moments, seen, out),
+            lambda: [out],
+            lambda: [getattr(features_oracle, name)(values.tolist(), window)],
+        )
+
+    return prepare
+
+
+def _quantize(n: int) -> Prepared:
+    values, edges, bucket = _random().normal(size=n), np.linspace(-1.5, 1.5, 7), np.empty(n, np.int32)
+    return Prepared(
+        lambda: market.quantize(values, edges, bucket), lambda: [bucket], lambda: [oracle.quantize(values, edges)]
+    )
+
+
+def _bucket_changes(n: int) -> Prepared:
+    bucket, last, out = _random().integers(0, 8, n, np.int32), np.full(1, -1), np.empty(n)
+    return Prepared(
+        lambda: market.bucket_changes(bucket, 8, last, out),
+        lambda: [out],
+        lambda: [oracle.bucket_changes(bucket, 8)],
+    )
+
+
+def _mixed_radix(n: int) -> Prepared:
+    digits, sizes, code = _random().integers(0, 4, (4, n), np.int32), np.array([4, 4, 4, 8]), np.empty(n, np.int32)
+    return Prepared(
+        lambda: market.mixed_radix(digits, sizes, code), lambda: [code], lambda: [oracle.mixed_radix(digits, sizes)]
+    )
+
+
+def _regimes(n: int) -> Prepared:
+    volatility, trend = _random().normal(size=(2, n))
+    edges, regime = np.array([1.2, -0.4, 0.4]), np.empty(n, np.uint8)
+    return Prepared(
+        lambda: market.regimes(volatility, trend, edges, regime),
+        lambda: [regime],
+        lambda: [oracle.regimes(volatility, trend, edges)],
+    )
+
+
+def _bar_returns(n: int) -> Prepared:
+    close, rng = log_prices(n), _random()
+    fill = np.concatenate([close[:1], close[:-1]]) + rng.normal(0.0, 0.002, n)
+    given = close, fill, rng.uniform(0.005, 0.02, n), 0.001, FEE_RATE
+    out = np.empty(n), np.empty(n), np.empty(n), np.empty(n, np.int8), np.empty(n, np.uint8)
+    carry = np.full(2, np.nan)
+    return Prepared(
+        lambda: market.bar_returns(*given, carry, *out),
+        lambda: out,
+        lambda: zip(*oracle.bar_returns(*given), strict=True),
+    )
+
+
+def _market_rows(n: int) -> Prepared:
+    # Eighths: nothing is rounded on either side.
+    given, base = [*(_random().integers(-8, 9, (4, n)) / 8), WEIGHTS], np.empty((n, 9))
+    return Prepared(
+        lambda: market.market_rows(*given, base),
+        lambda: [base],
+        lambda: [[[float(reward) for reward in row] for row in oracle.market_rows(*given)]],
+    )
+
+
+def _account(n: int) -> Prepared:
+    rng, close = _random(), 100.0 * np.exp(log_prices(n))
+    target = np.repeat(rng.integers(-1, 2, -(-n // 20)), 20)[:n].astype(np.int8)
+    given = target, close * np.exp(rng.normal(0.0, 0.002, n)), close, backtest.NEXT_OPEN, FEE_RATE
+    equity, position, trades, totals = np.empty(n), np.empty(n, np.int8), np.empty((n + 1, 7)), np.empty(3)
+
+    def made() -> list:
+        count = backtest.account(*given, equity, position, trades, totals)
+        return [equity, position, trades[:count], totals]
+
+    def expected() -> list:
+        kept = account_oracle.account(*given)
+        trades = [[math.nan if value is None else float(value) for value in trade] for trade in kept.trades]
+        totals = float(kept.fees), float(kept.traded), kept.liquidated_at
+        return [[*map(float, kept.equity)], kept.position, trades, totals]
+
+    return Prepared(lambda: backtest.account(*given, equity, position, trades, totals), made, expected)
+
+
+def _reference_account(n: int) -> Prepared:
+    action, price, pnl = _random().integers(0, 3, n).astype(np.int8), 100.0 * np.exp(log_prices(n)), np.empty(n)
+    return Prepared(
+        lambda: backtest.reference_account(action, price, 5.0, pnl),
+        lambda: [pnl],
+        lambda: [account_oracle.reference_account(action, price.tolist(), 5.0)],
+    )
+
+
+def _emote_bits(n: int) -> Prepared:
+    rng, linger = _random(), 2
+    affect, comm = rng.integers(0, 4, n), rng.integers(0, 4, n).astype(np.int16)
+    palette, names = {0: "🙂", 1: "🚀", 2: "😐", 3: "⚠️"}, ("silent", "positive", "alert", "persist")
+    shows, meaning = np.array([[1, 0], [1, 0], [0, 1], [0, 1]], np.uint8), np.arange(4)
+    out = [np.empty(n, np.uint8) for _ in range(3)]
+    return Prepared(
+        lambda: streams.emote_bits(affect, comm, shows, meaning, linger, *out),
+        lambda: out,
+        lambda: zip(*streams_oracle.emote_bits(affect, [names[k] for k in comm], palette, linger), strict=True),
+    )
+
+
+def _open_profit(n: int) -> Prepared:
+    value, position = log_prices(n), np.repeat(_random().integers(-1, 2, -(-n // 20)), 20)[:n].astype(np.int8)
+    given, profit = (position, np.concatenate([value[:1], value[:-1]]), value, 2 * FEE_RATE), np.empty(n, np.uint8)
+    return Prepared(
+        lambda: streams.open_profit(*given, profit), lambda: [profit], lambda: [streams_oracle.open_profit(*given)]
+    )
+
+
+KERNELS = (
+    Kernel("features.zscore", _feature("zscore", 16), "value", atol=1e-6),
+    Kernel("features.volatility", _feature("volatility", 32), "value", atol=1e-6),
+    Kernel("features.drawdown", _feature("drawdown", 64), "value"),
+    Kernel("features.ema_ratio", _feature("ema_ratio", 32), "value", atol=1e-12),
+    Kernel("market.quantize", _quantize, "value"),
+    Kernel("market.bucket_changes", _bucket_changes, "value"),
+    Kernel("market.mixed_radix", _mixed_radix),
+    Kernel("market.regimes", _regimes),
+    Kernel("market.bar_returns", _bar_returns, rtol=1e-14, atol=1e-30),
+    Kernel("market.market_rows", _market_rows),
+    Kernel("backtest.account", _account, "bar", rtol=1e-9, atol=1e-9),
+    Kernel("backtest.reference_account", _reference_account, "bar"),
+    Kernel("streams.emote_bits", _emote_bits, "tick"),
+    Kernel("streams.open_profit", _open_profit, "tick"),
+)

@@ -1,0 +1,44 @@
+"""How much each suite does."""
+
+from dataclasses import dataclass
+from typing import Self
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Sizes of runs.
+
+    check_*: what is compared with the oracles, which are slow; episodes: of a timed training run; twin_episodes: of the
+    oracle's, timed as "plain Python"; lanes, lane_episodes: of a population; rows, calls: of each kernel, a block of
+    training at a time; bars, ticks: of a backtest and of an export; history_bars: trained on; states, …: the points of
+    the scaling study.
+    """
+
+    check_episodes: int = 60
+    episodes: int = 40_000
+    twin_episodes: int = 100
+    reference_episodes: int = 100
+    history_bars: int = 20_001
+    lanes: int = 64
+    lane_episodes: int = 5_000
+    rows: int = 16_384
+    calls: int = 32
+    check_rows: int = 300
+    bars: int = 1_000_000
+    check_bars: int = 250
+    ticks: int = 100_000
+    cold_starts: int = 3
+    scaling_episodes: int = 40_000
+    scaling_states: tuple[int, ...] = (2, 3, 4, 5, 6, 7)
+    """Exponents of 10."""
+    scaling_lengths: tuple[int, ...] = (100, 1_000, 10_000, 100_000)
+    scaling_lanes: tuple[int, ...] = (1, 4, 16, 64, 256)
+
+    @classmethod
+    def smallest(cls) -> Self:
+        """Sizes at which all is done but no figure means anything: for tests, and to compile what is run."""
+        return cls(
+            check_episodes=2, episodes=4, twin_episodes=2, reference_episodes=2, history_bars=257, lane_episodes=2,
+            rows=130, calls=1, check_rows=70, bars=200, check_bars=100, ticks=20, cold_starts=1,
+            scaling_episodes=600, scaling_states=(2, 3), scaling_lengths=(2, 4), scaling_lanes=(1, 2),
+        )  # fmt: skip

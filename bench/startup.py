@@ -1,0 +1,65 @@
+"""The suite `startup`: whole processes, as a user waits for them."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+
+import polars as pl
+
+from idi_fast.bench.case import Case, Context, Differs, Timed, elapsed
+from idi_fast.bench.sizes import Sizes
+from idi_fast.bench.training import compare, default_twin
+from idi_fast.bench.yardsticks import SEED
+from idi_fast.config import TrainingConfig
+from idi_fast.policy import Policy
+
+MAIN = "from idi_fast.cli import main; main()"
+COMMANDS = ("train", "backtest", "export", "bench")
+
+
+def process(*args: object, cache: str | None = None) -> str:
+    """What the command line prints in a process of its own; cache: where it keeps kernels, None for the usual place."""
+    environment = os.environ if cache is None else {**os.environ, "IDI_FAST_CACHE_DIR": cache}
+    command = [sys.executable, "-c", MAIN, *map(str, args)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+
+
+def make(sizes: Sizes, context: Context) -> list[Case]:
+    """The cases of the suite."""
+    agent = context.folder / "agent"
+
+    def train(cache: str | None = None) -> None:
+        process("train", "--out", agent, "--seed", SEED, "--force", cache=cache)
+
+    def check_training(cache: str | None = None) -> None:
+        train(cache)
+        rewards = pl.read_parquet(agent / "episodes.parquet")["reward"]
+        compare(Policy.load(agent), rewards, default_twin(TrainingConfig())(), {})
+
+    def with_empty_cache(work: Callable[[str], None]) -> float:
+        with tempfile.TemporaryDirectory(dir=context.folder) as cache:
+            return elapsed(lambda: work(cache))
+
+    interpreter = Timed(1, lambda: elapsed(lambda: subprocess.run([sys.executable, "-c", "pass"], check=True)))
+    # An empty cache takes ten seconds or more to fill: fewer repeats, and none to warm up.
+    cold = Timed(1, lambda: with_empty_cache(train), repeats=sizes.cold_starts, warms=False)
+    rows = (
+        ("idi-fast --help", "the command table", check_help, Timed(1, lambda: elapsed(lambda: process("--help")))),
+        ("idi-fast train", "engine.train", check_training, Timed(1, lambda: elapsed(train))),
+        ("idi-fast train, empty kernel cache", "engine.train", lambda: with_empty_cache(check_training), cold),
+    )
+    yardsticks = {"interpreter": interpreter}
+    return [
+        Case("startup", name, "process", oracle, check, timed, yardsticks, compiles=False)
+        for name, oracle, check, timed in rows
+    ]
+
+
+def check_help() -> None:
+    """Raise Differs unless the help names every command."""
+    text = process("--help")
+    missing = [name for name in COMMANDS if f"\n  {name} " not in text]
+    if missing:
+        raise Differs(f"the help does not name {', '.join(missing)}")

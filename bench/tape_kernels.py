@@ -1,0 +1,155 @@
+"""The kernels that make random words, tapes and exploration draws, to be timed one by one."""
+
+import random
+
+import numpy as np
+
+from idi_fast.agent import EXPLORATION_FLOOR
+from idi_fast.bench.kernel import Kernel, Prepared, columns
+from idi_fast.bench.oracle import rng as rng_oracle
+from idi_fast.bench.oracle import tape_mt19937 as mt_oracle
+from idi_fast.bench.oracle import tape_words as words_oracle
+from idi_fast.bench.yardsticks import EPISODE_LENGTH, SEED
+from idi_fast.config import TrainingConfig
+from idi_fast.environments import market_parameters, reward_weights
+from idi_fast.kernels import rng, tape_mt19937, tape_words
+from idi_fast.rng import MersenneTwister, Sfc64
+
+CONFIG = TrainingConfig()
+MARKET = CONFIG.to_dict()["environment"]["market"]
+BUCKETS = np.array([4, 4, 4, 8])
+WEIGHTS = reward_weights(CONFIG)
+COMM_COLUMN = np.arange(4)
+DECAY = 0.995
+
+
+def drawn(rows: int, width: int) -> np.ndarray:
+    """Rows of random words."""
+    return np.random.SFC64(SEED).random_raw(rows * width).reshape(rows, width)
+
+
+def _sfc64_words64(n: int) -> Prepared:
+    generator, out = Sfc64(np.random.SeedSequence(SEED)), np.empty(2 * n, np.uint64)
+
+    def expected() -> list:
+        generators = [np.random.SFC64(child) for child in np.random.SeedSequence(SEED).spawn(rng.SFC_LANES)]
+        return [rng_oracle.sfc64_words64(generators, out.size)]
+
+    return Prepared(lambda: generator.words64(out), lambda: [out], expected)
+
+
+def _mt_words64(n: int) -> Prepared:
+    generator, out = MersenneTwister(SEED), np.empty(2 * n, np.uint64)
+    return Prepared(
+        lambda: generator.words64(out),
+        lambda: [out],
+        lambda: [rng_oracle.mt_words64(random.Random(SEED), out.size)],
+    )
+
+
+def _mt_extend(n: int) -> Prepared:
+    generator = MersenneTwister(SEED)
+    generator.words = np.zeros(-(-n // rng.MT_SIZE) * rng.MT_SIZE + 1, np.uint32)
+    key, mt = generator.key.copy(), generator.mt
+
+    def call() -> None:
+        mt.cursor[:] = 0  # all words read
+        rng.mt_extend(mt)
+
+    return Prepared(call, lambda: [mt.key, mt.words[:-1]], lambda: rng_oracle.mt_extend(key, [], mt.words.size - 1))
+
+
+def _synthetic_rows(n: int) -> Prepared:
+    words, out = drawn(n, 2), synthetic_out(n)
+    return Prepared(
+        lambda: tape_words.synthetic_rows(words, BUCKETS, WEIGHTS, *out),
+        lambda: out,
+        lambda: columns(words_oracle.synthetic_rows(words, BUCKETS, WEIGHTS)),
+    )
+
+
+def synthetic_out(n: int) -> tuple[np.ndarray, ...]:
+    """Base, code, alert and drift of a tape to be."""
+    return np.empty((n, 3)), np.empty(n, np.int32), np.empty(n, np.uint8), np.empty(n)
+
+
+def _synthetic_tape(n: int) -> Prepared:
+    generator, out, phase = MersenneTwister(SEED), synthetic_out(n), np.zeros(1, np.int64)
+    accepted = np.zeros((4, generator.words.size + 1), np.int32)
+    given = generator.mt, accepted, phase, EPISODE_LENGTH, BUCKETS, WEIGHTS
+    return Prepared(
+        lambda: tape_mt19937.synthetic_tape(*given, *out),
+        lambda: out,
+        lambda: columns(mt_oracle.synthetic_tape(random.Random(SEED), n, EPISODE_LENGTH, BUCKETS, WEIGHTS)),
+    )
+
+
+def _crypto_tape(n: int) -> Prepared:
+    generator, phase, price_state = MersenneTwister(SEED), np.zeros(1, np.int64), np.zeros(2)
+    codes = np.empty(n, np.int32), *(np.empty(n, np.uint8) for _ in range(3))
+    out = np.empty((n, 9)), *codes, np.empty(n)
+    given = generator.mt, phase, EPISODE_LENGTH, *market_parameters(CONFIG), price_state
+    return Prepared(
+        lambda: tape_mt19937.crypto_tape(*given, *out),
+        lambda: out,
+        lambda: columns(mt_oracle.crypto_tape(random.Random(SEED), n, EPISODE_LENGTH, MARKET)),
+    )
+
+
+def _crypto_bars(n: int) -> Prepared:
+    words, state = drawn(n, 4), np.array([0.0, 2.0, 0.0])
+    out = np.empty(n), np.empty(n), np.empty(n, np.uint8), np.empty(n, np.uint8)
+    return Prepared(
+        lambda: tape_words.crypto_bars(words, *market_parameters(CONFIG), state, *out),
+        lambda: out,
+        lambda: columns(words_oracle.crypto_bars(words, MARKET, 0.0, 2, 0.0)),
+    )
+
+
+def _window_bars(n: int) -> Prepared:
+    words, bar, starts, cursor = drawn(n, 1).reshape(-1), np.empty(n, np.int64), 20_000, np.zeros(2, np.int64)
+    return Prepared(
+        lambda: tape_words.window_bars(words, cursor, EPISODE_LENGTH, starts, bar),
+        lambda: [bar],
+        lambda: [words_oracle.window_bars(words, EPISODE_LENGTH, starts)],
+    )
+
+
+def _schedule(n: int) -> tuple:
+    """Phase, episode length, exploration rate, its decay and floor, the communication's columns, and both outputs."""
+    out = np.empty(n, np.int8), np.empty(n, np.int16)
+    return np.zeros(1, np.int64), EPISODE_LENGTH, np.ones(1), DECAY, EXPLORATION_FLOOR, COMM_COLUMN, *out
+
+
+def _exploration_rows(n: int) -> Prepared:
+    words, schedule = drawn(n, 2), _schedule(n)
+    twin = EPISODE_LENGTH, 1.0, DECAY, EXPLORATION_FLOOR, COMM_COLUMN
+    return Prepared(
+        lambda: tape_words.exploration_rows(words, *schedule),
+        lambda: schedule[-2:],
+        lambda: columns(words_oracle.exploration_rows(words, *twin)[0]),
+    )
+
+
+def _exploration_draws(n: int) -> Prepared:
+    generator, schedule = MersenneTwister(SEED), _schedule(n)
+    twin = n, EPISODE_LENGTH, 1.0, DECAY, EXPLORATION_FLOOR, COMM_COLUMN
+    return Prepared(
+        lambda: tape_mt19937.exploration_draws(generator.mt, *schedule),
+        lambda: schedule[-2:],
+        lambda: columns(mt_oracle.exploration_draws(random.Random(SEED), *twin)[0]),
+    )
+
+
+KERNELS = (
+    Kernel("rng.sfc64_words64", _sfc64_words64, "word", 2),
+    Kernel("rng.mt_words64", _mt_words64, "word", 2),
+    Kernel("rng.mt_extend", _mt_extend, "word"),
+    Kernel("tape_words.synthetic_rows", _synthetic_rows),
+    Kernel("tape_mt19937.synthetic_tape", _synthetic_tape),
+    Kernel("tape_words.exploration_rows", _exploration_rows),
+    Kernel("tape_mt19937.exploration_draws", _exploration_draws),
+    Kernel("tape_mt19937.crypto_tape", _crypto_tape),
+    Kernel("tape_words.crypto_bars", _crypto_bars),
+    Kernel("tape_words.window_bars", _window_bars),
+)
