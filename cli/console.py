@@ -2,16 +2,26 @@
 
 import json
 import math
+import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import typer
+
+from idi_fast.errors import Cancelled
+
+RESUMABLE = "--resume continues the run from its last checkpoint"
 
 
 def message(text: str) -> None:
     """A line for the user, on stderr."""
     typer.echo(text, err=True)
+
+
+def note(text: str) -> None:
+    """Something that the user should know of a run that goes well, on stderr."""
+    message(f"note: {text}")
 
 
 def print_json(data: object) -> None:
@@ -54,18 +64,51 @@ def warn_of_compilation() -> None:
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
-    """On Ctrl-C say that nothing was written; the exit code 130 is typer's."""
+def interruptible(left: str = "nothing was written") -> Iterator[None]:
+    """On Ctrl-C say what is left of the run; the exit code 130 is typer's."""
     try:
         yield
     except KeyboardInterrupt:
-        message("interrupted; nothing was written")
+        message(f"interrupted; {left}")
         raise
 
 
 @contextmanager
-def training_progress(total_steps: int) -> Iterator[object]:
-    """A callback for `Trainer.run` that draws a bar with steps/s and time left; None where stderr is no terminal."""
+def stopped_by_signals(cancel: Callable[[], None], left: str) -> Iterator[None]:
+    """The first Ctrl-C or SIGTERM asks the work to stop where it can save itself, a second one ends it at once.
+
+    Says what is left of the run once `Cancelled` comes of it; the exit code is 130, or 143 after SIGTERM.
+    """
+    handlers, caught = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}, []
+
+    def restore() -> None:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+    def stop(number: int, frame: object) -> None:
+        caught.append(number)
+        restore()
+        cancel()
+
+    try:
+        for number in handlers:
+            signal.signal(number, stop)
+        yield
+    except Cancelled:
+        message(f"interrupted; {left}")
+        raise typer.Exit(128 + caught[0]) from None
+    finally:
+        restore()
+
+
+@contextmanager
+def training_progress(
+    total_steps: int, describe: Callable = lambda progress: f"episode {progress.episodes:,}"
+) -> Iterator[object]:
+    """A callback for `Trainer.run` that draws a bar with steps/s and time left; None where stderr is no terminal.
+
+    describe: what to say beside the bar of the callback's argument, which has `steps`.
+    """
     if not sys.stderr.isatty():
         yield None
         return
@@ -76,9 +119,13 @@ def training_progress(total_steps: int) -> Iterator[object]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=total_steps, rate="")
 
+        begun = None  # a resumed run's first steps were not of these seconds
+
         def update(progress) -> None:
+            nonlocal begun
+            begun = progress.steps if begun is None else begun
             elapsed = bar.tasks[0].elapsed or 0.0
-            rate = f"{progress.steps / elapsed / 1e6:,.1f} M steps/s" if elapsed > 0 else ""
-            bar.update(task, completed=progress.steps, rate=f"episode {progress.episodes:,}  {rate}")
+            rate = f"{(progress.steps - begun) / elapsed / 1e6:,.1f} M steps/s" if elapsed > 0 else ""
+            bar.update(task, completed=progress.steps, rate=f"{describe(progress)}  {rate}")
 
         yield update

@@ -1,11 +1,12 @@
 """`idi-fast train`."""
 
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from idi_fast.cli import console
+from idi_fast.cli import console, population
 from idi_fast.cli.options import (
     Compat,
     Force,
@@ -26,7 +27,16 @@ from idi_fast.errors import InputError
 def train(
     config: Annotated[Path | None, typer.Option(help="JSON config file.")] = None,
     out: Out = None,
-    seed: Annotated[int, typer.Option(help="Seed, 0 or more (compat: any); -1: drawn and recorded.")] = 0,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed, 0 or more (compat: any); -1: drawn and recorded [default: 0].")
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option(help="Train a population, a lane a seed: 0:64, 0:64:4, 1,5,9 or a mixture.")
+    ] = None,
+    jobs: Annotated[int | None, typer.Option(help="Lanes trained at a time [default: usable cores].")] = None,
+    keep: Annotated[
+        str | None, typer.Option(help="Lanes of a population to write: best or all [default: best].")
+    ] = None,
     env: Annotated[str | None, typer.Option(help="synthetic, crypto or history [default: synthetic].")] = None,
     use_crypto_env: Annotated[bool, typer.Option("--use-crypto-env", help="The same as --env crypto.")] = False,
     data: Annotated[
@@ -54,11 +64,15 @@ def train(
         typer.Option(help="Stress: normal, panic, extreme_shock, fee_spike, bear_market or flash_crash."),
     ] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Config value, as quantizer.price_buckets=8.")] = None,
+    checkpoint_every: Annotated[
+        str | None, typer.Option(help="Save the run on its way: 30s, 5m, 2h, or a number of episodes.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint of the same run.")] = False,
     force: Force = False,
     json: Json = False,
     print_config: Annotated[bool, typer.Option("--print-config", help="Print the resulting config and stop.")] = False,
 ) -> None:
-    """Train an agent and write its artifact: policy, episodes, trace and streams."""
+    """Train an agent, or with --seeds a population, and write its artifact: policy, episodes, trace and streams."""
     market = {
         "drift_bull": drift_bull, "drift_bear": drift_bear, "drift_chop": drift_chop, "vol_base": vol_base,
         "vol_panic": vol_panic, "shock_prob": shock_prob, "shock_scale": shock_scale, "fee_bps": fee_bps,
@@ -78,9 +92,15 @@ def train(
     settings = resolve_config(config, set_ or [], flags)
     if print_config:
         console.print_json(settings.to_dict())
+        return
+    _check_effect(settings.environment.kind, market, columns)
+    if seeds is None:
+        population.refuse_without_seeds(jobs=jobs, keep=keep)
+        _train(settings, 0 if seed is None else seed, required_out(out), checkpoint_every, resume, force, json)
+    elif seed is not None:
+        raise InputError("--seed and --seeds exclude each other; --seeds takes single seeds too")
     else:
-        _check_effect(settings.environment.kind, market, columns)
-        _train(settings, seed, required_out(out), force, json)
+        population.train(settings, seeds, jobs, keep, required_out(out), checkpoint_every, resume, force, json)
 
 
 def _environment(env: str | None, use_crypto_env: bool, data: str | None) -> str | None:
@@ -108,30 +128,55 @@ def _engine(compat: str | None, rng: str | None) -> dict[str, str | None]:
     return {"engine.compat": compat, "engine.rng": rng}
 
 
-def _train(settings, seed: int, out: Path, force: bool, json: bool) -> None:
-    from time import perf_counter
-
+def _train(settings, seed: int, out: Path, every: str | None, resume: bool, force: bool, json: bool) -> None:
     console.warn_of_compilation()
-    from idi_fast import create_trainer
-    from idi_fast.artifact import write_training
+    from idi_fast.artifact import finished_run
+    from idi_fast.checkpoint import Every, checkpoint_folder, recorded_seed
     from idi_fast.files import new_directory
 
-    data = settings.environment.data.path
+    period = None if every is None else Every.parse(every)
+    wanted = resume or period is not None
+    data, seed = settings.environment.data.path, None if seed == -1 else seed
     inputs = () if data is None else (data,)
-    with console.interruptible(), new_directory(out, force=force, inputs=inputs) as folder:
-        trainer = create_trainer(settings, None if seed == -1 else seed)
-        trainer.compile()
-        started = perf_counter()
-        with console.training_progress(settings.episodes * settings.episode_length) as progress:
-            trainer.train(progress)
-        seconds = {"training_seconds": perf_counter() - started}
+    left = console.RESUMABLE if wanted else "nothing was written"
+    with console.interruptible(left), checkpoint_folder(out, wanted=wanted, resume=resume, force=force) as kept:
+        done = finished_run(out, settings, seed) if resume else None
+        if done is not None:
+            console.note(f"{out} is complete already; nothing was done")
+        else:
+            if resume and seed is None:
+                seed = recorded_seed(kept)
+            with new_directory(out, force=force, inputs=inputs, within=kept) as folder:
+                done = _fill(folder, settings, seed, kept, period, resume)
+    _report(out, *done, json)
+
+
+def _fill(folder: Path, settings, seed: int | None, kept: Path | None, period, resume: bool) -> tuple[dict, dict]:
+    from idi_fast import create_trainer
+    from idi_fast.artifact import write_training
+    from idi_fast.checkpoint import Checkpoints
+    from idi_fast.episodes import temporary_log
+
+    trainer = create_trainer(settings, seed)
+    trainer.compile()
+    with ExitStack() as stack:
+        if kept is None:
+            log = {"rewards": stack.enter_context(temporary_log(folder))}
+        else:
+            checkpoints = Checkpoints(kept, period, resume=resume, note=console.note)
+            log = {"checkpoints": stack.enter_context(checkpoints)}
+        stopping = nullcontext() if kept is None else console.stopped_by_signals(trainer.cancel, console.RESUMABLE)
+        with stopping, console.training_progress(settings.episodes * settings.episode_length) as progress:
+            trainer.train(progress, **log)
+        seconds = {"training_seconds": trainer.training_seconds}
         policy, trace = trainer.rollout()
-        run = write_training(folder, trainer, policy, trace, seconds)
-    _report(out, run, seconds, json)
+        return write_training(folder, trainer, policy, trace, seconds), seconds
 
 
 def _report(out: Path, run: dict, seconds: dict[str, float], json: bool) -> None:
-    summary, rate = run["summary"], run["summary"]["steps"] / seconds["training_seconds"]
+    summary, rate = run["summary"], None
+    if seconds.get("training_seconds"):  # an artifact that was saved from Python does not say
+        rate = summary["steps"] / seconds["training_seconds"]
     if json:
         facts = {"out": str(out), "seed": run["seed"], "fingerprint": run["fingerprint"], **summary}
         console.print_json({"schema_version": 1, **facts, **seconds, "steps_per_second": rate})
@@ -147,6 +192,6 @@ def _report(out: Path, run: dict, seconds: dict[str, float], json: bool) -> None
             ("  last tenth", summary["last_tenth_mean_reward"]),
             ("states visited", f"{summary['visited_states']:,} of {summary['states']:,}"),
             ("communication", counts),
-            ("speed", f"{rate / 1e6:.1f} million steps/s"),
+            ("speed", None if rate is None else f"{rate / 1e6:.1f} million steps/s"),
         ]
     )

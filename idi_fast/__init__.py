@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from idi_fast.config import TrainingConfig
+    from idi_fast.evaluation import select_best_policy
     from idi_fast.history import History, load_history
     from idi_fast.policy import Policy
+    from idi_fast.population import Population, train_population
     from idi_fast.trace import Trace
     from idi_fast.trainer import Progress, Trainer, create_trainer
 
@@ -17,14 +19,17 @@ _HOMES = {
     "History": "idi_fast.history",
     "load_history": "idi_fast.history",
     "Policy": "idi_fast.policy",
+    "Population": "idi_fast.population",
+    "train_population": "idi_fast.population",
+    "select_best_policy": "idi_fast.evaluation",
     "Trace": "idi_fast.trace",
     "Progress": "idi_fast.trainer",
     "Trainer": "idi_fast.trainer",
     "create_trainer": "idi_fast.trainer",
 }
 __all__ = [
-    "History", "Policy", "Progress", "Trace", "Trainer", "TrainingConfig", "__version__", "create_trainer",
-    "load_history",
+    "History", "Policy", "Population", "Progress", "Trace", "Trainer", "TrainingConfig", "__version__",
+    "create_trainer", "load_history", "select_best_policy", "train_population",
 ]  # fmt: skip
 
 

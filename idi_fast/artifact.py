@@ -1,32 +1,35 @@
 """What a run leaves behind: a folder that ordinary tools read, with the digests of all it holds."""
 
+import json
 import os
-import platform
-from importlib.metadata import version
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-import idi_fast
+from idi_fast import episodes
 from idi_fast.config import TrainingConfig
 from idi_fast.errors import ArtifactError
-from idi_fast.files import MANIFEST, TIMINGS, digest, list_files, new_directory, write_json
+from idi_fast.files import (
+    MANIFEST,
+    TIMINGS,
+    digest,
+    list_files,
+    new_directory,
+    read_manifest,
+    refuse_population,
+    write_json,
+)  # fmt: skip
 from idi_fast.history import History
 from idi_fast.policy import Policy
-from idi_fast.provenance import describe_history
-from idi_fast.tables import read_table, write_table
+from idi_fast.provenance import describe_history, versions
+from idi_fast.tables import read_table, write_blocks, write_table
 from idi_fast.trace import Trace
-from idi_fast.trainer import Trainer
+from idi_fast.trainer import Trainer, load_config_history
 
 SCHEMA_VERSION = 1
 TRACE_FORMAT = "idi-fast-trace-1"
-
-
-def versions() -> dict[str, str]:
-    """Versions of everything that has a part in the numbers."""
-    packages = {name: version(name) for name in ("numba", "numpy", "polars")}
-    return {"idi_fast": idi_fast.__version__, "python": platform.python_version(), **packages}
 
 
 def trace_metadata(config: TrainingConfig) -> dict:
@@ -51,6 +54,7 @@ def read_trace(path: str | Path) -> tuple[pl.DataFrame, dict]:
     """The trace of an artifact or backtest folder, or of its trace.parquet, and its metadata."""
     path = Path(path)
     if os.path.isdir(path):
+        refuse_population(path)
         path = path / "trace.parquet"
     if not os.path.isfile(path):
         raise ArtifactError(f"no trace at {path}; give a folder that `idi-fast train` or `backtest` wrote")
@@ -59,10 +63,9 @@ def read_trace(path: str | Path) -> tuple[pl.DataFrame, dict]:
 
 def training_summary(trainer: Trainer, policy: Policy) -> dict:
     """What training came to, for people and for run.json."""
-    tail = trainer.episode_rewards[-max(1, trainer.episode_rewards.size // 10) :]
     return {
         **trainer.stats(),
-        "last_tenth_mean_reward": float(tail.mean()) if tail.size else 0.0,
+        "last_tenth_mean_reward": trainer.rewards.last_tenth_mean(),
         "steps": trainer.config.episodes * trainer.config.episode_length,
         "states": policy.space.n_states,
         "visited_states": int(np.count_nonzero(policy.visits)),
@@ -75,14 +78,7 @@ def write_training(folder: Path, trainer: Trainer, policy: Policy, trace: Trace,
     All but timings.json depends on nothing but version, config, seed and data: two runs leave the same bytes.
     """
     policy.save(folder / "policy.parquet")
-    episodes = pl.DataFrame(
-        {
-            "episode": np.arange(trainer.config.episodes),
-            "reward": trainer.episode_rewards,
-            "exploration": trainer.exploration,
-        }
-    )
-    write_table(folder / "episodes.parquet", episodes)
+    write_blocks(folder / "episodes.parquet", _episode_frames(trainer))
     write_trace(folder, trace)
     run = {
         "schema_version": SCHEMA_VERSION,
@@ -101,10 +97,48 @@ def write_training(folder: Path, trainer: Trainer, policy: Policy, trace: Trace,
     return run
 
 
+def _episode_frames(trainer: Trainer) -> Iterator[pl.DataFrame]:
+    first, size = 0, episodes.BLOCK_EPISODES
+    rewards = trainer.rewards.blocks() if len(trainer.rewards) else [np.zeros(0)]
+    for reward, exploration in zip(rewards, trainer.exploration_blocks(size), strict=True):
+        episode = np.arange(first, first + reward.size)
+        yield pl.DataFrame({"episode": episode, "reward": reward, "exploration": exploration})
+        first += reward.size
+
+
 def save_training(out: str | Path, trainer: Trainer, policy: Policy, trace: Trace, *, force: bool = False) -> None:
     """Write the artifact that `idi-fast train` writes; `force` replaces an earlier one. Raises OutputError."""
     with new_directory(out, force=force) as folder:
         write_training(folder, trainer, policy, trace, {})
+
+
+def finished_run(out: str | Path, config: TrainingConfig, seed: int | None) -> tuple[dict, dict[str, float]] | None:
+    """run.json and timings.json of the artifact at `out`, if it is whole and what training would make; else None.
+
+    seed: None for any.
+    """
+    return finished_output(out, config, {"kind": "train"} if seed is None else {"kind": "train", "seed": seed})
+
+
+def finished_output(out: str | Path, config: TrainingConfig, about: dict) -> tuple[dict, dict] | None:
+    """run.json and timings.json of what training wrote to `out`, if it is whole and they fit the config and `about`.
+
+    The config's history is read only if all else agrees.
+    """
+    out = Path(out)
+    manifest = read_manifest(out)
+    try:
+        if manifest is None or any(digest(out / name) != file for name, file in manifest["files"].items()):
+            return None
+        run, seconds = (json.loads((out / name).read_bytes()) for name in ("run.json", TIMINGS))
+    except (OSError, ValueError):
+        return None
+    about = {"fingerprint": config.fingerprint(), "versions": versions(), **about}
+    if any(run.get(name) != value for name, value in about.items()):
+        return None
+    if config.environment.kind == "history" and run["trained_on"] != describe_history(load_config_history(config)):
+        return None
+    return run, seconds
 
 
 def write_backtest_run(folder: Path, kind: str, assumptions: dict, policy: Policy, history: History) -> None:
@@ -122,6 +156,10 @@ def write_backtest_run(folder: Path, kind: str, assumptions: dict, policy: Polic
 
 
 def write_manifest(folder: Path, **about: object) -> None:
-    """Write manifest.json: digests of every file but timings.json, the one file that two equal runs may differ in."""
-    files = {name: digest(folder / name) for name in list_files(folder) if name not in (TIMINGS, MANIFEST)}
+    """Write manifest.json: digests of every file but timings.json, the one file that two equal runs may differ in.
+
+    The artifacts in a population's folder have manifests and timings of their own: these manifests are listed.
+    """
+    names = (name for name in list_files(folder) if name != MANIFEST and Path(name).name != TIMINGS)
+    files = {name: digest(folder / name) for name in names}
     write_json(folder / MANIFEST, {"schema_version": SCHEMA_VERSION, **about, "files": files})

@@ -29,7 +29,7 @@ class OutputError(InputError):
 
 
 class Cancelled(IdiFastError):
-    """The work was cancelled before its end and left nothing behind (exit code 130)."""
+    """The work was cancelled before its end and left nothing behind but its checkpoints, if any (exit code 130)."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

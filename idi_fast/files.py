@@ -14,28 +14,36 @@ from idi_fast.errors import ArtifactError, OutputError
 MANIFEST = "manifest.json"
 TIMINGS = "timings.json"
 """The one file that two equal runs may differ in; no manifest lists it."""
+REPLACED = "old"
+"""Name of a replaced folder while it stands aside."""
+BEST = "best"
+"""The folder of a population's best agent."""
 
 
 @contextmanager
-def new_directory(target: str | Path, *, force: bool = False, inputs: Iterable[str | Path] = ()) -> Iterator[Path]:
+def new_directory(
+    target: str | Path, *, force: bool = False, inputs: Iterable[str | Path] = (), within: Path | None = None
+) -> Iterator[Path]:
     """A folder to fill, which becomes `target` when the block ends well; on any exception nothing is left of it.
 
+    It is made beside the target or, so that what a killed process leaves is found again, `within` a folder on the same
+    disk; `clear_up` removes it.
     An existing target is refused before the block runs, unless it is an empty folder or, with `force`, an earlier
     output of idi-fast that holds none of the `inputs`. Raises OutputError; an OSError in writing becomes one.
     """
     target = Path(os.path.abspath(target))
-    with _explained(target):
+    with explained(target):
         for path in inputs:
             if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(target)):
                 raise OutputError(f"the output {target} would replace {path}, which is read; choose another name")
         _check_replaceable(target, force)
         target.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=within or target.parent))
     try:
-        with _explained(target):
+        with explained(target):
             yield folder
             folder.chmod(0o777 & ~_umask())
-            _swap(folder, target)
+            _swap(folder, target, within or target.parent)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -52,7 +60,9 @@ def _check_replaceable(target: Path, force: bool) -> None:
     manifest = read_manifest(target)
     if manifest is None:
         raise OutputError(f"{target} holds something other than an output of idi-fast; --force will not replace it")
-    foreign = set(list_files(target)) - set(manifest["files"]) - {MANIFEST, TIMINGS}
+    manifests = {MANIFEST, *(name for name in manifest["files"] if name.endswith(f"/{MANIFEST}"))}
+    timings = {name.removesuffix(MANIFEST) + TIMINGS for name in manifests}
+    foreign = set(list_files(target)) - set(manifest["files"]) - timings - {MANIFEST}
     if foreign:
         raise OutputError(f"{target} holds {min(foreign)}, which idi-fast did not write; move it away first")
 
@@ -73,6 +83,13 @@ def list_files(folder: Path) -> list[str]:
     return sorted(os.path.relpath(path, folder).replace(os.sep, "/") for path in paths)
 
 
+def refuse_population(folder: Path) -> None:
+    """Raise ArtifactError if a folder holds a population, whose agents have folders of their own."""
+    # os.path, since a Path's own tests raise where a name is too long.
+    if os.path.isfile(folder / "summary.parquet") and os.path.isfile(folder / BEST / MANIFEST):
+        raise ArtifactError(f"{folder} is a population of agents; give one of them, such as its best, {folder / BEST}")
+
+
 def check_digest(path: Path) -> None:
     """Raise ArtifactError if a manifest beside the file says that it was another; without one it is taken as it is."""
     manifest = read_manifest(path.parent)
@@ -81,12 +98,13 @@ def check_digest(path: Path) -> None:
 
 
 @contextmanager
-def _explained(target: Path) -> Iterator[None]:
+def explained(target: Path) -> Iterator[None]:
+    """Make an OSError in writing an OutputError about `target`; one about a file that was read stays as it is."""
     try:
         yield
     except OSError as error:
         if error.filename and not os.path.abspath(error.filename).startswith(str(target.parent)):
-            raise  # about something that was read
+            raise
         raise OutputError(f"cannot write {target}: {error.strerror or error}; nothing there was changed") from error
 
 
@@ -96,13 +114,13 @@ def _umask() -> int:
     return mask
 
 
-def _swap(folder: Path, target: Path) -> None:
+def _swap(folder: Path, target: Path, within: Path) -> None:
     if not target.exists():
         os.rename(folder, target)
         return
     # A non-empty folder cannot be renamed over; the old one steps aside and comes back if the new one cannot follow.
-    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    old = aside / "old"
+    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=within))
+    old = aside / REPLACED
     try:
         os.rename(target, old)
         os.rename(folder, target)
@@ -117,6 +135,17 @@ def _swap(folder: Path, target: Path) -> None:
     finally:
         if target.exists():
             shutil.rmtree(aside, ignore_errors=True)
+
+
+def clear_up(folder: Path, target: Path) -> None:
+    """Remove what a killed process left of `new_directory(target, within=folder)`; what it had replaced comes back."""
+    for path in folder.glob(".*"):
+        if (path / REPLACED).exists() and not target.exists():
+            os.rename(path / REPLACED, target)
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def write_json(path: Path, data: object) -> None:

@@ -12,6 +12,7 @@ import polars as pl
 from idi_fast.config import TrainingConfig
 from idi_fast.errors import ArtifactError, ConfigError, nearest
 from idi_fast.features import Encoder
+from idi_fast.files import refuse_population
 from idi_fast.kernels.tiles import tile_codes
 from idi_fast.provenance import DESCRIPTION_KEYS
 from idi_fast.space import ACTIONS, FEATURES, StateSpace, comm_columns
@@ -104,6 +105,7 @@ class Policy:
         path = Path(path)
         # os.path, since a Path's own tests raise where a name is too long.
         if os.path.isdir(path):
+            refuse_population(path)
             path = path / "policy.parquet"
         if not os.path.isfile(path):
             raise ArtifactError(f"no policy at {path}; `idi-fast train --out DIR` makes one, give DIR here")

@@ -1,11 +1,21 @@
-"""Which bars a policy was trained on, and whether others are among them."""
+"""Where numbers come from: the versions that made them, which bars a policy saw, and whether others are among them."""
+
+import platform
+from importlib.metadata import version
 
 import numpy as np
 
+import idi_fast
 from idi_fast.history import History
 
 SAMPLES = 64
 DESCRIPTION_KEYS = {"bars", "first_time", "last_time", "files", "sample"}
+
+
+def versions() -> dict[str, str]:
+    """Versions of everything that has a part in the numbers or in the bytes that they are kept in."""
+    packages = {name: version(name) for name in ("numba", "numpy", "polars", "pyarrow")}
+    return {"idi_fast": idi_fast.__version__, "python": platform.python_version(), **packages}
 
 
 def iso_time(time_ns: int) -> str:

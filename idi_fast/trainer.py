@@ -1,16 +1,19 @@
 """Training: an environment's tape, an agent that learns from it, and the greedy rollout at the end."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from time import perf_counter
 
 import numpy as np
 
 from idi_fast.agent import EXPLORATION_FLOOR, Agent
+from idi_fast.checkpoint import Checkpoints, Position, describe_run
 from idi_fast.config import DataConfig, TrainingConfig
 from idi_fast.environments import make_environment
+from idi_fast.episodes import EpisodeRewards
 from idi_fast.errors import Cancelled, DataError, IdiFastError, InputError
-from idi_fast.features import MARKET_COLUMNS
+from idi_fast.features import MARKET_COLUMNS, named
 from idi_fast.history import History, load_history
 from idi_fast.policy import Policy
 from idi_fast.provenance import describe_history
@@ -33,7 +36,11 @@ class Progress:
 
 
 class Trainer:
-    """One training run. Make it with `create_trainer`, call `run` once."""
+    """One training run. Make it with `create_trainer`, call `run` once.
+
+    rewards: the log of episode rewards; training_seconds: how long training took, a resumed run's earlier part included
+    up to the checkpoint that it went on from.
+    """
 
     def __init__(self, config: TrainingConfig, seed: int, history: History | None = None):
         self.config = config
@@ -45,7 +52,8 @@ class Trainer:
         self._agent = Agent(config, self._environment.space, self._rules, generators.agent)
         self._cancelled = threading.Event()
         self._started = False
-        self.episode_rewards = np.zeros(0)
+        self.rewards = EpisodeRewards()
+        self.training_seconds = 0.0
 
     def compile(self) -> None:
         """Compile the training kernels, or load them from the cache, by training on no rows; else `run` does it."""
@@ -63,8 +71,8 @@ class Trainer:
     def rollout(self) -> tuple[Policy, Trace]:
         """The policy as trained, and its greedy trace of one more episode; the second half of `run`."""
         tables, environment = self._agent.tables, self._environment
-        numbers = tables.q, tables.comm_q, self.episode_rewards
-        if not all(np.isfinite(array).all() for array in numbers) or not np.isfinite(self.stats()["mean_reward"]):
+        numbers = tables.q, tables.comm_q, self.stats()["mean_reward"]
+        if not all(np.isfinite(number).all() for number in numbers):
             raise IdiFastError(
                 "the Q-values grew beyond all numbers; use a smaller learning_rate, discount or volatility"
             )
@@ -80,45 +88,91 @@ class Trainer:
         )  # fmt: skip
         return policy, trace
 
-    def train(self, progress: Callable[[Progress], None] | None = None) -> None:
-        """Train all episodes: the first half of `run`. Sets `episode_rewards` float64 (episodes,)."""
+    def train(
+        self,
+        progress: Callable[[Progress], None] | None = None,
+        *,
+        rewards: EpisodeRewards | None = None,
+        checkpoints: Checkpoints | None = None,
+    ) -> None:
+        """Train all episodes: the first half of `run`.
+
+        rewards: where episode rewards go (None: in memory); checkpoints have a log of their own, which comes first.
+        With checkpoints the run goes on from the newest one, saves more as they fall due, and one where it is cancelled
+        and at its end. Raises Cancelled; InputError if the checkpoint is of another run; OSError.
+        """
         if self._started:
             raise IdiFastError("this trainer has been run; create another for another run")
         self._started = True
-        config = self.config
-        rows = config.episodes * (config.episode_length + 1)
-        rewards = np.empty(config.episodes)
-        ended = 0
-        for start in range(0, rows, BLOCK_ROWS):
+        position = Position()
+        if checkpoints is not None:
+            rewards = checkpoints.rewards
+            position = checkpoints.restore(describe_run(self.config, self.seed, self.history), self._state)
+        if rewards is not None:
+            self.rewards = rewards
+        self._train(position, progress, checkpoints)
+
+    def _train(
+        self, position: Position, progress: Callable[[Progress], None] | None, checkpoints: Checkpoints | None
+    ) -> None:
+        rewards, episodes, episode_rows = self.rewards, self.config.episodes, self.config.episode_length + 1
+        row, rows = position.rows, episodes * episode_rows
+        totals = np.empty(-(-BLOCK_ROWS // episode_rows))
+        started = perf_counter() - position.seconds
+
+        def save() -> None:
+            checkpoints.save(Position(row, len(rewards), perf_counter() - started), self._state)
+
+        while row < rows:
             if self._cancelled.is_set():
-                raise Cancelled(f"cancelled after {ended} of {config.episodes} episodes")
-            stop = min(start + BLOCK_ROWS, rows)
-            tape = self._environment.fill(stop - start)
-            before, ended = ended, ended + self._agent.learn(tape, rewards[ended:])
+                if checkpoints is not None:
+                    save()
+                raise Cancelled(f"cancelled after {len(rewards)} of {episodes} episodes")
+            n = min(BLOCK_ROWS, rows - row)
+            ended = totals[: self._agent.learn(self._environment.fill(n), totals)]
+            rewards.append(ended)
+            row += n
+            if checkpoints is not None and checkpoints.due(len(rewards)):
+                save()
             if progress is not None:
-                mean = float(rewards[before:ended].mean()) if ended > before else float("nan")
-                resets = -(-stop // (config.episode_length + 1))
-                progress(Progress(ended, config.episodes, stop - resets, mean))
-        self.episode_rewards = rewards
+                mean = float(ended.mean()) if ended.size else float("nan")
+                progress(Progress(len(rewards), episodes, row - -(-row // episode_rows), mean))
+        self.training_seconds = perf_counter() - started
+        if checkpoints is not None:
+            save()
+
+    @property
+    def _state(self) -> dict[str, np.ndarray]:
+        return {**named("environment", self._environment.state), **named("agent", self._agent.state)}
+
+    @property
+    def episode_rewards(self) -> np.ndarray:
+        """The reward of each episode that has ended, float64 (episodes,), read from the log on demand."""
+        return self.rewards.array()
 
     @property
     def exploration(self) -> np.ndarray:
         """The exploration rate of each episode, float64 (episodes,)."""
-        rates = np.full(self.config.episodes, self.config.exploration_decay)
-        rates[:1] = 1.0
-        return np.maximum(EXPLORATION_FLOOR, np.multiply.accumulate(rates))
+        return next(self.exploration_blocks(max(1, self.config.episodes)))
+
+    def exploration_blocks(self, size: int) -> Iterator[np.ndarray]:
+        """The same, `size` episodes at a time; a single empty array if there are none."""
+        rate, decay, episodes = 1.0, self.config.exploration_decay, self.config.episodes
+        for first in range(0, max(1, episodes), size):
+            rates = np.full(min(size, episodes - first), decay)
+            # Multiplied from left to right, as the kernels do, across blocks too.
+            rates[:1] = rate
+            rates = np.multiply.accumulate(rates)
+            yield np.maximum(EXPLORATION_FLOOR, rates)
+            rate = rates[-1] * decay if rates.size else rate
 
     def stats(self) -> dict[str, object]:
         """Episodes, mean episode reward, and how often each communication action was taken in training."""
-        # np.add.accumulate adds from left to right, as the reference does; np.sum adds in pairs.
-        n = self.episode_rewards.size
-        with np.errstate(over="ignore", invalid="ignore"):
-            total = float(np.add.accumulate(self.episode_rewards)[-1]) if n else 0.0
         counts = self._agent.tables.comm_counts.tolist()
         names = dict.fromkeys(self.config.communication.actions)
         return {
-            "episodes": n,
-            "mean_reward": total / n if n else 0.0,
+            "episodes": len(self.rewards),
+            "mean_reward": self.rewards.mean(),
             "comm_action_counts": dict(zip(names, counts, strict=True)),
         }
 

@@ -227,6 +227,15 @@ def flipped(artifact: Path, name: str, folder: Path, n: int) -> list[Path]:
     return copies
 
 
+def damage(path: Path, how: str, at: float) -> None:
+    """Flip a bit at a place in a file (0: its beginning, 1: its end), or truncate the file there."""
+    data = bytearray(path.read_bytes())
+    place = min(int(at * len(data)), len(data) - 1)
+    if how == "flip":
+        data[place] ^= 0x04
+    path.write_bytes(data[:place] if how == "truncate" else data)
+
+
 @contextlib.contextmanager
 def failing_write(name: str, error: BaseException) -> Iterator[None]:
     """Raise `error` when a file called `name` is opened for writing, and leave the file there, empty."""

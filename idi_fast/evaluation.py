@@ -1,0 +1,145 @@
+"""Evaluation: what a policy earns when it only follows its tables, on episodes that training has not drawn."""
+
+import copy
+import math
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from idi_fast.agent import Agent, make_memory
+from idi_fast.config import TrainingConfig
+from idi_fast.environments import (
+    charged_fee_bps,
+    log_columns,
+    log_fill,
+    make_environment,
+    market_tape,
+    reward_weights,
+)
+from idi_fast.errors import Cancelled, IdiFastError, InputError
+from idi_fast.features import Bars, BarStream
+from idi_fast.history import History
+from idi_fast.kernels.learn import Tape, learn_actions, mood_steps
+from idi_fast.policy import Policy
+from idi_fast.rng import make_generators
+from idi_fast.space import make_rules
+from idi_fast.trainer import load_config_history
+
+EVALUATION_EPISODES = 1000
+"""Episodes of an evaluation: its standard error is then a thirtieth of an episode's own spread."""
+EVALUATION_ROWS = 16_384
+"""Rows that an evaluation may take however short training was, under a millisecond; also those made at a time."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The mean episode reward and its standard error, episodes taken as independent (None for a single episode)."""
+
+    mean: float
+    standard_error: float | None
+    episodes: int
+
+    @classmethod
+    def of(cls, rewards: np.ndarray) -> "Evaluation":
+        """Of the rewards of some episodes, float64 (n,); IdiFastError where they are no finite numbers."""
+        n = rewards.size
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = float(rewards.mean())
+            error = float(rewards.std(ddof=1)) / math.sqrt(n) if n > 1 else None
+        if not math.isfinite(mean) or not math.isfinite(error or 0.0):
+            raise IdiFastError("the rewards of the evaluation grew beyond all numbers; use a smaller volatility or pnl")
+        return cls(mean, error, n)
+
+
+class Evaluator:
+    """Evaluates policies of one config on the same episodes, so that they are compared fairly; safe in threads.
+
+    On synthetic and crypto the episodes are fresh ones, drawn from the evaluation stream of `seed`. On history they are
+    consecutive windows of the bars, evenly spread over them where there are more than are wanted: the very bars that
+    training has drawn its episodes from (`in_sample`). There are up to 1,000 episodes, but no more than training has,
+    or than make 16,384 rows.
+    """
+
+    def __init__(self, config: TrainingConfig, seed: int, history: History | None = None):
+        self.config = config
+        self.seed = seed
+        self.in_sample = history is not None
+        self._history = history
+        self._generators = make_generators(config.engine, seed)
+        length = config.episode_length
+        self.episodes = min(EVALUATION_EPISODES, max(config.episodes, EVALUATION_ROWS // (length + 1), 2))
+        if history is not None:
+            self.episodes = min(self.episodes, (len(history) - 1) // length)
+
+    def evaluate(self, policy: Policy, cancelled: threading.Event | None = None) -> Evaluation:
+        """The greedy policy's evaluation; raises Cancelled soon after `cancelled` was set."""
+        fill = self._fresh_rows(policy) if self._history is None else self._window_rows(policy, self._history)
+        return Evaluation.of(self._rewards(policy, fill, cancelled))
+
+    def _fresh_rows(self, policy: Policy) -> Callable[[int], Tape]:
+        generators = replace(self._generators, environment=copy.deepcopy(self._generators.evaluation))
+        if policy.encoder is not None:
+            # The simulated market's bucket edges are fitted again, on the same bars as in the policy's training.
+            generators = replace(generators, calibration=make_generators(self.config.engine, policy.seed).calibration)
+        return make_environment(self.config, generators, None).fill
+
+    def _window_rows(self, policy: Policy, history: History) -> Callable[[int], Tape]:
+        config, length = self.config, self.config.episode_length
+        stream = BarStream(policy.encoder, charged_fee_bps(config))
+        bars = stream.push(log_columns(history), log_fill(history, config.environment.data.fill))
+        windows = (len(history) - 1) // length
+        starts = np.arange(self.episodes) * windows // self.episodes * length
+        weights, made = reward_weights(config), 0
+
+        def fill(n: int) -> Tape:
+            nonlocal made
+            episode, tick = np.divmod(np.arange(made, made + n), length + 1)
+            made += n
+            chosen = starts[episode] + tick
+            return market_tape(Bars(*(column[chosen] for column in bars)), weights, np.empty((n, 9)))
+
+        return fill
+
+    def _rewards(self, policy: Policy, fill: Callable[[int], Tape], cancelled: threading.Event | None) -> np.ndarray:
+        config, rules = self.config, make_rules(self.config, policy.space)
+        # Learning at a rate of 0 without exploration is following the tables: nothing in them changes.
+        tables = Agent(replace(config, episodic=None), policy.space, rules, self._generators.agent).tables
+        tables.q[:] = policy.q
+        tables.greedy[:] = np.argmax(policy.q, axis=1)
+        memory = make_memory(None, 0, bounded=False, steps=0)
+        agent, sums = np.zeros(4, np.int64), np.zeros(2)
+        rewards, ended = np.empty(self.episodes), 0
+        rows = self.episodes * (config.episode_length + 1)
+        for start in range(0, rows, EVALUATION_ROWS):
+            if cancelled is not None and cancelled.is_set():
+                raise Cancelled("cancelled in the evaluation")
+            n = min(EVALUATION_ROWS, rows - start)
+            tape = fill(n)
+            steps = np.empty(tape.base.shape, np.uint8)
+            if rules.n_moods:
+                mood_steps(tape.base, steps)
+            ended += learn_actions(
+                tape, steps, rules, tables, memory, agent, sums, np.full(n, -1, np.int8), config.episode_length, 0.0,
+                config.discount, np.empty(n, np.int32), np.empty(n), rewards[ended:],
+            )  # fmt: skip
+        return rewards
+
+
+def select_best_policy(policies: Iterable[Policy], seed: int | None = None, history: History | None = None) -> Policy:
+    """The policy with the highest evaluation, ties to the first; all are evaluated on the same episodes.
+
+    policies: of one config; seed: whose evaluation stream the episodes are drawn from, by default the first policy's;
+    history: the bars they were trained on, by default loaded as the config says. Raises InputError.
+    """
+    policies = list(policies)
+    if not policies:
+        raise InputError("there is no policy to select from")
+    config = policies[0].config
+    if any(policy.config != config for policy in policies):
+        raise InputError("the policies are of different configs, whose rewards cannot be compared; give those of one")
+    if config.environment.kind == "history" and history is None:
+        history = load_config_history(config)
+    evaluator = Evaluator(config, policies[0].seed if seed is None else seed, history)
+    return max(policies, key=lambda policy: evaluator.evaluate(policy).mean)

@@ -1,0 +1,57 @@
+"""The seeds of a population: how they are written, and what they may be."""
+
+import re
+from collections.abc import Iterable
+
+from idi_fast.errors import InputError
+
+MOST_SEEDS = 1_000_000
+
+
+def parse_seeds(text: str) -> list[int]:
+    """The seeds that a text lists: numbers and half-open ranges first:stop or first:stop:step, with commas between.
+
+    Raises InputError where it is something else, a range is empty, or there are more than a million.
+    """
+    ranges = [_parse_range(part.strip(), text) for part in text.split(",")]
+    if sum(map(_length, ranges)) > MOST_SEEDS:
+        raise InputError(f"--seeds {text} are more than {MOST_SEEDS:,} seeds")
+    return [seed for part in ranges for seed in part]
+
+
+def _parse_range(part: str, text: str) -> range:
+    # At most 100 digits, for Python refuses to read very long ones.
+    if not re.fullmatch(r"-?[0-9]{1,100}(:-?[0-9]{1,100}){0,2}", part):
+        raise InputError(f"--seeds {text}: {part!r} is neither a seed nor a range; expected for example 0:64 or 1,5,9")
+    first, *rest = map(int, part.split(":"))
+    stop, step = (*rest, 1)[:2] if rest else (first + 1, 1)
+    if step < 1:
+        raise InputError(f"--seeds {text}: the step of {part} is {step}; expected 1 or more")
+    if stop <= first:
+        raise InputError(f"--seeds {text}: the range {part} is empty; it runs from its first seed up to before its end")
+    return range(first, stop, step)
+
+
+def _length(seeds: range) -> int:
+    # len() refuses ranges beyond the machine's integers.
+    return -(-(seeds.stop - seeds.start) // seeds.step)
+
+
+def check_seeds(seeds: Iterable[int], *, negative: bool) -> tuple[int, ...]:
+    """The seeds of a population, if they are integers that differ, at least one of them; else InputError.
+
+    negative: whether they may be below 0.
+    """
+    seeds = tuple(seeds)
+    if not seeds:
+        raise InputError("there are no seeds; a population needs one at least")
+    seen: set[int] = set()
+    for seed in seeds:
+        if not isinstance(seed, int) or isinstance(seed, bool):
+            raise InputError(f"the seed {seed!r} is not an integer")
+        if seed in seen:
+            raise InputError(f"the seed {seed} is listed twice; each lane needs a seed of its own")
+        if seed < 0 and not negative:
+            raise InputError(f"the seed is {seed}; expected 0 or more (only compat 'idi_iann' takes negative ones)")
+        seen.add(seed)
+    return seeds
