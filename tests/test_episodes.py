@@ -2,9 +2,9 @@
 
 import json
 import subprocess
-from pathlib import Path
 import sys
 import zlib
+from pathlib import Path
 
 import cli_helpers as cli
 import numpy as np
