@@ -25,14 +25,7 @@ class Agent:
         self._generator = generator
         names, self._comm_column = comm_columns(config)
         n_states, n_comm = space.n_states, len(names)
-        self.tables = Tables(
-            q=np.zeros((n_states, 3)),
-            comm_q=np.zeros((n_states, n_comm)),
-            greedy=np.zeros(n_states, np.uint8),
-            comm_greedy=np.zeros(n_states, np.int16),
-            visits=np.zeros(n_states, np.int64),
-            comm_counts=np.zeros(n_comm, np.int64),
-        )
+        self.tables = make_tables(n_states, n_comm)
         self.exploration = np.ones(1)
         # Under compat the capacity has no effect, as in the reference.
         steps = config.episodes * config.episode_length
@@ -85,6 +78,18 @@ class Agent:
         else:
             self._generator.words64(rows["words"])
             tape_words.exploration_rows(rows["words"], *schedule)
+
+
+def make_tables(n_states: int, n_comm: int) -> Tables:
+    """Untrained tables: every value is 0."""
+    return Tables(
+        q=np.zeros((n_states, 3)),
+        comm_q=np.zeros((n_states, n_comm)),
+        greedy=np.zeros(n_states, np.uint8),
+        comm_greedy=np.zeros(n_states, np.int16),
+        visits=np.zeros(n_states, np.int64),
+        comm_counts=np.zeros(n_comm, np.int64),
+    )
 
 
 def make_memory(episodic: EpisodicConfig | None, n_entries: int, *, bounded: bool, steps: int) -> Memory:

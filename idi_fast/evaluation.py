@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from idi_fast.agent import Agent, make_memory
+from idi_fast.agent import make_memory, make_tables
 from idi_fast.config import TrainingConfig
 from idi_fast.environments import (
     charged_fee_bps,
@@ -105,7 +105,7 @@ class Evaluator:
     def _rewards(self, policy: Policy, fill: Callable[[int], Tape], cancelled: threading.Event | None) -> np.ndarray:
         config, rules = self.config, make_rules(self.config, policy.space)
         # Learning at a rate of 0 without exploration is following the tables: nothing in them changes.
-        tables = Agent(replace(config, episodic=None), policy.space, rules, self._generators.agent).tables
+        tables = make_tables(policy.space.n_states, len(policy.comm_actions))
         tables.q[:] = policy.q
         tables.greedy[:] = np.argmax(policy.q, axis=1)
         memory = make_memory(None, 0, bounded=False, steps=0)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from kernel_strategies import CHUNKS, SEEDS, eighths, pieces
 from numpy.testing import assert_array_equal
 
-from idi_fast.agent import make_memory
+from idi_fast.agent import make_memory, make_tables
 from idi_fast.config import EpisodicConfig
 from idi_fast.kernels import learn as kernels
 from oracle import learn as oracle
@@ -68,14 +68,6 @@ KINDS = {
 }
 EPISODIC = {"k": 3, "decay": 0.9, "blend_alpha": 0.4, "capacity": 20}
 MEMORIES = {"none": None, "reference": EpisodicMemory, "bounded": oracle.BoundedMemory}
-
-
-def make_tables(n_states: int, n_comm: int) -> kernels.Tables:
-    return kernels.Tables(
-        q=np.zeros((n_states, 3)), comm_q=np.zeros((n_states, n_comm)),
-        greedy=np.zeros(n_states, np.uint8), comm_greedy=np.zeros(n_states, np.int16),
-        visits=np.zeros(n_states, np.int64), comm_counts=np.zeros(n_comm, np.int64),
-    )  # fmt: skip
 
 
 class Case:
