@@ -6,6 +6,7 @@ import numpy as np
 
 from idi_fast.agent import EXPLORATION_FLOOR
 from idi_fast.bench.kernel import Kernel, Prepared, columns
+from idi_fast.bench.oracle import engine
 from idi_fast.bench.oracle import rng as rng_oracle
 from idi_fast.bench.oracle import tape_mt19937 as mt_oracle
 from idi_fast.bench.oracle import tape_words as words_oracle
@@ -32,25 +33,23 @@ def _sfc64_words64(n: int) -> Prepared:
     generator, out = Sfc64(np.random.SeedSequence(SEED)), np.empty(2 * n, np.uint64)
 
     def expected() -> list:
-        generators = [np.random.SFC64(child) for child in np.random.SeedSequence(SEED).spawn(rng.SFC_LANES)]
-        return [rng_oracle.sfc64_words64(generators, out.size)]
+        return [rng_oracle.sfc64_words64(engine.generators(np.random.SeedSequence(SEED)), out.size)]
 
-    return Prepared(lambda: generator.words64(out), lambda: [out], expected)
+    return Prepared(lambda: rng.sfc64_words64(generator.stream.sfc, out), lambda: [out], expected)
 
 
 def _mt_words64(n: int) -> Prepared:
     generator, out = MersenneTwister(SEED), np.empty(2 * n, np.uint64)
     return Prepared(
-        lambda: generator.words64(out),
+        lambda: rng.mt_words64(generator.stream.mt, out),
         lambda: [out],
         lambda: [rng_oracle.mt_words64(random.Random(SEED), out.size)],
     )
 
 
 def _mt_extend(n: int) -> Prepared:
-    generator = MersenneTwister(SEED)
-    generator.words = np.zeros(-(-n // rng.MT_SIZE) * rng.MT_SIZE + 1, np.uint32)
-    key, mt = generator.key.copy(), generator.mt
+    mt = MersenneTwister(SEED, ahead=-(-n // rng.MT_SIZE) * rng.MT_SIZE).stream.mt
+    key = mt.key.copy()
 
     def call() -> None:
         mt.cursor[:] = 0  # all words read
@@ -75,8 +74,8 @@ def synthetic_out(n: int) -> tuple[np.ndarray, ...]:
 
 def _synthetic_tape(n: int) -> Prepared:
     generator, out, phase = MersenneTwister(SEED), synthetic_out(n), np.zeros(1, np.int64)
-    accepted = np.zeros((4, generator.words.size + 1), np.int32)
-    given = generator.mt, accepted, phase, EPISODE_LENGTH, BUCKETS, WEIGHTS
+    accepted = np.zeros((4, generator.stream.mt.words.size + 1), np.int32)
+    given = generator.stream.mt, accepted, phase, EPISODE_LENGTH, BUCKETS, WEIGHTS
     return Prepared(
         lambda: tape_mt19937.synthetic_tape(*given, *out),
         lambda: out,
@@ -88,7 +87,7 @@ def _crypto_tape(n: int) -> Prepared:
     generator, phase, price_state = MersenneTwister(SEED), np.zeros(1, np.int64), np.zeros(2)
     codes = np.empty(n, np.int32), *(np.empty(n, np.uint8) for _ in range(3))
     out = np.empty((n, 9)), *codes, np.empty(n)
-    given = generator.mt, phase, EPISODE_LENGTH, *market_parameters(CONFIG), price_state
+    given = generator.stream.mt, phase, EPISODE_LENGTH, *market_parameters(CONFIG), price_state
     return Prepared(
         lambda: tape_mt19937.crypto_tape(*given, *out),
         lambda: out,
@@ -135,7 +134,7 @@ def _exploration_draws(n: int) -> Prepared:
     generator, schedule = MersenneTwister(SEED), _schedule(n)
     twin = n, EPISODE_LENGTH, 1.0, DECAY, EXPLORATION_FLOOR, COMM_COLUMN
     return Prepared(
-        lambda: tape_mt19937.exploration_draws(generator.mt, *schedule),
+        lambda: tape_mt19937.exploration_draws(generator.stream.mt, *schedule),
         lambda: schedule[-2:],
         lambda: columns(mt_oracle.exploration_draws(random.Random(SEED), *twin)[0]),
     )

@@ -2,7 +2,8 @@
 
 Every environment has `space`, `encoder` (None where nothing is fitted) and two methods: `fill(n)` makes the next n
 rows of its tape, `facts(n)` the same rows with what a trace says of the market besides. Rows go by episodes: a reset
-row, then `episode_length` step rows. Arrays that `fill` returns are overwritten by its next call.
+row, then `episode_length` step rows. Arrays that `fill` returns are overwritten by its next call. An environment that a
+single kernel makes gives it its arrays by `source(n)`, so that training need not come back for every block.
 """
 
 from typing import NamedTuple, Protocol
@@ -15,6 +16,7 @@ from idi_fast.errors import DataError
 from idi_fast.features import Bars, BarStream, Encoder, named, resolve_features
 from idi_fast.history import History
 from idi_fast.kernels import market, tape_mt19937, tape_words
+from idi_fast.kernels.blocks import Synthetic, synthetic_block
 from idi_fast.kernels.crypto import START_PRICE
 from idi_fast.kernels.learn import Tape
 from idi_fast.rng import Generator, Generators
@@ -99,12 +101,14 @@ class SyntheticEnvironment:
     def __init__(self, config: TrainingConfig, generator: Generator):
         self.space = StateSpace.of(config)
         self._generator = generator
-        self._compat = config.engine.compat is not None
-        self._episode_length = config.episode_length
-        self._buckets = np.array(self.space.sizes[: len(FEATURES)], np.int64)
-        self._weights = reward_weights(config)
         self._phase = np.zeros(1, np.int64)
-        self._accepted = np.zeros((4, generator.words.size + 1 if self._compat else 0), np.int32)
+        is_compat = config.engine.compat is not None
+        self._fixed = {
+            "stream": generator.stream, "is_compat": is_compat, "episode_length": config.episode_length,
+            "accepted": np.zeros((4, generator.stream.mt.words.size + 1 if is_compat else 0), np.int32),
+            "phase": self._phase, "buckets": np.array(self.space.sizes[: len(FEATURES)], np.int64),
+            "weights": reward_weights(config),
+        }  # fmt: skip
         self._buffers = Buffers(
             base=(np.float64, 3), code=(np.int32, 1), alert=(np.uint8, 1), drift=(np.float64, 1), words=(np.uint64, 2)
         )
@@ -113,24 +117,15 @@ class SyntheticEnvironment:
     def state(self) -> dict[str, np.ndarray]:
         return {"phase": self._phase, **named("generator", self._generator.state)}
 
-    def fill(self, n: int) -> Tape:
-        return self._fill(n)[0]
+    def source(self, n: int) -> Synthetic:
+        """The environment as the kernels take it, with arrays for n rows."""
+        return Synthetic(**self._fixed, **self._buffers.rows(n))
 
-    def _fill(self, n: int) -> tuple[Tape, np.ndarray]:
-        rows = self._buffers.rows(n)
-        out = rows["base"], rows["code"], rows["alert"], rows["drift"]
-        if self._compat:
-            schedule = self._phase, self._episode_length
-            tape_mt19937.synthetic_tape(
-                self._generator.mt, self._accepted, *schedule, self._buckets, self._weights, *out
-            )
-        else:
-            self._generator.words64(rows["words"])
-            tape_words.synthetic_rows(rows["words"], self._buckets, self._weights, *out)
-        return Tape(*out[:3]), out[3]
+    def fill(self, n: int) -> Tape:
+        return synthetic_block(self.source(n), n)
 
     def facts(self, n: int) -> tuple[Tape, Facts]:
-        tape, drift = self._fill(n)
+        tape, drift = self.fill(n), self._buffers.rows(n)["drift"]
         value = np.cumsum(np.concatenate([[0.0], drift[1:]]))
         return tape, Facts(value=value, entry=entry_values(value))
 
@@ -160,7 +155,7 @@ class CompatCryptoEnvironment:
     def fill(self, n: int) -> Tape:
         rows = self._buffers.rows(n)
         tape_mt19937.crypto_tape(
-            self._generator.mt, self._phase, self._episode_length, self._market, self._stress, self._price_state,
+            self._generator.stream.mt, self._phase, self._episode_length, self._market, self._stress, self._price_state,
             *rows.values(),
         )  # fmt: skip
         return Tape(rows["base"], rows["code"], rows["alert"])

@@ -11,61 +11,59 @@ from idi_fast.errors import InputError
 from idi_fast.kernels import rng as kernels
 
 WORDS_AHEAD = kernels.MT_SIZE * 64
+_SFC_WARM_UP = 12  # words that a freshly seeded SFC64 gives away
 
 
-class MersenneTwister:
-    """CPython's generator: the state of `random.Random(seed)`.
+_NO_MT = kernels.Mt(np.zeros(0, np.uint32), np.zeros(0, np.uint32), np.zeros(2, np.int64), np.zeros(2))
+_NO_SFC = kernels.Sfc(np.zeros((4, 0), np.uint64), np.zeros(0, np.uint64), np.zeros(1, np.int64))
 
-    Its arrays are those of `idi_fast.kernels.rng.Mt`, which `mt` is.
-    """
 
-    def __init__(self, seed: int):
+class Generator:
+    """A stream of random words: `stream` holds its arrays as the kernels take them, which advance them."""
+
+    stream: kernels.Stream
+
+    def words64(self, out: np.ndarray) -> None:
+        """Fill `out` uint64 with the next 64-bit words."""
+        kernels.words64(self.stream, out.reshape(-1))
+
+
+class MersenneTwister(Generator):
+    """CPython's generator: the state of `random.Random(seed)`, whose words are made so many at a time."""
+
+    def __init__(self, seed: int, ahead: int = WORDS_AHEAD):
         _, state, _ = random.Random(seed).getstate()
-        self.key = np.array(state[:-1], np.uint32)
-        self.words = np.zeros(WORDS_AHEAD + 1, np.uint32)
-        self.cursor = np.array([0, kernels.MT_SIZE - state[-1]], np.int64)
-        self.spare = np.zeros(2)
-        kernels.mt_temper(self.key[state[-1] :], self.words)
+        mt = kernels.Mt(
+            key=np.array(state[:-1], np.uint32), words=np.zeros(ahead + 1, np.uint32),
+            cursor=np.array([0, kernels.MT_SIZE - state[-1]], np.int64), spare=np.zeros(2),
+        )  # fmt: skip
+        kernels.mt_temper(mt.key[state[-1] :], mt.words)
+        self.stream = kernels.Stream(mt, _NO_SFC)
 
     @property
     def state(self) -> dict[str, np.ndarray]:
         """The arrays that it goes on from."""
-        return self.mt._asdict()
-
-    @property
-    def mt(self) -> kernels.Mt:
-        """The arrays as the kernels take them."""
-        return kernels.Mt(self.key, self.words, self.cursor, self.spare)
-
-    def words64(self, out: np.ndarray) -> None:
-        """Fill `out` uint64 with the next 64-bit words."""
-        kernels.mt_words64(self.mt, out.reshape(-1))
+        return self.stream.mt._asdict()
 
 
-class Sfc64:
-    """16 of NumPy's SFC64, seeded by children of a SeedSequence, that take turns at giving a word.
+class Sfc64(Generator):
+    """16 SFC64 that take turns at giving a word: vectors of them take the time that four words of one take.
 
-    Its arrays are those of `idi_fast.kernels.rng.Sfc`, which `sfc` is. Sixteen run as fast as four words of one.
+    Each is seeded as NumPy seeds one, by three of the first 48 numbers of the sequence.
     """
 
     def __init__(self, sequence: np.random.SeedSequence):
-        children = sequence.spawn(kernels.SFC_LANES)
-        states = [np.random.SFC64(child).state["state"]["state"] for child in children]
-        self.sfc = kernels.Sfc(
-            state=np.stack(states, axis=1), spare=np.zeros(kernels.SFC_LANES, np.uint64), left=np.zeros(1, np.int64)
-        )
+        n = kernels.SFC_LANES
+        state = np.ones((4, n), np.uint64)
+        state[:3] = sequence.generate_state(3 * n, np.uint64).reshape(n, 3).T
+        sfc = kernels.Sfc(state, spare=np.zeros(n, np.uint64), left=np.zeros(1, np.int64))
+        kernels.sfc64_words64(sfc, np.empty(n * _SFC_WARM_UP, np.uint64))
+        self.stream = kernels.Stream(_NO_MT, sfc)
 
     @property
     def state(self) -> dict[str, np.ndarray]:
         """The arrays that it goes on from."""
-        return self.sfc._asdict()
-
-    def words64(self, out: np.ndarray) -> None:
-        """Fill `out` uint64 with the next 64-bit words."""
-        kernels.sfc64_words64(self.sfc, out.reshape(-1))
-
-
-Generator = MersenneTwister | Sfc64
+        return self.stream.sfc._asdict()
 
 
 @dataclass(frozen=True)

@@ -75,17 +75,21 @@ def cache_is_cold() -> bool:
     return next(CACHE_FOLDER.rglob("*.nbi"), None) is None
 
 
-def kernel(function=None, *, inline=False):
+def kernel(function=None, *, inline=False, splice=False):
     """Compile `function` without the GIL and without fast-math; its machine code is cached between runs.
 
-    `inline` forces a small leaf into its callers, whatever LLVM thinks of its size.
+    `inline` forces a small leaf into its callers, whatever LLVM thinks of its size. `splice` puts the source of a
+    function that does nothing but call others into its callers: Numba else compiles all that it calls once more for it.
     """
     if function is None:
-        return lambda wrapped: kernel(wrapped, inline=inline)
+        return lambda wrapped: kernel(wrapped, inline=inline, splice=splice)
     # The folder is read when the dispatcher is made; other numba users in this process keep their own setting.
     before = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = str(CACHE_FOLDER)
     try:
-        return numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False, forceinline=inline)(function)
+        return numba.njit(
+            cache=True, nogil=True, error_model="numpy", fastmath=False, forceinline=inline,
+            inline="always" if splice else "never",
+        )(function)  # fmt: skip
     finally:
         numba.config.CACHE_DIR = before

@@ -312,7 +312,8 @@ def _communicate(alert, seen, reward, bonus, tables, state, comm, learning_rate,
         counts[index(c)] += 1
         visits[index(following)] += 1
         state = following
-    tables.comm_counts[:] += counts
+    for c in range(counts.size):
+        tables.comm_counts[c] += counts[c]
 
 
 @kernel

@@ -42,6 +42,13 @@ class Sfc(NamedTuple):
     left: np.ndarray
 
 
+class Stream(NamedTuple):
+    """Either generator, so that a kernel takes both; the arrays of the other have no size."""
+
+    mt: Mt
+    sfc: Sfc
+
+
 @kernel(inline=True)
 def _twist(upper, lower, shifted):
     y = (upper & np.uint32(0x80000000)) | (lower & np.uint32(0x7FFFFFFF))
@@ -172,18 +179,26 @@ def sfc64_words64(sfc, out):
     Mutates: sfc, out.
     """
     # A copy, for the original may share a cache line with another lane's, which both cores would then fight over.
-    state, spare, left = sfc.state.copy(), sfc.spare, sfc.left[0]
-    done = min(left, out.size)
-    out[:done] = spare[SFC_LANES - left : SFC_LANES - left + done]
-    left -= done
+    # Copied by loops, because slices take numba seconds to compile.
+    state, left = np.empty_like(sfc.state), sfc.left[0]
+    before, after = sfc.state.reshape(-1), state.reshape(-1)
+    for k in range(after.size):
+        after[k] = before[k]
+    done = 0
+    while left > 0 and done < out.size:
+        out[done] = sfc.spare[SFC_LANES - left]
+        left -= 1
+        done += 1
     rounds = (out.size - done) // SFC_LANES
     _sfc64_rounds(state, out[done : done + rounds * SFC_LANES].reshape(rounds, SFC_LANES))
     done += rounds * SFC_LANES
     if done < out.size:
-        _sfc64_rounds(state, spare.reshape(1, SFC_LANES))
+        _sfc64_rounds(state, sfc.spare.reshape(1, SFC_LANES))
         left = SFC_LANES - (out.size - done)
-        out[done:] = spare[: out.size - done]
-    sfc.state[:] = state
+        for k in range(out.size - done):
+            out[done + k] = sfc.spare[k]
+    for k in range(after.size):
+        before[k] = after[k]
     sfc.left[0] = left
 
 
@@ -200,3 +215,12 @@ def _sfc64_rounds(state, out):
             a[k] = b[k] ^ (b[k] >> np.uint64(11))
             b[k] = c[k] + (c[k] << np.uint64(3))
             c[k] = ((c[k] << np.uint64(24)) | (c[k] >> np.uint64(40))) + word
+
+
+@kernel(splice=True)
+def words64(stream, out):
+    """Fill `out` uint64 with the next words of a `Stream`. Mutates: stream, out."""
+    if stream.sfc.state.size > 0:
+        sfc64_words64(stream.sfc, out)
+    else:
+        mt_words64(stream.mt, out)

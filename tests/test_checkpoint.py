@@ -33,7 +33,8 @@ class Stop(Exception):
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(idi_fast.trainer, "BLOCK_ROWS", 50)
+    monkeypatch.setattr(idi_fast.trainer, "BLOCK_ROWS", 25)
+    monkeypatch.setattr(idi_fast.trainer, "BLOCKS_PER_CALL", 2)
 
 
 def fresh(run: dict, seed: int = 5):
@@ -41,9 +42,9 @@ def fresh(run: dict, seed: int = 5):
     return create_trainer(config(**run), seed=seed, history=bars)
 
 
-def interrupt(trainer, folder: Path, every: Every, blocks: int, how: str) -> bool:
-    """Train on and stop after some blocks; whether the run ended before."""
-    left = iter(range(blocks, 0, -1))
+def interrupt(trainer, folder: Path, every: Every, calls: int, how: str) -> bool:
+    """Train on and stop after some calls of the progress function; whether the run ended before."""
+    left = iter(range(calls, 0, -1))
 
     def stop(progress):
         if next(left, 0) <= 1:
@@ -64,19 +65,20 @@ def interrupt(trainer, folder: Path, every: Every, blocks: int, how: str) -> boo
 @settings(max_examples=5)
 @given(
     block=st.integers(1, 120),
+    blocks=st.integers(1, 3),
     every=st.integers(1, 5),
     cuts=st.lists(st.tuples(st.integers(1, 12), st.sampled_from(["raise", "cancel"])), min_size=1, max_size=4),
 )
-def test_a_run_resumed_is_the_run_uninterrupted(run, block, every, cuts):
+def test_a_run_resumed_is_the_run_uninterrupted(run, block, blocks, every, cuts):
     whole = fresh(run)
-    resized = mock.patch.object(idi_fast.trainer, "BLOCK_ROWS", block)
+    resized = mock.patch.multiple(idi_fast.trainer, BLOCK_ROWS=block, BLOCKS_PER_CALL=blocks)
     # What reaches the disk when is tested with processes; here it would only take time.
     with tempfile.TemporaryDirectory() as name, resized, mock.patch.object(os, "fsync"):
         folder = Path(name)
         # With the same blocks: words that a generator has given away stay in its state until others take their place.
         whole.train()
-        for blocks, how in cuts:
-            interrupt(fresh(run), folder, Every(episodes=every), blocks, how)
+        for calls, how in cuts:
+            interrupt(fresh(run), folder, Every(episodes=every), calls, how)
             assert len(checkpoint_paths(folder)) <= 2
         trainer = fresh(run)
         with Checkpoints(folder, Every(episodes=every)) as checkpoints:
@@ -89,7 +91,7 @@ def test_a_run_resumed_is_the_run_uninterrupted(run, block, every, cuts):
 @pytest.mark.parametrize("run", RUNS, ids=str)
 def test_a_long_run_resumed_is_the_run_uninterrupted(run, tmp_path, monkeypatch):
     # Long enough for the Mersenne Twister to come round, and for a bounded memory to forget.
-    monkeypatch.setattr(idi_fast.trainer, "BLOCK_ROWS", 5000)
+    monkeypatch.setattr(idi_fast.trainer, "BLOCK_ROWS", 2500)
     whole, trainer = fresh({**run, "episodes": 1500}), fresh({**run, "episodes": 1500})
     whole.train()
     assert not interrupt(fresh({**run, "episodes": 1500}), tmp_path, Every(), 6, "cancel")

@@ -22,7 +22,8 @@ LEFT = "interrupted; --resume continues the run from its last checkpoint\n"
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(idi_fast.trainer, "BLOCK_ROWS", 50)
+    monkeypatch.setattr(idi_fast.trainer, "BLOCK_ROWS", 25)
+    monkeypatch.setattr(idi_fast.trainer, "BLOCKS_PER_CALL", 2)
 
 
 @pytest.fixture

@@ -239,7 +239,7 @@ def test_backtest_of_bars_seen_in_training_says_so(world, tmp_path):
 )
 def test_the_fill_is_printed_and_counts(data, used, world, tmp_path):
     policy, returns = tmp_path / "agent", {}
-    succeed("train", "--data", world / "closes.parquet", "--out", policy, "--episodes", 60, "--episode-length", 16)
+    succeed("train", "--data", world / "closes.parquet", "--out", policy, "--episodes", 400, "--episode-length", 16)
     for asked, fill in used.items():
         out = tmp_path / f"as {asked}"
         option = () if asked is None else ("--fill", asked)

@@ -11,6 +11,7 @@ from numpy.testing import assert_array_equal
 
 from idi_fast.kernels import rng as kernels
 from idi_fast.rng import MersenneTwister, Sfc64
+from oracle import engine
 from oracle import rng as oracle
 
 LAST = 2**32 - 1
@@ -130,25 +131,23 @@ def test_mt_gauss(chosen, kept, mean, deviation):
 @given(SEEDS, CHUNKS, st.sampled_from([2, 3]))
 @settings(max_examples=25)
 def test_mt_words64(seed, chunks, generations):
-    twister = MersenneTwister(seed)
-    twister.words = np.zeros(624 * generations + 1, np.uint32)  # small, so that it is filled more than once
+    mt = MersenneTwister(seed, ahead=624 * generations).stream.mt  # few, so that they are used up more than once
     words = np.empty(1000, np.uint64)
     for piece in pieces(words.size, chunks):
-        kernels.mt_words64(twister.mt, words[piece])
+        kernels.mt_words64(mt, words[piece])
     assert_array_equal(words, oracle.mt_words64(random.Random(seed), words.size))
 
 
 @pytest.mark.parametrize("index", [0, 1, 623, 624])
 def test_mt_words64_after_an_odd_number_of_words(index):
     rng = random.Random(7)
-    twister = MersenneTwister(7)
-    twister.words = np.zeros(624 * 2 + 1, np.uint32)
-    kernels.mt_extend(twister.mt)
-    twister.cursor[0] = index
+    mt = MersenneTwister(7, ahead=624 * 2).stream.mt
+    kernels.mt_extend(mt)
+    mt.cursor[0] = index
     for _ in range(index):
         rng.getrandbits(32)
     words = np.empty(2000, np.uint64)
-    kernels.mt_words64(twister.mt, words)
+    kernels.mt_words64(mt, words)
     assert_array_equal(words, oracle.mt_words64(rng, words.size))
 
 
@@ -167,12 +166,12 @@ def test_sfc64_words64_from_any_state(words, n):
     assert (n + sfc.left[0]) % kernels.SFC_LANES == 0
 
 
-@given(SEEDS, CHUNKS)
+@given(SEEDS, CHUNKS, st.booleans())
 @settings(max_examples=25)
-def test_sfc64_words64_in_chunks(seed, chunks):
-    generator = Sfc64(np.random.SeedSequence(seed))
+def test_words64_in_chunks(seed, chunks, is_mt):
+    generator = MersenneTwister(seed) if is_mt else Sfc64(np.random.SeedSequence(seed))
     words = np.empty(200, np.uint64)
     for piece in pieces(words.size, chunks):
         generator.words64(words[piece])
-    children = [np.random.SFC64(child) for child in np.random.SeedSequence(seed).spawn(16)]
-    assert_array_equal(words, oracle.sfc64_words64(children, words.size))
+    twins = random.Random(seed) if is_mt else engine.generators(np.random.SeedSequence(seed))
+    assert_array_equal(words, oracle.words64(twins, words.size))

@@ -20,25 +20,23 @@ WEIGHTS = st.lists(st.floats(-2, 2), min_size=3, max_size=3)
 
 def twister(seed: int, generations: int = 2) -> MersenneTwister:
     """The generator of `random.Random(seed)` with so few words ahead that a tape uses them up many times."""
-    made = MersenneTwister(seed)
-    made.words = np.zeros(624 * generations + 1, np.uint32)
-    return made
+    return MersenneTwister(seed, ahead=624 * generations)
 
 
 def assert_generators_equal(mine: MersenneTwister, rng: random.Random) -> None:
     """Both go on with the same words."""
     words = np.empty(4, np.uint64)
-    mt_words64(mine.mt, words)
+    mt_words64(mine.stream.mt, words)
     assert_array_equal(words, [rng.getrandbits(64) for _ in range(4)])
 
 
 def synthetic(generator: MersenneTwister, n: int, episode_length: int, buckets, weights, chunks) -> list[np.ndarray]:
     """Base, code, alert and drift of a tape made in chunks."""
     out = np.full((n, 3), np.nan), np.zeros(n, np.int32), np.zeros(n, np.uint8), np.full(n, np.nan)
-    phase, accepted = np.zeros(1, np.int64), np.zeros((4, generator.words.size + 1), np.int32)
+    phase, accepted = np.zeros(1, np.int64), np.zeros((4, generator.stream.mt.words.size + 1), np.int32)
     for piece in pieces(n, chunks):
         kernels.synthetic_tape(
-            generator.mt, accepted, phase, episode_length,
+            generator.stream.mt, accepted, phase, episode_length,
             np.array(buckets, np.int64), np.array(weights, np.float64), *(array[piece] for array in out),
         )  # fmt: skip
     assert phase[0] == n % (episode_length + 1)
@@ -54,7 +52,7 @@ def crypto(generator: MersenneTwister, n: int, episode_length: int, market: dict
     phase, price_state = np.zeros(1, np.int64), np.zeros(2)
     for piece in pieces(n, chunks):
         kernels.crypto_tape(
-            generator.mt, phase, episode_length,
+            generator.stream.mt, phase, episode_length,
             *market_arrays(market), price_state, *(array[piece] for array in out),
         )  # fmt: skip
     assert phase[0] == n % (episode_length + 1)
@@ -84,9 +82,9 @@ def test_synthetic_tape_beyond_the_words_made_ahead():
 
 def test_a_synthetic_tape_begins_anywhere_in_the_words():
     mine, rng = twister(1), random.Random(1)
-    assert mine.mt.cursor[1] == 0
+    assert mine.stream.mt.cursor[1] == 0
     words = np.empty(1, np.uint64)
-    mt_words64(mine.mt, words)
+    mt_words64(mine.stream.mt, words)
     assert words[0] == rng.getrandbits(64)
     made = synthetic(mine, 50, 9, [3, 3, 3, 3], [1.0, 0.5, 0.75], [50])
     expected = oracle.synthetic_tape(rng, 50, 9, [3, 3, 3, 3], [1.0, 0.5, 0.75])
@@ -172,7 +170,7 @@ def test_exploration_draws(seed, episode_length, exploration, decay, floor, comm
     action, comm = np.full(100, 9, np.int8), np.full(100, 99, np.int16)
     for piece in pieces(100, chunks):
         kernels.exploration_draws(
-            mine.mt, phase, episode_length, rates, decay, floor,
+            mine.stream.mt, phase, episode_length, rates, decay, floor,
             np.array(comm_column, np.int64), action[piece], comm[piece],
         )  # fmt: skip
     assert_array_equal(np.stack([action, comm], axis=1), expected)

@@ -63,7 +63,7 @@ def held(folder: Path) -> dict[str, list[str]]:
 def test_a_resumed_population_is_the_one_that_was_not_interrupted(kind, keep, stops, jobs, tmp_path_factory):
     folder = tmp_path_factory.mktemp("population")
     setup = config(kind)
-    with mock.patch.object(idi_fast.trainer, "BLOCK_ROWS", 50):
+    with mock.patch.multiple(idi_fast.trainer, BLOCK_ROWS=25, BLOCKS_PER_CALL=2):
         for saves in stops:
             try:
                 with stopping_after(saves):

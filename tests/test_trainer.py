@@ -1,6 +1,7 @@
 """The trainer through its public API: determinism, chunking, cancelling, and what the default mode promises."""
 
 import threading
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -53,15 +54,11 @@ def test_a_seed_gives_one_result_and_another_seed_another(kind, engine):
 
 @pytest.mark.parametrize(("kind", "engine"), CASES)
 @settings(max_examples=8)
-@given(block=st.integers(1, 400))
-def test_the_size_of_a_block_changes_nothing(kind, engine, block):
+@given(block=st.integers(1, 400), blocks=st.integers(1, 4))
+def test_the_size_of_a_block_changes_nothing(kind, engine, block, blocks):
     whole = outcome(*train(config(kind, engine), 5))
-    before = idi_fast.trainer.BLOCK_ROWS
-    idi_fast.trainer.BLOCK_ROWS = block
-    try:
+    with mock.patch.multiple(idi_fast.trainer, BLOCK_ROWS=block, BLOCKS_PER_CALL=blocks):
         assert_same(outcome(*train(config(kind, engine), 5)), whole)
-    finally:
-        idi_fast.trainer.BLOCK_ROWS = before
 
 
 @settings(max_examples=25)
@@ -105,7 +102,8 @@ def test_environment_and_agent_draw_from_different_streams():
 
 
 def test_progress_counts_up_to_the_end(monkeypatch):
-    monkeypatch.setattr(idi_fast.trainer, "BLOCK_ROWS", 50)
+    monkeypatch.setattr(idi_fast.trainer, "BLOCK_ROWS", 25)
+    monkeypatch.setattr(idi_fast.trainer, "BLOCKS_PER_CALL", 2)
     seen = []
     trainer = create_trainer(config())
     trainer.run(seen.append)

@@ -6,10 +6,27 @@ ALERT, POSITIVE, PERSIST = "alert", "positive", "persist"
 TWO_32 = 2**32
 
 
+class Seeded(np.random.bit_generator.ISeedSequence):
+    """Three numbers for NumPy to seed an SFC64 with."""
+
+    def __init__(self, numbers: np.ndarray) -> None:
+        self.numbers = numbers
+
+    def generate_state(self, n_words: int, dtype: type = np.uint32) -> np.ndarray:
+        """The numbers."""
+        assert (n_words, np.dtype(dtype)) == (3, np.dtype(np.uint64))
+        return self.numbers
+
+
+def generators(sequence: np.random.SeedSequence) -> list[np.random.SFC64]:
+    """Sixteen generators, each seeded by three numbers of a sequence."""
+    numbers = sequence.generate_state(48, np.uint64)
+    return [np.random.SFC64(Seeded(numbers[k : k + 3])) for k in range(0, 48, 3)]
+
+
 def word_rows(sequence: np.random.SeedSequence, rows: int, width: int) -> list[list[int]]:
     """The first rows of words of sixteen generators that take turns, as Python integers."""
-    generators = [np.random.SFC64(child) for child in sequence.spawn(16)]
-    words = np.stack([generator.random_raw(-(-rows * width // 16)) for generator in generators], axis=1)
+    words = np.stack([generator.random_raw(-(-rows * width // 16)) for generator in generators(sequence)], axis=1)
     return words.reshape(-1)[: rows * width].reshape(rows, width).tolist()
 
 

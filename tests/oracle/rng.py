@@ -124,3 +124,8 @@ def sfc64_words64(generators: Sequence[np.random.SFC64], n: int) -> list[int]:
     """The first n words of generators that take turns."""
     rounds = -(-n // len(generators))
     return np.stack([generator.random_raw(rounds) for generator in generators], axis=1).reshape(-1)[:n].tolist()
+
+
+def words64(stream: random.Random | Sequence[np.random.SFC64], n: int) -> list[int]:
+    """The first n words of a generator, or of several that take turns."""
+    return mt_words64(stream, n) if isinstance(stream, random.Random) else sfc64_words64(stream, n)
