@@ -20,7 +20,7 @@ class Sizes:
     reference_episodes: int = 100
     history_bars: int = 20_001
     lanes: int = 64
-    lane_episodes: int = 5_000
+    lane_episodes: int = 20_000
     rows: int = 16_384
     calls: int = 32
     check_rows: int = 300

@@ -22,7 +22,7 @@ from idi_fast.space import FEATURES, make_rules
 from idi_fast.trace import Trace, replay
 
 BLOCK_ROWS = 16_384
-"""Rows of tape made and learnt from at a time: its arrays fit the second-level cache."""
+"""Rows of tape made and learnt from at a time: half or twice as many take the same time."""
 BLOCKS_PER_CALL = 32
 """How many of them a kernel that makes its own tape goes through: some 10 ms without the interpreter's lock."""
 

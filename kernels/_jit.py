@@ -17,6 +17,9 @@ os.environ.setdefault("NUMBA_DISABLE_INTEL_SVML", "1")
 
 import numba
 import numpy as np
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
 
 index = np.uint64
 """Makes an index known not to be negative: numba then spares the three instructions that wrap a negative one round,
@@ -93,3 +96,25 @@ def kernel(function=None, *, inline=False, splice=False):
         )(function)  # fmt: skip
     finally:
         numba.config.CACHE_DIR = before
+
+
+def prefetch(array, at):
+    """Ask for the cache line of array[at], so that it is there when it is needed; `at` may lie beyond the end."""
+
+
+def _prefetch(typing_context, array, at):
+    def generate(context, builder, signature, arguments):
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        place = builder.gep(data, [arguments[1]])
+        number = ir.IntType(32)
+        hint = ir.FunctionType(ir.VoidType(), [place.type, number, number, number])
+        function = builder.module.declare_intrinsic("llvm.prefetch", (place.type,), hint)
+        for_writing, keep, of_data = number(1), number(3), number(1)
+        builder.call(function, [place, for_writing, keep, of_data])
+        return context.get_dummy_value()
+
+    return types.void(array, at), generate
+
+
+if not numba.config.DISABLE_JIT:
+    prefetch = intrinsic(_prefetch)

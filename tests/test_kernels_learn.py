@@ -64,6 +64,7 @@ KINDS = {
     "long only": Kind({"code": N_CODES, "affect": 3, "position": 3}, TO_FLAT, allow_short=False),
     "compat crypto": Kind({"position": 3, "code": N_CODES, "affect": 2}, TO_SHORT, n_moods=0, clarity=0.0),
     "many moods": Kind({"code": N_CODES, "affect": 60}, BY_ONE, n_moods=60),  # more than FEW_STATES
+    "many states": Kind({"code": 8000, "affect": 5}, BY_ONE, n_moods=5),  # more than MANY_STATES
     "one mood": Kind({"code": N_CODES, "affect": 1}, BY_ONE, n_moods=1),
 }
 EPISODIC = {"k": 3, "decay": 0.9, "blend_alpha": 0.4, "capacity": 20}
@@ -150,6 +151,7 @@ CASES = st.builds(
 @example(Case("synthetic", 2, 300, memory="reference"), 15, [300])
 @example(Case("synthetic", 3, 300, memory="bounded"), 15, [300])
 @example(Case("many moods", 4, 300), 15, [300])
+@example(Case("many states", 5, 300), 15, [300])
 @example(Case("many moods", 4, 300, n_comm=5), 15, [300])
 def test_learn_actions_and_learn_communication(case, episode_length, chunks):
     made = case.learn(episode_length, chunks)
@@ -227,7 +229,7 @@ def tables_with_ties(case: Case) -> tuple[np.ndarray, np.ndarray]:
     return tuple(case.rng.integers(-2, 3, (case.kind.n_states, width)) / 4 for width in (3, case.n_comm))
 
 
-@given(CASES)
+@given(CASES.filter(lambda case: case.kind.n_states <= kernels.MANY_STATES))  # it looks at them all
 def test_replay_rows(case):
     q, comm_q = tables_with_ties(case)
     learner, kind = case.learner(), case.kind
