@@ -1,8 +1,10 @@
 """`idi-fast train --seeds`."""
 
+from functools import partial
 from pathlib import Path
 
-from idi_fast.cli import console
+from idi_fast.cli import checkpointed, console
+from idi_fast.cli.checkpointed import Kept, Options
 from idi_fast.errors import InputError
 
 
@@ -13,47 +15,31 @@ def refuse_without_seeds(**options: object) -> None:
         raise InputError(f"{' and '.join(given)} go with --seeds only, which trains a population")
 
 
-def train(
-    settings, text: str, jobs: int | None, keep: str | None, out: Path, every: str | None, resume: bool, force: bool,
-    json: bool,
-) -> None:  # fmt: skip
+def train(settings, text: str, jobs: int | None, keep: str | None, options: Options) -> None:
     """Train a population, write its folder and report on it."""
-    from idi_fast.checkpoint import Every, checkpoint_folder
-    from idi_fast.files import new_directory
     from idi_fast.population import finished_population
     from idi_fast.seeds import parse_seeds
 
     keep = "best" if keep is None else keep
     if keep not in ("best", "all"):
         raise InputError(f"--keep is {keep!r}; expected 'best' or 'all'")
-    seeds, period = parse_seeds(text), None if every is None else Every.parse(every)
-    console.warn_of_compilation()
-    wanted, data = resume or period is not None, settings.environment.data.path
-    inputs = () if data is None else (data,)
-    left = console.RESUMABLE if wanted else "nothing was written"
-    with console.interruptible(left), checkpoint_folder(out, wanted=wanted, resume=resume, force=force) as kept:
-        done = finished_population(out, settings, seeds, keep) if resume else None
-        if done is not None:
-            console.note(f"{out} is complete already; nothing was done")
-        else:
-            with new_directory(out, force=force, inputs=inputs, within=kept) as folder:
-                done = _fill(folder, settings, seeds, jobs, keep, kept, period, resume)
+    seeds = parse_seeds(text)
+    run, seconds = checkpointed.write(
+        settings, options, lambda: finished_population(options.out, settings, seeds, keep),
+        partial(_fill, settings, seeds, jobs, keep),
+    )  # fmt: skip
     # A run that was resumed has not made all its steps in these seconds.
-    rate = None if resume else done[0]["summary"]["steps"] / done[1]["training_seconds"]
-    _report(out, *done, rate, json)
+    rate = None if options.resume else run["summary"]["steps"] / seconds["training_seconds"]
+    _report(options.out, run, seconds, rate, options.json)
 
 
-def _fill(
-    folder: Path, settings, seeds: list[int], jobs: int | None, keep: str, kept: Path | None, period, resume: bool
-) -> tuple[dict, dict]:
-    from functools import partial
-
+def _fill(settings, seeds: list[int], jobs: int | None, keep: str, folder: Path, kept: Kept) -> tuple[dict, dict]:
     from idi_fast.population import train_population, write_lane, write_population
     from idi_fast.population_checkpoint import PopulationCheckpoints
 
     checkpoints = None
-    if kept is not None:
-        checkpoints = PopulationCheckpoints(kept, period, resume=resume, keep=keep, note=console.note)
+    if kept.folder is not None:
+        checkpoints = PopulationCheckpoints(kept.folder, kept.every, resume=kept.resume, keep=keep, note=console.note)
     # Lanes go from their threads to the disk, so that no more of them are in memory than are in training.
     write = partial(write_lane, folder) if keep == "all" else None
     steps = len(seeds) * settings.episodes * settings.episode_length

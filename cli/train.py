@@ -1,12 +1,14 @@
 """`idi-fast train`."""
 
 from contextlib import ExitStack, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from idi_fast.cli import console, population
+from idi_fast.cli import checkpointed, console, population
+from idi_fast.cli.checkpointed import Kept, Options
 from idi_fast.cli.options import (
     Compat,
     Force,
@@ -94,13 +96,14 @@ def train(
         console.print_json(settings.to_dict())
         return
     _check_effect(settings.environment.kind, market, columns)
+    options = Options(required_out(out), checkpoint_every, resume, force, json)
     if seeds is None:
         population.refuse_without_seeds(jobs=jobs, keep=keep)
-        _train(settings, 0 if seed is None else seed, required_out(out), checkpoint_every, resume, force, json)
+        _train(settings, 0 if seed is None else seed, options)
     elif seed is not None:
         raise InputError("--seed and --seeds exclude each other; --seeds takes single seeds too")
     else:
-        population.train(settings, seeds, jobs, keep, required_out(out), checkpoint_every, resume, force, json)
+        population.train(settings, seeds, jobs, keep, options)
 
 
 def _environment(env: str | None, use_crypto_env: bool, data: str | None) -> str | None:
@@ -128,44 +131,33 @@ def _engine(compat: str | None, rng: str | None) -> dict[str, str | None]:
     return {"engine.compat": compat, "engine.rng": rng}
 
 
-def _train(settings, seed: int, out: Path, every: str | None, resume: bool, force: bool, json: bool) -> None:
-    console.warn_of_compilation()
+def _train(settings, seed: int, options: Options) -> None:
     from idi_fast.artifact import finished_run
-    from idi_fast.checkpoint import Every, checkpoint_folder, recorded_seed
-    from idi_fast.files import new_directory
 
-    period = None if every is None else Every.parse(every)
-    wanted = resume or period is not None
-    data, seed = settings.environment.data.path, None if seed == -1 else seed
-    inputs = () if data is None else (data,)
-    left = console.RESUMABLE if wanted else "nothing was written"
-    with console.interruptible(left), checkpoint_folder(out, wanted=wanted, resume=resume, force=force) as kept:
-        done = finished_run(out, settings, seed) if resume else None
-        if done is not None:
-            console.note(f"{out} is complete already; nothing was done")
-        else:
-            if resume and seed is None:
-                seed = recorded_seed(kept)
-            with new_directory(out, force=force, inputs=inputs, within=kept) as folder:
-                done = _fill(folder, settings, seed, kept, period, resume)
-    _report(out, *done, json)
+    seed = None if seed == -1 else seed
+    done = checkpointed.write(
+        settings, options, lambda: finished_run(options.out, settings, seed), partial(_fill, settings, seed)
+    )
+    _report(options.out, *done, options.json)
 
 
-def _fill(folder: Path, settings, seed: int | None, kept: Path | None, period, resume: bool) -> tuple[dict, dict]:
+def _fill(settings, seed: int | None, folder: Path, kept: Kept) -> tuple[dict, dict]:
     from idi_fast import create_trainer
     from idi_fast.artifact import write_training
-    from idi_fast.checkpoint import Checkpoints
+    from idi_fast.checkpoint import Checkpoints, recorded_seed
     from idi_fast.episodes import temporary_log
 
+    if kept.resume and seed is None:
+        seed = recorded_seed(kept.folder)
     trainer = create_trainer(settings, seed)
     trainer.compile()
     with ExitStack() as stack:
-        if kept is None:
-            log = {"rewards": stack.enter_context(temporary_log(folder))}
+        if kept.folder is None:
+            log, stopping = {"rewards": stack.enter_context(temporary_log(folder))}, nullcontext()
         else:
-            checkpoints = Checkpoints(kept, period, resume=resume, note=console.note)
+            checkpoints = Checkpoints(kept.folder, kept.every, resume=kept.resume, note=console.note)
             log = {"checkpoints": stack.enter_context(checkpoints)}
-        stopping = nullcontext() if kept is None else console.stopped_by_signals(trainer.cancel, console.RESUMABLE)
+            stopping = console.stopped_by_signals(trainer.cancel, console.RESUMABLE)
         with stopping, console.training_progress(settings.episodes * settings.episode_length) as progress:
             trainer.train(progress, **log)
         seconds = {"training_seconds": trainer.training_seconds}

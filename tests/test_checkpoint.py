@@ -21,9 +21,11 @@ from idi_fast.checkpoint import Checkpoints, Every, checkpoint_paths
 from idi_fast.errors import ArtifactError, Cancelled, InputError
 
 EPISODIC = {"enabled": True, "k": 3, "capacity": 17}
+FEW = {"price_buckets": 1, "volume_buckets": 2, "trend_buckets": 1, "scarcity_buckets": 2, "mood_buckets": 2}
+"""So few states that an agent comes to each again before it is forgotten there."""
 RUNS = [
     *(({"kind": kind, "engine": engine}) for kind, engine in CASES),
-    *({"kind": kind, "engine": engine, "episodic": EPISODIC} for kind, engine in CASES[::2]),
+    *({"kind": kind, "engine": engine, "episodic": EPISODIC, "quantizer": FEW} for kind, engine in CASES[::2]),
 ]
 
 

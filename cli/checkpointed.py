@@ -1,0 +1,54 @@
+"""What `idi-fast train` does around a training run, of one seed or of many: its folder, and checkpoints beside it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from idi_fast.cli import console
+
+
+class Options(NamedTuple):
+    """The options of `train` on where and how a run is written."""
+
+    out: Path
+    checkpoint_every: str | None
+    resume: bool
+    force: bool
+    json: bool
+
+
+class Kept(NamedTuple):
+    """The folder of a run's checkpoints, None where none are wanted; when they are due; whether to go on from them."""
+
+    folder: Path | None
+    every: object
+    resume: bool
+
+
+Written = tuple[dict, dict]
+"""run.json and timings.json."""
+
+
+def write(
+    settings, options: Options, finished: Callable[[], Written | None], fill: Callable[[Path, Kept], Written]
+) -> Written:
+    """Have `fill` write the output into a new folder, or return what is there already.
+
+    finished: what a resumed run finds complete at its place, or None.
+    """
+    from idi_fast.checkpoint import Every, checkpoint_folder
+    from idi_fast.files import new_directory
+
+    out, every, resume, force, _ = options
+    period = None if every is None else Every.parse(every)
+    console.warn_of_compilation()
+    wanted, data = resume or period is not None, settings.environment.data.path
+    inputs = () if data is None else (data,)
+    left = console.RESUMABLE if wanted else "nothing was written"
+    with console.interruptible(left), checkpoint_folder(out, wanted=wanted, resume=resume, force=force) as kept:
+        done = finished() if resume else None
+        if done is not None:
+            console.note(f"{out} is complete already; nothing was done")
+            return done
+        with new_directory(out, force=force, inputs=inputs, within=kept) as folder:
+            return fill(folder, Kept(kept, period, resume))
