@@ -11,7 +11,7 @@ from idi_fast.errors import InputError
 def read_results(path: Path) -> dict:
     """Results that `idi-fast bench --json` printed; InputError where a file is none, or of another schema."""
     if not os.path.isfile(path):
-        raise InputError(f"--compare {path}: no such file; `idi-fast bench --json` prints one")
+        raise InputError(f"--compare {path}: not a file; `idi-fast bench --json` prints one")
     try:
         results = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
@@ -23,6 +23,12 @@ def read_results(path: Path) -> dict:
             f"--compare {path}: its schema_version is {version!r}; expected the results of "
             f"`idi-fast bench --json` with schema_version {SCHEMA_VERSION}"
         )
+    try:
+        compare(results, results)
+    except (KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
+        raise InputError(
+            f"--compare {path}: these are not whole results of `idi-fast bench --json` ({error!r})"
+        ) from None
     return results
 
 

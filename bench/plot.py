@@ -12,10 +12,21 @@ LABELS = {"states": "states", "episodes": "training episodes", "lanes": "lanes, 
 def matplotlib() -> ModuleType:
     """The library; InputError where it is not installed."""
     try:
-        import matplotlib
+        import matplotlib.figure
     except ImportError:
         raise InputError("--plot needs matplotlib; install it with: pip install 'idi-fast[plots]'") from None
     return matplotlib
+
+
+def check_picture(path: Path) -> None:
+    """Refuse a picture that cannot be drawn, before the benchmark runs. Raises InputError, OutputError."""
+    if path.is_dir():
+        raise OutputError(f"--plot {path}: this is a folder; give the name of a picture, as scaling.svg")
+    if not path.parent.is_dir():
+        raise OutputError(f"--plot {path}: the folder {path.parent} does not exist")
+    formats = sorted(matplotlib().figure.Figure().canvas.get_supported_filetypes())
+    if path.suffix[1:].lower() not in formats:
+        raise InputError(f"--plot {path}: its ending names no format; expected one of {', '.join(formats)}")
 
 
 def plot(results: dict, path: Path) -> None:

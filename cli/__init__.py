@@ -41,7 +41,7 @@ def options(
 ) -> None:
     """Train lookup-table agents for the Tau language, backtest them on price histories, write their input streams.
 
-    Exit codes: 0 ok; 1 the work ran and failed; 2 usage, config or input error; 130 interrupted.
+    Exit codes: 0 ok; 1 the work ran and failed; 2 usage, config or input error; 130 interrupted; 143 terminated.
     """
 
 

@@ -9,7 +9,7 @@ import typer
 from idi_fast.bench import DEFAULT_SUITES
 from idi_fast.cli import console
 from idi_fast.cli.options import Json
-from idi_fast.errors import IdiFastError, InputError, OutputError
+from idi_fast.errors import IdiFastError, InputError
 
 
 def bench(
@@ -35,9 +35,7 @@ def bench(
     if plot is not None:
         if "scaling" not in suites:
             raise InputError("--plot draws the suite scaling; add --suite scaling")
-        plotting.matplotlib()
-        if not plot.parent.is_dir():
-            raise OutputError(f"--plot {plot}: the folder {plot.parent} does not exist")
+        plotting.check_picture(plot)
     console.warn_of_compilation()
     results = run(
         suites, repeats, reference=reference, say=console.message if sys.stderr.isatty() else lambda text: None

@@ -11,8 +11,6 @@ import typer
 
 from idi_fast.errors import Cancelled
 
-RESUMABLE = "--resume continues the run from its last checkpoint"
-
 
 def message(text: str) -> None:
     """A line for the user, on stderr."""
@@ -64,17 +62,17 @@ def warn_of_compilation() -> None:
 
 
 @contextmanager
-def interruptible(left: str = "nothing was written") -> Iterator[None]:
+def interruptible(left: Callable[[], str] = lambda: "nothing was written") -> Iterator[None]:
     """On Ctrl-C say what is left of the run; the exit code 130 is typer's."""
     try:
         yield
     except KeyboardInterrupt:
-        message(f"interrupted; {left}")
+        message(f"interrupted; {left()}")
         raise
 
 
 @contextmanager
-def stopped_by_signals(cancel: Callable[[], None], left: str) -> Iterator[None]:
+def stopped_by_signals(cancel: Callable[[], None], left: Callable[[], str]) -> Iterator[None]:
     """The first Ctrl-C or SIGTERM asks the work to stop where it can save itself, a second one ends it at once.
 
     Says what is left of the run once `Cancelled` comes of it; the exit code is 130, or 143 after SIGTERM.
@@ -95,7 +93,7 @@ def stopped_by_signals(cancel: Callable[[], None], left: str) -> Iterator[None]:
             signal.signal(number, stop)
         yield
     except Cancelled:
-        message(f"interrupted; {left}")
+        message(f"interrupted; {left()}")
         raise typer.Exit(128 + caught[0]) from None
     finally:
         restore()

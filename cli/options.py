@@ -11,7 +11,7 @@ from idi_fast.config_io import with_overrides
 from idi_fast.errors import InputError, nearest
 
 Out = Annotated[Path | None, typer.Option("--out", help="Folder to write; it appears whole or not at all.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace an earlier output of idi-fast.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace an earlier output of idi-fast, unfinished ones too.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 PriceColumn = Annotated[str | None, typer.Option(help="Close price column [default: close, price … in any case].")]
 TimeColumn = Annotated[str | None, typer.Option(help="Time column, UTC [default: time, date … or none].")]

@@ -12,7 +12,7 @@ def refuse_without_seeds(**options: object) -> None:
     """Raise InputError if options of populations were given for a single training run."""
     given = [f"--{name}" for name, value in options.items() if value is not None]
     if given:
-        raise InputError(f"{' and '.join(given)} go with --seeds only, which trains a population")
+        raise InputError(f"{' and '.join(given)}: only with --seeds, which trains a population")
 
 
 def train(settings, text: str, jobs: int | None, keep: str | None, options: Options) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from idi_fast.cli import checkpointed, console, population
-from idi_fast.cli.checkpointed import Kept, Options
+from idi_fast.cli.checkpointed import Kept, Options, what_is_left
 from idi_fast.cli.options import (
     Compat,
     Force,
@@ -136,12 +136,15 @@ def _train(settings, seed: int, options: Options) -> None:
 
     seed = None if seed == -1 else seed
     done = checkpointed.write(
-        settings, options, lambda: finished_run(options.out, settings, seed), partial(_fill, settings, seed)
+        settings,
+        options,
+        lambda: finished_run(options.out, settings, seed),
+        partial(_fill, settings, seed, options.out),
     )
     _report(options.out, *done, options.json)
 
 
-def _fill(settings, seed: int | None, folder: Path, kept: Kept) -> tuple[dict, dict]:
+def _fill(settings, seed: int | None, out: Path, folder: Path, kept: Kept) -> tuple[dict, dict]:
     from idi_fast import create_trainer
     from idi_fast.artifact import write_training
     from idi_fast.checkpoint import Checkpoints, recorded_seed
@@ -157,7 +160,7 @@ def _fill(settings, seed: int | None, folder: Path, kept: Kept) -> tuple[dict, d
         else:
             checkpoints = Checkpoints(kept.folder, kept.every, resume=kept.resume, note=console.note)
             log = {"checkpoints": stack.enter_context(checkpoints)}
-            stopping = console.stopped_by_signals(trainer.cancel, console.RESUMABLE)
+            stopping = console.stopped_by_signals(trainer.cancel, partial(what_is_left, out))
         with stopping, console.training_progress(settings.episodes * settings.episode_length) as progress:
             trainer.train(progress, **log)
         seconds = {"training_seconds": trainer.training_seconds}

@@ -17,7 +17,7 @@ import numpy as np
 from idi_fast.config import TrainingConfig
 from idi_fast.episodes import EpisodeRewards
 from idi_fast.errors import ArtifactError, InputError, OutputError
-from idi_fast.files import clear_up, explained, list_files
+from idi_fast.files import clear_up, explained, list_files, unfinished_prefix
 from idi_fast.history import History
 from idi_fast.kernels._jit import CACHE_FOLDER
 from idi_fast.provenance import describe_history, versions
@@ -27,7 +27,7 @@ REWARDS = "rewards.f8"
 LOCK = "lock"
 POPULATION = "population.json"
 ROW = "row.json"
-OURS = re.compile(r"(seed_[^/]+/)?(checkpoint_\d+|rewards\.f8|lock|population\.json|row\.json|\..+)")
+OURS = r"(seed_[^/]+/)?(checkpoint_\d+|rewards\.f8|lock|\.checkpoint|\.?(population|row)\.json)"
 """The files of a checkpoint folder; a population has a folder seed_<seed> for each lane in it."""
 KEPT = 2
 DIGEST_BYTES = 32
@@ -46,7 +46,8 @@ class Every:
         match = re.fullmatch(r"([0-9]{1,9})([smh]?)", text)
         if match is None or not int(match[1]):
             raise InputError(
-                f"--checkpoint-every is {text!r}; expected a time such as 30s, 5m or 2h, or a number of episodes"
+                f"--checkpoint-every is {text!r}; expected a time such as 30s, 5m or 2h, or a number of "
+                "episodes, from 1 to 999999999"
             )
         number = int(match[1])
         if not match[2]:
@@ -158,24 +159,24 @@ class Checkpoints:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, self._folder / f"checkpoint_{position.rows:018d}")
-        _sync_folder(self._folder)
+        sync(self._folder)
         _remove(checkpoint_paths(self._folder)[KEPT:])
         self._saved, self._saved_at = position, monotonic()
 
 
 @contextmanager
 def checkpoint_folder(out: str | Path, *, wanted: bool, resume: bool, force: bool) -> Iterator[Path | None]:
-    """The folder `<out>.checkpoint`, held against other processes; None where no checkpoints are `wanted`.
+    """The folder `<out>.checkpoint`, held against other processes (on POSIX); None where no checkpoints are `wanted`.
 
     It goes away when the block ends well, and after an exception where there is no checkpoint in it. One that exists is
     refused without `resume` or `force`; what a killed process left in it of its output is removed. Raises OutputError.
     """
     out = Path(os.path.abspath(out))
-    folder = out.with_name(f"{out.name}.checkpoint")
+    folder = _folder_of(out)
     with explained(out):
         stands = os.path.lexists(folder)
         if stands:
-            _check_ours(folder)
+            _check_ours(folder, out)
         elif wanted:
             folder.mkdir(parents=True)
     if not (stands or wanted):
@@ -191,18 +192,30 @@ def checkpoint_folder(out: str | Path, *, wanted: bool, resume: bool, force: boo
         try:
             yield folder if wanted else None
         except BaseException:
-            if not any(folder.glob("**/checkpoint_*")):
+            if not can_resume(out):
                 shutil.rmtree(folder, ignore_errors=True)
             raise
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _check_ours(folder: Path) -> None:
+def can_resume(out: str | Path) -> bool:
+    """Whether there is a checkpoint of a run, or of a lane, that was to write `out`."""
+    return any(_folder_of(out).glob("**/checkpoint_*"))
+
+
+def _folder_of(out: str | Path) -> Path:
+    out = Path(os.path.abspath(out))
+    return out.with_name(f"{out.name}.checkpoint")
+
+
+def _check_ours(folder: Path, out: Path) -> None:
     if folder.is_symlink() or not folder.is_dir():
         raise OutputError(
             f"{folder} exists and is not a folder, but checkpoints go there; choose another name for --out"
         )
-    foreign = [name for name in list_files(folder) if not OURS.fullmatch(name)]
+    unfinished = re.escape(unfinished_prefix(out))
+    ours = re.compile(rf"{OURS}|{unfinished}[^/]+/.*")
+    foreign = [name for name in list_files(folder) if not ours.fullmatch(name)]
     if foreign:
         raise OutputError(f"{folder} holds {foreign[0]}, which idi-fast did not write; move it away first")
 
@@ -345,11 +358,12 @@ def _remove(paths: list[Path]) -> None:
         path.unlink()
 
 
-def _sync_folder(folder: Path) -> None:
-    # A rename lasts through a power failure only once the folder is on the disk; Windows cannot open folders.
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+def sync(path: Path) -> None:
+    """Have a file or a folder on the disk: a rename lasts through a power failure only once its folder is."""
+    if path.is_dir() and os.name != "posix":  # Windows cannot open folders
+        return
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -206,7 +206,9 @@ class TrainingConfig(Block):
     """Everything that decides a training run, but for its seed."""
 
     episodes: int = setting(128, "Training episodes; 0 leaves the tables untrained.", minimum=0)
-    episode_length: int = setting(64, "Ticks per episode, and of the rollout that makes the trace.", minimum=1)
+    episode_length: int = setting(
+        64, "Ticks per episode, and of the rollout that makes the trace.", minimum=1, maximum=2**31 - 1
+    )
     discount: float = setting(0.92, "Discount of the next state's value, per tick.", exclusiveMinimum=0, maximum=1)
     learning_rate: float = setting(0.2, "Share of the TD error taken over per update.", exclusiveMinimum=0, maximum=1)
     exploration_decay: float = setting(

@@ -195,14 +195,15 @@ def entry_values(value: np.ndarray, log_fill: np.ndarray | None = None) -> np.nd
 class CryptoEnvironment(_MarketTape):
     """The simulated crypto market of the default mode: one endless path, of which each episode is the next stretch."""
 
-    def __init__(self, config: TrainingConfig, generators: Generators):
+    def __init__(self, config: TrainingConfig, generators: Generators, encoder: Encoder | None):
         super().__init__(config)
         self._generator = generators.environment
         self._market, self._stress = market_parameters(config)
         self._state = np.array([0.0, 2.0, 0.0])
-        features = resolve_features(config, {"volume": "volume"})
-        columns, _, _ = self._simulate(generators.calibration, self._state.copy(), CALIBRATION_BARS)
-        self.encoder = Encoder.fit(config, features, columns)
+        if encoder is None:
+            columns, _, _ = self._simulate(generators.calibration, self._state.copy(), CALIBRATION_BARS)
+            encoder = Encoder.fit(config, resolve_features(config, {"volume": "volume"}), columns)
+        self.encoder = encoder
         self._bars = BarStream(self.encoder, charged_fee_bps(config))
 
     @property
@@ -234,25 +235,38 @@ class CryptoEnvironment(_MarketTape):
         )  # fmt: skip
 
 
-class HistoryEnvironment(_MarketTape):
-    """Real bars: an episode is a window of them, its start drawn uniformly; a rollout is the last window."""
+class HistoryBars:
+    """A history as an environment shows it; any number of lanes may share it, for nothing in it changes.
 
-    def __init__(self, config: TrainingConfig, generator: Generator, history: History):
-        super().__init__(config)
-        self._generator = generator
-        self._episode_length = config.episode_length
-        self._n_starts = len(history) - config.episode_length
-        if self._n_starts < 1:
+    encoder: given, or else fitted on the history. Raises DataError where that is shorter than an episode.
+    """
+
+    def __init__(self, config: TrainingConfig, history: History, encoder: Encoder | None = None):
+        if len(history) <= config.episode_length:
             raise DataError(
                 f"the history has {len(history)} bars, but an episode of {config.episode_length} steps needs at least "
                 f"{config.episode_length + 1}; give more data or a smaller episode_length"
             )
         columns = log_columns(history)
-        self.encoder = Encoder.fit(config, resolve_features(config, history.columns), columns)
-        self._history = history
-        self._close = columns["close"]
-        self._fill_price = log_fill(history, config.environment.data.fill)
-        self.bars = BarStream(self.encoder, charged_fee_bps(config)).push(columns, self._fill_price)
+        if encoder is None:
+            encoder = Encoder.fit(config, resolve_features(config, history.columns), columns)
+        self.history = history
+        self.encoder = encoder
+        self.close = columns["close"]
+        self.fill_price = log_fill(history, config.environment.data.fill)
+        self.bars = BarStream(encoder, charged_fee_bps(config)).push(columns, self.fill_price)
+
+
+class HistoryEnvironment(_MarketTape):
+    """Real bars: an episode is a window of them, its start drawn uniformly; a rollout is the last window."""
+
+    def __init__(self, config: TrainingConfig, generator: Generator, market: HistoryBars):
+        super().__init__(config)
+        self._generator = generator
+        self._episode_length = config.episode_length
+        self._market = market
+        self.encoder = market.encoder
+        self._n_starts = len(market.history) - config.episode_length
         self._cursor = np.zeros(2, np.int64)
         self._buffers = Buffers(words=(np.uint64, 1), bar=(np.int64, 1))
 
@@ -264,15 +278,15 @@ class HistoryEnvironment(_MarketTape):
         rows = self._buffers.rows(n)
         self._generator.words64(rows["words"])
         tape_words.window_bars(rows["words"], self._cursor, self._episode_length, self._n_starts, rows["bar"])
-        return self.tape(Bars(*(array[rows["bar"]] for array in self.bars)))
+        return self.tape(Bars(*(array[rows["bar"]] for array in self._market.bars)))
 
     def facts(self, n: int) -> tuple[Tape, Facts]:
-        start = len(self._history) - n
-        bars = Bars(*(np.ascontiguousarray(array[start:]) for array in self.bars))
-        history = self._history
-        entry = entry_values(self._close, self._fill_price)
+        market, history = self._market, self._market.history
+        start = len(history) - n
+        bars = Bars(*(np.ascontiguousarray(array[start:]) for array in market.bars))
+        entry = entry_values(market.close, market.fill_price)
         return self.tape(bars), Facts(
-            value=self._close[start:], entry=entry[start:], regime=bars.regime, risk=bars.risk, move=bars.move,
+            value=market.close[start:], entry=entry[start:], regime=bars.regime, risk=bars.risk, move=bars.move,
             close=history.close[start:], time=None if history.time is None else history.time[start:],
             after_gap=history.after_gap[start:],
         )  # fmt: skip
@@ -296,15 +310,21 @@ def log_fill(history: History, fill: str) -> np.ndarray:
     return np.log(history.open if fill == "next_open" and history.open is not None else history.close)
 
 
-def make_environment(config: TrainingConfig, generators: Generators, history: History | None) -> Environment:
-    """The environment that a config asks for; `history` is needed for kind "history" only."""
+def make_environment(
+    config: TrainingConfig, generators: Generators, bars: HistoryBars | None = None, encoder: Encoder | None = None
+) -> Environment:
+    """The environment that a config asks for.
+
+    bars: needed for kind "history" only; encoder: of the simulated crypto market, by default fitted on bars drawn from
+    the calibration stream.
+    """
     kind = config.environment.kind
     if kind == "synthetic":
         return SyntheticEnvironment(config, generators.environment)
     if kind == "history":
-        if history is None:
+        if bars is None:
             raise DataError("environment.kind is 'history', but no history was given: set environment.data.path")
-        return HistoryEnvironment(config, generators.environment, history)
+        return HistoryEnvironment(config, generators.environment, bars)
     if config.engine.compat:
         return CompatCryptoEnvironment(config, generators.environment)
-    return CryptoEnvironment(config, generators)
+    return CryptoEnvironment(config, generators, encoder)

@@ -10,16 +10,9 @@ import numpy as np
 
 from idi_fast.agent import make_memory, make_tables
 from idi_fast.config import TrainingConfig
-from idi_fast.environments import (
-    charged_fee_bps,
-    log_columns,
-    log_fill,
-    make_environment,
-    market_tape,
-    reward_weights,
-)
+from idi_fast.environments import HistoryBars, make_environment, market_tape, reward_weights
 from idi_fast.errors import Cancelled, IdiFastError, InputError
-from idi_fast.features import Bars, BarStream
+from idi_fast.features import Bars
 from idi_fast.history import History
 from idi_fast.kernels.learn import Tape, learn_actions, mood_steps
 from idi_fast.policy import Policy
@@ -59,14 +52,17 @@ class Evaluator:
     On synthetic and crypto the episodes are fresh ones, drawn from the evaluation stream of `seed`. On history they are
     consecutive windows of the bars, evenly spread over them where there are more than are wanted: the very bars that
     training has drawn its episodes from (`in_sample`). There are up to 1,000 episodes, but no more than training has,
-    or than make 16,384 rows.
+    or than make 16,384 rows. bars: the history as the policies to come have seen it, which spares making it again.
     """
 
-    def __init__(self, config: TrainingConfig, seed: int, history: History | None = None):
+    def __init__(
+        self, config: TrainingConfig, seed: int, history: History | None = None, bars: HistoryBars | None = None
+    ):
         self.config = config
         self.seed = seed
         self.in_sample = history is not None
         self._history = history
+        self._bars = bars
         self._generators = make_generators(config.engine, seed)
         length = config.episode_length
         self.episodes = min(EVALUATION_EPISODES, max(config.episodes, EVALUATION_ROWS // (length + 1), 2))
@@ -80,15 +76,13 @@ class Evaluator:
 
     def _fresh_rows(self, policy: Policy) -> Callable[[int], Tape]:
         generators = replace(self._generators, environment=copy.deepcopy(self._generators.evaluation))
-        if policy.encoder is not None:
-            # The simulated market's bucket edges are fitted again, on the same bars as in the policy's training.
-            generators = replace(generators, calibration=make_generators(self.config.engine, policy.seed).calibration)
-        return make_environment(self.config, generators, None).fill
+        return make_environment(self.config, generators, encoder=policy.encoder).fill
 
     def _window_rows(self, policy: Policy, history: History) -> Callable[[int], Tape]:
         config, length = self.config, self.config.episode_length
-        stream = BarStream(policy.encoder, charged_fee_bps(config))
-        bars = stream.push(log_columns(history), log_fill(history, config.environment.data.fill))
+        market = self._bars
+        if market is None or market.encoder is not policy.encoder:
+            market = HistoryBars(config, history, policy.encoder)
         windows = (len(history) - 1) // length
         starts = np.arange(self.episodes) * windows // self.episodes * length
         weights, made = reward_weights(config), 0
@@ -98,7 +92,7 @@ class Evaluator:
             episode, tick = np.divmod(np.arange(made, made + n), length + 1)
             made += n
             chosen = starts[episode] + tick
-            return market_tape(Bars(*(column[chosen] for column in bars)), weights, np.empty((n, 9)))
+            return market_tape(Bars(*(column[chosen] for column in market.bars)), weights, np.empty((n, 9)))
 
         return fill
 

@@ -38,7 +38,7 @@ def new_directory(
                 raise OutputError(f"the output {target} would replace {path}, which is read; choose another name")
         _check_replaceable(target, force)
         target.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=within or target.parent))
+        folder = Path(tempfile.mkdtemp(prefix=unfinished_prefix(target), dir=within or target.parent))
     try:
         with explained(target):
             yield folder
@@ -46,6 +46,11 @@ def new_directory(
             _swap(folder, target, within or target.parent)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def unfinished_prefix(target: Path) -> str:
+    """How the name of a folder begins that is to become `target`."""
+    return f".{target.name}-"
 
 
 def _check_replaceable(target: Path, force: bool) -> None:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
-import numpy as np
 import polars as pl
 
 from idi_fast.artifact import (
@@ -21,6 +20,7 @@ from idi_fast.artifact import (
     write_training,
 )
 from idi_fast.config import TrainingConfig
+from idi_fast.environments import HistoryBars
 from idi_fast.episodes import EpisodeRewards
 from idi_fast.errors import Cancelled, IdiFastError, InputError
 from idi_fast.evaluation import Evaluation, Evaluator
@@ -31,7 +31,7 @@ from idi_fast.population_checkpoint import PopulationCheckpoints
 from idi_fast.seeds import check_seeds
 from idi_fast.tables import write_table
 from idi_fast.trace import Trace
-from idi_fast.trainer import Trainer, create_trainer, load_config_history
+from idi_fast.trainer import Trainer, load_config_history
 
 POLL_SECONDS = 0.1
 
@@ -162,14 +162,14 @@ class _Crew:
         finished: Callable[[Lane], None] | None,
         checkpoints: PopulationCheckpoints | None,
     ):
-        self.evaluator = Evaluator(config, seeds[0], history)
+        self._bars = None if history is None else HistoryBars(config, history)
+        self.evaluator = Evaluator(config, seeds[0], history, self._bars)
         lost = {} if checkpoints is None else checkpoints.begin(config, seeds, history)
         self.rows: list[dict | None] = [lost.get(seed) for seed in seeds]
         self.kept: dict[int, Lane] = {}
         self.best = -1
         self._config = config
         self._seeds = seeds
-        self._history = history
         self._keeps_all = keep == "all"
         self._finished = finished
         self._checkpoints = checkpoints
@@ -222,7 +222,7 @@ class _Crew:
                 self._stop()
 
     def _train(self, index: int) -> Lane:
-        trainer = create_trainer(self._config, self._seeds[index], self._history)
+        trainer = Trainer(self._config, self._seeds[index], self._bars)
         trainer.compile()
         with self._lock:
             self._running.add(trainer)
@@ -232,15 +232,13 @@ class _Crew:
         def note(progress) -> None:
             self._steps[index] = progress.steps
 
-        # Rewards beyond all numbers are an error that the rollout explains, not a warning.
-        with np.errstate(over="ignore", invalid="ignore"):
-            if self._checkpoints is None:
-                trainer.train(note)
-            else:
-                with self._checkpoints.lane(trainer.seed) as checkpoints:
-                    trainer.train(note, checkpoints=checkpoints)
-                    # The lane outlives the file of its rewards.
-                    trainer.rewards = _in_memory(trainer.rewards)
+        if self._checkpoints is None:
+            trainer.train(note)
+        else:
+            with self._checkpoints.lane(trainer.seed) as checkpoints:
+                trainer.train(note, checkpoints=checkpoints)
+                # The lane outlives the file of its rewards.
+                trainer.rewards = _in_memory(trainer.rewards)
         with self._lock:
             self._running.discard(trainer)
         self._steps[index] = self._lane_steps

@@ -16,9 +16,10 @@ from idi_fast.checkpoint import (
     checkpoint_paths,
     describe_run,
     discard,
+    sync,
 )
 from idi_fast.config import TrainingConfig
-from idi_fast.errors import InputError
+from idi_fast.errors import ArtifactError, InputError
 from idi_fast.files import write_json
 from idi_fast.history import History
 
@@ -53,11 +54,13 @@ class PopulationCheckpoints:
         if not self._resume:
             discard(self._folder)
         elif path.exists():
-            check_same_run(run, json.loads(path.read_bytes()), path)
+            check_same_run(run, _read_population(path), path)
         elif checkpoint_paths(self._folder):
             raise InputError(f"{self._folder} holds the checkpoints of a single run; resume it without --seeds")
         else:
             self._note("there is no checkpoint yet; training starts from the beginning")
+            # Lanes without their population's description are what is left of one that was being discarded.
+            discard(self._folder)
         _write_whole(path, run)
         rows = {seed: _read_row(self._lane(seed) / ROW, seed) for seed in seeds}
         return {seed: row for seed, row in rows.items() if row is not None}
@@ -83,7 +86,19 @@ class PopulationCheckpoints:
 def _write_whole(path: Path, data: dict) -> None:
     temporary = path.with_name(f".{path.name}")
     write_json(temporary, data)
+    sync(temporary)
     os.replace(temporary, path)
+    sync(path.parent)
+
+
+def _read_population(path: Path) -> dict:
+    try:
+        about = json.loads(path.read_bytes())
+    except ValueError:
+        about = None
+    if not isinstance(about, dict):
+        raise ArtifactError(f"{path} is damaged; --force without --resume discards these checkpoints and starts anew")
+    return about
 
 
 def _read_row(path: Path, seed: int) -> dict | None:

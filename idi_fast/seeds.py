@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterable
 
+import numpy as np
+
 from idi_fast.errors import InputError
 
 MOST_SEEDS = 1_000_000
@@ -40,18 +42,21 @@ def _length(seeds: range) -> int:
 def check_seeds(seeds: Iterable[int], *, negative: bool) -> tuple[int, ...]:
     """The seeds of a population, if they are integers that differ, at least one of them; else InputError.
 
-    negative: whether they may be below 0.
+    negative: whether they may be below 0. Their sign then makes no difference, for random.Random ignores it.
     """
     seeds = tuple(seeds)
     if not seeds:
         raise InputError("there are no seeds; a population needs one at least")
-    seen: set[int] = set()
+    seen: dict[int, int] = {}
     for seed in seeds:
-        if not isinstance(seed, int) or isinstance(seed, bool):
+        if not isinstance(seed, int | np.integer) or isinstance(seed, bool):
             raise InputError(f"the seed {seed!r} is not an integer")
-        if seed in seen:
-            raise InputError(f"the seed {seed} is listed twice; each lane needs a seed of its own")
         if seed < 0 and not negative:
             raise InputError(f"the seed is {seed}; expected 0 or more (only compat 'idi_iann' takes negative ones)")
-        seen.add(seed)
-    return seeds
+        size = abs(int(seed))
+        if seed == seen.get(size):
+            raise InputError(f"the seed {seed} is listed twice; each lane needs a seed of its own")
+        if size in seen:
+            raise InputError(f"the seeds {seen[size]} and {seed} give the same run: the sign of a seed does not count")
+        seen[size] = int(seed)
+    return tuple(map(int, seeds))

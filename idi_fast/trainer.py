@@ -10,7 +10,7 @@ import numpy as np
 from idi_fast.agent import EXPLORATION_FLOOR, Agent
 from idi_fast.checkpoint import Checkpoints, Position, describe_run
 from idi_fast.config import DataConfig, TrainingConfig
-from idi_fast.environments import SyntheticEnvironment, make_environment
+from idi_fast.environments import HistoryBars, SyntheticEnvironment, make_environment
 from idi_fast.episodes import EpisodeRewards
 from idi_fast.errors import Cancelled, DataError, IdiFastError, InputError
 from idi_fast.features import MARKET_COLUMNS, named
@@ -23,8 +23,10 @@ from idi_fast.trace import Trace, replay
 
 BLOCK_ROWS = 16_384
 """Rows of tape made and learnt from at a time: half or twice as many take the same time."""
-BLOCKS_PER_CALL = 32
-"""How many of them a kernel that makes its own tape goes through: some 10 ms without the interpreter's lock."""
+MOST_BLOCKS = 32
+"""How many of them a kernel that makes its own tape goes through at most before it comes back."""
+CALL_SECONDS = 0.02
+"""It is given fewer of them where it takes longer: only then is a run cancelled, watched or saved."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +46,12 @@ class Trainer:
     up to the checkpoint that it went on from.
     """
 
-    def __init__(self, config: TrainingConfig, seed: int, history: History | None = None):
+    def __init__(self, config: TrainingConfig, seed: int, bars: HistoryBars | None = None):
         self.config = config
         self.seed = seed
-        self.history = history
+        self.history = None if bars is None else bars.history
         generators = make_generators(config.engine, seed)
-        self._environment = make_environment(config, generators, history)
+        self._environment = make_environment(config, generators, bars)
         self._is_synthetic = isinstance(self._environment, SyntheticEnvironment)
         self._rules = make_rules(config, self._environment.space)
         self._agent = Agent(config, self._environment.space, self._rules, generators.agent)
@@ -63,11 +65,11 @@ class Trainer:
         self._learn(0, np.zeros(0))
 
     def cancel(self) -> None:
-        """Make a running `run` raise `Cancelled` within a block of rows; safe from any thread."""
+        """Make a running `run` raise `Cancelled` after the rows at hand, mostly within 20 ms; safe from any thread."""
         self._cancelled.set()
 
     def run(self, progress: Callable[[Progress], None] | None = None) -> tuple[Policy, Trace]:
-        """Train, then follow the greedy policy for one episode; `progress` is called after each block of rows."""
+        """Train, then follow the greedy policy for one episode; `progress` is called mostly every 10 to 20 ms."""
         self.train(progress)
         return self.rollout()
 
@@ -113,15 +115,17 @@ class Trainer:
             position = checkpoints.restore(describe_run(self.config, self.seed, self.history), self._state)
         if rewards is not None:
             self.rewards = rewards
-        self._train(position, progress, checkpoints)
+        # Rewards beyond all numbers are an error that the rollout explains, not a warning.
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._train(position, progress, checkpoints)
 
     def _train(
         self, position: Position, progress: Callable[[Progress], None] | None, checkpoints: Checkpoints | None
     ) -> None:
         rewards, episodes, episode_rows = self.rewards, self.config.episodes, self.config.episode_length + 1
         row, rows = position.rows, episodes * episode_rows
-        at_a_time = BLOCK_ROWS * (BLOCKS_PER_CALL if self._is_synthetic else 1)
-        totals = np.empty(-(-min(at_a_time, rows) // episode_rows))
+        blocks, most_blocks = 1, MOST_BLOCKS if self._is_synthetic else 1
+        totals = np.empty(-(-min(most_blocks * BLOCK_ROWS, rows) // episode_rows))
         started = perf_counter() - position.seconds
 
         def save() -> None:
@@ -132,8 +136,9 @@ class Trainer:
                 if checkpoints is not None:
                     save()
                 raise Cancelled(f"cancelled after {len(rewards)} of {episodes} episodes")
-            n = min(at_a_time, rows - row)
+            n, began = min(blocks * BLOCK_ROWS, rows - row), perf_counter()
             ended = totals[: self._learn(n, totals)]
+            blocks = _paced(blocks, perf_counter() - began, most_blocks)
             rewards.append(ended)
             row += n
             if checkpoints is not None and checkpoints.due(len(rewards)):
@@ -186,6 +191,13 @@ class Trainer:
         }
 
 
+def _paced(blocks: int, seconds: float, most: int) -> int:
+    """How many blocks to learn from at a time after so many took so long."""
+    if seconds > CALL_SECONDS:
+        return max(1, blocks // 2)
+    return min(most, blocks * 2) if seconds < CALL_SECONDS / 2 else blocks
+
+
 def create_trainer(config: TrainingConfig, seed: int | None = 0, history: History | None = None) -> Trainer:
     """A trainer for a config.
 
@@ -202,7 +214,8 @@ def create_trainer(config: TrainingConfig, seed: int | None = 0, history: Histor
         )
     if config.environment.kind == "history" and history is None:
         history = load_config_history(config)
-    return Trainer(config, draw_seed() if seed is None else seed, history)
+    bars = None if history is None else HistoryBars(config, history)
+    return Trainer(config, draw_seed() if seed is None else seed, bars)
 
 
 def feature_columns(config: TrainingConfig) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from idi_fast.kernels._jit import index, kernel
 
 MT_SIZE = 624
 # Draws by rejection take an unknown number of words. A row that starts with this many left runs out of them with a
-# probability below 2**-100 (each try succeeds at least every other time); no index leaves the array even then.
+# probability below 2**-100: each try succeeds at least every other time.
 MT_MARGIN = 256
 
 
@@ -197,6 +197,9 @@ def sfc64_words64(sfc, out):
         left = SFC_LANES - (out.size - done)
         for k in range(out.size - done):
             out[done + k] = sfc.spare[k]
+    # What was given away leaves no trace: the state does not tell in which portions the words were taken.
+    for k in range(SFC_LANES - left):
+        sfc.spare[k] = 0
     for k in range(after.size):
         before[k] = after[k]
     sfc.left[0] = left

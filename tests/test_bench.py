@@ -258,7 +258,8 @@ def test_results_make_the_round_trip_through_the_command_line(small_bench, tmp_p
         ('{"schema_version": 2, "kind": "train"}', "expected the results of `idi-fast bench --json`"),
         ("[]", "schema_version is None"),
         ("{", "cannot be read as JSON"),
-        (None, "no such file"),
+        ('{"schema_version": 2, "kind": "bench", "cases": [{}]}', "not whole results"),
+        (None, "not a file"),
     ],
 )
 def test_other_files_are_not_compared_with(tmp_path, text, part):
@@ -298,16 +299,23 @@ def test_a_picture_needs_matplotlib_and_the_suite_it_shows(monkeypatch, tmp_path
     status, _, stderr = run("bench", "--suite", "export", "--plot", tmp_path / "scaling.svg")
     assert status == 2
     assert_mentions(stderr, "add --suite scaling")
-    monkeypatch.setattr(plot, "matplotlib", lambda: None)
-    status, _, stderr = run("bench", "--suite", "scaling", "--plot", tmp_path / "none" / "scaling.svg")
-    assert status == 2
-    assert_mentions(stderr, "none does not exist")
-    monkeypatch.undo()
+    for path, part in ((tmp_path / "none" / "scaling.svg", "none does not exist"), (tmp_path, "this is a folder")):
+        status, _, stderr = run("bench", "--suite", "scaling", "--plot", path)
+        assert status == 2
+        assert_mentions(stderr, part)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     status, _, stderr = run("bench", "--suite", "scaling", "--plot", tmp_path / "scaling.svg")
     assert status == 2
     assert_mentions(stderr, "pip install 'idi-fast[plots]'")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["scaling.foo", "scaling"])
+def test_a_picture_has_a_format(name, tmp_path):
+    pytest.importorskip("matplotlib", reason="the extra `plots` is not installed")
+    status, _, stderr = run("bench", "--suite", "scaling", "--plot", tmp_path / name)
+    assert status == 2
+    assert_mentions(stderr, f"--plot {tmp_path / name}: its ending names no format", "svg")
 
 
 def test_the_picture(results, tmp_path):

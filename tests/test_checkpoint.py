@@ -1,5 +1,6 @@
 """Checkpoints: a run that was interrupted anywhere, any number of times, and resumed is the run that was not."""
 
+import json
 import os
 import tempfile
 from pathlib import Path
@@ -36,7 +37,7 @@ class Stop(Exception):
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
     monkeypatch.setattr(idi_fast.trainer, "BLOCK_ROWS", 25)
-    monkeypatch.setattr(idi_fast.trainer, "BLOCKS_PER_CALL", 2)
+    monkeypatch.setattr(idi_fast.trainer, "MOST_BLOCKS", 2)
 
 
 def fresh(run: dict, seed: int = 5):
@@ -73,11 +74,10 @@ def interrupt(trainer, folder: Path, every: Every, calls: int, how: str) -> bool
 )
 def test_a_run_resumed_is_the_run_uninterrupted(run, block, blocks, every, cuts):
     whole = fresh(run)
-    resized = mock.patch.multiple(idi_fast.trainer, BLOCK_ROWS=block, BLOCKS_PER_CALL=blocks)
+    resized = mock.patch.multiple(idi_fast.trainer, BLOCK_ROWS=block, MOST_BLOCKS=blocks)
     # What reaches the disk when is tested with processes; here it would only take time.
     with tempfile.TemporaryDirectory() as name, resized, mock.patch.object(os, "fsync"):
         folder = Path(name)
-        # With the same blocks: words that a generator has given away stay in its state until others take their place.
         whole.train()
         for calls, how in cuts:
             interrupt(fresh(run), folder, Every(episodes=every), calls, how)
@@ -116,12 +116,13 @@ def test_training_time_includes_that_before_the_interruption(tmp_path):
     trainer = fresh(RUNS[0])
     interrupt(trainer, tmp_path, Every(episodes=1), 4, "cancel")
     header, _ = checkpoint_paths(tmp_path)[0].read_bytes().split(b"\n", 1)
-    assert b'"seconds": ' in header
-    with mock.patch.object(idi_fast.trainer, "perf_counter", iter([100.0, 100.5, 101.0]).__next__):
+    before = json.loads(header)["position"]["seconds"]
+    assert before > 0.0
+    with mock.patch.object(idi_fast.trainer, "perf_counter", return_value=100.0):
         again = fresh(RUNS[0])
         with Checkpoints(tmp_path) as checkpoints:
             again.train(checkpoints=checkpoints)
-    assert again.training_seconds > 0.5
+    assert again.training_seconds == pytest.approx(before)
 
 
 def test_a_checkpoint_is_due_after_so_many_seconds_or_episodes(tmp_path, monkeypatch):

@@ -23,7 +23,7 @@ LEFT = "interrupted; --resume continues the run from its last checkpoint\n"
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
     monkeypatch.setattr(idi_fast.trainer, "BLOCK_ROWS", 25)
-    monkeypatch.setattr(idi_fast.trainer, "BLOCKS_PER_CALL", 2)
+    monkeypatch.setattr(idi_fast.trainer, "MOST_BLOCKS", 2)
 
 
 @pytest.fixture
@@ -173,6 +173,16 @@ def test_a_failed_start_leaves_no_folder(tmp_path):
     cli.refused(tmp_path, *TRAIN, "--out", tmp_path / "a", "--seed", -4)
     cli.refused(tmp_path, *TRAIN, "--out", tmp_path / ("n" * 250))
     cli.refused(tmp_path, "train", "--out", tmp_path / "a", "--checkpoint-every", "5x")
+
+
+@pytest.mark.parametrize("name", [".env", ".git/config", "seed_3/notes.txt"])
+def test_a_folder_of_checkpoints_with_another_file_in_it_is_refused(name, begun):
+    foreign = begun.with_name("a.checkpoint") / name
+    foreign.parent.mkdir(exist_ok=True)
+    foreign.write_text("mine")
+    for options in (["--force"], ["--resume"]):
+        line = cli.refused(begun.parent, *TRAIN, "--out", begun, *options)
+        cli.assert_mentions(line, name, "which idi-fast did not write; move it away first")
 
 
 def test_a_folder_that_is_not_ours_is_refused(tmp_path):

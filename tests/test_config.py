@@ -145,6 +145,7 @@ def test_a_wrong_type_is_refused_with_its_path(key, value):
     ({**COMPAT, **HISTORY}, "environment.kind is 'history', but compat 'idi_iann'"),
     ({**COMPAT, "environment.allow_short": False}, "environment.allow_short is false, but .*'idi_iann'"),
     ({"quantizer.scarcity_buckets": 33}, "quantizer.scarcity_buckets is 33; expected at most 32 .*q_regime"),
+    ({"episode_length": 2**63 - 1}, "episode_length is 9223372036854775807; expected .* 2147483647"),
     ({"quantizer.price_buckets": 2**22}, r"quantizer gives 2147483648 states; expected .* below 2147483648"),
     ({**CRYPTO, "quantizer.price_buckets": 1_398_102}, "quantizer gives 2147484672 states; .*3 positions"),
     ({"features.trend.transform": "level"}, "features.trend is given, but the synthetic environment"),

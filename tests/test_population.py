@@ -132,12 +132,13 @@ def test_an_evaluation_is_a_walk_by_lookups(kind, engine, monkeypatch):
     setup = config(kind, engine)
     evaluator, (trainer, policy, _) = Evaluator(setup, 1, bars_of(setup)), alone(setup, 6)
     if kind == "history":
-        bars = trainer._environment.bars
+        bars = trainer._environment._market.bars
         windows = [Bars(*(column[start : start + 31] for column in bars)) for start in range(0, 12 * 30, 30)]
         tapes = [market_tape(window, reward_weights(setup), np.empty((31, 9))) for window in windows]
     else:
+        # With the bucket edges that the policy was trained with: fitted again, on the same bars.
         fresh = replace(make_generators(setup.engine, 6), environment=make_generators(setup.engine, 1).evaluation)
-        environment = make_environment(setup, fresh, None)
+        environment = make_environment(setup, fresh)
         tapes = [Tape(*map(np.copy, environment.fill(31))) for _ in range(12)]
     rewards = [walked(policy, tape) for tape in tapes]
     evaluation = evaluator.evaluate(policy)
@@ -249,6 +250,15 @@ def test_seeds_as_text(text, seeds):
 def test_seeds_that_are_none(seeds, message):
     with pytest.raises(InputError, match=message):
         run(config(), seeds)
+
+
+def test_seeds_that_differ_in_their_sign_only():
+    with pytest.raises(InputError, match="the seeds -2 and 2 give the same run"):
+        run(config(engine={"compat": "idi_iann"}), [-2, 1, 2])
+
+
+def test_seeds_may_be_of_numpy():
+    assert run(config(), np.arange(2)).seeds == (0, 1)
 
 
 @pytest.mark.parametrize(("options", "message"), [({"jobs": 0}, "jobs is 0"), ({"keep": "some"}, "keep is 'some'")])

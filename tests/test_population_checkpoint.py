@@ -13,13 +13,15 @@ from hypothesis import strategies as st
 from test_population import bars_of, without_timings
 from test_trainer import config
 
+import idi_fast.checkpoint
 import idi_fast.population
 import idi_fast.trainer
-from idi_fast import create_trainer, train_population
+from idi_fast import train_population
 from idi_fast.checkpoint import Checkpoints, Every
-from idi_fast.errors import InputError
+from idi_fast.errors import ArtifactError, InputError
 from idi_fast.population import save_population
 from idi_fast.population_checkpoint import PopulationCheckpoints
+from idi_fast.trainer import Trainer
 
 SEEDS = [4, 0, 9, 2, 7]
 TRAIN = ("train", "--seeds", "0:3", "--checkpoint-every", 2000, "--episodes", 100_000)
@@ -63,7 +65,7 @@ def held(folder: Path) -> dict[str, list[str]]:
 def test_a_resumed_population_is_the_one_that_was_not_interrupted(kind, keep, stops, jobs, tmp_path_factory):
     folder = tmp_path_factory.mktemp("population")
     setup = config(kind)
-    with mock.patch.multiple(idi_fast.trainer, BLOCK_ROWS=25, BLOCKS_PER_CALL=2):
+    with mock.patch.multiple(idi_fast.trainer, BLOCK_ROWS=25, MOST_BLOCKS=2):
         for saves in stops:
             try:
                 with stopping_after(saves):
@@ -92,8 +94,8 @@ def test_lanes_that_lost_are_not_trained_again_and_only_the_best_keeps_its_table
     assert found["tables"] == sorted([f"seed_{best}", "seed_2"])
     assert found["rows"] == sorted(f"seed_{seed}" for seed in lanes[:3] if seed != best)
     made = []
-    record = mock.Mock(side_effect=lambda setup, seed, bars: made.append(seed) or create_trainer(setup, seed, bars))
-    with mock.patch.object(idi_fast.population, "create_trainer", record):
+    record = mock.Mock(side_effect=lambda setup, seed, bars: made.append(seed) or Trainer(setup, seed, bars))
+    with mock.patch.object(idi_fast.population, "Trainer", record):
         resumed = population(config(), tmp_path / "kept", jobs=1)
     assert sorted(made) == sorted([best, 2, 7])
     assert resumed.summary.equals(whole.summary)
@@ -105,6 +107,24 @@ def test_a_lane_whose_row_is_damaged_is_trained_again(tmp_path):
     for row in (tmp_path / "kept").glob("seed_*/row.json"):
         row.write_text(row.read_text().replace('"visited_states": ', '"visited_states": 1'))
     assert population(config(), tmp_path / "kept").summary.equals(whole.summary)
+
+
+def test_rows_of_a_population_that_was_being_discarded_are_not_taken_for_those_of_another(tmp_path):
+    population(config(), tmp_path / "kept")
+    longer = config(episodes=30)
+    whole = population(longer, None)
+    with mock.patch.object(idi_fast.checkpoint.shutil, "rmtree", side_effect=Stop), pytest.raises(Stop):
+        population(longer, tmp_path / "kept", resume=False)
+    assert held(tmp_path / "kept")["rows"]
+    assert population(longer, tmp_path / "kept").summary.equals(whole.summary)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]"])
+def test_a_damaged_description_of_a_population_is_refused(text, tmp_path):
+    population(config(), tmp_path / "kept")
+    (tmp_path / "kept" / "population.json").write_text(text)
+    with pytest.raises(ArtifactError, match=r"population.json is damaged; --force without --resume discards"):
+        population(config(), tmp_path / "kept")
 
 
 @pytest.mark.parametrize(

@@ -36,8 +36,8 @@ QUICK = (*cli.QUICK, "--seeds", "4,0,9,2")
         (["--seeds", "0:4", "--seed", 0], ["--seed and --seeds exclude each other"]),
         (["--seeds", "0:4", "--jobs", 0], ["jobs is 0; expected 1 or more"]),
         (["--seeds", "0:4", "--keep", "none"], ["--keep is 'none'; expected 'best' or 'all'"]),
-        (["--jobs", 2], ["--jobs go", "--seeds"]),
-        (["--jobs", 2, "--keep", "all"], ["--jobs and --keep go with --seeds only"]),
+        (["--jobs", 2], ["--jobs: only with --seeds"]),
+        (["--jobs", 2, "--keep", "all"], ["--jobs and --keep: only with --seeds"]),
     ],
 )
 def test_what_the_command_refuses(options, parts, tmp_path):

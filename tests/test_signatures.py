@@ -9,7 +9,7 @@ import importlib, pkgutil, sys
 from pathlib import Path
 import numba
 import polars as pl
-from idi_fast import Policy, TrainingConfig, create_trainer, kernels, load_history
+from idi_fast import Policy, TrainingConfig, create_trainer, kernels, load_history, train_population
 from idi_fast.backtest import backtest
 from idi_fast.compat_backtest import compat_backtest
 
@@ -36,12 +36,14 @@ for settings in (
 ):
     policy, _ = create_trainer(settings, seed=1).run()
     policy.frame()
+    train_population(settings, range(2))
     if settings.engine.compat:
         compat_backtest(policy, histories[1], fee_bps=1.0)
 for history in histories:
     for transform in ("zscore", "log_return", "drawdown", "ema_ratio", "volatility", "level"):
         features = {"price": {"column": "volume", "transform": transform}}
         policy, _ = create_trainer(config("history", features=features), history=history).run()
+        train_population(policy.config, range(2), history=history)
         policy.save(folder / "policy.parquet")
         policy = Policy.load(folder / "policy.parquet")
         for fill in (None, "next_close", "same_close"):

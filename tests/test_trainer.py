@@ -57,7 +57,7 @@ def test_a_seed_gives_one_result_and_another_seed_another(kind, engine):
 @given(block=st.integers(1, 400), blocks=st.integers(1, 4))
 def test_the_size_of_a_block_changes_nothing(kind, engine, block, blocks):
     whole = outcome(*train(config(kind, engine), 5))
-    with mock.patch.multiple(idi_fast.trainer, BLOCK_ROWS=block, BLOCKS_PER_CALL=blocks):
+    with mock.patch.multiple(idi_fast.trainer, BLOCK_ROWS=block, MOST_BLOCKS=blocks):
         assert_same(outcome(*train(config(kind, engine), 5)), whole)
 
 
@@ -103,7 +103,7 @@ def test_environment_and_agent_draw_from_different_streams():
 
 def test_progress_counts_up_to_the_end(monkeypatch):
     monkeypatch.setattr(idi_fast.trainer, "BLOCK_ROWS", 25)
-    monkeypatch.setattr(idi_fast.trainer, "BLOCKS_PER_CALL", 2)
+    monkeypatch.setattr(idi_fast.trainer, "MOST_BLOCKS", 2)
     seen = []
     trainer = create_trainer(config())
     trainer.run(seen.append)
@@ -113,6 +113,13 @@ def test_progress_counts_up_to_the_end(monkeypatch):
     ended = np.diff([0, *(p.episodes for p in seen)])
     means = [rewards.mean() for rewards in np.split(trainer.episode_rewards, np.cumsum(ended)[:-1]) if rewards.size]
     assert [p.mean_reward for p in seen if not np.isnan(p.mean_reward)] == means
+
+
+@pytest.mark.parametrize(
+    ("blocks", "seconds", "then"), [(1, 0.001, 2), (32, 0.001, 32), (8, 0.015, 8), (8, 0.5, 4), (1, 0.5, 1)]
+)
+def test_a_call_takes_some_milliseconds_where_it_can(blocks, seconds, then):
+    assert idi_fast.trainer._paced(blocks, seconds, 32) == then
 
 
 def test_cancel_stops_a_run_from_another_thread():
@@ -154,8 +161,9 @@ def test_no_episodes_leave_an_untrained_table():
 
 
 def test_values_beyond_all_numbers_are_an_error():
+    setup = config(rewards={"pnl": 1e308}, discount=1.0, learning_rate=1.0, episodes=50)
     with pytest.raises(IdiFastError, match="grew beyond all numbers"):
-        train(config(rewards={"pnl": 1e308}, discount=1.0, learning_rate=1.0, episodes=50))
+        create_trainer(setup).run(lambda progress: None)  # a warning would be another error
 
 
 def test_exploration_decays_after_each_episode_down_to_a_floor():
