@@ -4,7 +4,6 @@ import random
 
 import numpy as np
 
-from idi_fast.agent import EXPLORATION_FLOOR
 from idi_fast.bench.kernel import Kernel, Prepared, columns
 from idi_fast.bench.oracle import engine
 from idi_fast.bench.oracle import rng as rng_oracle
@@ -22,6 +21,7 @@ BUCKETS = np.array([4, 4, 4, 8])
 WEIGHTS = reward_weights(CONFIG)
 COMM_COLUMN = np.arange(4)
 DECAY = 0.995
+FLOOR = CONFIG.learning.exploration_floor
 
 
 def drawn(rows: int, width: int) -> np.ndarray:
@@ -117,12 +117,12 @@ def _window_bars(n: int) -> Prepared:
 def _schedule(n: int) -> tuple:
     """Phase, episode length, exploration rate, its decay and floor, the communication's columns, and both outputs."""
     out = np.empty(n, np.int8), np.empty(n, np.int16)
-    return np.zeros(1, np.int64), EPISODE_LENGTH, np.ones(1), DECAY, EXPLORATION_FLOOR, COMM_COLUMN, *out
+    return np.zeros(1, np.int64), EPISODE_LENGTH, np.ones(1), DECAY, FLOOR, COMM_COLUMN, *out
 
 
 def _exploration_rows(n: int) -> Prepared:
     words, schedule = drawn(n, 2), _schedule(n)
-    twin = EPISODE_LENGTH, 1.0, DECAY, EXPLORATION_FLOOR, COMM_COLUMN
+    twin = EPISODE_LENGTH, 1.0, DECAY, FLOOR, COMM_COLUMN
     return Prepared(
         lambda: tape_words.exploration_rows(words, *schedule),
         lambda: schedule[-2:],
@@ -132,7 +132,7 @@ def _exploration_rows(n: int) -> Prepared:
 
 def _exploration_draws(n: int) -> Prepared:
     generator, schedule = MersenneTwister(SEED), _schedule(n)
-    twin = n, EPISODE_LENGTH, 1.0, DECAY, EXPLORATION_FLOOR, COMM_COLUMN
+    twin = n, EPISODE_LENGTH, 1.0, DECAY, FLOOR, COMM_COLUMN
     return Prepared(
         lambda: tape_mt19937.exploration_draws(generator.stream.mt, *schedule),
         lambda: schedule[-2:],

@@ -1,20 +1,26 @@
 """The agent's side of training: exploration draws, tables and the running state of an episode."""
 
+import math
+from typing import get_args
+
 import numpy as np
 
 from idi_fast.buffers import Buffers
-from idi_fast.config import EpisodicConfig, TrainingConfig
+from idi_fast.config import Algorithm, EpisodicConfig, TrainingConfig
 from idi_fast.features import named
+from idi_fast.kernels import methods
 from idi_fast.kernels.blocks import Learner, Synthetic, Workspace, learn_block, learn_synthetic
 from idi_fast.kernels.learn import Memory, Rules, Tables, Tape
+from idi_fast.kernels.methods import Method, Progress, learn_by_method
 from idi_fast.rng import Generator
 from idi_fast.space import StateSpace, comm_columns
 
-EXPLORATION_FLOOR = 0.05
+ALGORITHMS = get_args(Algorithm)
+"""In the order of the kernels' numbers."""
 
 
 class Agent:
-    """A Q-learner in flat arrays."""
+    """A tabular learner in flat arrays; `is_plain` says whether by plain Q-learning, which has kernels of its own."""
 
     def __init__(self, config: TrainingConfig, space: StateSpace, rules: Rules, generator: Generator):
         names, comm_column = comm_columns(config)
@@ -25,11 +31,15 @@ class Agent:
         self._learner = Learner(
             stream=generator.stream, is_compat=is_compat,
             phase=np.zeros(1, np.int64), exploration=np.ones(1), decay=config.exploration_decay,
-            floor=EXPLORATION_FLOOR, comm_column=comm_column, rules=rules, tables=make_tables(n_states, n_comm),
+            floor=config.learning.exploration_floor, comm_column=comm_column, rules=rules,
+            tables=make_tables(n_states, n_comm, config.learning.initial_value),
             memory=make_memory(config.episodic, n_states * 3, bounded=not is_compat, steps=steps),
             agent=np.zeros(4, np.int64), sums=np.zeros(2), episode_length=config.episode_length,
             learning_rate=config.learning_rate, discount=config.discount,
         )  # fmt: skip
+        self.is_plain = config.learning.is_plain
+        self._method = make_method(config)
+        self._progress = make_progress(config, self._method, self.tables)
         self._buffers = Buffers(
             words=(np.uint64, 2), action=(np.int8, 1), comm=(np.int16, 1),
             steps=(np.uint8, 9 if space.is_market else 3), seen=(np.int32, 1), reward=(np.float64, 1),
@@ -40,38 +50,89 @@ class Agent:
         """See `kernels.learn.Tables`."""
         return self._learner.tables
 
+    def values(self) -> np.ndarray:
+        """What it has learnt of the actions, float64 (n_states, 3): its table, or the mean of two."""
+        q, other = self.tables.q, self._progress.other
+        return (q + other) / 2.0 if other.size else q
+
     @property
     def state(self) -> dict[str, np.ndarray]:
         """The arrays that it goes on from; all else follows from config and seed."""
         learner = self._learner
         own = {name: getattr(learner, name) for name in ("exploration", "phase", "agent", "sums")}
         memory = {name: array for name, array in learner.memory._asdict().items() if isinstance(array, np.ndarray)}
+        progress = {} if self.is_plain else named("progress", self._progress._asdict())
         return {
             **own, **named("tables", learner.tables._asdict()), **named("memory", memory),
-            **named("generator", self._generator.state),
+            **named("generator", self._generator.state), **progress,
         }  # fmt: skip
 
     def learn(self, tape: Tape, totals: np.ndarray) -> int:
         """Train over a tape; the rewards of the episodes that end go to totals[: the number returned]."""
-        return learn_block(tape, self._learner, self._workspace(tape.code.size), totals)
+        space = self._workspace(tape.code.size)
+        if self.is_plain:
+            return learn_block(tape, self._learner, space, totals)
+        return learn_by_method(tape, self._learner, self._method, self._progress, space.words, totals)
 
     def learn_synthetic(self, source: Synthetic, n: int, totals: np.ndarray) -> int:
-        """The same over the next n rows of an environment."""
+        """The same over the next n rows of an environment, for plain Q-learning."""
         return learn_synthetic(source, self._learner, self._workspace(source.code.size), n, totals)
 
     def _workspace(self, n: int) -> Workspace:
         return Workspace(**self._buffers.rows(n))
 
 
-def make_tables(n_states: int, n_comm: int) -> Tables:
-    """Untrained tables: every value is 0."""
+def make_tables(n_states: int, n_comm: int, initial_value: float = 0.0) -> Tables:
+    """Untrained tables: every action has the same value, every communication 0."""
     return Tables(
-        q=np.zeros((n_states, 3)),
+        # Zeros cost nothing before they are written to.
+        q=np.full((n_states, 3), initial_value) if initial_value else np.zeros((n_states, 3)),
         comm_q=np.zeros((n_states, n_comm)),
         greedy=np.zeros(n_states, np.uint8),
         comm_greedy=np.zeros(n_states, np.int16),
         visits=np.zeros(n_states, np.int64),
         comm_counts=np.zeros(n_comm, np.int64),
+    )
+
+
+def make_method(config: TrainingConfig) -> Method:
+    """The config's learning method as the kernels take it."""
+    learning = config.learning
+    by = {"visits": methods.BY_VISITS, "episodes": methods.BY_EPISODES, "linear": methods.BY_EPISODES}
+    return Method(
+        algorithm=ALGORITHMS.index(learning.algorithm),
+        rate_by=by.get(learning.rate_schedule, 0),
+        rate_delay=learning.rate_delay,
+        rate_power=learning.rate_power,
+        exploration_by=by.get(learning.exploration_schedule, 0),
+        exploration_step=exploration_step(config),
+        exploration_visits=learning.exploration_visits,
+        trace_decay=learning.trace_decay * config.discount,
+    )
+
+
+def exploration_step(config: TrainingConfig) -> float:
+    """What a linear exploration rate falls by in an episode."""
+    learning = config.learning
+    return (1.0 - learning.exploration_floor) / (learning.exploration_share * max(1, config.episodes))
+
+
+def make_progress(config: TrainingConfig, method: Method, tables: Tables) -> Progress:
+    """What the method keeps besides the tables, before training."""
+    n_states, n_comm = tables.comm_q.shape
+    is_double, is_counted = method.algorithm == methods.DOUBLE_Q_LEARNING, method.rate_by == methods.BY_VISITS
+    longest = 0
+    if method.algorithm == methods.Q_LAMBDA:
+        fades = math.log(methods.LEAST_TRACE) / math.log(method.trace_decay) if method.trace_decay > 0.0 else 0.0
+        longest = min(config.episode_length, math.ceil(fades) + 1)
+    return Progress(
+        other=tables.q.copy() if is_double else np.zeros((0, 3)),
+        updates=np.zeros((n_states if is_counted else 0, 3), np.int64),
+        comm_updates=np.zeros((n_states if is_counted else 0, n_comm), np.int64),
+        episode=np.zeros(1, np.int64),
+        trace_entry=np.zeros(longest + 1, np.int64),
+        trace_weight=np.zeros(longest + 1),
+        n_traces=np.zeros(1, np.int64),
     )
 
 

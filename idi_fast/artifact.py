@@ -102,7 +102,8 @@ def _episode_frames(trainer: Trainer) -> Iterator[pl.DataFrame]:
     rewards = trainer.rewards.blocks() if len(trainer.rewards) else [np.zeros(0)]
     for reward, exploration in zip(rewards, trainer.exploration_blocks(size), strict=True):
         episode = np.arange(first, first + reward.size)
-        yield pl.DataFrame({"episode": episode, "reward": reward, "exploration": exploration})
+        frame = pl.DataFrame({"episode": episode, "reward": reward, "exploration": exploration})
+        yield frame.with_columns(pl.col("exploration").fill_nan(None))
         first += reward.size
 
 

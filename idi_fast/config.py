@@ -19,6 +19,9 @@ StressScenario = Literal["normal", "panic", "extreme_shock", "fee_spike", "bear_
 Transform = Literal["zscore", "log_return", "drawdown", "ema_ratio", "volatility", "level"]
 NanPolicy = Literal["refuse", "drop"]
 FillPolicy = Literal["next_open", "next_close", "same_close"]
+Algorithm = Literal["q_learning", "double_q_learning", "expected_sarsa", "q_lambda"]
+RateSchedule = Literal["constant", "visits", "episodes"]
+ExplorationSchedule = Literal["decay", "linear", "visits"]
 
 MAX_REGIMES = 32  # what the stream q_regime, a bv[5], can carry
 MAX_COMM_ACTIONS = 2**15 - 1  # int16 in tapes and traces
@@ -120,6 +123,42 @@ class EpisodicConfig(Block):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class LearningConfig(Block):
+    """How the tables are learnt: the method, and how its rates fall."""
+
+    algorithm: Algorithm = setting("q_learning", "Method that learns the actions' values.")
+    trace_decay: float = setting(
+        0.9, "λ of q_lambda: weight of a step's error for the step before it.", minimum=0, exclusiveMaximum=1
+    )
+    initial_value: float = setting(0.0, "Value of every action before training; a high one makes the agent explore.")
+    rate_schedule: RateSchedule = setting(
+        "constant", "What the learning rate falls with: nothing, updates of a value, or episodes."
+    )
+    rate_delay: float = setting(
+        100.0, "Updates or episodes n after which the rate, · (1 + n / delay)^−power, has begun to fall.",
+        exclusiveMinimum=0,
+    )  # fmt: skip
+    rate_power: float = setting(
+        0.8, "How fast it then falls; above 0.5 the values converge.", exclusiveMinimum=0, maximum=1
+    )
+    exploration_schedule: ExplorationSchedule = setting(
+        "decay", "Exploration rate: · exploration_decay an episode, linear down to the floor, or by visits of a state."
+    )
+    exploration_floor: float = setting(0.05, "Least exploration rate.", minimum=0, maximum=1)
+    exploration_share: float = setting(
+        0.8, "Share of the episodes after which a linear schedule is at its floor.", exclusiveMinimum=0, maximum=1
+    )
+    exploration_visits: float = setting(
+        100.0, "Visits c of a state: by visits n its exploration rate is c / (c + n).", exclusiveMinimum=0
+    )
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether this is Q-learning at a constant rate, exploring less and less from episode to episode."""
+        return (self.algorithm, self.rate_schedule, self.exploration_schedule) == ("q_learning", "constant", "decay")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class EngineConfig(Block):
     """Which rules and which random numbers the trainer works by."""
 
@@ -172,6 +211,7 @@ class EnvironmentConfig(Block):
 
     kind: EnvironmentKind = setting("synthetic", "Random features, a simulated market or a price history.")
     allow_short: bool = setting(True, "Whether sell goes short; else it closes the position.")
+    observe_regime: bool = setting(False, "Whether the agent sees the simulated market's regime, for kind crypto.")
     market: MarketConfig = setting(MarketConfig, "The simulated market, for kind crypto, and the fee.")
     data: DataConfig = setting(DataConfig, "The price history, for kind history.")
 
@@ -221,6 +261,7 @@ class TrainingConfig(Block):
     tile_coder: TileCoderConfig | None = setting(None, "Tile coding of the state; null is none.")
     communication: CommunicationConfig = setting(CommunicationConfig, "Communication actions.")
     episodic: EpisodicConfig | None = setting(None, "Episodic memory; null is none.")
+    learning: LearningConfig = setting(LearningConfig, "Method and schedules of learning.")
     engine: EngineConfig = setting(EngineConfig, "Rules and random numbers.")
     environment: EnvironmentConfig = setting(EnvironmentConfig, "The market the agent acts in.")
     features: FeaturesConfig = setting(FeaturesConfig, "Market features.")
@@ -248,8 +289,26 @@ class TrainingConfig(Block):
             self._check_compat(self.engine.compat)
         else:
             self._check_default_mode()
+        self._check_learning()
         self._check_features()
         self._check_states()
+
+    def _check_learning(self) -> None:
+        compat, learning = self.engine.compat, self.learning
+        if compat and learning != LearningConfig():
+            changed = next(
+                name for name, value in learning.to_dict().items() if value != getattr(LearningConfig(), name)
+            )
+            problem = f"is {getattr(learning, changed)!r}, but compat {compat!r} knows its default only"
+            raise SettingError(f"learning.{changed}", f"{problem}; remove it or engine.compat")
+        if self.episodic and self.episodic.enabled and not learning.is_plain:
+            problem = "is true, but episodic memory goes with plain Q-learning only"
+            remedy = "learning's algorithm 'q_learning', rate_schedule 'constant' and exploration_schedule 'decay'"
+            raise SettingError("episodic.enabled", f"{problem}; expected {remedy}")
+        if self.environment.observe_regime and (compat or self.environment.kind != "crypto"):
+            maker = f"compat {compat!r}" if compat else f"the {self.environment.kind} environment"
+            problem = f"is true, but {maker} has no regime that could be added to the state"
+            raise SettingError("environment.observe_regime", f"{problem}; set it to false")
 
     def _check_compat(self, compat: str) -> None:
         kind = self.environment.kind
@@ -292,7 +351,9 @@ class TrainingConfig(Block):
         if self.engine.compat and kind == "crypto":
             return  # its state has no quantized features
         positions = 1 if kind == "synthetic" else 3
-        n_states = positions * math.prod(buckets.to_dict().values())
+        regimes = 4 if self.environment.observe_regime else 1
+        n_states = positions * regimes * math.prod(buckets.to_dict().values())
         if n_states >= MAX_STATES:
             product = "the product of all buckets" + (f" times {positions} positions" if positions > 1 else "")
+            product += f" times {regimes} regimes" if regimes > 1 else ""
             raise SettingError("quantizer", f"gives {n_states} states; expected {product} below {MAX_STATES} (2**31)")

@@ -17,7 +17,7 @@ from idi_fast.features import Bars, BarStream, Encoder, named, resolve_features
 from idi_fast.history import History
 from idi_fast.kernels import market, tape_mt19937, tape_words
 from idi_fast.kernels.blocks import Synthetic, synthetic_block
-from idi_fast.kernels.crypto import START_PRICE
+from idi_fast.kernels.crypto import N_REGIMES, START_PRICE
 from idi_fast.kernels.learn import Tape
 from idi_fast.rng import Generator, Generators
 from idi_fast.space import FEATURES, StateSpace
@@ -222,6 +222,8 @@ class CryptoEnvironment(_MarketTape):
     def _advance(self, n: int) -> tuple[Bars, np.ndarray]:
         columns, regime, risk = self._simulate(self._generator, self._state, n)
         bars = self._bars.push(columns, np.empty(0))
+        if "regime" in self.space.names:
+            bars = bars._replace(code=bars.code * N_REGIMES + regime)
         return bars._replace(regime=regime, risk=risk), columns["close"]
 
     def fill(self, n: int) -> Tape:

@@ -72,8 +72,8 @@ class Policy:
     def frame(self) -> pl.DataFrame:
         """One row a visited state: its digits, q_hold, q_buy, q_sell, comm_<action> …, visits.
 
-        States never visited keep the value 0 for every action and are left out. Under compat with a tile coder the
-        tiles follow the digits, as they do in the reference's table keys.
+        States never visited keep the config's initial value for every action and are left out. Under compat with a
+        tile coder the tiles follow the digits, as they do in the reference's table keys.
         """
         states = np.flatnonzero(self.visits)
         digits = self.space.digits(states)
@@ -129,7 +129,7 @@ class Policy:
             seed=int(about["seed"]),
             space=space,
             encoder=None if about["encoder"] is None else Encoder.from_dict(about["encoder"]),
-            q=np.zeros((space.n_states, 3)),
+            q=np.full((space.n_states, 3), config.learning.initial_value),
             comm_q=np.zeros((space.n_states, len(names))),
             visits=np.zeros(space.n_states, np.int64),
             trained_on=about["trained_on"],

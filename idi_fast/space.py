@@ -6,6 +6,7 @@ from math import prod
 import numpy as np
 
 from idi_fast.config import TrainingConfig
+from idi_fast.kernels.crypto import N_REGIMES
 from idi_fast.kernels.learn import Rules
 
 ACTIONS = ("hold", "buy", "sell")
@@ -30,6 +31,8 @@ class StateSpace:
         buckets = tuple(getattr(quantizer, f"{name}_buckets") for name in (*FEATURES, "mood"))
         if kind == "synthetic":
             return cls((*FEATURES, "mood"), buckets)
+        if config.environment.observe_regime:
+            return cls((*FEATURES, "regime", "mood", "position"), (*buckets[:4], N_REGIMES, buckets[4], 3))
         return cls((*FEATURES, "mood", "position"), (*buckets, 3))
 
     @property
@@ -94,7 +97,8 @@ def make_rules(config: TrainingConfig, space: StateSpace) -> Rules:
     bonus = np.zeros((2, len(names)))
     for column, name in enumerate(names):
         bonus[:, column] = {"alert": (-0.1, 0.1), "positive": (0.05, 0.05), "persist": (0.05, 0.05)}.get(name, (0, 0))
-    code = "big_move" if space.is_compat_crypto else "scarcity"  # the last digit that comes from the tape
+    seen = [name for name in space.names if name not in (space.affect, "position")]
+    code = seen[-1]  # the last digit that comes from the tape
     return Rules(
         next_position=next_position,
         strides=np.array([space.stride(code), space.stride(space.affect), space.stride("position")], np.int64),

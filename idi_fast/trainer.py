@@ -7,7 +7,7 @@ from time import perf_counter
 
 import numpy as np
 
-from idi_fast.agent import EXPLORATION_FLOOR, Agent
+from idi_fast.agent import Agent, exploration_step
 from idi_fast.checkpoint import Checkpoints, Position, describe_run
 from idi_fast.config import DataConfig, TrainingConfig
 from idi_fast.environments import HistoryBars, SyntheticEnvironment, make_environment
@@ -52,9 +52,9 @@ class Trainer:
         self.history = None if bars is None else bars.history
         generators = make_generators(config.engine, seed)
         self._environment = make_environment(config, generators, bars)
-        self._is_synthetic = isinstance(self._environment, SyntheticEnvironment)
         self._rules = make_rules(config, self._environment.space)
         self._agent = Agent(config, self._environment.space, self._rules, generators.agent)
+        self._is_fused = self._agent.is_plain and isinstance(self._environment, SyntheticEnvironment)
         self._cancelled = threading.Event()
         self._started = False
         self.rewards = EpisodeRewards()
@@ -76,19 +76,20 @@ class Trainer:
     def rollout(self) -> tuple[Policy, Trace]:
         """The policy as trained, and its greedy trace of one more episode; the second half of `run`."""
         tables, environment = self._agent.tables, self._environment
-        numbers = tables.q, tables.comm_q, self.stats()["mean_reward"]
+        q = self._agent.values()
+        numbers = q, tables.comm_q, self.stats()["mean_reward"]
         if not all(np.isfinite(number).all() for number in numbers):
             raise IdiFastError(
                 "the Q-values grew beyond all numbers; use a smaller learning_rate, discount or volatility"
             )
         tape, facts = environment.facts(self.config.episode_length + 1)
-        trace = replay(self.config, environment.space, self._rules, tables.q, tables.comm_q, tape, facts)
+        trace = replay(self.config, environment.space, self._rules, q, tables.comm_q, tape, facts)
         if self.config.engine.compat:
             # The reference's table gains a row for each state that the rollout looks up.
             np.add.at(tables.visits, trace.state, 1)
         policy = Policy(
             config=self.config, seed=self.seed, space=environment.space, encoder=environment.encoder,
-            q=tables.q, comm_q=tables.comm_q, visits=tables.visits,
+            q=q, comm_q=tables.comm_q, visits=tables.visits,
             trained_on=None if self.history is None else describe_history(self.history),
         )  # fmt: skip
         return policy, trace
@@ -124,7 +125,7 @@ class Trainer:
     ) -> None:
         rewards, episodes, episode_rows = self.rewards, self.config.episodes, self.config.episode_length + 1
         row, rows = position.rows, episodes * episode_rows
-        blocks, most_blocks = 1, MOST_BLOCKS if self._is_synthetic else 1
+        blocks, most_blocks = 1, MOST_BLOCKS if self._is_fused else 1
         totals = np.empty(-(-min(most_blocks * BLOCK_ROWS, rows) // episode_rows))
         started = perf_counter() - position.seconds
 
@@ -151,7 +152,7 @@ class Trainer:
             save()
 
     def _learn(self, n: int, totals: np.ndarray) -> int:
-        if self._is_synthetic:
+        if self._is_fused:
             return self._agent.learn_synthetic(self._environment.source(min(n, BLOCK_ROWS)), n, totals)
         return self._agent.learn(self._environment.fill(n), totals)
 
@@ -166,18 +167,26 @@ class Trainer:
 
     @property
     def exploration(self) -> np.ndarray:
-        """The exploration rate of each episode, float64 (episodes,)."""
+        """The exploration rate of each episode, float64 (episodes,); NaN where each state has its own."""
         return next(self.exploration_blocks(max(1, self.config.episodes)))
 
     def exploration_blocks(self, size: int) -> Iterator[np.ndarray]:
         """The same, `size` episodes at a time; a single empty array if there are none."""
-        rate, decay, episodes = 1.0, self.config.exploration_decay, self.config.episodes
+        learning, episodes = self.config.learning, self.config.episodes
+        rate, decay, step = 1.0, self.config.exploration_decay, exploration_step(self.config)
         for first in range(0, max(1, episodes), size):
-            rates = np.full(min(size, episodes - first), decay)
+            episode = np.arange(first, min(first + size, episodes))
+            if learning.exploration_schedule == "visits":
+                yield np.full(episode.size, np.nan)
+                continue
+            if learning.exploration_schedule == "linear":
+                yield np.maximum(learning.exploration_floor, 1.0 - step * episode)
+                continue
+            rates = np.full(episode.size, decay)
             # Multiplied from left to right, as the kernels do, across blocks too.
             rates[:1] = rate
             rates = np.multiply.accumulate(rates)
-            yield np.maximum(EXPLORATION_FLOOR, rates)
+            yield np.maximum(learning.exploration_floor, rates)
             rate = rates[-1] * decay if rates.size else rate
 
     def stats(self) -> dict[str, object]:

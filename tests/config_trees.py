@@ -46,8 +46,26 @@ DEFAULTS = {
     "tile_coder": None,
     "communication": {"actions": ["silent", "positive", "alert", "persist"]},
     "episodic": None,
+    "learning": {
+        "algorithm": "q_learning",
+        "trace_decay": 0.9,
+        "initial_value": 0.0,
+        "rate_schedule": "constant",
+        "rate_delay": 100.0,
+        "rate_power": 0.8,
+        "exploration_schedule": "decay",
+        "exploration_floor": 0.05,
+        "exploration_share": 0.8,
+        "exploration_visits": 100.0,
+    },
     "engine": {"compat": None, "rng": "sfc64"},
-    "environment": {"kind": "synthetic", "allow_short": True, "market": MARKET, "data": DATA},
+    "environment": {
+        "kind": "synthetic",
+        "allow_short": True,
+        "observe_regime": False,
+        "market": MARKET,
+        "data": DATA,
+    },
     "features": {"price": None, "volume": None, "trend": None, "scarcity": None},
 }
 WHEN_GIVEN = {
@@ -73,6 +91,8 @@ def with_value(key, value):
     if key.startswith("features."):
         transform = f"{key.rpartition('.')[0]}.transform"
         return nest({"environment.kind": "crypto", transform: "zscore", key: value})
+    if key == "environment.observe_regime":
+        return nest({"environment.kind": "crypto", key: value})
     return nest((COMPAT if key.startswith("tile_coder") else {}) | {key: value})
 
 

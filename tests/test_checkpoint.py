@@ -27,6 +27,9 @@ FEW = {"price_buckets": 1, "volume_buckets": 2, "trend_buckets": 1, "scarcity_bu
 RUNS = [
     *(({"kind": kind, "engine": engine}) for kind, engine in CASES),
     *({"kind": kind, "engine": engine, "episodic": EPISODIC, "quantizer": FEW} for kind, engine in CASES[::2]),
+    {"kind": "synthetic", "learning": {"algorithm": "q_lambda", "rate_schedule": "visits"}, "quantizer": FEW},
+    {"kind": "crypto", "learning": {"algorithm": "double_q_learning", "exploration_schedule": "linear"}},
+    {"kind": "history", "learning": {"algorithm": "expected_sarsa", "exploration_schedule": "visits"}},
 ]
 
 

@@ -50,6 +50,13 @@ BOUNDS = {  # what is refused, and the edges that are not
     "episodic.k": POSITIVE,
     "episodic.decay": SHARE,
     "episodic.blend_alpha": SHARE,
+    "learning.algorithm": (["sarsa"], ["q_learning", "double_q_learning", "expected_sarsa", "q_lambda"]),
+    "learning.rate_schedule": (["steps"], ["constant", "visits", "episodes"]),
+    "learning.exploration_schedule": (["none"], ["decay", "linear", "visits"]),
+    "learning.trace_decay": ([-0.001, 1.0], [0, 0.999]),
+    "learning.exploration_floor": SHARE,
+    **{f"learning.{name}": RATE for name in ("rate_power", "exploration_share")},
+    **{f"learning.{name}": ([0, -1.0], [1e-9, 1e9]) for name in ("rate_delay", "exploration_visits")},
     "engine.compat": (["idi-iann"], ["idi_iann"]),
     "engine.rng": (["pcg64"], ["sfc64", "mt19937"]),
     "environment.kind": (["real"], ["synthetic", "crypto", "history"]),
@@ -127,6 +134,13 @@ def test_a_wrong_type_is_refused_with_its_path(key, value):
     ({"emote.palette": {1: "a", "1": "b"}}, "emote.palette has the key 1 twice"),
     ({"environment.market.stress_scenario": "pannic"}, "environment.market.stress_scenario is 'pannic'; expected "
      r"one of 'normal', .*'flash_crash'\. Did you mean 'panic'\?$"),
+    ({**COMPAT, "learning.algorithm": "q_lambda"}, "learning.algorithm is 'q_lambda', but compat 'idi_iann' knows"),
+    ({**COMPAT, "learning.initial_value": 1.0}, "learning.initial_value is 1.0, but compat 'idi_iann' knows its def"),
+    ({"episodic.enabled": True, "learning.rate_schedule": "visits"}, "episodic.enabled is true, but .*expected learni"),
+    ({"environment.observe_regime": True}, "environment.observe_regime is true, but the synthetic environment has no"),
+    ({**COMPAT, "environment.kind": "crypto", "environment.observe_regime": True}, "environment.observe_regime .*compat 'idi_iann'"),
+    ({"environment.kind": "crypto", "environment.observe_regime": True, "quantizer.price_buckets": 2**22},
+     ".* times 3 positions times 4 regimes below 2147483648"),
     ({"features.price": {"window": 8}}, "features.price.transform is missing; expected one of 'zscore', "),
     ({"quantiser": {}}, r"quantiser is not a known key\. Did you mean 'quantizer'\?$"),
     ({"quantizer.price_bucket": 4}, r"quantizer.price_bucket is not a known key\. Did you mean 'price_buckets'\?"),
@@ -222,6 +236,7 @@ CHANGED = {key: other(value) for key, value in LEAVES.items() if isinstance(valu
     "emote.palette": {"0": "🙂"},
     "tile_coder.tile_sizes": [4, 4, 4, 4, 3], "tile_coder.offsets": [0, 1, 2, 3, 3],
     "communication.actions": ["positive", "silent", "alert", "persist"],
+    "learning.algorithm": "q_lambda", "learning.rate_schedule": "visits", "learning.exploration_schedule": "linear",
     "engine.compat": "idi_iann", "engine.rng": "mt19937",
     "environment.kind": "crypto", "environment.market.stress_scenario": "panic",
     **{f"environment.data.{name}": "x" for name in ("path", "time", "price", "open", "volume")},
@@ -262,5 +277,6 @@ def test_the_tables_above_are_complete():
     """A field added to the config must come into them."""
     numbers = {key for key, value in LEAVES.items() if type(value) in (int, float)}
     free = {f"rewards.{name}" for name in DEFAULTS["rewards"]} | {key for key in LEAVES if ".drift_" in key}
+    free.add("learning.initial_value")
     assert numbers - free <= set(BOUNDS)
     assert set(CHANGED) == set(LEAVES)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from kernel_strategies import CHUNKS, SEEDS, pieces
 from numpy.testing import assert_array_equal
 
-from idi_fast.agent import EXPLORATION_FLOOR, Agent
+from idi_fast.agent import Agent
 from idi_fast.config import TrainingConfig
 from idi_fast.environments import SyntheticEnvironment, reward_weights
 from idi_fast.kernels import blocks as kernels
@@ -55,7 +55,7 @@ class Agents:
             bonus={False: wrong, True: right}, learning_rate=setup.learning_rate, discount=setup.discount,
         )  # fmt: skip
         columns = comm_columns(setup)[1].tolist()
-        self.schedule = oracle.Schedule(1.0, setup.exploration_decay, EXPLORATION_FLOOR, columns)
+        self.schedule = oracle.Schedule(1.0, setup.exploration_decay, setup.learning.exploration_floor, columns)
 
     def index(self, state: tuple[int, ...]) -> int:
         code, affect, *position = state

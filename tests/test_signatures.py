@@ -32,6 +32,8 @@ for settings in (
     config("synthetic", **compat, episodic={"enabled": True}),
     config("crypto", **compat),
     config("crypto"),
+    config("crypto", learning={"algorithm": "q_lambda"}),
+    config("synthetic", learning={"rate_schedule": "visits"}, engine={"rng": "mt19937"}),
     config("crypto", engine={"rng": "mt19937"}),
 ):
     policy, _ = create_trainer(settings, seed=1).run()
