@@ -84,7 +84,8 @@ def compare(policy: Policy, rewards: Sequence[float], learnt: Learnt, tolerance:
 
 def _reference_twin(config: TrainingConfig) -> Callable[[], Learnt]:
     fields = config.to_dict()
-    plain = {name: value for name, value in fields.items() if name not in ("engine", "environment", "features", "learning")}
+    own = ("engine", "environment", "features", "learning")
+    plain = {name: value for name, value in fields.items() if name not in own}
     environment = fields["environment"]
 
     def train() -> Learnt:

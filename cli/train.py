@@ -9,6 +9,7 @@ import typer
 
 from idi_fast.cli import checkpointed, console, population
 from idi_fast.cli.checkpointed import Kept, Options, what_is_left
+from idi_fast.cli.console import format_value
 from idi_fast.cli.options import (
     Compat,
     Force,
@@ -176,6 +177,10 @@ def _report(out: Path, run: dict, seconds: dict[str, float], json: bool) -> None
         facts = {"out": str(out), "seed": run["seed"], "fingerprint": run["fingerprint"], **summary}
         console.print_json({"schema_version": 1, **facts, **seconds, "steps_per_second": rate})
         return
+    evaluation = run["evaluation"]
+    best = evaluation["baselines"][evaluation["best_baseline"]]
+    difference = best["difference"]
+    beside = f"{format_value(difference['mean'])} ± {format_value(difference['standard_error'])}"
     counts = ", ".join(f"{name} {count:,}" for name, count in summary["comm_action_counts"].items())
     console.print_rows(
         [
@@ -185,6 +190,8 @@ def _report(out: Path, run: dict, seconds: dict[str, float], json: bool) -> None
             ("episodes", summary["episodes"]),
             ("mean reward", summary["mean_reward"]),
             ("  last tenth", summary["last_tenth_mean_reward"]),
+            ("evaluation", f"{format_value(evaluation['mean'])} ± {format_value(evaluation['standard_error'])}"),
+            (f"  above {evaluation['best_baseline']!r}", beside),
             ("states visited", f"{summary['visited_states']:,} of {summary['states']:,}"),
             ("communication", counts),
             ("speed", None if rate is None else f"{rate / 1e6:.1f} million steps/s"),

@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from idi_fast.baselines import evaluate
     from idi_fast.config import TrainingConfig
     from idi_fast.evaluation import select_best_policy
     from idi_fast.history import History, load_history
@@ -21,6 +22,7 @@ _HOMES = {
     "Policy": "idi_fast.policy",
     "Population": "idi_fast.population",
     "train_population": "idi_fast.population",
+    "evaluate": "idi_fast.baselines",
     "select_best_policy": "idi_fast.evaluation",
     "Trace": "idi_fast.trace",
     "Progress": "idi_fast.trainer",
@@ -29,7 +31,7 @@ _HOMES = {
 }
 __all__ = [
     "History", "Policy", "Population", "Progress", "Trace", "Trainer", "TrainingConfig", "__version__",
-    "create_trainer", "load_history", "select_best_policy", "train_population",
+    "create_trainer", "evaluate", "load_history", "select_best_policy", "train_population",
 ]  # fmt: skip
 
 

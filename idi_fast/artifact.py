@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from idi_fast import episodes
+from idi_fast.baselines import evaluate, quick_episodes
 from idi_fast.config import TrainingConfig
 from idi_fast.errors import ArtifactError
 from idi_fast.files import (
@@ -86,6 +87,7 @@ def write_training(folder: Path, trainer: Trainer, policy: Policy, trace: Trace,
         "seed": trainer.seed,
         "fingerprint": trainer.config.fingerprint(),
         "summary": training_summary(trainer, policy),
+        "evaluation": evaluate(policy, episodes=quick_episodes(trainer.config), history=trainer.history).to_dict(),
         "versions": versions(),
         "trained_on": policy.trained_on,
         "config": trainer.config.to_dict(),

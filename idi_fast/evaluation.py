@@ -52,12 +52,14 @@ class Evaluator:
     On synthetic and crypto the episodes are fresh ones, drawn from the evaluation stream of `seed`. On history they are
     consecutive windows of the bars, evenly spread over them where there are more than are wanted: the very bars that
     training has drawn its episodes from (`in_sample`). There are up to 1,000 episodes, but no more than training has,
-    or than make 16,384 rows. bars: the history as the policies to come have seen it, which spares making it again.
+    or than make 16,384 rows, unless `episodes` says how many. bars: the history as the policies to come have seen it,
+    which spares making it again.
     """
 
     def __init__(
-        self, config: TrainingConfig, seed: int, history: History | None = None, bars: HistoryBars | None = None
-    ):
+        self, config: TrainingConfig, seed: int, history: History | None = None, bars: HistoryBars | None = None,
+        episodes: int | None = None,
+    ):  # fmt: skip
         self.config = config
         self.seed = seed
         self.in_sample = history is not None
@@ -65,14 +67,30 @@ class Evaluator:
         self._bars = bars
         self._generators = make_generators(config.engine, seed)
         length = config.episode_length
-        self.episodes = min(EVALUATION_EPISODES, max(config.episodes, EVALUATION_ROWS // (length + 1), 2))
+        self.episodes = episodes
+        if episodes is None:
+            self.episodes = min(EVALUATION_EPISODES, max(config.episodes, EVALUATION_ROWS // (length + 1), 2))
         if history is not None:
             self.episodes = min(self.episodes, (len(history) - 1) // length)
 
     def evaluate(self, policy: Policy, cancelled: threading.Event | None = None) -> Evaluation:
         """The greedy policy's evaluation; raises Cancelled soon after `cancelled` was set."""
+        return Evaluation.of(self.rewards(policy, cancelled=cancelled))
+
+    def rewards(
+        self,
+        policy: Policy,
+        q: np.ndarray | None = None,
+        action: Callable[[int], np.ndarray] = lambda n: np.full(n, -1, np.int8),
+        cancelled: threading.Event | None = None,
+    ) -> np.ndarray:
+        """The reward of each episode, float64 (episodes,), of an agent that sees and earns what the policy does.
+
+        q float64 (n_states, 3): the table it follows, by default the policy's; action: of n rows the actions that it
+        takes whatever the table says, int8 (n,), −1 where it follows that.
+        """
         fill = self._fresh_rows(policy) if self._history is None else self._window_rows(policy, self._history)
-        return Evaluation.of(self._rewards(policy, fill, cancelled))
+        return self._walk(policy, policy.q if q is None else q, action, fill, cancelled)
 
     def _fresh_rows(self, policy: Policy) -> Callable[[int], Tape]:
         generators = replace(self._generators, environment=copy.deepcopy(self._generators.evaluation))
@@ -96,12 +114,15 @@ class Evaluator:
 
         return fill
 
-    def _rewards(self, policy: Policy, fill: Callable[[int], Tape], cancelled: threading.Event | None) -> np.ndarray:
+    def _walk(
+        self, policy: Policy, q: np.ndarray, action: Callable[[int], np.ndarray], fill: Callable[[int], Tape],
+        cancelled: threading.Event | None,
+    ) -> np.ndarray:  # fmt: skip
         config, rules = self.config, make_rules(self.config, policy.space)
         # Learning at a rate of 0 without exploration is following the tables: nothing in them changes.
         tables = make_tables(policy.space.n_states, len(policy.comm_actions))
-        tables.q[:] = policy.q
-        tables.greedy[:] = np.argmax(policy.q, axis=1)
+        tables.q[:] = q
+        tables.greedy[:] = np.argmax(q, axis=1)
         memory = make_memory(None, 0, bounded=False, steps=0)
         agent, sums = np.zeros(4, np.int64), np.zeros(2)
         rewards, ended = np.empty(self.episodes), 0
@@ -115,7 +136,7 @@ class Evaluator:
             if rules.n_moods:
                 mood_steps(tape.base, steps)
             ended += learn_actions(
-                tape, steps, rules, tables, memory, agent, sums, np.full(n, -1, np.int8), config.episode_length, 0.0,
+                tape, steps, rules, tables, memory, agent, sums, action(n), config.episode_length, 0.0,
                 config.discount, np.empty(n, np.int32), np.empty(n), rewards[ended:],
             )  # fmt: skip
         return rewards

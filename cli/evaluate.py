@@ -1,0 +1,76 @@
+"""`idi-fast evaluate`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from idi_fast.cli import console
+from idi_fast.cli.options import Json, Nan, OpenColumn, PriceColumn, TimeColumn, VolumeColumn
+
+
+def evaluate(
+    artifact: Annotated[Path, typer.Argument(help="Artifact of `idi-fast train`, or its policy.parquet.")],
+    episodes: Annotated[int, typer.Option(help="Episodes; of a history as many windows as there are.")] = 1000,
+    seed: Annotated[
+        int | None, typer.Option(help="Whose evaluation stream they are drawn from [default: the policy's seed].")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Held-out price history: CSV or Parquet file, glob or folder.")
+    ] = None,
+    price_col: PriceColumn = None,
+    time_col: TimeColumn = None,
+    open_col: OpenColumn = None,
+    volume_col: VolumeColumn = None,
+    nan: Nan = None,
+    json: Json = False,
+) -> None:
+    """Say how good a policy is on episodes it has not seen, beside what needs no learning."""
+    from dataclasses import replace
+
+    from idi_fast.baselines import evaluate
+    from idi_fast.errors import InputError
+    from idi_fast.policy import Policy
+    from idi_fast.trainer import load_config_history
+
+    columns = {"path": data, "price": price_col, "time": time_col, "open": open_col, "volume": volume_col, "nan": nan}
+    given = {name: value for name, value in columns.items() if value is not None}
+    console.warn_of_compilation()
+    with console.interruptible():
+        policy = Policy.load(artifact)
+        history, environment = None, policy.config.environment
+        if environment.kind == "history":
+            history = load_config_history(policy.config, replace(environment.data, **given))
+        elif given:
+            raise InputError(f"the policy is of the {environment.kind} environment, which has no use for a history")
+        report = evaluate(policy, episodes=episodes, seed=seed, history=history).to_dict()
+    if json:
+        console.print_json({"schema_version": 1, "policy": str(artifact), **report})
+        return
+    print_report(report, [("policy", artifact)])
+
+
+def print_report(report: dict, about: list[tuple[str, object]]) -> None:
+    """A report as people read it."""
+    if report["in_sample"]:
+        console.message("note: the policy was trained on some of these bars; the result says nothing about new ones")
+    low, high = report["interval"] or (None, None)
+    interval = None if low is None else f"{console.format_value(low)} to {console.format_value(high)}"
+    on = "windows of the bars" if report["seed"] is None else f"fresh episodes of seed {report['seed']}"
+    console.print_rows(
+        [
+            *about,
+            ("on", f"{report['episodes']:,} {on}"),
+            ("mean reward", report["mean"]),
+            ("standard error", report["standard_error"]),
+            ("95 % interval", interval),
+        ]
+    )
+    typer.echo()
+    rows = [
+        (name, other["mean"], other["difference"]["mean"], other["difference"]["standard_error"])
+        for name, other in report["baselines"].items()
+    ]
+    console.print_columns(("baseline", "mean reward", "policy exceeds it by", "standard error"), rows)
+    typer.echo()
+    typer.echo(report["verdict"])

@@ -1,0 +1,183 @@
+"""How good a policy is on episodes it has not seen, beside what needs no learning: `idi-fast evaluate`."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+
+from idi_fast.config import TrainingConfig
+from idi_fast.errors import InputError
+from idi_fast.evaluation import EVALUATION_EPISODES, Evaluation, Evaluator
+from idi_fast.history import History
+from idi_fast.policy import Policy
+from idi_fast.provenance import saw
+from idi_fast.space import BUY, HOLD, SELL, StateSpace
+from idi_fast.trainer import load_config_history
+
+CONFIDENCE = 0.95
+QUICK_ROWS = 131_072
+"""Rows that training spends on its closing evaluation, with each baseline once more: some milliseconds."""
+ABOVE = 2.0
+"""Standard errors by which a policy must exceed a baseline to be called better."""
+BULL, BEAR, PANIC = 0, 1, 3
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A baseline's evaluation, and by how much the policy exceeds it, episode for episode."""
+
+    evaluation: Evaluation
+    difference: Evaluation
+
+    @property
+    def is_beaten(self) -> bool:
+        """Whether the policy earns more by over two standard errors."""
+        error = self.difference.standard_error
+        return error is not None and self.difference.mean > ABOVE * error
+
+
+@dataclass(frozen=True)
+class Report:
+    """A policy's evaluation beside its baselines, by name; in_sample: whether on bars of its own training, None where
+    that cannot be told; seed: whose stream the episodes were drawn from, None on a history."""
+
+    evaluation: Evaluation
+    baselines: dict[str, Compared]
+    in_sample: bool | None
+    seed: int | None
+
+    @property
+    def best_baseline(self) -> str:
+        """The baseline that earns most."""
+        return max(self.baselines, key=lambda name: self.baselines[name].evaluation.mean)
+
+    @property
+    def has_learnt(self) -> bool:
+        """Whether the policy beats every baseline by over two standard errors."""
+        return all(compared.is_beaten for compared in self.baselines.values())
+
+    def verdict(self) -> str:
+        """In one sentence, whether anything was learnt."""
+        if self.has_learnt:
+            return f"better than every baseline; the best of them is {self.best_baseline!r}"
+        kept = [name for name, compared in self.baselines.items() if not compared.is_beaten]
+        return f"not significantly better than {' and '.join(map(repr, kept))}: nothing is shown to have been learnt"
+
+    def to_dict(self) -> dict:
+        """As JSON values."""
+        return {
+            **_figures(self.evaluation),
+            "in_sample": self.in_sample,
+            "seed": None if self.seed is None else str(self.seed),
+            "baselines": {
+                name: {
+                    **_figures(compared.evaluation),
+                    "difference": _figures(compared.difference),
+                    "is_beaten": compared.is_beaten,
+                }
+                for name, compared in self.baselines.items()
+            },
+            "best_baseline": self.best_baseline,
+            "has_learnt": self.has_learnt,
+            "verdict": self.verdict(),
+        }
+
+
+def evaluate(
+    policy: Policy, *, episodes: int = EVALUATION_EPISODES, seed: int | None = None, history: History | None = None
+) -> Report:
+    """Evaluate a policy and its baselines on the same episodes: see `Evaluator` for which these are.
+
+    episodes: how many, fewer where a history has not so many windows; seed: whose evaluation stream they are drawn
+    from, by default the policy's; history: held-out bars, by default those it was trained on. Baselines: "random"
+    actions, always "hold", "buy" or "sell" and, where the state has the regime, the "regime rule": long in a bull
+    market, short in a bear market and a panic. Raises InputError.
+    """
+    config, of_history = policy.config, policy.config.environment.kind == "history"
+    if episodes < 1:
+        raise InputError(f"episodes is {episodes}; expected 1 or more")
+    if history is not None and not of_history:
+        raise InputError(f"a history was given, but the policy is of the {config.environment.kind} environment")
+    if of_history and seed is not None:
+        raise InputError("a seed was given, but a history's windows are not drawn")
+    if of_history and history is None:
+        history = load_config_history(config)
+    seed = policy.seed if seed is None else seed
+    evaluator = Evaluator(config, seed, history, episodes=episodes)
+    if evaluator.episodes < 1:
+        raise InputError(
+            f"the history has {len(history)} bars; an evaluation needs at least episode_length + 1 = "
+            f"{config.episode_length + 1}"
+        )
+    rewards = evaluator.rewards(policy)
+    baselines = {}
+    for name, options in _baselines(policy.space, policy.q.shape, seed).items():
+        other = evaluator.rewards(policy, **options)
+        baselines[name] = Compared(Evaluation.of(other), Evaluation.of(rewards - other))
+    in_sample = saw(policy.trained_on, history) if of_history else False
+    return Report(Evaluation.of(rewards), baselines, in_sample, None if of_history else seed)
+
+
+def quick_episodes(config: TrainingConfig) -> int:
+    """Episodes that are evaluated in a moment, whatever their length; at least two."""
+    return max(2, min(EVALUATION_EPISODES, QUICK_ROWS // (config.episode_length + 1)))
+
+
+def _baselines(space: StateSpace, shape: tuple[int, int], seed: int) -> dict[str, dict]:
+    # A child of its own: the streams of training and evaluation are the first four.
+    dice = np.random.Generator(np.random.SFC64(np.random.SeedSequence(abs(seed)).spawn(5)[4]))
+    named: dict[str, dict] = {
+        "random": {"action": lambda n: dice.integers(0, 3, n, np.int8)},
+        "hold": {"action": _always(HOLD)},
+        "buy": {"action": _always(BUY)},
+        "sell": {"action": _always(SELL)},
+    }
+    if "regime" in space.names and not space.is_compat_crypto:
+        regime = space.digit(np.arange(space.n_states), "regime")
+        rule = np.zeros(shape)
+        rule[regime == BULL, BUY] = 1.0
+        rule[(regime == BEAR) | (regime == PANIC), SELL] = 1.0
+        named["regime rule"] = {"q": rule}
+    return named
+
+
+def _always(action: int) -> Callable[[int], np.ndarray]:
+    return lambda n: np.full(n, action, np.int8)
+
+
+def confidence_interval(evaluation: Evaluation) -> tuple[float, float] | None:
+    """The 95 % interval of the mean by Student's t, None for a single episode."""
+    error = evaluation.standard_error
+    if error is None:
+        return None
+    reach = student_quantile((1.0 + CONFIDENCE) / 2.0, evaluation.episodes - 1) * error
+    return evaluation.mean - reach, evaluation.mean + reach
+
+
+def student_quantile(p: float, degrees: int) -> float:
+    """Quantile of Student's t, p above 0.5: exact for one and two degrees of freedom, else within 0.2 %
+    (Abramowitz & Stegun 1964, 26.7.5)."""
+    if degrees == 1:
+        return math.tan(math.pi * (p - 0.5))
+    if degrees == 2:
+        return (2.0 * p - 1.0) * math.sqrt(2.0 / (4.0 * p * (1.0 - p)))
+    z = NormalDist().inv_cdf(p)
+    terms = (
+        (z**3 + z) / 4.0,
+        (5.0 * z**5 + 16.0 * z**3 + 3.0 * z) / 96.0,
+        (3.0 * z**7 + 19.0 * z**5 + 17.0 * z**3 - 15.0 * z) / 384.0,
+        (79.0 * z**9 + 776.0 * z**7 + 1482.0 * z**5 - 1920.0 * z**3 - 945.0 * z) / 92160.0,
+    )
+    return z + sum(term / degrees ** (k + 1) for k, term in enumerate(terms))
+
+
+def _figures(evaluation: Evaluation) -> dict:
+    interval = confidence_interval(evaluation)
+    return {
+        "mean": evaluation.mean,
+        "standard_error": evaluation.standard_error,
+        "interval": None if interval is None else list(interval),
+        "episodes": evaluation.episodes,
+    }
