@@ -182,6 +182,11 @@ def _fitting_columns(policy: Policy, history: History) -> dict[str, np.ndarray]:
             f"the policy was trained on the {kind} environment and has no features to read a price history with; "
             "train one with `idi-fast train --env history --data DATA`, or --env crypto without --compat"
         )
+    if policy.config.environment.observe_regime:
+        raise ArtifactError(
+            "the policy sees the simulated market's regime, which no price history has; train one without "
+            "environment.observe_regime"
+        )
     columns = log_columns(history)
     for name, feature in policy.encoder.features.items():
         if feature.column not in columns:

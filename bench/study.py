@@ -1,0 +1,194 @@
+"""What is learnt where something can be learnt: a seeded study, its tables in docs/STUDY.md.
+
+    python -m idi_fast.bench.study
+
+Every figure is of episodes or bars that training has not seen. All rewards are profits after fees in units of
+volatility: the weights of scarcity, ethics and mood are 0.
+"""
+
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from idi_fast.backtest import backtest, keep_account
+from idi_fast.baselines import evaluate
+from idi_fast.bench.known_market import draw_paths, optimal_table, rewards_of_knowing
+from idi_fast.config import TrainingConfig
+from idi_fast.evaluation import Evaluation, Evaluator
+from idi_fast.history import History
+from idi_fast.policy import Policy
+from idi_fast.trainer import create_trainer
+
+HELD_OUT_SEED = 1_000_003
+PROFIT = {"scarcity_alignment": 0.0, "ethics_bonus": 0.0, "communication_clarity": 0.0}
+LEARNING = {"algorithm": "double_q_learning", "rate_schedule": "visits", "exploration_schedule": "linear"}
+ONE = {f"{name}_buckets": 1 for name in ("price", "volume", "trend", "scarcity", "mood")}
+FEE_BPS = 5.0
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much the study does; `smallest` is for tests, its figures mean nothing."""
+
+    seeds: int = 5
+    episodes: int = 20_000
+    held_out: int = 2_000
+    bars: int = 24_000
+    history_episodes: int = 4_000
+
+    @classmethod
+    def smallest(cls) -> "Sizes":
+        """Sizes at which all is done but no figure means anything."""
+        return cls(seeds=2, episodes=40, held_out=20, bars=900, history_episodes=20)
+
+
+def config(kind: str, episodes: int, quantizer: dict, features: dict | None = None, **environment) -> TrainingConfig:
+    """A config that learns profits."""
+    return TrainingConfig.from_dict(
+        {
+            "episodes": episodes, "discount": 0.95, "rewards": PROFIT, "quantizer": {**ONE, **quantizer},
+            "learning": {**LEARNING, "exploration_floor": 0.2}, "features": features or {},
+            "environment": {"kind": kind, **environment},
+        }
+    )  # fmt: skip
+
+
+def feature(transform: str, window: int) -> dict:
+    """A feature of the close."""
+    return {"transform": transform, "window": window}
+
+
+def observed(sizes: Sizes) -> str:
+    """The simulated market with its regime in the state: how near training comes to the best there is."""
+    rows = []
+    for seed in range(sizes.seeds):
+        policy, more = (
+            create_trainer(config("crypto", times * sizes.episodes, {}, observe_regime=True), seed).run()[0]
+            for times in (1, 4)
+        )
+        evaluator = Evaluator(policy.config, HELD_OUT_SEED, episodes=sizes.held_out)
+        report = evaluate(policy, episodes=sizes.held_out, seed=HELD_OUT_SEED)
+        earned = evaluator.rewards(policy)
+        optimum = evaluator.rewards(policy, optimal_table(policy)).mean()
+        best = max(float(optimum), report.baselines["regime rule"].evaluation.mean)
+        rows.append(
+            (
+                seed, earned.mean(), report.baselines["regime rule"].evaluation.mean, optimum,
+                f"{earned.mean() / best:.1%}", shown(Evaluation.of(evaluator.rewards(more) - earned)),
+            )
+        )  # fmt: skip
+    heads = "seed", "policy", "regime rule", "optimum", "of the best", "after four times the training"
+    return table(heads, rows)
+
+
+def hidden(sizes: Sizes) -> str:
+    """The same market seen through prices: against the baselines, and beside what its rules would give away."""
+    features = {"price": feature("ema_ratio", 32), "volume": feature("volatility", 16)}
+    buckets = {"price_buckets": 8, "volume_buckets": 3}
+    rows, paths = [], None
+    for seed in range(sizes.seeds):
+        policy, _ = create_trainer(config("crypto", 2 * sizes.episodes, buckets, features), seed).run()
+        report = evaluate(policy, episodes=sizes.held_out, seed=HELD_OUT_SEED)
+        evaluator = Evaluator(policy.config, HELD_OUT_SEED, episodes=sizes.held_out)
+        # The prices are the same for all seeds, only the edges they are seen with are a seed's own.
+        paths = paths or draw_paths(policy, evaluator)
+        best = report.baselines[report.best_baseline]
+        rows.append(
+            (
+                seed, report.evaluation.mean, f"{report.best_baseline} {best.evaluation.mean:.3g}",
+                shown(best.difference), "yes" if report.has_learnt else "no",
+                rewards_of_knowing(policy, evaluator, paths.beliefs).mean(),
+                rewards_of_knowing(policy, evaluator, np.eye(4)[paths.regime]).mean(),
+            )
+        )  # fmt: skip
+    heads = (
+        "seed", "policy", "best baseline", "policy exceeds it by", "beats all", "filter that knows the chain",
+        "regime known",
+    )  # fmt: skip
+    return table(heads, rows)
+
+
+def sine(sizes: Sizes) -> str:
+    """A noisy sine of the price: the out-of-sample log return beside that of who knows the phase."""
+    period = 64
+    time = np.arange(sizes.bars)
+    noise = np.random.default_rng(7).normal(0.0, 0.003, sizes.bars)
+    log_close = 0.05 * np.sin(2.0 * np.pi * time / period) + noise
+    train, test = split(log_close)
+    # Decided at a close and filled at the next one, a position earns from there on.
+    rises = np.diff(np.sin(2.0 * np.pi * (time[train.size :, None] + np.array([1, 2])) / period))[:, 0]
+    knows = keep_account(np.sign(rises).astype(np.int8), history(test), "next_close", FEE_BPS)
+    best = np.log(knows.equity[-1])
+    rows = []
+    for seed in range(sizes.seeds):
+        result = backtest(learnt(train, seed, sizes), history(test), fee_bps=FEE_BPS)
+        earned = np.log(result.account.equity[-1])
+        rows.append((seed, earned, best, f"{earned / best:.1%}", result.kpis["trades"]))
+    return table(("seed", "log return", "who knows the phase", "share", "trades"), rows)
+
+
+def walk(sizes: Sizes) -> str:
+    """A random walk: nothing to learn, and what `evaluate` says of it."""
+    rows = []
+    for seed in range(sizes.seeds):
+        steps = np.random.default_rng(seed).normal(0.0, 0.01, sizes.bars)
+        train, test = split(np.cumsum(steps))
+        policy = learnt(train, seed, sizes)
+        report = evaluate(policy, history=history(test))
+        result = backtest(policy, history(test), fee_bps=FEE_BPS)
+        rows.append(
+            (
+                seed, np.log(result.account.equity[-1]), shown(report.evaluation),
+                "yes" if report.has_learnt else "no",
+            )
+        )  # fmt: skip
+    return table(("seed", "log return", "reward of an episode", "said to have learnt"), rows)
+
+
+def learnt(log_close: np.ndarray, seed: int, sizes: Sizes) -> Policy:
+    """A policy trained on a history, which is seen by its place in the last 64 bars and its last 8."""
+    features = {"price": feature("zscore", 64), "trend": feature("log_return", 8)}
+    setup = config("history", sizes.history_episodes, {"price_buckets": 8, "trend_buckets": 8}, features)
+    return create_trainer(setup, seed, history(log_close)).run()[0]
+
+
+def split(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The first two thirds, and the rest."""
+    return values[: values.size * 2 // 3], values[values.size * 2 // 3 :]
+
+
+def history(log_close: np.ndarray) -> History:
+    """Bars of a minute with these closes."""
+    n = log_close.size
+    return History(
+        close=np.exp(log_close), open=None, volume=None, time=np.arange(n) * 60 * 10**9, risk=None, extra={},
+        after_gap=np.zeros(n, bool), dropped=0, columns={"close": "close", "time": "time"},
+    )  # fmt: skip
+
+
+def shown(evaluation: Evaluation) -> str:
+    """A mean and its standard error."""
+    return f"{evaluation.mean:.3g} ± {evaluation.standard_error:.2g}"
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table."""
+    lines = [heads, ["---", *("---:" for _ in heads[1:])]]
+    lines += [[f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in row] for row in rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+PARTS = {"The regime observed": observed, "The regime hidden": hidden, "A noisy sine": sine, "A random walk": walk}
+
+
+def main(sizes: Sizes) -> None:
+    """Print every part."""
+    for title, part in PARTS.items():
+        sys.stdout.write(f"## {title}\n\n{part.__doc__}\n\n{part(sizes)}\n\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main(Sizes())
