@@ -40,6 +40,9 @@ def train(
     keep: Annotated[
         str | None, typer.Option(help="Lanes of a population to write: best or all [default: best].")
     ] = None,
+    init_policy: Annotated[
+        Path | None, typer.Option(help="Artifact or policy.parquet whose values training begins with.")
+    ] = None,
     env: Annotated[str | None, typer.Option(help="synthetic, crypto or history [default: synthetic].")] = None,
     use_crypto_env: Annotated[bool, typer.Option("--use-crypto-env", help="The same as --env crypto.")] = False,
     data: Annotated[
@@ -100,7 +103,9 @@ def train(
     options = Options(required_out(out), checkpoint_every, resume, force, json)
     if seeds is None:
         population.refuse_without_seeds(jobs=jobs, keep=keep)
-        _train(settings, 0 if seed is None else seed, options)
+        _train(settings, 0 if seed is None else seed, init_policy, options)
+    elif init_policy is not None:
+        raise InputError("--init-policy goes with a single --seed only")
     elif seed is not None:
         raise InputError("--seed and --seeds exclude each other; --seeds takes single seeds too")
     else:
@@ -132,20 +137,22 @@ def _engine(compat: str | None, rng: str | None) -> dict[str, str | None]:
     return {"engine.compat": compat, "engine.rng": rng}
 
 
-def _train(settings, seed: int, options: Options) -> None:
+def _train(settings, seed: int, init_policy: Path | None, options: Options) -> None:
     from idi_fast.artifact import finished_run
+    from idi_fast.policy import Policy
 
     seed = None if seed == -1 else seed
+    initial = None if init_policy is None else Policy.load(init_policy)
     done = checkpointed.write(
         settings,
         options,
-        lambda: finished_run(options.out, settings, seed),
-        partial(_fill, settings, seed, options.out),
+        lambda: finished_run(options.out, settings, seed, initial),
+        partial(_fill, settings, seed, initial, options.out),
     )
     _report(options.out, *done, options.json)
 
 
-def _fill(settings, seed: int | None, out: Path, folder: Path, kept: Kept) -> tuple[dict, dict]:
+def _fill(settings, seed: int | None, initial, out: Path, folder: Path, kept: Kept) -> tuple[dict, dict]:
     from idi_fast import create_trainer
     from idi_fast.artifact import write_training
     from idi_fast.checkpoint import Checkpoints, recorded_seed
@@ -153,7 +160,7 @@ def _fill(settings, seed: int | None, out: Path, folder: Path, kept: Kept) -> tu
 
     if kept.resume and seed is None:
         seed = recorded_seed(kept.folder)
-    trainer = create_trainer(settings, seed)
+    trainer = create_trainer(settings, seed, initial=initial)
     trainer.compile()
     with ExitStack() as stack:
         if kept.folder is None:

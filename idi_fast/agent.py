@@ -7,11 +7,13 @@ import numpy as np
 
 from idi_fast.buffers import Buffers
 from idi_fast.config import Algorithm, EpisodicConfig, TrainingConfig
+from idi_fast.errors import InputError
 from idi_fast.features import named
 from idi_fast.kernels import methods
 from idi_fast.kernels.blocks import Learner, Synthetic, Workspace, learn_block, learn_synthetic
 from idi_fast.kernels.learn import Memory, Rules, Tables, Tape
 from idi_fast.kernels.methods import Method, Progress, learn_by_method
+from idi_fast.policy import Policy
 from idi_fast.rng import Generator
 from idi_fast.space import StateSpace, comm_columns
 
@@ -23,8 +25,9 @@ class Agent:
     """A tabular learner in flat arrays; `is_plain` says whether by plain Q-learning, which has kernels of its own."""
 
     def __init__(self, config: TrainingConfig, space: StateSpace, rules: Rules, generator: Generator):
-        names, comm_column = comm_columns(config)
-        n_states, n_comm = space.n_states, len(names)
+        self._space = space
+        self._comm_names, comm_column = comm_columns(config)
+        n_states, n_comm = space.n_states, len(self._comm_names)
         self._generator = generator
         # Under compat the capacity has no effect, as in the reference.
         is_compat, steps = config.engine.compat is not None, config.episodes * config.episode_length
@@ -66,6 +69,23 @@ class Agent:
             **own, **named("tables", learner.tables._asdict()), **named("memory", memory),
             **named("generator", self._generator.state), **progress,
         }  # fmt: skip
+
+    def start_from(self, policy: Policy) -> None:
+        """Take a policy's values, and none of its visits, for one's first; InputError where it is of other states."""
+        found, expected = (policy.space, policy.comm_actions), (self._space, self._comm_names)
+        if found != expected:
+            theirs, ours = (
+                f"the states {', '.join(f'{n} {s}' for n, s in zip(space.names, space.sizes, strict=True))} and the "
+                f"communication actions {', '.join(names)}"
+                for space, names in (found, expected)
+            )
+            raise InputError(f"the initial policy has {theirs}; expected {ours}")
+        tables = self.tables
+        for table in (tables.q, self._progress.other):
+            table[: policy.q.shape[0]] = policy.q[: table.shape[0]]
+        tables.comm_q[:] = policy.comm_q
+        tables.greedy[:] = np.argmax(policy.q, axis=1)
+        tables.comm_greedy[:] = np.argmax(policy.comm_q, axis=1)
 
     def learn(self, tape: Tape, totals: np.ndarray) -> int:
         """Train over a tape; the rewards of the episodes that end go to totals[: the number returned]."""

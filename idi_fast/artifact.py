@@ -90,6 +90,7 @@ def write_training(folder: Path, trainer: Trainer, policy: Policy, trace: Trace,
         "evaluation": evaluate(policy, episodes=quick_episodes(trainer.config), history=trainer.history).to_dict(),
         "versions": versions(),
         "trained_on": policy.trained_on,
+        "initial_policy": None if trainer.initial is None else trainer.initial.identity(),
         "config": trainer.config.to_dict(),
     }
     write_json(folder / "run.json", run)
@@ -115,12 +116,15 @@ def save_training(out: str | Path, trainer: Trainer, policy: Policy, trace: Trac
         write_training(folder, trainer, policy, trace, {})
 
 
-def finished_run(out: str | Path, config: TrainingConfig, seed: int | None) -> tuple[dict, dict[str, float]] | None:
+def finished_run(
+    out: str | Path, config: TrainingConfig, seed: int | None, initial: Policy | None = None
+) -> tuple[dict, dict[str, float]] | None:
     """run.json and timings.json of the artifact at `out`, if it is whole and what training would make; else None.
 
     seed: None for any.
     """
-    return finished_output(out, config, {"kind": "train"} if seed is None else {"kind": "train", "seed": seed})
+    about = {"kind": "train", "initial_policy": None if initial is None else initial.identity()}
+    return finished_output(out, config, about if seed is None else {**about, "seed": seed})
 
 
 def finished_output(out: str | Path, config: TrainingConfig, about: dict) -> tuple[dict, dict] | None:

@@ -99,16 +99,10 @@ def backtest(policy: Policy, history: History, *, fill: str | None = None, fee_b
     """
     if not isinstance(policy, Policy) or not isinstance(history, History):
         raise InputError("backtest takes a Policy and a History (see Policy.load, load_history)")
-    if fill is None:
-        fill = "next_close" if history.open is None else "next_open"
-    fill = fill.replace("-", "_")
-    if fill not in FILLS:
-        raise InputError(f"fill is {fill!r}; expected one of {', '.join(FILLS)}")
+    fill = resolve_fill(fill, history)
     if fee_bps is None:
         fee_bps = policy.config.environment.market.fee_bps
     check_fee_bps(fee_bps)
-    if fill == "next_open" and history.open is None:
-        raise InputError("fill is next_open, but the history has no open; name its column, or fill at next_close")
     trace = replay_history(policy, history)
     account = keep_account(trace.position, history, fill, fee_bps)
     held = keep_account(np.ones(len(history), np.int8), history, fill, fee_bps)
@@ -143,6 +137,18 @@ def backtest(policy: Policy, history: History, *, fill: str | None = None, fee_b
         history=history,
         policy=policy,
     )
+
+
+def resolve_fill(fill: str | None, history: History) -> str:
+    """A fill as `backtest` takes it, by its name in the config; InputError where the history does not allow it."""
+    if fill is None:
+        fill = "next_close" if history.open is None else "next_open"
+    fill = fill.replace("-", "_")
+    if fill not in FILLS:
+        raise InputError(f"fill is {fill!r}; expected one of {', '.join(FILLS)}")
+    if fill == "next_open" and history.open is None:
+        raise InputError("fill is next_open, but the history has no open; name its column, or fill at next_close")
+    return fill
 
 
 def check_fee_bps(fee_bps: float) -> None:

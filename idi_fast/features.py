@@ -105,6 +105,12 @@ class FeatureStream:
             ) from None
 
 
+def longest_window(config: TrainingConfig, features: dict[str, FeatureConfig]) -> int:
+    """Bars that the features of more than one bucket, the scale of rewards and the regime look back over at most."""
+    seen = [feature for name, feature in features.items() if getattr(config.quantizer, f"{name}_buckets") > 1]
+    return max(feature.window for feature in (*seen, SCALE, REGIME_TREND))
+
+
 @dataclass(frozen=True)
 class Encoder:
     """Features and their bucket edges as fitted on training data, used unchanged ever after.

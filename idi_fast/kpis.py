@@ -29,6 +29,17 @@ def sharpe_ratio(returns: np.ndarray) -> float:
     return float(returns.mean()) / deviation if deviation > 1e-12 * abs(float(returns.mean())) else math.nan
 
 
+SIGMAS_95 = 1.959963984540054
+
+
+def sharpe_interval(returns: np.ndarray) -> tuple[float, float]:
+    """The 95 % interval of the Sharpe ratio of per-bar returns that are independent and alike: its variance is
+    (1 + S² / 2) / n (Lo 2002)."""
+    sharpe = sharpe_ratio(returns)
+    reach = SIGMAS_95 * math.sqrt((1.0 + sharpe * sharpe / 2.0) / returns.size)
+    return sharpe - reach, sharpe + reach
+
+
 def max_drawdown(equity: np.ndarray) -> float:
     """Largest fall from a peak as a share of the peak, 0 or negative; the initial equity of 1 is the first peak."""
     series = np.concatenate([[1.0], equity])

@@ -46,15 +46,20 @@ class Trainer:
     up to the checkpoint that it went on from.
     """
 
-    def __init__(self, config: TrainingConfig, seed: int, bars: HistoryBars | None = None):
+    def __init__(
+        self, config: TrainingConfig, seed: int, bars: HistoryBars | None = None, initial: Policy | None = None
+    ):
         self.config = config
         self.seed = seed
+        self.initial = initial
         self.history = None if bars is None else bars.history
         generators = make_generators(config.engine, seed)
         self._environment = make_environment(config, generators, bars)
         self._rules = make_rules(config, self._environment.space)
         self._agent = Agent(config, self._environment.space, self._rules, generators.agent)
         self._is_fused = self._agent.is_plain and isinstance(self._environment, SyntheticEnvironment)
+        if initial is not None:
+            self._agent.start_from(initial)
         self._cancelled = threading.Event()
         self._started = False
         self.rewards = EpisodeRewards()
@@ -113,7 +118,9 @@ class Trainer:
         position = Position()
         if checkpoints is not None:
             rewards = checkpoints.rewards
-            position = checkpoints.restore(describe_run(self.config, self.seed, self.history), self._state)
+            position = checkpoints.restore(
+                describe_run(self.config, self.seed, self.history, self.initial), self._state
+            )
         if rewards is not None:
             self.rewards = rewards
         # Rewards beyond all numbers are an error that the rollout explains, not a warning.
@@ -207,11 +214,15 @@ def _paced(blocks: int, seconds: float, most: int) -> int:
     return min(most, blocks * 2) if seconds < CALL_SECONDS / 2 else blocks
 
 
-def create_trainer(config: TrainingConfig, seed: int | None = 0, history: History | None = None) -> Trainer:
+def create_trainer(
+    config: TrainingConfig, seed: int | None = 0, history: History | None = None, *, initial: Policy | None = None
+) -> Trainer:
     """A trainer for a config.
 
     seed: any integer (None: drawn, see `Trainer.seed`); history: bars to train on, where the config's environment is
-    "history"; else those of `config.environment.data.path` are loaded. Raises ConfigError, DataError, InputError.
+    "history"; else those of `config.environment.data.path` are loaded; initial: a policy of the same states, whose
+    values training begins with (edges are fitted anew: a state is one by its buckets). Raises ConfigError, DataError,
+    InputError.
     """
     if not isinstance(config, TrainingConfig) or not isinstance(history, History | None):
         raise InputError(
@@ -224,7 +235,7 @@ def create_trainer(config: TrainingConfig, seed: int | None = 0, history: Histor
     if config.environment.kind == "history" and history is None:
         history = load_config_history(config)
     bars = None if history is None else HistoryBars(config, history)
-    return Trainer(config, draw_seed() if seed is None else seed, bars)
+    return Trainer(config, draw_seed() if seed is None else seed, bars, initial)
 
 
 def feature_columns(config: TrainingConfig) -> tuple[str, ...]:

@@ -1,0 +1,91 @@
+"""`idi-fast walkforward`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from idi_fast.cli import console
+from idi_fast.cli.options import (
+    Force,
+    Json,
+    Nan,
+    OpenColumn,
+    Out,
+    PriceColumn,
+    TimeColumn,
+    VolumeColumn,
+    required_out,
+    resolve_config,
+)  # fmt: skip
+
+
+def walkforward(
+    data: Annotated[str, typer.Argument(help="Price history: CSV or Parquet file, glob or folder.")],
+    config: Annotated[Path | None, typer.Option(help="JSON config file.")] = None,
+    out: Out = None,
+    train_bars: Annotated[int | None, typer.Option(help="Bars of a training [default: half].")] = None,
+    test_bars: Annotated[int | None, typer.Option(help="Bars of a test [default: a tenth].")] = None,
+    step: Annotated[int | None, typer.Option(help="Bars from window to window [default: the test's].")] = None,
+    anchored: Annotated[bool, typer.Option("--anchored", help="Train from the first bar on, always.")] = False,
+    warm: Annotated[bool, typer.Option("--warm", help="Begin with the tables of the window before.")] = False,
+    seeds: Annotated[str, typer.Option(help="Seeds, as of train: 0:5, 1,5,9.")] = "0",
+    jobs: Annotated[int | None, typer.Option(help="Windows at a time [default: usable cores].")] = None,
+    episodes: Annotated[int | None, typer.Option(help="Training episodes in each window.")] = None,
+    episode_length: Annotated[int | None, typer.Option(help="Steps per episode.")] = None,
+    fill: Annotated[str | None, typer.Option(help="next-open, next-close or same-close, as of backtest.")] = None,
+    fee_bps: Annotated[
+        float | None, typer.Option(help="Fee per side in basis points of the traded notional [default: the config's].")
+    ] = None,
+    price_col: PriceColumn = None,
+    time_col: TimeColumn = None,
+    open_col: OpenColumn = None,
+    volume_col: VolumeColumn = None,
+    nan: Nan = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="Config value, as quantizer.price_buckets=8.")] = None,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Train on windows of a history and test on the bars after each: what would have come of it."""
+    columns = {"path": data, "price": price_col, "time": time_col, "open": open_col, "volume": volume_col, "nan": nan}
+    flags = {f"environment.data.{name}": value for name, value in columns.items()}
+    flags |= {"environment.kind": "history", "episodes": episodes, "episode_length": episode_length}
+    settings, target = resolve_config(config, set_ or [], flags), required_out(out)
+    how = {
+        "train_bars": train_bars, "test_bars": test_bars, "step": step, "anchored": anchored, "warm": warm,
+        "jobs": jobs, "fill": fill, "fee_bps": fee_bps,
+    }  # fmt: skip
+    console.warn_of_compilation()
+    with console.interruptible():
+        result = _run(settings, target, seeds, how, force)
+    if json:
+        console.print_json({"out": str(target), **result})
+    else:
+        _report(target, result)
+
+
+def _run(settings, out: Path, seeds: str, how: dict, force: bool) -> dict:
+    from idi_fast.files import new_directory
+    from idi_fast.seeds import parse_seeds
+    from idi_fast.trainer import load_config_history
+    from idi_fast.walkforward import walkforward
+
+    with new_directory(out, force=force, inputs=(settings.environment.data.path,)) as folder:
+        result = walkforward(settings, load_config_history(settings), seeds=parse_seeds(seeds), **how)
+        result.write(folder)
+    return result.to_dict()
+
+
+def _report(out: Path, result: dict) -> None:
+    about = {"walk-forward": str(out), **result["assumptions"]}
+    about["seeds"] = len(about["seeds"])
+    console.print_rows([(name.replace("_", " "), value) for name, value in about.items() if value is not None])
+    typer.echo()
+    held = result["buy_and_hold"]
+    rows = [
+        (name.replace("_", " "), *(spread[label] for label in ("min", "median", "max")), held[name])
+        for name, spread in result["over_seeds"].items()
+    ]
+    console.print_columns(("", "min of seeds", "median", "max", "buy and hold"), rows)
+    typer.echo()
+    typer.echo(result["verdict"])

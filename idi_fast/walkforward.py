@@ -1,0 +1,294 @@
+"""Walk-forward analysis (Pardo 1992): train on a window of a history, test on the bars after it, and move on."""
+
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from idi_fast import kpis
+from idi_fast.artifact import SCHEMA_VERSION, write_manifest
+from idi_fast.backtest import Account, check_fee_bps, keep_account, replay_history, resolve_fill
+from idi_fast.config import TrainingConfig
+from idi_fast.environments import HistoryBars
+from idi_fast.errors import InputError
+from idi_fast.features import longest_window, resolve_features
+from idi_fast.files import new_directory, write_json
+from idi_fast.history import History
+from idi_fast.policy import Policy
+from idi_fast.population import usable_cores
+from idi_fast.provenance import describe_history, iso_time, versions
+from idi_fast.seeds import check_seeds
+from idi_fast.tables import write_table
+from idi_fast.trace import time_series
+from idi_fast.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class Window:
+    """Bars [train_start, train_stop) are trained on, [test_start, test_stop) tested; between them lies the embargo."""
+
+    train_start: int
+    train_stop: int
+    test_start: int
+    test_stop: int
+
+
+def make_windows(
+    bars: int, train_bars: int, test_bars: int, step: int, *, embargo: int, anchored: bool = False
+) -> list[Window]:
+    """The windows of a history, each `step` bars after the one before; the last may have a shorter test.
+
+    anchored: every training begins with the first bar, and is longer by `step` each time. Raises InputError.
+    """
+    for name, value in (("train_bars", train_bars), ("test_bars", test_bars), ("step", step)):
+        if value < 1:
+            raise InputError(f"{name} is {value}; expected 1 or more")
+    if step < test_bars:
+        raise InputError(f"step is {step}, but a test has {test_bars} bars; expected at least these, or tests overlap")
+    if bars < train_bars + embargo + 2:
+        raise InputError(
+            f"the history has {bars} bars; {train_bars} for training, an embargo of {embargo} and a test of two need "
+            f"{train_bars + embargo + 2}"
+        )
+    starts = range(0, bars - train_bars - embargo - 1, step)
+    return [
+        Window(
+            0 if anchored else start, start + train_bars, start + train_bars + embargo,
+            min(bars, start + train_bars + embargo + test_bars),
+        )
+        for start in starts
+    ]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class WalkForward:
+    """A finished walk-forward analysis.
+
+    windows: a row a window and seed; equity: a row a tested bar and seed, stitched over the windows; summary: KPIs of
+    the stitched equities, of each seed and over them, and of buying and holding in the same windows, as JSON values.
+    """
+
+    config: TrainingConfig
+    history: History
+    assumptions: dict
+    windows: pl.DataFrame
+    equity: pl.DataFrame
+    summary: dict
+
+    def to_dict(self) -> dict:
+        """What walkforward.json holds."""
+        return {"schema_version": SCHEMA_VERSION, "assumptions": self.assumptions, **self.summary}
+
+    def write(self, folder: Path) -> None:
+        """Fill an empty folder with walkforward.json, windows.parquet, equity.parquet, run.json and manifest.json."""
+        write_json(folder / "walkforward.json", self.to_dict())
+        write_table(folder / "windows.parquet", self.windows)
+        write_table(folder / "equity.parquet", self.equity)
+        fingerprint = self.config.fingerprint()
+        run = {
+            "schema_version": SCHEMA_VERSION, "kind": "walkforward", "fingerprint": fingerprint,
+            "assumptions": self.assumptions, "versions": versions(), "data": describe_history(self.history),
+            "config": self.config.to_dict(),
+        }  # fmt: skip
+        write_json(folder / "run.json", run)
+        training = {"seeds": self.assumptions["seeds"], "episodes": self.config.episodes}
+        write_manifest(folder, config_sha256=fingerprint, training=training)
+
+    def save(self, out: str | Path, *, force: bool = False) -> None:
+        """Write the folder that `idi-fast walkforward` writes; `force` replaces an earlier one. Raises OutputError."""
+        with new_directory(out, force=force) as folder:
+            self.write(folder)
+
+
+def walkforward(
+    config: TrainingConfig,
+    history: History,
+    *,
+    train_bars: int | None = None,
+    test_bars: int | None = None,
+    step: int | None = None,
+    anchored: bool = False,
+    warm: bool = False,
+    seeds: Iterable[int] = (0,),
+    jobs: int | None = None,
+    fill: str | None = None,
+    fee_bps: float | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> WalkForward:
+    """Train and test over the windows of a history, each test strictly on bars after its training.
+
+    train_bars, test_bars: half and a tenth of the history by default; step: `test_bars` by default. Features, edges and
+    tables are fitted on a window's training bars only. The embargo between training and test is the longest feature
+    window, so that no feature of a tested bar has seen one of the training. warm: a window's tables begin with those of
+    the one before. fill, fee_bps: as for `backtest`. progress: called with how many runs are done, and of how many.
+    Raises InputError, DataError, IdiFastError.
+    """
+    if config.environment.kind != "history":
+        raise InputError(f"environment.kind is {config.environment.kind!r}; a walk-forward needs 'history'")
+    seeds, bars = check_seeds(seeds, negative=False), len(history)
+    fill, fee = resolve_fill(fill, history), config.environment.market.fee_bps if fee_bps is None else fee_bps
+    check_fee_bps(fee)
+    train_bars = bars // 2 if train_bars is None else train_bars
+    test_bars = max(1, bars // 10) if test_bars is None else test_bars
+    embargo = longest_window(config, resolve_features(config, history.columns))
+    windows = make_windows(
+        bars, train_bars, test_bars, test_bars if step is None else step, embargo=embargo, anchored=anchored
+    )
+    if train_bars <= config.episode_length:
+        raise InputError(f"train_bars is {train_bars}; expected more than episode_length ({config.episode_length})")
+    accounts, lock, finished = {}, threading.Lock(), 0
+
+    def test(seed: int, number: int, market: HistoryBars, initial: Policy | None) -> Policy:
+        nonlocal finished
+        window = windows[number]
+        trainer = Trainer(config, seed, market, initial)
+        trainer.train()
+        policy, _ = trainer.rollout()
+        # The bars of the embargo warm the features up; the account begins after them.
+        trace = replay_history(policy, history.slice(window.train_stop, window.test_stop))
+        account = keep_account(trace.position[embargo:], _tested(history, window), fill, fee)
+        with lock:
+            accounts[seed, number] = account
+            finished += 1
+            progress(finished, len(windows) * len(seeds))
+        return policy
+
+    def market(number: int) -> HistoryBars:
+        return HistoryBars(config, history.slice(windows[number].train_start, windows[number].train_stop))
+
+    def one_window(number: int) -> None:
+        shared = market(number)
+        for seed in seeds:
+            test(seed, number, shared, None)
+
+    def one_seed(seed: int) -> None:
+        policy = None
+        for number in range(len(windows)):
+            policy = test(seed, number, market(number), policy)
+
+    jobs = usable_cores() if jobs is None else jobs
+    if jobs < 1:
+        raise InputError(f"jobs is {jobs}; expected 1 or more")
+    with ThreadPoolExecutor(jobs) as pool:
+        # A result is asked for to raise what went wrong.
+        list(pool.map(one_seed, seeds) if warm else pool.map(one_window, range(len(windows))))
+    held = [keep_account(np.ones(w.test_stop - w.test_start, np.int8), _tested(history, w), fill, fee) for w in windows]
+    per_year = kpis.periods_per_year(history.time)
+    equity = _equity_frame(history, windows, seeds, accounts, held)
+    return WalkForward(
+        config=config,
+        history=history,
+        assumptions={
+            "bars": bars, "train_bars": train_bars, "test_bars": test_bars,
+            "step": test_bars if step is None else step, "anchored": anchored, "warm": warm, "embargo": embargo,
+            "windows": len(windows), "seeds": list(seeds), "fill": fill, "fee_bps": fee,
+            "tested_bars": sum(w.test_stop - w.test_start for w in windows),
+            "periods_per_year": None if np.isnan(per_year) else per_year,
+        },
+        windows=_windows_frame(history, windows, seeds, accounts, held, per_year),
+        equity=equity,
+        summary=_summary(equity, seeds, per_year),
+    )  # fmt: skip
+
+
+def _tested(history: History, window: Window) -> History:
+    return history.slice(window.test_start, window.test_stop)
+
+
+def _windows_frame(
+    history: History, windows: list[Window], seeds: tuple[int, ...], accounts: dict[tuple[int, int], Account],
+    held: list[Account], per_year: float,
+) -> pl.DataFrame:  # fmt: skip
+    rows = []
+    for number, window in enumerate(windows):
+        bounds = (window.train_start, window.train_stop - 1, window.test_start, window.test_stop - 1)
+        names = ("train_first", "train_last", "test_first", "test_last")
+        about = {"window": number, **dict(zip(names, bounds, strict=True))}
+        if history.time is not None:
+            about |= {f"{name}_time": iso_time(history.time[at]) for name, at in zip(names, bounds, strict=True)}
+        for seed in seeds:
+            account = accounts[seed, number]
+            figures = {**kpis.equity_kpis(account.equity, per_year), **kpis.trade_kpis(account.trades)}
+            figures |= {"turnover": account.traded, "fees": account.fees}
+            rows.append({**about, "seed": str(seed), **figures, "buy_and_hold": float(held[number].equity[-1]) - 1.0})
+    return pl.DataFrame(rows).with_columns(pl.selectors.float().fill_nan(None))
+
+
+def _equity_frame(
+    history: History, windows: list[Window], seeds: tuple[int, ...], accounts: dict[tuple[int, int], Account],
+    held: list[Account],
+) -> pl.DataFrame:  # fmt: skip
+    ticks = np.concatenate([np.arange(w.test_start, w.test_stop) for w in windows])
+    about: dict[str, object] = {
+        "window": np.repeat(np.arange(len(windows)), [w.test_stop - w.test_start for w in windows]),
+        "tick": ticks,
+    }
+    if history.time is not None:
+        about["time"] = time_series(history.time[ticks])
+    about |= {"close": history.close[ticks], "buy_and_hold": _stitched([account.equity for account in held])}
+    frames = []
+    for seed in seeds:
+        mine = [accounts[seed, number] for number in range(len(windows))]
+        own = {
+            "position": np.concatenate([account.position for account in mine]),
+            "equity": _stitched([account.equity for account in mine]),
+        }
+        frames.append(pl.DataFrame({"seed": [str(seed)] * ticks.size, **about, **own}))
+    return pl.concat(frames)
+
+
+def _stitched(equities: list[np.ndarray]) -> np.ndarray:
+    """One equity from 1 on: each begins with what the one before has left."""
+    made, left = [], 1.0
+    for equity in equities:
+        made.append(equity * left)
+        left = made[-1][-1]
+    return np.concatenate(made)
+
+
+def _summary(equity: pl.DataFrame, seeds: tuple[int, ...], per_year: float) -> dict:
+    figures, held = {}, None
+    for seed in map(str, seeds):
+        mine = equity.filter(pl.col("seed") == seed)
+        values, held = mine["equity"].to_numpy(), mine["buy_and_hold"].to_numpy()
+        returns, of_holding = kpis.bar_returns(values), kpis.bar_returns(held)
+        n = min(returns.size, of_holding.size)  # a liquidated equity has no more returns
+        figures[seed] = {
+            **kpis.equity_kpis(values, per_year),
+            "sharpe_interval": list(kpis.sharpe_interval(returns)),
+            "excess_sharpe_interval": list(kpis.sharpe_interval(returns[:n] - of_holding[:n])),
+        }
+    spread = {
+        name: {
+            label: float(function([values[name] for values in figures.values()]))
+            for label, function in (("min", np.min), ("median", np.median), ("max", np.max))
+        }
+        for name in ("total_return", "sharpe_per_bar", "sharpe_annualised", "max_drawdown")
+    }
+    above = {
+        name: [seed for seed, values in figures.items() if values[key][0] > 0.0]
+        for name, key in (("zero", "sharpe_interval"), ("buy_and_hold", "excess_sharpe_interval"))
+    }
+    count = {name: len(better) for name, better in above.items()}
+    return _null_nan(
+        {
+            "by_seed": figures,
+            "over_seeds": spread,
+            "buy_and_hold": kpis.equity_kpis(held, per_year),
+            "significantly_above": above,
+            "verdict": f"of {len(seeds)} seeds, the profit of {count['zero']} is significantly above 0 and that of "
+            f"{count['buy_and_hold']} above buying and holding",
+        }
+    )
+
+
+def _null_nan(value: object) -> object:
+    if isinstance(value, dict):
+        return {name: _null_nan(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_null_nan(part) for part in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value

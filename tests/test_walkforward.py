@@ -1,0 +1,211 @@
+"""Walk-forward analysis: strictly out of sample, whatever the order in which windows are worked on."""
+
+import json
+from dataclasses import replace
+from itertools import pairwise
+
+import cli_helpers as cli
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from market_data import random_walk
+from numpy.testing import assert_allclose, assert_array_equal
+from test_trainer import config
+
+from idi_fast import create_trainer
+from idi_fast.backtest import backtest
+from idi_fast.errors import InputError
+from idi_fast.history import History
+from idi_fast.kpis import sharpe_interval, sharpe_ratio
+from idi_fast.walkforward import make_windows, walkforward
+
+SHORT = {name: {"transform": "ema_ratio", "window": 8} for name in ("price", "volume", "trend", "scarcity")}
+EMBARGO = 32  # the scale of rewards looks back furthest
+SIZES = {"train_bars": 150, "test_bars": 60}
+
+
+def setup(**fields):
+    return config("history", features=SHORT, **fields)
+
+
+def run(history: History, **options):
+    return walkforward(setup(), history, **{**SIZES, "seeds": (3, 1), **options})
+
+
+@given(
+    bars=st.integers(2, 400), train=st.integers(1, 100), test=st.integers(1, 60), more=st.integers(0, 20),
+    embargo=st.integers(0, 40), anchored=st.booleans(),
+)  # fmt: skip
+def test_windows_follow_one_another_and_nothing_tested_was_trained_on(bars, train, test, more, embargo, anchored):
+    step = test + more
+    if bars < train + embargo + 2:
+        with pytest.raises(InputError, match=f"the history has {bars} bars"):
+            make_windows(bars, train, test, step, embargo=embargo, anchored=anchored)
+        return
+    windows = make_windows(bars, train, test, step, embargo=embargo, anchored=anchored)
+    for k, window in enumerate(windows):
+        assert window.train_start == (0 if anchored else k * step)
+        assert window.train_stop == k * step + train
+        assert window.test_start - window.train_stop == embargo
+        assert 2 <= window.test_stop - window.test_start + (test == 1) <= max(test, 2)
+        assert window.test_stop <= bars
+    for before, after in pairwise(windows):
+        assert before.test_stop <= after.test_start
+        assert before.test_stop - before.test_start == test
+    # No further window would have two bars to test.
+    assert windows[-1].train_stop + step + embargo + 2 > bars
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"train_bars": 0}, "train_bars is 0; expected 1 or more"),
+        ({"step": 59}, "step is 59, but a test has 60 bars"),
+        ({"train_bars": 30}, r"train_bars is 30; expected more than episode_length \(30\)"),
+        ({"train_bars": 370}, "the history has 400 bars; 370 for training, an embargo of 32 .* need 404"),
+        ({"jobs": 0}, "jobs is 0"),
+        ({"seeds": (1, 1)}, "the seed 1 is listed twice"),
+        ({"fill": "never"}, "fill is 'never'"),
+        ({"fee_bps": -1.0}, "fee_bps is -1.0"),
+    ],
+)
+def test_what_is_refused(options, message):
+    with pytest.raises(InputError, match=message):
+        run(random_walk(400), **options)
+    with pytest.raises(InputError, match=r"environment\.kind is 'synthetic'; a walk-forward needs 'history'"):
+        walkforward(config(), random_walk(400))
+
+
+def test_each_window_is_a_training_and_a_backtest_by_hand():
+    history = random_walk(400)
+    result = run(history)
+    assert result.assumptions["embargo"] == EMBARGO
+    assert result.assumptions["windows"] == 4
+    for row in result.windows.iter_rows(named=True):
+        start = row["window"] * 60
+        trained = history.slice(start, start + 150)
+        policy, _ = create_trainer(setup(), int(row["seed"]), trained).run()
+        # The backtest has the embargo before the test, whose decisions the account then leaves out.
+        later = backtest(policy, history.slice(start + 150, start + 150 + EMBARGO + 60))
+        equity = result.equity.filter((pl.col("window") == row["window"]) & (pl.col("seed") == row["seed"]))
+        assert equity["tick"].to_list() == list(range(start + 182, min(400, start + 242)))
+        assert_array_equal(equity["position"].to_numpy()[1:], later.account.position[EMBARGO + 1 :])
+        assert (row["train_first"], row["train_last"]) == (start, start + 149)
+        assert (row["test_first"], row["test_last"]) == (equity["tick"][0], equity["tick"][-1])
+
+
+def test_the_equity_is_stitched_from_the_windows():
+    result = run(random_walk(400))
+    for seed in ("3", "1"):
+        rows = result.windows.filter(pl.col("seed") == seed)
+        last = result.equity.filter(pl.col("seed") == seed)["equity"][-1]
+        assert last == pytest.approx(np.prod(rows["total_return"].to_numpy() + 1.0))
+        assert result.summary["by_seed"][seed]["total_return"] == pytest.approx(last - 1.0)
+    held = np.prod(result.windows.filter(pl.col("seed") == "1")["buy_and_hold"].to_numpy() + 1.0)
+    assert result.summary["buy_and_hold"]["total_return"] == pytest.approx(held - 1.0)
+
+
+@settings(max_examples=6)
+@given(st.integers(200, 399))
+def test_later_bars_change_nothing_before_them(cut):
+    history = random_walk(400)
+    other = random_walk(400, seed=9)
+    bars = {
+        name: np.concatenate([getattr(history, name)[:cut], getattr(other, name)[cut:]])
+        for name in ("close", "open", "volume")
+    }
+    one, two = run(history), run(replace(history, **bars))
+    known = pl.col("tick") < cut
+    assert one.equity.filter(known).equals(two.equity.filter(known))
+
+
+@pytest.mark.parametrize("options", [{}, {"anchored": True}, {"warm": True}, {"warm": True, "anchored": True}])
+def test_the_number_of_threads_changes_nothing(options):
+    one, more = (run(random_walk(400), jobs=jobs, **options) for jobs in (1, 3))
+    assert one.windows.equals(more.windows)
+    assert one.equity.equals(more.equity)
+    assert one.to_dict() == more.to_dict()
+
+
+def test_a_feature_of_one_bucket_needs_no_embargo():
+    far = {**SHORT, "scarcity": {"transform": "drawdown", "window": 90}}
+    for buckets, embargo in ((2, 90), (1, EMBARGO)):
+        made = config("history", features=far, quantizer={"scarcity_buckets": buckets})
+        assert walkforward(made, random_walk(400), **SIZES).assumptions["embargo"] == embargo
+
+
+def test_warm_windows_begin_with_the_tables_of_the_one_before():
+    history = random_walk(400)
+    cold, warm = run(history), run(history, warm=True)
+    first = pl.col("window") == 0
+    assert cold.windows.filter(first).equals(warm.windows.filter(first))
+    assert not cold.windows.equals(warm.windows)
+    untrained = walkforward(setup(episodes=0), history, **SIZES, warm=True)
+    assert untrained.windows["turnover"].to_list() == [0.0] * 4
+
+
+def test_an_initial_policy_is_where_training_begins():
+    first, _ = create_trainer(config(episodes=40), 1).run()
+    kept, _ = create_trainer(config(episodes=0), 2, initial=first).run()
+    assert_array_equal(kept.q, first.q)
+    assert_array_equal(kept.comm_q, first.comm_q)
+    again, _ = create_trainer(config(), 2, initial=first).run()
+    fresh, _ = create_trainer(config(), 2).run()
+    assert not np.array_equal(again.q, fresh.q)
+    with pytest.raises(InputError, match=r"the initial policy has the states price 4, .* expected the states price 5"):
+        create_trainer(config(quantizer={"price_buckets": 5}), initial=first)
+
+
+def test_the_interval_of_a_sharpe_ratio_covers_it_nineteen_times_in_twenty():
+    rng, covered = np.random.default_rng(3), 0
+    for _ in range(1000):
+        low, high = sharpe_interval(rng.normal(0.05, 1.0, 250))
+        covered += low <= 0.05 <= high
+    assert 930 <= covered <= 970
+    returns = rng.normal(0.0, 1.0, 100)
+    assert_allclose(np.mean(sharpe_interval(returns)), sharpe_ratio(returns))
+
+
+# --- the command
+
+
+def test_the_command(tmp_path):
+    history = random_walk(400)
+    columns = {name: getattr(history, name) for name in ("close", "open", "volume")}
+    frame = pl.DataFrame({"time": np.arange(400) * 60, **columns})
+    frame.with_columns(pl.from_epoch("time")).write_parquet(tmp_path / "bars.parquet")
+    sets = [f"features.{name}={json.dumps(feature)}" for name, feature in SHORT.items()]
+    options = ("--train-bars", 150, "--test-bars", 60, "--episodes", 12, "--episode-length", 30, "--seeds", "0:2")
+    options += tuple(part for text in sets for part in ("--set", text))
+    shown = cli.succeed("walkforward", tmp_path / "bars.parquet", *options, "--out", tmp_path / "wf").stdout
+    cli.assert_mentions(shown, "windows", "buy and hold", "of 2 seeds, the profit of")
+    assert sorted(path.name for path in (tmp_path / "wf").iterdir()) == [
+        "equity.parquet", "manifest.json", "run.json", "walkforward.json", "windows.parquet",
+    ]  # fmt: skip
+    told = json.loads(
+        cli.succeed(
+            "walkforward", tmp_path / "bars.parquet", *options, "--out", tmp_path / "wf", "--force", "--json"
+        ).stdout
+    )
+    kept = json.loads((tmp_path / "wf" / "walkforward.json").read_text())
+    assert told == {"out": str(tmp_path / "wf"), **kept}
+    line = cli.refused(tmp_path, "walkforward", tmp_path / "bars.parquet", *options, "--out", tmp_path / "wf")
+    cli.assert_mentions(line, "already exists")
+    line = cli.refused(tmp_path, "walkforward", tmp_path / "none.parquet", "--out", tmp_path / "other")
+    cli.assert_mentions(line, "none.parquet")
+
+
+def test_training_from_an_earlier_policy(tmp_path):
+    cli.succeed("train", "--out", tmp_path / "one", "--episodes", 20)
+    cli.succeed("train", "--out", tmp_path / "two", "--episodes", 0, "--init-policy", tmp_path / "one")
+    runs = [json.loads((tmp_path / name / "run.json").read_text()) for name in ("one", "two")]
+    assert runs[0]["initial_policy"] is None
+    assert runs[1]["initial_policy"]["fingerprint"] == runs[0]["fingerprint"]
+    assert runs[1]["evaluation"]["mean"] == runs[0]["evaluation"]["mean"]
+    line = cli.refused(tmp_path, "train", "--out", tmp_path / "x", "--seeds", "0:2", "--init-policy", tmp_path / "one")
+    cli.assert_mentions(line, "--init-policy goes with a single --seed only")
+    cli.assert_mentions(
+        cli.refused(tmp_path, "train", "--out", tmp_path / "x", "--init-policy", tmp_path / "none"), "no policy at"
+    )
