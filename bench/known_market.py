@@ -1,6 +1,7 @@
 """What could be earned on the simulated crypto market by who knows its rules: with its regime, or with prices alone."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,11 +76,10 @@ class Chain:
         return made
 
 
-def optimal_table(policy: Policy) -> np.ndarray:
-    """A table like that of a policy that sees the regime, float64 (n_states, 3), that is best on the chain."""
+def optimal_values(policy: Policy) -> Callable[[np.ndarray], np.ndarray]:
+    """What the best policy on the chain says of the states of one that sees the regime; see `Evaluator.rewards`."""
     q, space = Chain.of(policy.config.environment.market).action_values(), policy.space
-    states = np.arange(space.n_states)
-    return q[space.digit(states, "regime"), space.digit(states, "position")]
+    return lambda states: q[space.digit(states, "regime"), space.digit(states, "position")]
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import numpy as np
 
 from idi_fast.backtest import backtest, keep_account
 from idi_fast.baselines import evaluate
-from idi_fast.bench.known_market import draw_paths, optimal_table, rewards_of_knowing
+from idi_fast.bench.known_market import draw_paths, optimal_values, rewards_of_knowing
 from idi_fast.config import TrainingConfig
 from idi_fast.evaluation import Evaluation, Evaluator
 from idi_fast.history import History
@@ -71,7 +71,7 @@ def observed(sizes: Sizes) -> str:
         evaluator = Evaluator(policy.config, HELD_OUT_SEED, episodes=sizes.held_out)
         report = evaluate(policy, episodes=sizes.held_out, seed=HELD_OUT_SEED)
         earned = evaluator.rewards(policy)
-        optimum = evaluator.rewards(policy, optimal_table(policy)).mean()
+        optimum = evaluator.rewards(policy, optimal_values(policy)).mean()
         best = max(float(optimum), report.baselines["regime rule"].evaluation.mean)
         rows.append(
             (

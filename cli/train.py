@@ -176,6 +176,14 @@ def _fill(settings, seed: int | None, initial, out: Path, folder: Path, kept: Ke
         return write_training(folder, trainer, policy, trace, seconds), seconds
 
 
+def _visited(summary: dict) -> list[tuple[str, str]]:
+    if summary["visited_states"] is not None:
+        return [("states visited", f"{summary['visited_states']:,} of {summary['states']:,}")]
+    rows = f"{summary['visited_rows']:,} of {summary['table_rows']:,} for {summary['states']:,} states"
+    shared = summary.get("tile_collisions")
+    return [("table rows", rows), ("  collisions", "none" if shared is None else f"{shared:.1%} of look-ups")]
+
+
 def _report(out: Path, run: dict, seconds: dict[str, float], json: bool) -> None:
     summary, rate = run["summary"], None
     if seconds.get("training_seconds"):  # an artifact that was saved from Python does not say
@@ -199,7 +207,7 @@ def _report(out: Path, run: dict, seconds: dict[str, float], json: bool) -> None
             ("  last tenth", summary["last_tenth_mean_reward"]),
             ("evaluation", f"{format_value(evaluation['mean'])} ± {format_value(evaluation['standard_error'])}"),
             (f"  above {evaluation['best_baseline']!r}", beside),
-            ("states visited", f"{summary['visited_states']:,} of {summary['states']:,}"),
+            *_visited(summary),
             ("communication", counts),
             ("speed", None if rate is None else f"{rate / 1e6:.1f} million steps/s"),
         ]

@@ -13,6 +13,7 @@ from idi_fast.kernels import methods
 from idi_fast.kernels.blocks import Learner, Synthetic, Workspace, learn_block, learn_synthetic
 from idi_fast.kernels.learn import Memory, Rules, Tables, Tape
 from idi_fast.kernels.methods import Method, Progress, learn_by_method
+from idi_fast.layout import Layout
 from idi_fast.policy import Policy
 from idi_fast.rng import Generator
 from idi_fast.space import StateSpace, comm_columns
@@ -26,8 +27,10 @@ class Agent:
 
     def __init__(self, config: TrainingConfig, space: StateSpace, rules: Rules, generator: Generator):
         self._space = space
+        self._coder = config.tile_coder
         self._comm_names, comm_column = comm_columns(config)
-        n_states, n_comm = space.n_states, len(self._comm_names)
+        self.layout = Layout.of(config, space)
+        n_rows, n_comm, initial = self.layout.n_rows, len(self._comm_names), config.learning.initial_value
         self._generator = generator
         # Under compat the capacity has no effect, as in the reference.
         is_compat, steps = config.engine.compat is not None, config.episodes * config.episode_length
@@ -35,14 +38,18 @@ class Agent:
             stream=generator.stream, is_compat=is_compat,
             phase=np.zeros(1, np.int64), exploration=np.ones(1), decay=config.exploration_decay,
             floor=config.learning.exploration_floor, comm_column=comm_column, rules=rules,
-            tables=make_tables(n_states, n_comm, config.learning.initial_value),
-            memory=make_memory(config.episodic, n_states * 3, bounded=not is_compat, steps=steps),
+            tables=make_tables(n_rows, n_comm, initial / self.layout.n_tilings),
+            memory=make_memory(config.episodic, n_rows * 3, bounded=not is_compat, steps=steps),
             agent=np.zeros(4, np.int64), sums=np.zeros(2), episode_length=config.episode_length,
             learning_rate=config.learning_rate, discount=config.discount,
         )  # fmt: skip
-        self.is_plain = config.learning.is_plain
+        self.is_plain = config.learning.is_plain and self.layout.tiling is None
         self._method = make_method(config)
-        self._progress = make_progress(config, self._method, self.tables)
+        self._progress = make_progress(config, self._method, self.tables, self.layout.n_tilings)
+        is_hashed = self.layout.tiling is not None and self.layout.tiling.is_hashed
+        self._owners = np.full(n_rows // self.layout.tiling.per_group if is_hashed else 0, -1, np.int64)
+        self._lookups = np.zeros(2, np.int64)
+        self._rows = Buffers(rows=(np.int32, self.layout.n_tilings))
         self._buffers = Buffers(
             words=(np.uint64, 2), action=(np.int8, 1), comm=(np.int16, 1),
             steps=(np.uint8, 9 if space.is_market else 3), seen=(np.int32, 1), reward=(np.float64, 1),
@@ -54,7 +61,7 @@ class Agent:
         return self._learner.tables
 
     def values(self) -> np.ndarray:
-        """What it has learnt of the actions, float64 (n_states, 3): its table, or the mean of two."""
+        """What it has learnt of the actions, float64 (n_rows, 3): its table, or the mean of two."""
         q, other = self.tables.q, self._progress.other
         return (q + other) / 2.0 if other.size else q
 
@@ -64,15 +71,23 @@ class Agent:
         learner = self._learner
         own = {name: getattr(learner, name) for name in ("exploration", "phase", "agent", "sums")}
         memory = {name: array for name, array in learner.memory._asdict().items() if isinstance(array, np.ndarray)}
+        own |= {"owners": self._owners, "lookups": self._lookups}
         progress = {} if self.is_plain else named("progress", self._progress._asdict())
         return {
             **own, **named("tables", learner.tables._asdict()), **named("memory", memory),
             **named("generator", self._generator.state), **progress,
         }  # fmt: skip
 
+    @property
+    def collisions(self) -> float | None:
+        """The share of look-ups of a tile in a row that another tile had come to first; None where none is hashed."""
+        return None if self._owners.size == 0 else float(self._lookups[1] / max(1, self._lookups[0]))
+
     def start_from(self, policy: Policy) -> None:
         """Take a policy's values, and none of its visits, for one's first; InputError where it is of other states."""
         found, expected = (policy.space, policy.comm_actions), (self._space, self._comm_names)
+        if policy.config.tile_coder != self._coder:
+            raise InputError("the initial policy has another tile coder; give one with the same tile_coder block")
         if found != expected:
             theirs, ours = (
                 f"the states {', '.join(f'{n} {s}' for n, s in zip(space.names, space.sizes, strict=True))} and the "
@@ -92,7 +107,11 @@ class Agent:
         space = self._workspace(tape.code.size)
         if self.is_plain:
             return learn_block(tape, self._learner, space, totals)
-        return learn_by_method(tape, self._learner, self._method, self._progress, space.words, totals)
+        rows = self._rows.rows(tape.code.size)["rows"].reshape(tape.code.size, self.layout.n_tilings)
+        self.layout.rows(tape.code, rows, self._owners, self._lookups)
+        return learn_by_method(
+            tape, rows, self.layout.places, self._learner, self._method, self._progress, space.words, totals
+        )
 
     def learn_synthetic(self, source: Synthetic, n: int, totals: np.ndarray) -> int:
         """The same over the next n rows of an environment, for plain Q-learning."""
@@ -102,15 +121,15 @@ class Agent:
         return Workspace(**self._buffers.rows(n))
 
 
-def make_tables(n_states: int, n_comm: int, initial_value: float = 0.0) -> Tables:
+def make_tables(n_rows: int, n_comm: int, initial_value: float = 0.0) -> Tables:
     """Untrained tables: every action has the same value, every communication 0."""
     return Tables(
         # Zeros cost nothing before they are written to.
-        q=np.full((n_states, 3), initial_value) if initial_value else np.zeros((n_states, 3)),
-        comm_q=np.zeros((n_states, n_comm)),
-        greedy=np.zeros(n_states, np.uint8),
-        comm_greedy=np.zeros(n_states, np.int16),
-        visits=np.zeros(n_states, np.int64),
+        q=np.full((n_rows, 3), initial_value) if initial_value else np.zeros((n_rows, 3)),
+        comm_q=np.zeros((n_rows, n_comm)),
+        greedy=np.zeros(n_rows, np.uint8),
+        comm_greedy=np.zeros(n_rows, np.int16),
+        visits=np.zeros(n_rows, np.int64),
         comm_counts=np.zeros(n_comm, np.int64),
     )
 
@@ -137,9 +156,9 @@ def exploration_step(config: TrainingConfig) -> float:
     return (1.0 - learning.exploration_floor) / (learning.exploration_share * max(1, config.episodes))
 
 
-def make_progress(config: TrainingConfig, method: Method, tables: Tables) -> Progress:
+def make_progress(config: TrainingConfig, method: Method, tables: Tables, n_tilings: int = 1) -> Progress:
     """What the method keeps besides the tables, before training."""
-    n_states, n_comm = tables.comm_q.shape
+    n_rows, n_comm = tables.comm_q.shape
     is_double, is_counted = method.algorithm == methods.DOUBLE_Q_LEARNING, method.rate_by == methods.BY_VISITS
     longest = 0
     if method.algorithm == methods.Q_LAMBDA:
@@ -147,11 +166,12 @@ def make_progress(config: TrainingConfig, method: Method, tables: Tables) -> Pro
         longest = min(config.episode_length, math.ceil(fades) + 1)
     return Progress(
         other=tables.q.copy() if is_double else np.zeros((0, 3)),
-        updates=np.zeros((n_states if is_counted else 0, 3), np.int64),
-        comm_updates=np.zeros((n_states if is_counted else 0, n_comm), np.int64),
+        updates=np.zeros((n_rows if is_counted else 0, 3), np.int64),
+        comm_updates=np.zeros((n_rows if is_counted else 0, n_comm), np.int64),
+        here=np.zeros(n_tilings, np.int64),
         episode=np.zeros(1, np.int64),
-        trace_entry=np.zeros(longest + 1, np.int64),
-        trace_weight=np.zeros(longest + 1),
+        trace_entry=np.zeros((longest + 1) * n_tilings, np.int64),
+        trace_weight=np.zeros((longest + 1) * n_tilings),
         n_traces=np.zeros(1, np.int64),
     )
 

@@ -69,8 +69,15 @@ def training_summary(trainer: Trainer, policy: Policy) -> dict:
         "last_tenth_mean_reward": trainer.rewards.last_tenth_mean(),
         "steps": trainer.config.episodes * trainer.config.episode_length,
         "states": policy.space.n_states,
-        "visited_states": int(np.count_nonzero(policy.visits)),
+        **_visited(policy),
     }
+
+
+def _visited(policy: Policy) -> dict[str, int | None]:
+    visited = int(np.count_nonzero(policy.visits))
+    if policy.layout.tiling is None:
+        return {"visited_states": visited}
+    return {"visited_states": None, "table_rows": policy.layout.n_rows, "visited_rows": visited}
 
 
 def write_training(folder: Path, trainer: Trainer, policy: Policy, trace: Trace, seconds: dict[str, float]) -> dict:

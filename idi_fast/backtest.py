@@ -122,7 +122,7 @@ def backtest(policy: Policy, history: History, *, fill: str | None = None, fee_b
         kpis={
             **kpis.equity_kpis(account.equity, per_year),
             **kpis.trade_kpis(account.trades),
-            "unvisited_states": float((policy.visits[trace.state] == 0).mean()),
+            "unvisited_states": float((~policy.visited(trace.state)).mean()),
             "exposure": float((account.position != 0).mean()),
             "turnover": account.traded,
             "fees": account.fees,

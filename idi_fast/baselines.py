@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from statistics import NormalDist
 
 import numpy as np
@@ -113,7 +114,7 @@ def evaluate(
         )
     rewards = evaluator.rewards(policy)
     baselines = {}
-    for name, options in _baselines(policy.space, policy.q.shape, seed).items():
+    for name, options in _baselines(policy.space, seed).items():
         other = evaluator.rewards(policy, **options)
         baselines[name] = Compared(Evaluation.of(other), Evaluation.of(rewards - other))
     in_sample = saw(policy.trained_on, history) if of_history else False
@@ -125,7 +126,7 @@ def quick_episodes(config: TrainingConfig) -> int:
     return max(2, min(EVALUATION_EPISODES, QUICK_ROWS // (config.episode_length + 1)))
 
 
-def _baselines(space: StateSpace, shape: tuple[int, int], seed: int) -> dict[str, dict]:
+def _baselines(space: StateSpace, seed: int) -> dict[str, dict]:
     # A child of its own: the streams of training and evaluation are the first four.
     dice = np.random.Generator(np.random.SFC64(np.random.SeedSequence(abs(seed)).spawn(5)[4]))
     named: dict[str, dict] = {
@@ -135,12 +136,15 @@ def _baselines(space: StateSpace, shape: tuple[int, int], seed: int) -> dict[str
         "sell": {"action": _always(SELL)},
     }
     if "regime" in space.names and not space.is_compat_crypto:
-        regime = space.digit(np.arange(space.n_states), "regime")
-        rule = np.zeros(shape)
-        rule[regime == BULL, BUY] = 1.0
-        rule[(regime == BEAR) | (regime == PANIC), SELL] = 1.0
-        named["regime rule"] = {"q": rule}
+        named["regime rule"] = {"values": partial(_regime_rule, space)}
     return named
+
+
+def _regime_rule(space: StateSpace, states: np.ndarray) -> np.ndarray:
+    regime, values = space.digit(states, "regime"), np.zeros((states.size, 3))
+    values[regime == BULL, BUY] = 1.0
+    values[(regime == BEAR) | (regime == PANIC), SELL] = 1.0
+    return values
 
 
 def _always(action: int) -> Callable[[int], np.ndarray]:

@@ -20,6 +20,7 @@ Transform = Literal["zscore", "log_return", "drawdown", "ema_ratio", "volatility
 NanPolicy = Literal["refuse", "drop"]
 FillPolicy = Literal["next_open", "next_close", "same_close"]
 Algorithm = Literal["q_learning", "double_q_learning", "expected_sarsa", "q_lambda"]
+Tiling = Literal["reference", "displaced"]
 RateSchedule = Literal["constant", "visits", "episodes"]
 ExplorationSchedule = Literal["decay", "linear", "visits"]
 
@@ -86,6 +87,10 @@ class TileCoderConfig(Block):
     num_tilings: int = setting(3, "Overlapping tilings.", minimum=1)
     tile_sizes: tuple[int, ...] = setting((4, 4, 4, 4, 4), "Tiles along each feature.", minimum=1)
     offsets: tuple[int, ...] = setting((0, 1, 2, 3, 4), "Shift of the first tiling along each feature, in buckets.")
+    tiling: Tiling = setting(
+        "reference", "Tiles: the reference's, a bucket each that recurs, or displaced ones of neighbouring buckets."
+    )
+    table_size: int = setting(65_536, "Rows of the table at most; tiles that do not fit are hashed.", minimum=1)
 
     def _cross_check(self) -> None:
         if len(self.offsets) != len(self.tile_sizes):
@@ -318,6 +323,9 @@ class TrainingConfig(Block):
         if not self.environment.allow_short:
             problem = f"is false, but under compat {compat!r} sell always goes short"
             raise SettingError("environment.allow_short", f"{problem}; set it to true or remove engine.compat")
+        if self.tile_coder and (self.tile_coder.tiling, self.tile_coder.table_size) != ("reference", 65_536):
+            problem = f"is given, but compat {compat!r} keeps a row for every state it comes to"
+            raise SettingError("tile_coder", f"{problem}; remove its tiling and table_size, or engine.compat")
         wanted = 4 if kind == "crypto" else 5
         if self.tile_coder and len(self.tile_coder.tile_sizes) != wanted:
             problem = f"has length {len(self.tile_coder.tile_sizes)}; expected {wanted}"
@@ -325,10 +333,18 @@ class TrainingConfig(Block):
             raise SettingError("tile_coder.tile_sizes", f"{problem}, {reason}")
 
     def _check_default_mode(self) -> None:
-        if self.tile_coder:
-            problem = "is given, but tile coding in the default mode is not available in this version"
-            remedy = "remove it or set engine.compat to 'idi_iann', which accepts it"
-            raise SettingError("tile_coder", f"{problem}; {remedy}")
+        coder = self.tile_coder
+        if coder is None:
+            return
+        if len(coder.tile_sizes) != 5:
+            problem = f"has length {len(coder.tile_sizes)}; expected 5, one for each of the four features and the mood"
+            raise SettingError("tile_coder.tile_sizes", problem)
+        if coder.tiling == "displaced" and coder.offsets != TileCoderConfig().offsets:
+            problem = "is given, but displaced tilings have displacements of their own"
+            raise SettingError("tile_coder.offsets", f"{problem}; remove it or set tile_coder.tiling to 'reference'")
+        if self.episodic and self.episodic.enabled:
+            problem = "is true, but episodic memory goes with a plain table only"
+            raise SettingError("episodic.enabled", f"{problem}; expected no tile_coder")
 
     def _check_features(self) -> None:
         kind, compat = self.environment.kind, self.engine.compat

@@ -14,7 +14,7 @@ from idi_fast.environments import HistoryBars, make_environment, market_tape, re
 from idi_fast.errors import Cancelled, IdiFastError, InputError
 from idi_fast.features import Bars
 from idi_fast.history import History
-from idi_fast.kernels.learn import Tape, learn_actions, mood_steps
+from idi_fast.kernels.learn import Tables, Tape, learn_actions, mood_steps
 from idi_fast.policy import Policy
 from idi_fast.rng import make_generators
 from idi_fast.space import make_rules
@@ -80,17 +80,17 @@ class Evaluator:
     def rewards(
         self,
         policy: Policy,
-        q: np.ndarray | None = None,
+        values: Callable[[np.ndarray], np.ndarray] | None = None,
         action: Callable[[int], np.ndarray] = lambda n: np.full(n, -1, np.int8),
         cancelled: threading.Event | None = None,
     ) -> np.ndarray:
         """The reward of each episode, float64 (episodes,), of an agent that sees and earns what the policy does.
 
-        q float64 (n_states, 3): the table it follows, by default the policy's; action: of n rows the actions that it
-        takes whatever the table says, int8 (n,), −1 where it follows that.
+        values: of states int64 (n,) the values of their actions, float64 (n, 3), by default the policy's; action: of n
+        rows the actions that it takes whatever those say, int8 (n,), −1 where it follows them.
         """
         fill = self._fresh_rows(policy) if self._history is None else self._window_rows(policy, self._history)
-        return self._walk(policy, policy.q if q is None else q, action, fill, cancelled)
+        return self._walk(policy, policy.values if values is None else values, action, fill, cancelled)
 
     def _fresh_rows(self, policy: Policy) -> Callable[[int], Tape]:
         generators = replace(self._generators, environment=copy.deepcopy(self._generators.evaluation))
@@ -115,31 +115,44 @@ class Evaluator:
         return fill
 
     def _walk(
-        self, policy: Policy, q: np.ndarray, action: Callable[[int], np.ndarray], fill: Callable[[int], Tape],
-        cancelled: threading.Event | None,
+        self, policy: Policy, values: Callable[[np.ndarray], np.ndarray], action: Callable[[int], np.ndarray],
+        fill: Callable[[int], Tape], cancelled: threading.Event | None,
     ) -> np.ndarray:  # fmt: skip
         config, rules = self.config, make_rules(self.config, policy.space)
-        # Learning at a rate of 0 without exploration is following the tables: nothing in them changes.
-        tables = make_tables(policy.space.n_states, len(policy.comm_actions))
-        tables.q[:] = q
-        tables.greedy[:] = np.argmax(q, axis=1)
+        is_tiled = policy.layout.tiling is not None
+        tables = None if is_tiled else _following(values(np.arange(policy.space.n_states)))
         memory = make_memory(None, 0, bounded=False, steps=0)
         agent, sums = np.zeros(4, np.int64), np.zeros(2)
         rewards, ended = np.empty(self.episodes), 0
         rows = self.episodes * (config.episode_length + 1)
-        for start in range(0, rows, EVALUATION_ROWS):
+        # Tables of the states that there are change from block to block: no episode must go on in the next.
+        block = max(1, EVALUATION_ROWS // (config.episode_length + 1)) * (config.episode_length + 1)
+        block = block if is_tiled else EVALUATION_ROWS
+        for start in range(0, rows, block):
             if cancelled is not None and cancelled.is_set():
                 raise Cancelled("cancelled in the evaluation")
-            n = min(EVALUATION_ROWS, rows - start)
+            n = min(block, rows - start)
             tape = fill(n)
             steps = np.empty(tape.base.shape, np.uint8)
             if rules.n_moods:
                 mood_steps(tape.base, steps)
+            if is_tiled:
+                codes, found = np.unique(tape.code, return_inverse=True)
+                tables = _following(values(policy.layout.states_of(codes)))
+                tape = tape._replace(code=found.astype(np.int32))
             ended += learn_actions(
                 tape, steps, rules, tables, memory, agent, sums, action(n), config.episode_length, 0.0,
                 config.discount, np.empty(n, np.int32), np.empty(n), rewards[ended:],
             )  # fmt: skip
         return rewards
+
+
+def _following(values: np.ndarray) -> Tables:
+    # Learning at a rate of 0 without exploration is following the tables: nothing in them changes.
+    tables = make_tables(values.shape[0], 1)
+    tables.q[:] = values
+    tables.greedy[:] = np.argmax(values, axis=1)
+    return tables
 
 
 def select_best_policy(policies: Iterable[Policy], seed: int | None = None, history: History | None = None) -> Policy:

@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from idi_fast.errors import ArtifactError, ConfigError, nearest
 from idi_fast.features import Encoder
 from idi_fast.files import refuse_population
 from idi_fast.kernels.tiles import tile_codes
+from idi_fast.layout import Layout
 from idi_fast.provenance import DESCRIPTION_KEYS
 from idi_fast.space import ACTIONS, FEATURES, StateSpace, comm_columns
 from idi_fast.tables import read_table, write_table
@@ -25,9 +27,10 @@ FORMAT = "idi-fast-policy-1"
 class Policy:
     """Lookup tables and all that is needed to apply them.
 
-    q float64 (n_states, 3) and comm_q float64 (n_states, n_comm): expected discounted reward of each action; visits
-    int64 (n_states,): how often the agent came to a state; encoder: the features and bucket edges of a market policy;
-    trained_on: which bars it has seen, see `describe_history`, None for a simulated market.
+    q float64 (n_rows, 3) and comm_q float64 (n_rows, n_comm): expected discounted reward of each action, visits int64
+    (n_rows,): how often the agent came there. A row is a state or, with a tile coder, a tile: see `layout`.
+    encoder: the features and bucket edges of a market policy; trained_on: which bars it has seen, see
+    `describe_history`, None for a simulated market.
     """
 
     config: TrainingConfig
@@ -44,6 +47,19 @@ class Policy:
         """Names of the columns of `comm_q`."""
         return comm_columns(self.config)[0]
 
+    @cached_property
+    def layout(self) -> Layout:
+        """Which rows of the tables a state has."""
+        return Layout.of(self.config, self.space)
+
+    def values(self, states: np.ndarray) -> np.ndarray:
+        """Expected discounted reward of each action in states int64 (n,), float64 (n, 3)."""
+        return self.layout.values(self.q, states)
+
+    def visited(self, states: np.ndarray) -> np.ndarray:
+        """Whether training came to each state int64 (n,), with a tile coder to all its tiles; bool (n,)."""
+        return (self.visits[self.layout.state_rows(states)] > 0).all(axis=1)
+
     def identity(self) -> dict:
         """What tells this policy from others: its config's fingerprint, seed, training bars, a digest of its tables."""
         tables = hashlib.sha256(self.q.tobytes() + self.comm_q.tobytes()).hexdigest()
@@ -51,7 +67,7 @@ class Policy:
         return {"fingerprint": config, "seed": self.seed, "tables_sha256": tables, "trained_on": self.trained_on}
 
     def state_index(self, state: Sequence[int]) -> int:
-        """Row of a state given by its digits, in the order of `space.names`."""
+        """Index of a state given by its digits, in the order of `space.names`."""
         if len(state) != len(self.space.names):
             raise ArtifactError(f"the state {tuple(state)} has {len(state)} digits; expected {self.space.names}")
         for digit, size, name in zip(state, self.space.sizes, self.space.names, strict=True):
@@ -63,23 +79,26 @@ class Policy:
         """Expected discounted reward of an action in a state given by its digits."""
         if action not in ACTIONS:
             raise ArtifactError(f"no action {action!r}; expected one of {ACTIONS}.{nearest(action, ACTIONS)}")
-        return float(self.q[self.state_index(state), ACTIONS.index(action)])
+        return float(self.values(np.array([self.state_index(state)]))[0, ACTIONS.index(action)])
 
     def best_action(self, state: Sequence[int]) -> str:
         """The greedy action in a state given by its digits; ties go to the first of hold, buy, sell."""
-        return ACTIONS[int(np.argmax(self.q[self.state_index(state)]))]
+        return ACTIONS[int(np.argmax(self.values(np.array([self.state_index(state)]))[0]))]
 
     def frame(self) -> pl.DataFrame:
-        """One row a visited state: its digits, q_hold, q_buy, q_sell, comm_<action> …, visits.
+        """One row a visited state: its digits, q_hold, q_buy, q_sell, comm_<action> …, visits. With a tile coder (but
+        not under compat) one a visited row of the table, its number in place of the digits.
 
         States never visited keep the config's initial value for every action and are left out. Under compat with a
         tile coder the tiles follow the digits, as they do in the reference's table keys.
         """
         states = np.flatnonzero(self.visits)
-        digits = self.space.digits(states)
-        columns = dict(zip(self.space.names, digits.T, strict=True))
+        columns: dict[str, np.ndarray] = {"row": states}
+        if self.layout.tiling is None:
+            digits = self.space.digits(states)
+            columns = dict(zip(self.space.names, digits.T, strict=True))
         tiles = self.config.tile_coder
-        if tiles is not None:
+        if tiles is not None and self.layout.tiling is None:
             codes = np.empty((states.size, tiles.num_tilings), np.int64)
             sizes, offsets = np.array(tiles.tile_sizes, np.int64), np.array(tiles.offsets, np.int64)
             tile_codes(digits, sizes, offsets, codes)
@@ -120,18 +139,24 @@ class Policy:
         config = TrainingConfig.from_dict(about["config"])
         space = StateSpace.of(config)
         names, _ = comm_columns(config)
-        digits = frame.select(space.names).to_numpy()
-        if ((digits < 0) | (digits >= np.array(space.sizes))).any():
-            raise ValueError("a state lies outside the config's buckets")
-        states = space.index(digits)
+        layout = Layout.of(config, space)
+        if layout.tiling is None:
+            digits = frame.select(space.names).to_numpy()
+            if ((digits < 0) | (digits >= np.array(space.sizes))).any():
+                raise ValueError("a state lies outside the config's buckets")
+            states = space.index(digits)
+        else:
+            states = frame["row"].to_numpy()
+            if ((states < 0) | (states >= layout.n_rows)).any():
+                raise ValueError(f"a row lies outside the table of {layout.n_rows}")
         policy = cls(
             config=config,
             seed=int(about["seed"]),
             space=space,
             encoder=None if about["encoder"] is None else Encoder.from_dict(about["encoder"]),
-            q=np.full((space.n_states, 3), config.learning.initial_value),
-            comm_q=np.zeros((space.n_states, len(names))),
-            visits=np.zeros(space.n_states, np.int64),
+            q=np.full((layout.n_rows, 3), config.learning.initial_value / layout.n_tilings),
+            comm_q=np.zeros((layout.n_rows, len(names))),
+            visits=np.zeros(layout.n_rows, np.int64),
             trained_on=about["trained_on"],
         )
         policy.q[states] = frame.select(f"q_{name}" for name in ACTIONS).to_numpy()

@@ -46,6 +46,11 @@ class StateSpace:
         return "position" in self.names
 
     @property
+    def observed(self) -> list[str]:
+        """The digits that come from the tape, whose number is an observation's code."""
+        return [name for name in self.names if name not in (self.affect, "position")]
+
+    @property
     def affect(self) -> str:
         """The digit that follows the agent's rewards."""
         return "pnl_sign" if self.is_compat_crypto else "mood"
@@ -97,8 +102,7 @@ def make_rules(config: TrainingConfig, space: StateSpace) -> Rules:
     bonus = np.zeros((2, len(names)))
     for column, name in enumerate(names):
         bonus[:, column] = {"alert": (-0.1, 0.1), "positive": (0.05, 0.05), "persist": (0.05, 0.05)}.get(name, (0, 0))
-    seen = [name for name in space.names if name not in (space.affect, "position")]
-    code = seen[-1]  # the last digit that comes from the tape
+    code = space.observed[-1]
     return Rules(
         next_position=next_position,
         strides=np.array([space.stride(code), space.stride(space.affect), space.stride("position")], np.int64),

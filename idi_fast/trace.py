@@ -10,6 +10,7 @@ from idi_fast.config import TrainingConfig
 from idi_fast.environments import Facts, charged_fee_bps
 from idi_fast.kernels import streams as kernels
 from idi_fast.kernels.learn import Rules, Tape, replay_rows
+from idi_fast.layout import Layout
 from idi_fast.space import ACTIONS, BUY, FEATURES, SELL, StateSpace, comm_columns
 from idi_fast.streams import MARKET_STREAMS, TRACE_STREAMS, install_streams, select_streams, stream_files
 
@@ -82,13 +83,23 @@ def replay(
 ) -> Trace:
     """Follow the greedy policy over a tape that begins with a reset row, and say what each tick's streams are.
 
+    q, comm_q: tables of the config's layout.
     A tick is a step of the tape. In the default mode its streams say what was known when its action was chosen; under
     compat they say what followed, as in the reference (its action against the next observation).
     """
     n = tape.code.size
     state, reward = np.empty(n, np.int64), np.empty(n - 1)
     action, comm, position = np.empty(n - 1, np.int8), np.empty(n - 1, np.int16), np.empty(n - 1, np.int8)
-    replay_rows(tape, rules, q, comm_q, state, action, comm, position, reward)
+    layout = Layout.of(config, space)
+    if layout.tiling is None:
+        replay_rows(tape, rules, q, comm_q, state, action, comm, position, reward)
+    else:
+        # A table of the observations that there are, each once, in which the kernel finds its way as in any other.
+        codes, found = np.unique(tape.code, return_inverse=True)
+        states = layout.states_of(codes)
+        tables = layout.values(q, states), layout.values(comm_q, states)
+        replay_rows(tape._replace(code=found.astype(np.int32)), rules, *tables, state, action, comm, position, reward)
+        state = states[state]
     seen = slice(1, n) if config.engine.compat else slice(0, n - 1)
     held = np.concatenate([np.zeros(1, np.int8), position])
     streams = {

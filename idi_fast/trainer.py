@@ -204,6 +204,7 @@ class Trainer:
             "episodes": len(self.rewards),
             "mean_reward": self.rewards.mean(),
             "comm_action_counts": dict(zip(names, counts, strict=True)),
+            **({} if self._agent.collisions is None else {"tile_collisions": self._agent.collisions}),
         }
 
 

@@ -15,8 +15,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from idi_fast.kernels._jit import index, kernel
-from idi_fast.kernels.learn import best3, best_of, max3, max_of, next_affect, reset_affect
+from idi_fast.kernels._jit import index, kernel, prefetch
+from idi_fast.kernels.learn import (
+    AHEAD,
+    FETCHED_STATES,
+    MANY_STATES,
+    best3,
+    best_of,
+    max3,
+    max_of,
+    next_affect,
+    reset_affect,
+)
 from idi_fast.kernels.rng import words64
 from idi_fast.kernels.tape_words import below, high_uniform
 
@@ -45,18 +55,28 @@ class Method(NamedTuple):
     trace_decay: float
 
 
+class Places(NamedTuple):
+    """Where in the tables' rows mood and position lie: affect int64 (n_tilings, moods or 2), position int64 (3,), both
+    added to the first row of the observation's group; see `tiles`. A plain table has one tiling."""
+
+    affect: np.ndarray
+    position: np.ndarray
+
+
 class Progress(NamedTuple):
     """What a method keeps besides the tables.
 
-    other float64 (n_states, 3): double Q-learning's second table; updates int64 (n_states, 3), comm_updates int64
-    (n_states, n_comm): of each value, where the rate falls with them; these have no size where they are not needed.
-    episode int64 (1,): episodes that ended; trace_entry int64, trace_weight float64 (longest trace + 1,): values that
-    led here, oldest first, of which there are n_traces int64 (1,).
+    other float64 (n_rows, 3): double Q-learning's second table; updates int64 (n_rows, 3), comm_updates int64 (n_rows,
+    n_comm): of each value, where the rate falls with them; these have no size where they are not needed.
+    here int64 (n_tilings,): the rows of the state that the agent is in. episode int64 (1,): episodes that ended;
+    trace_entry int64, trace_weight float64 (longest trace * n_tilings,): values that led here, oldest first, of which
+    there are n_traces int64 (1,).
     """
 
     other: np.ndarray
     updates: np.ndarray
     comm_updates: np.ndarray
+    here: np.ndarray
     episode: np.ndarray
     trace_entry: np.ndarray
     trace_weight: np.ndarray
@@ -82,112 +102,191 @@ def exploration_rate(method, progress, exploration, floor, visits):
     return max(floor, rate)
 
 
-@kernel
-def update_traces(q, method, progress, entry, error, rate):
-    """Give every value that led here its share of an error, the last entry all of it.
+@kernel(inline=True)
+def _enter(rows, places, affect, position, state, n_tilings):
+    """Write the rows of a state, from its observation's int32 (n_tilings,), to state int64 (n_tilings,)."""
+    for k in range(n_tilings):
+        state[index(k)] = rows[index(k)] + places.affect[index(k), index(affect)] + places.position[index(position)]
 
-    rate: the learning rate of all. Mutates: q float64 (flat), progress.
+
+@kernel(inline=True)
+def _add_values(table, state, n, values, n_tilings):
+    """Write the sum of a table's rows of n values, over the tilings, to values float64 (n,)."""
+    for action in range(n):
+        values[index(action)] = table[index(state[0] * n + action)]
+    for k in range(1, n_tilings):
+        for action in range(n):
+            values[index(action)] += table[index(state[index(k)] * n + action)]
+
+
+@kernel(inline=True)
+def _learn_value(table, state, n, action, error, rate, counts, method, n_tilings):
+    """Correct an action's value by its share of an error in every tiling, which together make up the whole.
+
+    counts int64 (flat): updates of each value, on which the rate depends where there are any. Mutates: table, counts.
+    """
+    for k in range(n_tilings):
+        entry = state[index(k)] * n + action
+        share = rate
+        if counts.size > 0:
+            share = falling_rate(rate, counts[index(entry)], method.rate_delay, method.rate_power)
+            counts[index(entry)] += 1
+        table[index(entry)] += share / n_tilings * error
+
+
+@kernel
+def update_traces(q, method, progress, state, action, error, rate, counts):
+    """Let every trace fade by a step, give the state's value in every tiling the whole weight, and every value that led
+    here its share of the error.
+
+    state int64 (n_tilings,); rate: the learning rate of all but where there are counts int64 (flat) of updates, by
+    which each has its own. Mutates: q float64 (flat), progress.
     """
     kept = 0
     for k in range(progress.n_traces[0]):
         weight = progress.trace_weight[k] * method.trace_decay
-        if progress.trace_entry[k] != entry and weight >= LEAST_TRACE:
+        is_here = False
+        for tiling in range(state.size):
+            is_here |= progress.trace_entry[k] == state[tiling] * 3 + action
+        if weight >= LEAST_TRACE and not is_here:
             progress.trace_entry[kept], progress.trace_weight[kept] = progress.trace_entry[k], weight
             kept += 1
-    progress.trace_entry[kept], progress.trace_weight[kept] = entry, 1.0
-    progress.n_traces[0] = kept + 1
-    for k in range(kept + 1):
-        q[progress.trace_entry[k]] += rate * progress.trace_weight[k] * error
+    for tiling in range(state.size):
+        progress.trace_entry[kept], progress.trace_weight[kept] = state[tiling] * 3 + action, 1.0
+        kept += 1
+    progress.n_traces[0] = kept
+    for k in range(kept):
+        entry, share = progress.trace_entry[k], rate
+        if counts.size > 0:
+            share = falling_rate(rate, counts[entry], method.rate_delay, method.rate_power)
+        q[entry] += share / state.size * progress.trace_weight[k] * error
 
 
 @kernel
-def learn_by_method(tape, learner, method, progress, words, totals):
+def learn_by_method(tape, rows, places, learner, method, progress, words, totals):
     """Explore and train both tables over all rows of a tape; return how many episodes ended.
 
-    learner: see `blocks.Learner`, without episodic memory; words uint64 (n, 2): room for the row's words, one for the
-    action, one for the communication: the upper half decides whether to explore, the lower half with what, its last bit
-    which of double Q-learning's tables is updated. totals as in `learn.learn_actions`.
-    Mutates: learner, progress, words, totals.
+    rows int32 (n, n_tilings): see `tiles.tile_rows`; learner: see `blocks.Learner`, without episodic memory; words
+    uint64 (n, 2): room for the row's words, one for the action, one for the communication: the upper half decides
+    whether to explore, the lower half with what, its last bit which of double Q-learning's tables is updated. totals as
+    in `learn.learn_actions`. Mutates: learner, progress, words, totals.
     """
     words64(learner.stream, words.reshape(-1))
+    # What is usual is compiled once more with constant numbers, whose loops then unroll.
+    n_tilings, n_comm = rows.shape[1], learner.tables.comm_counts.size
+    if n_tilings == 1 and n_comm == 4:
+        return _learn(tape, rows, places, learner, method, progress, words, totals, 1, 4)
+    if n_tilings == 2 and n_comm == 4:
+        return _learn(tape, rows, places, learner, method, progress, words, totals, 2, 4)
+    return _learn(tape, rows, places, learner, method, progress, words, totals, n_tilings, n_comm)
+
+
+@kernel(inline=True)
+def _learn(tape, rows, places, learner, method, progress, words, totals, n_tilings, n_comm):
     rules, tables = learner.rules, learner.tables
     base, q, comm_q = tape.base.reshape(-1), tables.q.reshape(-1), tables.comm_q.reshape(-1)
     other, bonus = progress.other.reshape(-1), rules.comm_bonus.reshape(-1)
     updates, comm_updates = progress.updates.reshape(-1), progress.comm_updates.reshape(-1)
-    visits, n_comm = tables.visits, tables.comm_counts.size
+    visits = tables.visits
     width, n_moods, discount = tape.base.shape[1], rules.n_moods, learner.discount
     from_old = 3 if width == 9 else 0
     is_double = method.algorithm == DOUBLE_Q_LEARNING
-    done, position, affect, state = learner.agent[0], learner.agent[1], learner.agent[2], learner.agent[3]
+    fetched = min(FETCHED_STATES, places.affect.max() + places.position.max() + 1)
+    done, position, affect = learner.agent[0], learner.agent[1], learner.agent[2]
     pnl, total = learner.sums[0], learner.sums[1]
-    both = np.empty(3)
+    state, following = progress.here.copy(), np.empty(n_tilings, np.int64)
+    values, judged, both, said = np.empty(3), np.empty(3), np.empty(3), np.empty(n_comm)
     ended = 0
     for row in range(tape.code.size):
-        code = tape.code[row] * rules.strides[0]
+        if visits.size > MANY_STATES:
+            coming = min(row + AHEAD, tape.code.size - 1)
+            for k in range(n_tilings):
+                # What mood and position will be then is not known: the lines of the whole group.
+                first = np.int64(rows[coming, k])
+                prefetch(visits, first)
+                for place in range(first * 3, (first + fetched) * 3 + 7, 8):
+                    prefetch(q, place)
+                for place in range(first * n_comm, (first + fetched) * n_comm + 7, 8):
+                    prefetch(comm_q, place)
         if done == 0:
             position, affect, pnl, total = 1, reset_affect(n_moods), 0.0, 0.0
-            state = code + affect * rules.strides[1] + position * rules.strides[2]
-            visits[state] += 1
+            _enter(rows[row], places, affect, position, state, n_tilings)
+            for k in range(n_tilings):
+                visits[index(state[k])] += 1
             progress.n_traces[0] = 0
             done = 1
             continue
-        epsilon = exploration_rate(method, progress, learner.exploration[0], learner.floor, visits[state])
+        word, said_word = words[index(row), 0], words[index(row), 1]
+        epsilon = exploration_rate(method, progress, learner.exploration[0], learner.floor, visits[index(state[0])])
+        _add_values(q, state, 3, values, n_tilings)
         for k in range(3):
-            both[k] = q[state * 3 + k] + other[state * 3 + k] if is_double else q[state * 3 + k]
+            both[k] = values[k]
+        if is_double:
+            _add_values(other, state, 3, judged, n_tilings)
+            for k in range(3):
+                both[k] += judged[k]
         a = best3(both, 0)
-        if high_uniform(words[row, 0]) < epsilon:
-            a = below(words[row, 0] << np.uint64(32), 3)
+        if high_uniform(word) < epsilon:
+            a = below(word << np.uint64(32), 3)
             if both[a] < max3(both, 0):
                 progress.n_traces[0] = 0
-        if high_uniform(words[row, 1]) < epsilon:
-            c = learner.comm_column[below(words[row, 1] << np.uint64(32), learner.comm_column.size)]
-        else:
-            c = best_of(comm_q, state * n_comm, n_comm)
+        _add_values(comm_q, state, n_comm, said, n_tilings)
+        c = best_of(said, 0, n_comm)
+        if high_uniform(said_word) < epsilon:
+            c = learner.comm_column[below(said_word << np.uint64(32), learner.comm_column.size)]
+        comm_value = said[c]
 
         before = position
-        position = rules.next_position[before * 3 + a]
-        before_mood = base[row * width + before * from_old + position]
+        position = rules.next_position[index(before * 3 + a)]
+        before_mood = base[index(row * width + before * from_old + position)]
         pnl += before_mood
         affect = next_affect(affect, pnl, before_mood, n_moods)
-        following = code + affect * rules.strides[1] + position * rules.strides[2]
+        _enter(rows[row], places, affect, position, following, n_tilings)
         gained = before_mood + rules.clarity * affect if n_moods > 0 else before_mood
 
-        entry, comm_entry = state * 3 + a, state * n_comm + c
-        rate = comm_rate = learner.learning_rate
+        rate = learner.learning_rate
         if method.rate_by == BY_EPISODES:
             rate = falling_rate(rate, progress.episode[0], method.rate_delay, method.rate_power)
-            comm_rate = rate
-        elif method.rate_by == BY_VISITS:
-            rate = falling_rate(rate, updates[entry], method.rate_delay, method.rate_power)
-            comm_rate = falling_rate(comm_rate, comm_updates[comm_entry], method.rate_delay, method.rate_power)
-            updates[entry] += 1
-            comm_updates[comm_entry] += 1
-
         if is_double:
-            if words[row, 0] & np.uint64(1):
-                value = other[following * 3 + best3(q, following * 3)]
-                q[entry] += rate * (gained + discount * value - q[entry])
+            if word & np.uint64(1):
+                error = -values[a]
+                _add_values(q, following, 3, values, n_tilings)
+                _add_values(other, following, 3, judged, n_tilings)
+                error += gained + discount * judged[best3(values, 0)]
+                _learn_value(q, state, 3, a, error, rate, updates, method, n_tilings)
             else:
-                value = q[following * 3 + best3(other, following * 3)]
-                other[entry] += rate * (gained + discount * value - other[entry])
+                error = -judged[a]
+                _add_values(q, following, 3, values, n_tilings)
+                _add_values(other, following, 3, judged, n_tilings)
+                error += gained + discount * values[best3(judged, 0)]
+                _learn_value(other, state, 3, a, error, rate, updates, method, n_tilings)
         else:
-            value = max3(q, following * 3)
+            error = -values[a]
+            _add_values(q, following, 3, values, n_tilings)
+            value = max3(values, 0)
             if method.algorithm == EXPECTED_SARSA:
-                chance = exploration_rate(method, progress, learner.exploration[0], learner.floor, visits[following])
-                mean = (q[following * 3] + q[following * 3 + 1] + q[following * 3 + 2]) / 3.0
-                value = (1.0 - chance) * value + chance * mean
-            error = gained + discount * value - q[entry]
+                chance = exploration_rate(
+                    method, progress, learner.exploration[0], learner.floor, visits[index(following[0])]
+                )
+                value = (1.0 - chance) * value + chance * ((values[0] + values[1] + values[2]) / 3.0)
+            error += gained + discount * value
             if method.algorithm == Q_LAMBDA:
-                update_traces(q, method, progress, entry, error, rate)
+                update_traces(q, method, progress, state, a, error, rate, updates)
+                if updates.size > 0:
+                    for k in range(n_tilings):
+                        updates[state[k] * 3 + a] += 1
             else:
-                q[entry] += rate * error
-        said = gained + bonus[tape.alert[row] * n_comm + c]
-        target = said + discount * max_of(comm_q, following * n_comm, n_comm)
-        comm_q[comm_entry] += comm_rate * (target - comm_q[comm_entry])
+                _learn_value(q, state, 3, a, error, rate, updates, method, n_tilings)
+        _add_values(comm_q, following, n_comm, said, n_tilings)
+        error = (
+            gained + bonus[index(tape.alert[index(row)] * n_comm + c)] + discount * max_of(said, 0, n_comm) - comm_value
+        )
+        _learn_value(comm_q, state, n_comm, c, error, rate, comm_updates, method, n_tilings)
 
         tables.comm_counts[index(c)] += 1
-        visits[following] += 1
-        state = following
+        for k in range(n_tilings):
+            state[k] = following[k]
+            visits[index(state[k])] += 1
         total += gained
         done += 1
         if done > learner.episode_length:
@@ -196,6 +295,7 @@ def learn_by_method(tape, learner, method, progress, words, totals):
             done = 0
             progress.episode[0] += 1
             learner.exploration[0] *= learner.decay
-    learner.agent[0], learner.agent[1], learner.agent[2], learner.agent[3] = done, position, affect, state
+    progress.here[:] = state
+    learner.agent[0], learner.agent[1], learner.agent[2] = done, position, affect
     learner.sums[0], learner.sums[1] = pnl, total
     return ended

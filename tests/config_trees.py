@@ -69,7 +69,13 @@ DEFAULTS = {
     "features": {"price": None, "volume": None, "trend": None, "scarcity": None},
 }
 WHEN_GIVEN = {
-    "tile_coder": {"num_tilings": 3, "tile_sizes": [4, 4, 4, 4, 4], "offsets": [0, 1, 2, 3, 4]},
+    "tile_coder": {
+        "num_tilings": 3,
+        "tile_sizes": [4, 4, 4, 4, 4],
+        "offsets": [0, 1, 2, 3, 4],
+        "tiling": "reference",
+        "table_size": 65_536,
+    },
     "episodic": {"enabled": False, "capacity": 1024, "k": 8, "decay": 0.99, "blend_alpha": 0.5},
 } | {f"features.{x}": {"column": "close", "transform": "zscore", "window": 32} for x in DEFAULTS["features"]}
 
@@ -93,7 +99,7 @@ def with_value(key, value):
         return nest({"environment.kind": "crypto", transform: "zscore", key: value})
     if key == "environment.observe_regime":
         return nest({"environment.kind": "crypto", key: value})
-    return nest((COMPAT if key.startswith("tile_coder") else {}) | {key: value})
+    return nest({key: value})
 
 
 def leaves(tree, prefix=""):

@@ -29,6 +29,7 @@ RUNS = [
     *({"kind": kind, "engine": engine, "episodic": EPISODIC, "quantizer": FEW} for kind, engine in CASES[::2]),
     {"kind": "synthetic", "learning": {"algorithm": "q_lambda", "rate_schedule": "visits"}, "quantizer": FEW},
     {"kind": "crypto", "learning": {"algorithm": "double_q_learning", "exploration_schedule": "linear"}},
+    {"kind": "crypto", "tile_coder": {"num_tilings": 2, "table_size": 100}},
     {"kind": "history", "learning": {"algorithm": "expected_sarsa", "exploration_schedule": "visits"}},
 ]
 

@@ -145,7 +145,7 @@ def test_overrides_in_any_order(assignments, values):
     (["=5"], "'=5' is not an assignment"),
     (["episode=5"], "episode is not a known key. Did you mean 'episodes'?"),
     (["quantizer.mood=5"], "quantizer.mood is not a known key. Did you mean 'mood_buckets'?"),
-    (['tile_coder={"tilings": 5}'], "tile_coder.tilings is not a known key. Did you mean 'num_tilings'?"),
+    (['tile_coder={"tilings": 5}'], "tile_coder.tilings is not a known key. Did you mean 'tiling'?"),
     (['emote={"linger.ticks": 5}'], "emote.linger.ticks is not a known key. Did you mean 'linger_ticks'?"),
     (["discount.x=5"], "discount.x is not a known key; set discount as a whole"),
     (["emote.palette.0=x"], "emote.palette.0 is not a known key; set emote.palette as a whole"),

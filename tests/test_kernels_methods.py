@@ -1,6 +1,7 @@
 """Learning methods and schedules against their definitions on tables of tuples, over tapes cut anywhere."""
 
 import math
+from functools import cache
 from itertools import product
 
 import numpy as np
@@ -54,12 +55,24 @@ LEARNING = st.fixed_dictionaries(
 )
 
 
+TILES = st.none() | st.fixed_dictionaries(
+    {
+        "num_tilings": st.integers(1, 3),
+        "tiling": st.sampled_from(["reference", "displaced"]),
+        "table_size": st.sampled_from([40, 1000]),
+    }
+)
+
+
 @pytest.mark.parametrize("kind", ["synthetic", "crypto"])
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @settings(max_examples=25)
-@given(seed=SEEDS, chunks=CHUNKS, engine=st.sampled_from(["sfc64", "mt19937"]), learning=LEARNING)
-def test_learn_by_method(algorithm, kind, seed, chunks, engine, learning):
+@given(seed=SEEDS, chunks=CHUNKS, engine=st.sampled_from(["sfc64", "mt19937"]), learning=LEARNING, tiles=TILES)
+def test_learn_by_method(algorithm, kind, seed, chunks, engine, learning, tiles):
     setup = config(kind, engine, algorithm=algorithm, **learning)
+    if tiles is not None:
+        coder = {"tile_sizes": [1, 2, 1, 4, 1], **tiles}
+        setup = TrainingConfig.from_dict({**setup.to_dict(), "tile_coder": coder})
     space = StateSpace.of(setup)
     rules, (generator, numbers) = make_rules(setup, space), draws(engine, seed)
     agent = Agent(setup, space, rules, generator)
@@ -71,11 +84,15 @@ def test_learn_by_method(algorithm, kind, seed, chunks, engine, learning):
     )  # fmt: skip
     totals, ended = np.full(ROWS // (LENGTH + 1), np.nan), 0
     # Not through `Agent.learn`, which has kernels of its own for the plain method.
-    progress = make_progress(setup, make_method(setup), agent.tables)
+    progress = make_progress(setup, make_method(setup), agent.tables, agent.layout.n_tilings)
     for piece in pieces(ROWS, chunks):
         words = np.empty((piece.stop - piece.start, 2), np.uint64)
         part = Tape(*(array[piece] for array in tape))
-        ended += kernels.learn_by_method(part, agent._learner, make_method(setup), progress, words, totals[ended:])
+        first = np.empty((part.code.size, agent.layout.n_tilings), np.int32)
+        agent.layout.rows(part.code, first)
+        ended += kernels.learn_by_method(
+            part, first, agent.layout.places, agent._learner, make_method(setup), progress, words, totals[ended:]
+        )
     assert ended == totals.size
 
     wrong, right = rules.comm_bonus.tolist()
@@ -84,24 +101,29 @@ def test_learn_by_method(algorithm, kind, seed, chunks, engine, learning):
         bonus={False: wrong, True: right}, learning_rate=setup.learning_rate, discount=setup.discount,
     )  # fmt: skip
     state_of = oracle.Progress()
+    layout = agent.layout
     for table in (learner.q, state_of.other):
-        table.default_factory = lambda: [INITIAL] * 3
+        table.default_factory = lambda: [INITIAL / layout.n_tilings] * 3
     rows = [
         learn.TapeRow(dict(zip(ways, base, strict=True)), code, bool(alert))
         for base, code, alert in zip(*(array.tolist() for array in tape), strict=True)
     ]
-    expected = oracle.learn_by_method(
-        learner, oracle_settings(setup), state_of, rows, numbers.pairs(ROWS), comm_columns(setup)[1].tolist(), LENGTH
-    )
-    assert_array_equal(totals, expected)
-    assert progress.episode[0] == state_of.episode
 
-    def index(state: tuple[int, ...]) -> int:
+    @cache
+    def keys_of(state: tuple[int, ...]) -> list[int]:
         code, affect, *position = state
         where = [code, affect, *(place + 1 for place in position)]
-        return int(np.dot(where, rules.strides[: len(where)]))
+        return layout.state_rows(np.array([np.dot(where, rules.strides[: len(where)])]))[0].tolist()
 
-    untrained = make_tables(space.n_states, rules.comm_bonus.shape[1], INITIAL)
+    expected = oracle.learn_by_method(
+        learner, oracle_settings(setup), state_of, rows, numbers.pairs(ROWS), comm_columns(setup)[1].tolist(), LENGTH,
+        keys_of,
+    )  # fmt: skip
+    assert_array_equal(totals, expected)
+    assert progress.episode[0] == state_of.episode
+    assert layout.n_rows <= (space.n_states if tiles is None else tiles["table_size"])
+
+    untrained = make_tables(layout.n_rows, rules.comm_bonus.shape[1], INITIAL / layout.n_tilings)
     found = [
         (agent.tables.q, learner.q, untrained.q),
         (agent.tables.comm_q, learner.comm_q, untrained.comm_q),
@@ -111,13 +133,13 @@ def test_learn_by_method(algorithm, kind, seed, chunks, engine, learning):
         found.append((progress.other, state_of.other, untrained.q))
     for made, table, blank in found:
         for state, values in table.items():
-            blank[index(state)] = values
+            blank[state] = values
         assert_array_equal(made, blank)
     assert agent.tables.comm_counts.tolist() == [learner.comm_counts[k] for k in range(learner.n_comm)]
     if algorithm == "q_lambda":
         n = progress.n_traces[0]
         traces = dict(zip(progress.trace_entry[:n].tolist(), progress.trace_weight[:n].tolist(), strict=True))
-        assert traces == {index(state) * 3 + action: trace for (state, action), trace in state_of.traces.items()}
+        assert traces == {row * 3 + action: trace for (row, action), trace in state_of.traces.items()}
 
 
 @given(st.floats(1e-6, 1), st.integers(0, 10**9), st.floats(1e-3, 1e6), st.floats(0.01, 1))
@@ -155,13 +177,16 @@ def test_a_linear_exploration_is_at_its_floor_when_its_share_is_over():
 @given(
     st.lists(st.tuples(st.integers(0, 4), st.floats(-2, 2), st.floats(0, 1)), min_size=1, max_size=60),
     st.sampled_from([0.0, 0.3, 0.95]),
+    st.integers(1, 3),
 )
-def test_update_traces(steps, trace_decay):
+def test_update_traces(steps, trace_decay, n_tilings):
     setup = config(algorithm="q_lambda", trace_decay=trace_decay).to_dict()
     setup = TrainingConfig.from_dict({**setup, "episode_length": 60})
-    method, q, twin = make_method(setup), np.zeros(15), {(k,): [0.0] * 3 for k in range(5)}
-    progress, state = make_progress(setup, method, make_tables(5, 1)), oracle.Progress()
+    method, q, twin = make_method(setup), np.zeros(15), {k: [0.0] * 3 for k in range(5)}
+    progress, state = make_progress(setup, method, make_tables(5, 1), n_tilings), oracle.Progress()
     for entry, error, rate in steps:
-        kernels.update_traces(q, method, progress, entry, error, rate)
-        oracle.update_traces(twin, oracle_settings(setup), state, ((entry // 3,), entry % 3), error, rate)
+        here = (entry + np.arange(n_tilings)) % 5
+        kernels.update_traces(q, method, progress, here, entry % 3, error, rate, np.zeros(0, np.int64))
+        entries = [(key, entry % 3) for key in here.tolist()]
+        oracle.update_traces(twin, oracle_settings(setup), state, entries, error, rate)
     assert q.reshape(5, 3).tolist() == list(twin.values())

@@ -33,6 +33,7 @@ for settings in (
     config("crypto", **compat),
     config("crypto"),
     config("crypto", learning={"algorithm": "q_lambda"}),
+    config("crypto", tile_coder={"table_size": 100}),
     config("synthetic", learning={"rate_schedule": "visits"}, engine={"rng": "mt19937"}),
     config("crypto", engine={"rng": "mt19937"}),
 ):

@@ -7,7 +7,7 @@ from test_trainer import config, train
 
 from idi_fast.backtest import backtest
 from idi_fast.bench import study
-from idi_fast.bench.known_market import Chain, draw_paths, optimal_table, rewards_of_knowing
+from idi_fast.bench.known_market import Chain, draw_paths, optimal_values, rewards_of_knowing
 from idi_fast.config import MarketConfig
 from idi_fast.environments import market_parameters
 from idi_fast.errors import ArtifactError
@@ -60,7 +60,7 @@ def test_two_ways_to_follow_the_optimum_earn_the_same():
     _, policy, _ = train(config(environment=REGIME, rewards=study.PROFIT), 1)
     evaluator = Evaluator(policy.config, 9, episodes=40)
     paths = draw_paths(policy, evaluator)
-    by_table = evaluator.rewards(policy, optimal_table(policy))
+    by_table = evaluator.rewards(policy, optimal_values(policy))
     np.testing.assert_allclose(rewards_of_knowing(policy, evaluator, np.eye(4)[paths.regime]), by_table, atol=1e-9)
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 
 from .learn import Learner, State, TapeRow, best3, best_of, max3, max_of
 from .tape_words import below, halves, high_uniform
+
+Key = Hashable
+Table = dict[Key, list[float]]
 
 
 @dataclass
@@ -34,10 +37,10 @@ class Settings:
 class Progress:
     """What a learner keeps besides its tables: traces by state and action, the second table, counts."""
 
-    other: dict[State, list[float]] = field(default_factory=lambda: defaultdict(lambda: [0.0] * 3))
+    other: Table = field(default_factory=lambda: defaultdict(lambda: [0.0] * 3))
     updates: Counter = field(default_factory=Counter)
     comm_updates: Counter = field(default_factory=Counter)
-    traces: dict[tuple[State, int], float] = field(default_factory=dict)
+    traces: dict[tuple[Key, int], float] = field(default_factory=dict)
     episode: int = 0
 
 
@@ -65,73 +68,105 @@ def decayed(decay: float, episodes: int) -> float:
 
 
 def update_traces(
-    q: dict[State, list[float]], settings: Settings, progress: Progress, entry: tuple[State, int], error: float,
-    rate: float,
-) -> None:  # fmt: skip
-    """Every trace fades, the last entry's is 1 whatever it was, those too faint are dropped; all learn by theirs."""
-    faded = {other: trace * settings.trace for other, trace in progress.traces.items() if other != entry}
-    progress.traces = {other: trace for other, trace in faded.items() if trace >= 1e-3} | {entry: 1.0}
-    for (state, action), trace in progress.traces.items():
-        q[state][action] += rate * trace * error
+    q: Table, settings: Settings, progress: Progress, entries: Sequence[tuple[Key, int]], error: float, rate: float
+) -> None:
+    """Every trace fades, the last entries' is 1 whatever it was, those too faint are dropped; all learn by theirs."""
+    faded = {other: trace * settings.trace for other, trace in progress.traces.items() if other not in entries}
+    kept = {other: trace for other, trace in faded.items() if trace >= 1e-3}
+    progress.traces = kept | dict.fromkeys(entries, 1.0)
+    for (key, action), trace in progress.traces.items():
+        share = own_rate(settings, progress.updates[key, action], rate)
+        q[key][action] += share / len(entries) * trace * error
+
+
+def own_rate(settings: Settings, updates: int, rate: float) -> float:
+    """The rate of a value that was updated so often."""
+    if settings.rate_schedule != "visits":
+        return rate
+    return falling_rate(rate, updates, settings.rate_delay, settings.rate_power)
 
 
 def learn_by_method(
     learner: Learner, settings: Settings, progress: Progress, rows: Sequence[TapeRow], words: Sequence[Sequence[int]],
-    comm_column: Sequence[int], episode_length: int,
+    comm_column: Sequence[int], episode_length: int, keys_of: Callable[[State], list[Key]] = lambda state: [state],
 ) -> list[float]:  # fmt: skip
-    """Train both tables over a tape that begins with a reset row; the rewards of the episodes that ended."""
+    """Train both tables over a tape that begins with a reset row; the rewards of the episodes that ended.
+
+    keys_of: the places of a state in the tables, whose values are added up; a plain table has one, the state.
+    """
+
+    def values_of(table: Table, state: State) -> list[float]:
+        first, *others = (table[key] for key in keys_of(state))
+        values = list(first)
+        for other in others:
+            values = [a + b for a, b in zip(values, other, strict=True)]
+        return values
+
+    def learn(table: Table, counts: Counter, state: State, action: int, error: float, rate: float) -> None:
+        keys = keys_of(state)
+        for key in keys:
+            table[key][action] += own_rate(settings, counts[key, action], rate) / len(keys) * error
+            counts[key, action] += 1
+
+    def arrive() -> None:
+        for key in keys_of(learner.state):
+            learner.visits[key] += 1
+
     totals: list[float] = []
     total = 0.0
+    is_double = settings.algorithm == "double_q_learning"
     for t, (row, (word, comm_word)) in enumerate(zip(rows, words, strict=True)):
         behind = t % (episode_length + 1)
         if behind == 0:
             learner.reset(row)
-            learner.visits[learner.state] += 1
+            arrive()
             progress.traces, total = {}, 0.0
             continue
         state = learner.state
-        epsilon = exploration_rate(settings, progress, learner.visits[state])
-        q, other, is_double = learner.q, progress.other, settings.algorithm == "double_q_learning"
-        values = [a + b for a, b in zip(q[state], other[state], strict=True)] if is_double else q[state]
+        epsilon = exploration_rate(settings, progress, learner.visits[keys_of(state)[0]])
+        q, other = learner.q, progress.other
+        values = values_of(q, state)
+        if is_double:
+            values = [a + b for a, b in zip(values, values_of(other, state), strict=True)]
         action = best3(values, 0)
         if high_uniform(word) < epsilon:
             action = below(halves(word)[1] << 32, 3)
             if values[action] < max(values):
                 progress.traces = {}
-        said = best_of(learner.comm_q[state], 0, learner.n_comm)
+        comm_values = values_of(learner.comm_q, state)
+        said = best_of(comm_values, 0, learner.n_comm)
         if high_uniform(comm_word) < epsilon:
             said = int(comm_column[below(halves(comm_word)[1] << 32, len(comm_column))])
 
         reward = learner.step(row, action)
         following = learner.state
-        counts = {"constant": (0, 0), "episodes": (progress.episode,) * 2}.get(
-            settings.rate_schedule, (progress.updates[state, action], progress.comm_updates[state, said])
-        )
-        rate, comm_rate = (
-            falling_rate(learner.learning_rate, n, settings.rate_delay, settings.rate_power) for n in counts
-        )
-        progress.updates[state, action] += 1
-        progress.comm_updates[state, said] += 1
+        rate = learner.learning_rate
+        if settings.rate_schedule == "episodes":
+            rate = falling_rate(rate, progress.episode, settings.rate_delay, settings.rate_power)
 
         if is_double:
             learns, judges = (q, other) if word % 2 else (other, q)
-            value = judges[following][best3(learns[following], 0)]
-            learns[state][action] += rate * (reward + learner.discount * value - learns[state][action])
+            value = values_of(judges, following)[best3(values_of(learns, following), 0)]
+            error = reward + learner.discount * value - values_of(learns, state)[action]
+            learn(learns, progress.updates, state, action, error, rate)
         else:
-            value = max3(q[following], 0)
+            values = values_of(q, following)
+            value = max3(values, 0)
             if settings.algorithm == "expected_sarsa":
-                chance = exploration_rate(settings, progress, learner.visits[following])
-                value = (1.0 - chance) * value + chance * (sum(q[following]) / 3.0)
-            error = reward + learner.discount * value - q[state][action]
+                chance = exploration_rate(settings, progress, learner.visits[keys_of(following)[0]])
+                value = (1.0 - chance) * value + chance * (sum(values) / 3.0)
+            error = reward + learner.discount * value - values_of(q, state)[action]
             if settings.algorithm == "q_lambda":
-                update_traces(q, settings, progress, (state, action), error, rate)
+                entries = [(key, action) for key in keys_of(state)]
+                update_traces(q, settings, progress, entries, error, rate)
+                progress.updates.update(entries)
             else:
-                q[state][action] += rate * error
+                learn(q, progress.updates, state, action, error, rate)
         target = reward + learner.bonus[row.alert][said]
-        target += learner.discount * max_of(learner.comm_q[following], 0, learner.n_comm)
-        learner.comm_q[state][said] += comm_rate * (target - learner.comm_q[state][said])
+        target += learner.discount * max_of(values_of(learner.comm_q, following), 0, learner.n_comm)
+        learn(learner.comm_q, progress.comm_updates, state, said, target - comm_values[said], rate)
         learner.comm_counts[said] += 1
-        learner.visits[following] += 1
+        arrive()
         total += reward
         if behind == episode_length:
             totals.append(total)
