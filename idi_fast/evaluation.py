@@ -26,6 +26,9 @@ EVALUATION_ROWS = 16_384
 """Rows that an evaluation may take however short training was, under a millisecond; also those made at a time."""
 
 
+DENSE_STATES = 2**18
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """The mean episode reward and its standard error, episodes taken as independent (None for a single episode)."""
@@ -119,15 +122,16 @@ class Evaluator:
         fill: Callable[[int], Tape], cancelled: threading.Event | None,
     ) -> np.ndarray:  # fmt: skip
         config, rules = self.config, make_rules(self.config, policy.space)
-        is_tiled = policy.layout.tiling is not None
-        tables = None if is_tiled else _following(values(np.arange(policy.space.n_states)))
+        # Of large tables only the rows of the observations that come are looked at.
+        is_sparse = policy.layout.tiling is not None or policy.space.n_states > DENSE_STATES
+        tables = None if is_sparse else _following(values(np.arange(policy.space.n_states)))
         memory = make_memory(None, 0, bounded=False, steps=0)
         agent, sums = np.zeros(4, np.int64), np.zeros(2)
         rewards, ended = np.empty(self.episodes), 0
         rows = self.episodes * (config.episode_length + 1)
         # Tables of the states that there are change from block to block: no episode must go on in the next.
         block = max(1, EVALUATION_ROWS // (config.episode_length + 1)) * (config.episode_length + 1)
-        block = block if is_tiled else EVALUATION_ROWS
+        block = block if is_sparse else EVALUATION_ROWS
         for start in range(0, rows, block):
             if cancelled is not None and cancelled.is_set():
                 raise Cancelled("cancelled in the evaluation")
@@ -136,7 +140,7 @@ class Evaluator:
             steps = np.empty(tape.base.shape, np.uint8)
             if rules.n_moods:
                 mood_steps(tape.base, steps)
-            if is_tiled:
+            if is_sparse:
                 codes, found = np.unique(tape.code, return_inverse=True)
                 tables = _following(values(policy.layout.states_of(codes)))
                 tape = tape._replace(code=found.astype(np.int32))

@@ -67,7 +67,7 @@ def test_two_ways_to_follow_the_optimum_earn_the_same():
 @pytest.mark.parametrize("title", study.PARTS)
 def test_every_part_of_the_study_runs(title):
     text = study.PARTS[title](study.Sizes.smallest())
-    heads, _, *rows = [line.split("|") for line in text.splitlines()]
+    heads, _, *rows = [line.split("|") for line in text.splitlines() if line.startswith("|")]
     assert len(rows) == 2
     assert {len(row) for row in rows} == {len(heads)}
 
