@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 
 from idi_fast import kpis
+from idi_fast.alerts import alert_kpis, alerts_by
 from idi_fast.artifact import SCHEMA_VERSION, write_backtest_run, write_trace
 from idi_fast.environments import (
     Facts,
@@ -64,6 +65,7 @@ class Backtest:
             "assumptions": self.assumptions,
             "kpis": _null_nan(self.kpis),
             "buy_and_hold": _null_nan(self.buy_and_hold),
+            "alerts": alerts_by(self.trace),
         }
 
     def equity_frame(self) -> pl.DataFrame:
@@ -128,6 +130,7 @@ def backtest(policy: Policy, history: History, *, fill: str | None = None, fee_b
             "fees": account.fees,
             "mean_reward": float(trace.reward[:-1].mean()),
             **kpis.action_kpis(trace.action, history.close),
+            **alert_kpis(trace),
             "liquidated_at": account.liquidated_at if account.liquidated_at >= 0 else None,
         },
         buy_and_hold={**kpis.equity_kpis(held.equity, per_year), "fees": held.fees},

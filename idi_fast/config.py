@@ -6,7 +6,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Self
 
 from idi_fast.config_io import REQUIRED, Block, FrozenMapping, SettingError, read_json, setting, write_json
@@ -110,6 +110,11 @@ class CommunicationConfig(Block):
         "Names of the communication actions; in a tie the first wins. A name may stand twice.",
         minItems=1,
     )
+    alert_bonus: float = setting(
+        0.1, "Added to the reward of an alert that is right, subtracted from that of a wrong one."
+    )
+    positive_bonus: float = setting(0.05, "Added to the reward of saying positive.")
+    persist_bonus: float = setting(0.05, "Added to the reward of saying persist.")
 
     def _cross_check(self) -> None:
         if len(self.actions) > MAX_COMM_ACTIONS:
@@ -306,6 +311,10 @@ class TrainingConfig(Block):
             )
             problem = f"is {getattr(learning, changed)!r}, but compat {compat!r} knows its default only"
             raise SettingError(f"learning.{changed}", f"{problem}; remove it or engine.compat")
+        bonuses = replace(CommunicationConfig(), actions=self.communication.actions)
+        if compat and self.communication != bonuses:
+            problem = f"has bonuses of its own, but compat {compat!r} knows the default ones only"
+            raise SettingError("communication", f"{problem}; remove them or engine.compat")
         if self.episodic and self.episodic.enabled and not learning.is_plain:
             problem = "is true, but episodic memory goes with plain Q-learning only"
             remedy = "learning's algorithm 'q_learning', rate_schedule 'constant' and exploration_schedule 'decay'"

@@ -99,9 +99,15 @@ def make_rules(config: TrainingConfig, space: StateSpace) -> Rules:
         buy, sell = (2, lowest) if market else (min(2, position + 1), max(lowest, position - 1))
         next_position[position * 3 : position * 3 + 3] = position, buy, sell
     names, _ = comm_columns(config)
+    said = config.communication
+    bonuses = {
+        "alert": (-said.alert_bonus, said.alert_bonus),
+        "positive": (said.positive_bonus, said.positive_bonus),
+        "persist": (said.persist_bonus, said.persist_bonus),
+    }
     bonus = np.zeros((2, len(names)))
     for column, name in enumerate(names):
-        bonus[:, column] = {"alert": (-0.1, 0.1), "positive": (0.05, 0.05), "persist": (0.05, 0.05)}.get(name, (0, 0))
+        bonus[:, column] = bonuses.get(name, (0.0, 0.0))
     code = space.observed[-1]
     return Rules(
         next_position=next_position,

@@ -44,7 +44,12 @@ DEFAULTS = {
         "trend_favors_even": True,
     },
     "tile_coder": None,
-    "communication": {"actions": ["silent", "positive", "alert", "persist"]},
+    "communication": {
+        "actions": ["silent", "positive", "alert", "persist"],
+        "alert_bonus": 0.1,
+        "positive_bonus": 0.05,
+        "persist_bonus": 0.05,
+    },
     "episodic": None,
     "learning": {
         "algorithm": "q_learning",

@@ -137,6 +137,7 @@ def test_a_wrong_type_is_refused_with_its_path(key, value):
     ({"environment.market.stress_scenario": "pannic"}, "environment.market.stress_scenario is 'pannic'; expected "
      r"one of 'normal', .*'flash_crash'\. Did you mean 'panic'\?$"),
     ({**COMPAT, "learning.algorithm": "q_lambda"}, "learning.algorithm is 'q_lambda', but compat 'idi_iann' knows"),
+    ({**COMPAT, "communication.alert_bonus": 1.0}, "communication has bonuses of its own, but compat 'idi_iann' knows"),
     ({**COMPAT, "learning.initial_value": 1.0}, "learning.initial_value is 1.0, but compat 'idi_iann' knows its def"),
     ({"episodic.enabled": True, "learning.rate_schedule": "visits"}, "episodic.enabled is true, but .*expected learni"),
     ({"environment.observe_regime": True}, "environment.observe_regime is true, but the synthetic environment has no"),
@@ -283,6 +284,6 @@ def test_the_tables_above_are_complete():
     """A field added to the config must come into them."""
     numbers = {key for key, value in LEAVES.items() if type(value) in (int, float)}
     free = {f"rewards.{name}" for name in DEFAULTS["rewards"]} | {key for key in LEAVES if ".drift_" in key}
-    free.add("learning.initial_value")
+    free |= {"learning.initial_value", *(f"communication.{name}_bonus" for name in ("alert", "positive", "persist"))}
     assert numbers - free <= set(BOUNDS)
     assert set(CHANGED) == set(LEAVES)
