@@ -11,8 +11,8 @@ REGIMES = ("bull", "bear", "chop", "panic")
 
 
 def alert_kpis(trace: Trace) -> dict[str, float]:
-    """Precision: the share of alerts that a risk event follows on the next bar; recall: the share of risk events that an
-    alert preceded; NaN where there are none. Of a trace whose ticks say what was known, so not of one under compat.
+    """Precision: the share of alerts that a risk event follows on the next bar; recall: the share of risk events that
+    an alert preceded; NaN where there are none. Of a trace whose ticks say what was known, so not of one under compat.
     """
     said, risk = _said_and_risk(trace)
     return _shares(said, risk)
