@@ -1,6 +1,9 @@
 """Walk-forward analysis: strictly out of sample, whatever the order in which windows are worked on."""
 
 import json
+import signal
+import threading
+import time
 from dataclasses import replace
 from itertools import pairwise
 
@@ -134,6 +137,29 @@ def test_a_feature_of_one_bucket_needs_no_embargo():
     for buckets, embargo in ((2, 90), (1, EMBARGO)):
         made = config("history", features=far, quantizer={"scarcity_buckets": buckets})
         assert walkforward(made, random_walk(400), **SIZES).assumptions["embargo"] == embargo
+
+
+@pytest.mark.parametrize("warm", [False, True])
+def test_what_ends_one_window_ends_all(warm):
+    done = []
+
+    def stop(finished, total):
+        done.append((finished, total))
+        raise RuntimeError("enough")
+
+    with pytest.raises(RuntimeError, match="enough"):
+        run(random_walk(400), warm=warm, jobs=1, progress=stop)
+    # Of one thread's four windows of two seeds each the first is all that was begun.
+    assert done == [(1, 8)]
+
+
+def test_an_interrupt_does_not_wait_for_the_other_windows():
+    long = setup(episodes=10**7)
+    threading.Timer(0.5, signal.raise_signal, (signal.SIGINT,)).start()
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        walkforward(long, random_walk(400), **SIZES, seeds=(1, 2))
+    assert time.monotonic() - began < 30.0
 
 
 def test_warm_windows_begin_with_the_tables_of_the_one_before():
