@@ -128,7 +128,7 @@ def _compat(
 def _report(out: Path, result: dict, json: bool) -> None:
     assumptions, figures, held = result["assumptions"], result["kpis"], result.get("buy_and_hold")
     if assumptions.get("in_sample"):
-        console.message("note: the policy was trained on some of these bars; the result says nothing about new ones")
+        console.note_in_sample()
     if figures.get("unvisited_states", 0.0) > 0.1:
         share = f"{figures['unvisited_states']:.0%}"
         console.message(f"note: {share} of the bars are in states that training never visited, where the agent holds")

@@ -22,6 +22,11 @@ def note(text: str) -> None:
     message(f"note: {text}")
 
 
+def note_in_sample() -> None:
+    """Say that a result is over bars of the policy's training."""
+    note("the policy was trained on some of these bars; the result says nothing about new ones")
+
+
 def print_json(data: object) -> None:
     """One JSON object on stdout."""
     is_unicode = (sys.stdout.encoding or "").lower().startswith("utf")

@@ -47,19 +47,18 @@ def evaluate(
     if json:
         console.print_json({"schema_version": 1, "policy": str(artifact), **report})
         return
-    print_report(report, [("policy", artifact)])
+    _report(artifact, report)
 
 
-def print_report(report: dict, about: list[tuple[str, object]]) -> None:
-    """A report as people read it."""
+def _report(artifact: Path, report: dict) -> None:
     if report["in_sample"]:
-        console.message("note: the policy was trained on some of these bars; the result says nothing about new ones")
+        console.note_in_sample()
     low, high = report["interval"] or (None, None)
     interval = None if low is None else f"{console.format_value(low)} to {console.format_value(high)}"
     on = "windows of the bars" if report["seed"] is None else f"fresh episodes of seed {report['seed']}"
     console.print_rows(
         [
-            *about,
+            ("policy", artifact),
             ("on", f"{report['episodes']:,} {on}"),
             ("mean reward", report["mean"]),
             ("standard error", report["standard_error"]),

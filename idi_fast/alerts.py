@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from idi_fast.kpis import null_nan
 from idi_fast.space import StateSpace
 from idi_fast.trace import Trace
 
@@ -33,10 +34,7 @@ def alerts_by(trace: Trace) -> dict[str, list[dict]]:
                 "bars": int(np.count_nonzero(digit == value)),
                 "alerts": int(np.count_nonzero(said & (digit == value))),
                 "risk_events": int(np.count_nonzero(risk & (digit == value))),
-                **{
-                    key: None if math.isnan(share) else share
-                    for key, share in _shares(said[digit == value], risk[digit == value]).items()
-                },
+                **null_nan(_shares(said[digit == value], risk[digit == value])),
             }
             for value in values
         ]

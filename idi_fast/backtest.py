@@ -63,8 +63,8 @@ class Backtest:
         return {
             "schema_version": SCHEMA_VERSION,
             "assumptions": self.assumptions,
-            "kpis": _null_nan(self.kpis),
-            "buy_and_hold": _null_nan(self.buy_and_hold),
+            "kpis": kpis.null_nan(self.kpis),
+            "buy_and_hold": kpis.null_nan(self.buy_and_hold),
             "alerts": alerts_by(self.trace),
         }
 
@@ -216,10 +216,6 @@ def keep_account(target: np.ndarray, history: History, fill: str, fee_bps: float
     open_ = history.close if history.open is None else history.open
     count = kernels.account(target, open_, history.close, FILLS[fill], fee_bps / 1e4, equity, position, trades, totals)
     return Account(equity, position, trades[:count], float(totals[0]), float(totals[1]), int(totals[2]))
-
-
-def _null_nan(values: dict) -> dict:
-    return {name: None if isinstance(v, float) and not np.isfinite(v) else v for name, v in values.items()}
 
 
 def calibrate(history: History) -> dict[str, float]:

@@ -103,7 +103,7 @@ class Evaluator:
         config, length = self.config, self.config.episode_length
         market = self._bars
         if market is None or market.encoder is not policy.encoder:
-            market = HistoryBars(config, history, policy.encoder)
+            market = self._bars = HistoryBars(config, history, policy.encoder)  # for this policy's baselines too
         windows = (len(history) - 1) // length
         starts = np.arange(self.episodes) * windows // self.episodes * length
         weights, made = reward_weights(config), 0

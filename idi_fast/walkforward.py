@@ -294,7 +294,7 @@ def _summary(equity: pl.DataFrame, seeds: tuple[int, ...], per_year: float) -> d
         for name, key in (("zero", "sharpe_interval"), ("buy_and_hold", "excess_sharpe_interval"))
     }
     count = {name: len(better) for name, better in above.items()}
-    return _null_nan(
+    return kpis.null_nan(
         {
             "by_seed": figures,
             "over_seeds": spread,
@@ -304,11 +304,3 @@ def _summary(equity: pl.DataFrame, seeds: tuple[int, ...], per_year: float) -> d
             f"{count['buy_and_hold']} above buying and holding",
         }
     )
-
-
-def _null_nan(value: object) -> object:
-    if isinstance(value, dict):
-        return {name: _null_nan(part) for name, part in value.items()}
-    if isinstance(value, list):
-        return [_null_nan(part) for part in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value
