@@ -9,6 +9,7 @@ import numpy as np
 from idi_fast.config import MarketConfig, TrainingConfig
 from idi_fast.environments import CryptoEnvironment
 from idi_fast.evaluation import Evaluator
+from idi_fast.kernels.crypto import REGIME_PANIC
 from idi_fast.policy import Policy
 from idi_fast.rng import make_generators
 
@@ -17,7 +18,6 @@ SWITCHES = 0.05
 DISCOUNT = 0.99
 SWEEPS = 2_000
 POSITIONS = (-1, 0, 1)
-BULL, BEAR, CHOP, PANIC = range(4)
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Chain:
         """The chain of a market without stress."""
         drift = np.array([market.drift_bull, market.drift_bear, market.drift_chop, -1.5 * abs(market.drift_bear)])
         volatility = np.full(4, market.vol_base)
-        volatility[PANIC] = market.vol_panic
+        volatility[REGIME_PANIC] = market.vol_panic
         transitions = np.full((4, 4), SWITCHES / 4.0) + np.eye(4) * (1.0 - SWITCHES)
         return cls(transitions, drift, volatility, market)
 

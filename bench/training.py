@@ -13,9 +13,10 @@ from idi_fast.bench.oracle.learn import Learner
 from idi_fast.bench.sizes import Sizes
 from idi_fast.bench.yardsticks import EPISODE_LENGTH, SEED, Run
 from idi_fast.config import QuantizerConfig, TrainingConfig
+from idi_fast.crew import usable_cores
 from idi_fast.history import History
 from idi_fast.policy import Policy
-from idi_fast.population import Population, train_population, usable_cores
+from idi_fast.population import Population, train_population
 from idi_fast.trainer import Trainer, create_trainer
 
 COMPAT = {"compat": "idi_iann"}

@@ -105,6 +105,24 @@ def stopped_by_signals(cancel: Callable[[], None], left: Callable[[], str]) -> I
 
 
 @contextmanager
+def counted_progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A callback of how many are done, and of how many, that draws a bar; it does nothing where stderr is no terminal.
+
+    what: that which is counted, in the plural.
+    """
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
 def training_progress(
     total_steps: int, describe: Callable = lambda progress: f"episode {progress.episodes:,}"
 ) -> Iterator[object]:

@@ -55,6 +55,8 @@ def _report(artifact: Path, report: dict) -> None:
         console.note_in_sample()
     low, high = report["interval"] or (None, None)
     interval = None if low is None else f"{console.format_value(low)} to {console.format_value(high)}"
+    alerts = report["alerts"]
+    shares = [] if alerts is None else [(f"alert {name}", alerts[f"alert_{name}"]) for name in ("precision", "recall")]
     on = "windows of the bars" if report["seed"] is None else f"fresh episodes of seed {report['seed']}"
     console.print_rows(
         [
@@ -63,6 +65,7 @@ def _report(artifact: Path, report: dict) -> None:
             ("mean reward", report["mean"]),
             ("standard error", report["standard_error"]),
             ("95 % interval", interval),
+            *shares,
         ]
     )
     typer.echo()

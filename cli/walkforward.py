@@ -70,8 +70,10 @@ def _run(settings, out: Path, seeds: str, how: dict, force: bool) -> dict:
     from idi_fast.trainer import load_config_history
     from idi_fast.walkforward import walkforward
 
-    with new_directory(out, force=force, inputs=(settings.environment.data.path,)) as folder:
-        result = walkforward(settings, load_config_history(settings), seeds=parse_seeds(seeds), **how)
+    inputs = (settings.environment.data.path,)
+    with new_directory(out, force=force, inputs=inputs) as folder, console.counted_progress("runs") as progress:
+        history = load_config_history(settings)
+        result = walkforward(settings, history, seeds=parse_seeds(seeds), progress=progress, **how)
         result.write(folder)
     return result.to_dict()
 

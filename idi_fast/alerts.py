@@ -4,19 +4,17 @@ import math
 
 import numpy as np
 
+from idi_fast.kernels.crypto import REGIMES
 from idi_fast.kpis import null_nan
 from idi_fast.space import StateSpace
 from idi_fast.trace import Trace
-
-REGIMES = ("bull", "bear", "chop", "panic")
 
 
 def alert_kpis(trace: Trace) -> dict[str, float]:
     """Precision: the share of alerts that a risk event follows on the next bar; recall: the share of risk events that
     an alert preceded; NaN where there are none. Of a trace whose ticks say what was known, so not of one under compat.
     """
-    said, risk = _said_and_risk(trace)
-    return _shares(said, risk)
+    return _shares(*_said_and_risk(trace))
 
 
 def alerts_by(trace: Trace) -> dict[str, list[dict]]:
@@ -25,27 +23,30 @@ def alerts_by(trace: Trace) -> dict[str, list[dict]]:
     space: StateSpace = trace.space
     digits = {
         "mood": (space.digit(trace.state, "mood")[:-1], range(space.size("mood"))),
-        "regime": (trace.streams["q_regime"][:-1], range(len(REGIMES))),
+        "regime": (trace.streams["q_regime"][:-1], REGIMES),
     }
     return {
         name: [
-            {
-                name: REGIMES[value] if name == "regime" else value,
-                "bars": int(np.count_nonzero(digit == value)),
-                "alerts": int(np.count_nonzero(said & (digit == value))),
-                "risk_events": int(np.count_nonzero(risk & (digit == value))),
-                **null_nan(_shares(said[digit == value], risk[digit == value])),
-            }
-            for value in values
+            {name: label, **_counted(said[digit == value], risk[digit == value])} for value, label in enumerate(labels)
         ]
-        for name, (digit, values) in digits.items()
+        for name, (digit, labels) in digits.items()
     }
+
+
+def count_alerts(trace: Trace) -> dict:
+    """The counts and shares of the whole trace, and those of `alerts_by`, as JSON values."""
+    return {**_counted(*_said_and_risk(trace)), **alerts_by(trace)}
 
 
 def _said_and_risk(trace: Trace) -> tuple[np.ndarray, np.ndarray]:
     """Of each bar but the last, whether the agent said alert, and whether the next bar is a risk event."""
     alert = trace.comm_names.index("alert") if "alert" in trace.comm_names else -1
     return trace.comm_action[:-1] == alert, trace.streams["risk_event"][1:] > 0
+
+
+def _counted(said: np.ndarray, risk: np.ndarray) -> dict:
+    counts = {"bars": said.size, "alerts": int(np.count_nonzero(said)), "risk_events": int(np.count_nonzero(risk))}
+    return {**counts, **null_nan(_shares(said, risk))}
 
 
 def _shares(said: np.ndarray, risk: np.ndarray) -> dict[str, float]:

@@ -107,7 +107,7 @@ def backtest(policy: Policy, history: History, *, fill: str | None = None, fee_b
     check_fee_bps(fee_bps)
     trace = replay_history(policy, history)
     account = keep_account(trace.position, history, fill, fee_bps)
-    held = keep_account(np.ones(len(history), np.int8), history, fill, fee_bps)
+    held = hold(history, fill, fee_bps)
     times = (None, None) if history.time is None else (iso_time(history.time[0]), iso_time(history.time[-1]))
     per_year = kpis.periods_per_year(history.time)
     return Backtest(
@@ -216,6 +216,20 @@ def keep_account(target: np.ndarray, history: History, fill: str, fee_bps: float
     open_ = history.close if history.open is None else history.open
     count = kernels.account(target, open_, history.close, FILLS[fill], fee_bps / 1e4, equity, position, trades, totals)
     return Account(equity, position, trades[:count], float(totals[0]), float(totals[1]), int(totals[2]))
+
+
+def hold(history: History, fill: str, fee_bps: float) -> Account:
+    """The account of buying at the first fill and holding."""
+    return keep_account(np.ones(len(history), np.int8), history, fill, fee_bps)
+
+
+def account_after(
+    policy: Policy, history: History, start: int, stop: int, warmup: int, fill: str, fee_bps: float
+) -> Account:
+    """The account of a policy over bars [start, stop) of a history, from flat; the `warmup` bars before them only
+    fill its features' windows."""
+    trace = replay_history(policy, history.slice(start - warmup, stop))
+    return keep_account(trace.position[warmup:], history.slice(start, stop), fill, fee_bps)
 
 
 def calibrate(history: History) -> dict[str, float]:

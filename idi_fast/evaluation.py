@@ -10,7 +10,7 @@ import numpy as np
 
 from idi_fast.agent import make_memory, make_tables
 from idi_fast.config import TrainingConfig
-from idi_fast.environments import HistoryBars, make_environment, market_tape, reward_weights
+from idi_fast.environments import Environment, HistoryBars, make_environment, market_tape, reward_weights
 from idi_fast.errors import Cancelled, IdiFastError, InputError
 from idi_fast.features import Bars
 from idi_fast.history import History
@@ -18,6 +18,7 @@ from idi_fast.kernels.learn import Tables, Tape, learn_actions, mood_steps
 from idi_fast.policy import Policy
 from idi_fast.rng import make_generators
 from idi_fast.space import make_rules
+from idi_fast.trace import Trace, replay
 from idi_fast.trainer import load_config_history
 
 EVALUATION_EPISODES = 1000
@@ -92,12 +93,19 @@ class Evaluator:
         values: of states int64 (n,) the values of their actions, float64 (n, 3), by default the policy's; action: of n
         rows the actions that it takes whatever those say, int8 (n,), −1 where it follows them.
         """
-        fill = self._fresh_rows(policy) if self._history is None else self._window_rows(policy, self._history)
+        history = self._history
+        fill = self._fresh_market(policy).fill if history is None else self._window_rows(policy, history)
         return self._walk(policy, policy.values if values is None else values, action, fill, cancelled)
 
-    def _fresh_rows(self, policy: Policy) -> Callable[[int], Tape]:
+    def follow(self, policy: Policy, n: int) -> Trace:
+        """The greedy policy's trace of n ticks, a single episode drawn as fresh ones are; not for a history."""
+        tape, facts = self._fresh_market(policy).facts(n + 1)
+        rules = make_rules(self.config, policy.space)
+        return replay(self.config, policy.space, rules, policy.q, policy.comm_q, tape, facts)
+
+    def _fresh_market(self, policy: Policy) -> Environment:
         generators = replace(self._generators, environment=copy.deepcopy(self._generators.evaluation))
-        return make_environment(self.config, generators, encoder=policy.encoder).fill
+        return make_environment(self.config, generators, encoder=policy.encoder)
 
     def _window_rows(self, policy: Policy, history: History) -> Callable[[int], Tape]:
         config, length = self.config, self.config.episode_length

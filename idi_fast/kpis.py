@@ -1,6 +1,8 @@
 """Key performance indicators of a backtest, each by its definition; NaN means undefined."""
 
 import math
+from collections.abc import Sequence
+from statistics import NormalDist
 
 import numpy as np
 
@@ -38,6 +40,41 @@ def sharpe_interval(returns: np.ndarray) -> tuple[float, float]:
     sharpe = sharpe_ratio(returns)
     reach = SIGMAS_95 * math.sqrt((1.0 + sharpe * sharpe / 2.0) / returns.size)
     return sharpe - reach, sharpe + reach
+
+
+def probabilistic_sharpe_ratio(returns: np.ndarray, benchmark: float = 0.0) -> float:
+    """The probability that the true Sharpe ratio of per-bar returns exceeds a benchmark, their skewness and kurtosis
+    taken into account; NaN where there is no Sharpe ratio (Bailey & López de Prado 2012)."""
+    sharpe = sharpe_ratio(returns)
+    if math.isnan(sharpe):
+        return math.nan
+    scores = (returns - returns.mean()) / returns.std()
+    skewness, kurtosis = float(np.mean(scores**3)), float(np.mean(scores**4))
+    # Above 0 wherever the ratio is one of the sample's own moments; a rounding must not make a root of less.
+    variance = max(1e-12, 1.0 - skewness * sharpe + (kurtosis - 1.0) / 4.0 * sharpe * sharpe)
+    return NormalDist().cdf((sharpe - benchmark) * math.sqrt((returns.size - 1) / variance))
+
+
+def expected_best_sharpe(sharpes: Sequence[float]) -> float:
+    """The Sharpe ratio that the best of so many trials shows if none is worth anything and theirs spread as these do
+    (Bailey & López de Prado 2014, equation 1); 0 for a single one."""
+    trials = len(sharpes)
+    if trials < 2:
+        return 0.0
+    quantile = NormalDist().inv_cdf
+    reach = (1.0 - np.euler_gamma) * quantile(1.0 - 1.0 / trials)
+    reach += np.euler_gamma * quantile(1.0 - 1.0 / (trials * math.e))
+    return float(np.std(sharpes, ddof=1)) * reach
+
+
+def deflated_sharpe_ratio(returns: np.ndarray, sharpes: Sequence[float]) -> float:
+    """The probability that the best of several trials has a true Sharpe ratio above 0, in view of how many were tried
+    (Bailey & López de Prado 2014): above what the best of them would show by luck.
+
+    returns: its per-bar returns; sharpes: the Sharpe ratios per bar of all trials, taken as independent of each other,
+    which makes the figure smaller than it is where they are not.
+    """
+    return probabilistic_sharpe_ratio(returns, expected_best_sharpe(sharpes))
 
 
 def max_drawdown(equity: np.ndarray) -> float:

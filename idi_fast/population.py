@@ -1,10 +1,8 @@
 """Populations: one config trained under many seeds on all cores, each lane bit for bit what its seed gives alone."""
 
-import os
 import shutil
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -20,9 +18,10 @@ from idi_fast.artifact import (
     write_training,
 )
 from idi_fast.config import TrainingConfig
+from idi_fast.crew import Crew
 from idi_fast.environments import HistoryBars
 from idi_fast.episodes import EpisodeRewards
-from idi_fast.errors import Cancelled, IdiFastError, InputError
+from idi_fast.errors import IdiFastError, InputError
 from idi_fast.evaluation import Evaluation, Evaluator
 from idi_fast.files import BEST, TIMINGS, new_directory, write_json
 from idi_fast.history import History
@@ -32,8 +31,6 @@ from idi_fast.seeds import check_seeds
 from idi_fast.tables import write_table
 from idi_fast.trace import Trace
 from idi_fast.trainer import Trainer, load_config_history
-
-POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -126,35 +123,27 @@ def train_population(
     trained again nor `finished`. An exception in any of it stops all lanes. Raises InputError, IdiFastError.
     """
     seeds = check_seeds(seeds, negative=config.engine.compat is not None)
-    jobs = min(usable_cores() if jobs is None else jobs, len(seeds))
-    if jobs < 1:
-        raise InputError(f"jobs is {jobs}; expected 1 or more")
+    crew = Crew(jobs, len(seeds))
     if keep not in ("best", "all"):
         raise InputError(f"keep is {keep!r}; expected 'best' or 'all'")
     started = perf_counter()
     if config.environment.kind == "history" and history is None:
         history = load_config_history(config)
-    crew = _Crew(config, seeds, history, keep, finished, checkpoints)
-    crew.run(jobs, progress)
+    lanes = _Lanes(crew, config, seeds, history, keep, finished, checkpoints)
+    lanes.run(progress)
     return Population(
-        config=config, seeds=seeds, jobs=jobs, keep=keep, summary=pl.DataFrame(crew.rows, schema=SUMMARY_SCHEMA),
-        lanes={seeds[index]: crew.kept[index] for index in sorted(crew.kept)}, best=crew.kept[crew.best],
-        in_sample=crew.evaluator.in_sample, seconds=perf_counter() - started,
+        config=config, seeds=seeds, jobs=crew.jobs, keep=keep, summary=pl.DataFrame(lanes.rows, schema=SUMMARY_SCHEMA),
+        lanes={seeds[index]: lanes.kept[index] for index in sorted(lanes.kept)}, best=lanes.kept[lanes.best],
+        in_sample=lanes.evaluator.in_sample, seconds=perf_counter() - started,
     )  # fmt: skip
 
 
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-class _Crew:
-    """Threads that take one lane after the other. All that they share changes under `_lock` only."""
+class _Lanes:
+    """What the lanes of a population share; from their threads it changes under `_lock` only."""
 
     def __init__(
         self,
+        crew: Crew,
         config: TrainingConfig,
         seeds: Sequence[int],
         history: History | None,
@@ -168,82 +157,51 @@ class _Crew:
         self.rows: list[dict | None] = [lost.get(seed) for seed in seeds]
         self.kept: dict[int, Lane] = {}
         self.best = -1
+        self._crew = crew
         self._config = config
         self._seeds = seeds
         self._keeps_all = keep == "all"
         self._finished = finished
         self._checkpoints = checkpoints
         self._lock = threading.Lock()
-        self._waiting = iter([index for index, row in enumerate(self.rows) if row is None])
-        self._running: set[Trainer] = set()
-        self._stopped = threading.Event()
         self._lane_steps = config.episodes * config.episode_length
         self._steps = [0 if row is None else self._lane_steps for row in self.rows]
-        self._errors: dict[int, Exception] = {}
 
-    def run(self, jobs: int, progress: Callable[[PopulationProgress], None] | None) -> None:
+    def run(self, progress: Callable[[PopulationProgress], None] | None) -> None:
         """Train all lanes; on an exception here, an interrupt among them, they are stopped before it goes on."""
-        with ThreadPoolExecutor(jobs) as pool:
-            try:
-                working = {pool.submit(self._work) for _ in range(jobs)}
-                while working:
-                    # The lanes only leave numbers behind: a callback from each of their blocks would cost them time.
-                    ended, working = wait(working, POLL_SECONDS)
-                    for future in ended:
-                        future.result()
-                    if progress is not None:
-                        done = sum(row is not None for row in self.rows)
-                        progress(PopulationProgress(done, len(self.rows), sum(self._steps)))
-            except BaseException:
-                self._stop()
-                raise
-        if self._errors:
-            index = min(self._errors)
-            raise _with_seed(self._errors[index], self._seeds[index]) from self._errors[index]
 
-    def _stop(self) -> None:
-        with self._lock:
-            self._stopped.set()
-            for trainer in self._running:
-                trainer.cancel()
+        def watch() -> None:
+            # The lanes only leave numbers behind: a callback from each of their blocks would cost them time.
+            if progress is not None:
+                done = sum(row is not None for row in self.rows)
+                progress(PopulationProgress(done, len(self.rows), sum(self._steps)))
 
-    def _work(self) -> None:
-        while True:
-            with self._lock:
-                index = None if self._stopped.is_set() else next(self._waiting, None)
-            if index is None:
-                return
-            try:
-                self._keep(index, self._train(index))
-            except Exception as error:  # noqa: BLE001 -- whatever ends one lane ends all, and is raised by `run`
-                if not (isinstance(error, Cancelled) and self._stopped.is_set()):
-                    with self._lock:
-                        self._errors[index] = error
-                self._stop()
+        self._crew.each(self._work, [index for index, row in enumerate(self.rows) if row is None], watch)
+
+    def _work(self, index: int) -> None:
+        try:
+            self._keep(index, self._train(index))
+        except Exception as error:
+            raise _with_seed(error, self._seeds[index]) from error
 
     def _train(self, index: int) -> Lane:
         trainer = Trainer(self._config, self._seeds[index], self._bars)
         trainer.compile()
-        with self._lock:
-            self._running.add(trainer)
-            if self._stopped.is_set():
-                trainer.cancel()
 
         def note(progress) -> None:
             self._steps[index] = progress.steps
 
-        if self._checkpoints is None:
-            trainer.train(note)
-        else:
-            with self._checkpoints.lane(trainer.seed) as checkpoints:
-                trainer.train(note, checkpoints=checkpoints)
-                # The lane outlives the file of its rewards.
-                trainer.rewards = _in_memory(trainer.rewards)
-        with self._lock:
-            self._running.discard(trainer)
+        with self._crew.training(trainer):
+            if self._checkpoints is None:
+                trainer.train(note)
+            else:
+                with self._checkpoints.lane(trainer.seed) as checkpoints:
+                    trainer.train(note, checkpoints=checkpoints)
+                    # The lane outlives the file of its rewards.
+                    trainer.rewards = _in_memory(trainer.rewards)
         self._steps[index] = self._lane_steps
         policy, trace = trainer.rollout()
-        return Lane(trainer, policy, trace, self.evaluator.evaluate(policy, self._stopped))
+        return Lane(trainer, policy, trace, self.evaluator.evaluate(policy, self._crew.stopped))
 
     def _keep(self, index: int, lane: Lane) -> None:
         if self._finished is not None:

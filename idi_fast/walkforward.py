@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,15 +10,15 @@ import polars as pl
 
 from idi_fast import kpis
 from idi_fast.artifact import SCHEMA_VERSION, write_manifest
-from idi_fast.backtest import Account, check_fee_bps, keep_account, replay_history, resolve_fill
+from idi_fast.backtest import Account, account_after, check_fee_bps, hold, resolve_fill
 from idi_fast.config import TrainingConfig
+from idi_fast.crew import Crew
 from idi_fast.environments import HistoryBars
 from idi_fast.errors import InputError
 from idi_fast.features import longest_window, resolve_features
 from idi_fast.files import new_directory, write_json
 from idi_fast.history import History
 from idi_fast.policy import Policy
-from idi_fast.population import POLL_SECONDS, usable_cores
 from idi_fast.provenance import describe_history, iso_time, versions
 from idi_fast.seeds import check_seeds
 from idi_fast.tables import write_table
@@ -140,27 +139,18 @@ def walkforward(
     )
     if train_bars <= config.episode_length:
         raise InputError(f"train_bars is {train_bars}; expected more than episode_length ({config.episode_length})")
-    accounts, lock, finished = {}, threading.Lock(), 0
-    running, stopped = set(), threading.Event()
+    accounts, lock, crew = {}, threading.Lock(), Crew(jobs, len(seeds) if warm else len(windows))
 
     def test(seed: int, number: int, market: HistoryBars, initial: Policy | None) -> Policy:
-        nonlocal finished
         window = windows[number]
         trainer = Trainer(config, seed, market, initial)
-        with lock:
-            running.add(trainer)
-            if stopped.is_set():
-                trainer.cancel()
-        trainer.train()
+        with crew.training(trainer):
+            trainer.train()
         policy, _ = trainer.rollout()
-        # The bars of the embargo warm the features up; the account begins after them.
-        trace = replay_history(policy, history.slice(window.train_stop, window.test_stop))
-        account = keep_account(trace.position[embargo:], _tested(history, window), fill, fee)
+        account = account_after(policy, history, window.test_start, window.test_stop, embargo, fill, fee)
         with lock:
-            running.discard(trainer)
             accounts[seed, number] = account
-            finished += 1
-            progress(finished, len(windows) * len(seeds))
+            progress(len(accounts), len(windows) * len(seeds))
         return policy
 
     def market(number: int) -> HistoryBars:
@@ -176,27 +166,11 @@ def walkforward(
         for number in range(len(windows)):
             policy = test(seed, number, market(number), policy)
 
-    jobs = usable_cores() if jobs is None else jobs
-    if jobs < 1:
-        raise InputError(f"jobs is {jobs}; expected 1 or more")
-    with ThreadPoolExecutor(jobs) as pool:
-        work, items = (one_seed, seeds) if warm else (one_window, range(len(windows)))
-        try:
-            pending = {pool.submit(work, item) for item in items}
-            while pending:
-                # With a time limit, since a lock that is waited for keeps an interrupt waiting too.
-                ended, pending = wait(pending, POLL_SECONDS, FIRST_COMPLETED)
-                for task in ended:
-                    task.result()
-        except BaseException:
-            # What is not begun is not, and what runs stops soon: an interrupt must not wait for the other windows.
-            pool.shutdown(wait=False, cancel_futures=True)
-            with lock:
-                stopped.set()
-                for trainer in running:
-                    trainer.cancel()
-            raise
-    held = [keep_account(np.ones(w.test_stop - w.test_start, np.int8), _tested(history, w), fill, fee) for w in windows]
+    if warm:
+        crew.each(one_seed, seeds)
+    else:
+        crew.each(one_window, range(len(windows)))
+    held = [hold(history.slice(window.test_start, window.test_stop), fill, fee) for window in windows]
     per_year = kpis.periods_per_year(history.time)
     equity = _equity_frame(history, windows, seeds, accounts, held)
     return WalkForward(
@@ -213,10 +187,6 @@ def walkforward(
         equity=equity,
         summary=_summary(equity, seeds, per_year),
     )  # fmt: skip
-
-
-def _tested(history: History, window: Window) -> History:
-    return history.slice(window.test_start, window.test_stop)
 
 
 def _windows_frame(

@@ -2,15 +2,15 @@
 
 market float64 (8,): drift bull, bear, chop, volatility base, panic, shock probability, shock scale, fee bps.
 stress float64 (5,): drift override, volatility multiplier, shock probability override, fee multiplier, forced regime
-(NaN, NaN and −1 where there is none). Regimes: bull 0, bear 1, chop 2, panic 3.
+(NaN, NaN and −1 where there is none). Regimes by their numbers in `REGIMES`.
 """
 
 import math
 
 from idi_fast.kernels._jit import kernel
 
-REGIME_CHOP = 2
-REGIME_PANIC = 3
+REGIMES = ("bull", "bear", "chop", "panic")
+REGIME_BULL, REGIME_BEAR, REGIME_CHOP, REGIME_PANIC = range(4)
 N_REGIMES = 4
 START_PRICE = 1000.0
 
@@ -20,9 +20,9 @@ def crypto_drift(market, stress, regime):
     """The drift of a regime as log return per step, or the stress scenario's."""
     if not math.isnan(stress[0]):
         return stress[0]
-    if regime == 0:
+    if regime == REGIME_BULL:
         return market[0]
-    if regime == 1:
+    if regime == REGIME_BEAR:
         return market[1]
     if regime == REGIME_PANIC:
         return -abs(market[1]) * 1.5

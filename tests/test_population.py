@@ -18,12 +18,13 @@ from test_trainer import CASES, assert_same, config, outcome
 import idi_fast.evaluation
 from idi_fast import Policy, create_trainer, select_best_policy, train_population
 from idi_fast.artifact import save_training
+from idi_fast.crew import usable_cores
 from idi_fast.environments import make_environment, market_tape, reward_weights
 from idi_fast.errors import IdiFastError, InputError
 from idi_fast.evaluation import Evaluation, Evaluator
 from idi_fast.features import Bars
 from idi_fast.kernels.learn import Tape
-from idi_fast.population import save_population, usable_cores
+from idi_fast.population import save_population
 from idi_fast.rng import make_generators
 from idi_fast.seeds import parse_seeds
 from oracle import engine as twin

@@ -1,0 +1,127 @@
+"""`idi-fast sweep`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from idi_fast.cli import console
+from idi_fast.cli.options import (
+    Force,
+    Json,
+    Nan,
+    OpenColumn,
+    Out,
+    PriceColumn,
+    TimeColumn,
+    VolumeColumn,
+    required_out,
+    resolve_config,
+)  # fmt: skip
+from idi_fast.errors import InputError
+
+SHOWN = 10
+"""Configs of the grid that are printed, the best first."""
+
+
+def sweep(
+    data: Annotated[
+        str | None, typer.Argument(help="Price history: CSV or Parquet file, glob or folder; implies --env history.")
+    ] = None,
+    grid: Annotated[
+        list[str] | None, typer.Option(help="Key and values, as learning_rate=0.05,0.1; may be given often.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="JSON config file.")] = None,
+    out: Out = None,
+    env: Annotated[str | None, typer.Option(help="crypto or history [default: the config's].")] = None,
+    seeds: Annotated[str, typer.Option(help="Seeds, as of train: 0:5, 1,5,9.")] = "0",
+    jobs: Annotated[int | None, typer.Option(help="Runs at a time [default: usable cores].")] = None,
+    validation_bars: Annotated[int | None, typer.Option(help="Bars to choose by [default: a fifth].")] = None,
+    test_bars: Annotated[int | None, typer.Option(help="Last bars, to report on [default: a fifth].")] = None,
+    evaluation_episodes: Annotated[
+        int, typer.Option(help="Episodes of a simulated market to choose by, and to report on.")
+    ] = 1000,
+    episodes: Annotated[int | None, typer.Option(help="Training episodes.")] = None,
+    episode_length: Annotated[int | None, typer.Option(help="Steps per episode.")] = None,
+    fill: Annotated[str | None, typer.Option(help="next-open, next-close or same-close, as of backtest.")] = None,
+    fee_bps: Annotated[
+        float | None, typer.Option(help="Fee per side in basis points of the traded notional [default: the config's].")
+    ] = None,
+    price_col: PriceColumn = None,
+    time_col: TimeColumn = None,
+    open_col: OpenColumn = None,
+    volume_col: VolumeColumn = None,
+    nan: Nan = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="Config value, as quantizer.price_buckets=8.")] = None,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Train a grid of configs under several seeds, choose one on validation data and report it on test data."""
+    if not grid:
+        raise InputError("--grid is missing; name a key and its values, for example --grid learning_rate=0.05,0.1")
+    columns = {"path": data, "price": price_col, "time": time_col, "open": open_col, "volume": volume_col, "nan": nan}
+    flags = {f"environment.data.{name}": value for name, value in columns.items()}
+    kind = "history" if data is not None else env
+    flags |= {"environment.kind": kind, "episodes": episodes, "episode_length": episode_length}
+    settings, target = resolve_config(config, set_ or [], flags), required_out(out)
+    how = {
+        "jobs": jobs, "validation_bars": validation_bars, "test_bars": test_bars, "fill": fill, "fee_bps": fee_bps,
+        "episodes": evaluation_episodes,
+    }  # fmt: skip
+    console.warn_of_compilation()
+    with console.interruptible():
+        result = _run(settings, target, grid, seeds, how, force)
+    if json:
+        console.print_json({"out": str(target), **result.summary})
+    else:
+        _report(target, result)
+
+
+def _run(settings, out: Path, grid: list[str], seeds: str, how: dict, force: bool):
+    from idi_fast.files import new_directory
+    from idi_fast.seeds import parse_seeds
+    from idi_fast.sweep import parse_grid, sweep
+
+    inputs = [path for path in (settings.environment.data.path,) if path is not None]
+    with new_directory(out, force=force, inputs=inputs) as folder, console.counted_progress("runs") as progress:
+        result = sweep(settings, parse_grid(grid), seeds=parse_seeds(seeds), progress=progress, **how)
+        result.write(folder)
+    return result
+
+
+def _report(out: Path, result) -> None:
+    summary = result.summary
+    about = {"sweep": str(out), **summary["assumptions"]}
+    about |= {"grid": ", ".join(about["grid"]), "seeds": len(about["seeds"])}
+    console.print_rows([(name.replace("_", " "), _range(value)) for name, value in about.items()])
+    typer.echo()
+    best = result.points.sort("score", descending=True, maintain_order=True).drop("point").head(SHOWN)
+    keys = list(summary["assumptions"]["grid"])
+    rows = best.select("score", "min_seed", "max_seed", *keys).rows()
+    console.print_columns(("score", "min of seeds", "max of seeds", *keys), rows)
+    typer.echo()
+    validation = summary["validation"]
+    console.print_rows([(name.replace("_", " "), value) for name, value in validation.items()])
+    typer.echo()
+    (_of_bars if "book" in summary["test"] else _of_episodes)(summary["test"])
+    typer.echo()
+    typer.echo(summary["verdict"])
+
+
+def _range(value: object) -> object:
+    return f"bars {value[0]:,} to {value[1] - 1:,}" if isinstance(value, list) else value
+
+
+def _of_bars(test: dict) -> None:
+    names = [name for name, value in test["buy_and_hold"].items() if not isinstance(value, list)]
+    rows = [(name.replace("_", " "), test["book"][name], test["buy_and_hold"][name]) for name in names]
+    console.print_columns(("test", "chosen config", "buy and hold"), rows)
+
+
+def _of_episodes(test: dict) -> None:
+    rows = []
+    for seed, report in test["by_seed"].items():
+        best = report["baselines"][report["best_baseline"]]
+        above = best["difference"]
+        rows.append((f"seed {seed}", report["mean"], above["mean"], above["standard_error"], report["best_baseline"]))
+    console.print_columns(("test", "mean reward", "above the best baseline", "standard error", "which is"), rows)
