@@ -1,7 +1,5 @@
 """The kernels that turn bars into features, buckets and rewards, and those of a backtest, to be timed one by one."""
 
-import math
-
 import numpy as np
 
 from idi_fast.bench.kernel import Kernel, Prepared
@@ -14,6 +12,7 @@ from idi_fast.bench.yardsticks import SEED
 from idi_fast.kernels import backtest, features, market, streams
 
 FEE_RATE = 0.0005
+SLIPPAGE_RATE = 0.0002
 
 
 def _random() -> np.random.Generator:
@@ -102,20 +101,43 @@ def _market_rows(n: int) -> Prepared:
 def _account(n: int) -> Prepared:
     rng, close = _random(), 100.0 * np.exp(log_prices(n))
     target = np.repeat(rng.integers(-1, 2, -(-n // 20)), 20)[:n].astype(np.int8)
-    given = target, close * np.exp(rng.normal(0.0, 0.002, n)), close, backtest.NEXT_OPEN, FEE_RATE
-    equity, position, trades, totals = np.empty(n), np.empty(n, np.int8), np.empty((n + 1, 7)), np.empty(3)
+    given = target, close * np.exp(rng.normal(0.0, 0.002, n)), close, backtest.NEXT_OPEN, FEE_RATE, SLIPPAGE_RATE
+    equity, position, trades = np.empty(n), np.empty(n, np.int8), np.empty((n + 1, 8))
+
+    def keep() -> tuple[backtest.Ledger, int]:
+        at = np.array([0, 0, 0, -1])
+        ledger = backtest.Ledger(np.array([0.0, 1.0, 0.0, 0.0, 0.0, 1.0]), at, np.zeros(8))
+        return ledger, backtest.account(*given, ledger, equity, position, trades)
 
     def made() -> list:
-        count = backtest.account(*given, equity, position, trades, totals)
-        return [equity, position, trades[:count], totals]
+        ledger, count = keep()
+        totals = ledger.money[[backtest.FEES, backtest.SLIPPAGE, backtest.TRADED]]
+        return [equity, position, trades[:count], totals, ledger.at[[backtest.LIQUIDATED]]]
 
     def expected() -> list:
         kept = account_oracle.account(*given)
-        trades = [[math.nan if value is None else float(value) for value in trade] for trade in kept.trades]
-        totals = float(kept.fees), float(kept.traded), kept.liquidated_at
-        return [[*map(float, kept.equity)], kept.position, trades, totals]
+        ended = [[float(value) for value in trade] for trade in kept.trades if trade.exit_bar >= 0]
+        totals = float(kept.fees), float(kept.slippage), float(kept.traded)
+        return [[*map(float, kept.equity)], kept.position, ended, totals, [kept.liquidated_at]]
 
-    return Prepared(lambda: backtest.account(*given, equity, position, trades, totals), made, expected)
+    return Prepared(keep, made, expected)
+
+
+def _count_alerts(n: int) -> Prepared:
+    rng = _random()
+    mood, regime, said, risk = (rng.integers(0, size, n) for size in (3, 4, 2, 2))
+    given = mood.astype(np.uint8), said.astype(np.int16), regime.astype(np.uint8), risk.astype(np.uint8), 1
+
+    def made() -> np.ndarray:
+        counts = np.zeros((3, 4, 4), np.int64)
+        backtest.count_alerts(*given, np.full(3, -1), counts)
+        return counts
+
+    def expected() -> list:
+        found = account_oracle.count_alerts(*(column.tolist() for column in (mood, regime, said, risk)))
+        return [[[found.get((mood, regime), (0,) * 4) for regime in range(4)] for mood in range(3)]]
+
+    return Prepared(made, lambda: [made()], expected)
 
 
 def _reference_account(n: int) -> Prepared:
@@ -134,7 +156,7 @@ def _emote_bits(n: int) -> Prepared:
     shows, meaning = np.array([[1, 0], [1, 0], [0, 1], [0, 1]], np.uint8), np.arange(4)
     out = [np.empty(n, np.uint8) for _ in range(3)]
     return Prepared(
-        lambda: streams.emote_bits(affect, comm, shows, meaning, linger, *out),
+        lambda: streams.emote_bits(affect, comm, shows, meaning, linger, np.zeros(1, np.int64), *out),
         lambda: out,
         lambda: zip(*streams_oracle.emote_bits(affect, [names[k] for k in comm], palette, linger), strict=True),
     )
@@ -144,7 +166,9 @@ def _open_profit(n: int) -> Prepared:
     value, position = log_prices(n), np.repeat(_random().integers(-1, 2, -(-n // 20)), 20)[:n].astype(np.int8)
     given, profit = (position, np.concatenate([value[:1], value[:-1]]), value, 2 * FEE_RATE), np.empty(n, np.uint8)
     return Prepared(
-        lambda: streams.open_profit(*given, profit), lambda: [profit], lambda: [streams_oracle.open_profit(*given)]
+        lambda: streams.open_profit(*given, np.zeros(2), profit),
+        lambda: [profit],
+        lambda: [streams_oracle.open_profit(*given)],
     )
 
 
@@ -160,6 +184,7 @@ KERNELS = (
     Kernel("market.bar_returns", _bar_returns, rtol=1e-14, atol=1e-30),
     Kernel("market.market_rows", _market_rows),
     Kernel("backtest.account", _account, "bar", rtol=1e-9, atol=1e-9),
+    Kernel("backtest.count_alerts", _count_alerts, "bar"),
     Kernel("backtest.reference_account", _reference_account, "bar"),
     Kernel("streams.emote_bits", _emote_bits, "tick"),
     Kernel("streams.open_profit", _open_profit, "tick"),

@@ -1,7 +1,7 @@
 """`idi-fast backtest`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
@@ -19,7 +19,7 @@ from idi_fast.cli.options import (
     compat_name,
     required_out,
 )  # fmt: skip
-from idi_fast.errors import InputError
+from idi_fast.errors import IdiFastError, InputError
 
 
 def backtest(
@@ -34,12 +34,40 @@ def backtest(
         float | None,
         typer.Option(help="Fee per side in basis points of the traded notional [default: the policy's; compat: 0]."),
     ] = None,
+    slippage_bps: Annotated[
+        float | None, typer.Option(help="Basis points by which each fill is worse than the price [default: 0].")
+    ] = None,
+    long_only: Annotated[
+        bool | None, typer.Option("--long-only/--allow-short", help="Whether the account stays flat for a short.")
+    ] = None,
+    initial_position: Annotated[
+        int | None, typer.Option(help="Position held when the first bar comes: -1, 0 or 1 [default: 0].")
+    ] = None,
+    start: Annotated[str | None, typer.Option(help="Time of the first bar wanted, ISO 8601.")] = None,
+    end: Annotated[str | None, typer.Option(help="Time of the first bar no longer wanted.")] = None,
+    year_days: Annotated[
+        int | None, typer.Option(help="Trading days of a year, to annualise by [default: 365 days of 24 hours].")
+    ] = None,
     price_col: PriceColumn = None,
     time_col: TimeColumn = None,
     open_col: OpenColumn = None,
     volume_col: VolumeColumn = None,
-    risk_col: Annotated[str | None, typer.Option(help="Risk event column, 0 or 1 (compat).")] = None,
+    risk_col: Annotated[
+        str | None, typer.Option(help="Risk event column, 0 or 1, to judge alerts by [default: large moves].")
+    ] = None,
     nan: Nan = None,
+    symbol_col: Annotated[
+        str | None, typer.Option(help="Column, or key of key=value folders, that tells many symbols apart.")
+    ] = None,
+    symbol_files: Annotated[bool, typer.Option("--symbol-files", help="Each file is a symbol.")] = False,
+    jobs: Annotated[int | None, typer.Option(help="Symbols at a time [default: usable cores].")] = None,
+    trace: Annotated[bool, typer.Option("--trace/--no-trace", help="Write tables by bar, or KPIs only.")] = True,
+    check_lookahead: Annotated[
+        bool, typer.Option("--check-lookahead", help="First rerun on prefixes and altered futures; exit 1 if it shows.")
+    ] = False,
+    fail_if: Annotated[
+        list[str] | None, typer.Option(help="Exit 1 where this holds, as 'max_drawdown < -0.3'; may be given often.")
+    ] = None,
     compat: Compat = None,
     calibrate_only: Annotated[
         bool, typer.Option("--calibrate-only", help="Print drift and volatility of the data and stop.")
@@ -48,7 +76,9 @@ def backtest(
     json: Json = False,
 ) -> None:
     """Replay a policy over a price history, causally, and keep its account."""
-    columns = {"time": time_col, "price": price_col, "open": open_col, "volume": volume_col, "nan": nan}
+    columns = {
+        "time": time_col, "price": price_col, "open": open_col, "volume": volume_col, "nan": nan, "risk": risk_col,
+    }  # fmt: skip
     columns = {name: value for name, value in columns.items() if value is not None}
     if calibrate_only:
         _calibrate(data, columns, json)
@@ -58,18 +88,59 @@ def backtest(
             "--policy is missing; train one first: idi-fast train --env history --data DATA --out my_agent, "
             "then idi-fast backtest DATA --policy my_agent --out my_backtest"
         )
+    terms = {
+        "fill": fill, "fee_bps": fee_bps, "slippage_bps": slippage_bps, "long_only": long_only,
+        "initial_position": initial_position, "start": start, "end": end, "year_days": year_days,
+    }  # fmt: skip
+    terms = {name: value for name, value in terms.items() if value is not None}
+    many = {"symbol_col": symbol_col, "symbol_files": symbol_files or None, "jobs": jobs}
+    other = {"open_col": open_col, "no_trace": True if not trace else None, "check_lookahead": check_lookahead or None}
+    is_compat = compat_name(compat) is not None
+    if is_compat:
+        _refuse({**terms, **other, **many, "fail_if": fail_if or None, "fee_bps": None}, "under --compat")
+    source = Source(data, policy, columns, required_out(out), force)
+    conditions = _conditions(fail_if or [], is_pooled=symbol_files or symbol_col is not None)
     console.warn_of_compilation()
     with console.interruptible():
-        if compat_name(compat):
-            if fill or open_col:
-                raise InputError(
-                    "--fill and --open-col mean nothing under --compat, which fills at the decision's close"
-                )
-            _compat(data, policy, columns, risk_col, fee_bps, required_out(out), force, json)
+        if is_compat:
+            result = _compat(source, fee_bps)
+        elif symbol_files or symbol_col is not None:
+            if check_lookahead or (symbol_files and symbol_col is not None):
+                _refuse({"check_lookahead": check_lookahead or None, "symbol_files": symbol_files or None}, "here")
+            result = _symbols(source, terms, trace, symbol_col, jobs)
         else:
-            if risk_col:
-                raise InputError("--risk-col is read under --compat idi-iann only")
-            _backtest(data, policy, columns, fill, fee_bps, required_out(out), force, json)
+            _refuse({"jobs": jobs}, "for a single history")
+            result = _backtest(source, terms, trace, check_lookahead)
+    _report(source.out, result, json)
+    figures, reasons = _figures(result), result.get("undefined")
+    failures = [text for condition in conditions if (text := condition.failure(figures, reasons)) is not None]
+    for text in failures:
+        console.message(f"failed: {text}")
+    if failures:
+        raise typer.Exit(1)
+
+
+class Source(NamedTuple):
+    """What is backtested, and where it goes; columns: given ones of the data."""
+
+    data: str
+    policy: Path
+    columns: dict
+    out: Path
+    force: bool
+
+
+def _refuse(options: dict, where: str) -> None:
+    idle = [f"--{name.replace('_', '-')}" for name, value in options.items() if value is not None]
+    if idle:
+        raise InputError(f"{', '.join(idle)}: not {where}")
+
+
+def _conditions(texts: list[str], *, is_pooled: bool) -> list:
+    from idi_fast.conditions import parse_condition
+    from idi_fast.engine import kpi_names
+
+    return [parse_condition(text, kpi_names(is_pooled=is_pooled)) for text in texts]
 
 
 def _calibrate(data: str, columns: dict, json: bool) -> None:
@@ -83,46 +154,75 @@ def _calibrate(data: str, columns: dict, json: bool) -> None:
         console.print_rows(list(figures.items()))
 
 
-def _backtest(
-    data: str, path: Path, columns: dict, fill: str | None, fee_bps: float | None, out: Path, force: bool, json: bool
-):
+def _backtest(source: Source, terms: dict, trace: bool, lookahead: bool) -> dict:
     from dataclasses import replace
 
-    from idi_fast.backtest import backtest as run
+    from idi_fast.backtest import write_backtest
     from idi_fast.files import new_directory
     from idi_fast.policy import Policy
-    from idi_fast.trainer import load_config_history
+    from idi_fast.trainer import open_config_history
 
-    policy = Policy.load(path)
-    source = replace(policy.config.environment.data, path=data, **columns)
-    with new_directory(out, force=force, inputs=(path, data)) as folder:
-        result = run(policy, load_config_history(policy.config, source), fill=fill, fee_bps=fee_bps)
-        result.write(folder)
-    _report(out, result.to_dict(), json)
+    policy, risk = Policy.load(source.policy), source.columns.pop("risk", None)
+    data = replace(policy.config.environment.data, path=source.data, **source.columns)
+    with new_directory(source.out, force=source.force, inputs=(source.policy, source.data)) as folder:
+        history = open_config_history(policy.config, data, risk=risk)
+        if lookahead:
+            _check_lookahead(policy, history, terms.get("initial_position", 0))
+        return write_backtest(folder, policy, history, trace=trace, **terms)
 
 
-def _compat(
-    data: str,
-    path: Path,
-    columns: dict,
-    risk_col: str | None,
-    fee_bps: float | None,
-    out: Path,
-    force: bool,
-    json: bool,
-):
+def _symbols(source: Source, terms: dict, trace: bool, column: str | None, jobs: int | None) -> dict:
+    from dataclasses import replace
+    from tempfile import TemporaryDirectory
+
+    from idi_fast.files import new_directory
+    from idi_fast.policy import Policy
+    from idi_fast.symbol_backtest import write_symbol_backtest
+    from idi_fast.symbols import digest_sources, open_symbols
+
+    policy, risk = Policy.load(source.policy), source.columns.pop("risk", None)
+    data = replace(policy.config.environment.data, path=source.data, **source.columns)
+    with (
+        new_directory(source.out, force=source.force, inputs=(source.policy, source.data)) as folder,
+        TemporaryDirectory(dir=folder.parent, prefix=".idi-fast-") as scratch,
+        console.counted_progress("symbols") as progress,
+    ):
+        histories = open_symbols(policy.config, data, Path(scratch), column=column, risk=risk)
+        return write_symbol_backtest(
+            folder, policy, histories, digest_sources(data), trace=trace, jobs=jobs, progress=progress, **terms
+        )
+
+
+def _check_lookahead(policy, history, position: int) -> None:
+    from functools import partial
+
+    from idi_fast.lookahead import check_lookahead
+    from idi_fast.replay import replay_history
+
+    found = check_lookahead(policy, history.load(), replay=partial(replay_history, position=position))
+    if found is not None:
+        raise IdiFastError(str(found))
+    console.note("no look-ahead found")
+
+
+def _compat(source: Source, fee_bps: float | None) -> dict:
     from idi_fast.compat_backtest import compat_backtest
     from idi_fast.files import new_directory
     from idi_fast.history import load_history
     from idi_fast.policy import Policy
 
-    policy = Policy.load(path)
-    with new_directory(out, force=force, inputs=(path, data)) as folder:
+    policy = Policy.load(source.policy)
+    with new_directory(source.out, force=source.force, inputs=(source.policy, source.data)) as folder:
         # The reference reads a volume only when it is named, and no open and no times.
-        history = load_history(data, risk=risk_col, **columns, optional=())
+        history = load_history(source.data, **source.columns, optional=())
         result = compat_backtest(policy, history, fee_bps=fee_bps or 0.0)
         result.write(folder)
-    _report(out, result.to_dict(), json)
+    return result.to_dict()
+
+
+def _figures(result: dict) -> dict:
+    held = result.get("buy_and_hold", {})
+    return {**result["kpis"], **{f"buy_and_hold.{name}": value for name, value in held.items()}}
 
 
 def _report(out: Path, result: dict, json: bool) -> None:
@@ -142,3 +242,14 @@ def _report(out: Path, result: dict, json: bool) -> None:
     figures = {name: value for name, value in figures.items() if name != "liquidated_at" or value is not None}
     rows = [(name, figures[name], held.get(name, "")) if held else (name, figures[name]) for name in figures]
     console.print_columns(heads, [(name.replace("_", " "), *values) for name, *values in rows])
+    _say_why(result.get("undefined", {}))
+
+
+def _say_why(undefined: dict[str, str]) -> None:
+    """The reasons of the dashes in the table, each once."""
+    if undefined:
+        typer.echo()
+    for reason in dict.fromkeys(undefined.values()):
+        names = [name for name, why in undefined.items() if why == reason and not name.startswith("buy_and_hold.")]
+        if names:
+            typer.echo(f"–  {', '.join(names).replace('_', ' ')}: {reason}")

@@ -39,8 +39,8 @@ def sweep(
     validation_bars: Annotated[int | None, typer.Option(help="Bars to choose by [default: a fifth].")] = None,
     test_bars: Annotated[int | None, typer.Option(help="Last bars, to report on [default: a fifth].")] = None,
     evaluation_episodes: Annotated[
-        int, typer.Option(help="Episodes of a simulated market to choose by, and to report on.")
-    ] = 1000,
+        int | None, typer.Option(help="Episodes of a simulated market to choose by, and to report on [default: 1000].")
+    ] = None,
     episodes: Annotated[int | None, typer.Option(help="Training episodes.")] = None,
     episode_length: Annotated[int | None, typer.Option(help="Steps per episode.")] = None,
     fill: Annotated[str | None, typer.Option(help="next-open, next-close or same-close, as of backtest.")] = None,
@@ -61,12 +61,17 @@ def sweep(
         raise InputError("--grid is missing; name a key and its values, for example --grid learning_rate=0.05,0.1")
     columns = {"path": data, "price": price_col, "time": time_col, "open": open_col, "volume": volume_col, "nan": nan}
     flags = {f"environment.data.{name}": value for name, value in columns.items()}
+    if data is not None and env not in (None, "history"):
+        raise InputError(f"a price history was given, but --env is {env!r}; leave one of them out")
     kind = "history" if data is not None else env
     flags |= {"environment.kind": kind, "episodes": episodes, "episode_length": episode_length}
     settings, target = resolve_config(config, set_ or [], flags), required_out(out)
+    idle = [name for name, value in columns.items() if value is not None]
+    if idle and settings.environment.kind != "history":
+        raise InputError(f"the {settings.environment.kind} environment has no use for {', '.join(idle)}")
     how = {
         "jobs": jobs, "validation_bars": validation_bars, "test_bars": test_bars, "fill": fill, "fee_bps": fee_bps,
-        "episodes": evaluation_episodes,
+        "evaluation_episodes": evaluation_episodes,
     }  # fmt: skip
     console.warn_of_compilation()
     with console.interruptible():

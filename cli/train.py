@@ -197,6 +197,9 @@ def _report(out: Path, run: dict, seconds: dict[str, float], json: bool) -> None
     difference = best["difference"]
     beside = f"{format_value(difference['mean'])} ± {format_value(difference['standard_error'])}"
     counts = ", ".join(f"{name} {count:,}" for name, count in summary["comm_action_counts"].items())
+    kind = "in-sample evaluation" if evaluation["in_sample"] else "evaluation"
+    if evaluation["in_sample"]:
+        console.note_in_sample()
     console.print_rows(
         [
             ("artifact", out),
@@ -205,7 +208,7 @@ def _report(out: Path, run: dict, seconds: dict[str, float], json: bool) -> None
             ("episodes", summary["episodes"]),
             ("mean reward", summary["mean_reward"]),
             ("  last tenth", summary["last_tenth_mean_reward"]),
-            ("evaluation", f"{format_value(evaluation['mean'])} ± {format_value(evaluation['standard_error'])}"),
+            (kind, f"{format_value(evaluation['mean'])} ± {format_value(evaluation['standard_error'])}"),
             (f"  above {evaluation['best_baseline']!r}", beside),
             *_visited(summary),
             ("communication", counts),

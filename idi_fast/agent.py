@@ -38,7 +38,7 @@ class Agent:
             stream=generator.stream, is_compat=is_compat,
             phase=np.zeros(1, np.int64), exploration=np.ones(1), decay=config.exploration_decay,
             floor=config.learning.exploration_floor, comm_column=comm_column, rules=rules,
-            tables=make_tables(n_rows, n_comm, initial / self.layout.n_tilings),
+            tables=make_tables(n_rows, n_comm, self.layout.per_row(initial)),
             memory=make_memory(config.episodic, n_rows * 3, bounded=not is_compat, steps=steps),
             agent=np.zeros(4, np.int64), sums=np.zeros(2), episode_length=config.episode_length,
             learning_rate=config.learning_rate, discount=config.discount,
@@ -63,7 +63,8 @@ class Agent:
     def values(self) -> np.ndarray:
         """What it has learnt of the actions, float64 (n_rows, 3): its table, or the mean of two."""
         q, other = self.tables.q, self._progress.other
-        return (q + other) / 2.0 if other.size else q
+        # Halved first: the sum of two values may be beyond all numbers where their mean is not.
+        return q / 2.0 + other / 2.0 if other.size else q
 
     @property
     def state(self) -> dict[str, np.ndarray]:
@@ -88,6 +89,7 @@ class Agent:
         found, expected = (policy.space, policy.comm_actions), (self._space, self._comm_names)
         if policy.config.tile_coder != self._coder:
             raise InputError("the initial policy has another tile coder; give one with the same tile_coder block")
+
         if found != expected:
             theirs, ours = (
                 f"the states {', '.join(f'{n} {s}' for n, s in zip(space.names, space.sizes, strict=True))} and the "
@@ -95,6 +97,12 @@ class Agent:
                 for space, names in (found, expected)
             )
             raise InputError(f"the initial policy has {theirs}; expected {ours}")
+        if (policy.layout.tiling is None) != (self.layout.tiling is None):
+            theirs, ours = (
+                "a row a tile" if layout.tiling is not None else "a row a state, as under engine.compat"
+                for layout in (policy.layout, self.layout)
+            )
+            raise InputError(f"the initial policy's table has {theirs}; expected one with {ours}")
         tables = self.tables
         for table in (tables.q, self._progress.other):
             table[: policy.q.shape[0]] = policy.q[: table.shape[0]]
@@ -167,6 +175,7 @@ def make_progress(config: TrainingConfig, method: Method, tables: Tables, n_tili
     return Progress(
         other=tables.q.copy() if is_double else np.zeros((0, 3)),
         updates=np.zeros((n_rows if is_counted else 0, 3), np.int64),
+        other_updates=np.zeros((n_rows if is_counted and is_double else 0, 3), np.int64),
         comm_updates=np.zeros((n_rows if is_counted else 0, n_comm), np.int64),
         here=np.zeros(n_tilings, np.int64),
         episode=np.zeros(1, np.int64),

@@ -22,7 +22,6 @@ from idi_fast.files import (
     refuse_population,
     write_json,
 )  # fmt: skip
-from idi_fast.history import History
 from idi_fast.policy import Policy
 from idi_fast.provenance import describe_history, versions
 from idi_fast.tables import read_table, write_blocks, write_table
@@ -150,20 +149,21 @@ def finished_output(out: str | Path, config: TrainingConfig, about: dict) -> tup
     about = {"fingerprint": config.fingerprint(), "versions": versions(), **about}
     if any(run.get(name) != value for name, value in about.items()):
         return None
-    if config.environment.kind == "history" and run["trained_on"] != describe_history(load_config_history(config)):
+    # Of the bars of an initial policy its identity speaks, which is in `about`.
+    if config.environment.kind == "history" and run["trained_on"][0] != describe_history(load_config_history(config)):
         return None
     return run, seconds
 
 
-def write_backtest_run(folder: Path, kind: str, assumptions: dict, policy: Policy, history: History) -> None:
-    """Write run.json and manifest.json of a backtest, the last of its files."""
+def write_backtest_run(folder: Path, kind: str, assumptions: dict, policy: Policy, data: dict) -> None:
+    """Write run.json and manifest.json of a backtest, the last of its files; data: as of `describe_history`."""
     run = {
         "schema_version": SCHEMA_VERSION,
         "kind": kind,
         "assumptions": assumptions,
         "policy": policy.identity(),
         "versions": versions(),
-        "data": describe_history(history),
+        "data": data,
     }
     write_json(folder / "run.json", run)
     write_manifest(folder, config_sha256=policy.config.fingerprint(), training={"seed": policy.seed})

@@ -1,6 +1,7 @@
 """How good a policy is on episodes it has not seen, beside what needs no learning: `idi-fast evaluate`."""
 
 import math
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -8,7 +9,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from idi_fast.alerts import count_alerts
+from idi_fast.alerts import AlertCounts
 from idi_fast.config import TrainingConfig
 from idi_fast.errors import InputError
 from idi_fast.evaluation import EVALUATION_EPISODES, Evaluation, Evaluator
@@ -23,7 +24,7 @@ CONFIDENCE = 0.95
 QUICK_ROWS = 131_072
 """Rows that training spends on its closing evaluation, with each baseline once more: some milliseconds."""
 ABOVE = 2.0
-"""Standard errors by which a policy must exceed a baseline to be called better."""
+"""Standard errors by which a policy must at least exceed a baseline to be called better; of few episodes it is more."""
 ALERT_BARS = 65_536
 """Simulated bars over which alerts are counted, in 16 ms: precision and recall differ by 0.01 from seed to seed."""
 
@@ -37,15 +38,16 @@ class Compared:
 
     @property
     def is_beaten(self) -> bool:
-        """Whether the policy earns more by over two standard errors."""
+        """Whether the policy earns more by over two standard errors, and by more than the interval of the difference
+        reaches, which is that of Student's t."""
         error = self.difference.standard_error
-        return error is not None and self.difference.mean > ABOVE * error
+        return error is not None and self.difference.mean > max(ABOVE, _reach(self.difference)) * error
 
 
 @dataclass(frozen=True)
 class Report:
     """A policy's evaluation beside its baselines, by name; in_sample: whether on bars of its own training, None where
-    that cannot be told; seed: whose stream the episodes were drawn from, None on a history; alerts: see `count_alerts`,
+    that cannot be told; seed: whose stream the episodes were drawn from, None on a history; alerts: see `AlertCounts`,
     None but for the simulated crypto market of the default mode."""
 
     evaluation: Evaluation
@@ -60,12 +62,14 @@ class Report:
         return max(self.baselines, key=lambda name: self.baselines[name].evaluation.mean)
 
     @property
-    def has_learnt(self) -> bool:
-        """Whether the policy beats every baseline by over two standard errors."""
-        return all(compared.is_beaten for compared in self.baselines.values())
+    def has_learnt(self) -> bool | None:
+        """Whether the policy beats every baseline, see `Compared.is_beaten`; None in sample, where it shows nothing."""
+        return None if self.in_sample else all(compared.is_beaten for compared in self.baselines.values())
 
     def verdict(self) -> str:
         """In one sentence, whether anything was learnt."""
+        if self.in_sample:
+            return "evaluated in sample, on bars of its training: nothing is shown of what it earns on new ones"
         if self.has_learnt:
             return f"better than every baseline; the best of them is {self.best_baseline!r}"
         kept = [name for name, compared in self.baselines.items() if not compared.is_beaten]
@@ -127,7 +131,7 @@ def evaluate(
     in_sample = saw(policy.trained_on, history) if of_history else False
     alerts = None
     if config.environment.kind == "crypto" and config.engine.compat is None:
-        alerts = count_alerts(evaluator.follow(policy, ALERT_BARS + 1))  # no bar follows the last
+        alerts = AlertCounts.of(evaluator.follow(policy, ALERT_BARS + 1)).to_dict()  # no bar follows the last
     return Report(Evaluation.of(rewards), baselines, in_sample, None if of_history else seed, alerts)
 
 
@@ -136,10 +140,15 @@ def quick_episodes(config: TrainingConfig) -> int:
     return max(2, min(EVALUATION_EPISODES, QUICK_ROWS // (config.episode_length + 1)))
 
 
-def baseline_rewards(evaluator: Evaluator, policy: Policy) -> dict[str, np.ndarray]:
-    """The rewards of an evaluator's episodes, float64 (episodes,), of each baseline of a policy: see `evaluate`."""
+def baseline_rewards(
+    evaluator: Evaluator, policy: Policy, cancelled: threading.Event | None = None
+) -> dict[str, np.ndarray]:
+    """The rewards of an evaluator's episodes, float64 (episodes,), of each baseline of a policy: see `evaluate`.
+
+    Raises Cancelled soon after `cancelled` was set.
+    """
     options = _baselines(policy.space, evaluator.seed)
-    return {name: evaluator.rewards(policy, **how) for name, how in options.items()}
+    return {name: evaluator.rewards(policy, cancelled=cancelled, **how) for name, how in options.items()}
 
 
 def _baselines(space: StateSpace, seed: int) -> dict[str, dict]:
@@ -172,8 +181,13 @@ def confidence_interval(evaluation: Evaluation) -> tuple[float, float] | None:
     error = evaluation.standard_error
     if error is None:
         return None
-    reach = student_quantile((1.0 + CONFIDENCE) / 2.0, evaluation.episodes - 1) * error
+    reach = _reach(evaluation) * error
     return evaluation.mean - reach, evaluation.mean + reach
+
+
+def _reach(evaluation: Evaluation) -> float:
+    """Standard errors that the interval of a mean of several episodes reaches to either side."""
+    return student_quantile((1.0 + CONFIDENCE) / 2.0, evaluation.episodes - 1)
 
 
 def student_quantile(p: float, degrees: int) -> float:

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from idi_fast.account import Terms
 from idi_fast.artifact import SCHEMA_VERSION, write_backtest_run
-from idi_fast.backtest import check_fee_bps
 from idi_fast.errors import ArtifactError
 from idi_fast.files import write_json
 from idi_fast.history import History
 from idi_fast.kernels.backtest import reference_account
 from idi_fast.policy import Policy
+from idi_fast.provenance import describe_history
 from idi_fast.space import ACTIONS, BUY, SELL
 from idi_fast.tables import write_table
 
@@ -51,12 +52,12 @@ class CompatBacktest:
             }
         )
         write_table(folder / "trace.parquet", trace, {"format": "idi-fast-compat-backtest-1"})
-        write_backtest_run(folder, "compat-backtest", self.assumptions, self.policy, self.history)
+        write_backtest_run(folder, "compat-backtest", self.assumptions, self.policy, describe_history(self.history))
 
 
 def compat_backtest(policy: Policy, history: History, *, fee_bps: float = 0.0) -> CompatBacktest:
     """The reference's backtest of a policy; volume and risk are used where the history has them."""
-    check_fee_bps(fee_bps)
+    Terms("same_close", fee_bps)  # refuses what is no fee
     action = _actions(policy, history)
     pnl = np.empty(len(history))
     reference_account(action, history.close, fee_bps, pnl)

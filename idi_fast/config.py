@@ -26,7 +26,7 @@ ExplorationSchedule = Literal["decay", "linear", "visits"]
 
 MAX_REGIMES = 32  # what the stream q_regime, a bv[5], can carry
 MAX_COMM_ACTIONS = 2**15 - 1  # int16 in tapes and traces
-MAX_STATES = 2**31  # exclusive
+MAX_STATES = 2**31  # exclusive; rows of a table are int32 too
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,7 +90,9 @@ class TileCoderConfig(Block):
     tiling: Tiling = setting(
         "reference", "Tiles: the reference's, a bucket each that recurs, or displaced ones of neighbouring buckets."
     )
-    table_size: int = setting(65_536, "Rows of the table at most; tiles that do not fit are hashed.", minimum=1)
+    table_size: int = setting(
+        65_536, "Rows of the table at most; tiles that do not fit are hashed.", minimum=1, maximum=MAX_STATES - 1
+    )
 
     def _cross_check(self) -> None:
         if len(self.offsets) != len(self.tile_sizes):

@@ -185,11 +185,15 @@ def market_tape(bars: Bars, weights: np.ndarray, base: np.ndarray) -> Tape:
     return Tape(base, bars.code, bars.risk)
 
 
-def entry_values(value: np.ndarray, log_fill: np.ndarray | None = None) -> np.ndarray:
-    """`Facts.entry` of `Facts.value`: the fill of each bar, or where there is none the value before it."""
+def entry_values(value: np.ndarray, log_fill: np.ndarray | None = None, before: np.ndarray | None = None) -> np.ndarray:
+    """`Facts.entry` of `Facts.value`: the fill of each bar, or where there is none the value before it.
+
+    before: the value before the first, float64 (1,); none at the beginning, where it is taken to be the first itself.
+    """
     if log_fill is not None and log_fill.size:
         return log_fill
-    return np.concatenate([value[:1], value[:-1]])
+    before = value[:1] if before is None or not before.size else before
+    return np.concatenate([before, value[:-1]])
 
 
 class CryptoEnvironment(_MarketTape):

@@ -1,5 +1,6 @@
 """Causal features of market bars: which there are, their fitted bucket edges, and the tape rows made of them."""
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from typing import NamedTuple
 
@@ -19,6 +20,10 @@ LOGARITHMIC = ("log_return", "drawdown", "ema_ratio", "volatility")
 # about one average regime of the simulated market.
 SCALE = FeatureConfig(column="close", transform="volatility", window=32)
 REGIME_TREND = FeatureConfig(column="close", transform="ema_ratio", window=32)
+ROWS = (*FEATURES, "scale", "regime_trend")
+"""What is worked out of each bar: the four features and those two."""
+BLOCK_BARS = 16_384
+"""Bars that are worked out at a time, so that what lies between columns and bars stays in the second-level cache."""
 
 
 def default_features(has_volume: bool) -> dict[str, FeatureConfig]:
@@ -68,8 +73,8 @@ class Transform:
         """The arrays that it goes on from."""
         return {"ring": self._ring, "moments": self._moments, "seen": self._seen}
 
-    def push(self, values: np.ndarray) -> np.ndarray:
-        """The feature of each value, float64 (n,)."""
+    def push(self, values: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        """The feature of each value, float64 (n,), in `out` or else in a new array."""
         if self._takes_log:
             if values.size and values.min() <= 0.0:
                 raise DataError(
@@ -77,17 +82,20 @@ class Transform:
                     "expected numbers above 0 (zscore and level take any)"
                 )
             values = np.log(values)
-        out = np.empty(values.size)
+        out = np.empty(values.size) if out is None else out
         self._kernel(values, self._ring, self._moments, self._seen, out)
         return out
 
 
 class FeatureStream:
-    """The features of an encoder over one series, in chunks."""
+    """The features of an encoder over one series, in chunks; those named as `unused` are not worked out."""
 
-    def __init__(self, features: dict[str, FeatureConfig]):
-        self._transforms = [Transform(features[name]) for name in FEATURES]
-        self._transforms += [Transform(SCALE), Transform(REGIME_TREND)]
+    def __init__(self, features: dict[str, FeatureConfig], unused: Collection[str] = ()):
+        chosen = {**features, "scale": SCALE, "regime_trend": REGIME_TREND}
+        # Equal ones, as by default the trend and that of the regime, are worked out once.
+        transforms = {feature: Transform(feature) for feature in chosen.values()}
+        self._transforms = [transforms[chosen[name]] for name in ROWS]
+        self._used = [k for k, name in enumerate(ROWS) if name not in unused]
 
     @property
     def state(self) -> dict[str, np.ndarray]:
@@ -95,14 +103,25 @@ class FeatureStream:
         states = (named(str(k), transform.state) for k, transform in enumerate(self._transforms))
         return {name: array for state in states for name, array in state.items()}
 
-    def push(self, columns: dict[str, np.ndarray]) -> np.ndarray:
-        """Features float64 (6, n): price, volume, trend, scarcity, then volatility and the regime's trend."""
+    def push(self, columns: dict[str, np.ndarray], out: np.ndarray | None = None) -> np.ndarray:
+        """Features float64 (6, n): price, volume, trend, scarcity, then volatility and the regime's trend.
+
+        They are written to `out`, or else to a new array, in which the rows of unused ones are undefined.
+        """
         try:
-            return np.stack([transform.push(columns[transform.column]) for transform in self._transforms])
+            out = np.empty((len(ROWS), columns["close"].size)) if out is None else out
+            made: dict[Transform, np.ndarray] = {}
+            for k in self._used:
+                transform = self._transforms[k]
+                if transform in made:
+                    out[k] = made[transform]
+                else:
+                    made[transform] = transform.push(columns[transform.column], out[k])
         except KeyError as error:
             raise DataError(
                 f"a feature needs the column {error.args[0]!r}, but the data has {', '.join(sorted(columns))}"
             ) from None
+        return out
 
 
 def longest_window(config: TrainingConfig, features: dict[str, FeatureConfig]) -> int:
@@ -193,11 +212,16 @@ class BarStream:
 
     def __init__(self, encoder: Encoder, fee_bps: float):
         self._encoder = encoder
-        self._features = FeatureStream(encoder.features)
+        self._sizes = np.array(encoder.sizes, np.int64)
+        # A feature of one bucket says nothing, whatever its value.
+        unused = [name for name, size in zip(FEATURES, encoder.sizes, strict=True) if size == 1]
+        self._features = FeatureStream(encoder.features, unused)
         self._fee_rate = fee_bps / 1e4
         self._carry = np.full(2, np.nan)
         self._last_scarcity = np.full(1, -1, np.int64)
         self._seen = np.zeros(1, np.int64)
+        self._matrix = np.empty(len(ROWS) * BLOCK_BARS)
+        self._buckets = np.empty(len(FEATURES) * BLOCK_BARS, np.int32)
 
     @property
     def state(self) -> dict[str, np.ndarray]:
@@ -206,13 +230,11 @@ class BarStream:
         return {**own, **named("features", self._features.state)}
 
     def push(self, columns: dict[str, np.ndarray], log_fill: np.ndarray) -> Bars:
-        """Bars of `columns` (see `log_columns`), each float64 (n,); `log_fill` (n,), or empty for the last close."""
-        matrix = self._features.push(columns)
-        n = matrix.shape[1]
-        buckets = np.empty((len(FEATURES), n), np.int32)
-        for k, edges in enumerate(self._encoder.edges):
-            kernels.quantize(matrix[k], edges, buckets[k])
-        sizes = np.array(self._encoder.sizes, np.int64)
+        """Bars of `columns` (see `log_columns`), each float64 (n,); `log_fill` (n,), or empty for the last close.
+
+        The arrays are the caller's to keep.
+        """
+        n = columns["close"].size
         bars = Bars(
             code=np.empty(n, np.int32),
             regime=np.empty(n, np.uint8),
@@ -223,8 +245,20 @@ class BarStream:
             move=np.empty(n, np.int8),
             risk=np.empty(n, np.uint8),
         )
-        kernels.bucket_changes(buckets[3], int(sizes[3]), self._last_scarcity, bars.scarcity)
-        kernels.mixed_radix(buckets, sizes, bars.code)
+        for start in range(0, n, BLOCK_BARS):
+            rows = slice(start, start + BLOCK_BARS)
+            block = {name: values[rows] for name, values in columns.items()}
+            self._push_block(block, log_fill[rows], Bars(*(array[rows] for array in bars)))
+        return bars
+
+    def _push_block(self, columns: dict[str, np.ndarray], log_fill: np.ndarray, bars: Bars) -> None:
+        n = bars.code.size
+        matrix = self._features.push(columns, self._matrix[: len(ROWS) * n].reshape(-1, n))
+        buckets = self._buckets[: len(FEATURES) * n].reshape(-1, n)
+        for k, edges in enumerate(self._encoder.edges):
+            kernels.quantize(matrix[k], edges, buckets[k])
+        kernels.bucket_changes(buckets[3], int(self._sizes[3]), self._last_scarcity, bars.scarcity)
+        kernels.mixed_radix(buckets, self._sizes, bars.code)
         kernels.regimes(matrix[4], matrix[5], self._encoder.regime_edges, bars.regime)
         # A quiet stretch must not blow rewards up, and the first bars have no volatility of their own yet.
         typical = self._encoder.typical_volatility
@@ -236,4 +270,3 @@ class BarStream:
             columns["close"], log_fill, volatility, 0.1 * typical, self._fee_rate, self._carry,
             bars.gap, bars.change, bars.cost, bars.move, bars.risk,
         )  # fmt: skip
-        return bars

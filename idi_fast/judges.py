@@ -1,32 +1,37 @@
 """What a sweep's policies are worth: on bars, or on episodes, kept apart for choosing and for reporting."""
 
+import threading
 from collections.abc import Sequence
 
 import numpy as np
 
 from idi_fast import kpis
-from idi_fast.backtest import Account, account_after, check_fee_bps, hold, resolve_fill
+from idi_fast.account import Account, Terms, hold, resolve_fill
+from idi_fast.backtest import account_after
 from idi_fast.baselines import baseline_rewards, evaluate
 from idi_fast.config import TrainingConfig
 from idi_fast.environments import HistoryBars
 from idi_fast.errors import InputError
-from idi_fast.evaluation import Evaluator
+from idi_fast.evaluation import EVALUATION_EPISODES, Evaluator
 from idi_fast.features import longest_window, resolve_features
 from idi_fast.history import History
 from idi_fast.policy import Policy
+
+BLIND = ("random", "hold", "buy", "sell")
+"""Baselines that look at nothing, so that they earn the same whatever a config lets its agent see."""
 
 
 class HistoryJudge:
     """Judges by the returns per bar of an account, on bars after those of the training, an embargo between them."""
 
     SCORE = "Sharpe ratio per bar of equal capital in each seed's account"
+    UNDEFINED = "the chosen config never traded on validation data"
 
     def __init__(
         self, configs: Sequence[TrainingConfig], history: History, validation_bars: int | None, test_bars: int | None,
         fill: str | None, fee_bps: float,
     ):  # fmt: skip
-        check_fee_bps(fee_bps)
-        self._history, self._fill, self._fee_bps = history, resolve_fill(fill, history), fee_bps
+        self._history, self._terms = history, Terms(resolve_fill(fill, history.open is not None), fee_bps)
         bars = len(history)
         chosen = {
             "validation_bars": bars // 5 if validation_bars is None else validation_bars,
@@ -52,14 +57,15 @@ class HistoryJudge:
         """Which bars are for what, [first, stop), and how accounts are kept."""
         return {
             "bars": len(self._history), "training": [0, self._trained], "validation": list(self._validation),
-            "test": list(self._test), "embargo": self._embargo, "fill": self._fill, "fee_bps": self._fee_bps,
+            "test": list(self._test), "embargo": self._embargo,
+            "fill": self._terms.fill, "fee_bps": self._terms.fee_bps,
         }  # fmt: skip
 
     def training_bars(self, config: TrainingConfig) -> HistoryBars:
         """What a config's policies are trained on."""
         return HistoryBars(config, self._history.slice(0, self._trained))
 
-    def validation(self, policy: Policy) -> np.ndarray:
+    def validation(self, policy: Policy, cancelled: threading.Event) -> np.ndarray:
         """The account's return of each bar of the validation, float64 (n,)."""
         return _returns(self._account(policy, self._validation))
 
@@ -88,7 +94,7 @@ class HistoryJudge:
                 "sharpe_interval": list(kpis.sharpe_interval(book)),
                 "probabilistic_sharpe_ratio": kpis.probabilistic_sharpe_ratio(book),
             },
-            "buy_and_hold": kpis.equity_kpis(hold(tested, self._fill, self._fee_bps).equity, per_year),
+            "buy_and_hold": kpis.equity_kpis(hold(tested, self._terms).equity, per_year),
         }  # fmt: skip
 
     @staticmethod
@@ -99,36 +105,36 @@ class HistoryJudge:
         return f"on test data {what} that is significant"
 
     def _account(self, policy: Policy, bars: tuple[int, int]) -> Account:
-        return account_after(policy, self._history, *bars, self._embargo, self._fill, self._fee_bps)
+        return account_after(policy, self._history, *bars, self._embargo, self._terms)
 
 
 class EpisodeJudge:
     """Judges by what an episode earns above the best baseline on the same one, on two further seeds' fresh episodes."""
 
-    SCORE = "mean reward of an episode above the best baseline's, over the seeds"
+    SCORE = f"mean reward of an episode above the best of {', '.join(BLIND)}, over the seeds"
+    UNDEFINED = "on validation data the chosen config does what the best baseline does"
 
-    def __init__(self, seeds: Sequence[int], episodes: int):
-        if episodes < 2:
-            raise InputError(f"episodes is {episodes}; expected 2 or more")
-        self._episodes = episodes
+    def __init__(self, seeds: Sequence[int], episodes: int | None):
+        self._episodes = EVALUATION_EPISODES if episodes is None else episodes
+        if self._episodes < 2:
+            raise InputError(f"evaluation_episodes is {episodes}; expected 2 or more")
         self._validation_seed = max(map(abs, seeds)) + 1
         self._test_seed = self._validation_seed + 1
 
     def assumptions(self) -> dict:
         """Whose evaluation streams are for what."""
-        return {
-            "episodes": self._episodes, "validation_seed": self._validation_seed, "test_seed": self._test_seed,
-        }  # fmt: skip
+        seeds = {"validation_seed": self._validation_seed, "test_seed": self._test_seed}
+        return {"evaluation_episodes": self._episodes, **seeds}
 
     def training_bars(self, config: TrainingConfig) -> None:
         """None: simulated markets are drawn as training goes."""
         return None
 
-    def validation(self, policy: Policy) -> np.ndarray:
-        """What each validation episode earns above the best baseline, float64 (n,)."""
+    def validation(self, policy: Policy, cancelled: threading.Event) -> np.ndarray:
+        """What each validation episode earns above the best of the blind baselines, float64 (n,). Raises Cancelled."""
         evaluator = Evaluator(policy.config, self._validation_seed, episodes=self._episodes)
-        best = max(baseline_rewards(evaluator, policy).values(), key=np.mean)
-        return evaluator.rewards(policy) - best
+        baselines = baseline_rewards(evaluator, policy, cancelled)
+        return evaluator.rewards(policy, cancelled=cancelled) - max((baselines[name] for name in BLIND), key=np.mean)
 
     @staticmethod
     def score(earned: np.ndarray) -> float:

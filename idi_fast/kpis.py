@@ -1,4 +1,7 @@
-"""Key performance indicators of a backtest, each by its definition; NaN means undefined."""
+"""KPIs of whole series in memory, and what a Sharpe ratio is worth; NaN means undefined.
+
+The definitions are those of `kpi_definitions`, to the last bit.
+"""
 
 import math
 from collections.abc import Sequence
@@ -6,14 +9,17 @@ from statistics import NormalDist
 
 import numpy as np
 
-YEAR_NS = 365 * 86_400 * 10**9
+from idi_fast.clock import Clock, Pace
+from idi_fast.kpi_definitions import Moments, Totals, evaluate
+from idi_fast.tallies import Tally, moments_of
 
 
 def periods_per_year(time_ns: np.ndarray | None) -> float:
-    """Bars per year of 365 days, from the first to the last timestamp; NaN without times."""
-    if time_ns is None or time_ns.size < 2:
-        return math.nan
-    return (time_ns.size - 1) * YEAR_NS / float(time_ns[-1] - time_ns[0])
+    """Bars per year of 365 days, from the first to the last timestamp; NaN without times and for irregular bars."""
+    clock = Clock()
+    if time_ns is not None:
+        clock.push(time_ns)
+    return clock.pace().periods_per_year
 
 
 def bar_returns(equity: np.ndarray) -> np.ndarray:
@@ -25,10 +31,7 @@ def bar_returns(equity: np.ndarray) -> np.ndarray:
 
 def sharpe_ratio(returns: np.ndarray) -> float:
     """Mean over sample deviation (ddof 1) of per-bar returns, no risk-free rate (Sharpe 1994); NaN if all are equal."""
-    if returns.size < 2:
-        return math.nan
-    deviation = float(returns.std(ddof=1))
-    return float(returns.mean()) / deviation if deviation > 1e-12 * abs(float(returns.mean())) else math.nan
+    return evaluate(Moments(moments_of(returns)))[0]["sharpe_per_bar"]
 
 
 SIGMAS_95 = 1.959963984540054
@@ -45,13 +48,12 @@ def sharpe_interval(returns: np.ndarray) -> tuple[float, float]:
 def probabilistic_sharpe_ratio(returns: np.ndarray, benchmark: float = 0.0) -> float:
     """The probability that the true Sharpe ratio of per-bar returns exceeds a benchmark, their skewness and kurtosis
     taken into account; NaN where there is no Sharpe ratio (Bailey & López de Prado 2012)."""
-    sharpe = sharpe_ratio(returns)
+    of_returns, _ = evaluate(Moments(moments_of(returns)))
+    sharpe, skewness, excess = (of_returns[name] for name in ("sharpe_per_bar", "skewness", "excess_kurtosis"))
     if math.isnan(sharpe):
         return math.nan
-    scores = (returns - returns.mean()) / returns.std()
-    skewness, kurtosis = float(np.mean(scores**3)), float(np.mean(scores**4))
     # Above 0 wherever the ratio is one of the sample's own moments; a rounding must not make a root of less.
-    variance = max(1e-12, 1.0 - skewness * sharpe + (kurtosis - 1.0) / 4.0 * sharpe * sharpe)
+    variance = max(1e-12, 1.0 - skewness * sharpe + (excess + 2.0) / 4.0 * sharpe * sharpe)
     return NormalDist().cdf((sharpe - benchmark) * math.sqrt((returns.size - 1) / variance))
 
 
@@ -84,15 +86,14 @@ def max_drawdown(equity: np.ndarray) -> float:
 
 
 def equity_kpis(equity: np.ndarray, per_year: float) -> dict[str, float]:
-    """KPIs of an equity curve alone."""
-    returns = bar_returns(equity)
-    sharpe = sharpe_ratio(returns)
+    """KPIs of an equity float64 (n,) at each close alone, with `per_year` bars a year, or NaN. Raises InputError."""
+    tally = Tally(equity.size)
+    tally.push(equity, np.zeros(equity.size, np.int8), equity)
+    why_not = "the bars have no pace" if math.isnan(per_year) else None
+    kept = tally.result(Pace(per_year, why_not, math.nan, "the bars have no times")).kpis
     return {
-        "total_return": float(equity[-1]) - 1.0,
-        "mean_return": float(returns.mean()),
-        "sharpe_per_bar": sharpe,
-        "sharpe_annualised": sharpe * math.sqrt(per_year),
-        "max_drawdown": max_drawdown(equity),
+        name: kept[name]
+        for name in ("total_return", "mean_return", "sharpe_per_bar", "sharpe_annualised", "max_drawdown")
     }
 
 
@@ -108,24 +109,19 @@ def null_nan(value: object) -> object:
 def trade_kpis(trades: np.ndarray) -> dict[str, float]:
     """KPIs of the trades of `kernels.backtest.account`; a trade still open counts apart and neither wins nor loses."""
     closed = trades[trades[:, 1] >= 0]
-    return {
-        "trades": int(closed.shape[0]),
-        "open_trades": int(trades.shape[0] - closed.shape[0]),
-        "win_rate": float((closed[:, 5] > 0).mean()) if closed.size else math.nan,
-    }
+    tally = Tally(0)
+    tally.push_trades(closed)
+    kept = tally.result(Clock().pace(), Totals(open_trades=len(trades) - len(closed))).kpis
+    return {name: kept[name] for name in ("trades", "open_trades", "win_rate")}
 
 
 def action_kpis(action: np.ndarray, close: np.ndarray) -> dict[str, float]:
-    """Whether buys and sells preceded a move of the next close their way.
+    """Whether buys and sells preceded a move of the next close their way: of actions (n,) at closes float64 (n,).
 
     Precision: of the bars with a buy or sell, the share that was right. Recall: of the bars before a move, the share
     at which the right one of buy and sell was chosen.
     """
-    move = np.sign(np.diff(close))
-    side = np.array([0, 1, -1])[action[:-1]]
-    right = int(np.count_nonzero((side != 0) & (side == move)))
-    sides, moves = int(np.count_nonzero(side)), int(np.count_nonzero(move))
-    return {
-        "action_precision": right / sides if sides else math.nan,
-        "action_recall": right / moves if moves else math.nan,
-    }
+    tally, none = Tally(0), np.zeros(action.size, np.uint8)
+    tally.push_decisions(action.astype(np.int8), np.sign(np.diff(close, prepend=close[:1])).astype(np.int8), none, none)
+    kept = tally.result(Clock().pace()).kpis
+    return {name: kept[name] for name in ("action_precision", "action_recall")}

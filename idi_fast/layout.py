@@ -32,7 +32,8 @@ class Layout:
 
     @classmethod
     def of(cls, config: TrainingConfig, space: StateSpace) -> Self:
-        """The layout that a config asks for; ConfigError where its tile coder's table is too small."""
+        """The layout that a config asks for; ConfigError where its tile coder's table is too small, or its tiles are
+        too many to be numbered."""
         if config.tile_coder is None or config.engine.compat is not None:
             # The reference appends the tiles to the state, which so stays what it was.
             affect = np.arange(space.size(space.affect)) * space.stride(space.affect)
@@ -48,6 +49,11 @@ class Layout:
         if "regime" in seen:
             shift = np.insert(shift, 4, 0, axis=1)
             width, n_tiles = np.insert(width, 4, 1), np.insert(n_tiles, 4, sizes[4])
+        tiles = prod(n_tiles[:-1].tolist())
+        if tiles >= 2**63:
+            raise ConfigError(
+                f"tile_coder.tile_sizes make {tiles} tiles with those of the regime; expected below 2**63"
+            )
         positions = 3 if space.is_market else 1
         per_group = int(n_tiles[-1]) * positions
         room = coder.table_size // (coder.num_tilings * per_group)
@@ -56,7 +62,6 @@ class Layout:
                 f"tile_coder.table_size is {coder.table_size}; expected at least {coder.num_tilings * per_group}: "
                 f"{coder.num_tilings} tilings of {n_tiles[-1]} tiles of the mood and {positions} positions"
             )
-        tiles = prod(n_tiles[:-1].tolist())
         groups = min(room, tiles)
         share = np.zeros((coder.num_tilings, len(seen), sizes[:-1].max()), np.int64)
         for d, size in enumerate(sizes[:-1]):
@@ -71,6 +76,10 @@ class Layout:
     def n_tilings(self) -> int:
         """How many rows a state has."""
         return self.places.affect.shape[0]
+
+    def per_row(self, value: float) -> float:
+        """What each row of a state holds for them to add up to a value."""
+        return value / self.n_tilings
 
     def rows(
         self, code: np.ndarray, out: np.ndarray, owners: np.ndarray = NO_OWNERS, lookups: np.ndarray = NO_OWNERS

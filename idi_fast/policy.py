@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -29,8 +29,8 @@ class Policy:
 
     q float64 (n_rows, 3) and comm_q float64 (n_rows, n_comm): expected discounted reward of each action, visits int64
     (n_rows,): how often the agent came there. A row is a state or, with a tile coder, a tile: see `layout`.
-    encoder: the features and bucket edges of a market policy; trained_on: which bars it has seen, see
-    `describe_history`, None for a simulated market.
+    encoder: the features and bucket edges of a market policy; trained_on: which bars it has seen, those of its own
+    training and then those of the policies that its values began with, each as of `describe_history`.
     """
 
     config: TrainingConfig
@@ -40,7 +40,7 @@ class Policy:
     q: np.ndarray
     comm_q: np.ndarray
     visits: np.ndarray
-    trained_on: dict | None = None
+    trained_on: list[dict] = field(default_factory=list)
 
     @property
     def comm_actions(self) -> tuple[str, ...]:
@@ -59,6 +59,12 @@ class Policy:
     def visited(self, states: np.ndarray) -> np.ndarray:
         """Whether training came to each state int64 (n,), with a tile coder to all its tiles; bool (n,)."""
         return (self.visits[self.layout.state_rows(states)] > 0).all(axis=1)
+
+    def count_unvisited(self, states: np.ndarray) -> int:
+        """How many of the states int64 (n,) training never came to."""
+        if self.layout.tiling is None:
+            return states.size - int(np.count_nonzero(self.visits[states]))
+        return states.size - int(np.count_nonzero(self.visited(states)))
 
     def identity(self) -> dict:
         """What tells this policy from others: its config's fingerprint, seed, training bars, a digest of its tables."""
@@ -86,13 +92,19 @@ class Policy:
         return ACTIONS[int(np.argmax(self.values(np.array([self.state_index(state)]))[0]))]
 
     def frame(self) -> pl.DataFrame:
-        """One row a visited state: its digits, q_hold, q_buy, q_sell, comm_<action> …, visits. With a tile coder (but
-        not under compat) one a visited row of the table, its number in place of the digits.
+        """One row a state that is known: its digits, q_hold, q_buy, q_sell, comm_<action> …, visits. With a tile coder
+        (but not under compat) one a known row of the table, its number in place of the digits.
 
-        States never visited keep the config's initial value for every action and are left out. Under compat with a
-        tile coder the tiles follow the digits, as they do in the reference's table keys.
+        Known is what was visited, or has values of an initial policy; all else has the config's initial value for every
+        action, and 0 for every communication. Under compat with a tile coder the tiles follow the digits, as they do in
+        the reference's table keys.
         """
-        states = np.flatnonzero(self.visits)
+        is_known = self.visits > 0
+        # Column by column, for tables of many million rows.
+        for table, untrained in ((self.q, self.layout.per_row(self.config.learning.initial_value)), (self.comm_q, 0.0)):
+            for column in table.T:
+                is_known |= column != untrained
+        states = np.flatnonzero(is_known)
         columns: dict[str, np.ndarray] = {"row": states}
         if self.layout.tiling is None:
             digits = self.space.digits(states)
@@ -141,12 +153,12 @@ class Policy:
         names, _ = comm_columns(config)
         layout = Layout.of(config, space)
         if layout.tiling is None:
-            digits = frame.select(space.names).to_numpy()
+            digits = _integers(frame, space.names)
             if ((digits < 0) | (digits >= np.array(space.sizes))).any():
                 raise ValueError("a state lies outside the config's buckets")
             states = space.index(digits)
         else:
-            states = frame["row"].to_numpy()
+            states = _integers(frame, ["row"])[:, 0]
             if ((states < 0) | (states >= layout.n_rows)).any():
                 raise ValueError(f"a row lies outside the table of {layout.n_rows}")
         policy = cls(
@@ -154,18 +166,31 @@ class Policy:
             seed=int(about["seed"]),
             space=space,
             encoder=None if about["encoder"] is None else Encoder.from_dict(about["encoder"]),
-            q=np.full((layout.n_rows, 3), config.learning.initial_value / layout.n_tilings),
+            q=np.full((layout.n_rows, 3), layout.per_row(config.learning.initial_value)),
             comm_q=np.zeros((layout.n_rows, len(names))),
             visits=np.zeros(layout.n_rows, np.int64),
-            trained_on=about["trained_on"],
+            trained_on=_descriptions(about["trained_on"]),
         )
         policy.q[states] = frame.select(f"q_{name}" for name in ACTIONS).to_numpy()
         policy.comm_q[states] = frame.select(f"comm_{name}" for name in names).to_numpy()
-        policy.visits[states] = frame["visits"].to_numpy()
+        policy.visits[states] = _integers(frame, ["visits"])[:, 0]
         if policy.encoder is not None and policy.encoder.sizes != space.sizes[: len(FEATURES)]:
             raise ValueError(f"its edges make {policy.encoder.sizes} buckets; expected {space.sizes[: len(FEATURES)]}")
-        if policy.trained_on is not None and not set(policy.trained_on) >= DESCRIPTION_KEYS:
-            raise ValueError("trained_on does not say which bars it means")
+
         if not (np.isfinite(policy.q).all() and np.isfinite(policy.comm_q).all()):
             raise ValueError("a Q-value is not a finite number")
         return policy
+
+
+def _descriptions(trained_on: object) -> list[dict]:
+    if not isinstance(trained_on, list) or not all(set(about) >= DESCRIPTION_KEYS for about in trained_on):
+        raise ValueError("trained_on does not say which bars it means")
+    return trained_on
+
+
+def _integers(frame: pl.DataFrame, names: Sequence[str]) -> np.ndarray:
+    """Columns as int64 (rows, columns); ValueError where one does not hold whole numbers alone."""
+    for name in names:
+        if not frame[name].dtype.is_integer() or frame[name].null_count():
+            raise ValueError(f"{name} is {frame[name].dtype}, or null in places; expected whole numbers")
+    return frame.select(pl.col(names).cast(pl.Int64)).to_numpy()

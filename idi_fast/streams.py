@@ -4,8 +4,10 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
+from typing import BinaryIO, Self
 
 import numpy as np
 
@@ -87,14 +89,44 @@ def stream_text(values: np.ndarray, *, newline: bool = True) -> bytes:
     return text if newline else text[:-1]
 
 
+def stream_index(names: Iterable[str], *, newline: bool = True) -> bytes:
+    """streams.json of a folder with these streams."""
+    index = json.dumps({"streams": {name: f"{name}.in" for name in names}}, sort_keys=True, indent=2)
+    return (index + "\n" if newline else index).encode()
+
+
 def stream_files(streams: Mapping[str, np.ndarray], *, newline: bool = True) -> dict[str, bytes]:
     """The `.in` files and streams.json of checked streams, by file name."""
     for name, values in streams.items():
         check_stream(name, values)
     files = {f"{name}.in": stream_text(values, newline=newline) for name, values in streams.items()}
-    index = json.dumps({"streams": {name: f"{name}.in" for name in streams}}, sort_keys=True, indent=2)
-    files["streams.json"] = (index + "\n" if newline else index).encode()
-    return files
+    return {**files, "streams.json": stream_index(streams, newline=newline)}
+
+
+class StreamFiles:
+    """The `.in` files of a trace's streams and streams.json in a new folder, written chunk by chunk; a context."""
+
+    def __init__(self, folder: Path):
+        folder.mkdir()
+        self._folder, self._files = folder, ExitStack()
+        self._open: dict[str, BinaryIO] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def write(self, streams: dict[str, np.ndarray]) -> None:
+        """Append the next ticks. Raises ArtifactError, OSError."""
+        for name, values in select_streams(streams, "all").items():
+            check_stream(name, values)
+            if name not in self._open:
+                file = (self._folder / f"{name}.in").open("wb")
+                self._open[name] = self._files.enter_context(file)
+            self._open[name].write(stream_text(values))
+
+    def __exit__(self, kind: object, *error: object) -> None:
+        self._files.close()
+        if kind is None:
+            (self._folder / "streams.json").write_bytes(stream_index(self._open))
 
 
 def install_streams(files: Mapping[str, bytes], folder: Path) -> None:

@@ -2,9 +2,11 @@
 
 import itertools
 import json
+import math
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,6 @@ from idi_fast.config import TrainingConfig
 from idi_fast.config_io import with_overrides
 from idi_fast.crew import Crew
 from idi_fast.errors import InputError
-from idi_fast.evaluation import EVALUATION_EPISODES
 from idi_fast.files import new_directory, write_json
 from idi_fast.history import History
 from idi_fast.judges import EpisodeJudge, HistoryJudge
@@ -26,16 +27,11 @@ from idi_fast.policy import Policy
 from idi_fast.provenance import describe_history, versions
 from idi_fast.seeds import check_seeds
 from idi_fast.tables import write_table
-from idi_fast.trainer import Trainer, load_config_history
+from idi_fast.trainer import Trainer, feature_columns, open_config_history
 
 SIGNIFICANT = 0.95
 """Deflated Sharpe ratio from which on a sweep's best is called more than luck."""
 MOST_POINTS = 10_000
-FIXED = {
-    "history": ("engine", "environment"),
-    "crypto": ("engine", "environment.kind", "environment.market", "environment.data", "rewards", "episode_length"),
-}
-"""What makes the runs of a grid incomparable where it differs: what is earned, and on what."""
 
 
 @dataclass(frozen=True)
@@ -50,24 +46,37 @@ def make_points(config: TrainingConfig, grid: Mapping[str, Sequence[Any]]) -> li
     """The configs of a grid, the last key's values changing fastest. Raises ConfigError, InputError."""
     if not grid:
         raise InputError("the grid is empty; give it a key and its values, for example learning_rate: 0.05, 0.1")
-    fixed = FIXED.get(config.environment.kind, FIXED["crypto"])
     for key, values in grid.items():
-        if any(f"{key}.".startswith(f"{part}.") for part in fixed):
-            raise InputError(f"the grid has {key}, which changes what is earned; runs of it cannot be compared")
         if not values:
             raise InputError(f"the grid has no values for {key}")
-    count = int(np.prod([len(values) for values in grid.values()], dtype=object))
+    count = math.prod(map(len, grid.values()))
     if count > MOST_POINTS:
         raise InputError(f"the grid has {count:,} points; expected no more than {MOST_POINTS:,}")
     points: list[Point] = []
+    common, seen = _common(config), set()
     for values in itertools.product(*grid.values()):
         given = dict(zip(grid, values, strict=True))
         made = with_overrides(config, [f"{key}={json.dumps(value)}" for key, value in given.items()])
-        for point in points:
-            if point.config == made:
-                raise InputError(f"the grid has {_listed(given)} twice; name each value of a key once")
+        for name, value in _common(made).items():
+            if value != common[name]:
+                raise InputError(
+                    f"the grid's {_listed(given)} changes {name}; runs that differ in it cannot be compared"
+                )
+        if made in seen:
+            raise InputError(f"the grid has {_listed(given)} twice; name each value of a key once")
+        seen.add(made)
         points.append(Point(given, made))
     return points
+
+
+def _common(config: TrainingConfig) -> dict[str, Any]:
+    """What runs must have in common to be compared: what is earned, and on what."""
+    common = {"environment": replace(config.environment, observe_regime=False), "engine": config.engine}
+    if config.environment.kind == "history":  # judged by an account, whatever the rewards
+        return common
+    moods = config.quantizer.mood_buckets if config.rewards.communication_clarity else None
+    length = {"episode_length": config.episode_length}
+    return {**common, "rewards": config.rewards, **length, "quantizer.mood_buckets": moods}
 
 
 @dataclass(frozen=True)
@@ -123,7 +132,7 @@ def sweep(
     test_bars: int | None = None,
     fill: str | None = None,
     fee_bps: float | None = None,
-    episodes: int = EVALUATION_EPISODES,
+    evaluation_episodes: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Sweep:
     """Train every config of a grid under every seed, choose one on validation data, and report it on test data.
@@ -131,28 +140,29 @@ def sweep(
     grid: values by config key, as `{"learning_rate": [0.05, 0.1]}`. On history the bars are those for training, then
     `validation_bars` and `test_bars` (a fifth of all each), before each of these an embargo of the longest feature
     window of any config; a config is worth the Sharpe ratio per bar of equal capital in each of its seeds' accounts,
-    with `fill` and `fee_bps` as for `backtest`. On simulated markets it is worth the mean, over `episodes` fresh ones
-    and the seeds, of what is earned above the best baseline; validation and test episodes come of two further seeds'
-    evaluation streams. progress: called with how many runs are done, and of how many. Raises InputError, ConfigError,
-    DataError, IdiFastError.
+    with `fill` and `fee_bps` as for `backtest`. On simulated markets it is worth the mean, over `evaluation_episodes`
+    fresh ones (1,000) and the seeds, of what is earned above the best of the baselines that look at nothing; validation
+    and test episodes come of two further seeds' evaluation streams. progress: called with how many runs are done, and
+    of how many. Raises InputError, ConfigError, DataError, IdiFastError.
     """
     points = make_points(config, grid)
     seeds = check_seeds(seeds, negative=config.engine.compat is not None)
-    if config.environment.kind == "history":
-        history = load_config_history(config) if history is None else history
+    on_history = config.environment.kind == "history"
+    unused = {"evaluation_episodes": evaluation_episodes}
+    if not on_history:
+        unused = {"history": history, "validation_bars": validation_bars, "test_bars": test_bars}
+        unused |= {"fill": fill, "fee_bps": fee_bps}
+    idle = [name for name, value in unused.items() if value is not None]
+    if idle:
+        raise InputError(f"the {config.environment.kind} environment has no use for {', '.join(idle)}")
+    if on_history:
+        history = _load(points) if history is None else history
         judge = HistoryJudge(
             [point.config for point in points], history, validation_bars, test_bars, fill,
             config.environment.market.fee_bps if fee_bps is None else fee_bps,
         )  # fmt: skip
     else:
-        given = {
-            "history": history, "validation_bars": validation_bars, "test_bars": test_bars, "fill": fill,
-            "fee_bps": fee_bps,
-        }  # fmt: skip
-        idle = [name for name, value in given.items() if value is not None]
-        if idle:
-            raise InputError(f"the {config.environment.kind} environment has no use for {', '.join(idle)}")
-        judge = EpisodeJudge(seeds, episodes)
+        judge = EpisodeJudge(seeds, evaluation_episodes)
     crew = Crew(jobs, len(points) * len(seeds))
     # Two threads may make the same bars at once: work for nothing now and then, but no waiting.
     training_bars = lru_cache(maxsize=crew.jobs)(lambda number: judge.training_bars(points[number].config))
@@ -167,7 +177,7 @@ def sweep(
     lock, trials = threading.Lock(), [(number, seed) for number in range(len(points)) for seed in seeds]
 
     def validate(trial: tuple[int, int]) -> None:
-        earned = judge.validation(trained(*trial))
+        earned = judge.validation(trained(*trial), crew.stopped)
         with lock:
             series[trial] = earned
             progress(len(series), len(trials))
@@ -180,7 +190,7 @@ def sweep(
     # Trained once more, to the same bits: that is cheaper than to hold on to every policy until the choice is made.
     crew.each(lambda seed: policies.update({seed: trained(chosen, seed)}), seeds)
     policies = {seed: policies[seed] for seed in seeds}
-    by_trial = {trial: judge.score(earned) for trial, earned in series.items()}
+    by_trial = {trial: judge.score(series[trial]) for trial in trials}
     sharpes = [HistoryJudge.score(book) for book in books]
     deflated, test = kpis.deflated_sharpe_ratio(books[chosen], sharpes), judge.test(policies)
     summary = {
@@ -197,7 +207,7 @@ def sweep(
             "expected_best_sharpe": kpis.expected_best_sharpe(sharpes), "deflated_sharpe_ratio": deflated,
         },
         "test": test,
-        "verdict": f"{_luck(deflated, len(points))}; {judge.verdict(test)}",
+        "verdict": f"{judge.UNDEFINED if np.isnan(deflated) else _luck(deflated, len(points))}; {judge.verdict(test)}",
     }  # fmt: skip
     return Sweep(
         config=points[chosen].config, history=history, chosen=chosen, policies=policies,
@@ -206,9 +216,13 @@ def sweep(
     )  # fmt: skip
 
 
+def _load(points: list[Point]) -> History:
+    """The bars that the grid's configs name, with the columns that any of them reads."""
+    extra = {column for point in points for column in feature_columns(point.config)}
+    return open_config_history(points[0].config, extra=extra).load()
+
+
 def _luck(deflated: float, points: int) -> str:
-    if np.isnan(deflated):
-        return "the chosen config never traded on validation data"
     what = "more than the luck" if deflated >= SIGNIFICANT else "no more than the luck"
     best = f"of the best of {points}" if points > 1 else "of a single one"
     return f"on validation data {what} {best} (deflated Sharpe ratio {deflated:.3f})"
@@ -228,7 +242,7 @@ def _points_frame(
 def _trials_frame(points: list[Point], by_trial: dict[tuple[int, int], float]) -> pl.DataFrame:
     rows = [
         {"point": number, "seed": str(seed), **_cells(points[number].values), "score": by_trial[number, seed]}
-        for number, seed in sorted(by_trial)
+        for number, seed in by_trial
     ]
     return pl.DataFrame(rows, infer_schema_length=None)
 
@@ -251,13 +265,19 @@ def parse_grid(texts: Iterable[str]) -> dict[str, list[Any]]:
             raise InputError(f"--grid {text}: expected key=value,value, as in learning_rate=0.05,0.1")
         if key in grid:
             raise InputError(f"--grid {key} is given twice; list all its values at once")
-        whole = _json_or(f"[{values}]", None)
-        grid[key] = [_json_or(part.strip(), part.strip()) for part in values.split(",")] if whole is None else whole
+        grid[key] = _values(values)
     return grid
 
 
-def _json_or(text: str, otherwise: Any) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return otherwise
+def _values(text: str) -> list[Any]:
+    values, parts = [], text.split(",")
+    while parts:
+        # A JSON value's own commas have split it: the fewest parts that are JSON together are one.
+        for count in range(1, len(parts) + 1):
+            with suppress(ValueError, RecursionError):
+                values.append(json.loads(",".join(parts[:count])))
+                del parts[:count]
+                break
+        else:
+            values.append(parts.pop(0).strip())
+    return values

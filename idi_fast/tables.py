@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
+from typing import Self
 
 import polars as pl
 
@@ -18,7 +19,7 @@ def write_table(path: str | Path, frame: pl.DataFrame, about: dict | None = None
     """Write a frame as Parquet, with `about` as its metadata."""
     # Through memory, so that a full disk is an OSError of ours and not an exception of the writer's own kind.
     buffer = io.BytesIO()
-    text = {} if about is None else {METADATA_KEY: json.dumps(about, ensure_ascii=False, sort_keys=True)}
+    text = {} if about is None else {METADATA_KEY: metadata_text(about)}
     frame.write_parquet(buffer, metadata=text)
     Path(path).write_bytes(buffer.getbuffer())
 
@@ -29,14 +30,61 @@ def write_blocks(path: Path, frames: Iterator[pl.DataFrame]) -> None:
     if second is None:
         write_table(path, first)
         return
-    # Imported for long tables only: it takes a tenth of a second. Errors of the file reach us as they are.
-    from pyarrow.parquet import ParquetWriter
-
-    # Columns of ever new numbers: a dictionary would take 60 MB, three times as long, and a larger file.
-    how = {"compression": "zstd", "use_dictionary": False}
-    with open(path, "wb") as file, ParquetWriter(file, first.to_arrow().schema, **how) as writer:
+    with TableWriter(path) as table:
         for frame in chain([first, second], frames):
-            writer.write_table(frame.to_arrow())
+            table.write(frame)
+
+
+class TableWriter:
+    """A Parquet table written frame by frame, all of the same columns; a context that closes the file.
+
+    A row group has `group_rows` rows or a few more, 0: those of a frame.
+    """
+
+    def __init__(self, path: Path, about: dict | None = None, *, group_rows: int = 0):
+        self._path, self._about, self._group_rows = path, about, group_rows
+        self._waiting: list[pl.DataFrame] = []
+        self._file, self._writer = open(path, "wb"), None  # noqa: SIM115 -- closed by __exit__
+
+    def __enter__(self) -> Self:
+        return self
+
+    def write(self, frame: pl.DataFrame) -> None:
+        """Append rows. Raises OSError."""
+        self._waiting.append(frame)
+        if sum(map(len, self._waiting)) >= self._group_rows:
+            self._flush()
+
+    def _flush(self) -> None:
+        if not self._waiting:
+            return
+        frame, self._waiting = pl.concat(self._waiting, rechunk=True), []
+        table = frame.to_arrow()
+        if self._writer is None:
+            # Imported for long tables only: it takes a tenth of a second. Errors of the file reach us as they are.
+            from pyarrow.parquet import ParquetWriter
+
+            schema = table.schema
+            if self._about is not None:
+                schema = schema.with_metadata({METADATA_KEY: metadata_text(self._about)})
+            # Numbers are ever new: a dictionary of them would take 60 MB, three times as long, and a larger file.
+            texts = [name for name, kind in frame.schema.items() if kind == pl.String]
+            self._writer = ParquetWriter(self._file, schema, compression="zstd", use_dictionary=texts)
+        self._writer.write_table(table.cast(self._writer.schema))
+
+    def __exit__(self, kind: object, *error: object) -> None:
+        try:
+            if kind is None:
+                self._flush()
+                if self._writer is not None:
+                    self._writer.close()
+        finally:
+            self._file.close()
+
+
+def metadata_text(about: dict) -> str:
+    """What a table's metadata holds of `about`."""
+    return json.dumps(about, ensure_ascii=False, sort_keys=True)
 
 
 def read_table(path: Path, kind: str, name: str) -> tuple[pl.DataFrame, dict]:

@@ -4,6 +4,8 @@ import re
 
 import polars as pl
 
+from idi_fast.errors import InputError
+
 ISO_FORMATS = ("%F", "%FT%T", "%FT%T%.f", "%FT%T%.f%#z", "%FT%H:%M", "%FT%H:%M%#z")  # %#z: Z, +02, +02:00
 # Beyond 1677–2262 polars wraps an int64 of nanoseconds silently: it reads the year 3000 as 1830.
 ISO_START = r"^(1[7-9]|2[01])\d\d-\d\d-\d\d"
@@ -11,19 +13,28 @@ NS_PER_TICK = {"D": 86_400 * 10**9, "s": 10**9, "ms": 10**6, "us": 10**3, "ns": 
 EPOCH_LIMITS = {"s": 10**11, "ms": 10**14, "us": 10**17, "ns": 2**63}
 
 
-def to_ns(source: pl.Series) -> pl.Series:
+def to_ns(source: pl.Series, first: int | str | None = None) -> pl.Series:
     """Dates, date-times, ISO 8601 text or integer epochs as Int64 ns; null where a value is none of these.
 
-    The unit of an epoch (s, ms, us, ns) follows from the size of the column's first value.
+    The unit of an epoch (s, ms, us, ns) follows from the size of `first`, by default the column's first value.
     """
-    if source.dtype == pl.String and not re.match(r"[+-]?\d+$", source.drop_nulls().first() or "0"):
+    first = source.drop_nulls().first() if first is None else first
+    if source.dtype == pl.String and not re.match(r"[+-]?\d+$", first or "0"):
         return _iso_to_ns(source)
     ticks = source.to_physical().cast(pl.Int64, strict=False)
-    unit = unit_of(source.dtype) or _epoch_unit(ticks.drop_nulls().first() or 0)
+    unit = unit_of(source.dtype) or _epoch_unit(int(first or 0))
     if unit is None:
         return ticks.clear(len(ticks))
     limit = (2**63 - 1) // NS_PER_TICK[unit]
     return ticks.set(~ticks.is_between(-limit, limit), None) * NS_PER_TICK[unit]
+
+
+def parse_time(text: str, name: str) -> int:
+    """A date or date-time in ISO 8601, UTC unless it says otherwise, as ns; InputError about `name` if it is none."""
+    found = to_ns(pl.Series([text.strip()], dtype=pl.String)).item() if not text.strip().isdigit() else None
+    if found is None:
+        raise InputError(f"{name} is {text!r}; expected a date or date-time like 2024-01-31 or 2024-01-31T09:30:00Z")
+    return found
 
 
 def unit_of(dtype: pl.DataType) -> str | None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -16,6 +17,17 @@ from idi_fast.streams import MARKET_STREAMS, TRACE_STREAMS, install_streams, sel
 
 MEANINGS = {"positive": kernels.POSITIVE, "alert": kernels.ALERT, "persist": kernels.PERSIST}
 MISSING_MOOD = "🙂 steady"
+
+
+class Steps(NamedTuple):
+    """What `replay_rows` leaves of n rows: state int64, action int8, comm int16 and position int8 (−1, 0, 1) decided
+    on, reward float64 that the row brings for the action before it."""
+
+    state: np.ndarray
+    action: np.ndarray
+    comm: np.ndarray
+    position: np.ndarray
+    reward: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -42,12 +54,13 @@ class Trace:
     def __len__(self) -> int:
         return self.state.size
 
-    def frame(self) -> pl.DataFrame:
-        """All columns: tick, time, close, the streams, action, comm_action, the buckets of the state, target, reward.
+    def frame(self, first: int = 0) -> pl.DataFrame:
+        """All columns: tick (counted from `first`), time, close, the streams, action, comm_action, the buckets of the
+        state, target, reward.
 
         A bucket column is called `<feature>_bucket`, since the v38 contract has streams called price, volume and trend.
         """
-        columns: dict[str, object] = {"tick": np.arange(len(self))}
+        columns: dict[str, object] = {"tick": np.arange(first, first + len(self))}
         if self.time is not None:
             columns["time"] = time_series(self.time)
         if self.close is not None:
@@ -78,64 +91,118 @@ def time_series(time_ns: np.ndarray) -> pl.Series:
     return pl.Series(time_ns).cast(pl.Datetime("ns", "UTC"))
 
 
+class Follower:
+    """A policy followed over one long episode, in chunks of rows of any size.
+
+    q, comm_q: tables of the config's layout; position −1, 0 or 1: held when the first row comes.
+    """
+
+    def __init__(
+        self, config: TrainingConfig, space: StateSpace, rules: Rules, q: np.ndarray, comm_q: np.ndarray,
+        position: int = 0,
+    ):  # fmt: skip
+        self._config, self._space, self._rules = config, space, rules
+        self._layout = Layout.of(config, space)
+        self._tables = q, comm_q
+        self._greedy = None if self._layout.tiling is not None else _greedy(q, comm_q)
+        self._agent, self._sums = np.array([0, position + 1, position + 1, 0]), np.zeros(2)
+        self._held = np.full(1, position, np.int8)
+        self._lingers, self._open_trade = np.zeros(1, np.int64), np.zeros(2)
+
+    def follow(self, tape: Tape) -> Steps:
+        """What is seen, done and earned at each of the next rows."""
+        n = tape.code.size
+        out = Steps(
+            np.empty(n, np.int64), np.empty(n, np.int8), np.empty(n, np.int16), np.empty(n, np.int8), np.empty(n)
+        )
+        if self._greedy is not None:
+            replay_rows(tape, self._rules, *self._greedy, self._agent, self._sums, *out)
+            return out
+        # A table of the observations that there are, each once, in which the kernel finds its way as in any other.
+        codes, found = np.unique(tape.code, return_inverse=True)
+        states = self._layout.states_of(codes)
+        greedy = _greedy(*(self._layout.values(table, states) for table in self._tables))
+        replay_rows(tape._replace(code=found.astype(np.int32)), self._rules, *greedy, self._agent, self._sums, *out)
+        return out._replace(state=states[out.state])
+
+    @property
+    def total_reward(self) -> float:
+        """Sum of all rewards so far."""
+        return float(self._sums[1])
+
+    def trace(self, steps: Steps, facts: Facts, reward: np.ndarray) -> Trace:
+        """The trace of steps that were followed last, each seen and decided on at its own row; reward float64 (n,)."""
+        held = np.concatenate([self._held, steps.position])
+        self._held = held[-1:]
+        return self._trace(steps, facts, held[:-1], slice(None), slice(None), reward)
+
+    def episode(self, steps: Steps, facts: Facts) -> Trace:
+        """The trace of a whole episode, whose last row only shows what its last action has come to.
+
+        In the default mode a tick's streams say what was known when its action was chosen; under compat they say what
+        followed, as in the reference (its action against the next observation).
+        """
+        n = steps.state.size
+        seen = slice(1, n) if self._config.engine.compat else slice(0, n - 1)
+        held = np.concatenate([self._held, steps.position[:-1]])
+        return self._trace(steps, facts, held, slice(0, n - 1), seen, steps.reward[1:])
+
+    def _trace(
+        self, steps: Steps, facts: Facts, held: np.ndarray, ticks: slice, seen: slice, reward: np.ndarray
+    ) -> Trace:
+        """ticks: rows at which something was decided; seen: those of which the streams speak."""
+        config, space = self._config, self._space
+        action, comm, state = steps.action[ticks], steps.comm[ticks], steps.state
+        streams = {
+            "q_buy": action == BUY,
+            "q_sell": action == SELL,
+            "risk_budget_ok": np.ones(action.size),
+            **_emotes(config, space, state[seen], comm, self._lingers),
+            **_market(space, state, seen, facts),
+            **_gates(config, space, state[seen]),
+            **_guards(config, space, state[seen], held, seen, facts, self._open_trade),
+        }
+        ordered = [name for name in (*TRACE_STREAMS, *MARKET_STREAMS) if name in streams]
+        return Trace(
+            config=config,
+            space=space,
+            streams={name: np.asarray(streams[name]).astype(np.uint8) for name in ordered},
+            state=state[ticks],
+            action=action,
+            comm_action=comm,
+            position=steps.position[ticks],
+            reward=reward,
+            close=None if facts.close is None else facts.close[seen].copy(),
+            time=None if facts.time is None else facts.time[seen].copy(),
+            comm_names=comm_columns(config)[0],
+        )
+
+
+def _greedy(q: np.ndarray, comm_q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The best action of each row of the tables, ties to the first: int8 and int16 (rows,)."""
+    return np.argmax(q, axis=1).astype(np.int8), np.argmax(comm_q, axis=1).astype(np.int16)
+
+
 def replay(
     config: TrainingConfig, space: StateSpace, rules: Rules, q: np.ndarray, comm_q: np.ndarray, tape: Tape, facts: Facts
 ) -> Trace:
-    """Follow the greedy policy over a tape that begins with a reset row, and say what each tick's streams are.
-
-    q, comm_q: tables of the config's layout.
-    A tick is a step of the tape. In the default mode its streams say what was known when its action was chosen; under
-    compat they say what followed, as in the reference (its action against the next observation).
-    """
-    n = tape.code.size
-    state, reward = np.empty(n, np.int64), np.empty(n - 1)
-    action, comm, position = np.empty(n - 1, np.int8), np.empty(n - 1, np.int16), np.empty(n - 1, np.int8)
-    layout = Layout.of(config, space)
-    if layout.tiling is None:
-        replay_rows(tape, rules, q, comm_q, state, action, comm, position, reward)
-    else:
-        # A table of the observations that there are, each once, in which the kernel finds its way as in any other.
-        codes, found = np.unique(tape.code, return_inverse=True)
-        states = layout.states_of(codes)
-        tables = layout.values(q, states), layout.values(comm_q, states)
-        replay_rows(tape._replace(code=found.astype(np.int32)), rules, *tables, state, action, comm, position, reward)
-        state = states[state]
-    seen = slice(1, n) if config.engine.compat else slice(0, n - 1)
-    held = np.concatenate([np.zeros(1, np.int8), position])
-    streams = {
-        "q_buy": action == BUY,
-        "q_sell": action == SELL,
-        "risk_budget_ok": np.ones(n - 1),
-        **_emotes(config, space, state[seen], comm),
-        **_market(space, state, seen, facts),
-        **_gates(config, space, state[seen]),
-        **_guards(config, space, state[seen], held, seen, facts),
-    }
-    ordered = [name for name in (*TRACE_STREAMS, *MARKET_STREAMS) if name in streams]
-    return Trace(
-        config=config,
-        space=space,
-        streams={name: np.asarray(streams[name]).astype(np.uint8) for name in ordered},
-        state=state[: n - 1],
-        action=action,
-        comm_action=comm,
-        position=position,
-        reward=reward,
-        close=None if facts.close is None else facts.close[seen].copy(),
-        time=None if facts.time is None else facts.time[seen].copy(),
-        comm_names=comm_columns(config)[0],
-    )
+    """Follow the greedy policy over a tape that begins with a reset row; a tick is a step of it: see `Follower`."""
+    follower = Follower(config, space, rules, q, comm_q)
+    return follower.episode(follower.follow(tape), facts)
 
 
-def _emotes(config: TrainingConfig, space: StateSpace, seen: np.ndarray, comm: np.ndarray) -> dict[str, np.ndarray]:
+def _emotes(
+    config: TrainingConfig, space: StateSpace, seen: np.ndarray, comm: np.ndarray, lingers: np.ndarray
+) -> dict[str, np.ndarray]:
     n_affects = space.size(space.affect)
     texts = [config.emote.palette.get(mood, MISSING_MOOD) for mood in range(n_affects)]
     palette = np.array([[any(c in t for c in "🙂🚀"), "⚠️" in t or "😐" in t] for t in texts], np.uint8)
     meaning = np.array([MEANINGS.get(name, 0) for name in comm_columns(config)[0]], np.int64)
     positive, alert, persistence = (np.empty(comm.size, np.uint8) for _ in range(3))
     kernels.emote_bits(
-        space.digit(seen, space.affect), comm, palette, meaning, config.emote.linger_ticks, positive, alert, persistence
-    )
+        space.digit(seen, space.affect), comm, palette, meaning, config.emote.linger_ticks, lingers,
+        positive, alert, persistence,
+    )  # fmt: skip
     return {"q_emote_positive": positive, "q_emote_alert": alert, "q_emote_persistence": persistence}
 
 
@@ -178,8 +245,9 @@ def _gates(config: TrainingConfig, space: StateSpace, seen: np.ndarray) -> dict[
 
 
 def _guards(
-    config: TrainingConfig, space: StateSpace, state: np.ndarray, held: np.ndarray, seen: slice, facts: Facts
-) -> dict[str, np.ndarray]:
+    config: TrainingConfig, space: StateSpace, state: np.ndarray, held: np.ndarray, seen: slice, facts: Facts,
+    open_trade: np.ndarray,
+) -> dict[str, np.ndarray]:  # fmt: skip
     if space.is_compat_crypto:
         return {}
     bits = {
@@ -188,6 +256,6 @@ def _guards(
     synthetic = config.environment.kind == "synthetic"
     cost = 0.0 if synthetic else 2.0 * charged_fee_bps(config) / 1e4
     profit = np.empty(held.size, np.uint8)
-    kernels.open_profit(held, facts.entry, facts.value, cost, profit)
+    kernels.open_profit(held, facts.entry, facts.value, cost, open_trade, profit)
     gap = np.zeros(held.size) if facts.after_gap is None else facts.after_gap
     return {**bits, "profit_guard": profit[seen], "failure_echo": gap[seen]}

@@ -1,9 +1,10 @@
 """Training: an environment's tape, an agent that learns from it, and the greedy rollout at the end."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from idi_fast.environments import HistoryBars, SyntheticEnvironment, make_enviro
 from idi_fast.episodes import EpisodeRewards
 from idi_fast.errors import Cancelled, DataError, IdiFastError, InputError
 from idi_fast.features import MARKET_COLUMNS, named
-from idi_fast.history import History, load_history
+from idi_fast.history import History, HistoryFiles, open_history
 from idi_fast.policy import Policy
 from idi_fast.provenance import describe_history
 from idi_fast.rng import draw_seed, make_generators
@@ -95,9 +96,14 @@ class Trainer:
         policy = Policy(
             config=self.config, seed=self.seed, space=environment.space, encoder=environment.encoder,
             q=q, comm_q=tables.comm_q, visits=tables.visits,
-            trained_on=None if self.history is None else describe_history(self.history),
+            trained_on=self._trained_on(),
         )  # fmt: skip
         return policy, trace
+
+    def _trained_on(self) -> list[dict]:
+        own = [] if self.history is None else [describe_history(self.history)]
+        before = [] if self.initial is None else self.initial.trained_on
+        return [*own, *(bars for bars in before if bars not in own)]
 
     def train(
         self,
@@ -248,10 +254,21 @@ def feature_columns(config: TrainingConfig) -> tuple[str, ...]:
 
 def load_config_history(config: TrainingConfig, data: DataConfig | None = None) -> History:
     """The history that a config's `environment.data` names, with the columns that its features read."""
+    return open_config_history(config, data).load()
+
+
+def open_config_history(
+    config: TrainingConfig, data: DataConfig | None = None, risk: str | None = None, extra: Iterable[str] = (),
+    **files: Any,
+) -> HistoryFiles:  # fmt: skip
+    """The same, not yet read; risk: a column of risk events, extra: further columns to read besides; files: `files` and
+    `name` of `open_history`."""
     data = config.environment.data if data is None else data
     if data.path is None:
-        raise DataError("environment.kind is 'history', but environment.data.path names no data (--data PATH)")
-    return load_history(
-        data.path, time=data.time, price=data.price, open=data.open, volume=data.volume,
-        extra=feature_columns(config), nan=data.nan,
+        raise DataError(
+            "environment.kind is 'history', but there is no price history: name one, or set environment.data.path"
+        )
+    return open_history(
+        data.path, time=data.time, price=data.price, open=data.open, volume=data.volume, risk=risk,
+        extra=sorted({*feature_columns(config), *extra}), nan=data.nan, **files,
     )  # fmt: skip

@@ -1,16 +1,17 @@
 """Walk-forward analysis (Pardo 1992): train on a window of a history, test on the bars after it, and move on."""
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 
 from idi_fast import kpis
+from idi_fast.account import Account, Bookkeeper, Terms, resolve_fill
 from idi_fast.artifact import SCHEMA_VERSION, write_manifest
-from idi_fast.backtest import Account, account_after, check_fee_bps, hold, resolve_fill
 from idi_fast.config import TrainingConfig
 from idi_fast.crew import Crew
 from idi_fast.environments import HistoryBars
@@ -20,6 +21,7 @@ from idi_fast.files import new_directory, write_json
 from idi_fast.history import History
 from idi_fast.policy import Policy
 from idi_fast.provenance import describe_history, iso_time, versions
+from idi_fast.replay import replay_history
 from idi_fast.seeds import check_seeds
 from idi_fast.tables import write_table
 from idi_fast.trace import time_series
@@ -43,11 +45,14 @@ def make_windows(
 
     anchored: every training begins with the first bar, and is longer by `step` each time. Raises InputError.
     """
-    for name, value in (("train_bars", train_bars), ("test_bars", test_bars), ("step", step)):
-        if value < 1:
-            raise InputError(f"{name} is {value}; expected 1 or more")
+    if train_bars < 1:
+        raise InputError(f"train_bars is {train_bars}; expected 1 or more")
     if step < test_bars:
         raise InputError(f"step is {step}, but a test has {test_bars} bars; expected at least these, or tests overlap")
+    # A decision is filled on the next bar, and before a gap the last one to be filled is to leave.
+    least = 2 if step == test_bars else 3
+    if test_bars < least:
+        raise InputError(f"test_bars is {test_bars}; expected {least} or more, or nothing could be traded")
     if bars < train_bars + embargo + 2:
         raise InputError(
             f"the history has {bars} bars; {train_bars} for training, an embargo of {embargo} and a test of two need "
@@ -67,8 +72,8 @@ def make_windows(
 class WalkForward:
     """A finished walk-forward analysis.
 
-    windows: a row a window and seed; equity: a row a tested bar and seed, stitched over the windows; summary: KPIs of
-    the stitched equities, of each seed and over them, and of buying and holding in the same windows, as JSON values.
+    windows: a row a window and seed, see `Tested`; equity: a row a tested bar and seed, over all windows;
+    summary: KPIs of that equity, of each seed and over them, and of buying and holding the same bars, as JSON values.
     """
 
     config: TrainingConfig
@@ -124,22 +129,22 @@ def walkforward(
     tables are fitted on a window's training bars only. The embargo between training and test is the longest feature
     window, so that no feature of a tested bar has seen one of the training. warm: a window's tables begin with those of
     the one before. fill, fee_bps: as for `backtest`. progress: called with how many runs are done, and of how many.
-    Raises InputError, DataError, IdiFastError.
+    The account is one over all tests: see `account_of_tests`. Raises InputError, DataError, IdiFastError.
     """
     if config.environment.kind != "history":
         raise InputError(f"environment.kind is {config.environment.kind!r}; a walk-forward needs 'history'")
     seeds, bars = check_seeds(seeds, negative=False), len(history)
-    fill, fee = resolve_fill(fill, history), config.environment.market.fee_bps if fee_bps is None else fee_bps
-    check_fee_bps(fee)
+    fee = config.environment.market.fee_bps if fee_bps is None else fee_bps
+    terms = Terms(resolve_fill(fill, history.open is not None), fee)
     train_bars = bars // 2 if train_bars is None else train_bars
-    test_bars = max(1, bars // 10) if test_bars is None else test_bars
+    test_bars = max(2, bars // 10) if test_bars is None else test_bars
     embargo = longest_window(config, resolve_features(config, history.columns))
     windows = make_windows(
         bars, train_bars, test_bars, test_bars if step is None else step, embargo=embargo, anchored=anchored
     )
     if train_bars <= config.episode_length:
         raise InputError(f"train_bars is {train_bars}; expected more than episode_length ({config.episode_length})")
-    accounts, lock, crew = {}, threading.Lock(), Crew(jobs, len(seeds) if warm else len(windows))
+    targets, lock, crew = {}, threading.Lock(), Crew(jobs, len(seeds) if warm else len(windows))
 
     def test(seed: int, number: int, market: HistoryBars, initial: Policy | None) -> Policy:
         window = windows[number]
@@ -147,10 +152,11 @@ def walkforward(
         with crew.training(trainer):
             trainer.train()
         policy, _ = trainer.rollout()
-        account = account_after(policy, history, window.test_start, window.test_stop, embargo, fill, fee)
+        # Decisions in the embargo only fill the features' windows.
+        target = replay_history(policy, history.slice(window.test_start - embargo, window.test_stop)).position[embargo:]
         with lock:
-            accounts[seed, number] = account
-            progress(len(accounts), len(windows) * len(seeds))
+            targets[seed, number] = target
+            progress(len(targets), len(windows) * len(seeds))
         return policy
 
     def market(number: int) -> HistoryBars:
@@ -170,29 +176,69 @@ def walkforward(
         crew.each(one_seed, seeds)
     else:
         crew.each(one_window, range(len(windows)))
-    held = [hold(history.slice(window.test_start, window.test_stop), fill, fee) for window in windows]
+    accounts = {
+        seed: account_of_tests([targets[seed, number] for number in range(len(windows))], history, windows, terms)
+        for seed in seeds
+    }
+    long = [np.ones(window.test_stop - window.test_start, np.int8) for window in windows]
+    held = account_of_tests(long, history, windows, terms)
     per_year = kpis.periods_per_year(history.time)
-    equity = _equity_frame(history, windows, seeds, accounts, held)
+    equity = _equity_frame(history, windows, accounts, held)
     return WalkForward(
         config=config,
         history=history,
         assumptions={
             "bars": bars, "train_bars": train_bars, "test_bars": test_bars,
             "step": test_bars if step is None else step, "anchored": anchored, "warm": warm, "embargo": embargo,
-            "windows": len(windows), "seeds": list(seeds), "fill": fill, "fee_bps": fee,
+            "windows": len(windows), "seeds": list(seeds), "fill": terms.fill, "fee_bps": terms.fee_bps,
             "tested_bars": sum(w.test_stop - w.test_start for w in windows),
             "periods_per_year": None if np.isnan(per_year) else per_year,
         },
-        windows=_windows_frame(history, windows, seeds, accounts, held, per_year),
+        windows=_windows_frame(history, windows, accounts, held, per_year),
         equity=equity,
         summary=_summary(equity, seeds, per_year),
     )  # fmt: skip
 
 
+class Tested(NamedTuple):
+    """One account over the tests of all windows.
+
+    equity float64 (tested bars,): from 1; parts: of each window, in units of the equity that the window began with, and
+    with the trades that ended in it, the open one last. After a liquidation nothing is left to earn or to lose: the
+    equity of a part is 1.
+    """
+
+    equity: np.ndarray
+    parts: list[Account]
+
+
+def account_of_tests(
+    targets: Sequence[np.ndarray], history: History, windows: Sequence[Window], terms: Terms
+) -> Tested:
+    """The account of target positions int8 (n,), in each window decided at the closes of its tested bars.
+
+    Only where they differ is there an order: what is held at the end of a test is held on in one that follows at once.
+    Before a gap the account leaves on the last tested bar, and pays for it.
+    """
+    keeper, equities, parts = Bookkeeper(terms), [], []
+    began, spent = 1.0, keeper.totals
+    for number, (target, window) in enumerate(zip(targets, windows, strict=True)):
+        if number + 1 < len(windows) and windows[number + 1].test_start > window.test_stop:
+            # What is decided at the last close would be filled in the gap.
+            target = np.concatenate([target[:-2], np.zeros(2, np.int8)])
+        equity, position, trades = keeper.push(target, history.slice(window.test_start, window.test_stop))
+        trades, totals = np.concatenate([trades, keeper.open_trade]), keeper.totals
+        costs = {name: (totals[name] - spent[name]) / (began or 1.0) for name in ("fees", "slippage", "traded")}
+        own = equity / began if began > 0.0 else np.ones(equity.size)
+        parts.append(Account(own, position, trades, **costs, liquidated_at=totals["liquidated_at"]))
+        equities.append(equity)
+        began, spent = float(equity[-1]), totals
+    return Tested(np.concatenate(equities), parts)
+
+
 def _windows_frame(
-    history: History, windows: list[Window], seeds: tuple[int, ...], accounts: dict[tuple[int, int], Account],
-    held: list[Account], per_year: float,
-) -> pl.DataFrame:  # fmt: skip
+    history: History, windows: list[Window], accounts: dict[int, Tested], held: Tested, per_year: float
+) -> pl.DataFrame:
     rows = []
     for number, window in enumerate(windows):
         bounds = (window.train_start, window.train_stop - 1, window.test_start, window.test_stop - 1)
@@ -200,18 +246,16 @@ def _windows_frame(
         about = {"window": number, **dict(zip(names, bounds, strict=True))}
         if history.time is not None:
             about |= {f"{name}_time": iso_time(history.time[at]) for name, at in zip(names, bounds, strict=True)}
-        for seed in seeds:
-            account = accounts[seed, number]
-            figures = {**kpis.equity_kpis(account.equity, per_year), **kpis.trade_kpis(account.trades)}
-            figures |= {"turnover": account.traded, "fees": account.fees}
-            rows.append({**about, "seed": str(seed), **figures, "buy_and_hold": float(held[number].equity[-1]) - 1.0})
+        about["buy_and_hold"] = float(held.parts[number].equity[-1]) - 1.0
+        for seed, account in accounts.items():
+            part = account.parts[number]
+            figures = {**kpis.equity_kpis(part.equity, per_year), **kpis.trade_kpis(part.trades)}
+            figures |= {"turnover": part.traded, "fees": part.fees}
+            rows.append({**about, "seed": str(seed), **figures})
     return pl.DataFrame(rows).with_columns(pl.selectors.float().fill_nan(None))
 
 
-def _equity_frame(
-    history: History, windows: list[Window], seeds: tuple[int, ...], accounts: dict[tuple[int, int], Account],
-    held: list[Account],
-) -> pl.DataFrame:  # fmt: skip
+def _equity_frame(history: History, windows: list[Window], accounts: dict[int, Tested], held: Tested) -> pl.DataFrame:
     ticks = np.concatenate([np.arange(w.test_start, w.test_stop) for w in windows])
     about: dict[str, object] = {
         "window": np.repeat(np.arange(len(windows)), [w.test_stop - w.test_start for w in windows]),
@@ -219,25 +263,12 @@ def _equity_frame(
     }
     if history.time is not None:
         about["time"] = time_series(history.time[ticks])
-    about |= {"close": history.close[ticks], "buy_and_hold": _stitched([account.equity for account in held])}
+    about |= {"close": history.close[ticks], "buy_and_hold": held.equity}
     frames = []
-    for seed in seeds:
-        mine = [accounts[seed, number] for number in range(len(windows))]
-        own = {
-            "position": np.concatenate([account.position for account in mine]),
-            "equity": _stitched([account.equity for account in mine]),
-        }
+    for seed, account in accounts.items():
+        own = {"position": np.concatenate([part.position for part in account.parts]), "equity": account.equity}
         frames.append(pl.DataFrame({"seed": [str(seed)] * ticks.size, **about, **own}))
     return pl.concat(frames)
-
-
-def _stitched(equities: list[np.ndarray]) -> np.ndarray:
-    """One equity from 1 on: each begins with what the one before has left."""
-    made, left = [], 1.0
-    for equity in equities:
-        made.append(equity * left)
-        left = made[-1][-1]
-    return np.concatenate(made)
 
 
 def _summary(equity: pl.DataFrame, seeds: tuple[int, ...], per_year: float) -> dict:

@@ -1,10 +1,33 @@
 """The account of a backtest: orders filled, costs paid, equity marked at every close."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from idi_fast.kernels._jit import kernel
 
 NEXT_OPEN, NEXT_CLOSE, SAME_CLOSE = 0, 1, 2
+
+
+TRADE_COLUMNS = ("entry_bar", "exit_bar", "direction", "entry_price", "exit_price", "profit", "fees", "slippage")
+
+
+class Ledger(NamedTuple):
+    """What an account goes on from.
+
+    money float64 (6,): units held, cash, fees, slippage and notional traded so far, equity at the entry of the open
+    trade; at int64 (4,): bars so far, position held, position decided on at the last close, bar of liquidation or −1;
+    trade float64 (8,): the open trade, a row as of `account`'s trades.
+    """
+
+    money: np.ndarray
+    at: np.ndarray
+    trade: np.ndarray
+
+
+UNITS, CASH, FEES, SLIPPAGE, TRADED, STAKE = range(6)
+BARS, HELD, DECIDED, LIQUIDATED = range(4)
+ENTRY_BAR, EXIT_BAR, DIRECTION, ENTRY_PRICE, EXIT_PRICE, PROFIT, TRADE_FEES, TRADE_SLIPPAGE = range(8)
 
 
 @kernel(inline=True)
@@ -24,54 +47,89 @@ def rebalance(units, cash, target, price, fee_rate):
 
 
 @kernel
-def account(target, open_, close, fill, fee_rate, equity, position, trades, totals):
-    """Equity at each close, starting from 1, and the list of trades.
+def account(target, open_, close, fill, fee_rate, slippage_rate, ledger, equity, position, trades):
+    """Equity at each close of the next bars, and the trades that end in them.
 
     target int8 (n,): position decided on at the close of bar t; open_, close float64 (n,): prices; fill int64: when a
-    decision is filled. equity float64 (n,); position int8 (n,): held at the close of bar t; trades float64 (m, 7):
-    entry bar, exit bar, direction, entry price, exit price, profit after fees as a share of the equity at entry, fees;
-    totals float64 (3,): fees, notional traded, bar of liquidation or −1. Equity at or below 0 ends trading.
-    Returns the number of trades; the last is still open when its exit bar is −1. Mutates: the outputs.
+    decision is filled; fee_rate, slippage_rate: shares of the traded notional and of the price, which a buyer pays more
+    and a seller gets less. equity float64 (n,); position int8 (n,): held at the close of bar t; trades float64 (m, 8),
+    m no less than the trades that end: entry bar, exit bar, direction, entry price, exit price, profit after costs as a
+    share of the equity at entry, fees, slippage. Bars count from the ledger's first. Equity at or below 0 ends trading.
+    Returns the number of trades. Mutates: ledger and the outputs.
     """
-    units, cash, held = 0.0, 1.0, np.int64(0)
+    money, at, trade = ledger.money, ledger.at, ledger.trade
+    units, cash = money[UNITS], money[CASH]
+    held, decided = at[HELD], at[DECIDED]
     count = 0
-    entry_equity = 1.0
-    totals[0], totals[1], totals[2] = 0.0, 0.0, -1.0
     for t in range(close.size):
-        if totals[2] < 0.0:
+        wanted, price = np.int64(0), close[t]
+        if at[LIQUIDATED] < 0:
             if fill == SAME_CLOSE:
-                wanted, price = np.int64(target[t]), close[t]
+                wanted = np.int64(target[t])
             else:
-                wanted = np.int64(target[t - 1]) if t > 0 else np.int64(0)
+                wanted = decided
                 price = open_[t] if fill == NEXT_OPEN else close[t]
-            before = cash + units * price
-            old_fee = fee_rate * abs(units) * price
-            # Ruin: nothing is left, or nothing after the fee of closing what is held.
-            if before <= 0.0 or (wanted != held and before <= old_fee):
+            decided = np.int64(target[t])
+            if cash + units * price <= 0.0:
                 wanted = np.int64(0)
             if wanted != held:
-                units, cash, fee, traded = rebalance(units, cash, wanted, price, fee_rate)
-                totals[0] += fee
-                totals[1] += traded
+                paid = price * (1.0 + slippage_rate) if wanted > held else price * (1.0 - slippage_rate)
+                before, old_units, slipped = cash + units * paid, abs(units), abs(paid - price)
+                old_fee = fee_rate * old_units * paid
+                # Ruin as well: nothing is left after the costs of closing what is held.
+                if before <= old_fee:
+                    wanted = np.int64(0)
+                units, cash, fee, traded = rebalance(units, cash, wanted, paid, fee_rate)
+                money[FEES] += fee
+                money[SLIPPAGE] += slipped * (old_units + abs(units))
+                money[TRADED] += traded
                 if held != 0:
-                    trades[count - 1, 1], trades[count - 1, 4] = t, price
-                    trades[count - 1, 5] = max(-1.0, (before - old_fee) / entry_equity - 1.0)
-                    trades[count - 1, 6] += old_fee
-                if wanted != 0:
-                    entry_equity = before - old_fee
-                    trades[count, 0], trades[count, 1], trades[count, 2] = t, -1.0, wanted
-                    trades[count, 3], trades[count, 4] = price, np.nan
-                    trades[count, 5], trades[count, 6] = np.nan, fee - old_fee
+                    trade[EXIT_BAR], trade[EXIT_PRICE] = at[BARS] + t, paid
+                    trade[PROFIT] = max(-1.0, (before - old_fee) / money[STAKE] - 1.0)
+                    trade[TRADE_FEES] += old_fee
+                    trade[TRADE_SLIPPAGE] += slipped * old_units
+                    trades[count] = trade
                     count += 1
+                if wanted != 0:
+                    money[STAKE] = before - old_fee
+                    trade[ENTRY_BAR], trade[EXIT_BAR], trade[DIRECTION] = at[BARS] + t, -1.0, wanted
+                    trade[ENTRY_PRICE], trade[EXIT_PRICE], trade[PROFIT] = paid, np.nan, np.nan
+                    trade[TRADE_FEES], trade[TRADE_SLIPPAGE] = fee - old_fee, slipped * abs(units)
                 held = wanted
             if cash + units * close[t] <= 0.0:
-                totals[2] = t
+                at[LIQUIDATED] = at[BARS] + t
                 if held != 0:
-                    trades[count - 1, 1], trades[count - 1, 4], trades[count - 1, 5] = t, close[t], -1.0
+                    trade[EXIT_BAR], trade[EXIT_PRICE], trade[PROFIT] = at[BARS] + t, close[t], -1.0
+                    trades[count] = trade
+                    count += 1
                 units, cash, held = 0.0, 0.0, np.int64(0)
         equity[t] = cash + units * close[t]
         position[t] = held
+    money[UNITS], money[CASH] = units, cash
+    at[BARS] += close.size
+    at[HELD], at[DECIDED] = held, decided
     return count
+
+
+@kernel
+def count_alerts(mood, comm, regime, risk, alert, last, counts):
+    """Count the bars of each mood and regime, the alerts said on them, and the risk events that followed.
+
+    mood uint8, comm int16, regime uint8, risk uint8 (n,): of the next bars; alert: the communication action that is
+    one. last int64 (3,): mood, regime and whether
+    alert was said on the bar before, mood −1 if there is none. counts int64 (n_moods, regimes, 4): bars that another
+    followed, alerts, risk events, both. Mutates: last, counts.
+    """
+    before, place, said = last[0], last[1], last[2]
+    for t in range(mood.size):
+        if before >= 0:
+            event = np.int64(risk[t] > 0)
+            counts[before, place, 0] += 1
+            counts[before, place, 1] += said
+            counts[before, place, 2] += event
+            counts[before, place, 3] += said * event
+        before, place, said = np.int64(mood[t]), np.int64(regime[t]), np.int64(comm[t] == alert)
+    last[0], last[1], last[2] = before, place, said
 
 
 @kernel

@@ -6,9 +6,13 @@ Each carries its state, so a series may come in chunks of any size with bit-iden
 
 import math
 
-from idi_fast.kernels._jit import kernel
+import numpy as np
+
+from idi_fast.kernels._jit import index, kernel
 
 EPSILON = 2.0**-52
+COLLAPSE = 1e-6
+"""Share of what it was at which a sliding sum of squares is mostly the rounding of what has left the window."""
 
 
 @kernel(inline=True)
@@ -33,7 +37,7 @@ def push_moments(ring, moments, n, value):
         moments[0] += (value - old) / window
         moments[1] += (value - old) * ((value - moments[0]) + (old - before))
     moments[3] = max(moments[3], moments[1])
-    if slot == window - 1 or moments[1] < 1e-6 * moments[3]:
+    if slot == window - 1 or moments[1] < COLLAPSE * moments[3]:
         mean = 0.0
         for k in range(count):
             mean += ring[k]
@@ -46,48 +50,112 @@ def push_moments(ring, moments, n, value):
 
 
 @kernel(inline=True)
-def sample_deviation(moments, count):
+def push_lap(values, first, ring, moments, means, squares):
+    """`push_moments` for a lap of a full ring: the `window` values from number `first` on, the first into slot 0.
+
+    Returns whether it was done. It is not, and ring and moments are as they were, where the squares have fallen so far
+    that they may be due for fresh sums on the way. Without that branch, and since the fresh sums of a lap do not wait
+    for its sliding ones, a value takes 2.3 ns instead of 12. Mutates: ring, moments, means, squares.
+    """
+    window = ring.size
+    mean, square, largest, least, total = moments[0], moments[1], moments[3], np.inf, 0.0
+    for k in range(window):
+        t = index(first + k)
+        value, old, before = values[t], ring[k], mean
+        mean += (value - old) / window
+        square += (value - old) * ((value - mean) + (old - before))
+        largest, least = max(largest, square), min(least, square)
+        means[t], squares[t] = mean, square
+        total += value
+    if not least >= COLLAPSE * largest:
+        return False
+    mean, square = total / window, 0.0
+    for k in range(window):
+        value = values[index(first + k)]
+        ring[k] = value
+        square += (value - mean) * (value - mean)
+    last = index(first + window - 1)
+    means[last], squares[last] = mean, square
+    moments[0], moments[1], moments[3] = mean, square, square
+    return True
+
+
+@kernel(inline=True)
+def sample_deviation(mean, squares, count):
     """Sample standard deviation (ddof 1); 0 below two values, and where only rounding is left of it."""
-    if count < 2 or moments[1] <= 0.0:
+    if count < 2:
         return 0.0
-    deviation = math.sqrt(moments[1] / (count - 1))
-    return deviation if deviation > 1e-12 * abs(moments[0]) else 0.0
+    # No branch on the data: a loop over many is vectorised.
+    deviation = math.sqrt(max(squares, 0.0) / (count - 1))
+    return deviation if deviation > 1e-12 * abs(mean) else 0.0
+
+
+@kernel
+def moving_deviation(values, ring, moments, n, means, out):
+    """Mean and sample deviation of the window at each value, of which the first is number n.
+
+    means, out float64 (values.size,). Mutates: ring, moments, means, out.
+    """
+    window = ring.size
+    t = 0
+    while t < values.size:
+        is_lap = (n + t) % window == 0 and n + t >= window and t + window <= values.size
+        if is_lap and push_lap(values, t, ring, moments, means, out):
+            t += window
+        else:
+            push_moments(ring, moments, n + t, values[t])
+            means[t], out[t] = moments[0], moments[1]
+            t += 1
+    # Roots and quotients in a loop of their own, which is vectorised: 0.9 ns a value instead of 3.7.
+    growing = min(values.size, max(0, window - n))
+    for t in range(growing):
+        out[t] = sample_deviation(means[t], out[t], n + t + 1)
+    for t in range(growing, values.size):
+        out[index(t)] = sample_deviation(means[index(t)], out[index(t)], window)
 
 
 @kernel
 def zscore(values, ring, moments, seen, out):
     """(value − mean) / sample deviation over the window; 0 where that is 0. Mutates: ring, moments, seen, out."""
+    means = np.empty(values.size)
+    moving_deviation(values, ring, moments, seen[0], means, out)
     for t in range(values.size):
-        count = push_moments(ring, moments, seen[0], values[t])
-        deviation = sample_deviation(moments, count)
-        out[t] = (values[t] - moments[0]) / deviation if deviation > 0.0 else 0.0
-        seen[0] += 1
+        out[t] = (values[t] - means[t]) / out[t] if out[t] > 0.0 else 0.0
+    seen[0] += values.size
 
 
 @kernel
 def volatility(values, ring, moments, seen, out):
     """Sample deviation of the last `window` changes. moments[2]: the last value. Mutates: ring, moments, seen, out."""
-    for t in range(values.size):
-        if seen[0] == 0:
-            out[t] = 0.0
-        else:
-            count = push_moments(ring, moments, seen[0] - 1, values[t] - moments[2])
-            deviation = sample_deviation(moments, count)
-            # A change is only as exact as the values it is taken between.
-            out[t] = deviation if deviation > 16.0 * EPSILON * abs(values[t]) else 0.0
-        moments[2] = values[t]
-        seen[0] += 1
+    n = values.size
+    if n == 0:
+        return
+    changes, means = np.empty(n), np.empty(n)
+    changes[0], out[0] = values[0] - moments[2], 0.0
+    for t in range(1, n):
+        changes[t] = values[t] - values[t - 1]
+    first = 1 if seen[0] == 0 else 0  # the series' first value has no change
+    moving_deviation(changes[first:], ring, moments, seen[0] + first - 1, means[first:], out[first:])
+    for t in range(n):
+        # A change is only as exact as the values it is taken between.
+        out[t] = out[t] if out[t] > 16.0 * EPSILON * abs(values[t]) else 0.0
+    moments[2] = values[n - 1]
+    seen[0] += n
 
 
 @kernel
 def log_return(values, ring, moments, seen, out):
     """Value minus the value `window` bars ago; the values are logarithms. Mutates: ring, seen, out."""
+    if seen[0] == 0:
+        # Before the series, its first value.
+        for k in range(ring.size if values.size else 0):
+            ring[k] = values[0]
+    slot = seen[0] % ring.size
     for t in range(values.size):
-        slot = seen[0] % ring.size
-        first = ring[slot] if seen[0] >= ring.size else (ring[0] if seen[0] > 0 else values[t])
-        out[t] = values[t] - first
+        out[t] = values[t] - ring[slot]
         ring[slot] = values[t]
-        seen[0] += 1
+        slot = slot + 1 if slot + 1 < ring.size else 0
+    seen[0] += values.size
 
 
 @kernel
@@ -96,32 +164,39 @@ def drawdown(values, ring, moments, seen, out):
     # One lap of the ring after another: moments[0] is the maximum of this lap; the places still to be written hold the
     # maxima of the last lap from there to its end. So a window costs the same whatever its length and the series.
     window = ring.size
-    for t in range(values.size):
-        slot = seen[0] % window
+    if seen[0] == 0:
+        for k in range(window):
+            ring[k] = -np.inf
+    t = 0
+    while t < values.size:
+        slot = (seen[0] + t) % window
         if slot == 0:
+            moments[0] = -np.inf
             for k in range(window - 2, -1, -1):
                 ring[k] = max(ring[k], ring[k + 1])
-            moments[0] = values[t]
-        moments[0] = max(moments[0], values[t])
-        ring[slot] = values[t]
         highest = moments[0]
-        if seen[0] >= window and slot + 1 < window:
-            highest = max(highest, ring[slot + 1])
-        out[t] = values[t] - highest
-        seen[0] += 1
+        stop = min(values.size, t + window - slot)
+        for k in range(t, stop):
+            value, place = values[index(k)], slot + k - t
+            highest = max(highest, value)
+            ring[index(place)] = value
+            earlier = ring[index(place + 1)] if place + 1 < window else highest
+            out[index(k)] = value - max(highest, earlier)
+        moments[0] = highest
+        t = stop
+    seen[0] += values.size
 
 
 @kernel
 def ema_ratio(values, ring, moments, seen, out):
     """Value minus its exponential average, span `window` (weight 2 / (window + 1)). Mutates: moments, seen, out."""
     weight = 2.0 / (ring.size + 1.0)
+    average = values[0] if seen[0] == 0 and values.size else moments[0]
     for t in range(values.size):
-        if seen[0] == 0:
-            moments[0] = values[t]
-        else:
-            moments[0] += weight * (values[t] - moments[0])
-        out[t] = values[t] - moments[0]
-        seen[0] += 1
+        average += weight * (values[t] - average)
+        out[t] = values[t] - average
+    moments[0] = average
+    seen[0] += values.size
 
 
 @kernel

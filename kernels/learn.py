@@ -337,27 +337,35 @@ def _communicate(alert, seen, reward, bonus, tables, state, comm, learning_rate,
 
 
 @kernel
-def replay_rows(tape, rules, q, comm_q, state_out, action_out, comm_out, position_out, reward):
-    """Follow the greedy actions over all rows of one episode: row 0 is its reset row.
+def replay_rows(tape, rules, greedy, comm_greedy, agent, sums, state_out, action_out, comm_out, position_out, reward):
+    """Follow the greedy actions over the next rows of one long episode, whose very first is its reset row.
 
-    state_out int64 (n,): the state at each row. Row t of the others, n − 1 long, is the step from row t to row t + 1:
-    action int8 and comm int16 chosen, then position int8 (−1, 0, 1) and reward float64 that follow.
-    Mutates: the outputs.
+    greedy int8, comm_greedy int16 (n_states,): what to do and to say in each state. agent int64 (4,): whether the first
+    row was seen, position (0, 1, 2), the position before it, mood; sums float64 (2,): of the rewards before their mood
+    term, and of the rewards.
+    Outputs of n rows: state int64 at each row, action int8, comm int16 chosen there and the position int8 (−1, 0, 1)
+    that follows; reward float64: what the row brings for the action before it, 0 at the reset row.
+    Mutates: agent, sums, the outputs.
     """
     per_code, per_affect, per_position = rules.strides[0], rules.strides[1], rules.strides[2]
     n_moods, from_old = rules.n_moods, 3 if tape.base.shape[1] == 9 else 0
-    position, affect, pnl = 1, reset_affect(n_moods), 0.0
-    state_out[0] = tape.code[0] * per_code + affect * per_affect + position * per_position
-    for row in range(1, tape.code.size):
-        state = state_out[row - 1]
-        a = best3(q.reshape(-1), state * 3)
-        c = best_of(comm_q.reshape(-1), state * comm_q.shape[1], comm_q.shape[1])
-        before = position
-        position = rules.next_position[before * 3 + a]
-        before_mood = tape.base[row, before * from_old + position]
-        pnl += before_mood
-        affect = next_affect(affect, pnl, before_mood, n_moods)
-        action_out[row - 1], comm_out[row - 1] = a, c
-        state_out[row] = tape.code[row] * per_code + affect * per_affect + position * per_position
-        position_out[row - 1] = position - 1
-        reward[row - 1] = before_mood + rules.clarity * affect if n_moods > 0 else before_mood
+    code, base = tape.code, tape.base.reshape(-1)
+    width = tape.base.shape[1]
+    started, position, before, affect = agent[0], agent[1], agent[2], agent[3]
+    pnl, total = sums[0], sums[1]
+    for row in range(code.size):
+        if started == 0:
+            started, affect, reward[row] = 1, reset_affect(n_moods), 0.0
+        else:
+            before_mood = base[row * width + before * from_old + position]
+            pnl += before_mood
+            affect = next_affect(affect, pnl, before_mood, n_moods)
+            reward[row] = before_mood + rules.clarity * affect if n_moods > 0 else before_mood
+            total += reward[row]
+        state = code[row] * per_code + affect * per_affect + position * per_position
+        a = np.int64(greedy[state])
+        before, position = position, np.int64(rules.next_position[position * 3 + a])
+        state_out[row], action_out[row], comm_out[row] = state, a, comm_greedy[state]
+        position_out[row] = position - 1
+    agent[0], agent[1], agent[2], agent[3] = started, position, before, affect
+    sums[0], sums[1] = pnl, total

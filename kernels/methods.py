@@ -66,8 +66,9 @@ class Places(NamedTuple):
 class Progress(NamedTuple):
     """What a method keeps besides the tables.
 
-    other float64 (n_rows, 3): double Q-learning's second table; updates int64 (n_rows, 3), comm_updates int64 (n_rows,
-    n_comm): of each value, where the rate falls with them; these have no size where they are not needed.
+    other float64 (n_rows, 3): double Q-learning's second table; updates and, of that table, other_updates int64
+    (n_rows, 3), comm_updates int64 (n_rows, n_comm): of each value, where the rate falls with them; these have no size
+    where they are not needed.
     here int64 (n_tilings,): the rows of the state that the agent is in. episode int64 (1,): episodes that ended;
     trace_entry int64, trace_weight float64 (longest trace * n_tilings,): values that led here, oldest first, of which
     there are n_traces int64 (1,).
@@ -75,6 +76,7 @@ class Progress(NamedTuple):
 
     other: np.ndarray
     updates: np.ndarray
+    other_updates: np.ndarray
     comm_updates: np.ndarray
     here: np.ndarray
     episode: np.ndarray
@@ -187,6 +189,7 @@ def _learn(tape, rows, places, learner, method, progress, words, totals, n_tilin
     base, q, comm_q = tape.base.reshape(-1), tables.q.reshape(-1), tables.comm_q.reshape(-1)
     other, bonus = progress.other.reshape(-1), rules.comm_bonus.reshape(-1)
     updates, comm_updates = progress.updates.reshape(-1), progress.comm_updates.reshape(-1)
+    other_updates = progress.other_updates.reshape(-1)
     visits = tables.visits
     width, n_moods, discount = tape.base.shape[1], rules.n_moods, learner.discount
     from_old = 3 if width == 9 else 0
@@ -259,7 +262,7 @@ def _learn(tape, rows, places, learner, method, progress, words, totals, n_tilin
                 _add_values(q, following, 3, values, n_tilings)
                 _add_values(other, following, 3, judged, n_tilings)
                 error += gained + discount * values[best3(judged, 0)]
-                _learn_value(other, state, 3, a, error, rate, updates, method, n_tilings)
+                _learn_value(other, state, 3, a, error, rate, other_updates, method, n_tilings)
         else:
             error = -values[a]
             _add_values(q, following, 3, values, n_tilings)

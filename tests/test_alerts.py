@@ -11,7 +11,7 @@ from test_trainer import CASES, config, train
 
 import idi_fast.baselines
 from idi_fast import create_trainer
-from idi_fast.alerts import alert_kpis, alerts_by
+from idi_fast.alerts import AlertCounts
 from idi_fast.backtest import backtest
 from idi_fast.baselines import evaluate
 from idi_fast.environments import make_environment
@@ -38,10 +38,10 @@ def test_alerts_are_counted_against_the_next_bars_risk(result):
     assert sum(a for a, _ in pairs) > 0
     assert sum(b for _, b in pairs) > 0
     expected = {"alert_precision": right / sum(a for a, _ in pairs), "alert_recall": right / sum(b for _, b in pairs)}
-    assert alert_kpis(trace) == expected
+    assert AlertCounts.of(trace).shares() == expected
     assert {name: result.kpis[name] for name in expected} == expected
     groups = result.to_dict()["alerts"]
-    assert groups == alerts_by(trace)
+    assert groups == AlertCounts.of(trace).by()
     for rows in groups.values():
         assert sum(row["bars"] for row in rows) == len(pairs)
         assert sum(row["alerts"] for row in rows) == sum(a for a, _ in pairs)
@@ -56,10 +56,10 @@ def test_alerts_are_counted_against_the_next_bars_risk(result):
 
 def test_a_share_of_nothing_is_undefined(result):
     silent = replace(result.trace, comm_names=("silent", "positive", "warning", "persist"))
-    kpis = alert_kpis(silent)
+    kpis = AlertCounts.of(silent).shares()
     assert np.isnan(kpis["alert_precision"])
     assert kpis["alert_recall"] == 0.0
-    assert alerts_by(silent)["mood"][0]["alert_precision"] is None
+    assert AlertCounts.of(silent).by()["mood"][0]["alert_precision"] is None
 
 
 def test_bonuses_are_those_of_the_config():

@@ -10,11 +10,13 @@ from market_data import history, random_walk
 from numpy.testing import assert_array_equal
 
 from idi_fast import TrainingConfig, create_trainer, kpis
-from idi_fast.backtest import backtest, calibrate, keep_account, replay_history
+from idi_fast.account import Terms, keep_account
+from idi_fast.backtest import backtest, calibrate
 from idi_fast.environments import log_columns, log_fill
 from idi_fast.errors import ArtifactError, InputError
 from idi_fast.features import BarStream, FeatureStream
 from idi_fast.history import History
+from idi_fast.replay import replay_history
 
 DAY = 86_400 * 10**9
 
@@ -35,7 +37,7 @@ def policy():
 
 
 def account(target, bars: History, fill: str = "next_open", fee_bps: float = 0.0):
-    return keep_account(np.array(target, np.int8), bars, fill, fee_bps)
+    return keep_account(np.array(target, np.int8), bars, Terms(fill, fee_bps))
 
 
 def cut(bars: History, n: int) -> History:
@@ -138,7 +140,7 @@ class TestAccount:
         np.testing.assert_allclose(result.equity, [1, 1, 1.2, 1.2], rtol=1e-15)
         assert result.position.tolist() == [0, -1, -1, 0]
         trade = result.trades[0]
-        np.testing.assert_allclose(trade, [1, 3, -1, 10, 8, 0.2, 0], rtol=1e-15, atol=1e-15)
+        np.testing.assert_allclose(trade, [1, 3, -1, 10, 8, 0.2, 0, 0], rtol=1e-15, atol=1e-15)
 
     def test_a_fee_is_paid_on_entry_and_on_exit(self):
         # 100 bps: with equity 1 a notional N and its fee N/100 are bought, N = 1/1.01; sold at the same price.
@@ -218,6 +220,9 @@ def test_a_result_says_what_it_assumed_and_null_where_nothing_is_defined(policy)
     assert result["assumptions"] == {
         "fill": "next_close",
         "fee_bps": 0.0,
+        "slippage_bps": 0.0,
+        "long_only": False,
+        "initial_position": 0,
         "bars": 40,
         "first_time": None,
         "last_time": None,

@@ -35,7 +35,8 @@ ARTIFACT = {
     "run.json", "policy.parquet", "episodes.parquet", "trace.parquet", "timings.json", "manifest.json", "streams",
     "streams/streams.json", *(f"streams/{name}.in" for name in STREAMS),
 }  # fmt: skip
-BACKTEST = ARTIFACT - {"policy.parquet", "episodes.parquet", "timings.json"} | {"kpis.json", "equity.parquet"}
+BACKTEST = ARTIFACT - {"policy.parquet", "episodes.parquet", "timings.json"}
+BACKTEST |= {"kpis.json", "equity.parquet", "trades.parquet", "returns.csv"}
 CONTRACTS = {
     "v38": [
         "price", "volume", "trend", "profit_guard", "failure_echo", "q_buy", "q_sell", "risk_budget_ok", "q_regime",

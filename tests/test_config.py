@@ -46,7 +46,7 @@ BOUNDS = {  # what is refused, and the edges that are not
     "tile_coder.num_tilings": POSITIVE,
     "tile_coder.tile_sizes": ([[4, 4, 0, 4, 4]], [[1, 1, 1, 1, 1]]),
     "tile_coder.tiling": (["square"], ["reference", "displaced"]),
-    "tile_coder.table_size": ([0], [1, 2**40]),
+    "tile_coder.table_size": ([0, 2**31], [1, 2**31 - 1]),
     "communication.actions": ([[]], [["one"], ["twice", "twice"], [""]]),
     "episodic.capacity": POSITIVE,
     "episodic.k": POSITIVE,

@@ -1,6 +1,7 @@
 """The account against a ledger of exact fractions, and against what must hold of any account."""
 
 import math
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -27,26 +28,41 @@ def bars(prices: st.SearchStrategy[float], min_size: int = 1) -> st.SearchStrate
     return rows.map(lambda rows: tuple(np.array(column) for column in zip(*rows, strict=True)))
 
 
+SLIPPAGE_RATES = st.sampled_from([0.0, 0.0002, 0.001])
+
+
 class Account(NamedTuple):
     equity: np.ndarray
     position: np.ndarray
     trades: np.ndarray
     fees: float
+    slippage: float
     traded: float
-    liquidated_at: float
+    liquidated_at: int
 
 
-def keep(target, open_, close, fill: int, fee_rate: float) -> Account:
-    """The kernel's account, with no more room for trades than the package gives it."""
-    target = np.array(target, np.int8)
-    n = target.size
-    begins = np.count_nonzero((np.diff(target, prepend=np.int8(0)) != 0) & (target != 0))
-    equity, position, trades, totals = np.empty(n), np.empty(n, np.int8), np.empty((begins + 1, 7)), np.empty(3)
-    count = kernels.account(
-        target, np.array(open_, np.float64), np.array(close, np.float64), fill, fee_rate,
-        equity, position, trades, totals,
-    )  # fmt: skip
-    return Account(equity, position, trades[:count], *totals)
+def fresh_ledger(initial: int = 0) -> kernels.Ledger:
+    return kernels.Ledger(np.array([0.0, 1.0, 0.0, 0.0, 0.0, 1.0]), np.array([0, 0, initial, -1]), np.zeros(8))
+
+
+def keep(
+    target, open_, close, fill: int, fee_rate: float, slippage_rate: float = 0.0, initial: int = 0, cuts=()
+) -> Account:
+    """The kernel's account, with no more room for trades than the package gives it; the open one last."""
+    target, open_, close = np.array(target, np.int8), np.array(open_, np.float64), np.array(close, np.float64)
+    equity, position, ledger, trades = np.empty(target.size), np.empty(target.size, np.int8), fresh_ledger(initial), []
+    for first, stop in pairwise([0, *cuts, target.size]):
+        part = slice(first, stop)
+        room = np.empty((np.count_nonzero(np.diff(target[part])) + 3, 8))
+        count = kernels.account(
+            target[part], open_[part], close[part], fill, fee_rate, slippage_rate, ledger, equity[part], position[part],
+            room,
+        )  # fmt: skip
+        trades.append(room[:count])
+    if ledger.at[kernels.HELD]:
+        trades.append(ledger.trade[np.newaxis])
+    totals = ledger.money[[kernels.FEES, kernels.SLIPPAGE, kernels.TRADED]].tolist()
+    return Account(equity, position, np.concatenate(trades), *totals, ledger.at[kernels.LIQUIDATED])
 
 
 @given(
@@ -69,20 +85,64 @@ def test_rebalance(positions, notional, equity, price, fee_rate):
     assert units * price == pytest.approx(target * (cash + units * price), abs=1e-13)
 
 
-@given(bars(PRICES), FILLS, FEE_RATES)
+@given(bars(PRICES), FILLS, FEE_RATES, SLIPPAGE_RATES, POSITIONS)
 @settings(max_examples=300)
-def test_account(bars, fill, fee_rate):
-    made, expected = keep(*bars, fill, fee_rate), oracle.account(*bars, fill, fee_rate)
+def test_account(bars, fill, fee_rate, slippage_rate, initial):
+    given = *bars, fill, fee_rate, slippage_rate, initial
+    made, expected = keep(*given), oracle.account(*given)
     assert made.liquidated_at == expected.liquidated_at
     assert_array_equal(made.position, expected.position)
     # The kernel rounds; a short that loses nearly all makes that up to 40 times more of what is left.
     assert_allclose(made.equity, [float(value) for value in expected.equity], rtol=1e-9, atol=1e-12)
-    assert_allclose([made.fees, made.traded], [float(expected.fees), float(expected.traded)], rtol=1e-9)
+    totals = [float(total) for total in (expected.fees, expected.slippage, expected.traded)]
+    assert_allclose([made.fees, made.slippage, made.traded], totals, rtol=1e-9)
     rows = [[math.nan if value is None else float(value) for value in trade] for trade in expected.trades]
-    assert made.trades.shape == (len(rows), 7)
+    assert made.trades.shape == (len(rows), 8)
     for trade, row in zip(made.trades, rows, strict=True):
-        assert_array_equal(trade[:5], row[:5])
-        assert_allclose(trade[5:], row[5:], rtol=1e-9, atol=1e-9)
+        assert_array_equal(trade[:3], row[:3])
+        assert_allclose(trade[3:], row[3:], rtol=1e-9, atol=1e-9)
+
+
+@given(bars(PRICES), FILLS, FEE_RATES, SLIPPAGE_RATES, POSITIONS, st.lists(st.integers(0, 30), max_size=4))
+def test_an_account_in_pieces_is_the_whole_one(bars, fill, fee_rate, slippage_rate, initial, cuts):
+    cuts = sorted(min(cut, bars[0].size) for cut in cuts)
+    given = *bars, fill, fee_rate, slippage_rate, initial
+    for piece, whole in zip(keep(*given, cuts), keep(*given), strict=True):
+        assert_array_equal(piece, whole)
+
+
+def test_slippage_worked_by_hand():
+    close = np.array([10.0, 10.0, 20.0, 20.0])
+    made = keep([1, 1, 0, 0], close, close, kernels.NEXT_CLOSE, 0.0, 0.25)
+    # A twelfth and a half is bought at 12.5 and worth 10 at that close; the seller gets 15 of 20.
+    assert_allclose(made.equity, [1, 0.8, 1.6, 1.2], rtol=1e-15)
+    assert_allclose(made.trades, [[1, 3, 1, 12.5, 15, 0.2, 0, 0.08 * 2.5 + 0.08 * 5]], rtol=1e-15)
+    assert made.slippage == pytest.approx(0.08 * 2.5 + 0.08 * 5, rel=1e-15)
+
+
+@pytest.mark.parametrize("initial", [1, -1])
+def test_an_initial_position_is_taken_at_the_first_fill(initial):
+    made = keep([initial, 0, 0], [8.0, 9.0, 12.0], [10.0, 10.0, 10.0], kernels.NEXT_OPEN, 0.0, 0.0, initial)
+    assert_array_equal(made.position, [initial, initial, 0])
+    assert_allclose(made.equity, [1 + initial * 0.25, 1 + initial * 0.25, 1 + initial * 0.5], rtol=1e-15)
+    assert_array_equal(made.trades[:, :3], [[0, 2, initial]])
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3), st.booleans(), st.booleans()), max_size=40),
+    st.lists(st.integers(0, 40), max_size=3),
+)
+def test_count_alerts(bars, cuts):
+    mood, regime, said, risk = (list(column) for column in zip(*bars, strict=True)) if bars else ([], [], [], [])
+    counts, last = np.zeros((3, 4, 4), np.int64), np.full(3, -1)
+    moods, comm = np.array(mood, np.uint8), np.where(said, 1, 0).astype(np.int16)
+    for first, stop in pairwise([0, *sorted(min(cut, len(bars)) for cut in cuts), len(bars)]):
+        part = slice(first, stop)
+        kernels.count_alerts(
+            moods[part], comm[part], np.array(regime, np.uint8)[part], np.array(risk, np.uint8)[part], 1, last, counts,
+        )  # fmt: skip
+    found = {place: tuple(row) for place in np.ndindex(3, 4) if any(row := counts[place].tolist())}
+    assert found == oracle.count_alerts(mood, regime, said, risk)
 
 
 @given(bars(QUIET), FILLS, FEE_RATES)
@@ -167,7 +227,7 @@ def test_entry_and_exit_fees_worked_by_hand():
     made = keep([1, 1, 0, 0], close, close, kernels.NEXT_CLOSE, 0.01)
     # Bar 1 buys what 1 pays for, fee included; bar 3 sells it for twice as much.
     assert_allclose(made.equity, [1, 1 / 1.01, 2 / 1.01, 0.99 * 2 / 1.01], rtol=1e-15)
-    assert_allclose(made.trades, [[1, 3, 1, 10, 20, 0.99 * 2 / 1.01 - 1, 0.03 / 1.01]], rtol=1e-13)
+    assert_allclose(made.trades, [[1, 3, 1, 10, 20, 0.99 * 2 / 1.01 - 1, 0.03 / 1.01, 0]], rtol=1e-13)
     assert_allclose([made.fees, made.traded], [0.03 / 1.01, 3 / 1.01], rtol=1e-15)
 
 
@@ -176,17 +236,17 @@ def test_a_ruined_short_stops_trading():
     assert_array_equal(made.equity, [1, 0, 0, 0])
     assert_array_equal(made.position, [-1, 0, 0, 0])
     assert made.liquidated_at == 1
-    assert_array_equal(made.trades, [[0, 1, -1, 10, 21, -1, 0]])
+    assert_array_equal(made.trades, [[0, 1, -1, 10, 21, -1, 0, 0]])
     assert made.traded == 1 + 2.1
 
 
 def test_a_short_is_ruined_by_the_close_or_by_the_next_open():
     by_close = keep([-1, -1, -1], [10.0, 10.0, 21.0], [10.0, 21.0, 10.0], kernels.NEXT_OPEN, 0.0)
     assert_array_equal(by_close.equity, [1, 0, 0])
-    assert_array_equal(by_close.trades, [[1, 1, -1, 10, 21, -1, 0]])
+    assert_array_equal(by_close.trades, [[1, 1, -1, 10, 21, -1, 0, 0]])
     by_open = keep([-1, -1, -1], [10.0, 10.0, 21.0], [10.0, 10.0, 10.0], kernels.NEXT_OPEN, 0.0)
     assert_array_equal(by_open.equity, [1, 1, 0])
-    assert_array_equal(by_open.trades, [[1, 2, -1, 10, 21, -1, 0]])
+    assert_array_equal(by_open.trades, [[1, 2, -1, 10, 21, -1, 0, 0]])
     assert (by_close.liquidated_at, by_open.liquidated_at) == (1, 2)
 
 

@@ -18,6 +18,8 @@ SERIES = st.lists(eighths(), min_size=1, max_size=60) | st.lists(
 ).map(lambda runs: [value for value, length in runs for _ in range(length)])
 """Eighths, drawn one by one or in runs of one value."""
 WINDOWS = st.integers(1, 12)
+OUTLIERS = st.lists(st.floats(-1.0, 1.0) | st.sampled_from([0.0, 1e4, -1e9, 1e15]), min_size=1, max_size=150)
+"""Series whose sums of squares are lost to rounding when an outlier leaves the window."""
 
 
 def feature(name: str, values, window: int, chunks=(10**9,)) -> np.ndarray:
@@ -39,10 +41,67 @@ def test_push_moments(values, window):
         assert_allclose([*moments[:2], count], expected, rtol=0, atol=1e-11)
 
 
+def pushed(values, window: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Ring and moments once the values were pushed one by one, and at each value moments and number of values."""
+    ring, moments, seen = np.zeros(window), np.zeros(4), []
+    for n, value in enumerate(values):
+        count = kernels.push_moments(ring, moments, n, value)
+        seen.append((*moments[:2], count))
+    return ring, moments, np.array(seen, np.float64).reshape(-1, 3)
+
+
+@given(WINDOWS.flatmap(lambda window: st.lists(eighths(), min_size=2 * window, max_size=2 * window)))
+@example([5.0, 1.0, 2.0, 3.0, 3.0, 3.0])
+@example([1e9, 1.0, 2.0, 3.0, 2.0, 1.0, 0.5, 0.25])
+def test_push_lap(values):
+    window = len(values) // 2
+    lap = np.array(values[window:], np.float64)
+    ring, moments, _ = pushed(values[:window], window)
+    before = ring.copy(), moments.copy()
+    means, squares = np.full((2, window), np.nan)
+    if kernels.push_lap(lap, 0, ring, moments, means, squares):
+        made = np.stack([means, squares], axis=1)
+        # At most 12 sliding updates, each rounding squares up to 16² at 53 bits.
+        assert_allclose(made, oracle.push_lap(values[:window], values[window:]), rtol=0, atol=1e-11)
+        expected_ring, expected_moments, at = pushed(values, window)
+        assert_array_equal(made, at[window:, :2])
+        assert_array_equal(ring, expected_ring)
+        assert_array_equal(moments, expected_moments)
+    else:
+        assert min(squares) < kernels.COLLAPSE * max(before[1][3], *squares)
+        assert_array_equal(ring, before[0])
+        assert_array_equal(moments, before[1])
+
+
+@given(SERIES, WINDOWS)
+def test_moving_deviation(values, window):
+    means, out = np.full((2, len(values)), np.nan)
+    kernels.moving_deviation(np.array(values), np.zeros(window), np.zeros(4), 0, means, out)
+    expected = np.array(oracle.moving_deviation(values, window))
+    # A deviation that should be 0 is the root of what rounding left of the squares, 1e-11 at most.
+    assert_allclose(means, expected[:, 0], rtol=0, atol=1e-12)
+    assert_allclose(out, expected[:, 1], rtol=0, atol=math.sqrt(1e-11))
+
+
+# The squares rise from 0.9 to 2 and fall to 1.4e-6, all in the second lap.
+@example([0.0] * 7 + [1.0004, 0.9996] * 4 + [1.0], 8, [20])
+@given(SERIES | OUTLIERS, WINDOWS, CHUNKS)
+def test_laps_at_once_are_what_values_one_by_one_are(values, window, chunks):
+    ring, moments, means, out = np.zeros(window), np.zeros(4), *np.full((2, len(values)), np.nan)
+    for piece in pieces(len(values), chunks):
+        kernels.moving_deviation(np.array(values[piece]), ring, moments, piece.start, means[piece], out[piece])
+    expected_ring, expected_moments, at = pushed(values, window)
+    deviations = [kernels.sample_deviation(mean, squares, int(count)) for mean, squares, count in at]
+    assert_array_equal(means, at[:, 0])
+    assert_array_equal(out, deviations)
+    assert_array_equal(ring, expected_ring)
+    assert_array_equal(moments, expected_moments)
+
+
 @given(st.lists(eighths(), max_size=12))
 def test_sample_deviation(values):
     mean, squares, count = oracle.push_moments(values, 12)[-1] if values else (0.0, 0.0, 0)
-    made = kernels.sample_deviation(np.array([mean, squares]), count)
+    made = kernels.sample_deviation(mean, squares, count)
     # The sum of squares comes rounded once, then a quotient and a root.
     assert_allclose(made, oracle.sample_deviation(values), rtol=1e-15)
 
@@ -59,7 +118,7 @@ def test_sample_deviation(values):
     ],
 )
 def test_sample_deviation_of_rounding_is_none(mean, squares, count, expected):
-    assert kernels.sample_deviation(np.array([mean, squares]), count) == pytest.approx(expected, rel=1e-12, abs=0)
+    assert kernels.sample_deviation(mean, squares, count) == pytest.approx(expected, rel=1e-12, abs=0)
 
 
 @given(SERIES, WINDOWS)

@@ -1,7 +1,7 @@
 """Learning and replay against an agent with dicts and tuples, over tapes of random numbers cut anywhere."""
 
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 from math import prod
 
 import numpy as np
@@ -215,13 +215,21 @@ def test_learning_worked_by_hand():
 
 
 def replay(case: Case, q: np.ndarray, comm_q: np.ndarray) -> tuple[np.ndarray, ...]:
-    """States, then actions, communications, positions and rewards of the greedy steps."""
+    """States, then actions, communications and positions decided on at each row, and the rewards that it brought."""
+    return replay_in_pieces(case, q, comm_q, [0, case.n])
+
+
+def replay_in_pieces(case: Case, q: np.ndarray, comm_q: np.ndarray, cuts: list[int]) -> tuple[np.ndarray, ...]:
     n = case.n
-    out = (
-        np.full(n, -9), np.full(n - 1, 9, np.int8), np.full(n - 1, 9, np.int16),
-        np.full(n - 1, 9, np.int8), np.full(n - 1, np.nan),
-    )  # fmt: skip
-    kernels.replay_rows(case.tape, case.kind.rules(case.bonus), q, comm_q, *out)
+    out = np.full(n, -9), np.full(n, 9, np.int8), np.full(n, 9, np.int16), np.full(n, 9, np.int8), np.full(n, np.nan)
+    agent, sums = np.array([0, 1, 1, 0]), np.zeros(2)
+    greedy, comm_greedy = np.argmax(q, axis=1).astype(np.int8), np.argmax(comm_q, axis=1).astype(np.int16)
+    for piece in (slice(*pair) for pair in pairwise(cuts)):
+        tape = kernels.Tape(*(column[piece] for column in case.tape))
+        kernels.replay_rows(
+            tape, case.kind.rules(case.bonus), greedy, comm_greedy, agent, sums, *(column[piece] for column in out)
+        )
+    assert sums[1] == sum(out[4][1:].tolist(), 0.0)
     return out
 
 
@@ -239,10 +247,24 @@ def test_replay_rows(case):
         state = tuple(named[name] for name in ("code", "affect", "position") if name in named)
         learner.q[state], learner.comm_q[state] = q[kind.index(state)].tolist(), comm_q[kind.index(state)].tolist()
     ticks, last = oracle.replay_rows(learner, case.rows())
-    states, *rest = replay(case, q, comm_q)
+    states, action, comm, position, reward = replay(case, q, comm_q)
     assert_array_equal(states, [*(kind.index(tick.state) for tick in ticks), kind.index(last)])
-    for k, column in enumerate(rest, start=1):
+    # The last row is decided on as well; the twin has no row after it to step to.
+    for column, k in ((action[:-1], 1), (comm[:-1], 2), (position[:-1], 3), (reward[1:], 4)):
         assert_array_equal(column, [tick[k] for tick in ticks])
+    assert (action[-1], comm[-1]) == (np.argmax(q[states[-1]]), np.argmax(comm_q[states[-1]]))
+    assert reward[0] == 0.0
+
+
+@given(CASES, st.data())
+@settings(max_examples=50)
+def test_a_replay_in_pieces_is_the_whole_one(case, data):
+    q, comm_q = tables_with_ties(case)
+    cuts = sorted(data.draw(st.lists(st.integers(0, case.n), max_size=4)))
+    for piece, whole in zip(
+        replay_in_pieces(case, q, comm_q, [0, *cuts, case.n]), replay(case, q, comm_q), strict=True
+    ):
+        assert_array_equal(piece, whole)
 
 
 @given(CASES.filter(lambda case: case.n > 1), st.data())
@@ -253,9 +275,8 @@ def test_a_replay_knows_nothing_of_later_rows(case, data):
     cut = data.draw(st.integers(1, case.n - 1))
     case.tape.base[cut:] *= -2.0
     case.tape.code[cut:] = N_CODES - 1 - case.tape.code[cut:]
-    # States are seen and actions chosen at each row, the rest follows from the row after it.
-    for column, before, known in zip(replay(case, q, comm_q), whole, [cut] * 3 + [cut - 1] * 2, strict=True):
-        assert_array_equal(column[:known], before[:known])
+    for column, before in zip(replay(case, q, comm_q), whole, strict=True):
+        assert_array_equal(column[:cut], before[:cut])
 
 
 @given(st.lists(eighths(1), min_size=9, max_size=9), st.integers(0, 6))

@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from kernel_strategies import CHUNKS, eighths, pieces, states
+from kernel_strategies import CHUNKS, SEEDS, eighths, pieces, states
 from numpy.testing import assert_allclose, assert_array_equal
 
 from idi_fast.kernels import market as kernels
@@ -24,6 +24,15 @@ def series(bars) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         close.append(close[-1] + log_close / 50 if close and moves else (close[-1] if close else log_close))
     offset, volatility = np.array([bar[1:3] for bar in bars]).T
     return np.array(close), np.array([close[0], *close[:-1]]) + offset, volatility.copy()
+
+
+@given(st.floats(-9, 9), st.floats(-0.5, 0.5) | st.just(0.0))
+def test_simple_return(log_from, change):
+    log_to = log_from + change
+    # Half an ulp for the difference of the logarithms, one for expm1, against one rounding in the oracle; and the
+    # oracle, at 50 digits, does not know returns below 1e-40 so well.
+    expected = float(oracle.simple_return(log_from, log_to))
+    assert_allclose(kernels.simple_return(log_from, log_to), expected, rtol=1e-15, atol=1e-30)
 
 
 @given(BARS, st.booleans(), st.floats(1e-4, 0.1), st.floats(0, 0.01), CHUNKS)
@@ -109,6 +118,17 @@ def test_quantize(values, edges):
     bucket = np.full(len(values), -1, np.int32)
     kernels.quantize(np.array(values), np.array(edges), bucket)
     assert_array_equal(bucket, oracle.quantize(values, edges))
+
+
+@given(SEEDS, st.integers(kernels.MANY_EDGES - 2, kernels.MANY_EDGES + 200))
+@settings(max_examples=20)
+def test_quantize_by_many_edges(seed, n_edges):
+    rng = np.random.default_rng(seed)
+    edges = np.sort(rng.integers(-500, 500, n_edges) / 8.0)  # some of them equal
+    values = np.concatenate([edges, rng.normal(0.0, 40.0, 200), [-np.inf, np.inf]])
+    bucket = np.full(values.size, -1, np.int32)
+    kernels.quantize(values, edges, bucket)
+    assert_array_equal(bucket, oracle.quantize(values.tolist(), edges.tolist()))
 
 
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=30), st.integers(0, 3), CHUNKS)

@@ -28,7 +28,7 @@ def emote(moods: list[int], comm: list[str], texts: list[str], linger_ticks: int
     kernels.emote_bits(
         np.array(moods, np.int64), np.array([names.index(name) for name in comm], np.int16),
         np.array([TEXTS[text] for text in texts], np.uint8), np.array(list(MEANINGS.values()), np.int64),
-        linger_ticks, *out,
+        linger_ticks, np.zeros(1, np.int64), *out,
     )  # fmt: skip
     return out.T
 
@@ -53,7 +53,7 @@ def test_a_cue_lingers(linger_ticks, lingers):
 
 def profits(position, entry, value, cost: float) -> np.ndarray:
     profit = np.full(len(position), 9, np.uint8)
-    kernels.open_profit(np.array(position, np.int8), np.array(entry), np.array(value), cost, profit)
+    kernels.open_profit(np.array(position, np.int8), np.array(entry), np.array(value), cost, np.zeros(2), profit)
     return profit
 
 

@@ -21,6 +21,7 @@ class Trade(NamedTuple):
     exit_price: Fraction | None
     profit: Fraction | None
     fees: Fraction
+    slippage: Fraction
 
 
 @dataclass
@@ -28,9 +29,11 @@ class Ledger:
     """Cash and shares, and what was paid and traded."""
 
     fee_rate: Fraction
+    slippage_rate: Fraction = Fraction(0)
     cash: Fraction = Fraction(1)
     shares: Fraction = Fraction(0)
     fees: Fraction = Fraction(0)
+    slippage: Fraction = Fraction(0)
     traded: Fraction = Fraction(0)
     trades: list[Trade] = field(default_factory=list)
     staked: Fraction = Fraction(0)
@@ -39,27 +42,38 @@ class Ledger:
         """Cash and what the shares would bring or cost."""
         return self.cash + self.shares * price
 
-    def order(self, shares: Fraction, price: Fraction) -> Fraction:
-        """Buy shares, or sell as many as are below 0; the fee."""
-        notional = abs(shares) * price
-        self.cash -= shares * price + self.fee_rate * notional
+    def order(self, shares: Fraction, price: Fraction) -> tuple[Fraction, Fraction]:
+        """Buy shares, or sell as many as are below 0, at a price that is worse than it seemed; the fee, and what was
+        lost by the price."""
+        paid = self.price_of(shares, price)
+        notional, lost = abs(shares) * paid, abs(shares) * abs(paid - price)
+        self.cash -= shares * paid + self.fee_rate * notional
         self.shares += shares
         self.fees += self.fee_rate * notional
+        self.slippage += lost
         self.traded += notional
-        return self.fee_rate * notional
+        return self.fee_rate * notional, lost
+
+    def price_of(self, shares: Fraction, price: Fraction) -> Fraction:
+        """What is paid by a buyer, or got by a seller."""
+        return price * (1 + self.slippage_rate if shares > 0 else 1 - self.slippage_rate)
 
     def close(self, bar: int, price: Fraction) -> None:
         """Leave the position and book its trade; no more is lost than was staked."""
-        fee = self.order(-self.shares, price)
+        paid = self.price_of(-self.shares, price)
+        fee, lost = self.order(-self.shares, price)
         trade = self.trades[-1]
         profit = max(self.cash / self.staked - 1, Fraction(-1))
-        self.trades[-1] = trade._replace(exit_bar=bar, exit_price=price, profit=profit, fees=trade.fees + fee)
+        self.trades[-1] = trade._replace(
+            exit_bar=bar, exit_price=paid, profit=profit, fees=trade.fees + fee, slippage=trade.slippage + lost
+        )
 
     def open(self, bar: int, price: Fraction, direction: int) -> None:
         """Put all cash into a position whose worth is what is left after its fee: (1 + fee rate) notionals are paid."""
         self.staked = self.cash
-        fee = self.order(direction * self.cash / (1 + self.fee_rate) / price, price)
-        self.trades.append(Trade(bar, -1, direction, price, None, None, fee))
+        paid = self.price_of(Fraction(direction), price)
+        fee, lost = self.order(direction * self.cash / (1 + self.fee_rate) / paid, price)
+        self.trades.append(Trade(bar, -1, direction, paid, None, None, fee, lost))
 
     def ruin(self, bar: int, price: Fraction) -> None:
         """Nothing is left."""
@@ -88,23 +102,32 @@ def rebalance(
 
 
 class Account(NamedTuple):
-    """Equity and position at each close, trades, fees and notional in all, and the bar of liquidation or −1."""
+    """Equity and position at each close, trades, fees, slippage and notional in all, the bar of liquidation or −1."""
 
     equity: list[Fraction]
     position: list[int]
     trades: list[Trade]
     fees: Fraction
+    slippage: Fraction
     traded: Fraction
     liquidated_at: int
 
 
 def account(
-    target: Sequence[int], open_: Sequence[float], close: Sequence[float], fill: int, fee_rate: float
+    target: Sequence[int],
+    open_: Sequence[float],
+    close: Sequence[float],
+    fill: int,
+    fee_rate: float,
+    slippage_rate: float = 0.0,
+    initial: int = 0,
 ) -> Account:
-    """The account of whole series; equity at or below 0 ends it."""
-    ledger = Ledger(Fraction(fee_rate))
+    """The account of whole series, `initial` decided on before the first bar; equity at or below 0 ends it."""
+    ledger = Ledger(Fraction(fee_rate), Fraction(slippage_rate))
     closes, opens = ([Fraction(float(price)) for price in prices] for prices in (close, open_))
-    wanted = [int(position) for position in target] if fill == SAME_CLOSE else [0, *map(int, target)][: len(target)]
+    wanted = (
+        [int(position) for position in target] if fill == SAME_CLOSE else [initial, *map(int, target)][: len(target)]
+    )
     fills = opens if fill == NEXT_OPEN else closes
     equity: list[Fraction] = []
     position: list[int] = []
@@ -123,7 +146,19 @@ def account(
                 held, liquidated_at = 0, bar
         equity.append(ledger.worth(mark))
         position.append(held)
-    return Account(equity, position, ledger.trades, ledger.fees, ledger.traded, liquidated_at)
+    return Account(equity, position, ledger.trades, ledger.fees, ledger.slippage, ledger.traded, liquidated_at)
+
+
+def count_alerts(
+    mood: Sequence[int], regime: Sequence[int], said: Sequence[bool], risk: Sequence[bool]
+) -> dict[tuple[int, int], tuple[int, int, int, int]]:
+    """By mood and regime of a bar that another follows: how many, alerts, risk events on the bar after, both."""
+    counts: dict[tuple[int, int], list[int]] = {}
+    for bar in range(len(mood) - 1):
+        row = counts.setdefault((mood[bar], regime[bar]), [0, 0, 0, 0])
+        for k, holds in enumerate((True, said[bar], risk[bar + 1], said[bar] and risk[bar + 1])):
+            row[k] += holds
+    return {place: tuple(row) for place, row in counts.items()}
 
 
 def reference_account(action: Sequence[int], price: Sequence[float], fee_bps: float) -> list[float]:

@@ -23,9 +23,20 @@ def push_moments(values: Sequence[float], window: int) -> list[tuple[float, floa
     return moments
 
 
+def push_lap(before: Sequence[float], lap: Sequence[float]) -> list[tuple[float, float]]:
+    """Mean and sum of squared deviations of the last values, as many as a lap has, at each value of the second lap."""
+    return [moments[:2] for moments in push_moments([*before, *lap], len(lap))[len(before) :]]
+
+
 def sample_deviation(values: Sequence[float]) -> float:
     """Sample standard deviation; 0 below two values."""
     return statistics.stdev(values) if len(values) > 1 else 0.0
+
+
+def moving_deviation(values: Sequence[float], window: int) -> list[tuple[float, float]]:
+    """Mean and sample deviation of the window at each value."""
+    windows = [trailing(values, t, window) for t in range(len(values))]
+    return [(statistics.fmean(around), sample_deviation(around)) for around in windows]
 
 
 def zscore(values: Sequence[float], window: int) -> list[float]:

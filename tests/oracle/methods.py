@@ -35,10 +35,11 @@ class Settings:
 
 @dataclass
 class Progress:
-    """What a learner keeps besides its tables: traces by state and action, the second table, counts."""
+    """What a learner keeps besides its tables: traces by state and action, the second table, counts of each table."""
 
     other: Table = field(default_factory=lambda: defaultdict(lambda: [0.0] * 3))
     updates: Counter = field(default_factory=Counter)
+    other_updates: Counter = field(default_factory=Counter)
     comm_updates: Counter = field(default_factory=Counter)
     traces: dict[tuple[Key, int], float] = field(default_factory=dict)
     episode: int = 0
@@ -145,10 +146,10 @@ def learn_by_method(
             rate = falling_rate(rate, progress.episode, settings.rate_delay, settings.rate_power)
 
         if is_double:
-            learns, judges = (q, other) if word % 2 else (other, q)
+            learns, judges, counts = (q, other, progress.updates) if word % 2 else (other, q, progress.other_updates)
             value = values_of(judges, following)[best3(values_of(learns, following), 0)]
             error = reward + learner.discount * value - values_of(learns, state)[action]
-            learn(learns, progress.updates, state, action, error, rate)
+            learn(learns, counts, state, action, error, rate)
         else:
             values = values_of(q, following)
             value = max3(values, 0)

@@ -1,0 +1,28 @@
+"""`idi-fast report`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from idi_fast.cli import console
+from idi_fast.cli.options import Json
+
+
+def report(
+    run: Annotated[Path, typer.Argument(help="Folder that `idi-fast train`, backtest or walkforward wrote.")],
+    out: Annotated[Path | None, typer.Option(help="HTML file to write [default: RUN.html beside the folder].")] = None,
+    png: Annotated[Path | None, typer.Option(help="Folder to write each figure to as well, as a PNG file.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an earlier report and its pictures.")] = False,
+    json: Json = False,
+) -> None:
+    """Write what a run came to as one HTML file: figures, tables and assumptions, readable without a network."""
+    from idi_fast.report import write_report
+
+    with console.interruptible():
+        result = write_report(run, out, png=png, force=force)
+    if json:
+        console.print_json(result)
+        return
+    pictures = [] if png is None else [("pictures", result["png"])]
+    console.print_rows([("report", result["out"]), ("figures", len(result["figures"])), *pictures])

@@ -1,0 +1,273 @@
+"""The files of a price history: which there are, which of their columns are meant, and their rows a batch at a time."""
+
+import csv
+import glob
+import gzip
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from idi_fast.errors import DataError, nearest
+from idi_fast.timestamps import to_ns, unit_of
+
+KINDS = {".csv": "CSV", ".csv.gz": "CSV", ".parquet": "Parquet", ".pq": "Parquet"}
+
+# The names each column usually has, in any case, best first.
+TIME_NAMES = "time,timestamp,date,datetime,ts,open_time,open time,close_time,close time"
+PRICE_NAMES = "close,adj close,adj_close,adjclose,close_price,price,last,last_price,mid,mid_price"
+USUAL_NAMES = {
+    "time": TIME_NAMES.split(","),
+    "close": PRICE_NAMES.split(","),
+    "open": ["open"],
+    "volume": ["volume", "vol"],
+    "risk": [],
+}
+INDEX_NAMES = ("unnamed: 0", "__index_level_0__")  # what pandas calls an index without a name
+
+
+# What the values of a column must be, and how to say it; null never holds.
+NUMBER = (lambda values: values.is_finite(), "a finite number")
+POSITIVE = (lambda values: values.is_finite() & (values > 0), "a finite number above 0")
+LEAST = {"close": np.nextafter(0.0, 1.0), "open": np.nextafter(0.0, 1.0), "volume": 0.0}
+"""The smallest number that a column may hold."""
+RULES = {
+    "time": (
+        lambda values: values.is_not_null(),
+        "a date or date-time like 2024-01-31T09:30:00Z, years 1700 to 2199, or a Unix epoch (not 20240131)",
+    ),
+    "close": POSITIVE,
+    "open": POSITIVE,
+    "volume": (lambda values: values.is_finite() & (values >= 0), "a finite number, 0 or more"),
+    "risk": (lambda values: values.is_in([0.0, 1.0]), "0 or 1, or false or true"),
+}
+
+
+def find_files(path: Path) -> tuple[Path, ...]:
+    """Return the files that `path` stands for, in reading order, all of one kind."""
+    matches = [path] if os.path.exists(path) else map(Path, glob.glob(str(path), recursive=True))
+    found = {file for match in matches for file in (_data_files(match) if match.is_dir() else [match])}
+    accepted = ", ".join(KINDS)
+    if not found and os.path.isdir(path):
+        raise DataError(f"{path}: the folder holds no file named {accepted}")
+    if not found and any(sign in str(path) for sign in "*?["):
+        raise DataError(f"{path}: no file named {accepted} matches")
+    if not found:
+        hint = nearest(path.name, [file.name for file in path.parent.glob("*")])
+        raise DataError(f"{path}: no such file or folder.{hint}")
+    files = sorted(sorted(found), key=lambda file: re.sub(r"\d+", lambda n: n[0].zfill(20), str(file)))
+    unknown = [file for file in files if _kind(file) is None]
+    if unknown:
+        raise DataError(f"{unknown[0]}: not a known kind of file, expected a name in {accepted}")
+    if len({_kind(file) for file in files}) > 1:
+        raise DataError(f"{path}: found both CSV and Parquet files, expected one kind")
+    return tuple(files)
+
+
+def _data_files(folder: Path) -> list[Path]:
+    """Return the CSV and Parquet files in and below `folder`, without hidden ones and `_logs`."""
+    found = [file for file in folder.rglob("*") if _kind(file) and file.is_file()]
+    return [file for file in found if not any(part[0] in "._" for part in file.relative_to(folder).parts)]
+
+
+def _kind(file: Path) -> str | None:
+    return next((kind for suffix, kind in KINDS.items() if file.name.lower().endswith(suffix)), None)
+
+
+@contextmanager
+def explained_reading(file: Path) -> Iterator[None]:
+    """Make a DataError of whatever polars raises in reading the file, panics included."""
+    try:
+        yield
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        reason = _too_long_row(file) if isinstance(error, pl.exceptions.ComputeError) else None
+        reason = reason or (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(f"{file}: cannot be read as {_kind(file)}: {reason}") from error
+
+
+def scan(file: Path) -> pl.LazyFrame:
+    """The file's rows; a CSV is text throughout, so that nothing depends on a guess from its first ones."""
+    if file.stat().st_size == 0:
+        raise DataError(f"{file}: the file is empty")
+    if _kind(file) == "CSV":
+        return pl.scan_csv(file, infer_schema=False, encoding="utf8-lossy", glob=False)
+    return pl.scan_parquet(file, hive_partitioning=False, glob=False)
+
+
+def read_schema(file: Path) -> pl.Schema:
+    """The names and types of the file's columns. Raises DataError."""
+    with explained_reading(file):
+        return scan(file).collect_schema()
+
+
+def count_rows(file: Path) -> int:
+    """How many rows the file has: of Parquet its metadata say. Raises DataError."""
+    with explained_reading(file):
+        return scan(file).select(pl.len()).collect().item()
+
+
+def read_batches(file: Path, names: Iterable[str], rows: int) -> Iterator[pl.DataFrame]:
+    """The columns `names`, about `rows` rows at a time; text without outer space and null where blank."""
+    text = pl.col(pl.String).str.strip_chars().replace("", None)
+    # Only if it reads all columns does polars notice a CSV row that is too long, as decimal commas make it.
+    options = pl.QueryOptFlags(projection_pushdown=_kind(file) != "CSV")
+    with explained_reading(file):
+        wanted = scan(file).select(list(dict.fromkeys(names))).with_columns(text)
+        yield from wanted.collect_batches(chunk_size=rows, lazy=True, optimizations=options)
+
+
+def _too_long_row(file: Path) -> str | None:
+    """Name the CSV row with more fields than the header, of which polars says only that there is one."""
+    if _kind(file) != "CSV":
+        return None
+    try:
+        opened = gzip.open if file.suffix.lower() == ".gz" else open
+        with opened(file, "rt", encoding="utf-8", errors="replace", newline="") as lines:
+            table = csv.reader(lines)
+            width = len(next(filter(None, table), ()))
+            found = ((row, len(fields)) for row, fields in enumerate(table, 1) if len(fields) > width)
+            return next((f"row {row} has {n} fields, the header {width}" for row, n in found), None)
+    except (csv.Error, OSError, EOFError):
+        return None
+
+
+def choose_columns(
+    file: Path, names: list[str], given: dict[str, str | None], sought: Sequence[str], extra: Sequence[str]
+) -> dict[str, str]:
+    """Return the file's column for close, time … and each of `extra`."""
+    wanted = [role for role, name in given.items() if name is not None or role in sought or role in extra]
+    found = {role: _find_column(file, names, role, given[role]) for role in wanted}
+    columns = {role: name for role, name in found.items() if name is not None}
+    if _folded(columns.get("close", "")).startswith("adj") and given["open"] is None:
+        columns.pop("open", None)  # as traded, it is not on the scale of the adjusted close
+    if "close" not in columns and len(names) == 1 and any(sign in names[0] for sign in ";\t|"):
+        raise DataError(f"{file}: one column {names[0]!r}; expected a CSV file separated by commas")
+    for name in ("close", *extra):
+        if name in USUAL_NAMES and name not in columns:
+            what = "price" if name == "close" else name
+            raise DataError(f"{file}: no {what} column, name one; the columns are {listing(names)}")
+        if name not in columns:
+            columns[name] = _find_column(file, names, name, name)
+    return columns
+
+
+def _find_column(file: Path, names: list[str], role: str, given: str | None) -> str | None:
+    """Return the column `given`, or the best of the usual names, or for the time an index of times."""
+    if given in names:
+        return given
+    for wanted in USUAL_NAMES[role] if given is None else [given]:
+        alike = [name for name in names if _folded(name) == _folded(wanted)]
+        if len(alike) > 1:
+            raise DataError(f"{file}: the {role} column could be any of {listing(alike)}; name one exactly")
+        if alike:
+            return alike[0]
+    if given is not None:
+        hint = nearest(given, names)
+        raise DataError(f"{file}: no column {given!r}; the columns are {listing(names)}.{hint}")
+    indices = [name for name in names if _folded(name) in INDEX_NAMES or name == names[0] == ""]
+    return next((name for name in indices if role == "time" and not _counts_rows(file, name)), None)
+
+
+def _folded(name: str) -> str:
+    """Return a column name without its case, and without the mark polars gives to repeats in a CSV header."""
+    return re.sub(r"_duplicated_\d+$", "", name).strip().lower()
+
+
+def _counts_rows(file: Path, name: str) -> bool:
+    """Tell an index of row numbers from one of times: 10 million seconds were over in April 1970."""
+    with explained_reading(file):
+        first = str(scan(file).select(name).head(1).collect().to_series().first())
+    return first.isdecimal() and len(first) < 8
+
+
+def listing(names: Iterable[str]) -> str:
+    return ", ".join(map(repr, names))
+
+
+def _is_fit(role: str, dtype: pl.DataType) -> bool:
+    if dtype in (pl.String, pl.Null):
+        return True
+    if role == "time":
+        return dtype.is_integer() or dtype in (pl.Date, pl.Datetime)
+    return dtype.is_numeric() or (role == "risk" and dtype == pl.Boolean)
+
+
+def check_types(schemas: dict[Path, pl.Schema], columns: dict[str, str]) -> None:
+    """Refuse columns of unfit types, and files whose columns are not those of the first."""
+    first = next(iter(schemas))
+    for role, name in columns.items():
+        expected = schemas[first][name]
+        if not _is_fit(role, expected):
+            _, values = RULES.get(role, NUMBER)
+            raise DataError(f"{first}: column {name!r} has type {expected}, expected {values} in each row")
+        for file, schema in schemas.items():
+            if name not in schema:
+                raise DataError(f"{file}: no column {name!r} as in {first}, only {listing(schema)}")
+            if schema[name] != expected:
+                types = f"type {schema[name]}, expected {expected} as in {first}"
+                raise DataError(f"{file}: column {name!r} has {types}")
+
+
+class Converter:
+    """Turns one file's batches into bars, in their order. file, first_row: what errors call it and its first row;
+    columns: its name for each role; drop: leave rows that lack a value out instead of refusing them."""
+
+    def __init__(self, file: str, columns: dict[str, str], *, first_row: int, drop: bool):
+        self._row = first_row
+        self._file, self._columns, self._drop = file, columns, drop
+        self._first_time = None
+
+    def convert(self, frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series]:
+        """The columns by role, and which rows lack a value. Raises DataError, which names the first bad row."""
+        bars, breaches = {}, []
+        gaps = pl.repeat(False, len(frame), eager=True)
+        for role, name in self._columns.items():
+            source, (holds, expected) = frame[name], RULES.get(role, NUMBER)
+            values = self._converted(role, source)
+            if _is_plain(role, values):
+                bars[role] = values
+                continue
+            wrong = ~holds(values).fill_null(False)
+            if wrong.any():
+                missing = source.is_null() | values.is_nan().fill_null(False)
+                gaps |= missing
+                wrong = wrong & ~missing if self._drop else wrong
+            if wrong.any():
+                row = wrong.arg_max()
+                breaches.append((row, f"column {name!r}: found {_shown(source, row)}, expected {expected}"))
+            bars[role] = values.cast(pl.UInt8, strict=False) if role == "risk" else values
+        if breaches:
+            row, text = min(breaches)
+            raise DataError(f"{self._file}, row {self._row + row + 1}, {text}")
+        self._row += len(frame)
+        return pl.DataFrame(bars), gaps
+
+    def _converted(self, role: str, source: pl.Series) -> pl.Series:
+        """float64, for the time int64 nanoseconds UTC, with null where the source has nothing such."""
+        if role == "time":
+            if self._first_time is None:
+                self._first_time = source.drop_nulls().first()
+            return to_ns(source, self._first_time)
+        if role == "risk" and source.dtype == pl.String:
+            source = source.str.to_lowercase().replace({"false": "0", "true": "1"})
+        return source.cast(pl.Float64, strict=False)
+
+
+def _is_plain(role: str, values: pl.Series) -> bool:
+    """Whether all is as it should be, at a glance: a NaN makes both comparisons false."""
+    if values.null_count() or role in ("time", "risk") or not len(values):
+        return False
+    array, least = values.to_numpy(), LEAST.get(role, -np.inf)
+    return bool(array.min() >= least and array.max() < np.inf and array.min() > -np.inf)
+
+
+def _shown(source: pl.Series, row: int) -> str:
+    if source.dtype in (pl.Date, pl.Datetime):  # polars panics on years it cannot print, numpy does not
+        ticks = source.to_physical()[row]
+        return "no value" if ticks is None else str(np.datetime64(ticks, unit_of(source.dtype)))
+    value = source[row]
+    return "no value" if value is None else repr(value) if isinstance(value, str) else str(value)

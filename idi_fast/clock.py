@@ -1,0 +1,94 @@
+"""How many bars make a year, by their timestamps."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from idi_fast.errors import InputError
+from idi_fast.kernels import kpis as kernels
+
+DAY_NS = kernels.DAY_NS
+YEAR_NS = 365 * DAY_NS
+LEAST_DAYS = 30
+SPACINGS = 65_536
+
+
+class Pace(NamedTuple):
+    """How fast the bars of a series go by.
+
+    periods_per_year: bars a year, or NaN, and `why_not` says why nothing can be annualised; years: from the first bar
+    to the last, of 365 days, or NaN, and `why_no_growth` says why there is no growth a year.
+    """
+
+    periods_per_year: float
+    why_not: str | None
+    years: float
+    why_no_growth: str | None
+
+
+class Clock:
+    """Takes the timestamps of a series in stretches of any size, and says its pace.
+
+    There are (bars − 1) / (last − first) bars to a year of 365 days. With `year_days`, a number from 1 to 366, a year
+    has that many trading days, each with the median number of bars of those days in UTC that have any: the sessions of
+    a market that is closed at night and on holidays. Memory does not grow with the series, nor do the stretches matter.
+
+    Bars are regular if at least half of the first 65,536 spacings lie within a fifth of their median: nights, weekends
+    and gaps may lie between them. Others, such as bars of equal volume, are not annualised. Raises InputError.
+    """
+
+    def __init__(self, year_days: float | None = None):
+        if year_days is not None and not 1 <= year_days <= 366:
+            raise InputError(f"year_days is {year_days}; expected a number from 1 to 366")
+        self._year_days = year_days
+        self._bars_a_day = np.zeros(-2 * kernels.FIRST_DAY + 1, np.int64)  # all that an int64 of nanoseconds can name
+        self._begin: list[np.ndarray] = []
+        self._bars = 0
+        self._first = self._last = 0
+
+    def push(self, time: np.ndarray) -> None:
+        """Add the times of the next bars: int64 (n,), nanoseconds since 1970 in UTC, increasing. InputError where they
+        begin no later than those before ended."""
+        time = np.require(time, np.int64, ["C", "W"])
+        if not time.size:
+            return
+        if self._bars and time[0] <= self._last:
+            raise InputError(
+                f"bar {self._bars} has the time {time[0]} ns, the one before it {self._last} ns; expected a later one"
+            )
+        if not self._bars:
+            self._first = int(time[0])
+        if self._bars <= SPACINGS:
+            self._begin.append(time[: SPACINGS + 1 - self._bars].copy())
+        if self._year_days is not None:
+            kernels.count_days(time, self._bars_a_day)
+        self._bars += time.size
+        self._last = int(time[-1])
+
+    def pace(self) -> Pace:
+        """The pace of all bars so far."""
+        if self._bars < 2:
+            why = "fewer than 2 bars have a time"
+            return Pace(math.nan, why, math.nan, why)
+        years, why_no_growth = (self._last - self._first) / YEAR_NS, None
+        if years * 365 < LEAST_DAYS:
+            why_no_growth = f"the bars span {years * 365:.3g} days; a growth per year takes {LEAST_DAYS}"
+            years = math.nan
+        why_not = self._why_not()
+        return Pace(math.nan if why_not else self._periods_per_year(), why_not, years, why_no_growth)
+
+    def _why_not(self) -> str | None:
+        spacings = np.diff(np.concatenate(self._begin))
+        median = float(np.median(spacings))
+        share = float((np.abs(spacings - median) <= median / 5).mean())
+        if share < 0.5:
+            return f"the bars are irregular: only {share:.0%} of the spacings lie within a fifth of their median"
+        if self._year_days is not None and median > 1.5 * DAY_NS:
+            return f"year_days counts the bars of a day, and these are {median / DAY_NS:.3g} days apart"
+        return None
+
+    def _periods_per_year(self) -> float:
+        if self._year_days is None:
+            return (self._bars - 1) * YEAR_NS / (self._last - self._first)
+        return self._year_days * float(np.median(self._bars_a_day[self._bars_a_day > 0]))

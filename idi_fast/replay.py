@@ -1,0 +1,115 @@
+"""A policy replayed over price history, causally, a chunk of bars at a time."""
+
+from collections.abc import Mapping
+from typing import NamedTuple, Self
+
+import numpy as np
+
+from idi_fast.environments import (
+    Facts,
+    charged_fee_bps,
+    entry_values,
+    log_columns,
+    log_fill,
+    market_tape,
+    reward_weights,
+)
+from idi_fast.errors import ArtifactError
+from idi_fast.features import Bars, BarStream
+from idi_fast.history import History
+from idi_fast.policy import Policy
+from idi_fast.space import make_rules
+from idi_fast.trace import Follower, Steps, Trace
+
+
+class Seen(NamedTuple):
+    """Bars as the agent sees them: the chunk, its features, log close float64 (n,), and the log price at which a
+    position first held into each bar was entered, float64 (n,)."""
+
+    history: History
+    bars: Bars
+    value: np.ndarray
+    entry: np.ndarray
+
+    def from_bar(self, first: int) -> Self:
+        """The bars from number `first` on."""
+        bars = Bars(*(column[first:] for column in self.bars))
+        return Seen(self.history.slice(first, None), bars, self.value[first:], self.entry[first:])
+
+
+class Replay:
+    """Follows a policy over consecutive chunks of a history; how they are cut changes no bit.
+
+    columns: those that the history has, by their names in it; position −1, 0 or 1: held when the first bar comes.
+    Raises ArtifactError where policy and history do not fit.
+    """
+
+    def __init__(self, policy: Policy, columns: Mapping[str, str], position: int = 0):
+        _check_fit(policy, columns)
+        self._policy = policy
+        self._fill = policy.config.environment.data.fill
+        self._bars = BarStream(policy.encoder, charged_fee_bps(policy.config))
+        rules = make_rules(policy.config, policy.space)
+        self._follower = Follower(policy.config, policy.space, rules, policy.q, policy.comm_q, position)
+        self._weights, self._base = reward_weights(policy.config), np.empty((0, 9))
+        self._last_close = np.empty(0)
+
+    def see(self, history: History) -> Seen:
+        """What is to be seen at the close of each of the next bars; nothing is decided on a bar that is seen only."""
+        columns, fill = log_columns(history), log_fill(history, self._fill)
+        before, self._last_close = self._last_close, columns["close"][-1:]
+        entry = entry_values(columns["close"], fill, before)
+        return Seen(history, self._bars.push(columns, fill), columns["close"], entry)
+
+    def decide(self, seen: Seen) -> Steps:
+        """What is done at each of the bars, which follow one another."""
+        n = seen.value.size
+        if self._base.shape[0] < n:
+            self._base = np.empty((n, 9))
+        return self._follower.follow(market_tape(seen.bars, self._weights, self._base[:n]))
+
+    def trace(self, seen: Seen, steps: Steps, reward: np.ndarray) -> Trace:
+        """The trace of the bars that were decided on last; reward float64 (n,): what each decision brought."""
+        history, bars = seen.history, seen.bars
+        facts = Facts(
+            value=seen.value, entry=seen.entry, regime=bars.regime, risk=bars.risk, move=bars.move,
+            close=history.close, time=history.time, after_gap=history.after_gap,
+        )  # fmt: skip
+        return self._follower.trace(steps, facts, reward)
+
+    @property
+    def total_reward(self) -> float:
+        """Of all decisions whose next bar has come."""
+        return self._follower.total_reward
+
+
+def replay_history(policy: Policy, history: History, position: int = 0) -> Trace:
+    """The trace of a policy over all bars: row t is what was seen at the close of bar t, and what was decided then.
+
+    Every column but `reward`, which follows the decision and is NaN on the last bar, is known at that close.
+    Raises ArtifactError where policy and history do not fit.
+    """
+    replay = Replay(policy, history.columns, position)
+    seen = replay.see(history)
+    steps = replay.decide(seen)
+    return replay.trace(seen, steps, np.append(steps.reward[1:], np.nan))
+
+
+def _check_fit(policy: Policy, columns: Mapping[str, str]) -> None:
+    if policy.encoder is None:
+        kind = policy.config.environment.kind
+        raise ArtifactError(
+            f"the policy was trained on the {kind} environment and has no features to read a price history with; "
+            "train one with `idi-fast train --env history --data DATA`, or --env crypto without --compat"
+        )
+    if policy.config.environment.observe_regime:
+        raise ArtifactError(
+            "the policy sees the simulated market's regime, which no price history has; train one without "
+            "environment.observe_regime"
+        )
+    for name, feature in policy.encoder.features.items():
+        if feature.column not in columns:
+            raise ArtifactError(
+                f"the policy's feature {name!r} reads the column {feature.column!r}, which this history does not have "
+                f"(it has {', '.join(sorted(columns))}); name it, or train a policy without it"
+            )

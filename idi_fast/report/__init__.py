@@ -1,0 +1,106 @@
+"""`idi-fast report`: a run as one HTML file that needs nothing else, and its figures as pictures."""
+
+import os
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from idi_fast.artifact import SCHEMA_VERSION, write_manifest
+from idi_fast.errors import ArtifactError, OutputError
+from idi_fast.files import explained, new_directory, unfinished_prefix
+from idi_fast.report.backtests import backtest_page
+from idi_fast.report.learning import training_page
+from idi_fast.report.page import GENERATOR, plotly_js, render
+from idi_fast.report.parts import Page
+from idi_fast.report.pictures import check_kaleido, write_pictures
+from idi_fast.report.populations import population_page
+from idi_fast.report.run import Run
+from idi_fast.report.walks import walk_page
+
+PAGES: dict[str, Callable[[Run], Page]] = {
+    "backtest": backtest_page,
+    "train": training_page,
+    "population": population_page,
+    "walkforward": walk_page,
+}
+EXPECTED = "a training run, a population, a backtest or a walk-forward"
+
+
+def write_report(
+    run: str | Path, out: str | Path | None = None, *, png: str | Path | None = None, force: bool = False
+) -> dict:
+    """Write what a run came to as one HTML file, with plotly.js inside it: it asks nothing of any network.
+
+    run: a folder that `idi-fast train`, `train --seeds`, `backtest` or `walkforward` wrote; out: the file, by default
+    `<run>.html` beside the folder; png: a folder to write each figure to as well, as a PNG file; force: replace an
+    earlier report and earlier pictures. Memory does not grow with the length of the run. The same run gives the same
+    bytes. Returns what was written, as JSON values: out, kind, figures (their names), png. Raises ArtifactError,
+    InputError, OutputError.
+    """
+    found = Run.open(run)
+    if found.kind not in PAGES:
+        raise ArtifactError(f"{run} is of the kind {found.kind!r}, of which there is no report; expected {EXPECTED}")
+    folder = found.folder.resolve()
+    target = folder.with_name(f"{folder.name}.html") if out is None else Path(os.path.abspath(out))
+    _check_target(target, folder, force)
+    library = plotly_js()
+    if png is not None:
+        check_kaleido()
+    with ExitStack() as stack:
+        pictures = None if png is None else stack.enter_context(new_directory(png, force=force, inputs=(run,)))
+        page = _page(found)
+        if pictures is not None:
+            write_pictures(page.figures, pictures)
+            write_manifest(pictures, config_sha256=_fingerprint(found), training={})
+        _write(target, render(page, library).encode())
+    return {
+        "schema_version": SCHEMA_VERSION, "run": str(run), "kind": found.kind, "out": str(target),
+        "figures": [figure.name for figure in page.figures], "png": None if png is None else str(png),
+    }  # fmt: skip
+
+
+def _page(run: Run) -> Page:
+    try:
+        return PAGES[run.kind](run)
+    except KeyError as error:
+        raise ArtifactError(f"{run.folder} says nothing of {error}; another version of idi-fast wrote it") from error
+
+
+def _fingerprint(run: Run) -> str:
+    return run.about["policy"]["fingerprint"] if run.kind == "backtest" else run.about["fingerprint"]
+
+
+def _check_target(target: Path, folder: Path, force: bool) -> None:
+    if target.is_relative_to(folder):
+        raise OutputError(f"the report {target} would lie in the run, whose manifest lists all it holds; move it out")
+    if not os.path.lexists(target):
+        return
+    if not os.path.isfile(target) or os.path.islink(target):
+        raise OutputError(f"the report {target} exists and is not a file; choose another name")
+    if not force:
+        raise OutputError(f"the report {target} already exists; --force replaces it")
+    with explained(target), open(target, "rb") as file:
+        if GENERATOR.encode() not in file.read(4096):
+            raise OutputError(f"{target} is something other than a report of idi-fast; --force will not replace it")
+
+
+def _write(target: Path, data: bytes) -> None:
+    """Write a file that appears whole or not at all."""
+    with explained(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=unfinished_prefix(target), delete=False) as file:
+            try:
+                file.write(data)
+                file.close()
+                os.chmod(file.name, 0o666 & ~_umask())
+                os.replace(file.name, target)
+            except BaseException:
+                os.unlink(file.name)
+                raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,190 @@
+"""The course of an account, read from equity.parquet block by block and thinned out for plotting."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.lib.stride_tricks import sliding_window_view
+
+MOST_POINTS = 4_000
+"""Points of a line, give or take some; a screen has no more columns."""
+BLOCK_ROWS = 2**20
+LEAST_WINDOW = 30
+"""Bars from which on a Sharpe ratio is worth drawing."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """x int64 (n,): ms since 1970 or ticks; y float64 (n,)."""
+
+    x: np.ndarray
+    y: np.ndarray
+
+
+@dataclass(frozen=True)
+class Course:
+    """An account's course in buckets of `size` bars; 1 where nothing had to be thinned.
+
+    lines: by column, with the least and the greatest value of each bucket, and the first and the last of all; ends
+    int64 (buckets,): x of its last bar; long, short float64 (buckets,): mean exposure to either side, short negative; moments float64 (3, buckets) of the
+    bars' returns, by column: how many, their mean, their squared deviations from it; months: the equity at the end of
+    each month, by months since 1970, in order; is_dated: whether there are times.
+    """
+
+    bars: int
+    size: int
+    is_dated: bool
+    lines: dict[str, Line]
+    ends: np.ndarray
+    long: np.ndarray
+    short: np.ndarray
+    moments: dict[str, np.ndarray]
+    months: dict[int, float]
+
+
+def bucket_size(bars: int) -> int:
+    """Bars of a bucket, so that two values of each make a line of at most MOST_POINTS; 1 where all bars fit."""
+    return 1 if bars <= MOST_POINTS else -(-bars // (MOST_POINTS // 2))
+
+
+def read_course(path: Path) -> Course:
+    """The course of the account in a backtest's equity.parquet, in one pass; a block of it is in memory at a time."""
+    scan = pl.scan_parquet(path)
+    is_dated = "time" in scan.collect_schema()
+    bars = scan.select(pl.len()).collect().item()
+    size = bucket_size(bars)
+    x = pl.col("time").dt.epoch("ms") if is_dated else pl.col("tick")
+    series = {name: _Series(size) for name in ("equity", "drawdown", "buy_and_hold", "drawdown_held", "close")}
+    funds = {name: _Returns(size) for name in ("equity", "buy_and_hold")}
+    ends, long, short, months, peak = [], [], [], {}, 1.0
+    for frame in blocks(
+        scan.select(x.alias("x"), "close", "position", "equity", "drawdown", "buy_and_hold"), bars, size
+    ):
+        columns = {name: frame[name].to_numpy() for name in frame.columns}
+        peaks = np.maximum.accumulate(np.maximum(columns["buy_and_hold"], peak))
+        columns["drawdown_held"], peak = columns["buy_and_hold"] / peaks - 1.0, float(peaks[-1])
+        for name, made in series.items():
+            made.push(columns["x"], columns[name])
+        for name, made in funds.items():
+            made.push(columns[name])
+        position = columns["position"].astype(np.float64)
+        long.append(bucket_means(np.maximum(position, 0.0), size))
+        short.append(bucket_means(np.minimum(position, 0.0), size))
+        ends.append(columns["x"][last_rows(position.size, size)])
+        if is_dated:
+            month = columns["x"].astype("datetime64[ms]").astype("datetime64[M]").astype(np.int64)
+            last = np.flatnonzero(np.diff(month, append=month[-1] + 1))
+            months |= dict(zip(month[last].tolist(), columns["equity"][last].tolist(), strict=True))
+    return Course(
+        bars, size, is_dated, {name: made.line() for name, made in series.items()}, np.concatenate(ends),
+        np.concatenate(long), np.concatenate(short), {name: made.moments() for name, made in funds.items()}, months,
+    )  # fmt: skip
+
+
+def blocks(scan: pl.LazyFrame, rows: int, size: int) -> Iterator[pl.DataFrame]:
+    """The rows of a scan in blocks of about a million, but whole buckets of `size` rows."""
+    step = size * max(1, BLOCK_ROWS // size)
+    for start in range(0, rows, step):
+        yield scan.slice(start, step).collect()
+
+
+class _Series:
+    """A line that is thinned out as it comes."""
+
+    def __init__(self, size: int):
+        self._size, self._x, self._y = size, [], []
+
+    def push(self, x: np.ndarray, y: np.ndarray) -> None:
+        """Whole buckets of it, or the last."""
+        kept = np.union1d(extreme_rows(y, self._size), [0, y.size - 1])
+        self._x.append(x[kept])
+        self._y.append(y[kept])
+
+    def line(self) -> Line:
+        """What came of it."""
+        return Line(np.concatenate(self._x), np.concatenate(self._y).astype(np.float64))
+
+
+class _Returns:
+    """The moments of the returns of an equity, which is 1 at first and has none once it is 0."""
+
+    def __init__(self, size: int):
+        self._size, self._before, self._moments = size, 1.0, []
+
+    def push(self, equity: np.ndarray) -> None:
+        """Whole buckets of it, or the last."""
+        before = np.concatenate([[self._before], equity[:-1]])
+        self._before = float(equity[-1])
+        returns = np.divide(equity, before, out=np.full(equity.size, np.nan), where=before > 0.0) - 1.0
+        self._moments.append(bucket_moments(returns, self._size))
+
+    def moments(self) -> np.ndarray:
+        """What came of it, float64 (3, buckets)."""
+        return np.concatenate(self._moments, axis=1)
+
+
+def _parts(values: np.ndarray, size: int) -> Iterator[tuple[int, np.ndarray]]:
+    """The whole buckets, (buckets, size), and what is left over, (1, rest), each with its first row."""
+    whole = values.size // size * size
+    for first, part in ((0, values[:whole].reshape(-1, size)), (whole, values[np.newaxis, whole:])):
+        if part.size:
+            yield first, part
+
+
+def last_rows(rows: int, size: int) -> np.ndarray:
+    """The last row of each bucket of `size` rows, int64 (buckets,)."""
+    return np.minimum(np.arange(size, rows + size, size), rows) - 1
+
+
+def extreme_rows(values: np.ndarray, size: int) -> np.ndarray:
+    """The rows of the least and the greatest value of each bucket of `size` rows, int64 in order, each once."""
+    rows = []
+    for first, part in _parts(values, size):
+        starts = first + np.arange(part.shape[0]) * size
+        rows += [starts + part.argmin(axis=1), starts + part.argmax(axis=1)]
+    return np.unique(np.concatenate(rows))
+
+
+def bucket_means(values: np.ndarray, size: int) -> np.ndarray:
+    """The mean of each bucket of `size` rows, float64 (buckets,)."""
+    return np.concatenate([part.mean(axis=1) for _, part in _parts(values, size)])
+
+
+def bucket_moments(values: np.ndarray, size: int) -> np.ndarray:
+    """How many values other than NaN each bucket of `size` rows has, their mean (0 where there is none) and the sum of
+    their squared deviations from it; float64 (3, buckets)."""
+    made = []
+    for _, part in _parts(values, size):
+        is_known = ~np.isnan(part)
+        n = is_known.sum(axis=1).astype(np.float64)
+        mean = np.where(is_known, part, 0.0).sum(axis=1) / np.maximum(n, 1.0)
+        made.append(np.stack([n, mean, (np.where(is_known, part - mean[:, np.newaxis], 0.0) ** 2).sum(axis=1)]))
+    return np.concatenate(made, axis=1)
+
+
+def sharpe_window(course: Course, per_year: float | None) -> int:
+    """Buckets of a rolling Sharpe ratio's window: half a year of bars, but between LEAST_WINDOW bars and a quarter of
+    them all; 0 where there are too few bars."""
+    most = course.bars // 4
+    if most < LEAST_WINDOW:
+        return 0
+    wanted = most if per_year is None else min(most, max(LEAST_WINDOW, round(per_year / 2.0)))
+    return max(1, round(wanted / course.size))
+
+
+def rolling_sharpe(moments: np.ndarray, window: int) -> np.ndarray:
+    """The Sharpe ratio per bar of each `window` successive buckets, from their moments (see `bucket_moments`), float64
+    (buckets − window + 1,); NaN where the deviation is about 0 or fewer than two returns are known.
+
+    Mean over sample deviation (ddof 1), no risk-free rate (Sharpe 1994); moments are pooled as by Chan, Golub & LeVeque
+    (1983).
+    """
+    n, mean, squares = (sliding_window_view(row, window) for row in moments)
+    count = n.sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        overall = (n * mean).sum(axis=1) / count
+        total = squares.sum(axis=1) + (n * (mean - overall[:, np.newaxis]) ** 2).sum(axis=1)
+        deviation = np.sqrt(total / (count - 1.0))
+        return np.where((count > 1.0) & (deviation > 1e-12 * np.abs(overall)), overall / deviation, np.nan)

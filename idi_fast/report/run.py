@@ -1,0 +1,111 @@
+"""The folder of a run: which kind it is, and its files, each compared with the manifest before it is read."""
+
+import json
+import os
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import polars as pl
+
+from idi_fast.errors import ArtifactError, nearest
+from idi_fast.files import check_digest
+from idi_fast.report.formats import day, plural
+
+
+@dataclass(frozen=True)
+class Run:
+    """A folder that idi-fast wrote, with a run.json."""
+
+    folder: Path
+
+    @classmethod
+    def open(cls, folder: str | Path) -> "Run":
+        """The run in a folder; ArtifactError where there is none."""
+        folder = Path(folder)
+        # os.path, since a Path's own tests raise where a name is too long.
+        if os.path.isfile(folder):
+            raise ArtifactError(f"{folder} is a file; expected the folder that a run wrote")
+        if not os.path.isdir(folder):
+            parent = folder.parent
+            beside = [entry.name for entry in os.scandir(parent)] if os.path.isdir(parent) else []
+            raise ArtifactError(
+                f"no run at {folder}; `idi-fast train`, backtest and walkforward write one with --out."
+                f"{nearest(folder.name, beside)}"
+            )
+        if not os.path.isfile(folder / "run.json"):
+            raise ArtifactError(f"{folder} holds no run.json; expected a folder that idi-fast wrote")
+        return cls(folder)
+
+    @property
+    def name(self) -> str:
+        """The folder's name, without the way to it."""
+        return self.folder.resolve().name
+
+    @cached_property
+    def about(self) -> dict:
+        """run.json."""
+        return self.json("run.json")
+
+    @property
+    def kind(self) -> str:
+        """What run.json calls it."""
+        return str(self.about.get("kind"))
+
+    def has(self, name: str) -> bool:
+        """Whether there is such a file."""
+        return os.path.isfile(self.folder / name)
+
+    def json(self, name: str) -> dict:
+        """A JSON object; ArtifactError where it is missing, damaged or something else."""
+        path = self._checked(name)
+        try:
+            found = json.loads(path.read_bytes())
+        except ValueError as error:
+            raise ArtifactError(f"{path} is damaged: {error}") from error
+        if not isinstance(found, dict):
+            raise ArtifactError(f"{path} holds {type(found).__name__} in place of an object")
+        return found
+
+    def table(self, name: str, columns: Collection[str], *, may_be_empty: bool = False) -> Path:
+        """The path of a Parquet table that has rows and these columns; ArtifactError where it does not."""
+        path = self._checked(name)
+        try:
+            scan = pl.scan_parquet(path)
+            found, rows = scan.collect_schema().names(), scan.select(pl.len()).collect().item()
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+            raise ArtifactError(f"cannot read {path}: {(str(error).splitlines() or ['damaged'])[0]}") from error
+        missing = [column for column in columns if column not in found]
+        if missing:
+            raise ArtifactError(f"{path} has no column {missing[0]!r}; it has {', '.join(found)}")
+        if rows == 0 and not may_be_empty:
+            raise ArtifactError(f"{path} has no rows; there is nothing to report")
+        return path
+
+    def _checked(self, name: str) -> Path:
+        path = self.folder / name
+        if not os.path.isfile(path):
+            raise ArtifactError(f"{self.folder} holds no {name}; the run is not whole")
+        check_digest(path)
+        return path
+
+
+def describe_training(about: dict) -> list[str]:
+    """The bars of a training run, from its run.json, none of a simulated market; not those of an initial policy."""
+    return [text for data in about["trained_on"][:1] for text in describe_data(data)]
+
+
+def describe_data(data: dict) -> list[str]:
+    """What a run was over, from `describe_history`: names of files, number of bars, first and last day."""
+    names = sorted(Path(name).name for name in data["files"])
+    files = [", ".join(names) if len(names) <= 3 else plural(len(names), "file")] if names else []
+    days = [] if data["first_time"] is None else [f"{day(data['first_time'])} – {day(data['last_time'])}"]
+    return [*files, plural(data["bars"], "bar"), *days]
+
+
+def made_by(run: Run) -> str:
+    """Which versions the numbers are of, for the foot of a page."""
+    versions = run.about["versions"]
+    others = ", ".join(f"{name} {version}" for name, version in versions.items() if name != "idi_fast")
+    return f"The run was made by idi-fast {versions['idi_fast']} with {others}."

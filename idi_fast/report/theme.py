@@ -1,0 +1,111 @@
+"""The looks of the figures: colours by role, light and dark, and what all layouts have in common.
+
+Blue and orange are told apart by every kind of colour vision (Okabe & Ito 2008), and are of unlike lightness in grey.
+"""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+import numpy as np
+
+PALETTES: dict[str, dict[str, str]] = {
+    "light": {
+        "page": "#ffffff", "panel": "#f5f7f9", "rule": "#dfe4e9", "text": "#1a2027", "muted": "#5a6672",
+        "blue": "#0b63a8", "blue-soft": "#cfe2f2", "orange": "#c2500d", "orange-veil": "rgba(194,80,13,0.18)",
+        "grey": "#8792a0", "grey-soft": "#d5dae0", "teal": "#12897a", "purple": "#8453a3", "gold": "#b88700",
+        "low": "#eef3f8", "middle": "#5f9bcb", "high": "#08335c",
+    },
+    "dark": {
+        "page": "#12161b", "panel": "#1a2027", "rule": "#2d353e", "text": "#e8ecf0", "muted": "#9ba7b3",
+        "blue": "#62b0f0", "blue-soft": "#1d4366", "orange": "#f2935a", "orange-veil": "rgba(242,147,90,0.22)",
+        "grey": "#7d8997", "grey-soft": "#3a434e", "teal": "#4bc4b2", "purple": "#c396dd", "gold": "#e2b84b",
+        "low": "#1c2731", "middle": "#3277b0", "high": "#d6ebff",
+    },
+}  # fmt: skip
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+CLEAR = "rgba(0,0,0,0)"
+NO_LEGEND = {"l": 4, "r": 16, "t": 8, "b": 4}
+"""Margins of a figure without a legend above it."""
+
+
+def role(name: str) -> str:
+    """A colour by its role: it becomes one of a palette where the figure is drawn."""
+    return f"var(--{name})"
+
+
+BLUE, ORANGE, GREY, TEXT, MUTED, RULE, PAGE = map(role, ("blue", "orange", "grey", "text", "muted", "rule", "page"))
+QUIET = role("grey-soft")
+SIDES = {"hold": QUIET, "buy": BLUE, "sell": ORANGE}
+SPEECH = (QUIET, role("teal"), ORANGE, role("purple"), BLUE, role("gold"))
+"""Colours of communication actions, in their order: silent, positive, alert, persist and others."""
+LOSS_TO_PROFIT = [[0.0, ORANGE], [0.5, role("panel")], [1.0, BLUE]]
+LOW_TO_HIGH = [[0.0, role("low")], [0.5, role("middle")], [1.0, role("high")]]
+
+
+def painted(json_text: str, palette: Mapping[str, str]) -> str:
+    """The JSON of a figure with its roles as colours of a palette; page.js does the same."""
+    return re.sub(r'"var\(--([a-z-]+)\)"', lambda found: f'"{palette[found[1]]}"', json_text)
+
+
+def axis(**own: Any) -> dict[str, Any]:
+    """An axis as all have it."""
+    return {
+        "automargin": True, "gridcolor": RULE, "linecolor": RULE, "zeroline": False, "tickfont": {"color": MUTED},
+        "title": {"font": {"color": MUTED}, "standoff": 8}, **own,
+    }  # fmt: skip
+
+
+def shares(**own: Any) -> dict[str, Any]:
+    """An axis of shares from 0 to 1."""
+    ticks = {"tickvals": [0, 0.25, 0.5, 0.75, 1], "tickformat": ".0%", "ticklabeloverflow": "allow"}
+    return axis(fixedrange=True, range=[0, 1], showgrid=False, **ticks, **own)
+
+
+def titled(text: str, **own: Any) -> dict[str, Any]:
+    """An axis with a title."""
+    made = axis(**own)
+    return {**made, "title": {**made["title"], "text": text}}
+
+
+def layout(height: int, **own: Any) -> dict[str, Any]:
+    """A layout of this height in pixels, as wide as there is room."""
+    return {
+        "autosize": True, "height": height, "margin": {"l": 4, "r": 16, "t": 28, "b": 4}, "paper_bgcolor": CLEAR,
+        "plot_bgcolor": CLEAR, "font": {"family": FONT, "size": 12, "color": TEXT}, "hovermode": "x unified",
+        "hoverlabel": {"bgcolor": PAGE, "bordercolor": RULE, "font": {"color": TEXT}},
+        "modebar": {"bgcolor": CLEAR, "color": GREY, "activecolor": BLUE},
+        "legend": {"orientation": "h", "x": 0, "y": 1, "xanchor": "left", "yanchor": "bottom"}, **own,
+    }  # fmt: skip
+
+
+def fixed(**own: Any) -> dict[str, Any]:
+    """An axis that is not zoomed, as of bars and heat maps."""
+    return axis(fixedrange=True, **own)
+
+
+def line(name: str, x: Sequence | np.ndarray, y: Sequence | np.ndarray, colour: str, **own: Any) -> dict[str, Any]:
+    """A line; what it looks like but for its colour goes to `own`."""
+    shape = {"color": colour, "width": 1.6, **own.pop("line", {})}
+    return {"type": "scatter", "mode": "lines", "name": name, "x": numbers(x), "y": numbers(y), "line": shape, **own}
+
+
+def numbers(values: Sequence | np.ndarray) -> list:
+    """Numbers for JSON with six significant digits, which a screen cannot tell from more; NaN and infinity become null.
+    """
+    array = np.asarray(values)
+    if array.dtype.kind != "f":
+        return array.tolist()
+    return [float(f"{value:.6g}") if math.isfinite(value) else None for value in array.tolist()]
+
+
+def grid(values: np.ndarray) -> list[list]:
+    """A table of numbers for JSON, row by row."""
+    return [numbers(row) for row in values]
+
+
+def plain(text: str) -> str:
+    """A text of a user's for a figure, where plotly.js would take some of HTML for what it says."""
+    return escape(text, quote=False)

@@ -1,0 +1,114 @@
+"""The pace of bars: how many make a year, and when nothing can be said of a year."""
+
+import math
+import re
+from unittest import mock
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from kernel_strategies import CHUNKS, pieces
+
+from idi_fast.clock import DAY_NS, YEAR_NS, Clock, Pace
+from idi_fast.errors import InputError
+
+HOUR_NS = DAY_NS // 24
+
+
+def clock(time: np.ndarray, chunks=(10**9,), year_days: float | None = None) -> Pace:
+    made = Clock(year_days)
+    for piece in pieces(time.size, list(chunks)):
+        made.push(time[piece])
+    return made.pace()
+
+
+def test_bars_per_year_of_365_days():
+    pace = clock(np.arange(366) * DAY_NS)
+    assert pace == Pace(365.0, None, 1.0, None)
+    assert clock(np.arange(100) * HOUR_NS).periods_per_year == 365 * 24
+
+
+def test_trading_days_times_the_median_day():
+    # Five days of seven, with bars at 14 to 20 o'clock; the second day has one bar less, the first begins late.
+    hours = [day * 24 + hour for day in range(40) if day % 7 < 5 for hour in range(14, 21)]
+    time = np.array(hours[3:9] + hours[10:]) * HOUR_NS
+    assert clock(time, year_days=252).periods_per_year == 252 * 7
+    assert clock(time).periods_per_year == (time.size - 1) * YEAR_NS / (time[-1] - time[0])
+    assert clock(time - 100 * 365 * DAY_NS, year_days=252).periods_per_year == 252 * 7  # before 1970
+
+
+def test_days_without_bars_are_no_days():
+    weekdays = np.array([day for day in range(300) if day % 7 < 5]) * DAY_NS
+    assert clock(weekdays, year_days=252).periods_per_year == 252
+
+
+def test_a_median_between_two_days():
+    time = np.array([0, 1, 2, 3, 24, 25, 26, 27, 28]) * HOUR_NS
+    assert clock(time, year_days=200).periods_per_year == 200 * 4.5
+
+
+def test_irregular_bars_are_not_annualised():
+    time = np.cumsum(np.random.default_rng(0).exponential(60e9, 100_000)).astype(np.int64)
+    pace = clock(time)
+    assert math.isnan(pace.periods_per_year)
+    assert re.match(r"the bars are irregular: only 1\d% of the spacings lie within a fifth", pace.why_not)
+    assert pace.years == (time[-1] - time[0]) / YEAR_NS  # growth takes no regular bars
+
+
+def test_months_are_regular():
+    months = np.arange("2012-01", "2025-01", dtype="datetime64[M]").astype("datetime64[ns]").astype(np.int64)
+    assert clock(months).periods_per_year == pytest.approx(12, rel=1e-2)
+
+
+def test_the_first_spacings_decide():
+    regular = np.arange(65_537) * HOUR_NS
+    later = regular[-1] + np.cumsum(np.random.default_rng(0).exponential(1e12, 200_000)).astype(np.int64) + 1
+    assert clock(np.concatenate([regular, later])).why_not is None
+    assert clock(np.concatenate([regular[:20_000], later])).why_not is not None
+
+
+def test_half_of_the_spacings_within_a_fifth_are_enough():
+    time = np.cumsum([0, 10, 10, 12, 1, 30]) * HOUR_NS  # 3 of 5, one of them a fifth above
+    assert clock(time).why_not is None
+    assert clock(np.cumsum([0, 10, 10, 13, 1, 30]) * HOUR_NS).why_not is not None
+
+
+def test_rarer_bars_than_days_have_no_trading_days():
+    pace = clock(np.arange(100) * 7 * DAY_NS, year_days=252)
+    assert pace.why_not == "year_days counts the bars of a day, and these are 7 days apart"
+    assert clock(np.arange(100) * 7 * DAY_NS).periods_per_year == 365 / 7
+
+
+def test_no_growth_in_less_than_thirty_days():
+    assert clock(np.arange(31) * DAY_NS).years == 30 / 365
+    pace = clock(np.arange(30) * DAY_NS)
+    assert math.isnan(pace.years)
+    assert pace.why_no_growth == "the bars span 29 days; a growth per year takes 30"
+    assert pace.periods_per_year == 365.0
+
+
+@pytest.mark.parametrize("time", [[], [5]])
+def test_too_few_times(time):
+    pace = clock(np.array(time, np.int64))
+    assert math.isnan(pace.periods_per_year)
+    assert math.isnan(pace.years)
+    assert pace.why_not == pace.why_no_growth == "fewer than 2 bars have a time"
+
+
+@given(st.lists(st.integers(1, 3 * 10**13), max_size=60), CHUNKS, st.none() | st.just(252))
+@example([HOUR_NS] * 60, [7], 252)
+def test_chunks_change_no_bit(spacings, chunks, year_days):
+    time = np.cumsum(spacings, dtype=np.int64)
+    with mock.patch("idi_fast.clock.SPACINGS", 20):
+        assert repr(clock(time, chunks, year_days)) == repr(clock(time, year_days=year_days))
+
+
+def test_what_makes_no_sense_is_refused():
+    for year_days in (0, -1, 367, math.nan):
+        with pytest.raises(InputError, match=r"year_days is .*; expected a number from 1 to 366"):
+            Clock(year_days)
+    late = Clock()
+    late.push(np.array([1, 2]))
+    with pytest.raises(InputError, match="bar 2 has the time 2 ns, the one before it 2 ns; expected a later one"):
+        late.push(np.array([2, 3]))

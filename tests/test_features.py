@@ -1,0 +1,87 @@
+"""Features and bars as they come in chunks: how they are worked out shows in nothing but the time it takes."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kernel_strategies import CHUNKS, pieces
+from market_data import random_walk
+from numpy.testing import assert_array_equal
+
+from idi_fast import TrainingConfig, features
+from idi_fast.config import FeatureConfig
+from idi_fast.environments import log_columns
+from idi_fast.errors import DataError
+from idi_fast.features import BarStream, Encoder, FeatureStream, resolve_features
+
+N = 120
+HISTORY = random_walk(N, seed=4)
+COLUMNS = {**log_columns(HISTORY), "mood": np.linspace(-1.0, 1.0, N)}
+FILL = COLUMNS["open"]
+
+
+def fitted(buckets: dict | None = None, **chosen: dict) -> Encoder:
+    """An encoder fitted on the whole history."""
+    config = TrainingConfig.from_dict(
+        {"environment": {"kind": "history"}, "quantizer": buckets or {}, "features": chosen}
+    )
+    return Encoder.fit(config, resolve_features(config, HISTORY.columns), COLUMNS)
+
+
+def cut(piece: slice) -> dict[str, np.ndarray]:
+    """A chunk of the history's columns."""
+    return {name: values[piece] for name, values in COLUMNS.items()}
+
+
+@given(st.integers(1, 50), CHUNKS)
+@settings(max_examples=25)
+def test_bars_do_not_depend_on_blocks_or_chunks_and_are_the_callers_to_keep(block_bars, chunks):
+    encoder = fitted()
+    whole = BarStream(encoder, 5.0).push(COLUMNS, FILL)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(features, "BLOCK_BARS", block_bars)
+        stream = BarStream(encoder, 5.0)
+        parts = [stream.push(cut(piece), FILL[piece]) for piece in pieces(N, chunks)]
+    for name, expected in whole._asdict().items():
+        made = np.concatenate([getattr(part, name) for part in parts])
+        assert_array_equal(made, expected, err_msg=name)
+        assert made.dtype == expected.dtype
+
+
+def test_the_fill_may_be_the_last_close():
+    stream = BarStream(fitted(), 5.0)
+    bars = stream.push(COLUMNS, np.empty(0))
+    assert_array_equal(bars.gap, np.zeros(N))
+    assert np.count_nonzero(bars.change) == N - 1
+
+
+def test_equal_features_are_worked_out_once():
+    ema = FeatureConfig(column="close", transform="ema_ratio", window=32)
+    chosen = {"price": ema, "volume": ema, "trend": ema, "scarcity": FeatureConfig(column="close", transform="level")}
+    stream = FeatureStream(chosen)
+    made = np.concatenate([stream.push(cut(piece)) for piece in pieces(N, [50])], axis=1)
+    for row in (1, 2, 5):
+        assert_array_equal(made[row], made[0])
+    assert_array_equal(made[3], COLUMNS["close"])
+    # Pushed once a chunk, and still there by every name that a checkpoint knows.
+    assert [int(stream.state[f"{k}.seen"][0]) for k in (0, 1, 2, 5)] == [N] * 4
+    assert len({id(stream.state[f"{k}.seen"]) for k in range(6)}) == 3
+
+
+def test_a_feature_of_one_bucket_is_not_worked_out():
+    drawdown = {"column": "mood", "transform": "drawdown"}
+    with pytest.raises(DataError, match=r"the logarithm of column 'mood', which holds -1; expected numbers above 0"):
+        fitted(volume=drawdown)
+    encoder = fitted({"volume_buckets": 1})
+    bars = BarStream(encoder, 5.0).push(COLUMNS, FILL)
+    refused = replace(encoder, features={**encoder.features, "volume": FeatureConfig(**drawdown)})
+    for made, expected in zip(BarStream(refused, 5.0).push(COLUMNS, FILL), bars, strict=True):
+        assert_array_equal(made, expected)
+
+
+def test_a_missing_column_is_named():
+    columns = {name: values for name, values in COLUMNS.items() if name != "volume"}
+    with pytest.raises(DataError, match=r"a feature needs the column 'volume', but the data has close, mood, open$"):
+        BarStream(fitted(), 5.0).push(columns, FILL)
