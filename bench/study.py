@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from idi_fast.backtest import backtest, keep_account
+from idi_fast.account import Terms, keep_account
+from idi_fast.backtest import backtest
 from idi_fast.baselines import evaluate
 from idi_fast.bench.known_market import draw_paths, optimal_values, rewards_of_knowing
 from idi_fast.config import TrainingConfig
@@ -167,7 +168,7 @@ def sine(sizes: Sizes) -> str:
     train, test = split(log_close)
     # Decided at a close and filled at the next one, a position earns from there on.
     rises = np.diff(np.sin(2.0 * np.pi * (time[train.size :, None] + np.array([1, 2])) / period))[:, 0]
-    knows = keep_account(np.sign(rises).astype(np.int8), history(test), "next_close", FEE_BPS)
+    knows = keep_account(np.sign(rises).astype(np.int8), history(test), Terms("next_close", FEE_BPS))
     best = np.log(knows.equity[-1])
     rows = []
     for seed in range(sizes.seeds):

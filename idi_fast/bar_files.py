@@ -221,10 +221,10 @@ class Converter:
         self._file, self._columns, self._drop = file, columns, drop
         self._first_time = None
 
-    def convert(self, frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series]:
-        """The columns by role, and which rows lack a value. Raises DataError, which names the first bad row."""
+    def convert(self, frame: pl.DataFrame) -> tuple[pl.DataFrame, np.ndarray]:
+        """The columns by role, and which rows lack a value, bool. Raises DataError, which names the first bad row."""
         bars, breaches = {}, []
-        gaps = pl.repeat(False, len(frame), eager=True)
+        gaps = np.zeros(len(frame), bool)
         for role, name in self._columns.items():
             source, (holds, expected) = frame[name], RULES.get(role, NUMBER)
             values = self._converted(role, source)
@@ -234,7 +234,7 @@ class Converter:
             wrong = ~holds(values).fill_null(False)
             if wrong.any():
                 missing = source.is_null() | values.is_nan().fill_null(False)
-                gaps |= missing
+                gaps |= missing.to_numpy()
                 wrong = wrong & ~missing if self._drop else wrong
             if wrong.any():
                 row = wrong.arg_max()

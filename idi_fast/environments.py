@@ -259,7 +259,7 @@ class HistoryBars:
         self.history = history
         self.encoder = encoder
         self.close = columns["close"]
-        self.fill_price = log_fill(history, config.environment.data.fill)
+        self.fill_price = log_fill(columns, config.environment.data.fill)
         self.bars = BarStream(encoder, charged_fee_bps(config)).push(columns, self.fill_price)
 
 
@@ -309,11 +309,12 @@ def log_columns(history: History) -> dict[str, np.ndarray]:
     return columns
 
 
-def log_fill(history: History, fill: str) -> np.ndarray:
-    """Log price at which the decision made on the bar before is filled: see `DataConfig.fill`; empty for same_close."""
+def log_fill(columns: dict[str, np.ndarray], fill: str) -> np.ndarray:
+    """Log price at which the decision made on the bar before is filled, of `log_columns`: see `DataConfig.fill`; empty
+    for same_close."""
     if fill == "same_close":
         return np.empty(0)
-    return np.log(history.open if fill == "next_open" and history.open is not None else history.close)
+    return columns["open"] if fill == "next_open" and "open" in columns else columns["close"]
 
 
 def make_environment(

@@ -155,22 +155,22 @@ class HistoryFiles:
             converter = Converter(name, self.columns, first_row=row, drop=self._drop)
             for frame in read_batches(file, self.columns.values(), rows):
                 values, missing = converter.convert(frame)
-                gaps = missing.shift(1, fill_value=after_gap).filter(~missing)
-                after_gap = bool(missing[-1]) if len(missing) else after_gap
-                values = values.filter(~missing) if missing.any() else values
-                if "time" in self.columns and len(values):
-                    kept = (~missing).arg_true()
+                kept = np.flatnonzero(~missing)
+                gaps = np.concatenate([[after_gap], missing])[kept]
+                after_gap = missing[-1] if missing.size else after_gap
+                values = values if kept.size == missing.size else values[kept]
+                if "time" in self.columns and kept.size:
                     place = _check_order(values["time"], self.columns["time"], place, name, kept + (row + 1))
                 row += len(missing)
                 self.dropped += len(missing) - len(values)
                 if len(values):
                     yield self._chunk(values, gaps)
 
-    def _chunk(self, values: pl.DataFrame, gaps: pl.Series) -> History:
+    def _chunk(self, values: pl.DataFrame, gaps: np.ndarray) -> History:
         arrays = {role: values[role].to_numpy() for role in self.columns}
         return History(
             **{role: arrays.pop(role, None) for role in USUAL_NAMES},
-            extra=arrays, after_gap=gaps.to_numpy(), dropped=0, columns=self.columns,
+            extra=arrays, after_gap=gaps, dropped=0, columns=self.columns,
         )  # fmt: skip
 
     def load(self) -> History:
@@ -245,7 +245,7 @@ def load_history(path: str | Path, **options: Any) -> History:
 
 
 def _check_order(
-    time: pl.Series, name: str, last: tuple[int, str] | None, file: str, rows: pl.Series
+    time: pl.Series, name: str, last: tuple[int, str] | None, file: str, rows: np.ndarray
 ) -> tuple[int, str]:
     """The last time and its place; refuse times that do not strictly increase. last: those of the chunk before."""
     values = time.to_numpy()

@@ -15,11 +15,11 @@ from idi_fast.environments import (
     reward_weights,
 )
 from idi_fast.errors import ArtifactError
-from idi_fast.features import Bars, BarStream
+from idi_fast.features import BLOCK_BARS, Bars, BarStream
 from idi_fast.history import History
 from idi_fast.policy import Policy
 from idi_fast.space import make_rules
-from idi_fast.trace import Follower, Steps, Trace
+from idi_fast.trace import Follower, Steps, Trace, make_steps
 
 
 class Seen(NamedTuple):
@@ -51,12 +51,13 @@ class Replay:
         self._bars = BarStream(policy.encoder, charged_fee_bps(policy.config))
         rules = make_rules(policy.config, policy.space)
         self._follower = Follower(policy.config, policy.space, rules, policy.q, policy.comm_q, position)
-        self._weights, self._base = reward_weights(policy.config), np.empty((0, 9))
+        self._weights, self._base = reward_weights(policy.config), np.empty((BLOCK_BARS, 9))
         self._last_close = np.empty(0)
 
     def see(self, history: History) -> Seen:
         """What is to be seen at the close of each of the next bars; nothing is decided on a bar that is seen only."""
-        columns, fill = log_columns(history), log_fill(history, self._fill)
+        columns = log_columns(history)
+        fill = log_fill(columns, self._fill)
         before, self._last_close = self._last_close, columns["close"][-1:]
         entry = entry_values(columns["close"], fill, before)
         return Seen(history, self._bars.push(columns, fill), columns["close"], entry)
@@ -64,9 +65,13 @@ class Replay:
     def decide(self, seen: Seen) -> Steps:
         """What is done at each of the bars, which follow one another."""
         n = seen.value.size
-        if self._base.shape[0] < n:
-            self._base = np.empty((n, 9))
-        return self._follower.follow(market_tape(seen.bars, self._weights, self._base[:n]))
+        steps = make_steps(n)
+        for first in range(0, n, BLOCK_BARS):
+            rows = slice(first, first + BLOCK_BARS)
+            bars = Bars(*(column[rows] for column in seen.bars))
+            tape = market_tape(bars, self._weights, self._base[: bars.code.size])
+            self._follower.follow(tape, Steps(*(column[rows] for column in steps)))
+        return steps
 
     def trace(self, seen: Seen, steps: Steps, reward: np.ndarray) -> Trace:
         """The trace of the bars that were decided on last; reward float64 (n,): what each decision brought."""

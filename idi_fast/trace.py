@@ -30,6 +30,11 @@ class Steps(NamedTuple):
     reward: np.ndarray
 
 
+def make_steps(n: int) -> Steps:
+    """Room for the steps of n rows."""
+    return Steps(np.empty(n, np.int64), np.empty(n, np.int8), np.empty(n, np.int16), np.empty(n, np.int8), np.empty(n))
+
+
 @dataclass(frozen=True)
 class Trace:
     """Columns of equal length, a row a tick.
@@ -109,21 +114,17 @@ class Follower:
         self._held = np.full(1, position, np.int8)
         self._lingers, self._open_trade = np.zeros(1, np.int64), np.zeros(2)
 
-    def follow(self, tape: Tape) -> Steps:
-        """What is seen, done and earned at each of the next rows."""
-        n = tape.code.size
-        out = Steps(
-            np.empty(n, np.int64), np.empty(n, np.int8), np.empty(n, np.int16), np.empty(n, np.int8), np.empty(n)
-        )
+    def follow(self, tape: Tape, steps: Steps) -> None:
+        """What is seen, done and earned at each of the next rows, into `steps`."""
         if self._greedy is not None:
-            replay_rows(tape, self._rules, *self._greedy, self._agent, self._sums, *out)
-            return out
+            replay_rows(tape, self._rules, *self._greedy, self._agent, self._sums, *steps)
+            return
         # A table of the observations that there are, each once, in which the kernel finds its way as in any other.
         codes, found = np.unique(tape.code, return_inverse=True)
         states = self._layout.states_of(codes)
         greedy = _greedy(*(self._layout.values(table, states) for table in self._tables))
-        replay_rows(tape._replace(code=found.astype(np.int32)), self._rules, *greedy, self._agent, self._sums, *out)
-        return out._replace(state=states[out.state])
+        replay_rows(tape._replace(code=found.astype(np.int32)), self._rules, *greedy, self._agent, self._sums, *steps)
+        steps.state[:] = states[steps.state]
 
     @property
     def total_reward(self) -> float:
@@ -187,8 +188,9 @@ def replay(
     config: TrainingConfig, space: StateSpace, rules: Rules, q: np.ndarray, comm_q: np.ndarray, tape: Tape, facts: Facts
 ) -> Trace:
     """Follow the greedy policy over a tape that begins with a reset row; a tick is a step of it: see `Follower`."""
-    follower = Follower(config, space, rules, q, comm_q)
-    return follower.episode(follower.follow(tape), facts)
+    follower, steps = Follower(config, space, rules, q, comm_q), make_steps(tape.code.size)
+    follower.follow(tape, steps)
+    return follower.episode(steps, facts)
 
 
 def _emotes(

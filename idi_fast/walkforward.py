@@ -246,12 +246,12 @@ def _windows_frame(
         about = {"window": number, **dict(zip(names, bounds, strict=True))}
         if history.time is not None:
             about |= {f"{name}_time": iso_time(history.time[at]) for name, at in zip(names, bounds, strict=True)}
-        about["buy_and_hold"] = float(held.parts[number].equity[-1]) - 1.0
+        of_holding = float(held.parts[number].equity[-1]) - 1.0
         for seed, account in accounts.items():
             part = account.parts[number]
             figures = {**kpis.equity_kpis(part.equity, per_year), **kpis.trade_kpis(part.trades)}
             figures |= {"turnover": part.traded, "fees": part.fees}
-            rows.append({**about, "seed": str(seed), **figures})
+            rows.append({**about, "seed": str(seed), **figures, "buy_and_hold": of_holding})
     return pl.DataFrame(rows).with_columns(pl.selectors.float().fill_nan(None))
 
 

@@ -81,7 +81,7 @@ def test_the_actions_do_not_depend_on_what_the_account_assumes(policy):
 @given(cuts=st.lists(st.integers(1, 149), max_size=6))
 def test_bars_come_out_the_same_in_any_chunks(policy, cuts):
     bars = random_walk(150, 3)
-    columns, fill = log_columns(bars), log_fill(bars, "next_open")
+    columns, fill = log_columns(bars), log_fill(log_columns(bars), "next_open")
     fee_bps = policy.config.environment.market.fee_bps
     whole = BarStream(policy.encoder, fee_bps).push(columns, fill)
     features = FeatureStream(policy.encoder.features).push(columns)

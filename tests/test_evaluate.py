@@ -66,6 +66,15 @@ def test_a_policy_is_compared_episode_for_episode():
     assert report.baselines["sell"].is_beaten
 
 
+@pytest.mark.parametrize(
+    ("mean", "episodes", "is_beaten"),
+    # Student's t of 95 % is 12.7 for two episodes, 2.26 for ten, and below 2 for more than 61.
+    [(12.6, 2, False), (12.8, 2, True), (2.2, 10, False), (2.3, 10, True), (1.99, 1000, False), (2.01, 1000, True)],
+)
+def test_few_episodes_must_differ_by_more(mean, episodes, is_beaten):
+    assert Compared(Evaluation(0.0, 1.0, episodes), Evaluation(mean, 1.0, episodes)).is_beaten == is_beaten
+
+
 def test_what_there_is_to_learn_is_learnt_and_said():
     few = {f"{name}_buckets": 1 for name in ("price", "volume", "trend", "scarcity", "mood")}
     learning = {"rate_schedule": "visits", "exploration_schedule": "linear"}
@@ -92,9 +101,13 @@ def test_a_seed_gives_its_episodes_and_another_others():
 def test_held_out_bars_are_not_in_sample():
     bars = random_walk(700)
     trainer, policy, _ = train(config("history"), 0)
-    assert evaluate(policy, history=trainer.history).in_sample
+    report = evaluate(policy, history=trainer.history)
+    assert (report.in_sample, report.has_learnt, report.to_dict()["has_learnt"]) == (True, None, None)
+    assert report.verdict().startswith("evaluated in sample, on bars of its training: nothing is shown")
     report = evaluate(policy, history=bars.slice(450, 700))
     assert (report.in_sample, report.seed) == (False, None)
+    assert isinstance(report.has_learnt, bool)
+    assert "in sample" not in report.verdict()
     assert report.evaluation.episodes == 249 // 30
 
 
@@ -172,9 +185,11 @@ def test_training_ends_with_its_evaluation(artifact):
 def test_bars_of_the_training_are_said_to_be(tmp_path):
     pl.DataFrame({"close": random_walk(200).close}).write_csv(tmp_path / "bars.csv")
     options = ("--episodes", 4, "--episode-length", 16, "--out", tmp_path / "agent")
-    cli.succeed("train", "--data", tmp_path / "bars.csv", *options)
+    outcome = cli.succeed("train", "--data", tmp_path / "bars.csv", *options)
+    cli.assert_mentions(outcome.stdout, "in-sample evaluation")
+    assert "trained on some of these bars" in outcome.stderr
     outcome = cli.succeed("evaluate", tmp_path / "agent")
-    cli.assert_mentions(outcome.stdout, "12 windows of the bars")
+    cli.assert_mentions(outcome.stdout, "12 windows of the bars", "evaluated in sample")
     assert "trained on some of these bars" in outcome.stderr
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_strategies import CHUNKS, SEEDS, pieces
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from test_kernels_blocks import draws
 
 from idi_fast.agent import Agent, exploration_step, make_method, make_progress, make_tables
@@ -131,6 +131,9 @@ def test_learn_by_method(algorithm, kind, seed, chunks, engine, learning, tiles)
     ]
     if algorithm == "double_q_learning":
         found.append((progress.other, state_of.other, untrained.q))
+    if setup.learning.rate_schedule == "visits":
+        for made, counts in ((progress.updates, state_of.updates), (progress.other_updates, state_of.other_updates)):
+            assert counts == {(row, action): made[row, action] for row, action in np.argwhere(made).tolist()}
     for made, table, blank in found:
         for state, values in table.items():
             blank[state] = values
@@ -140,6 +143,25 @@ def test_learn_by_method(algorithm, kind, seed, chunks, engine, learning, tiles)
         n = progress.n_traces[0]
         traces = dict(zip(progress.trace_entry[:n].tolist(), progress.trace_weight[:n].tolist(), strict=True))
         assert traces == {row * 3 + action: trace for (row, action), trace in state_of.traces.items()}
+
+
+def test_each_of_two_tables_learns_by_its_own_updates():
+    # At a rate of 1 / (n + 1) a value is the mean of its targets: of targets that are all alike, each table's is that.
+    learning = {"algorithm": "double_q_learning", "rate_schedule": "visits", "rate_delay": 1.0, "rate_power": 1.0}
+    setup = TrainingConfig.from_dict(
+        {
+            **config(**learning, exploration_floor=1.0).to_dict(), "learning_rate": 1.0, "discount": 1e-12, "episodes": 20,
+            "quantizer": {f"{name}_buckets": 1 for name in ("price", "volume", "trend", "scarcity", "mood")},
+        }
+    )  # fmt: skip
+    space, rows = StateSpace.of(setup), 20 * (LENGTH + 1)
+    agent = Agent(setup, space, make_rules(setup, space), draws("sfc64", 1)[0])
+    tape = Tape(np.full((rows, 3), 2.0), np.zeros(rows, np.int32), np.zeros(rows, np.uint8))
+    agent.learn(tape, np.empty(20))
+    updates = [agent.state[f"progress.{name}"] for name in ("updates", "other_updates")]
+    assert sum(count.sum() for count in updates) == 20 * LENGTH
+    assert all((count > 5).all() for count in updates)
+    assert_allclose([agent.tables.q, agent.state["progress.other"]], 2.0)
 
 
 @given(st.floats(1e-6, 1), st.integers(0, 10**9), st.floats(1e-3, 1e6), st.floats(0.01, 1))

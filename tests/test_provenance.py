@@ -29,23 +29,41 @@ def without_times(bars):
     ],
 )
 def test_bars_are_known_again(shown, answer):
-    assert saw(TRAINED, shown) is answer
+    assert saw([TRAINED], shown) is answer
+
+
+STRANGE, UNTOLD = describe_history(random_walk(500, seed=6)), describe_history(without_times(random_walk(500, seed=6)))
+
+
+@pytest.mark.parametrize(
+    ("known", "answer"),
+    [
+        ([], False),
+        ([TRAINED, STRANGE], True),
+        ([STRANGE, TRAINED], True),
+        ([UNTOLD, TRAINED], True),
+        ([UNTOLD, STRANGE], None),
+        ([STRANGE], False),
+    ],
+)
+def test_bars_of_any_description_are_known_again(known, answer):
+    assert saw(known, BARS) is answer
 
 
 def test_bars_without_times_are_known_again_by_their_prices_or_file(tmp_path):
     trained = describe_history(without_times(BARS))
-    assert saw(trained, BARS) is True
-    assert saw(trained, without_times(random_walk(500, seed=6))) is None
+    assert saw([trained], BARS) is True
+    assert saw([trained], without_times(random_walk(500, seed=6))) is None
     (tmp_path / "x.csv").write_text("close\n1\n2\n3\n")
     loaded = load_history(tmp_path / "x.csv")
-    assert saw(describe_history(loaded), loaded.slice(1, 3)) is True
+    assert saw([describe_history(loaded)], loaded.slice(1, 3)) is True
 
 
 def test_bars_less_than_a_second_apart_are_told_apart():
     close = np.linspace(1.0, 2.0, 20)
     bars = history(close, time=np.arange(20) * 10**8)
-    assert saw(describe_history(bars.slice(0, 10)), bars.slice(10, 20)) is False
-    assert saw(describe_history(bars.slice(0, 11)), bars.slice(10, 20)) is True
+    assert saw([describe_history(bars.slice(0, 10))], bars.slice(10, 20)) is False
+    assert saw([describe_history(bars.slice(0, 11))], bars.slice(10, 20)) is True
 
 
 def test_the_digest_is_that_of_the_file_as_it_was_read(tmp_path):

@@ -15,8 +15,8 @@ from idi_fast.tallies import Result, Tally
 
 PACE = Pace(100.0, None, 0.5, None)
 
-# Small blocks, tails and samples, so that a short series fills them often.
-small = mock.patch.multiple(tallies, BLOCK=8, SAMPLE=16)
+# Small blocks, so that a short series fills them and the tails often.
+small = mock.patch.object(tallies, "BLOCK", 8)
 
 
 def equity_of(returns: np.ndarray) -> np.ndarray:
@@ -35,6 +35,7 @@ def returns(draw) -> np.ndarray:
     n = draw(st.integers(0, 600))
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     noise = rng.normal(0.0, 0.01, n)
+    period = draw(st.integers(2, 9))  # so that a sample may see but one phase
     kind = draw(st.sampled_from(["noise", "few", "flat", "up", "down", "waves", "losses"]))
     return {
         "noise": noise,
@@ -42,7 +43,7 @@ def returns(draw) -> np.ndarray:
         "flat": np.where(rng.random(n) < 0.03, noise, 0.0),
         "up": np.sort(noise),
         "down": np.sort(noise)[::-1],
-        "waves": np.where(np.arange(n) % 2, 0.01, -0.005) + noise / 1e4,
+        "waves": np.where(np.arange(n) % period, 0.01, -0.02) + noise / 1e4,
         "losses": np.where(np.arange(n) < n // 2, noise, -abs(noise)),
     }[kind]
 

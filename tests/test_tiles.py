@@ -113,6 +113,41 @@ def test_an_initial_policy_has_the_same_tiles():
         create_trainer(tiled(coder="hashed"), initial=first)
 
 
+def test_an_initial_policy_of_another_mode_has_no_tiles():
+    compat = {"engine": {"compat": "idi_iann"}}
+    _, plain, _ = train(config(tile_coder={}, **compat), 1)
+    _, tiles, _ = train(config(tile_coder={}), 1)
+    with pytest.raises(InputError, match=r"table has a row a state, as under engine\.compat; expected .* a row a tile"):
+        create_trainer(config(tile_coder={}), initial=plain)
+    with pytest.raises(InputError, match=r"table has a row a tile; expected one with a row a state"):
+        create_trainer(config(tile_coder={}, **compat), initial=tiles)
+
+
+@pytest.mark.parametrize("coder", [*CODERS, None])
+def test_a_policy_with_an_initial_one_survives_its_file(coder, tmp_path):
+    fields = {} if coder is None else {"tile_coder": CODERS[coder]}
+    _, first, _ = train(config("crypto", **fields, learning={"initial_value": 0.5}), 3)
+    policy, _ = create_trainer(config("crypto", **fields, episodes=1), 4, initial=first).run()
+    assert np.count_nonzero(policy.visits) < policy.frame().height
+    policy.save(tmp_path / "policy.parquet")
+    again = Policy.load(tmp_path)
+    for name in ("q", "comm_q", "visits"):
+        assert_array_equal(getattr(again, name), getattr(policy, name))
+    assert again.identity() == policy.identity()
+
+
+@pytest.mark.parametrize("name", ["row", "visits"])
+@pytest.mark.parametrize("damage", [pl.col("x").cast(pl.Float64), pl.lit(None, pl.Int64), pl.lit("1")])
+def test_a_damaged_column_is_refused(name, damage, tmp_path):
+    _, policy, _ = train(tiled(), 3)
+    policy.save(tmp_path / "policy.parquet")
+    about = pl.read_parquet_metadata(tmp_path / "policy.parquet")
+    broken = pl.read_parquet(tmp_path / "policy.parquet").with_columns(x=pl.col(name))
+    broken.with_columns(damage.alias(name)).drop("x").write_parquet(tmp_path / "b.parquet", metadata=about)
+    with pytest.raises(ArtifactError, match=f"b.parquet is damaged: {name} is .* expected whole numbers"):
+        Policy.load(tmp_path / "b.parquet")
+
+
 def test_neighbours_learn_from_one_another():
     # Only buckets far apart are trained in; what lies between has learnt by its neighbours what it can.
     fields = {"quantizer": {f"{name}_buckets": 16 for name in ("price", "volume", "trend", "scarcity")}}
@@ -126,6 +161,15 @@ def test_neighbours_learn_from_one_another():
 def test_a_table_that_is_too_small_is_refused():
     with pytest.raises(ConfigError, match=r"tile_coder.table_size is 8; expected at least 9: 3 tilings of 3 tiles"):
         create_trainer(config(tile_coder={**TILES, "table_size": 8}))
+
+
+@pytest.mark.parametrize("tile_sizes", [[1, 2**62, 1, 1, 1], [1, 2**62, 2, 1, 1]])
+def test_more_tiles_than_can_be_numbered_are_refused(tile_sizes):
+    environment = {"kind": "crypto", "observe_regime": True}
+    with pytest.raises(ConfigError, match=r"tile_coder.tile_sizes make \d+ tiles .*; expected below 2\*\*63"):
+        create_trainer(config(environment=environment, tile_coder={"tile_sizes": tile_sizes}))
+    fewer = [1, 2**60, 1, 1, 1]
+    create_trainer(config(environment=environment, tile_coder={"tile_sizes": fewer})).run()
 
 
 def test_the_commands(tmp_path):

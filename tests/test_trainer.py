@@ -232,6 +232,14 @@ def test_a_saved_policy_is_the_policy(kind, engine, tmp_path):
         assert loaded.encoder.to_dict() == policy.encoder.to_dict()
 
 
+def test_the_mean_of_two_tables_is_finite_where_their_sum_is_not():
+    learning = {"algorithm": "double_q_learning", "initial_value": 1e308}
+    _, policy, _ = train(config(learning=learning))
+    untouched = policy.visits == 0
+    assert untouched.any()
+    assert (policy.q[untouched] == 1e308).all()
+
+
 def test_a_policy_answers_by_state_and_refuses_what_is_none():
     _, policy, _ = train(config(episodes=300), 2)
     state = int(np.argmax(policy.visits))

@@ -13,16 +13,20 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from market_data import history as prices
 from market_data import random_walk
 from numpy.testing import assert_allclose, assert_array_equal
 from test_trainer import config
 
-from idi_fast import create_trainer
+from idi_fast import Policy, create_trainer
+from idi_fast.account import FILLS, Terms, hold, keep_account
 from idi_fast.backtest import backtest
+from idi_fast.baselines import evaluate
 from idi_fast.errors import InputError
 from idi_fast.history import History
 from idi_fast.kpis import sharpe_interval, sharpe_ratio
-from idi_fast.walkforward import make_windows, walkforward
+from idi_fast.provenance import describe_history
+from idi_fast.walkforward import Window, account_of_tests, make_windows, walkforward
 
 SHORT = {name: {"transform": "ema_ratio", "window": 8} for name in ("price", "volume", "trend", "scarcity")}
 EMBARGO = 32  # the scale of rewards looks back furthest
@@ -38,7 +42,7 @@ def run(history: History, **options):
 
 
 @given(
-    bars=st.integers(2, 400), train=st.integers(1, 100), test=st.integers(1, 60), more=st.integers(0, 20),
+    bars=st.integers(2, 400), train=st.integers(1, 100), test=st.integers(3, 60), more=st.integers(0, 20),
     embargo=st.integers(0, 40), anchored=st.booleans(),
 )  # fmt: skip
 def test_windows_follow_one_another_and_nothing_tested_was_trained_on(bars, train, test, more, embargo, anchored):
@@ -52,7 +56,7 @@ def test_windows_follow_one_another_and_nothing_tested_was_trained_on(bars, trai
         assert window.train_start == (0 if anchored else k * step)
         assert window.train_stop == k * step + train
         assert window.test_start - window.train_stop == embargo
-        assert 2 <= window.test_stop - window.test_start + (test == 1) <= max(test, 2)
+        assert 2 <= window.test_stop - window.test_start <= test
         assert window.test_stop <= bars
     for before, after in pairwise(windows):
         assert before.test_stop <= after.test_start
@@ -66,6 +70,8 @@ def test_windows_follow_one_another_and_nothing_tested_was_trained_on(bars, trai
     [
         ({"train_bars": 0}, "train_bars is 0; expected 1 or more"),
         ({"step": 59}, "step is 59, but a test has 60 bars"),
+        ({"test_bars": 1}, "test_bars is 1; expected 2 or more, or nothing could be traded"),
+        ({"test_bars": 2, "step": 3}, "test_bars is 2; expected 3 or more, or nothing could be traded"),
         ({"train_bars": 30}, r"train_bars is 30; expected more than episode_length \(30\)"),
         ({"train_bars": 370}, "the history has 400 bars; 370 for training, an embargo of 32 .* need 404"),
         ({"jobs": 0}, "jobs is 0"),
@@ -108,6 +114,108 @@ def test_the_equity_is_stitched_from_the_windows():
         assert result.summary["by_seed"][seed]["total_return"] == pytest.approx(last - 1.0)
     held = np.prod(result.windows.filter(pl.col("seed") == "1")["buy_and_hold"].to_numpy() + 1.0)
     assert result.summary["buy_and_hold"]["total_return"] == pytest.approx(held - 1.0)
+
+
+# --- the account
+
+FEE = 0.01
+COSTS = {"fill": "next_close", "fee_bps": 1e4 * FEE}
+
+
+def windows_of(lengths, gap: int = 0) -> list[Window]:
+    """Windows whose tests have so many bars, and so many between them."""
+    windows, start = [], 0
+    for length in lengths:
+        windows.append(Window(0, 0, start, start + length))
+        start += length + gap
+    return windows
+
+
+TARGETS = st.lists(st.lists(st.sampled_from([-1, 0, 1]), min_size=3, max_size=9), min_size=1, max_size=5)
+TERMS = st.builds(Terms, st.sampled_from(list(FILLS)), st.sampled_from([0.0, 30.0]))
+
+
+@given(TARGETS, TERMS)
+def test_one_account_goes_through_tests_that_follow_one_another(targets, terms):
+    windows = windows_of(map(len, targets))
+    history = random_walk(windows[-1].test_stop)
+    equity, parts = account_of_tests([np.array(target, np.int8) for target in targets], history, windows, terms)
+    whole = keep_account(np.concatenate(targets).astype(np.int8), history, terms)
+    assert_array_equal(equity, whole.equity)
+    assert_array_equal(np.concatenate([part.position for part in parts]), whole.position)
+    ended = [part.trades[part.trades[:, 1] >= 0] for part in parts]
+    assert_array_equal(np.concatenate(ended), whole.trades[whole.trades[:, 1] >= 0])
+    fees, traded, before = 0.0, 0.0, 1.0
+    for part, window, trades in zip(parts, windows, ended, strict=True):
+        assert ((trades[:, 1] >= window.test_start) & (trades[:, 1] < window.test_stop)).all()
+        assert len(part.trades) - len(trades) == (part.position[-1] != 0)
+        assert_allclose(part.equity * before, equity[window.test_start : window.test_stop])
+        fees, traded, before = fees + part.fees * before, traded + part.traded * before, before * part.equity[-1]
+    assert_allclose((fees, traded), (whole.fees, whole.traded))
+
+
+@given(TARGETS, TERMS, st.integers(1, 4))
+def test_a_gap_parts_one_account_from_the_next(targets, terms, gap):
+    targets = [np.array(target, np.int8) for target in targets]
+    windows = windows_of(map(len, targets), gap)
+    history = random_walk(windows[-1].test_stop)
+    equity, parts = account_of_tests(targets, history, windows, terms)
+    made = []
+    for target, window, part in zip(targets, windows, parts, strict=True):
+        if window is not windows[-1]:
+            target[-2:] = 0
+            assert part.position[-1] == 0
+        alone = keep_account(target, history.slice(window.test_start, window.test_stop), terms)
+        assert_allclose(part.equity, alone.equity)
+        assert_allclose((part.fees, part.traded), (alone.fees, alone.traded), atol=1e-12)
+        made.append(alone.equity * (made[-1][-1] if made else 1.0))
+    assert_allclose(equity, np.concatenate(made))
+
+
+def test_what_is_bought_once_pays_once_and_what_is_left_before_a_gap_pays_for_that():
+    history = prices(np.full(60, 50.0))
+    long = [np.ones(6, np.int8)] * 4
+    equity, parts = account_of_tests(long, history, windows_of([6] * 4), Terms(**COSTS))
+    assert_allclose(equity[-1], 1.0 / (1.0 + FEE))
+    assert [part.traded > 0.0 for part in parts] == [True, False, False, False]
+    equity, parts = account_of_tests(long, history, windows_of([6] * 4, gap=2), Terms(**COSTS))
+    left = (1.0 - FEE) / (1.0 + FEE)
+    assert_allclose([part.equity[-1] for part in parts], [left, left, left, 1.0 / (1.0 + FEE)])
+    assert_allclose(equity[-1], left**3 / (1.0 + FEE))
+    assert [len(part.trades) for part in parts] == [1] * 4
+    assert [part.position.tolist() for part in parts[-2:]] == [[0, 1, 1, 1, 1, 0], [0, 1, 1, 1, 1, 1]]
+
+
+def test_nothing_is_earned_or_lost_after_a_liquidation():
+    history = prices(np.r_[np.full(6, 50.0), np.full(20, 150.0)])
+    short = [np.full(6, -1, np.int8)] * 3
+    equity, parts = account_of_tests(short, history, windows_of([6] * 3), Terms(**COSTS))
+    assert equity[6:].tolist() == [0.0] * 12
+    assert [part.equity[-1] for part in parts] == [parts[0].equity[-1], 0.0, 1.0]
+    assert (parts[2].fees, parts[2].traded, len(parts[2].trades)) == (0.0, 0.0, 0)
+
+
+@pytest.mark.parametrize("fill", FILLS)
+def test_holding_is_buying_at_the_first_test_and_holding_to_the_last(fill):
+    history, untrained = random_walk(400), setup(episodes=0)
+    result = walkforward(untrained, history, train_bars=150, test_bars=2, fill=fill, fee_bps=50.0)
+    assert result.assumptions["windows"] == 109
+    held = hold(history.slice(182, 400), Terms(fill, 50.0)).equity
+    assert_array_equal(result.equity["buy_and_hold"].to_numpy(), held)
+    assert result.summary["buy_and_hold"]["total_return"] == pytest.approx(held[-1] - 1.0)
+
+
+def test_an_agent_that_only_holds_pays_what_holding_pays():
+    bars = 400 + np.cumsum(np.full(400, 1.0))
+    history = prices(bars * (1.0 + 0.002 * np.sin(np.arange(400))))
+    result = walkforward(
+        setup(episodes=400, exploration_decay=0.98), history, **SIZES, seeds=(1,), fee_bps=100.0, fill="next_close"
+    )
+    windows = result.windows
+    assert windows["trades"].to_list() == [0] * 4
+    assert windows["open_trades"].to_list() == [1] * 4
+    assert [traded > 0.0 for traded in windows["turnover"]] == [True, False, False, False]
+    assert_array_equal(result.equity["equity"], result.equity["buy_and_hold"])
 
 
 @settings(max_examples=6)
@@ -184,6 +292,19 @@ def test_an_initial_policy_is_where_training_begins():
         create_trainer(config(quantizer={"price_buckets": 5}), initial=first)
 
 
+def test_a_policy_remembers_the_bars_of_those_that_it_began_with():
+    first, second, new = (random_walk(300, seed=seed) for seed in (1, 2, 3))
+    policy = None
+    for bars in (first, second, second):
+        policy, _ = create_trainer(setup(), history=bars, initial=policy).run()
+    assert policy.trained_on == [describe_history(second), describe_history(first)]
+    for bars, answer in ((first, True), (second, True), (new, False)):
+        assert evaluate(policy, history=bars).in_sample is answer
+        assert backtest(policy, bars).assumptions["in_sample"] is answer
+    simulated, _ = create_trainer(config("crypto"), initial=policy).run()
+    assert backtest(simulated, first).assumptions["in_sample"]
+
+
 def test_the_interval_of_a_sharpe_ratio_covers_it_nineteen_times_in_twenty():
     rng, covered = np.random.default_rng(3), 0
     for _ in range(1000):
@@ -230,6 +351,11 @@ def test_training_from_an_earlier_policy(tmp_path):
     assert runs[0]["initial_policy"] is None
     assert runs[1]["initial_policy"]["fingerprint"] == runs[0]["fingerprint"]
     assert runs[1]["evaluation"]["mean"] == runs[0]["evaluation"]["mean"]
+    one, two = (Policy.load(tmp_path / name) for name in ("one", "two"))
+    assert_array_equal(one.q, two.q)
+    assert_array_equal(one.comm_q, two.comm_q)
+    assert not two.visits.any()
+    assert evaluate(two).to_dict() == runs[1]["evaluation"]
     line = cli.refused(tmp_path, "train", "--out", tmp_path / "x", "--seeds", "0:2", "--init-policy", tmp_path / "one")
     cli.assert_mentions(line, "--init-policy goes with a single --seed only")
     cli.assert_mentions(

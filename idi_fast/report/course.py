@@ -27,10 +27,10 @@ class Line:
 class Course:
     """An account's course in buckets of `size` bars; 1 where nothing had to be thinned.
 
-    lines: by column, with the least and the greatest value of each bucket, and the first and the last of all; ends
-    int64 (buckets,): x of its last bar; long, short float64 (buckets,): mean exposure to either side, short negative; moments float64 (3, buckets) of the
-    bars' returns, by column: how many, their mean, their squared deviations from it; months: the equity at the end of
-    each month, by months since 1970, in order; is_dated: whether there are times.
+    is_dated: whether there are times; lines: by column, with the least and the greatest value of each bucket, and the
+    first and the last of all; ends int64 (buckets,): x of a bucket's last bar; long, short float64 (buckets,): mean
+    exposure to either side, short negative; moments: by column those of the bars' returns, as `bucket_moments` has
+    them; months: the equity at the end of each month, by months since 1970, in order.
     """
 
     bars: int
@@ -55,13 +55,12 @@ def read_course(path: Path) -> Course:
     is_dated = "time" in scan.collect_schema()
     bars = scan.select(pl.len()).collect().item()
     size = bucket_size(bars)
-    x = pl.col("time").dt.epoch("ms") if is_dated else pl.col("tick")
+    x = (pl.col("time").dt.epoch("ms") if is_dated else pl.col("tick")).alias("x")
+    chosen = scan.select(x, "close", "position", "equity", "drawdown", "buy_and_hold")
     series = {name: _Series(size) for name in ("equity", "drawdown", "buy_and_hold", "drawdown_held", "close")}
     funds = {name: _Returns(size) for name in ("equity", "buy_and_hold")}
     ends, long, short, months, peak = [], [], [], {}, 1.0
-    for frame in blocks(
-        scan.select(x.alias("x"), "close", "position", "equity", "drawdown", "buy_and_hold"), bars, size
-    ):
+    for frame in blocks(chosen, bars, size):
         columns = {name: frame[name].to_numpy() for name in frame.columns}
         peaks = np.maximum.accumulate(np.maximum(columns["buy_and_hold"], peak))
         columns["drawdown_held"], peak = columns["buy_and_hold"] / peaks - 1.0, float(peaks[-1])
@@ -74,13 +73,17 @@ def read_course(path: Path) -> Course:
         short.append(bucket_means(np.minimum(position, 0.0), size))
         ends.append(columns["x"][last_rows(position.size, size)])
         if is_dated:
-            month = columns["x"].astype("datetime64[ms]").astype("datetime64[M]").astype(np.int64)
-            last = np.flatnonzero(np.diff(month, append=month[-1] + 1))
-            months |= dict(zip(month[last].tolist(), columns["equity"][last].tolist(), strict=True))
+            months |= _month_ends(columns["x"], columns["equity"])
     return Course(
         bars, size, is_dated, {name: made.line() for name, made in series.items()}, np.concatenate(ends),
         np.concatenate(long), np.concatenate(short), {name: made.moments() for name, made in funds.items()}, months,
     )  # fmt: skip
+
+
+def _month_ends(time_ms: np.ndarray, equity: np.ndarray) -> dict[int, float]:
+    month = time_ms.astype("datetime64[ms]").astype("datetime64[M]").astype(np.int64)
+    last = np.flatnonzero(np.diff(month, append=month[-1] + 1))
+    return dict(zip(month[last].tolist(), equity[last].tolist(), strict=True))
 
 
 def blocks(scan: pl.LazyFrame, rows: int, size: int) -> Iterator[pl.DataFrame]:
@@ -91,20 +94,28 @@ def blocks(scan: pl.LazyFrame, rows: int, size: int) -> Iterator[pl.DataFrame]:
 
 
 class _Series:
-    """A line that is thinned out as it comes."""
+    """A line that is thinned out as it comes; its first and last value stay."""
 
     def __init__(self, size: int):
         self._size, self._x, self._y = size, [], []
+        self._first, self._last = None, None
 
     def push(self, x: np.ndarray, y: np.ndarray) -> None:
         """Whole buckets of it, or the last."""
-        kept = np.union1d(extreme_rows(y, self._size), [0, y.size - 1])
+        kept = extreme_rows(y, self._size)
         self._x.append(x[kept])
         self._y.append(y[kept])
+        self._first = self._first or (x[0], y[0])
+        self._last = x[-1], y[-1]
 
     def line(self) -> Line:
         """What came of it."""
-        return Line(np.concatenate(self._x), np.concatenate(self._y).astype(np.float64))
+        x, y = np.concatenate(self._x), np.concatenate(self._y)
+        if x[0] != self._first[0]:
+            x, y = np.insert(x, 0, self._first[0]), np.insert(y, 0, self._first[1])
+        if x[-1] != self._last[0]:
+            x, y = np.append(x, self._last[0]), np.append(y, self._last[1])
+        return Line(x, y)
 
 
 class _Returns:

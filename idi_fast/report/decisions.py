@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import polars as pl
 
 from idi_fast.report import theme
-from idi_fast.report.formats import UNDEFINED, count, is_undefined, percent, words
+from idi_fast.report.formats import count, percent, words
 from idi_fast.report.parts import Beside, Figure, Table
 from idi_fast.report.run import Run
 from idi_fast.space import ACTIONS
@@ -42,15 +42,16 @@ def _mix_figure(
         for name in names
     }
     of_regimes = ", and of those in each regime, with how many these are" if regimes else ""
+    told = ", ".join(f"{name} {percent(share[0])}" for name, share in shares.items())
     return Figure(
         name=f"{column}-mix".replace("_", "-"),
         title=title,
         caption=f"Shares of {count(totals[ALL])} bars{of_regimes}.",
-        alt="Stacked bars. " + ", ".join(f"{name}: {percent(share[0])} of all bars" for name, share in shares.items()),
+        alt=f"Stacked bars. Of all bars: {told}.",
         data=[
             {
-                "type": "bar", "orientation": "h", "name": theme.plain(words(name)), "y": labels, "x": theme.numbers(share),
-                "marker": {"color": colour, "line": {"width": 1, "color": theme.PAGE}},
+                "type": "bar", "orientation": "h", "name": theme.plain(words(name)), "y": labels,
+                "x": theme.numbers(share), "marker": {"color": colour, "line": {"width": 1, "color": theme.PAGE}},
                 "text": [percent(value, 0) if value >= 0.08 else "" for value in share], "textposition": "inside",
                 "insidetextanchor": "middle", "textangle": 0,
                 "insidetextfont": {"color": theme.TEXT if colour == theme.QUIET else theme.PAGE},
@@ -100,15 +101,12 @@ def _alert_figure(rows: Sequence[tuple[str, dict]]) -> Figure:
         ("Recall", [row["alert_recall"] for _, row in rows], theme.ORANGE, "diamond"),
         ("Precision of alerts at random", chance, theme.MUTED, "line-ns-open"),
     )
-    told = "; ".join(
-        f"{name}: {UNDEFINED if is_undefined(row['alert_precision']) else percent(row['alert_precision'])}"
-        for name, row in rows
-    )
+    told = ", ".join(f"{name} {percent(row['alert_precision'])}" for name, row in rows)
     return Figure(
         name="alerts",
         title="Alerts by mood and regime",
-        caption="Precision: the share of the alerts that a risk event followed. Recall: the share of the risk events that "
-        "an alert preceded. Alerts at random are right as often as bars are risk events.",
+        caption="Precision: the share of the alerts that a risk event followed. Recall: the share of the risk events "
+        "that an alert preceded. Alerts at random are right as often as bars are risk events.",
         alt=f"Dots of precision and recall. Precision: {told}.",
         data=[
             {

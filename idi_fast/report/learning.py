@@ -105,11 +105,12 @@ def _evaluation(evaluation: dict) -> list[Figure | Table]:
     entries = [("Policy", evaluation), *((words(name), found) for name, found in baselines.items())]
     is_of_history = evaluation["seed"] is None
     on = "windows of the history" if is_of_history else "fresh episodes, the same for all"
+    on = f"{count(evaluation['episodes'])} {on}"
     reach = [None if found["interval"] is None else found["interval"][1] - found["mean"] for _, found in entries]
     figure = Figure(
         name="evaluation-figure",
         title="Policy and baselines",
-        caption=f"Mean episode reward without exploration over {count(evaluation['episodes'])} {on}, with its 95% interval.",
+        caption=f"Mean episode reward without exploration over {on}, with its 95% interval.",
         alt="Dots with intervals. " + ", ".join(f"{name}: {number(found['mean'])}" for name, found in entries),
         data=[
             {
@@ -180,12 +181,13 @@ def _curve(moments: np.ndarray, ends: np.ndarray, episodes: int, size: int) -> F
             fillcolor=theme.role("blue-soft"),
         ),
     ]  # fmt: skip
-    of = f"Mean reward of every {plural(size, 'episode')}, with exploration, and a band of two standard errors of that mean."
+    told = f"Mean reward of every {plural(size, 'episode')}, with exploration, and a band of two standard errors of it."
     return Figure(
         name="learning-curve",
         title="Learning curve",
-        caption=of if is_banded else "The reward of each episode, with exploration.",
-        alt=f"A line over {plural(episodes, 'episode')}: the reward begins at {number(mean[0])} and ends at {number(mean[-1])}.",
+        caption=told if is_banded else "The reward of each episode, with exploration.",
+        alt=f"A line over {plural(episodes, 'episode')}: the reward begins at {number(mean[0])} and ends at "
+        f"{number(mean[-1])}.",
         data=[*(band if is_banded else []), theme.line("Mean reward", ends, mean, theme.BLUE)],
         layout=theme.layout(340, meta={"zoom": "episodes"}, xaxis=theme.titled("Episode"), yaxis=theme.axis()),
     )
@@ -210,17 +212,15 @@ def _visits(policy: Policy) -> Figure:
     thing = "state" if policy.layout.tiling is None else "row of the table"
     things = "states" if policy.layout.tiling is None else "rows of the table"
     visits, most = policy.visits, int(policy.visits.max(initial=0))
-    # Bin 0 holds those never visited, bin k those with 2^(k−1) to 2^k − 1 visits.
     labels = ["0", "1", *(f"{count(2**k)}+" for k in range(1, most.bit_length()))]
-    bins = np.zeros(visits.size, np.int64)
-    bins[visits > 0] = 1 + np.floor(np.log2(visits[visits > 0])).astype(np.int64)
-    found = np.bincount(bins, minlength=len(labels))
+    # The binary exponent is 0 of 0, and k of 2^(k−1) to 2^k − 1.
+    found = np.bincount(np.frexp(visits)[1], minlength=len(labels))
     never = found[0] / visits.size
     return Figure(
         name="visits",
         title="Visits",
-        caption=f"How many of the {count(visits.size)} {things} training came to so often; {percent(never)} of them never. A bar reaches up to "
-        "where the next one begins.",
+        caption=f"How many of the {count(visits.size)} {things} training came to so often; {percent(never)} of them "
+        "never. A bar reaches up to where the next one begins.",
         alt=f"Bars by number of visits: {percent(never)} of the {things} were never visited, the most visited {thing} "
         f"{plural(most, 'time')}.",
         data=[

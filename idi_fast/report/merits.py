@@ -42,8 +42,9 @@ LABELS = {
     "sortino_per_bar": "Sortino ratio per bar", "sortino_annualised": "Sortino ratio, annualised",
     "calmar": "Calmar ratio", "omega": "Omega ratio", "trades": "Closed trades", "expectancy": "Mean profit",
     "average_trade": "Mean profit, geometric", "average_trade_bars": "Average trade, bars",
-    "longest_trade_bars": "Longest trade, bars", "exposure": "Bars with a position", "mean_reward": "Mean reward per bar",
-    "turnover": "Turnover, initial equities", "fees": "Fees, initial equities", "slippage": "Slippage, initial equities",
+    "longest_trade_bars": "Longest trade, bars", "exposure": "Bars with a position",
+    "mean_reward": "Mean reward per bar", "turnover": "Turnover, initial equities",
+    "fees": "Fees, initial equities", "slippage": "Slippage, initial equities",
     "unvisited_states": "Bars in unvisited states", "action_f1": "Action F1", "alert_f1": "Alert F1",
     "liquidated_at": "Liquidated at bar",
 }  # fmt: skip
@@ -65,9 +66,8 @@ class Merits:
 
     def headline(self) -> list[tuple[str, str]]:
         """The few figures that are looked at first."""
-        known = [name for name in HEADLINE if name in self._kpis]
-        if not is_undefined(self._kpis.get("sharpe_annualised")):
-            known.remove("sharpe_per_bar")
+        is_annual = not is_undefined(self._kpis["sharpe_annualised"])
+        known = [name for name in HEADLINE if name != ("sharpe_per_bar" if is_annual else "sharpe_annualised")]
         shown = [(label(name), shown_value(name, self._kpis[name])) for name in known]
         return [shown[0], ("Buy and hold", shown_value("total_return", self._held["total_return"])), *shown[1:]]
 

@@ -42,10 +42,10 @@ def month_figure(months: dict[int, float]) -> Figure:
     return Figure(
         name="months",
         title="Monthly returns",
-        caption="The return of the policy in each month and year (UTC), in per cent: from the equity at the end of the one "
-        "before, or from the initial 1. The first and the last need not be whole.",
-        alt=f"A grid of {plural(len(years), 'year')} by twelve months: the best month {percent(np.nanmax(returns))}, the "
-        f"worst {percent(np.nanmin(returns))}; years: {told}.",
+        caption="The return of the policy in each month and year (UTC), in per cent: from the equity at the end of the "
+        "one before, or from the initial 1. The first and the last need not be whole.",
+        alt=f"A grid of {plural(len(years), 'year')} by twelve months: the best month {percent(np.nanmax(returns))}, "
+        f"the worst {percent(np.nanmin(returns))}; years: {told}.",
         data=wide[0],
         layout=wide[1],
         narrow=narrow,

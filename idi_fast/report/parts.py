@@ -68,7 +68,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """A report. kind: what the run is; title: its name; lead: a line about it; opening: what comes before all sections."""
+    """A report. kind: what the run is; title: its name; lead: a line about it; opening: what comes before sections."""
 
     kind: str
     title: str

@@ -93,8 +93,7 @@ def line(name: str, x: Sequence | np.ndarray, y: Sequence | np.ndarray, colour: 
 
 
 def numbers(values: Sequence | np.ndarray) -> list:
-    """Numbers for JSON with six significant digits, which a screen cannot tell from more; NaN and infinity become null.
-    """
+    """Numbers for JSON with six significant digits, which a screen cannot tell from more; NaN and infinity become null."""
     array = np.asarray(values)
     if array.dtype.kind != "f":
         return array.tolist()

@@ -42,8 +42,7 @@ class Maps:
 
 
 def choose_axes(space: StateSpace) -> tuple[str, str]:
-    """Two features for the axes: price and trend or, where one is of a single bucket or not in the state, the next in it.
-    """
+    """Two features for the axes: price and trend, or the next in the state if one is missing or of a single bucket."""
     others = [name for name in space.names if name not in (*PREFERRED, "position")]
     able = [name for name in (*PREFERRED, *others) if name in space.names]
     x, y, *_ = sorted(able, key=lambda name: space.size(name) == 1)
@@ -123,11 +122,12 @@ def _axes(maps: Maps, rows: int, columns: int, titles: dict[tuple[int, int], str
 
 def _heat_map(maps: Maps, suffix: str, z: np.ndarray, facet: int, **own: object) -> dict:
     about = np.concatenate([maps.values[facet], maps.visits[facet][..., np.newaxis]], axis=2)
-    told = f"{_plain(maps.x)} %{{x}}, {_plain(maps.y)} %{{y}}<br>hold %{{customdata[0]:.4~r}}, buy %{{customdata[1]:.4~r}}, sell "
+    told = [f"{name} %{{customdata[{k}]:.4~r}}" for k, name in enumerate(ACTIONS)]
+    lines = (f"{_plain(maps.x)} %{{x}}, {_plain(maps.y)} %{{y}}", ", ".join(told), "%{customdata[3]:,} visits")
     return {
         "type": "heatmap", "xaxis": f"x{suffix}", "yaxis": f"y{suffix}", "z": theme.grid(z), "xgap": 1, "ygap": 1,
         "customdata": [theme.grid(row) for row in about], "hoverongaps": False,
-        "hovertemplate": f"{told}%{{customdata[2]:.4~r}}<br>%{{customdata[3]:,}} visits<extra></extra>", **own,
+        "hovertemplate": "<br>".join(lines) + "<extra></extra>", **own,
     }  # fmt: skip
 
 
@@ -137,13 +137,13 @@ def _greedy_figure(maps: Maps) -> Figure:
     axes, notes = _axes(maps, 1, columns, titles)
     steps = [theme.SIDES[name] for name in ACTIONS]
     scale = [[k / 3 + share / 3, colour] for k, colour in enumerate(steps) for share in (0, 1)]
-    has_letters = max(greedy.shape[1:]) <= MOST_LETTERS
-    data = []
-    for _, column, suffix, _, _ in _panels(1, columns):
-        z = greedy[column]
-        letters = {"text": [[_letter(value) for value in row] for row in z], "texttemplate": "%{text}"} if has_letters else {}
-        own = {"colorscale": scale, "zmin": -0.5, "zmax": 2.5, "showscale": False, **letters}
-        data.append(_heat_map(maps, suffix, z, column, **own))
+    own = {"colorscale": scale, "zmin": -0.5, "zmax": 2.5, "showscale": False}
+    if max(greedy.shape[1:]) <= MOST_LETTERS:
+        own |= {"texttemplate": "%{text}"}
+    data = [
+        _heat_map(maps, suffix, z, column, text=[[_letter(value) for value in row] for row in z], **own)
+        for (_, column, suffix, _, _), z in zip(_panels(1, columns), greedy, strict=True)
+    ]
     keys = [
         {
             "type": "scatter", "mode": "markers", "name": name.title(), "x": [None], "y": [None],
@@ -157,7 +157,7 @@ def _greedy_figure(maps: Maps) -> Figure:
     return Figure(
         name="greedy",
         title="Greedy action",
-        caption=f"The action of the highest value by {_plain(maps.x)} and {_plain(maps.y)}{held}; values are {_how(maps)}.",
+        caption=f"The action of the highest value{held}, by {_axes_of(maps)}; values are {_how(maps)}.",
         alt=f"Heat maps of the greedy action: {told}.",
         data=[*data, *keys],
         layout=_grid_layout(300, axes, notes, is_titled=bool(titles)),
@@ -182,14 +182,14 @@ def _value_figure(maps: Maps) -> Figure:
         })  # fmt: skip
     low, high = float(np.nanmin(maps.values)), float(np.nanmax(maps.values))
     bar = {
-        "orientation": "h", "thickness": 10, "x": 0.5, "xanchor": "center", "yref": "container", "y": 1, "yanchor": "top",
-        "ypad": 0, "len": 0.6, "outlinewidth": 0, "tickfont": {"color": theme.MUTED},
+        "orientation": "h", "thickness": 10, "len": 0.6, "x": 0.5, "xanchor": "center", "yref": "container", "y": 1,
+        "yanchor": "top", "ypad": 0, "outlinewidth": 0, "tickfont": {"color": theme.MUTED},
     }  # fmt: skip
     scale = {"colorscale": theme.LOW_TO_HIGH, "colorbar": bar}
     return Figure(
         name="q-values",
         title="Q-values",
-        caption=f"The expected discounted reward of each action by {_plain(maps.x)} and {_plain(maps.y)}, {_how(maps)}. A dot marks the "
+        caption=f"The expected discounted reward of each action by {_axes_of(maps)}, {_how(maps)}. A dot marks the "
         "greedy action.",
         alt=f"Heat maps of the values of hold, buy and sell, from {low:.3g} to {high:.3g}.",
         data=data,
@@ -202,6 +202,10 @@ def _grid_layout(height: int, axes: dict, notes: list[dict], *, is_titled: bool,
     made["legend"] |= {"y": 1.0, "yref": "container", "yanchor": "top"}
     made["margin"] = {"l": 4, "r": 4, "t": 52 if is_titled else 30, "b": 4}
     return made
+
+
+def _axes_of(maps: Maps) -> str:
+    return f"{_plain(maps.x)} and {_plain(maps.y)}"
 
 
 def _plain(name: str) -> str:
