@@ -33,7 +33,8 @@ class Case:
     """A row of a table.
 
     unit: what is counted, as "step"; oracle: what `check` compares with, raising Differs; yardsticks: the same work by
-    other means, by name; compiles: whether its first run compiles kernels; details: further facts for the results.
+    other means, by name; compiles: whether its first run compiles kernels; details: known facts for the results; facts:
+    what else is measured of it, after all was timed.
     """
 
     suite: str
@@ -45,6 +46,7 @@ class Case:
     yardsticks: dict[str, Timed] = field(default_factory=dict)
     compiles: bool = True
     details: dict[str, object] = field(default_factory=dict)
+    facts: Callable[[], dict[str, object]] = dict
 
 
 @dataclass(frozen=True)

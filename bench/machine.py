@@ -39,6 +39,16 @@ def _caches() -> dict[str, int]:
     return caches
 
 
+def peak_memory() -> int | None:
+    """Most bytes that this process has had in memory at a time, pages of files among them; None where Linux does not
+    say. The `ru_maxrss` of `getrusage` would begin with the peak of the process that started this one."""
+    try:
+        with open("/proc/self/status", encoding="utf-8") as file:
+            return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM:"))
+    except (OSError, StopIteration):
+        return None
+
+
 def source_commit() -> dict | None:
     """The commit of the checkout that this package runs from, and whether it was changed since; None without one.
 

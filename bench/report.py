@@ -16,6 +16,9 @@ YARDSTICKS: dict[str, tuple[str, Callable[[float], str]]] = {
     "reference": ("× reference", lambda ratio: f"{1 / ratio:.0f}"),
     "c": ("time / C", lambda ratio: f"{ratio:.2f}"),
     "one_job": ("× one job", lambda ratio: f"{1 / ratio:.2f}"),
+    "polars_scan": ("time / polars' scan", lambda ratio: f"{ratio:.1f}"),
+    "vectorbt": ("× vectorbt", lambda ratio: f"{1 / ratio:.1f}"),
+    "vectorbt_rust": ("× vectorbt in Rust", lambda ratio: f"{1 / ratio:.1f}"),
     "interpreter": ("time / bare interpreter", lambda ratio: f"{ratio:.1f}"),
 }
 PREFIXES = ((1e9, "G "), (1e6, "M "), (1e3, "k "))
@@ -91,6 +94,11 @@ def _footer(results: dict) -> list[str]:
         if case.get("jobs", 1) > 1 and case["suite"] == "train":
             each = {**case, "units_per_second": case["units_per_second"] / case["jobs"]}
             lines.append(f"{case['name']}: {_rate(each)} on each of {case['jobs']} cores.")
+    for case in timed:
+        lines += [f"{case['name']}: {text}." for text in _facts(case, machine["cores"])]
+    lines += [f"{note[0].upper()}{note[1:]}." for note in results["notes"]]
+    if "vectorbt" in versions:
+        lines.append("vectorbt: Portfolio.from_signals, value() and max_drawdown(), compiled before; the same equity.")
     if "train" in results["suites"]:
         lines += _yardstick_lines(results)
     compiled = [case["compile_seconds"] for case in timed if case["compile_seconds"] is not None]
@@ -105,8 +113,21 @@ def _footer(results: dict) -> list[str]:
     return lines
 
 
+def _facts(case: dict, cores: int) -> list[str]:
+    """What else was measured of a case."""
+    texts = []
+    if "cpu_use" in case:
+        texts.append(f"{case['cpu_use']:.0%} of {cores} cores busy")
+    if "peak_bytes" in case:
+        peaks = (f"{case[name] / 1e9:.2f} GB" for name in ("peak_bytes", "tables_peak_bytes"))
+        texts.append("the most memory of a process of its own was {}, with its tables written {}".format(*peaks))
+    if "tables_seconds" in case:
+        texts.append(f"with its tables written that process took {case['tables_seconds']:.1f} s")
+    return texts
+
+
 def _yardstick_lines(results: dict) -> list[str]:
-    lines = [f"{note[0].upper()}{note[1:]}." for note in results["notes"]]
+    lines = []
     compiler, reference = results["compiler"], results["reference"]
     if compiler is not None and any("c" in case.get("yardsticks", {}) for case in results["cases"]):
         flags = " ".join(compiler["flags"])

@@ -10,8 +10,9 @@ class Sizes:
 
     check_*: what is compared with the oracles, which are slow; episodes: of a timed training run; twin_episodes: of the
     oracle's, timed as "plain Python"; lanes, lane_episodes: of a population; rows, calls: of each kernel, a block of
-    training at a time; bars, ticks: of a backtest and of an export; history_bars: trained on; states, …: the points of
-    the scaling study.
+    training at a time; bars, ticks: of a backtest and of an export; file_bars: of the backtest of a file, and of
+    that of many symbols with symbol_bars each; account_bars: of the account beside other packages'; history_bars:
+    trained on; states, …: the points of the scaling study.
     """
 
     check_episodes: int = 60
@@ -25,6 +26,9 @@ class Sizes:
     calls: int = 32
     check_rows: int = 300
     bars: int = 1_000_000
+    file_bars: int = 10_000_000
+    symbol_bars: int = 200_000
+    account_bars: int = 1_000_000
     check_bars: int = 250
     ticks: int = 100_000
     cold_starts: int = 3
@@ -40,5 +44,6 @@ class Sizes:
         return cls(
             check_episodes=2, episodes=4, twin_episodes=2, reference_episodes=2, history_bars=257, lane_episodes=2,
             rows=130, calls=1, check_rows=70, bars=200, check_bars=100, ticks=20, cold_starts=1,
+            file_bars=400, symbol_bars=130, account_bars=300,
             scaling_episodes=600, scaling_states=(2, 3), scaling_lengths=(2, 4), scaling_lanes=(1, 2),
         )  # fmt: skip

@@ -6,11 +6,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from time import perf_counter
 
-from idi_fast.bench import SCHEMA_VERSION, SUITES, bars, kernel_cases, scaling, startup, training
+from idi_fast.bench import SCHEMA_VERSION, SUITES, backtests, exports, kernel_cases, peers, scaling, startup, training
 from idi_fast.bench.case import Case, Context, Differs, Timed, figures, measure, time_ratio
 from idi_fast.bench.machine import describe_machine, source_commit
 from idi_fast.bench.sizes import Sizes
@@ -21,8 +21,8 @@ from idi_fast.provenance import versions
 MAKERS: dict[str, Callable[[Sizes, Context], list[Case]]] = {
     "kernels": kernel_cases.make,
     "train": training.make,
-    "backtest": bars.make_backtest,
-    "export": bars.make_export,
+    "backtest": backtests.make,
+    "export": exports.make,
     "startup": startup.make,
     "scaling": scaling.make,
 }
@@ -43,15 +43,21 @@ def run(
     repeats: int,
     *,
     reference: Path | None = None,
+    bars: int | None = None,
     sizes: Sizes | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> dict:
     """Check and time all cases of the suites; the result is plain data, ready for JSON.
 
-    reference: folder of the package idi_iann; say: told what is being done. What is not equal to its oracle is not
-    timed but named in `refused`. Raises InputError for a reference that is none.
+    reference: folder of the package idi_iann; bars: of the file that the suite backtest reads, instead of the sizes';
+    say: told what is being done. What is not equal to its oracle is not timed but named in `refused`. Raises InputError
+    for a reference that is none, and where the disk has no room for the bars.
     """
     sizes = Sizes() if sizes is None else sizes
+    if bars is not None:
+        if "backtest" not in suites:
+            raise InputError("--bars is of the suite backtest; add --suite backtest")
+        sizes = replace(sizes, file_bars=bars)
     with tempfile.TemporaryDirectory() as folder:
         context = Context(Path(folder), Yardsticks())
         if reference is not None:
@@ -62,6 +68,9 @@ def run(
         if "train" in suites:
             say("building the C yardsticks …")
             context.yardsticks.add_c(Path(folder), sizes.check_episodes)
+        if "backtest" in suites:
+            say("checking vectorbt, which compiles itself first …")
+            peers.add_vectorbt(context.yardsticks, sizes.account_bars)
         cases = [case for suite in suites for case in MAKERS[suite](sizes, context)]
         reasons = {}
         for case in cases:
@@ -72,12 +81,15 @@ def run(
                 reasons[case] = str(difference)
         say("compiling into an empty cache …")
         compiled = compile_seconds(suites) if any(case.compiles for case in cases) else {}
-        seconds = measure([case for case in cases if case not in reasons], repeats, say)
+        timed = [case for case in cases if case not in reasons]
+        seconds = measure(timed, repeats, say)
+        say("measuring memory …")
+        facts = {case: case.facts() for case in timed}
     return {
         "schema_version": SCHEMA_VERSION,
         "kind": "bench",
         "machine": describe_machine(),
-        "versions": versions(),
+        "versions": {**versions(), **context.yardsticks.versions},
         "source": source_commit(),
         "suites": list(suites),
         "repeats": repeats,
@@ -89,7 +101,7 @@ def run(
         },
         "notes": context.yardsticks.notes,
         "refused": [f"{case.suite}: {case.name}" for case in reasons] + context.yardsticks.refused,
-        "cases": [_describe(case, compiled.get(_key(case)), reasons.get(case), seconds) for case in cases],
+        "cases": [_describe(case, compiled.get(_key(case)), reasons.get(case), seconds, facts) for case in cases],
     }
 
 
@@ -97,7 +109,9 @@ def _key(case: Case) -> str:
     return f"{case.suite}: {case.name}"
 
 
-def _describe(case: Case, compiled: float | None, reason: str | None, seconds: dict[Timed, list[float]]) -> dict:
+def _describe(
+    case: Case, compiled: float | None, reason: str | None, seconds: dict[Timed, list[float]], facts: dict[Case, dict]
+) -> dict:
     about = {
         "suite": case.suite, "name": case.name, "unit": case.unit, "oracle": case.oracle, **case.details,
         "equal": reason is None,
@@ -113,6 +127,7 @@ def _describe(case: Case, compiled: float | None, reason: str | None, seconds: d
         **figures(case.subject, seconds[case.subject]),
         "compile_seconds": compiled,
         "yardsticks": yardsticks,
+        **facts[case],
     }
 
 

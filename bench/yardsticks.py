@@ -55,12 +55,15 @@ def twin(env: str, episodes: int) -> reference.ReferenceRun:
 class Yardsticks:
     """Those that are at hand and were found equal to the oracle; by environment, and what there is to say of the rest.
 
-    compiler: of the C programs, or None; notes: why something was left out; refused: what differs from the oracle.
+    vectorbt: a run of the account of `accounts`, in seconds, by engine; compiler: of the C programs, or None; versions:
+    of other packages; notes: why something was left out; refused: what differs from the oracle.
     """
 
     c: dict[str, Run] = field(default_factory=dict)
     reference: dict[str, Run] = field(default_factory=dict)
+    vectorbt: dict[str, Callable[[], float]] = field(default_factory=dict)
     compiler: dict | None = None
+    versions: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
 

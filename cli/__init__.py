@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from idi_fast import __version__
-from idi_fast.cli import backtest, bench, evaluate, export, sweep, train, walkforward
+from idi_fast.cli import backtest, bench, evaluate, export, report, sweep, train, walkforward
 from idi_fast.errors import Cancelled, IdiFastError, InputError
 
 app = typer.Typer(
@@ -23,7 +23,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 for command in (
-    train.train, evaluate.evaluate, backtest.backtest, walkforward.walkforward, sweep.sweep, export.export, bench.bench,
+    train.train, evaluate.evaluate, backtest.backtest, report.report, walkforward.walkforward, sweep.sweep,
+    export.export, bench.bench,
 ):  # fmt: skip
     app.command()(command)
 

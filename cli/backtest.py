@@ -231,7 +231,7 @@ def _report(out: Path, result: dict, json: bool) -> None:
         console.note_in_sample()
     if figures.get("unvisited_states", 0.0) > 0.1:
         share = f"{figures['unvisited_states']:.0%}"
-        console.message(f"note: {share} of the bars are in states that training never visited, where the agent holds")
+        console.note(f"{share} of the bars are in states, or with a tile coder tiles, that training never visited")
     if json:
         console.print_json({"out": str(out), **result})
         return

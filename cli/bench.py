@@ -21,6 +21,10 @@ def bench(
     reference: Annotated[
         Path | None, typer.Option(help="Folder of the original package idi_iann, to time too.")
     ] = None,
+    bars: Annotated[
+        int | None,
+        typer.Option(min=1000, help="Bars of the file that the suite backtest reads whole [default: 10,000,000]."),
+    ] = None,
     compare: Annotated[Path | None, typer.Option(help="Results of an earlier run, printed with --json.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Picture of the suite scaling to draw, as scaling.svg.")] = None,
     json: Json = False,
@@ -37,9 +41,8 @@ def bench(
             raise InputError("--plot draws the suite scaling; add --suite scaling")
         plotting.check_picture(plot)
     console.warn_of_compilation()
-    results = run(
-        suites, repeats, reference=reference, say=console.message if sys.stderr.isatty() else lambda text: None
-    )
+    say = console.message if sys.stderr.isatty() else lambda text: None
+    results = run(suites, repeats, reference=reference, bars=bars, say=say)
     if old is not None:
         results["comparison"] = comparison.compare(old, results)
     _print(results, json)

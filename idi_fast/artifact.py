@@ -79,10 +79,14 @@ def _visited(policy: Policy) -> dict[str, int | None]:
     return {"visited_states": None, "table_rows": policy.layout.n_rows, "visited_rows": visited}
 
 
-def write_training(folder: Path, trainer: Trainer, policy: Policy, trace: Trace, seconds: dict[str, float]) -> dict:
+def write_training(
+    folder: Path, trainer: Trainer, policy: Policy, trace: Trace, seconds: dict[str, float],
+    metadata: dict[str, str] | None = None,
+) -> dict:  # fmt: skip
     """Fill an empty folder with the artifact of a training run; return its run.json as a dict.
 
-    All but timings.json depends on nothing but version, config, seed and data: two runs leave the same bytes.
+    metadata: what its user says of it, for the manifest. All but timings.json depends on nothing but version, config,
+    seed, data and metadata: two runs leave the same bytes.
     """
     policy.save(folder / "policy.parquet")
     write_blocks(folder / "episodes.parquet", _episode_frames(trainer))
@@ -101,8 +105,10 @@ def write_training(folder: Path, trainer: Trainer, policy: Policy, trace: Trace,
     }
     write_json(folder / "run.json", run)
     write_json(folder / TIMINGS, seconds)
-    training = {"seed": trainer.seed, "episodes": trainer.config.episodes}
-    write_manifest(folder, config_sha256=run["fingerprint"], training=training)
+    about = {"training": {"seed": trainer.seed, "episodes": trainer.config.episodes}}
+    if metadata:
+        about["metadata"] = metadata
+    write_manifest(folder, config_sha256=run["fingerprint"], **about)
     return run
 
 

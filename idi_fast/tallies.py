@@ -75,7 +75,9 @@ class Tally:
                     "expected finite numbers above 0, or 0 from some bar on"
                 )
             start += done
-            self._make_room(2 * self._least)
+            for lowest in (self._low, self._high):
+                if lowest.state[kernels.KEPT] > 2 * self._least:  # there is no room for another block
+                    _cut(lowest, self._least)
 
     def push_trades(self, trades: np.ndarray) -> None:
         """Add closed trades, in the order in which they were closed: float64 (m, 8), entry bar, exit bar, direction ±1,
@@ -110,7 +112,6 @@ class Tally:
         """The KPIs of all that was pushed, after which no bars can be. `pace` is that of the bars (`Clock`), `totals`
         what the run has counted itself."""
         if not self._ended:
-            self._make_room(2 * self._least)
             kernels.end_block(self._run, self._holding, self._pairs, self._low, self._high)
             self._ended = True
         bars = int(self._bars[kernels.BARS])
@@ -125,11 +126,6 @@ class Tally:
         )
         holding, why = definitions.evaluate(definitions.Returns(self._holding, bars, pace))
         return Result(run, holding, {**reasons, **{f"buy_and_hold.{name}": reason for name, reason in why.items()}})
-
-    def _make_room(self, most: int) -> None:
-        for lowest in (self._low, self._high):
-            if lowest.state[kernels.KEPT] > most:
-                _cut(lowest, self._least)
 
 
 def moments_of(returns: np.ndarray) -> np.ndarray:

@@ -266,7 +266,8 @@ def open_config_history(
     data = config.environment.data if data is None else data
     if data.path is None:
         raise DataError(
-            "environment.kind is 'history', but there is no price history: name one, or set environment.data.path"
+            "environment.kind is 'history', but there is no price history: name one (--data PATH of train), or set "
+            "environment.data.path"
         )
     return open_history(
         data.path, time=data.time, price=data.price, open=data.open, volume=data.volume, risk=risk,

@@ -262,7 +262,7 @@ def _learn(tape, rows, places, learner, method, progress, words, totals, n_tilin
                 _add_values(q, following, 3, values, n_tilings)
                 _add_values(other, following, 3, judged, n_tilings)
                 error += gained + discount * values[best3(judged, 0)]
-                _learn_value(other, state, 3, a, error, rate, updates, method, n_tilings)
+                _learn_value(other, state, 3, a, error, rate, other_updates, method, n_tilings)
         else:
             error = -values[a]
             _add_values(q, following, 3, values, n_tilings)

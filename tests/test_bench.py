@@ -38,6 +38,7 @@ TIMED = {
     "compile_seconds": {"type": ["number", "null"]},
     "yardsticks": {"type": "object", "additionalProperties": YARDSTICK, "propertyNames": {"enum": list(YARDSTICKS)}},
 }
+FACTS = {"cpu_use": NUMBER, "peak_bytes": COUNT, "tables_peak_bytes": COUNT, "tables_seconds": NUMBER}
 REFUSED = {**ABOUT, "equal": {"const": False}, "reason": TEXT}
 MACHINE = {"processor": TEXT, "cores": COUNT, "system": TEXT, "caches": {"additionalProperties": COUNT}}
 SOURCE = {"commit": {"type": "string", "pattern": "^[0-9a-f]{40}$"}, "dirty": {"type": "boolean"}}
@@ -55,7 +56,7 @@ RESULTS = {
     "notes": {"type": "array", "items": TEXT},
     "refused": {"type": "array", "items": TEXT},
     "cases": {"type": "array", "items": {"oneOf": [
-        {"type": "object", "properties": TIMED, "required": list(TIMED)},
+        {"type": "object", "properties": {**TIMED, **FACTS}, "required": list(TIMED)},
         {"type": "object", "properties": REFUSED, "required": list(REFUSED), "not": {"required": ["seconds"]}},
     ]}},
 }  # fmt: skip
@@ -67,6 +68,7 @@ def results() -> dict:
     """Results of every suite but `startup`; filling an empty cache would take ten seconds."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(suites, "compile_seconds", lambda names: {"kernels: rng.mt_extend": 1.5})
+        patch.setitem(sys.modules, "vectorbt", None)  # its own compilation takes half a minute
         return suites.run(QUICK, 2, sizes=SMALLEST)
 
 

@@ -71,7 +71,14 @@ def test_the_first_spacings_decide():
 def test_half_of_the_spacings_within_a_fifth_are_enough():
     time = np.cumsum([0, 10, 10, 12, 1, 30]) * HOUR_NS  # 3 of 5, one of them a fifth above
     assert clock(time).why_not is None
-    assert clock(np.cumsum([0, 10, 10, 13, 1, 30]) * HOUR_NS).why_not is not None
+    assert clock(time + np.array([0, 0, 0, 1, 1, 1])).why_not is not None
+
+
+def test_no_spacing_after_the_first_counts():
+    time = np.cumsum([0, 10, 1, 30, 10, 3, 5, 7]) * HOUR_NS
+    for spacings, is_regular in ((3, False), (4, True), (6, False)):  # 1 of 3, 2 of 4, none of 6 lie within a fifth
+        with mock.patch("idi_fast.clock.SPACINGS", spacings):
+            assert (clock(time).why_not is None) == is_regular
 
 
 def test_rarer_bars_than_days_have_no_trading_days():

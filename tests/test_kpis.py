@@ -251,6 +251,15 @@ class TestByHand:
         tally.push_decisions(*(np.array(column) for column in ([0, 0], [0, 1], [0, 0], [0, 1])))
         check(tally.result(NO_PACE).kpis, {"action_precision": math.nan, "action_recall": 0.0, "action_f1": 0.0})
 
+    def test_decisions_of_several_runs(self):
+        tally = Tally(0)
+        for action, move in (([1, 1], [0, 1]), ([2, 0, 1], [-1, 1, 1])):  # one right; one wrong, and one move more
+            other = Tally(0)
+            other.push_decisions(np.array(action), np.array(move), np.ones(len(action)), np.ones(len(action)))
+            tally.add_decisions(other)
+        result = tally.result(NO_PACE).kpis
+        check(result, {"action_precision": 1 / 2, "action_recall": 1 / 3, "alert_precision": 1.0})
+
 
 def test_what_cannot_be_counted_is_refused():
     equity, flat = np.ones(3), np.zeros(3, np.int8)
@@ -305,6 +314,11 @@ def test_kpis_of_arrays_are_those_of_a_tally():
     assert kpis.sharpe_ratio(kpis.bar_returns(equity)) == whole["sharpe_per_bar"]
     assert kpis.max_drawdown(equity) == whole["max_drawdown"]
     assert math.isnan(kpis.equity_kpis(equity, math.nan)["sharpe_annualised"])
+
+
+def test_rounding_of_returns_in_any_unit_is_no_deviation():
+    assert math.isnan(kpis.sharpe_ratio(np.array([500.0, 500.0 + 1e-11, 500.0])))
+    assert kpis.sharpe_ratio(np.array([500.0, 500.1, 500.0])) > 1e3
 
 
 def test_periods_per_year_of_an_array():

@@ -172,6 +172,20 @@ def test_more_tiles_than_can_be_numbered_are_refused(tile_sizes):
     create_trainer(config(environment=environment, tile_coder={"tile_sizes": fewer})).run()
 
 
+@pytest.mark.parametrize("coder", [[], ["--set", f"tile_coder={json.dumps(TILES)}"]])
+def test_bars_in_unvisited_states_are_said_to_be(coder, tmp_path):
+    bars = random_walk(400)
+    pl.DataFrame({"close": bars.close, "volume": bars.volume}).write_parquet(tmp_path / "bars.parquet")
+    options = ("--episodes", 1, "--episode-length", 16, "--set", "learning.initial_value=5.0", *coder)
+    cli.succeed("train", "--data", tmp_path / "bars.parquet", "--out", tmp_path / "agent", *options)
+    args = ("backtest", tmp_path / "bars.parquet", "--policy", tmp_path / "agent", "--out", tmp_path / "tested")
+    note = next(line for line in cli.succeed(*args).stderr.splitlines() if "never visited" in line)
+    assert note.endswith(
+        "of the bars are in states that training never visited, where all actions have the value they began with, or "
+        "with a tile coder in states of which it has not visited all tiles"
+    )
+
+
 def test_the_commands(tmp_path):
     bars = random_walk(400)
     pl.DataFrame({"close": bars.close, "volume": bars.volume}).write_parquet(tmp_path / "bars.parquet")

@@ -1,7 +1,6 @@
 """`idi-fast report`: a run as one HTML file that needs nothing else, and its figures as pictures."""
 
 import os
-import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,10 +15,12 @@ from idi_fast.report.parts import Page
 from idi_fast.report.pictures import check_kaleido, write_pictures
 from idi_fast.report.populations import population_page
 from idi_fast.report.run import Run
+from idi_fast.report.symbols import symbols_page
 from idi_fast.report.walks import walk_page
 
 PAGES: dict[str, Callable[[Run], Page]] = {
     "backtest": backtest_page,
+    "symbol-backtest": symbols_page,
     "train": training_page,
     "population": population_page,
     "walkforward": walk_page,
@@ -34,25 +35,27 @@ def write_report(
 
     run: a folder that `idi-fast train`, `train --seeds`, `backtest` or `walkforward` wrote; out: the file, by default
     `<run>.html` beside the folder; png: a folder to write each figure to as well, as a PNG file; force: replace an
-    earlier report and earlier pictures. Memory does not grow with the length of the run. The same run gives the same
-    bytes. Returns what was written, as JSON values: out, kind, figures (their names), png. Raises ArtifactError,
-    InputError, OutputError.
+    earlier report and earlier pictures. Memory does not grow with the bars of a backtest or the episodes of a training.
+    The same run gives the same bytes. Returns what was written, as JSON values: run, kind, out, figures (their names),
+    png. Raises ArtifactError, InputError, OutputError.
     """
     found = Run.open(run)
     if found.kind not in PAGES:
         raise ArtifactError(f"{run} is of the kind {found.kind!r}, of which there is no report; expected {EXPECTED}")
     folder = found.folder.resolve()
     target = folder.with_name(f"{folder.name}.html") if out is None else Path(os.path.abspath(out))
-    _check_target(target, folder, force)
+    pictures = None if png is None else Path(os.path.abspath(png))
+    _check_places(target, pictures, folder)
+    _check_replaceable(target, force)
     library = plotly_js()
-    if png is not None:
+    if pictures is not None:
         check_kaleido()
     with ExitStack() as stack:
-        pictures = None if png is None else stack.enter_context(new_directory(png, force=force, inputs=(run,)))
+        made = None if pictures is None else stack.enter_context(new_directory(pictures, force=force, inputs=(run,)))
         page = _page(found)
-        if pictures is not None:
-            write_pictures(page.figures, pictures)
-            write_manifest(pictures, config_sha256=_fingerprint(found), training={})
+        if made is not None:
+            write_pictures(page.figures, made)
+            write_manifest(made, config_sha256=_fingerprint(found), training={})
         _write(target, render(page, library).encode())
     return {
         "schema_version": SCHEMA_VERSION, "run": str(run), "kind": found.kind, "out": str(target),
@@ -68,12 +71,18 @@ def _page(run: Run) -> Page:
 
 
 def _fingerprint(run: Run) -> str:
-    return run.about["policy"]["fingerprint"] if run.kind == "backtest" else run.about["fingerprint"]
+    return run.about["policy"]["fingerprint"] if "policy" in run.about else run.about["fingerprint"]
 
 
-def _check_target(target: Path, folder: Path, force: bool) -> None:
-    if target.is_relative_to(folder):
-        raise OutputError(f"the report {target} would lie in the run, whose manifest lists all it holds; move it out")
+def _check_places(target: Path, pictures: Path | None, folder: Path) -> None:
+    for path in (target, pictures):
+        if path is not None and Path(os.path.realpath(path)).is_relative_to(folder):
+            raise OutputError(f"{path} would lie in the run, whose manifest lists all it holds; name another place")
+    if pictures is not None and target.is_relative_to(pictures):
+        raise OutputError(f"{target} would lie among the pictures, a folder that is replaced whole; name another place")
+
+
+def _check_replaceable(target: Path, force: bool) -> None:
     if not os.path.lexists(target):
         return
     if not os.path.isfile(target) or os.path.islink(target):
@@ -89,18 +98,10 @@ def _write(target: Path, data: bytes) -> None:
     """Write a file that appears whole or not at all."""
     with explained(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=unfinished_prefix(target), delete=False) as file:
-            try:
-                file.write(data)
-                file.close()
-                os.chmod(file.name, 0o666 & ~_umask())
-                os.replace(file.name, target)
-            except BaseException:
-                os.unlink(file.name)
-                raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+        part = target.with_name(f"{unfinished_prefix(target)}{os.getpid()}")
+        try:
+            part.write_bytes(data)
+            os.replace(part, target)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise

@@ -14,7 +14,7 @@ from idi_fast.report.months import month_figure
 from idi_fast.report.parts import Figure
 from idi_fast.report.run import Run
 
-EQUITY_COLUMNS = ("tick", "close", "position", "equity", "drawdown", "buy_and_hold")
+EQUITY_COLUMNS = ("equity", "drawdown", "buy_and_hold")
 TRADE_COLUMNS = ("entry_bar", "exit_bar", "direction", "entry_price", "exit_price", "profit", "bars")
 MOST_TRADES = 200
 """Trades marked on the price: more hide it."""
@@ -26,7 +26,8 @@ def account_figures(run: Run, per_year: float | None) -> Iterator[Figure]:
     course = read_course(run.table("equity.parquet", EQUITY_COLUMNS))
     yield _equity(course)
     yield _drawdown(course)
-    yield _price(course, run)
+    if course.sides is not None:
+        yield _price(course, run, course.sides)
     if len(course.months) > 1:
         yield month_figure(course.months)
     window = sharpe_window(course, per_year)
@@ -36,7 +37,7 @@ def account_figures(run: Run, per_year: float | None) -> Iterator[Figure]:
 
 def _x_axis(course: Course, **own: object) -> dict:
     """From the first bar to the last in all figures, so that they are read, and zoomed, as one."""
-    own = {"range": [int(course.lines["close"].x[0]), int(course.ends[-1])], **own}
+    own = {"range": [int(course.lines["equity"].x[0]), int(course.ends[-1])], **own}
     return theme.axis(type="date", **own) if course.is_dated else theme.titled("Bar", **own)
 
 
@@ -86,7 +87,7 @@ def _drawdown(course: Course) -> Figure:
     )
 
 
-def _price(course: Course, run: Run) -> Figure:
+def _price(course: Course, run: Run, exposure: np.ndarray) -> Figure:
     close = course.lines["close"]
     marks, said = _trade_marks(run, course.is_dated)
     # A position is held from its close on; the mean of a bucket stands at the bucket's end.
@@ -94,7 +95,7 @@ def _price(course: Course, run: Run) -> Figure:
     if course.size > 1:
         every = f"every {plural(course.size, 'bar')}"
         step, of_price, of_position = "vh", f", the lowest and the highest of {every},", f"the mean position of {every}"
-    sides = (("Long", course.long, theme.BLUE), ("Short", course.short, theme.ORANGE))
+    sides = list(zip(("Long", "Short"), exposure, (theme.BLUE, theme.ORANGE), strict=True))
     bands = [
         {
             "type": "scatter", "mode": "lines", "name": name, "x": theme.numbers(course.ends), "y": theme.numbers(y),

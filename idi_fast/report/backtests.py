@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from idi_fast.kernels.crypto import REGIMES
 from idi_fast.report.account import account_figures
 from idi_fast.report.decisions import alert_parts, decision_figures
-from idi_fast.report.formats import count, percent
+from idi_fast.report.formats import count, percent, plural
 from idi_fast.report.merits import Merits
 from idi_fast.report.parts import Facts, Note, Page, Section
-from idi_fast.report.run import Run, describe_data, made_by
+from idi_fast.report.run import Run, describe_data, made_by, policy_of
 
 UNVISITED = 0.1
 """Share of bars in unvisited states from which on a reader is warned."""
@@ -28,13 +28,14 @@ def backtest_page(run: Run) -> Page:
         kind="Backtest",
         title=run.name,
         lead=" · ".join(describe_data(data)),
-        opening=[*_notes(run, result), Facts(merits.headline(), is_large=True)],
+        opening=[*backtest_notes(run, result), Facts(merits.headline(), is_large=True)],
         sections=sections,
-        footer=f"Policy {run.about['policy']['fingerprint'][:12]}, seed {run.about['policy']['seed']}. {made_by(run)}",
+        footer=f"{policy_of(run)} {made_by(run)}",
     )
 
 
-def _notes(run: Run, result: dict) -> Iterator[Note]:
+def backtest_notes(run: Run, result: dict) -> Iterator[Note]:
+    """What a reader of a backtest's kpis.json should know before all else."""
     assumptions, kpis = result["assumptions"], result["kpis"]
     if assumptions.get("in_sample"):
         text = "In sample: the policy was trained on some of these bars. The result says nothing about new ones."
@@ -46,6 +47,9 @@ def _notes(run: Run, result: dict) -> Iterator[Note]:
     if kpis.get("liquidated_at") is not None:
         at = count(kpis["liquidated_at"])
         yield Note(f"Liquidated at bar {at}: nothing was left, and trading ended there.", is_warning=True)
+    if kpis.get("liquidated_symbols"):
+        ended = plural(kpis["liquidated_symbols"], "account")
+        yield Note(f"Liquidated: of {ended} nothing was left, and trading ended there.", is_warning=True)
     if (kpis.get("unvisited_states") or 0.0) > UNVISITED:
         share = percent(kpis["unvisited_states"], 0)
         yield Note(f"{share} of the bars are in states that training never visited, or not in all their tiles.")

@@ -28,9 +28,10 @@ class Course:
     """An account's course in buckets of `size` bars; 1 where nothing had to be thinned.
 
     is_dated: whether there are times; lines: by column, with the least and the greatest value of each bucket, and the
-    first and the last of all; ends int64 (buckets,): x of a bucket's last bar; long, short float64 (buckets,): mean
-    exposure to either side, short negative; moments: by column those of the bars' returns, as `bucket_moments` has
-    them; months: the equity at the end of each month, by months since 1970, in order.
+    first and the last of all; ends int64 (buckets,): x of a bucket's last bar; sides float64 (2, buckets): mean
+    exposure to the long side and, negative, to the short, None where the table has no position; moments: by column
+    those of the bars' returns, as `bucket_moments` has them; months: the equity at the end of each month, by months
+    since 1970, in order.
     """
 
     bars: int
@@ -38,8 +39,7 @@ class Course:
     is_dated: bool
     lines: dict[str, Line]
     ends: np.ndarray
-    long: np.ndarray
-    short: np.ndarray
+    sides: np.ndarray | None
     moments: dict[str, np.ndarray]
     months: dict[int, float]
 
@@ -50,17 +50,20 @@ def bucket_size(bars: int) -> int:
 
 
 def read_course(path: Path) -> Course:
-    """The course of the account in a backtest's equity.parquet, in one pass; a block of it is in memory at a time."""
+    """The course of the account in a backtest's equity.parquet, in one pass; a block of it is in memory at a time.
+
+    The equity of many symbols has neither close nor position.
+    """
     scan = pl.scan_parquet(path)
-    is_dated = "time" in scan.collect_schema()
-    bars = scan.select(pl.len()).collect().item()
+    found = scan.collect_schema().names()
+    is_dated, bars = "time" in found, scan.select(pl.len()).collect().item()
     size = bucket_size(bars)
     x = (pl.col("time").dt.epoch("ms") if is_dated else pl.col("tick")).alias("x")
-    chosen = scan.select(x, "close", "position", "equity", "drawdown", "buy_and_hold")
-    series = {name: _Series(size) for name in ("equity", "drawdown", "buy_and_hold", "drawdown_held", "close")}
+    names = [name for name in ("equity", "drawdown", "buy_and_hold", "close", "position") if name in found]
+    series = {name: _Series(size) for name in (*names, "drawdown_held") if name != "position"}
     funds = {name: _Returns(size) for name in ("equity", "buy_and_hold")}
-    ends, long, short, months, peak = [], [], [], {}, 1.0
-    for frame in blocks(chosen, bars, size):
+    ends, sides, months, peak = [], [], {}, 1.0
+    for frame in blocks(scan.select(x, *names), bars, size):
         columns = {name: frame[name].to_numpy() for name in frame.columns}
         peaks = np.maximum.accumulate(np.maximum(columns["buy_and_hold"], peak))
         columns["drawdown_held"], peak = columns["buy_and_hold"] / peaks - 1.0, float(peaks[-1])
@@ -68,16 +71,22 @@ def read_course(path: Path) -> Course:
             made.push(columns["x"], columns[name])
         for name, made in funds.items():
             made.push(columns[name])
-        position = columns["position"].astype(np.float64)
-        long.append(bucket_means(np.maximum(position, 0.0), size))
-        short.append(bucket_means(np.minimum(position, 0.0), size))
-        ends.append(columns["x"][last_rows(position.size, size)])
+        if "position" in found:
+            held = columns["position"].astype(np.float64)
+            sides.append([bucket_means(side(held, 0.0), size) for side in (np.maximum, np.minimum)])
+        ends.append(columns["x"][last_rows(frame.height, size)])
         if is_dated:
             months |= _month_ends(columns["x"], columns["equity"])
     return Course(
-        bars, size, is_dated, {name: made.line() for name, made in series.items()}, np.concatenate(ends),
-        np.concatenate(long), np.concatenate(short), {name: made.moments() for name, made in funds.items()}, months,
-    )  # fmt: skip
+        bars=bars,
+        size=size,
+        is_dated=is_dated,
+        lines={name: made.line() for name, made in series.items()},
+        ends=np.concatenate(ends),
+        sides=np.concatenate(sides, axis=1) if sides else None,
+        moments={name: made.moments() for name, made in funds.items()},
+        months=months,
+    )
 
 
 def _month_ends(time_ms: np.ndarray, equity: np.ndarray) -> dict[int, float]:

@@ -54,7 +54,7 @@ def _mix_figure(
                 "x": theme.numbers(share), "marker": {"color": colour, "line": {"width": 1, "color": theme.PAGE}},
                 "text": [percent(value, 0) if value >= 0.08 else "" for value in share], "textposition": "inside",
                 "insidetextanchor": "middle", "textangle": 0,
-                "insidetextfont": {"color": theme.TEXT if colour == theme.QUIET else theme.PAGE},
+                "insidetextfont": {"color": theme.ink(colour)},
                 "hovertemplate": "%{y}: %{x:.1%}<extra>" + theme.plain(words(name)) + "</extra>",
             }
             for (name, share), colour in zip(shares.items(), colours, strict=True)

@@ -15,6 +15,7 @@ GROUPS: dict[str, dict[str, Format]] = {
         "volatility_annualised": percent, "max_drawdown": percent, "max_drawdown_bars": count,
         "longest_drawdown_bars": count, "value_at_risk": percent, "conditional_value_at_risk": percent,
         "tail_ratio": number, "skewness": number, "excess_kurtosis": number, "liquidated_at": count,
+        "liquidated_symbols": count,
     },
     "Return for risk": {
         "sharpe_per_bar": number, "sharpe_annualised": number, "sortino_per_bar": number, "sortino_annualised": number,

@@ -5,7 +5,13 @@
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const narrow = matchMedia("(max-width: 600px)");
   const touch = matchMedia("(hover: none)");
-  const config = { responsive: true, displaylogo: false, showSendToCloud: false, plotlyServerURL: "", doubleClick: "reset" };
+  const config = {
+    responsive: true,
+    doubleClick: "reset",
+    displaylogo: false,
+    showSendToCloud: false, // nothing of a report leaves it
+    plotlyServerURL: "",
+  };
   const figures = [...document.querySelectorAll("figure")];
   const plotOf = (figure) => figure.querySelector(".plot");
   const scales = new Map(); // figure → the scale that its reader has chosen

@@ -88,8 +88,8 @@ def _(table: Table) -> str:
     body = "".join(map(_row, table.rows))
     caption = f"<small>{escape(table.caption)}</small>" if table.caption else ""
     return (
-        f"<table>\n<caption><strong>{escape(table.title)}</strong>{caption}</caption>\n"
-        f"<thead><tr>{heads}</tr></thead>\n<tbody>\n{body}</tbody>\n</table>\n"
+        f'<div class="table"><table>\n<caption><strong>{escape(table.title)}</strong>{caption}</caption>\n'
+        f"<thead><tr>{heads}</tr></thead>\n<tbody>\n{body}</tbody>\n</table></div>\n"
     )
 
 

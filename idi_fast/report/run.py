@@ -104,6 +104,12 @@ def describe_data(data: dict) -> list[str]:
     return [*files, plural(data["bars"], "bar"), *days]
 
 
+def policy_of(run: Run) -> str:
+    """Which policy a backtest is of, for the foot of a page."""
+    policy = run.about["policy"]
+    return f"Policy {policy['fingerprint'][:12]}, seed {policy['seed']}."
+
+
 def made_by(run: Run) -> str:
     """Which versions the numbers are of, for the foot of a page."""
     versions = run.about["versions"]

@@ -15,14 +15,14 @@ PALETTES: dict[str, dict[str, str]] = {
     "light": {
         "page": "#ffffff", "panel": "#f5f7f9", "rule": "#dfe4e9", "text": "#1a2027", "muted": "#5a6672",
         "blue": "#0b63a8", "blue-soft": "#cfe2f2", "orange": "#c2500d", "orange-veil": "rgba(194,80,13,0.18)",
-        "grey": "#8792a0", "grey-soft": "#d5dae0", "teal": "#12897a", "purple": "#8453a3", "gold": "#b88700",
-        "low": "#eef3f8", "middle": "#5f9bcb", "high": "#08335c",
+        "grey": "#8792a0", "grey-soft": "#d5dae0", "teal": "#0f7a6c", "purple": "#8453a3", "gold": "#8c6700",
+        "profit": "#0b63a8", "loss": "#c2500d", "low": "#eef3f8", "middle": "#5f9bcb", "high": "#08335c",
     },
     "dark": {
         "page": "#12161b", "panel": "#1a2027", "rule": "#2d353e", "text": "#e8ecf0", "muted": "#9ba7b3",
         "blue": "#62b0f0", "blue-soft": "#1d4366", "orange": "#f2935a", "orange-veil": "rgba(242,147,90,0.22)",
         "grey": "#7d8997", "grey-soft": "#3a434e", "teal": "#4bc4b2", "purple": "#c396dd", "gold": "#e2b84b",
-        "low": "#1c2731", "middle": "#3277b0", "high": "#d6ebff",
+        "profit": "#1f72b5", "loss": "#b4551f", "low": "#1c2731", "middle": "#3277b0", "high": "#d6ebff",
     },
 }  # fmt: skip
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
@@ -38,10 +38,12 @@ def role(name: str) -> str:
 
 BLUE, ORANGE, GREY, TEXT, MUTED, RULE, PAGE = map(role, ("blue", "orange", "grey", "text", "muted", "rule", "page"))
 QUIET = role("grey-soft")
-SIDES = {"hold": QUIET, "buy": BLUE, "sell": ORANGE}
+PROFIT, LOSS = role("profit"), role("loss")
+"""Of areas with white text in them, light and dark."""
+SIDES = {"hold": QUIET, "buy": PROFIT, "sell": LOSS}
 SPEECH = (QUIET, role("teal"), ORANGE, role("purple"), BLUE, role("gold"))
 """Colours of communication actions, in their order: silent, positive, alert, persist and others."""
-LOSS_TO_PROFIT = [[0.0, ORANGE], [0.5, role("panel")], [1.0, BLUE]]
+LOSS_TO_PROFIT = [[0.0, LOSS], [0.5, role("panel")], [1.0, PROFIT]]
 LOW_TO_HIGH = [[0.0, role("low")], [0.5, role("middle")], [1.0, role("high")]]
 
 
@@ -86,6 +88,11 @@ def fixed(**own: Any) -> dict[str, Any]:
     return axis(fixedrange=True, **own)
 
 
+def ink(colour: str) -> str:
+    """The colour of a text on an area."""
+    return {QUIET: TEXT, PROFIT: "#ffffff", LOSS: "#ffffff"}.get(colour, PAGE)
+
+
 def line(name: str, x: Sequence | np.ndarray, y: Sequence | np.ndarray, colour: str, **own: Any) -> dict[str, Any]:
     """A line; what it looks like but for its colour goes to `own`."""
     shape = {"color": colour, "width": 1.6, **own.pop("line", {})}
@@ -93,7 +100,7 @@ def line(name: str, x: Sequence | np.ndarray, y: Sequence | np.ndarray, colour: 
 
 
 def numbers(values: Sequence | np.ndarray) -> list:
-    """Numbers for JSON with six significant digits, which a screen cannot tell from more; NaN and infinity become null."""
+    """Numbers for JSON in six significant digits, which a screen cannot tell from more; NaN and infinity are null."""
     array = np.asarray(values)
     if array.dtype.kind != "f":
         return array.tolist()

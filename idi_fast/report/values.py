@@ -171,14 +171,15 @@ def _value_figure(maps: Maps) -> Figure:
         for row, facet in enumerate(maps.facets) for column, name in enumerate(ACTIONS)
     }  # fmt: skip
     axes, notes = _axes(maps, rows, 3, titles)
+    dot = {"size": 5 if max(greedy.shape) <= MOST_LETTERS else 3, "color": theme.ORANGE}
+    dot["line"] = {"width": 1, "color": theme.PAGE}
     data = []
     for row, column, suffix, _, _ in _panels(rows, 3):
         data.append(_heat_map(maps, suffix, maps.values[row, :, :, column], row, coloraxis="coloraxis"))
         y, x = np.nonzero(greedy[row] == column)
         data.append({
             "type": "scatter", "mode": "markers", "x": x.tolist(), "y": y.tolist(), "xaxis": f"x{suffix}",
-            "yaxis": f"y{suffix}", "hoverinfo": "skip", "showlegend": False,
-            "marker": {"size": 5, "color": theme.ORANGE, "line": {"width": 1, "color": theme.PAGE}},
+            "yaxis": f"y{suffix}", "hoverinfo": "skip", "showlegend": False, "marker": dot,
         })  # fmt: skip
     low, high = float(np.nanmin(maps.values)), float(np.nanmax(maps.values))
     bar = {

@@ -1,0 +1,124 @@
+"""A backtest by the plain-Python twins: what was learnt, followed over other bars, its account and its KPIs."""
+
+import math
+import statistics
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from idi_fast.bench.case import expect_equal
+from idi_fast.bench.oracle import backtest as accounts
+from idi_fast.bench.oracle import kpis as sums
+from idi_fast.bench.oracle import learn, market_engine
+from idi_fast.bench.training import MARKET_TOLERANCE, compare, market_learnt
+from idi_fast.bench.yardsticks import SEED
+from idi_fast.config import TrainingConfig
+from idi_fast.history import History
+from idi_fast.policy import Policy
+from idi_fast.trainer import create_trainer
+
+
+class TwinRun(NamedTuple):
+    """What was decided on each bar but the last, and the accounts of that and of holding."""
+
+    ticks: list[learn.Tick]
+    account: accounts.Account
+    held: accounts.Account
+
+
+class Twin:
+    """The agent that a config's twin trains on a history, and the reward of each episode."""
+
+    def __init__(self, config: TrainingConfig, history: History):
+        self._config, bars = config.to_dict(), _logs(history)
+        market = market_engine.HistoryMarket(self._config, SEED, *_columns(history))
+        self._encoder = market_engine.Encoder(bars, market_engine.feature_sizes(self._config))
+        self.agent, self.rewards = market_engine.train(market, config.episodes)
+
+    def run(self, history: History) -> TwinRun:
+        """Its backtest: filled at the next open, or at the next close where there is no open."""
+        fee_rate = self._config["environment"]["market"]["fee_bps"] / 1e4
+        rows = market_engine.market_rows(_logs(history), self._encoder, fee_rate, self._config["rewards"])
+        ticks = market_engine.follow(self.agent, rows)
+        fill = accounts.NEXT_CLOSE if history.open is None else accounts.NEXT_OPEN
+        close, open_, _ = _columns(history)
+        # The last bar's decision has no bar after it in which it could be filled.
+        target = [*(tick.position for tick in ticks), 0]
+        kept, held = (accounts.account(wanted, open_, close, fill, fee_rate) for wanted in (target, [1] * len(close)))
+        return TwinRun(ticks, kept, held)
+
+
+def _columns(history: History) -> tuple[list[float], list[float], list[float]]:
+    open_ = history.close if history.open is None else history.open
+    return history.close.tolist(), open_.tolist(), history.volume.tolist()
+
+
+def _logs(history: History) -> market_engine.Bars:
+    close, open_, volume = _columns(history)
+    return market_engine.Bars([*map(math.log, close)], [*map(math.log, open_)], [*map(math.log1p, volume)], None)
+
+
+def train_both(fields: dict, history: History, episodes: int) -> tuple[Policy, Twin]:
+    """A policy trained on a history, and its twin, which has learnt the same. Raises Differs."""
+    config = TrainingConfig.from_dict({**fields, "episodes": episodes})
+    trainer, twin = create_trainer(config, SEED, history), Twin(config, history)
+    policy, _ = trainer.run()
+    learnt = market_learnt(twin.agent, config.quantizer, twin.rewards)
+    compare(policy, trainer.episode_rewards, learnt, MARKET_TOLERANCE)
+    return policy, twin
+
+
+def floats(values: Sequence) -> list[float]:
+    """Fractions as floats."""
+    return [float(value) for value in values]
+
+
+def account_kpis(account: accounts.Account, held: accounts.Account) -> dict[str, float]:
+    """KPIs of an account beside that of holding, by their definitions in docs/KPIS.md; NaN where undefined."""
+    equity = floats(account.equity)
+    bars = sums.push_bars(equity, account.position, floats(held.equity))
+    (n, mean, *powers), _ = bars.moments
+    signed, _ = bars.signed
+    falls, _ = bars.drawdowns
+    closed = sums.push_trades([trade for trade in account.trades if trade.exit_bar >= 0])
+    values = {
+        "total_return": equity[-1] - 1.0,
+        "mean_return": mean,
+        "sharpe_per_bar": _ratio(mean, math.sqrt(powers[0] / (n - 1))),
+        "sortino_per_bar": _ratio(mean, math.sqrt(signed.downside / n)),
+        "skewness": _ratio(powers[1] / n, (powers[0] / n) ** 1.5),
+        "excess_kurtosis": _ratio(powers[2] / n, (powers[0] / n) ** 2) - 3.0,
+        "omega": _ratio(signed.gains, signed.losses),
+        "max_drawdown": min((fall.depth for fall in falls), default=0.0),
+        "longest_drawdown_bars": max((fall.bars for fall in falls), default=0),
+        "value_at_risk": statistics.quantiles(bars.returns, n=20, method="inclusive")[0],
+        "beta": _ratio(bars.pairs[4], bars.pairs[3]),
+        "trades": closed.count,
+        "win_rate": _ratio(closed.winners, closed.count),
+        "profit_factor": _ratio(closed.won, closed.lost),
+        "expectancy": _ratio(closed.won - closed.lost, closed.count),
+        "exposure": bars.exposed / len(equity),
+    }
+    return {name: float(value) for name, value in values.items()}
+
+
+def run_kpis(run: TwinRun) -> dict[str, float]:
+    """The same of a whole backtest, with what it traded, paid and earned. Not of its actions: to hold a position and to
+    ask for it again can be worth the same, so that rounding decides which of them it is."""
+    return {
+        **account_kpis(run.account, run.held),
+        "turnover": float(run.account.traded),
+        "fees": float(run.account.fees),
+        "mean_reward": statistics.fmean(tick.reward for tick in run.ticks),
+    }
+
+
+def expect_kpis(made: dict[str, float | None], expected: dict[str, float]) -> None:
+    """Raise Differs unless the KPIs that are expected are those that were made, null being NaN: to nine digits, since
+    the twins keep exact fractions, or where nearly 0 to some units in the last place of an equity of 1."""
+    for name, value in expected.items():
+        found = math.nan if made[name] is None else made[name]
+        expect_equal(name, [found], [value], rtol=1e-9, atol=1e-13)
+
+
+def _ratio(over: float, under: float) -> float:
+    return math.nan if under == 0 else over / under

@@ -1,0 +1,63 @@
+"""vectorbt, which keeps an account of signals too: a yardstick where it is installed (extra `peers`)."""
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from types import ModuleType
+
+import numpy as np
+
+from idi_fast.bench.accounts import FEE_BPS, account_and_drawdown, random_target
+from idi_fast.bench.case import Differs, elapsed, expect_equal
+from idi_fast.bench.training import random_walk
+from idi_fast.bench.yardsticks import Yardsticks
+
+LEAST_VERSION = (1, 2)
+TOLERANCE = 1e-9  # relative: vectorbt adds cash flows up, of which an equity is a difference
+Keep = Callable[[], tuple[np.ndarray, float]]
+
+
+def add_vectorbt(yardsticks: Yardsticks, bars: int) -> None:
+    """Use vectorbt, with each of its engines that is at hand, for the account of so many bars; those whose equity or
+    drawdown is another are refused."""
+    try:
+        import vectorbt
+    except ImportError as error:
+        yardsticks.notes.append(f"vectorbt was left out: {error}; pip install 'idi-fast[peers]' brings it")
+        return
+    version = vectorbt.__version__
+    if tuple(map(int, version.split(".")[:2])) < LEAST_VERSION:
+        yardsticks.notes.append(f"vectorbt {version} was left out: expected 1.2 or later, which can name its engine")
+        return
+    yardsticks.versions["vectorbt"] = version
+    history, target = random_walk(bars), random_target(bars)
+    account, made = account_and_drawdown(history, target)
+    engines = {"vectorbt": "numba", **({"vectorbt_rust": "rust"} if find_spec("vectorbt_rust") else {})}
+    for name, engine in engines.items():
+        keep = _keep(vectorbt, engine, history.close, target)
+        equity, drawdown = keep()
+        try:
+            expect_equal("equity", equity, account.equity, rtol=TOLERANCE)
+            expect_equal("max_drawdown", [drawdown], [made["max_drawdown"]], rtol=TOLERANCE)
+        except Differs as difference:
+            yardsticks.refused.append(f"vectorbt with its engine {engine!r} ({difference})")
+        else:
+            yardsticks.vectorbt[name] = lambda keep=keep: elapsed(keep)
+
+
+def _keep(vectorbt: ModuleType, engine: str, close: np.ndarray, target: np.ndarray) -> Keep:
+    """Keeps the account of target positions by vectorbt: equity and largest drawdown.
+
+    Orders are of infinite size, all there is, by default, and at the close. A reversal of that size needs `lock_cash`,
+    without which a short has no bound and is an error; with it, what is sold short is bounded by what is left after the
+    fees, as here. Sizes in percent cannot be reversed by signals.
+    """
+    long, short, flat = target > 0, target < 0, target == 0
+
+    def keep() -> tuple[np.ndarray, float]:
+        portfolio = vectorbt.Portfolio.from_signals(
+            close, entries=long, exits=flat, short_entries=short, short_exits=flat, fees=FEE_BPS / 1e4, init_cash=1.0,
+            upon_opposite_entry="reverse", lock_cash=True, engine=engine,
+        )  # fmt: skip
+        return portfolio.value().to_numpy(), portfolio.max_drawdown()
+
+    return keep

@@ -1,0 +1,87 @@
+"""`idi-fast layers`."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from idi_fast.cli import console
+from idi_fast.cli.options import Force, Json
+
+
+def layers(
+    plan: Annotated[Path, typer.Argument(help="JSON list of layers; its paths are relative to its folder.")],
+    only: Annotated[
+        list[str] | None, typer.Option("--only", help="Name of a layer to train [default: all]; may be given often.")
+    ] = None,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="Keep and install the layers that succeed, if others fail.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the plan, say what would be done, stop.")] = False,
+    jobs: Annotated[int | None, typer.Option(help="Layers trained at a time [default: usable cores].")] = None,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Train all layers of a plan, write their artifacts and install their streams: all of them or none."""
+    from idi_fast.layers import check_plan, run_plan
+
+    if dry_run:
+        described = [task.describe() for task in check_plan(plan, only=only or (), force=force)]
+        _report_plan({"schema_version": 1, "plan": str(plan), "layers": described}, json)
+        return
+    console.warn_of_compilation()
+    with console.interruptible(), console.counted_progress("layers") as progress:
+        report = run_plan(
+            plan, only=only or (), keep_going=keep_going, force=force, jobs=jobs, progress=progress
+        )  # fmt: skip
+    _report(report, json)
+    failures = [layer["failure"] for layer in report["layers"] if layer["failure"] is not None]
+    for failure in failures:
+        console.message(f"error: {failure}")
+    if failures:
+        raise typer.Exit(1)
+
+
+def _report_plan(report: dict, json: bool) -> None:
+    if json:
+        console.print_json(report)
+        return
+    rows = []
+    for layer in report["layers"]:
+        installs = layer["installs"]
+        replaced = "" if installs is None else f"{len(installs['replaces'])} of {len(installs['streams'])}"
+        verb = "replaces" if layer["replaces"] else "makes"
+        rows.append((layer["name"], layer["seed"], layer["steps"], f"{verb} {_short(layer['out'])}", _installed(layer), replaced))
+    console.print_columns(("layer", "seed", "steps", "artifact", "streams", "replaced"), rows)
+
+
+def _report(report: dict, json: bool) -> None:
+    for folder, names in report["left_behind"].items():
+        console.note(f"in {_short(folder)} of an earlier run, and perhaps of another length: {', '.join(names)}")
+    if json:
+        console.print_json(report)
+        return
+    rows = []
+    for layer in report["layers"]:
+        if layer["failure"] is None:
+            rows.append((layer["name"], layer["steps"], layer["summary"]["mean_reward"], _evaluated(layer), _installed(layer), _short(layer["out"])))
+        else:
+            rows.append((layer["name"], layer["steps"], None, None, "none", "failed"))
+    console.print_columns(("layer", "steps", "mean reward", "evaluation", "streams", "artifact"), rows)
+
+
+def _evaluated(layer: dict) -> str:
+    figures = layer["evaluation"]
+    text = f"{console.format_value(figures['mean'])} ± {console.format_value(figures['standard_error'])}"
+    return f"{text} (in sample)" if figures["in_sample"] else text
+
+
+def _installed(layer: dict) -> str:
+    installs = layer["installs"]
+    return "none" if installs is None else f"{len(installs['streams'])} in {_short(installs['folder'])}"
+
+
+def _short(path: str) -> str:
+    """A path as it is spelt from here, if that is shorter."""
+    return min(path, os.path.relpath(path), key=len)

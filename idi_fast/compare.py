@@ -1,0 +1,288 @@
+"""Compare what two runs left behind, value by value: streams, traces, tables, JSON; folders file by file."""
+
+import hashlib
+import json
+import operator
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from idi_fast.artifact import SCHEMA_VERSION
+from idi_fast.config_io import read_json
+from idi_fast.errors import ArtifactError, InputError, nearest
+from idi_fast.files import MANIFEST, TIMINGS, check_digest, digest, list_files
+from idi_fast.space import ACTIONS
+from idi_fast.tables import METADATA_KEY
+
+CONTEXT = 3
+"""Ticks shown before and after the first that differs."""
+KINDS = {
+    ".in": "stream", ".out": "stream", ".parquet": "table", ".json": "json",
+    ".csv": "text", ".tau": "text", ".md": "text", ".txt": "text",
+}  # fmt: skip
+"""What a file is compared as, by the end of its name; any other is compared as bytes."""
+NOT_LOOKED_AT = {TIMINGS, "streams.json"}
+"""How long a run took, and an index of files that are compared themselves."""
+STATE_VALUES = ("q_", "comm_", "visits")
+"""How columns of a policy's table begin that hold values; the others name the state."""
+
+
+def compare(a: str | Path, b: str | Path, context: int = CONTEXT) -> dict:
+    """What differs between two folders (of streams, artifacts, backtests, any outputs), or two files of one kind.
+
+    Values decide: lines without their endings, columns without their types, JSON by key. Bytes that differ, other types
+    of columns, other versions in run.json and other metadata of tables but policies are noted and are no difference.
+    A folder of streams is compared with an artifact's streams; a file with that of its name in a folder. context: ticks
+    shown on either side of the first that differs.
+
+    Returns JSON values: `equal`, `a`, `b`, `only_in_a` and `only_in_b` (names of files), and `files`, each with `name`,
+    `kind`, `sha256` of both, `equal`, `notes` and, by its kind:
+
+    - stream, text: `lines` of both, `differing` (how many), `first` (see below; lines of texts count from 1)
+    - table: `rows` of both, `columns` that differ, each with `name`, `differing`, `largest` (absolute difference, None
+      if it is not of numbers) and `first`; `columns_only_in_a` and `_b`
+    - policy: the same, but a row is a state: `first` has the `state` and its values `a` and `b`; `states_only_in_a` and
+      `_b`: their number, `count`, and the `first` of them; `keys` that differ in config, seed, bucket edges, bars
+    - json: `keys` that differ, each with its `key`, `a` and `b`, of which one is missing where it has none
+
+    `first` says `at` which tick, row or line, and shows values `a` and `b` `from` that on that comes `context` earlier;
+    None: there is none. Raises InputError, ArtifactError, ConfigError, OSError.
+    """
+    if context < 0:
+        raise InputError(f"context is {context}; expected 0 or more")
+    left, right = _existing(a), _existing(b)
+    if left.is_dir() and right.is_dir():
+        left, right = _streams_of(left, right)
+        names_a, names_b = _names(left), _names(right)
+        pairs = [(name, left / name, right / name) for name in sorted(names_a & names_b)]
+        only_in_a, only_in_b = sorted(names_a - names_b), sorted(names_b - names_a)
+    else:
+        left, right = _of_the_same_name(left, right), _of_the_same_name(right, left)
+        if _kind(left) != _kind(right):
+            raise InputError(f"{left} is compared as {_kind(left)}, {right} as {_kind(right)}; expected the same kind")
+        name = left.name if left.name == right.name else f"{left.name} and {right.name}"
+        pairs, only_in_a, only_in_b = [(name, left, right)], [], []
+    files = [{"name": name, **_compare_files(one, other, context)} for name, one, other in pairs]
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "a": str(left),
+        "b": str(right),
+        "equal": all(file["equal"] for file in files) and not only_in_a and not only_in_b,
+        "only_in_a": only_in_a,
+        "only_in_b": only_in_b,
+        "files": files,
+    }
+
+
+def _existing(path: str | Path) -> Path:
+    path = Path(path)
+    if not os.path.exists(path):
+        beside = os.listdir(path.parent) if os.path.isdir(path.parent) else []
+        raise InputError(f"{path}: no such file or folder.{nearest(path.name, beside)}")
+    return path
+
+
+def _names(folder: Path) -> set[str]:
+    """Files in and below a folder that are compared, relative to it; hidden ones are not."""
+    names = {name for name in list_files(folder) if not any(part.startswith(".") for part in name.split("/"))}
+    if all(_kind(Path(name)) in ("bytes", "text") for name in names):
+        inner = [name for name in ("streams", "inputs", "outputs") if (folder / name).is_dir()]
+        hint = f" Did you mean {folder / inner[0]}?" if inner else ""
+        raise InputError(f"{folder} holds nothing to compare: no streams (*.in, *.out), Parquet or JSON.{hint}")
+    return {name for name in names if name.rpartition("/")[2] not in NOT_LOOKED_AT}
+
+
+def _streams_of(a: Path, b: Path) -> tuple[Path, Path]:
+    """The same folders, but where one is of streams and the other is of a run, that run's streams."""
+    holds_streams = [any(_kind(path) == "stream" for path in folder.iterdir()) for folder in (a, b)]
+    if holds_streams == [True, False] and (b / "streams").is_dir():
+        return a, b / "streams"
+    if holds_streams == [False, True] and (a / "streams").is_dir():
+        return a / "streams", b
+    return a, b
+
+
+def _of_the_same_name(path: Path, other: Path) -> Path:
+    """The file itself, or that of the other's name in a folder."""
+    if not path.is_dir():
+        return path
+    if not (path / other.name).is_file():
+        raise InputError(f"{path} holds no {other.name} to compare with {other}.{nearest(other.name, os.listdir(path))}")
+    return path / other.name
+
+
+def _kind(path: Path) -> str:
+    return KINDS.get(path.suffix.lower(), "bytes")
+
+
+def _compare_files(a: Path, b: Path, context: int) -> dict:
+    kind, hashes = _kind(a), [digest(path)["sha256"] for path in (a, b)]
+    if kind in ("stream", "text"):
+        found = _compare_lines(a.read_bytes(), b.read_bytes(), context, first=kind == "text")
+    elif hashes[0] == hashes[1]:
+        found = {"equal": True, "notes": []}
+    elif kind == "table":
+        found = _compare_tables(a, b, context)
+    elif kind == "json":
+        found = _compare_json(a, b)
+    else:
+        found = {"equal": False, "notes": []}
+    return {"kind": kind, "sha256": hashes, **found}
+
+
+def _compare_lines(a: bytes, b: bytes, context: int, *, counted_from: int) -> dict:
+    one, other = _lines(a), _lines(b)
+    differing, at = 0, None
+    if a != b:
+        unequal = list(map(operator.ne, one, other))
+        differing = sum(unequal)
+        at = unequal.index(True) if differing else min(len(one), len(other))
+    equal = a == b or (not differing and len(one) == len(other))
+    return {
+        "equal": equal,
+        "lines": [len(one), len(other)],
+        "differing": differing,
+        "first": None if equal else _around(one, other, at, context, counted_from),
+        "notes": _notes_on_bytes(a, b),
+    }
+
+
+def _lines(data: bytes) -> list[bytes]:
+    """Lines without their endings, of which the last one may have none."""
+    lines = data.replace(b"\r\n", b"\n").split(b"\n")
+    return lines if lines[-1] else lines[:-1]
+
+
+def _notes_on_bytes(a: bytes, b: bytes) -> list[str]:
+    unterminated = [bool(data) and not data.endswith(b"\n") for data in (a, b)]
+    foreign = [b"\r\n" in data for data in (a, b)]
+    notes = []
+    if unterminated[0] != unterminated[1]:
+        notes.append(f"the last line is not terminated in {'AB'[unterminated[1]]}")
+    if foreign[0] != foreign[1]:
+        notes.append(f"lines end with CRLF in {'AB'[foreign[1]]}")
+    return notes
+
+
+def _around(a: Sequence, b: Sequence, at: int, context: int, counted_from: int = 0) -> dict:
+    """The values next to a place in two sequences, the longer of which holds it."""
+    start, stop = max(0, at - context), min(at + context + 1, max(len(a), len(b)))
+    shown = [[_plain(values[k]) if k < len(values) else None for k in range(start, stop)] for values in (a, b)]
+    return {"at": at + counted_from, "from": start + counted_from, "a": shown[0], "b": shown[1]}
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON can hold it."""
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
+    if value is None or isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    return str(value)
+
+
+def _compare_json(a: Path, b: Path) -> dict:
+    keys = list(_key_differences(read_json(a), read_json(b)))
+    # The digests in a manifest are of files that are compared themselves.
+    ignored = "files." if a.name == MANIFEST else None
+    noted = [found for found in keys if a.name == "run.json" and found["key"].startswith("versions.")]
+    keys = [found for found in keys if found not in noted and not (ignored and found["key"].startswith(ignored))]
+    notes = [f"{found['key']} is {found.get('a')} in A, {found.get('b')} in B" for found in noted]
+    return {"equal": not keys, "keys": keys, "notes": notes}
+
+
+def _key_differences(a: Any, b: Any, key: str = "") -> Iterator[dict]:
+    """The innermost keys, joined by dots, whose values differ, each with those that there are."""
+    if isinstance(a, list) and isinstance(b, list):
+        a, b = dict(enumerate(a)), dict(enumerate(b))
+    if isinstance(a, dict) and isinstance(b, dict):
+        for name in dict.fromkeys([*a, *b]):
+            inner = f"{key}.{name}" if key else str(name)
+            if name in a and name in b:
+                yield from _key_differences(a[name], b[name], inner)
+            else:
+                yield {"key": inner, **{side: _plain(of[name]) for side, of in (("a", a), ("b", b)) if name in of}}
+    elif not _same(a, b):
+        yield {"key": key, "a": _plain(a), "b": _plain(b)}
+
+
+def _same(a: Any, b: Any) -> bool:
+    # To Python true is 1, and NaN is not itself.
+    return (a == b and isinstance(a, bool) == isinstance(b, bool)) or (a != a and b != b)
+
+
+def _compare_tables(a: Path, b: Path, context: int) -> dict:
+    (one, about), (other, about_other) = _read_table(a), _read_table(b)
+    metadata = list(_key_differences(about, about_other))
+    if all(f"q_{name}" in frame.columns for frame in (one, other) for name in ACTIONS):
+        return _compare_policies(one, other, metadata)
+    found = _compare_columns(one, other, lambda x, y, at: _around(x, y, at, context))
+    if metadata:
+        found["notes"].append(f"the metadata differ in {', '.join(found['key'] or 'all' for found in metadata)}")
+    return {**found, "equal": found["equal"] and one.height == other.height, "rows": [one.height, other.height]}
+
+
+def _read_table(path: Path) -> tuple[pl.DataFrame, dict]:
+    """A table and its metadata, which tables of others do not have."""
+    try:
+        check_digest(path)  # a Parquet reader may abort on a damaged file
+        text = pl.read_parquet_metadata(path).get(METADATA_KEY)
+        return pl.read_parquet(path, glob=False), {} if text is None else json.loads(text)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, ValueError) as error:
+        raise ArtifactError(f"cannot read the table {path}: {str(error).splitlines()[0]}") from error
+
+
+def _compare_columns(a: pl.DataFrame, b: pl.DataFrame, show: Callable[[pl.Series, pl.Series, int], dict]) -> dict:
+    """Compare the columns of the same name over the rows that both have; show: what is said of the first that differs."""
+    columns, notes, n = [], [], min(a.height, b.height)
+    for name in (name for name in a.columns if name in b.columns):
+        one, other = a[name], b[name]
+        if one.dtype != other.dtype:
+            notes.append(f"{name} is {one.dtype} in A, {other.dtype} in B")
+        alike = _alike(one.head(n), other.head(n))
+        unequal = pl.repeat(True, n, eager=True) if alike is None else alike[0].ne_missing(alike[1])
+        if unequal.any():
+            largest = None if alike is None else _largest_difference(*alike)
+            columns.append({"name": name, "differing": int(unequal.sum()), "largest": largest, "first": show(one, other, unequal.arg_max())})
+    only_in_a, only_in_b = ([name for name in x.columns if name not in y.columns] for x, y in ((a, b), (b, a)))
+    return {
+        "equal": not columns and not only_in_a and not only_in_b,
+        "columns": columns,
+        "columns_only_in_a": only_in_a,
+        "columns_only_in_b": only_in_b,
+        "notes": notes,
+    }
+
+
+def _alike(a: pl.Series, b: pl.Series) -> tuple[pl.Series, pl.Series] | None:
+    """Two columns as types that can be compared, None if there are none."""
+    if a.dtype == b.dtype:
+        return a, b
+    if all(series.dtype.is_numeric() or series.dtype == pl.Boolean for series in (a, b)):
+        return tuple(series.cast(pl.UInt8) if series.dtype == pl.Boolean else series for series in (a, b))
+    if all(series.dtype == pl.Datetime for series in (a, b)):
+        return tuple(series.dt.epoch("ns") for series in (a, b))  # a time without a zone is UTC
+    if all(series.dtype in (pl.String, pl.Categorical, pl.Enum) for series in (a, b)):
+        return a.cast(pl.String), b.cast(pl.String)
+    return None
+
+
+def _largest_difference(a: pl.Series, b: pl.Series) -> float | None:
+    """The largest absolute difference of two columns of numbers, of those that are finite."""
+    if not (a.dtype.is_numeric() and b.dtype.is_numeric()):
+        return None
+    gaps = (a.cast(pl.Float64) - b.cast(pl.Float64)).abs()
+    return gaps.filter(gaps.is_finite()).max()
+
+
+def _compare_policies(a: pl.DataFrame, b: pl.DataFrame, keys: list[dict]) -> dict:
+    states, states_b = ([name for name in frame.columns if not name.startswith(STATE_VALUES)] for frame in (a, b))
+    about = {"kind": "policy", "rows": [a.height, b.height], "keys": keys}
+    if set(states) != set(states_b):
+        ...

@@ -1,0 +1,56 @@
+"""One run of each kind that a report is written of, made in a moment."""
+
+import shutil
+from pathlib import Path
+
+from market_data import random_walk
+from test_trainer import config
+
+from idi_fast import create_trainer, train_population
+from idi_fast.artifact import save_training
+from idi_fast.backtest import backtest
+from idi_fast.files import new_directory
+from idi_fast.population import save_population
+from idi_fast.report import PAGES
+from idi_fast.report.parts import Figure, Page
+from idi_fast.report.run import Run
+from idi_fast.symbol_backtest import write_symbol_backtest
+from idi_fast.walkforward import walkforward
+
+ACTIONS = ["silent", "alert", "<b>wave</b>", "</script>"]
+"""Two of them as they must not come through to the page."""
+KINDS = ("backtest", "symbols", "training", "population", "walkforward")
+
+
+def make_runs(folder: Path) -> Path:
+    """A run of each of the KINDS, by its name in a folder."""
+    setup = config("history", episodes=60, communication={"actions": ACTIONS}, rewards={"ethics_bonus": 0.0})
+    bars = random_walk(400)
+    trainer = create_trainer(setup, 3, history=bars)
+    policy, trace = trainer.run()
+    save_training(folder / "training", trainer, policy, trace)
+    backtest(policy, random_walk(400, seed=7)).save(folder / "backtest")
+    symbols = {f"<i>{k}</i>": random_walk(200 + k, seed=k) for k in range(3)}
+    with new_directory(folder / "symbols") as made:
+        write_symbol_backtest(made, policy, symbols, {})
+    save_population(folder / "population", train_population(config("crypto"), range(3)))
+    walkforward(config("history"), bars, train_bars=200, test_bars=60, seeds=(0, 1)).save(folder / "walkforward")
+    return folder
+
+
+def report_page(run: Path) -> Page:
+    """The page of a run."""
+    found = Run.open(run)
+    return PAGES[found.kind](found)
+
+
+def report_figures(run: Path) -> dict[str, Figure]:
+    """The figures of a run's page, by name."""
+    return {figure.name: figure for figure in report_page(run).figures}
+
+
+def unsealed(run: Path, target: Path) -> Path:
+    """A copy of a run without its manifest, so that its files may be changed."""
+    shutil.copytree(run, target)
+    (target / "manifest.json").unlink()
+    return target
