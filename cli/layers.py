@@ -52,7 +52,16 @@ def _report_plan(report: dict, json: bool) -> None:
         installs = layer["installs"]
         replaced = "" if installs is None else f"{len(installs['replaces'])} of {len(installs['streams'])}"
         verb = "replaces" if layer["replaces"] else "makes"
-        rows.append((layer["name"], layer["seed"], layer["steps"], f"{verb} {_short(layer['out'])}", _installed(layer), replaced))
+        rows.append(
+            (
+                layer["name"],
+                layer["seed"],
+                layer["steps"],
+                f"{verb} {_short(layer['out'])}",
+                _installed(layer),
+                replaced,
+            )
+        )
     console.print_columns(("layer", "seed", "steps", "artifact", "streams", "replaced"), rows)
 
 
@@ -65,7 +74,16 @@ def _report(report: dict, json: bool) -> None:
     rows = []
     for layer in report["layers"]:
         if layer["failure"] is None:
-            rows.append((layer["name"], layer["steps"], layer["summary"]["mean_reward"], _evaluated(layer), _installed(layer), _short(layer["out"])))
+            rows.append(
+                (
+                    layer["name"],
+                    layer["steps"],
+                    layer["summary"]["mean_reward"],
+                    _evaluated(layer),
+                    _installed(layer),
+                    _short(layer["out"]),
+                )
+            )
         else:
             rows.append((layer["name"], layer["steps"], None, None, "none", "failed"))
     console.print_columns(("layer", "steps", "mean reward", "evaluation", "streams", "artifact"), rows)

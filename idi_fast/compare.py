@@ -1,7 +1,7 @@
 """Compare what two runs left behind, value by value: streams, traces, tables, JSON; folders file by file."""
 
-import hashlib
 import json
+import math
 import operator
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -27,7 +27,9 @@ KINDS = {
 NOT_LOOKED_AT = {TIMINGS, "streams.json"}
 """How long a run took, and an index of files that are compared themselves."""
 STATE_VALUES = ("q_", "comm_", "visits")
-"""How columns of a policy's table begin that hold values; the others name the state."""
+"""How the columns of a policy's table begin that hold values; the others name the state."""
+ROW, ROW_B = "row of A", "row of B"
+"""Columns put beside the states, which have the names of none of them."""
 
 
 def compare(a: str | Path, b: str | Path, context: int = CONTEXT) -> dict:
@@ -39,7 +41,7 @@ def compare(a: str | Path, b: str | Path, context: int = CONTEXT) -> dict:
     shown on either side of the first that differs.
 
     Returns JSON values: `equal`, `a`, `b`, `only_in_a` and `only_in_b` (names of files), and `files`, each with `name`,
-    `kind`, `sha256` of both, `equal`, `notes` and, by its kind:
+    `kind`, `sha256` of both, `equal`, `notes` and, by its kind (but for streams and texts only if the bytes differ):
 
     - stream, text: `lines` of both, `differing` (how many), `first` (see below; lines of texts count from 1)
     - table: `rows` of both, `columns` that differ, each with `name`, `differing`, `largest` (absolute difference, None
@@ -49,7 +51,7 @@ def compare(a: str | Path, b: str | Path, context: int = CONTEXT) -> dict:
     - json: `keys` that differ, each with its `key`, `a` and `b`, of which one is missing where it has none
 
     `first` says `at` which tick, row or line, and shows values `a` and `b` `from` that on that comes `context` earlier;
-    None: there is none. Raises InputError, ArtifactError, ConfigError, OSError.
+    None: there is none. Raises InputError, ArtifactError, ConfigError.
     """
     if context < 0:
         raise InputError(f"context is {context}; expected 0 or more")
@@ -59,13 +61,18 @@ def compare(a: str | Path, b: str | Path, context: int = CONTEXT) -> dict:
         names_a, names_b = _names(left), _names(right)
         pairs = [(name, left / name, right / name) for name in sorted(names_a & names_b)]
         only_in_a, only_in_b = sorted(names_a - names_b), sorted(names_b - names_a)
+        if not pairs:
+            raise InputError(f"{left} and {right} have no file in common; give folders of the same kind")
     else:
         left, right = _of_the_same_name(left, right), _of_the_same_name(right, left)
         if _kind(left) != _kind(right):
             raise InputError(f"{left} is compared as {_kind(left)}, {right} as {_kind(right)}; expected the same kind")
         name = left.name if left.name == right.name else f"{left.name} and {right.name}"
         pairs, only_in_a, only_in_b = [(name, left, right)], [], []
-    files = [{"name": name, **_compare_files(one, other, context)} for name, one, other in pairs]
+    try:
+        files = [{"name": name, **_compare_files(one, other, context)} for name, one, other in pairs]
+    except OSError as error:
+        raise ArtifactError(f"{error.filename}: cannot be read: {error.strerror}") from error
     return {
         "schema_version": SCHEMA_VERSION,
         "a": str(left),
@@ -89,9 +96,7 @@ def _names(folder: Path) -> set[str]:
     """Files in and below a folder that are compared, relative to it; hidden ones are not."""
     names = {name for name in list_files(folder) if not any(part.startswith(".") for part in name.split("/"))}
     if all(_kind(Path(name)) in ("bytes", "text") for name in names):
-        inner = [name for name in ("streams", "inputs", "outputs") if (folder / name).is_dir()]
-        hint = f" Did you mean {folder / inner[0]}?" if inner else ""
-        raise InputError(f"{folder} holds nothing to compare: no streams (*.in, *.out), Parquet or JSON.{hint}")
+        raise InputError(f"{folder} holds nothing to compare; expected streams (*.in, *.out), Parquet or JSON files")
     return {name for name in names if name.rpartition("/")[2] not in NOT_LOOKED_AT}
 
 
@@ -110,7 +115,9 @@ def _of_the_same_name(path: Path, other: Path) -> Path:
     if not path.is_dir():
         return path
     if not (path / other.name).is_file():
-        raise InputError(f"{path} holds no {other.name} to compare with {other}.{nearest(other.name, os.listdir(path))}")
+        raise InputError(
+            f"{path} holds no {other.name} to compare with {other}.{nearest(other.name, os.listdir(path))}"
+        )
     return path / other.name
 
 
@@ -121,7 +128,7 @@ def _kind(path: Path) -> str:
 def _compare_files(a: Path, b: Path, context: int) -> dict:
     kind, hashes = _kind(a), [digest(path)["sha256"] for path in (a, b)]
     if kind in ("stream", "text"):
-        found = _compare_lines(a.read_bytes(), b.read_bytes(), context, first=kind == "text")
+        found = _compare_lines(a.read_bytes(), b.read_bytes(), context, counted_from=int(kind == "text"))
     elif hashes[0] == hashes[1]:
         found = {"equal": True, "notes": []}
     elif kind == "table":
@@ -239,7 +246,7 @@ def _read_table(path: Path) -> tuple[pl.DataFrame, dict]:
 
 
 def _compare_columns(a: pl.DataFrame, b: pl.DataFrame, show: Callable[[pl.Series, pl.Series, int], dict]) -> dict:
-    """Compare the columns of the same name over the rows that both have; show: what is said of the first that differs."""
+    """Compare columns of the same name over the rows that both have; show: what to say of the first that differs."""
     columns, notes, n = [], [], min(a.height, b.height)
     for name in (name for name in a.columns if name in b.columns):
         one, other = a[name], b[name]
@@ -248,8 +255,15 @@ def _compare_columns(a: pl.DataFrame, b: pl.DataFrame, show: Callable[[pl.Series
         alike = _alike(one.head(n), other.head(n))
         unequal = pl.repeat(True, n, eager=True) if alike is None else alike[0].ne_missing(alike[1])
         if unequal.any():
-            largest = None if alike is None else _largest_difference(*alike)
-            columns.append({"name": name, "differing": int(unequal.sum()), "largest": largest, "first": show(one, other, unequal.arg_max())})
+            largest = None if alike is None else _largest_difference(*(series.filter(unequal) for series in alike))
+            columns.append(
+                {
+                    "name": name,
+                    "differing": int(unequal.sum()),
+                    "largest": largest,
+                    "first": show(one, other, unequal.arg_max()),
+                }
+            )
     only_in_a, only_in_b = ([name for name in x.columns if name not in y.columns] for x, y in ((a, b), (b, a)))
     return {
         "equal": not columns and not only_in_a and not only_in_b,
@@ -274,7 +288,7 @@ def _alike(a: pl.Series, b: pl.Series) -> tuple[pl.Series, pl.Series] | None:
 
 
 def _largest_difference(a: pl.Series, b: pl.Series) -> float | None:
-    """The largest absolute difference of two columns of numbers, of those that are finite."""
+    """The largest absolute difference of numbers that differ, of those that are finite; None if there are none."""
     if not (a.dtype.is_numeric() and b.dtype.is_numeric()):
         return None
     gaps = (a.cast(pl.Float64) - b.cast(pl.Float64)).abs()
@@ -283,6 +297,43 @@ def _largest_difference(a: pl.Series, b: pl.Series) -> float | None:
 
 def _compare_policies(a: pl.DataFrame, b: pl.DataFrame, keys: list[dict]) -> dict:
     states, states_b = ([name for name in frame.columns if not name.startswith(STATE_VALUES)] for frame in (a, b))
-    about = {"kind": "policy", "rows": [a.height, b.height], "keys": keys}
-    if set(states) != set(states_b):
-        ...
+    if set(states) == set(states_b):
+        common, alone = _match_states(a, b, states)
+    else:  # of other features: no state of the one is one of the other
+        common, alone = pl.DataFrame({ROW: [], ROW_B: []}, schema=dict.fromkeys((ROW, ROW_B), pl.UInt32)), (a, b)
+
+    def show(one: pl.Series, other: pl.Series, at: int) -> dict:
+        return {"state": common.select(states).row(at, named=True), "a": _plain(one[at]), "b": _plain(other[at])}
+
+    found = _compare_columns(a[common[ROW]].drop(states), b[common[ROW_B]].drop(states_b), show)
+    only_in_a, only_in_b = (
+        {"count": rows.height, "first": next(rows.select(names).iter_rows(named=True), None)}
+        for rows, names in zip(alone, (states, states_b), strict=True)
+    )
+    return {
+        **found,
+        "kind": "policy",
+        "equal": found["equal"] and not keys and common.height == a.height == b.height,
+        "rows": [a.height, b.height],
+        "states_only_in_a": only_in_a,
+        "states_only_in_b": only_in_b,
+        "keys": keys,
+    }
+
+
+def _match_states(
+    a: pl.DataFrame, b: pl.DataFrame, states: list[str]
+) -> tuple[pl.DataFrame, tuple[pl.DataFrame, pl.DataFrame]]:
+    """The states that both have, with their rows, in A's order; and those that only A and only B have."""
+    one, other = a.with_row_index(ROW), b.with_row_index(ROW_B)
+    numbers = pl.col(states).cast(pl.Int64)
+    try:
+        matched = (
+            one.select(ROW, numbers)
+            .join(other.select(ROW_B, numbers), on=states, how="full", coalesce=True, validate="1:1")
+            .sort(ROW, ROW_B)
+        )
+    except pl.exceptions.PolarsError as error:
+        raise ArtifactError(f"the states of the policies cannot be matched: {str(error).splitlines()[0]}") from error
+    in_a, in_b = (matched[row].is_not_null() for row in (ROW, ROW_B))
+    return matched.filter(in_a & in_b), (matched.filter(~in_b), matched.filter(~in_a))

@@ -158,7 +158,8 @@ def _check_places(path: Path, layers: Sequence[Layer]) -> None:
                     f"{path}: the layers {other.name!r} and {layer.name!r} both install {stream} into "
                     f"{layer.install_inputs}; give them folders of their own, or contracts that share no stream"
                 )
-    for place, layer in [*outs.items(), *streams.items()]:
+    indices = {_real(path.parent / layer.install_inputs / INDEX): layer for layer in layers if layer.streams}
+    for place, layer in [*outs.items(), *streams.items(), *indices.items()]:
         for out, owner in outs.items():
             if place.startswith(out + os.sep) or (place == out and owner is not layer):
                 raise ConfigError(

@@ -146,11 +146,12 @@ def test_learn_by_method(algorithm, kind, seed, chunks, engine, learning, tiles)
 
 
 def test_each_of_two_tables_learns_by_its_own_updates():
-    # At a rate of 1 / (n + 1) a value is the mean of its targets: of targets that are all alike, each table's is that.
+    # At a rate of 1 / (n + 1) a value is the mean of its targets: where these are all alike, each table's is one.
     learning = {"algorithm": "double_q_learning", "rate_schedule": "visits", "rate_delay": 1.0, "rate_power": 1.0}
     setup = TrainingConfig.from_dict(
         {
-            **config(**learning, exploration_floor=1.0).to_dict(), "learning_rate": 1.0, "discount": 1e-12, "episodes": 20,
+            **config(**learning, exploration_floor=1.0).to_dict(),
+            "learning_rate": 1.0, "discount": 1e-12, "episodes": 20,
             "quantizer": {f"{name}_buckets": 1 for name in ("price", "volume", "trend", "scarcity", "mood")},
         }
     )  # fmt: skip

@@ -79,7 +79,9 @@ def test_an_evaluation_is_a_walk_by_lookups(kind, monkeypatch):
     generators = replace(generators, environment=make_generators(setup.engine, 1).evaluation)
     environment = make_environment(setup, generators)
     tapes = [Tape(*map(np.copy, environment.fill(31))) for _ in range(12)]
-    dense = replace(policy, config=config(kind, episodes=100), q=policy.values(np.arange(policy.space.n_states)))
+    states = np.arange(policy.space.n_states)
+    tables = {"q": policy.values(states), "comm_q": policy.layout.values(policy.comm_q, states)}
+    dense = replace(policy, config=config(kind, episodes=100), **tables)
     assert_allclose(evaluator.rewards(policy), [walked(dense, tape) for tape in tapes], rtol=1e-12)
     report = evaluate(policy, episodes=12)
     assert report.baselines["hold"].evaluation == evaluate(dense, episodes=12).baselines["hold"].evaluation
@@ -180,10 +182,8 @@ def test_bars_in_unvisited_states_are_said_to_be(coder, tmp_path):
     cli.succeed("train", "--data", tmp_path / "bars.parquet", "--out", tmp_path / "agent", *options)
     args = ("backtest", tmp_path / "bars.parquet", "--policy", tmp_path / "agent", "--out", tmp_path / "tested")
     note = next(line for line in cli.succeed(*args).stderr.splitlines() if "never visited" in line)
-    assert note.endswith(
-        "of the bars are in states that training never visited, where all actions have the value they began with, or "
-        "with a tile coder in states of which it has not visited all tiles"
-    )
+    cli.assert_mentions(note, "% of the bars are in states", "tile")
+    assert "hold" not in note  # with other initial values, or some tiles known, it may do anything
 
 
 def test_the_commands(tmp_path):

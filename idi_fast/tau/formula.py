@@ -1,0 +1,239 @@
+"""Terms and clauses of a Tau specification as immutable data, and how they are written.
+
+A term is a value of a stream, a constant, or terms joined by ``&``, ``|``, ``^`` (exclusive or) and ``'`` (not, behind
+its term). What is printed is canonical: every joined term within another stands in parentheses, so nothing hangs on
+how closely the operators bind, and ``parse_term(str(term)) == term``.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from idi_fast.errors import InputError
+
+DEEPEST = 50
+"""Levels of a term: what walks over terms calls itself once or a few times a level."""
+
+FARTHEST = 64
+"""The largest lookback and the largest fixed index: so many steps are worked out one by one before a run's rhythm."""
+
+
+class SpecError(InputError):
+    """A specification that the Tau interpreter refuses too, with exit code 1."""
+
+
+class NotModelled(InputError):
+    """A specification or input that the interpreter may take, but of which idi-fast cannot say what comes out."""
+
+
+class Term:
+    """A node; ``a & b``, ``a | b``, ``a ^ b`` and ``~a`` make new ones."""
+
+    __slots__ = ()
+
+    def __and__(self, other: "Term") -> "And":
+        return And((*_links(self, And), other))
+
+    def __or__(self, other: "Term") -> "Or":
+        return Or((*_links(self, Or), other))
+
+    def __xor__(self, other: "Term") -> "Xor":
+        return Xor((*_links(self, Xor), other))
+
+    def __invert__(self) -> "Not":
+        return Not(self)
+
+
+@dataclass(frozen=True, slots=True)
+class At(Term):
+    """The value of a stream: ``name[t]``, ``name[t-lookback]`` or, with an `index`, at that time: ``name[index]``.
+
+    Raises NotModelled where either is negative or above FARTHEST.
+    """
+
+    name: str
+    lookback: int = 0
+    index: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.lookback <= FARTHEST or not 0 <= (self.index or 0) <= FARTHEST:
+            time = self.index if self.index is not None else f"t-{self.lookback}"
+            raise NotModelled(f"{self.name}[{time}]: a time lies at most {FARTHEST} steps back, or is 0 to {FARTHEST}")
+
+    def __str__(self) -> str:
+        back = f"t-{self.lookback}" if self.lookback else "t"
+        return f"{self.name}[{back if self.index is None else self.index}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Bit(Term):
+    """The least or greatest element, written ``0`` and ``1``: of an sbf false and true. Raises SpecError."""
+
+    value: int
+
+    def __post_init__(self) -> None:
+        if self.value not in (0, 1):
+            raise SpecError(f"found {self.value}; expected 0 or 1. A bitvector stands in braces: {{ {self.value} }}")
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Bits(Term):
+    """A bitvector, written ``{ value }:bv[width]``; a Spec fills in a missing width from the clause.
+
+    Raises SpecError where the value does not fit the width.
+    """
+
+    value: int
+    width: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.width is not None and self.value >> self.width:
+            raise SpecError(f"{{ {self.value} }} does not fit bv[{self.width}], which takes 0 to {largest(self.width)}")
+
+    def __str__(self) -> str:
+        return f"{{ {self.value} }}" + (f":{type_name(self.width)}" if self.width else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Not(Term):
+    """The complement, of a bitvector in every bit: ``term'``."""
+
+    term: Term
+
+    def __str__(self) -> str:
+        return f"({self.term})'" if isinstance(self.term, Chain | Bits) else f"{self.term}'"
+
+
+@dataclass(frozen=True, slots=True)
+class Chain(Term):
+    """Two or more terms joined by one operator."""
+
+    terms: tuple[Term, ...]
+    sign: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        if len(self.terms) < 2:
+            raise SpecError(f"{self.sign} joins two terms or more; found {len(self.terms)}")
+
+    def __str__(self) -> str:
+        return f" {self.sign} ".join(f"({term})" if isinstance(term, Chain) else str(term) for term in self.terms)
+
+
+class And(Chain):
+    """The meet of terms: ``a & b``."""
+
+    __slots__ = ()
+    sign = "&"
+
+
+class Or(Chain):
+    """The join of terms: ``a | b``."""
+
+    __slots__ = ()
+    sign = "|"
+
+
+class Xor(Chain):
+    """The symmetric difference of terms: ``a ^ b``."""
+
+    __slots__ = ()
+    sign = "^"
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """What defines an output: ``(target = term)``, the target at t or at a fixed index."""
+
+    target: At
+    term: Term
+
+    def __str__(self) -> str:
+        return f"({self.target} = {self.term})"
+
+
+def _links(term: Term, kind: type[Chain]) -> tuple[Term, ...]:
+    return term.terms if isinstance(term, kind) else (term,)
+
+
+def largest(width: int | None) -> int:
+    """The largest value of bv[width], all its bits; of an sbf, whose width is None, 1."""
+    return 1 if width is None else (1 << width) - 1
+
+
+def type_name(width: int | None) -> str:
+    """How a type is written: sbf or bv[width]."""
+    return "sbf" if width is None else f"bv[{width}]"
+
+
+def children(term: Term) -> tuple[Term, ...]:
+    """The terms directly within a term."""
+    if isinstance(term, Chain):
+        return term.terms
+    return (term.term,) if isinstance(term, Not) else ()
+
+
+def values_of(term: Term) -> Iterator[At]:
+    """Every value of a stream in a term, from left to right."""
+    left = [term]
+    while left:
+        node = left.pop()
+        if isinstance(node, At):
+            yield node
+        left += reversed(children(node))
+
+
+def depth(term: Term) -> int:
+    """Levels of a term; 1 for a constant or a value of a stream."""
+    level, levels = [term], 0
+    while level:
+        levels += 1
+        level = [child for node in level for child in children(node)]
+    return levels
+
+
+def fold(term: Term, known: Callable[[At], int | None], mask: int) -> Term | int:
+    """A term with known values put in and all that follows from constants alone worked out.
+
+    known: the value of a stream where it is known, else None; mask: all bits of the type. What decides an operator
+    makes its other terms disappear (``x & 0``, ``x | 1``), what does not change it disappears itself; a value that is
+    left more than once is not looked at twice (``x | x'`` stays).
+    """
+    if isinstance(term, At):
+        value = known(term)
+        return term if value is None else value
+    if isinstance(term, Bit | Bits):
+        return term.value
+    if isinstance(term, Not):
+        inner = fold(term.term, known, mask)
+        return inner ^ mask if isinstance(inner, int) else Not(inner)
+    constant = mask if isinstance(term, And) else 0
+    open_terms: list[Term] = []
+    for part in (fold(part, known, mask) for part in term.terms):
+        if isinstance(part, Term):
+            open_terms.append(part)
+        elif isinstance(term, And):
+            constant &= part
+        elif isinstance(term, Or):
+            constant |= part
+        else:
+            constant ^= part
+    decided = {And: constant == 0, Or: constant == mask, Xor: False}[type(term)]
+    if decided or not open_terms:
+        return constant
+    flipped = isinstance(term, Xor) and constant == mask
+    if constant != (mask if isinstance(term, And) else 0) and not flipped:
+        open_terms.append(Bits(constant))
+    left = open_terms[0] if len(open_terms) == 1 else type(term)(tuple(open_terms))
+    return Not(left) if flipped else left
+
+
+def shifted(term: Term, index: int) -> Term:
+    """A term about t as it reads at a fixed index, which no lookback of it exceeds."""
+    if isinstance(term, At):
+        return At(term.name, 0, index - term.lookback)
+    if isinstance(term, Not):
+        return Not(shifted(term.term, index))
+    return type(term)(tuple(shifted(part, index) for part in term.terms)) if isinstance(term, Chain) else term

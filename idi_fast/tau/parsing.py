@@ -1,0 +1,283 @@
+"""The text of a Tau specification, its terms and its clauses, read with a position for everything that is wrong.
+
+Of the operators ``'`` binds closest, then ``&``, ``^`` and ``|``; ``=`` makes a clause of two terms and ``&&`` joins
+clauses. A ``#`` begins a comment, but not within the braces of a constant (``{ #x1f }``).
+"""
+
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Collection
+from itertools import accumulate
+from typing import NamedTuple, NoReturn
+
+from idi_fast.errors import nearest
+from idi_fast.tau.formula import (
+    DEEPEST, And, At, Bit, Bits, Chain, Clause, NotModelled, Not, Or, SpecError, Term, Xor, depth, type_name,
+)  # fmt: skip
+
+TOKEN = re.compile(
+    r"(?P<space>\s+|#[^\n]*)"
+    r"|(?P<name>[A-Za-z_]\w*)"
+    r"|(?P<constant>\{\s*(?:\#x[0-9A-Fa-f]+|\#b[01]+|[0-9]+)\s*\})"
+    r"|(?P<number>[0-9]+)"
+    r"|(?P<text>\"[^\"\n]*\")"
+    r"|(?P<sign>:=|&&|\|\||<->|->|<-|!=|!<=|<=|>=|[^\s\w])",
+    re.ASCII,
+)
+
+LEVELS = (Or, Xor, And)
+"""The operators that join terms, the one that binds least first."""
+
+UNKNOWN = {
+    **dict.fromkeys(("!=", "<", "<=", ">", ">=", "!<="), "a clause compares by = alone: (oX[t] = term)"),
+    **dict.fromkeys(("||", "->", "<->", "<-", "?", "!"), "clauses are joined by && alone"),
+    **dict.fromkeys("+-*/%~", "terms are joined by &, | and ^ (exclusive or), and negated by ' behind them"),
+}
+"""Operators of Tau that are none of these specifications, and what there is instead."""
+
+WORDS = ("always", "sometimes", "all", "ex", "G", "F", "T", "S", "X")
+"""Words of Tau that begin a formula which is none of these."""
+
+WIDEST = 32
+"""The most bits of a bitvector."""
+
+
+class Token(NamedTuple):
+    """A word of the text: kind: the group of TOKEN, or "end"; start: its offset."""
+
+    kind: str
+    text: str
+    start: int
+
+
+class Parser:
+    """A cursor over the tokens of a text.
+
+    source: what messages call it; names: the streams that may occur, any if None; check: what each clause goes through.
+    """
+
+    def __init__(self, text: str, source: str):
+        self.text, self.source, self.place = text, source, 0
+        self.names: Collection[str] | None = None
+        self.check: Callable[[Clause], Clause] = lambda clause: clause
+        self._lines = list(accumulate((len(line) + 1 for line in text.split("\n")), initial=0))
+        self.tokens = self._split()
+        self._closing, self._equals = self._pair()
+
+    def fail(self, message: str, at: Token | int, kind: type[SpecError | NotModelled] = SpecError) -> NoReturn:
+        """Raise an error about a token or an offset of the text."""
+        offset = at if isinstance(at, int) else at.start
+        line = bisect_right(self._lines, offset)
+        raise kind(f"{self.source}, line {line}, column {offset - self._lines[line - 1] + 1}: {message}")
+
+    def checked(self, make: Callable, *arguments: object, at: Token) -> object:
+        """What `make` makes; its errors get the token's position."""
+        try:
+            return make(*arguments)
+        except (SpecError, NotModelled) as error:
+            self.fail(str(error), at, type(error))
+
+    def _split(self) -> list[Token]:
+        strange = next((place for place, letter in enumerate(self.text) if not " " <= letter <= "~" and
+                        letter not in "\t\r\n"), None)  # fmt: skip
+        if strange is not None:
+            self.fail(f"found {self.text[strange]!r}; expected printable ASCII alone, in comments too", strange)
+        found, end = [], 0
+        while end < len(self.text):
+            match = TOKEN.match(self.text, end)
+            if match.lastgroup != "space":
+                found.append(Token(match.lastgroup, match.group(), end))
+            end = match.end()
+        return [*found, Token("end", "the end of the text", end)]
+
+    def _pair(self) -> tuple[dict[int, int], list[int]]:
+        """The place of each parenthesis's partner, and how many = and && stand before each token."""
+        closing: dict[int, int] = {}
+        open_places: list[int] = []
+        for place, token in enumerate(self.tokens):
+            if token.text == "(":
+                open_places.append(place)
+            elif token.text == ")" and open_places:
+                closing[open_places.pop()] = place
+        return closing, list(accumulate((token.text in ("=", "&&") for token in self.tokens), initial=0))
+
+    @property
+    def next(self) -> Token:
+        """The token at the cursor."""
+        return self.tokens[self.place]
+
+    def ahead(self, *texts: str) -> bool:
+        """Whether the next tokens are these."""
+        return tuple(token.text for token in self.tokens[self.place : self.place + len(texts)]) == texts
+
+    def take(self) -> Token:
+        """The token at the cursor, which moves on, but not beyond the end."""
+        token = self.next
+        self.place += token.kind != "end"
+        return token
+
+    def accept(self, text: str) -> bool:
+        """Take the next token if it is this one."""
+        return self.next.text == text and bool(self.take())
+
+    def expect(self, text: str, instead: str = "") -> Token:
+        """Take the next token, which must be this one."""
+        if self.next.text != text:
+            self.refuse(instead or repr(text))
+        return self.take()
+
+    def refuse(self, expected: str) -> NoReturn:
+        """Fail at the next token, for what it is if that is known."""
+        token = self.next
+        if token.text in UNKNOWN:
+            self.fail(f"found {token.text!r}; {UNKNOWN[token.text]}", token, NotModelled)
+        if token.kind == "name" and token.text in WORDS:
+            self.fail(f"found {token.text!r}; expected clauses alone, which hold at every t", token, NotModelled)
+        found = token.text if token.kind == "end" else repr(token.text)
+        self.fail(f"found {found}; expected {expected}", token)
+
+    def end(self) -> None:
+        """Raise unless all is read."""
+        if self.next.kind != "end":
+            self.refuse("an operator or the end")
+
+    def clauses(self, level: int = 1) -> list[Clause]:
+        """Clauses joined by &&."""
+        found: list[Clause] = []
+        while True:
+            if self.next.text == "(" and self._holds_clauses():
+                opening = self.take()
+                if level > DEEPEST:
+                    self.fail(f"parentheses more than {DEEPEST} deep", opening, NotModelled)
+                found += self.clauses(level + 1)
+                self.expect(")", "&& or ')'")
+            else:
+                found.append(self.clause())
+            if not self.accept("&&"):
+                return found
+
+    def _holds_clauses(self) -> bool:
+        closing = self._closing.get(self.place, len(self.tokens) - 1)
+        return self._equals[closing] > self._equals[self.place]
+
+    def clause(self) -> Clause:
+        """A clause without parentheses: a stream's value = a term."""
+        first = self.next
+        target = self.term()
+        self.expect("=", "an operator or =")
+        if not isinstance(target, At):
+            self.fail(f"found {target} on the left of =; expected a value of an output, as o1[t]", first, NotModelled)
+        return self.checked(self.check, Clause(target, self.term()), at=first)
+
+    def term(self) -> Term:
+        """A term."""
+        first = self.next
+        found = self._joined(0, 1)
+        if depth(found) > DEEPEST:
+            self.fail(f"a term more than {DEEPEST} levels deep", first, NotModelled)
+        return found
+
+    def _joined(self, closeness: int, level: int) -> Term:
+        if closeness == len(LEVELS):
+            return self._negated(level)
+        kind: type[Chain] = LEVELS[closeness]
+        terms = [self._joined(closeness + 1, level)]
+        while self.accept(kind.sign):
+            terms.append(self._joined(closeness + 1, level))
+        return terms[0] if len(terms) == 1 else kind(tuple(terms))
+
+    def _negated(self, level: int) -> Term:
+        found = self._single(level)
+        while self.accept("'"):
+            found = Not(found)
+        if self.next.kind == "constant" or self.ahead("(") or self.next.kind == "name" and self._names_value():
+            self.fail("two terms side by side; write & between them", self.next, NotModelled)
+        return found
+
+    def _names_value(self) -> bool:
+        return self.tokens[self.place + 1].text == "["
+
+    def _single(self, level: int) -> Term:
+        token = self.next
+        if token.kind == "name" and token.text not in WORDS:
+            return self._value()
+        if token.kind == "number":
+            return self.checked(Bit, int(self.take().text), at=token)
+        if token.kind == "constant":
+            return self._bitvector()
+        self.expect("(", "a stream's value, as i1[t], or a constant")
+        if level > DEEPEST:
+            self.fail(f"parentheses more than {DEEPEST} deep", token, NotModelled)
+        found = self._joined(0, level + 1)
+        self.expect(")", "an operator or ')'")
+        return found
+
+    def _value(self) -> At:
+        name = self.take()
+        if self.names is not None and name.text not in self.names:
+            self.fail(f"the stream {name.text!r} is not declared.{nearest(name.text, self.names)}", name)
+        self.expect("[")
+        if self.next.kind == "number":
+            found = self.checked(At, name.text, 0, self.number(), at=name)
+        else:
+            self.expect("t", "t, t-1 or a number")
+            if self.ahead("+"):
+                self.fail("found '+'; a clause knows nothing of what comes after t", self.next, NotModelled)
+            found = self.checked(At, name.text, self.number() if self.accept("-") else 0, at=name)
+        self.expect("]")
+        return found
+
+    def number(self) -> int:
+        """A whole number of a few digits."""
+        if self.next.kind != "number":
+            self.refuse("a number")
+        token = self.take()
+        # Python itself refuses to read numbers of thousands of digits.
+        return int(token.text) if len(token.text) < 10 else 10**10
+
+    def _bitvector(self) -> Bits:
+        token = self.take()
+        digits = token.text[1:-1].strip()
+        width = self.type() if self.accept(":") else None
+        base = {"#x": 16, "#b": 2}.get(digits[:2], 10)
+        digits = digits[2:] if base != 10 else digits
+        if len(digits) > WIDEST:
+            self.fail(f"found {token.text}; expected at most {WIDEST} bits", token, NotModelled)
+        return self.checked(Bits, int(digits, base), width, at=token)
+
+    def type(self) -> int | None:
+        """A type: the width of a bitvector, None for sbf."""
+        token = self.next
+        known = ("sbf", "bv")
+        if token.kind != "name" or token.text not in known:
+            self.fail(f"found {token.text!r}; expected sbf or bv[n].{nearest(token.text, known)}", token, NotModelled)
+        self.take()
+        if token.text == "sbf":
+            return None
+        self.expect("[", "'[' and the number of bits: bv[5]")
+        width = self.number()
+        self.expect("]")
+        if not 1 <= width <= WIDEST:
+            self.fail(f"found {type_name(width)}; expected 1 to {WIDEST} bits", token, NotModelled)
+        return width
+
+
+def parse_term(text: str, names: Collection[str] | None = None, source: str = "the term") -> Term:
+    """The term that a text says, as ``i1[t] & o1[t-1]'``.
+
+    names: the streams that may occur, any if None; source: what errors call the text. Raises SpecError, NotModelled.
+    """
+    parser = Parser(text, source)
+    parser.names = names
+    term = parser.term()
+    parser.end()
+    return term
+
+
+def parse_clauses(text: str, names: Collection[str] | None = None, source: str = "the formula") -> list[Clause]:
+    """The clauses that a text joins by ``&&``, as ``(o1[t] = i1[t]) && (o1[0] = 0)``; as `parse_term`."""
+    parser = Parser(text, source)
+    parser.names = names
+    clauses = parser.clauses()
+    parser.end()
+    return clauses

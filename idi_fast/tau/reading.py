@@ -1,0 +1,88 @@
+"""Which inputs the interpreter reads a line of in a step.
+
+Before it reads, the interpreter puts the values it has into the clauses for t and for the L steps after it (before
+time L, into those for L on), simplifies, and reads a line of each input whose value at t still occurs. The clauses for
+later steps are there because an input may be used at t-1 alone.
+
+How much that simplification finds is not on record: whether ``i1[t] | i1[t]'`` still counts as occurring, say. So two
+answers are worked out here. An input surely does not occur once constants alone have made it disappear (`fold`); it
+surely does where some output depends on it. Where the two differ, NotModelled is raised. An input that a clause
+mirrors, ``(oX[t] = iX[t])``, is beyond doubt: it is read in every step.
+"""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from idi_fast.tau.formula import At, NotModelled, Term, fold, largest, shifted, values_of
+from idi_fast.tau.model import Model
+from idi_fast.tau.truth import Tables
+
+class Reader:
+    """Says which inputs are read at a time, from the values before it."""
+
+    def __init__(self, model: Model):
+        self._model = model
+        self._width = {name: stream.width for name, stream in model.spec.streams.items()}
+        self._remembered = sorted({(model.rows[v.name], back) for v in model.spec.values
+                                   for back in range(1, v.lookback + 1)})  # fmt: skip
+        self._answers: dict[tuple[int, ...], tuple[str, ...]] = {}
+
+    @property
+    def every_step(self) -> bool:
+        """Whether all inputs are read in every step from the lookback on: each is, as a whole, some output's value."""
+        whole = {term.name for term in self._model.clauses.values() if isinstance(term, At)}
+        return set(self._model.inputs) <= whole
+
+    def names(self, time: int, streams: np.ndarray) -> tuple[str, ...]:
+        """The inputs that are read at a time, in the order in which they are.
+
+        streams uint32 (n_streams, n): what was read and worked out at earlier times, a column a time; an unread value
+        is 0. Raises NotModelled where it cannot be told.
+        """
+        if time < self._model.lookback:
+            return self._work_out(time, streams)
+        # From there on the answer hangs on no more than the values that a lookback reaches.
+        state = tuple(int(streams[row, time - back]) for row, back in self._remembered)
+        if state not in self._answers:
+            self._answers[state] = self._work_out(time, streams)
+        return self._answers[state]
+
+    def _work_out(self, time: int, streams: np.ndarray) -> tuple[str, ...]:
+        def known(value: At) -> int | None:
+            return int(streams[self._model.rows[value.name], value.index]) if value.index < time else None
+
+        occurs: set[str] = set()
+        surely: set[str] = set()
+        for target, term in self._instances(time):
+            left = fold(term, known, largest(self._width[target.name]))
+            names = {v.name for v in values_of(left) if v.index == time} if isinstance(left, Term) else set()
+            occurs |= names.intersection(self._model.inputs)
+            if isinstance(left, At):
+                surely |= names
+        if occurs - surely:
+            surely |= self._needed(time, known, occurs - surely)
+        if unclear := sorted(occurs - surely):
+            raise NotModelled(
+                f"whether the interpreter reads a line of {unclear[0]} at time {time} cannot be told: the clauses name "
+                f"it, and no output hangs on it. Mirror it, (oX[t] = {unclear[0]}[t]), and it is read in every step"
+            )
+        return tuple(sorted(occurs))
+
+    def _instances(self, time: int) -> Iterator[tuple[At, Term]]:
+        """The clauses that the interpreter looks at before it reads at a time, all with fixed indices."""
+        model = self._model
+        for index, terms in enumerate(model.first):
+            yield from ((At(name, 0, index), term) for name, term in terms.items())
+        for index in range(max(time, model.lookback), time + model.lookback + 1):
+            yield from ((At(name, 0, index), shifted(term, index)) for name, term in model.clauses.items())
+
+    def _needed(self, time: int, known: Callable[[At], int | None], names: set[str]) -> set[str]:
+        """Those of some inputs whose value at a time some output hangs on; none where there is too much to try."""
+        if any(self._width[name] is not None for name in names):
+            return set()
+        terms = {target: term for target, term in self._instances(time) if self._width[target.name] is None}
+        tables = Tables(terms, known)
+        if not tables.fits:
+            return set()
+        return {name for name in names if any(tables.hangs(target, At(name, 0, time)) for target in terms)}

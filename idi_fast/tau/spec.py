@@ -1,0 +1,264 @@
+"""A Tau specification as data: streams that are read from and written to files, and clauses that define the outputs.
+
+The text is that of the interpreter's file mode: declarations, each ended by a full stop, then clauses joined by ``&&``.
+
+    i1:sbf := in file("inputs/a.in").
+    o1:sbf := out file("outputs/a.out").
+    (o1[t] = i1[t])
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from pathlib import Path
+from posixpath import normpath
+
+from idi_fast.errors import InputError, nearest
+from idi_fast.tau.formula import (
+    DEEPEST, At, Bit, Bits, Chain, Clause, Not, NotModelled, SpecError, Term, children, depth, fold, largest, shifted,
+    type_name, values_of,
+)  # fmt: skip
+from idi_fast.tau.parsing import WIDEST, Parser
+
+NAME = re.compile(r"[io]\w+", re.ASCII)
+PRINTABLE = re.compile(r"[ -~]*")
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """A stream and its file.
+
+    name: begins with i if it is read, with o if it is written; path: relative to where the interpreter runs; width:
+    bits of a bitvector of type bv[width], None for sbf; comment: printed above it, no part of what is declared.
+    Raises SpecError, NotModelled.
+    """
+
+    name: str
+    path: str
+    width: int | None = None
+    comment: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.name) or self.name in ("in", "out"):
+            raise SpecError(
+                f"found the stream name {self.name!r}; expected i for an input or o for an output, then letters, "
+                "digits or _"
+            )
+        if not PRINTABLE.fullmatch(self.path) or '"' in self.path or not self.path:
+            raise SpecError(f"found the file name {self.path!r}; expected printable ASCII without quotation marks")
+        if not PRINTABLE.fullmatch(self.comment):
+            raise SpecError(f"found the comment {self.comment!r}; expected a line of printable ASCII")
+        if self.width is not None and not 1 <= self.width <= WIDEST:
+            raise NotModelled(f"{self.name}: found {self.type}; expected sbf or bv[1] to bv[{WIDEST}]")
+
+    @property
+    def type(self) -> str:
+        """How the type is written: sbf or bv[width]."""
+        return type_name(self.width)
+
+    @property
+    def is_input(self) -> bool:
+        """Whether the stream is read."""
+        return self.name.startswith("i")
+
+    def __str__(self) -> str:
+        comment = f"# {self.comment}\n" if self.comment else ""
+        return f'{comment}{self.name}:{self.type} := {"in" if self.is_input else "out"} file("{self.path}").'
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A specification: `str` prints it, with all clauses on one line as in every run of the interpreter on record.
+
+    Constants are given the widths of their clauses. Raises SpecError for what the interpreter refuses as well (a
+    stream declared twice or not at all, types that do not fit), NotModelled for files that are written more than once
+    or are read and written.
+    """
+
+    inputs: tuple[Declaration, ...]
+    outputs: tuple[Declaration, ...]
+    clauses: tuple[Clause, ...]
+
+    def __post_init__(self) -> None:
+        for name in ("inputs", "outputs", "clauses"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        check_declarations((*self.inputs, *self.outputs))
+        for stream, is_input in [(s, True) for s in self.inputs] + [(s, False) for s in self.outputs]:
+            if stream.is_input != is_input:
+                raise SpecError(f"{stream.name} is among the {'inputs' if is_input else 'outputs'}; expected "
+                                f"a name that begins with {'i' if is_input else 'o'}")  # fmt: skip
+        if not self.clauses:
+            raise SpecError("there is no clause; expected one for each output, as (o1[t] = i1[t])")
+        object.__setattr__(self, "clauses", tuple(typed(clause, self.streams) for clause in self.clauses))
+
+    @cached_property
+    def streams(self) -> dict[str, Declaration]:
+        """Every declaration by name, inputs first."""
+        return {stream.name: stream for stream in (*self.inputs, *self.outputs)}
+
+    @cached_property
+    def values(self) -> tuple[At, ...]:
+        """Every value of a stream in the clauses, in their order, targets too."""
+        return tuple(value for clause in self.clauses for value in (clause.target, *values_of(clause.term)))
+
+    @property
+    def lookback(self) -> int:
+        """L, the largest k of any ``[t-k]``: the clauses for t hold from there on."""
+        return max(value.lookback for value in self.values)
+
+    @property
+    def last_index(self) -> int:
+        """The largest fixed index, −1 if there is none."""
+        return max(-1 if value.index is None else value.index for value in self.values)
+
+    @cached_property
+    def mirrors(self) -> dict[str, str]:
+        """Of each input that a clause ``(oX[t] = iX[t])`` mirrors that output, the first of them."""
+        found: dict[str, str] = {}
+        for clause in self.clauses:
+            target, term = clause.target, clause.term
+            if term == At(getattr(term, "name", "")) and target == At(target.name) and self.streams[term.name].is_input:
+                found.setdefault(term.name, target.name)
+        return found
+
+    def __str__(self) -> str:
+        lines = [str(stream) for stream in (*self.inputs, *self.outputs)]
+        return "\n".join([*lines, " && ".join(map(str, self.clauses))]) + "\n"
+
+
+def anchored(spec: Spec) -> Spec:
+    """The specification with clauses for the times before its lookback, in which every value before time 0 is 0.
+
+    All inputs that are mirrored are thereby read from time 0 on, in step. An output keeps the clauses for fixed
+    indices that it has.
+    """
+    there = {(clause.target.name, clause.target.index) for clause in spec.clauses}
+    added = []
+    for index in range(spec.lookback):
+        for clause in spec.clauses:
+            name = clause.target.name
+            if clause.target.index is None and (name, index) not in there:
+                added.append(Clause(At(name, 0, index), _at_first(clause.term, index, spec.streams[name].width)))
+    return replace(spec, clauses=(*spec.clauses, *added))
+
+
+def _at_first(term: Term, index: int, width: int | None) -> Term:
+    left = fold(term, lambda value: 0 if value.lookback > index else None, largest(width))
+    if isinstance(left, int):
+        return Bit(left) if width is None else Bits(left, width)
+    return shifted(left, index)
+
+
+def check_declarations(streams: Iterable[Declaration]) -> None:
+    """Raise unless all names differ and no file is written that another stream reads or writes."""
+    names: set[str] = set()
+    taken: dict[str, Declaration] = {}
+    for stream in streams:
+        if stream.name in names:
+            raise SpecError(f"the stream {stream.name!r} is declared twice")
+        names.add(stream.name)
+        other = taken.setdefault(normpath(stream.path), stream)
+        if other is not stream and not (other.is_input and stream.is_input):
+            raise NotModelled(f"{other.name} and {stream.name} share the file {stream.path!r}, which is written")
+
+
+def typed(clause: Clause, streams: Mapping[str, Declaration]) -> Clause:
+    """A clause whose constants have widths. Raises SpecError where a stream is unknown or types do not fit."""
+    if depth(clause.term) > DEEPEST:
+        raise NotModelled(f"{clause.target}: a term more than {DEEPEST} levels deep")
+    for value in (clause.target, *values_of(clause.term)):
+        if value.name not in streams:
+            raise SpecError(f"the stream {value.name!r} is not declared.{nearest(value.name, streams)}")
+    target = streams[clause.target.name]
+
+    def fit(term: Term) -> Term:
+        if isinstance(term, At) and streams[term.name].width != target.width:
+            other = streams[term.name]
+            raise SpecError(f"{target.name} is {target.type} and {other.name} is {other.type}; expected one type")
+        if isinstance(term, Bits):
+            if (term.width or target.width) != target.width or target.width is None:
+                raise SpecError(f"{target.name} is {target.type} and {term} is not; expected one type")
+            return replace(term, width=target.width)
+        if isinstance(term, Bit) and term.value and target.width is not None:
+            raise NotModelled(
+                f"found 1 where {target.name} is {target.type}: it may mean all bits; write {{ 1 }}:{target.type}"
+            )
+        if isinstance(term, Chain):
+            return replace(term, terms=tuple(map(fit, children(term))))
+        return Not(fit(term.term)) if isinstance(term, Not) else term
+
+    return Clause(clause.target, fit(clause.term))
+
+
+def parse_spec(text: str, source: str = "the specification") -> Spec:
+    """The specification that a text says; errors give line and column, `source` is what they call the text.
+
+    Raises SpecError for what the interpreter refuses too: the older declarations by ``=``, a command such as ``r``
+    before the clauses, letters beyond ASCII, names that do not begin with i or o, undeclared streams, types that do not
+    fit. Raises NotModelled for other parts of Tau: more types, the console, quantifiers, comparisons.
+    """
+    parser = Parser(text, source)
+    streams: list[Declaration] = []
+    while parser.next.kind == "name" and parser.tokens[parser.place + 1].text in (":", ":=", "="):
+        at = parser.next
+        streams.append(_declaration(parser))
+        parser.checked(check_declarations, streams, at=at)
+    if parser.next.kind == "name" and parser.tokens[parser.place + 1].text != "[":
+        _refuse_command(parser)
+    known = {stream.name: stream for stream in streams}
+    parser.names, parser.check = known, partial(typed, streams=known)
+    if parser.next.kind == "end":
+        parser.refuse("clauses, as (o1[t] = i1[t]), behind the declarations")
+    clauses = parser.clauses()
+    parser.accept(".")
+    parser.end()
+    inputs = [stream for stream in streams if stream.is_input]
+    return Spec(tuple(inputs), tuple(stream for stream in streams if not stream.is_input), tuple(clauses))
+
+
+def load_spec(path: str | Path) -> Spec:
+    """The specification in a file; as `parse_spec`, and InputError where it cannot be read."""
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    return parse_spec(data.decode("utf-8", "replace"), str(path))
+
+
+def _declaration(parser: Parser) -> Declaration:
+    name = parser.take()
+    if parser.ahead(":="):
+        parser.fail(f"{name.text} has no type; expected {name.text}:sbf or {name.text}:bv[n]", parser.next, NotModelled)
+    if parser.ahead("="):
+        parser.fail("found '='; declarations are written name:type := in file(\"…\").", parser.next)
+    parser.expect(":")
+    width = parser.type()
+    if parser.ahead("="):
+        parser.fail("found '=', the older syntax of declarations; expected ':='", parser.next)
+    parser.expect(":=")
+    way = parser.next
+    if not (parser.accept("in") or parser.accept("out")):
+        parser.refuse('in file("…") or out file("…")')
+    if parser.ahead("console"):
+        parser.fail('found the console; expected file("…")', parser.next, NotModelled)
+    parser.expect("file")
+    parser.expect("(")
+    if parser.next.kind != "text":
+        parser.refuse("a file name in quotation marks")
+    path = parser.take().text[1:-1]
+    parser.expect(")")
+    parser.expect(".", "'.' behind the declaration")
+    stream = parser.checked(Declaration, name.text, path, width, at=name)
+    if stream.is_input != (way.text == "in"):
+        begins = "i" if way.text == "in" else "o"
+        parser.fail(f"found {name.text!r}; expected a name that begins with {begins}: it is an {way.text}put", name)
+    return stream
+
+
+def _refuse_command(parser: Parser) -> None:
+    token = parser.next
+    if token.text in ("r", "run", "n", "normalize", "sat", "solve", "set", "u", "q", "quit"):
+        parser.fail(f"found the command {token.text!r}; expected a declaration or the clauses alone", token)
+    parser.refuse("a declaration, as i1:sbf := in file(\"…\")., or a clause, as (o1[t] = i1[t])")
