@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from idi_fast import __version__
-from idi_fast.cli import backtest, bench, evaluate, export, report, sweep, train, walkforward
+from idi_fast.cli import backtest, bench, compare, evaluate, export, layers, report, sweep, train, walkforward
 from idi_fast.errors import Cancelled, IdiFastError, InputError
 
 app = typer.Typer(
@@ -24,7 +24,7 @@ app = typer.Typer(
 )
 for command in (
     train.train, evaluate.evaluate, backtest.backtest, report.report, walkforward.walkforward, sweep.sweep,
-    export.export, bench.bench,
+    export.export, layers.layers, compare.compare, bench.bench,
 ):  # fmt: skip
     app.command()(command)
 

@@ -73,7 +73,7 @@ def _report_file(file: dict) -> None:
 
 def _report_lengths(units: str, sizes: list[int], differing: int | None) -> None:
     if differing:
-        typer.echo(f"{differing:,} of the {units} that both have differ")
+        typer.echo(f"{units} that differ: {differing:,}")
     more = abs(sizes[1] - sizes[0])
     if more:
         typer.echo(f"{'AB'[sizes[1] > sizes[0]]} is longer by {more:,} {units if more > 1 else units[:-1]}")

@@ -32,9 +32,7 @@ def layers(
         return
     console.warn_of_compilation()
     with console.interruptible(), console.counted_progress("layers") as progress:
-        report = run_plan(
-            plan, only=only or (), keep_going=keep_going, force=force, jobs=jobs, progress=progress
-        )  # fmt: skip
+        report = run_plan(plan, only=only or (), keep_going=keep_going, force=force, jobs=jobs, progress=progress)
     _report(report, json)
     failures = [layer["failure"] for layer in report["layers"] if layer["failure"] is not None]
     for failure in failures:
@@ -49,19 +47,10 @@ def _report_plan(report: dict, json: bool) -> None:
         return
     rows = []
     for layer in report["layers"]:
-        installs = layer["installs"]
-        replaced = "" if installs is None else f"{len(installs['replaces'])} of {len(installs['streams'])}"
-        verb = "replaces" if layer["replaces"] else "makes"
-        rows.append(
-            (
-                layer["name"],
-                layer["seed"],
-                layer["steps"],
-                f"{verb} {_short(layer['out'])}",
-                _installed(layer),
-                replaced,
-            )
-        )
+        name, seed, steps, installs = (layer[key] for key in ("name", "seed", "steps", "installs"))
+        artifact = f"{'replaces' if layer['replaces'] else 'makes'} {_short(layer['out'])}"
+        replaced = None if installs is None else f"{len(installs['replaces'])} of {len(installs['streams'])}"
+        rows.append((name, seed, steps, artifact, _installed(layer), replaced))
     console.print_columns(("layer", "seed", "steps", "artifact", "streams", "replaced"), rows)
 
 
@@ -73,19 +62,10 @@ def _report(report: dict, json: bool) -> None:
         return
     rows = []
     for layer in report["layers"]:
+        result = None, None, "none", "failed"
         if layer["failure"] is None:
-            rows.append(
-                (
-                    layer["name"],
-                    layer["steps"],
-                    layer["summary"]["mean_reward"],
-                    _evaluated(layer),
-                    _installed(layer),
-                    _short(layer["out"]),
-                )
-            )
-        else:
-            rows.append((layer["name"], layer["steps"], None, None, "none", "failed"))
+            result = layer["summary"]["mean_reward"], _evaluated(layer), _installed(layer), _short(layer["out"])
+        rows.append((layer["name"], layer["steps"], *result))
     console.print_columns(("layer", "steps", "mean reward", "evaluation", "streams", "artifact"), rows)
 
 

@@ -36,7 +36,7 @@ def new_directory(
         for path in inputs:
             if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(target)):
                 raise OutputError(f"the output {target} would replace {path}, which is read; choose another name")
-        _check_replaceable(target, force)
+        check_replaceable(target, force)
         target.parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=unfinished_prefix(target), dir=within or target.parent))
     try:
@@ -53,7 +53,8 @@ def unfinished_prefix(target: Path) -> str:
     return f".{target.name}-"
 
 
-def _check_replaceable(target: Path, force: bool) -> None:
+def check_replaceable(target: Path, force: bool) -> None:
+    """Raise OutputError where an output may not take the target's place: see `new_directory`."""
     if not target.exists() and not target.is_symlink():
         return
     if not target.is_dir() or target.is_symlink():

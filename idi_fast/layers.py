@@ -13,7 +13,7 @@ from idi_fast.crew import Crew
 from idi_fast.environments import HistoryBars
 from idi_fast.episodes import temporary_log
 from idi_fast.errors import ConfigError, IdiFastError, InputError, OutputError, nearest
-from idi_fast.files import _check_replaceable, explained
+from idi_fast.files import check_replaceable, explained
 from idi_fast.history import History
 from idi_fast.seeds import check_seeds
 from idi_fast.space import StateSpace
@@ -108,7 +108,7 @@ def check_plan(path: str | Path, *, only: Iterable[str] = (), force: bool = Fals
     layers = _read_layers(path)
     _check_places(path, layers)
     wanted = set(only) or {layer.name for layer in layers}
-    for name in wanted - {layer.name for layer in layers}:
+    for name in sorted(wanted - {layer.name for layer in layers}):
         raise InputError(f"{path} has no layer {name!r}.{nearest(name, [layer.name for layer in layers])}")
     histories: dict[tuple, History] = {}
     tasks = []
@@ -161,9 +161,9 @@ def _check_places(path: Path, layers: Sequence[Layer]) -> None:
     indices = {_real(path.parent / layer.install_inputs / INDEX): layer for layer in layers if layer.streams}
     for place, layer in [*outs.items(), *streams.items(), *indices.items()]:
         for out, owner in outs.items():
-            if place.startswith(out + os.sep) or (place == out and owner is not layer):
+            if place.startswith(out + os.sep) or (place == out and (place in streams or place in indices)):
                 raise ConfigError(
-                    f"{path}: the layer {layer.name!r} writes to {place}, inside the out of {owner.name!r}; "
+                    f"{path}: the layer {layer.name!r} writes to {place}, in the out of {owner.name!r}; "
                     "an artifact holds nothing but its own files"
                 )
 
@@ -211,10 +211,10 @@ def _check_inputs_are_kept(path: Path, tasks: Sequence[Task]) -> None:
 
 def _check_lengths(tasks: Sequence[Task]) -> None:
     # A specification stops with the shortest of its streams, without a word.
-    longest: dict[str, Task] = {}
+    firsts: dict[str, Task] = {}
     for task in tasks:
         if task.inputs is not None:
-            other, ticks = longest.setdefault(_real(task.inputs), task), task.config.episode_length
+            other, ticks = firsts.setdefault(_real(task.inputs), task), task.config.episode_length
             if other.config.episode_length != ticks:
                 raise ConfigError(
                     f"the layers {other.layer.name!r} and {task.layer.name!r} install streams of "
@@ -225,7 +225,7 @@ def _check_lengths(tasks: Sequence[Task]) -> None:
 def _check_targets(task: Task, force: bool) -> None:
     with explained(task.out):
         _check_folder(task.out.parent)
-        _check_replaceable(task.out, force)
+        check_replaceable(task.out, force)
     if task.inputs is not None:
         with explained(task.inputs):
             _check_folder(task.inputs)

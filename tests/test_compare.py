@@ -416,7 +416,7 @@ def test_exit_code_and_report_of_folders_that_differ(tmp_path):
     assert (status, stderr) == (1, "")
     told = (
         "q_buy.in\n"
-        "1 of the ticks that both have differ\n"
+        "ticks that differ: 1\n"
         "A is longer by 1 tick\n"
         "tick  3  4  5\n"
         "A     0  1  1\n"

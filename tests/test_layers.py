@@ -447,19 +447,23 @@ def test_progress_counts_the_layers_that_have_ended(bad):
         ),
         (
             [layer("momentum"), layer("crypto", out="artifacts/momentum/crypto")],
-            ["the layer 'crypto' writes to", "inside the out of 'momentum'"],
+            ["the layer 'crypto' writes to", "in the out of 'momentum'"],
         ),
         (
             [layer("momentum", install_inputs="artifacts/momentum/inputs")],
-            ["the layer 'momentum' writes to", "inside the out of 'momentum'"],
+            ["the layer 'momentum' writes to", "in the out of 'momentum'"],
         ),
         (
             [layer("momentum", install_inputs="x"), layer("crypto", out="x/q_buy.in")],
-            ["the layer 'momentum' writes to", "inside the out of 'crypto'"],
+            ["writes to", "x/q_buy.in, in the out of 'crypto'"],
         ),
         (
             [layer("momentum", install_inputs="x"), layer("crypto", out="x/streams.json")],
-            ["the layer 'momentum' writes to", "inside the out of 'crypto'"],
+            ["writes to", "x/streams.json, in the out of 'crypto'"],
+        ),
+        (
+            [layer("momentum", install_inputs="x", out="x/q_sell.in")],
+            ["the layer 'momentum' writes to", "x/q_sell.in, in the out of 'momentum'"],
         ),
     ],
 )

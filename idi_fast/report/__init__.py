@@ -46,7 +46,7 @@ def write_report(
     target = folder.with_name(f"{folder.name}.html") if out is None else Path(os.path.abspath(out))
     pictures = None if png is None else Path(os.path.abspath(png))
     _check_places(target, pictures, folder)
-    _check_replaceable(target, force)
+    check_replaceable(target, force)
     library = plotly_js()
     if pictures is not None:
         check_kaleido()
@@ -82,7 +82,7 @@ def _check_places(target: Path, pictures: Path | None, folder: Path) -> None:
         raise OutputError(f"{target} would lie among the pictures, a folder that is replaced whole; name another place")
 
 
-def _check_replaceable(target: Path, force: bool) -> None:
+def check_replaceable(target: Path, force: bool) -> None:
     if not os.path.lexists(target):
         return
     if not os.path.isfile(target) or os.path.islink(target):

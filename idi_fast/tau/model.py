@@ -9,7 +9,7 @@ import numpy as np
 from idi_fast.kernels import tau as kernels
 from idi_fast.tau.formula import DEEPEST, And, At, Bit, Bits, Not, NotModelled, Or, Term, Xor, largest, shifted, values_of
 from idi_fast.tau.spec import Spec
-from idi_fast.tau.truth import Tables
+from idi_fast.tau.truth import hang_on
 
 JOINS = {And: kernels.AND, Or: kernels.OR, Xor: kernels.XOR}
 
@@ -101,12 +101,10 @@ def _check_lookback(spec: Spec, clauses: Mapping[str, Term]) -> None:
     if spec.lookback == 0:
         return
     for name, term in clauses.items():
-        for value in values_of(term):
-            tables = Tables({At(name): term}, lambda _: None)
-            if value.lookback == spec.lookback and (
-                spec.streams[name].width is not None or not tables.fits or tables.hangs(At(name), value)
-            ):
-                return
+        farthest = [value for value in values_of(term) if value.lookback == spec.lookback]
+        effective = hang_on({At(name): term}, farthest, lambda _: None, spec.streams[name].width)
+        if effective is None or effective:
+            return
     raise NotModelled(f"no output hangs on a value {spec.lookback} steps back; expected no values without effect")
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from idi_fast.tau.formula import At, NotModelled, Term, fold, largest, shifted, values_of
 from idi_fast.tau.model import Model
-from idi_fast.tau.truth import Tables
+from idi_fast.tau.truth import hang_on
 
 class Reader:
     """Says which inputs are read at a time, from the values before it."""
@@ -55,7 +55,8 @@ class Reader:
         occurs: set[str] = set()
         surely: set[str] = set()
         for target, term in self._instances(time):
-            left = fold(term, known, largest(self._width[target.name]))
+            # Of bitvectors no run is on record that shows how they are simplified.
+            left = term if self._width[target.name] else fold(term, known, largest(None))
             names = {v.name for v in values_of(left) if v.index == time} if isinstance(left, Term) else set()
             occurs |= names.intersection(self._model.inputs)
             if isinstance(left, At):
@@ -79,10 +80,8 @@ class Reader:
 
     def _needed(self, time: int, known: Callable[[At], int | None], names: set[str]) -> set[str]:
         """Those of some inputs whose value at a time some output hangs on; none where there is too much to try."""
-        if any(self._width[name] is not None for name in names):
-            return set()
-        terms = {target: term for target, term in self._instances(time) if self._width[target.name] is None}
-        tables = Tables(terms, known)
-        if not tables.fits:
-            return set()
-        return {name for name in names if any(tables.hangs(target, At(name, 0, time)) for target in terms)}
+        found: set[str] = set()
+        for width in {self._width[name] for name in names}:
+            terms = {target: term for target, term in self._instances(time) if self._width[target.name] == width}
+            found |= {value.name for value in hang_on(terms, [At(name, 0, time) for name in names], known, width) or ()}
+        return found

@@ -66,9 +66,13 @@ def run_clauses(
 
 
 class Machine:
-    """A run of clauses over inputs. widths: bits of each stream, None for sbf; first: terms by output and index."""
+    """A run of clauses over inputs.
+
+    widths: bits of each stream, None for sbf; clauses: the term of each output; first: terms by output and fixed index.
+    """
 
     def __init__(self, widths: Mapping[str, int | None], clauses: dict[str, tuple], first: dict[Value, tuple]):
+        self.widths = widths
         self.masks = {name: 1 if width is None else 2**width - 1 for name, width in widths.items()}
         self.clauses, self.first = clauses, first
         terms = [*clauses.values(), *first.values()]
@@ -89,13 +93,16 @@ class Machine:
         return [*self.first, *((name, t) for name in self.clauses for t in later)]
 
     def mentioned(self, time: int) -> tuple[set[str], set[str]]:
-        """The inputs whose value at a time is left once the known values are put in; and those left as a whole term."""
+        """The inputs whose value at a time is left once the known values are put in; and those left as a whole term.
+
+        Bitvectors stay where they stand: how they are simplified is not known.
+        """
 
         def look(name: str, at: int) -> int | None:
             return self.values.get((name, at), 0) if at < time else None
 
         def left(term: tuple, at: int, mask: int) -> set[str]:
-            if evaluate(term, at, mask, look) is not None:
+            if mask == 1 and evaluate(term, at, mask, look) is not None:
                 return set()
             if term[0] in ("back", "fixed"):
                 return {term[1]} if value_at(term, at)[1] == time and term[1] in self.inputs else set()
@@ -111,7 +118,7 @@ class Machine:
 
     def decisive(self, time: int, asked: str) -> bool:
         """Whether in some case another value of an input at a time makes another value of an output."""
-        seen = self.seen(time)
+        seen = [value for value in self.seen(time) if self.widths[value[0]] == self.widths[asked]]
         unknown: dict[Value, None] = {}
 
         def collect(name: str, at: int) -> None:
@@ -150,7 +157,7 @@ class Machine:
         """The inputs of which a line is read at a time. Raises Unclear."""
         found, surely = self.mentioned(time)
         for name in found - surely:
-            if self.masks[name] > 1 or not self.decisive(time, name):
+            if not self.decisive(time, name):
                 raise Unclear
         return sorted(found)
 
