@@ -52,9 +52,13 @@ def terms(leaves: list[tuple], width: int | None) -> st.SearchStrategy[tuple]:
     leaf = st.sampled_from(leaves) | st.sampled_from(leaves) | constants if leaves else constants
     return st.recursive(
         leaf,
-        lambda inner: st.tuples(st.just("not"), inner)
-        | st.builds(
-            lambda kind, parts: (kind, *parts), st.sampled_from(list(JOINS)), st.lists(inner, min_size=2, max_size=3)
+        lambda inner: (
+            st.tuples(st.just("not"), inner)
+            | st.builds(
+                lambda kind, parts: (kind, *parts),
+                st.sampled_from(list(JOINS)),
+                st.lists(inner, min_size=2, max_size=3),
+            )
         ),
         max_leaves=5,
     )

@@ -9,62 +9,19 @@ from unittest import mock
 
 import cli_helpers as cli
 import pytest
+from layer_plans import CONFIGS, FAILURE, GOOD, layer, outputs, write_plan
 
 import idi_fast.layers
-from idi_fast.errors import ConfigError, DataError, IdiFastError, InputError, OutputError
-from idi_fast.layers import check_plan, run_plan
+from idi_fast.errors import IdiFastError, OutputError
+from idi_fast.layers import run_plan
 from idi_fast.staging import Staging
 from idi_fast.streams import CONTRACTS
-
-CONFIGS = {
-    "momentum": {"episodes": 4, "episode_length": 16},
-    "crypto": {"episodes": 5, "episode_length": 20, "environment": {"kind": "crypto"}},
-    "reference": {"episodes": 6, "episode_length": 18, "engine": {"compat": "idi_iann", "rng": "mt19937"}},
-    "endless": {"episodes": 50, "episode_length": 30, "rewards": {"pnl": 1e308}, "discount": 1, "learning_rate": 1},
-}
-"""Of which the last one's values grow beyond all numbers."""
-GOOD = ("momentum", "crypto", "reference")
-FAILURE = "layer 'endless': the Q-values grew beyond all numbers"
-
-
-def layer(of: str, /, **changes) -> dict:
-    """An entry of a plan; a key that is changed to `...` is left out."""
-    about = {"name": of, "config": f"configs/{of}.json", "out": f"artifacts/{of}"}
-    about |= {"install_inputs": f"specs/{of}/inputs", "metadata": [f"layer={of}", "note=a=b"]}
-    return {key: value for key, value in {**about, **changes}.items() if value is not ...}
-
-
-def write_plan(folder: Path, layers: object) -> Path:
-    """A plan beside its configs."""
-    (folder / "configs").mkdir(exist_ok=True)
-    for name, config in CONFIGS.items():
-        (folder / "configs" / f"{name}.json").write_text(json.dumps(config))
-    (folder / "plan.json").write_text(json.dumps(layers))
-    return folder / "plan.json"
-
-
-def outputs(folder: Path) -> dict[str, bytes | None]:
-    """What a plan has left behind, but for how long it took."""
-    left = cli.snapshot(folder)
-    return {name: data for name, data in left.items() if name.startswith(("art", "spec")) and "timings" not in name}
-
-
-@pytest.fixture
-def good(tmp_path) -> Path:
-    return write_plan(tmp_path, [layer(name) for name in GOOD])
-
-
-@pytest.fixture
-def bad(tmp_path) -> Path:
-    """A plan of four layers, the third of which fails."""
-    return write_plan(tmp_path, [layer(name) for name in ("momentum", "crypto", "endless", "reference")])
-
 
 # --- all of it
 
 
-def test_a_layer_is_what_train_and_export_make_of_it(good, tmp_path):
-    cli.succeed("layers", good)
+def test_a_layer_is_what_train_and_export_make_of_it(good_plan, tmp_path):
+    cli.succeed("layers", good_plan)
     for name in GOOD:
         cli.succeed("train", "--config", tmp_path / f"configs/{name}.json", "--out", tmp_path / "alone" / name)
         made, alone = cli.snapshot(tmp_path / "artifacts" / name), cli.snapshot(tmp_path / "alone" / name)
@@ -87,10 +44,10 @@ def test_without_metadata_seed_or_streams_it_is_what_train_makes(tmp_path):
     assert not (tmp_path / "specs").exists()
 
 
-def test_how_many_are_trained_at_a_time_changes_no_byte(bad, tmp_path):
+def test_how_many_are_trained_at_a_time_changes_no_byte(bad_plan, tmp_path):
     results = []
     for jobs in (1, 3):
-        report = run_plan(bad, jobs=jobs, keep_going=True, force=True)
+        report = run_plan(bad_plan, jobs=jobs, keep_going=True, force=True)
         results.append((report, outputs(tmp_path)))
     assert results[0] != results[1]  # the second run replaced what the first had left
     for report, _ in results:
@@ -99,7 +56,7 @@ def test_how_many_are_trained_at_a_time_changes_no_byte(bad, tmp_path):
     assert results[0] == results[1]
 
 
-def test_paths_are_relative_to_the_plan(good, tmp_path, monkeypatch):
+def test_paths_are_relative_to_the_plan(good_plan, tmp_path, monkeypatch):
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     run_plan("../plan.json", only=["crypto"])
@@ -170,24 +127,24 @@ def test_streams_of_another_run_are_named_and_other_files_are_left_alone(tmp_pat
 
 
 @pytest.mark.parametrize("jobs", [1, 3])
-def test_if_one_layer_fails_nothing_appears(bad, tmp_path, jobs):
+def test_if_one_layer_fails_nothing_appears(bad_plan, tmp_path, jobs):
     before = cli.snapshot(tmp_path)
-    status, stdout, stderr = cli.run("layers", bad, "--jobs", jobs)
+    status, stdout, stderr = cli.run("layers", bad_plan, "--jobs", jobs)
     assert (status, stdout, stderr.count("\n")) == (1, "", 1)
     assert stderr.startswith(f"error: {FAILURE}")
     assert cli.snapshot(tmp_path) == before
 
 
-def test_if_one_layer_fails_what_stood_there_stays(bad, tmp_path):
-    run_plan(bad, only=GOOD)
+def test_if_one_layer_fails_what_stood_there_stays(bad_plan, tmp_path):
+    run_plan(bad_plan, only=GOOD)
     before = cli.snapshot(tmp_path)
-    assert cli.run("layers", bad, "--force").status == 1
+    assert cli.run("layers", bad_plan, "--force").status == 1
     assert cli.snapshot(tmp_path) == before
 
 
 @pytest.mark.parametrize("jobs", [1, 3])
-def test_with_keep_going_the_others_appear(bad, tmp_path, jobs):
-    status, stdout, stderr = cli.run("layers", bad, "--keep-going", "--jobs", jobs)
+def test_with_keep_going_the_others_appear(bad_plan, tmp_path, jobs):
+    status, stdout, stderr = cli.run("layers", bad_plan, "--keep-going", "--jobs", jobs)
     assert (status, stderr.count("\n")) == (1, 1)
     assert stderr.startswith(f"error: {FAILURE}")
     rows = [line.split() for line in stdout.splitlines()[1:]]
@@ -200,12 +157,12 @@ def test_with_keep_going_the_others_appear(bad, tmp_path, jobs):
     assert not [name for name in left if "/." in name]
     for name in ("artifacts", "specs"):
         os.rename(tmp_path / name, tmp_path / f"first_{name}")
-    run_plan(bad, only=GOOD)
+    run_plan(bad_plan, only=GOOD)
     assert outputs(tmp_path) == left
 
 
-def test_with_keep_going_the_report_says_what_failed(bad):
-    outcome = cli.run("layers", bad, "--keep-going", "--json")
+def test_with_keep_going_the_report_says_what_failed(bad_plan):
+    outcome = cli.run("layers", bad_plan, "--keep-going", "--json")
     report = cli.one_object(outcome.stdout)
     assert outcome.status == 1
     failures = {about["name"]: about["failure"] for about in report["layers"]}
@@ -224,7 +181,7 @@ def test_if_all_fail_nothing_appears(tmp_path):
 
 
 @pytest.mark.parametrize("keep_going", [False, True])
-def test_a_layer_without_memory_is_named(good, tmp_path, keep_going):
+def test_a_layer_without_memory_is_named(good_plan, tmp_path, keep_going):
     before, real = cli.snapshot(tmp_path), idi_fast.layers.create_trainer
 
     def create(config, seed, history):
@@ -234,19 +191,19 @@ def test_a_layer_without_memory_is_named(good, tmp_path, keep_going):
 
     with mock.patch.object(idi_fast.layers, "create_trainer", create):
         if keep_going:
-            report = run_plan(good, keep_going=True)
+            report = run_plan(good_plan, keep_going=True)
             assert [about["failure"] is None for about in report["layers"]] == [True, False, True]
             return
         with pytest.raises(IdiFastError, match="layer 'crypto': not enough memory"):
-            run_plan(good)
+            run_plan(good_plan)
     assert cli.snapshot(tmp_path) == before
 
 
-def test_an_error_that_is_a_fault_of_ours_stops_all(good, tmp_path):
+def test_an_error_that_is_a_fault_of_ours_stops_all(good_plan, tmp_path):
     before = cli.snapshot(tmp_path)
     ours = mock.patch.object(idi_fast.layers, "write_training", side_effect=ZeroDivisionError)
     with ours, pytest.raises(ZeroDivisionError):
-        run_plan(good, keep_going=True)
+        run_plan(good_plan, keep_going=True)
     assert cli.snapshot(tmp_path) == before
 
 
@@ -254,18 +211,18 @@ def test_an_error_that_is_a_fault_of_ours_stops_all(good, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["policy.parquet", "manifest.json", "q_buy.in", "weight_trend.in", "streams.json"])
-def test_a_write_that_fails(good, tmp_path, name):
+def test_a_write_that_fails(good_plan, tmp_path, name):
     before = cli.snapshot(tmp_path)
     with cli.failing_write(name, cli.FULL):
-        message = cli.refused(tmp_path, "layers", good)
+        message = cli.refused(tmp_path, "layers", good_plan)
     cli.assert_mentions(message, "layer 'momentum': cannot write", cli.FULL.strerror, "nothing there was changed")
     with cli.failing_write(name, KeyboardInterrupt()):
-        status, stdout, _ = cli.run("layers", good, "--jobs", 1)
+        status, stdout, _ = cli.run("layers", good_plan, "--jobs", 1)
     assert (status, stdout, cli.snapshot(tmp_path)) == (130, "", before)
 
 
 @pytest.mark.parametrize("name", ["q_buy.in", "streams.json"])
-def test_a_stream_that_cannot_be_installed(good, tmp_path, name):
+def test_a_stream_that_cannot_be_installed(good_plan, tmp_path, name):
     real = Path.write_bytes
 
     def write(path: Path, data: bytes) -> int:
@@ -274,18 +231,18 @@ def test_a_stream_that_cannot_be_installed(good, tmp_path, name):
         return real(path, data)
 
     with mock.patch.object(Path, "write_bytes", write):
-        message = cli.refused(tmp_path, "layers", good)
+        message = cli.refused(tmp_path, "layers", good_plan)
     cli.assert_mentions(message, "cannot write ", "specs/momentum/inputs/", cli.FULL.strerror)
 
 
 @pytest.mark.parametrize("error", [cli.FULL, KeyboardInterrupt()], ids=repr)
 @pytest.mark.parametrize("after", [False, True])
-def test_a_swap_that_fails_takes_all_back(good, tmp_path, error, after):
-    run_plan(good, only=["crypto", "momentum"])
+def test_a_swap_that_fails_takes_all_back(good_plan, tmp_path, error, after):
+    run_plan(good_plan, only=["crypto", "momentum"])
     (tmp_path / "specs" / "crypto" / "inputs" / "notes.txt").write_text("mine")
     before = cli.snapshot(tmp_path)
     with mock.patch("os.rename", side_effect=os.rename) as counted:
-        run_plan(good, force=True)
+        run_plan(good_plan, force=True)
     renames, changed = counted.call_count, cli.snapshot(tmp_path)
     # Two artifacts and 26 streams and two indices are moved aside, then as many and half again are put in place.
     assert renames == 2 * (2 + 26 + 2) + 1 + 13 + 1
@@ -293,7 +250,7 @@ def test_a_swap_that_fails_takes_all_back(good, tmp_path, error, after):
     cli.restore(tmp_path, before)
     for number in [*range(1, renames, 7), renames]:
         with cli.failing_rename(error, first=number, last=number, after=after):
-            outcome = cli.run("layers", good, "--force", "--jobs", 2)
+            outcome = cli.run("layers", good_plan, "--force", "--jobs", 2)
         assert outcome.status == (2 if error is cli.FULL else 130)
         assert outcome.stdout == ""
         if error is cli.FULL:
@@ -301,11 +258,11 @@ def test_a_swap_that_fails_takes_all_back(good, tmp_path, error, after):
         assert cli.snapshot(tmp_path) == before
 
 
-def test_what_cannot_be_put_back_is_kept(good, tmp_path):
-    run_plan(good, only=["momentum"])
+def test_what_cannot_be_put_back_is_kept(good_plan, tmp_path):
+    run_plan(good_plan, only=["momentum"])
     policy = (tmp_path / "artifacts/momentum/policy.parquet").read_bytes()
     with cli.failing_rename(cli.FULL, first=2, last=99):
-        status, stdout, stderr = cli.run("layers", good, "--only", "momentum", "--force")
+        status, stdout, stderr = cli.run("layers", good_plan, "--only", "momentum", "--force")
     assert (status, stdout) == (2, "")
     (kept,) = [
         name for name, data in cli.snapshot(tmp_path).items()
@@ -314,12 +271,12 @@ def test_what_cannot_be_put_back_is_kept(good, tmp_path):
     cli.assert_mentions(stderr, "everything is as it was but for", tmp_path / kept.partition("/old/")[0])
 
 
-def test_a_folder_that_cannot_be_written_to_is_told_before_anything_is_trained(good, tmp_path):
+def test_a_folder_that_cannot_be_written_to_is_told_before_anything_is_trained(good_plan, tmp_path):
     with (
         mock.patch.object(tempfile, "mkdtemp", side_effect=cli.DENIED),
         mock.patch.object(idi_fast.layers, "create_trainer", side_effect=AssertionError),
     ):
-        message = cli.refused(tmp_path, "layers", good)
+        message = cli.refused(tmp_path, "layers", good_plan)
     cli.assert_mentions(message, "layer 'momentum': cannot write", cli.DENIED.strerror)
 
 
@@ -357,35 +314,37 @@ def test_parents_stay_only_where_something_took_its_place(tmp_path):
 # --- --only, --dry-run, --force, progress
 
 
-def test_only_some_layers(bad, tmp_path):
-    cli.succeed("layers", bad, "--only", "reference", "--only", "momentum")
+def test_only_some_layers(bad_plan, tmp_path):
+    cli.succeed("layers", bad_plan, "--only", "reference", "--only", "momentum")
     assert sorted(os.listdir(tmp_path / "artifacts")) == ["momentum", "reference"]
     (tmp_path / "configs" / "endless.json").unlink()
-    run_plan(bad, only=["crypto"])  # the configs of the others are not read
+    run_plan(bad_plan, only=["crypto"])  # the configs of the others are not read
     assert sorted(os.listdir(tmp_path / "specs")) == ["crypto", "momentum", "reference"]
 
 
-def test_a_dry_run_says_what_would_be_done_and_does_nothing(bad, tmp_path):
+def test_a_dry_run_says_what_would_be_done_and_does_nothing(bad_plan, tmp_path):
     before = cli.snapshot(tmp_path)
-    stdout = cli.succeed("layers", bad, "--dry-run").stdout
+    stdout = cli.succeed("layers", bad_plan, "--dry-run").stdout
     assert [line.split()[0] for line in stdout.splitlines()] == ["layer", "momentum", "crypto", "endless", "reference"]
     assert stdout.count("makes ") == 4
     assert cli.snapshot(tmp_path) == before
-    run_plan(bad, only=["momentum"])
+    run_plan(bad_plan, only=["momentum"])
     before = cli.snapshot(tmp_path)
-    cli.assert_mentions(cli.refused(tmp_path, "layers", bad, "--dry-run"), "'momentum'", "already exists", "--force")
-    report = cli.one_object(cli.succeed("layers", bad, "--dry-run", "--force", "--json").stdout)
+    cli.assert_mentions(
+        cli.refused(tmp_path, "layers", bad_plan, "--dry-run"), "'momentum'", "already exists", "--force"
+    )
+    report = cli.one_object(cli.succeed("layers", bad_plan, "--dry-run", "--force", "--json").stdout)
     assert [about["replaces"] for about in report["layers"]] == [True, False, False, False]
     installs = [about["installs"] for about in report["layers"]]
     assert [len(about["replaces"]) for about in installs] == [13, 0, 0, 0]
     assert [about["ticks"] for about in installs] == [16, 20, 30, 18]
-    cli.assert_mentions(cli.succeed("layers", bad, "--dry-run", "--force").stdout, "replaces ", "13 of 13")
+    cli.assert_mentions(cli.succeed("layers", bad_plan, "--dry-run", "--force").stdout, "replaces ", "13 of 13")
     assert cli.snapshot(tmp_path) == before
 
 
-def test_a_dry_run_and_a_run_describe_layers_alike(good):
-    described = cli.one_object(cli.succeed("layers", good, "--dry-run", "--json").stdout)
-    done = cli.one_object(cli.succeed("layers", good, "--json").stdout)
+def test_a_dry_run_and_a_run_describe_layers_alike(good_plan):
+    described = cli.one_object(cli.succeed("layers", good_plan, "--dry-run", "--json").stdout)
+    done = cli.one_object(cli.succeed("layers", good_plan, "--json").stdout)
     for planned, trained in zip(described["layers"], done["layers"], strict=True):
         assert planned == {key: trained[key] for key in planned}
         assert trained["summary"]["steps"] == planned["steps"]
@@ -395,166 +354,20 @@ def test_a_dry_run_and_a_run_describe_layers_alike(good):
         }
 
 
-def test_force_replaces_earlier_artifacts_and_nothing_else(good, tmp_path):
-    run_plan(good)
-    cli.assert_mentions(cli.refused(tmp_path, "layers", good), "layer 'momentum': ", "already exists; --force")
+def test_force_replaces_earlier_artifacts_and_nothing_else(good_plan, tmp_path):
+    run_plan(good_plan)
+    cli.assert_mentions(cli.refused(tmp_path, "layers", good_plan), "layer 'momentum': ", "already exists; --force")
     (tmp_path / "artifacts" / "crypto" / "thesis.txt").write_text("ten years of work")
-    message = cli.refused(tmp_path, "layers", good, "--force")
+    message = cli.refused(tmp_path, "layers", good_plan, "--force")
     cli.assert_mentions(message, "layer 'crypto': ", "thesis.txt, which idi-fast did not write")
     (tmp_path / "artifacts" / "crypto" / "thesis.txt").unlink()
     before = outputs(tmp_path)
-    cli.succeed("layers", good, "--force")
+    cli.succeed("layers", good_plan, "--force")
     assert outputs(tmp_path) == before
 
 
-def test_progress_counts_the_layers_that_have_ended(bad):
+def test_progress_counts_the_layers_that_have_ended(bad_plan):
     seen = []
-    run_plan(bad, keep_going=True, progress=lambda done, total: seen.append((done, total)))
+    run_plan(bad_plan, keep_going=True, progress=lambda done, total: seen.append((done, total)))
     assert seen == sorted(seen)
     assert seen[-1] == (4, 4)
-
-
-# --- what is refused
-
-
-@pytest.mark.parametrize(
-    ("plan", "parts"),
-    [
-        ({}, ["found JSON of type dict; expected a list of layers"]),
-        ([], ["found an empty list; expected a list of layers, at least one"]),
-        ([layer("momentum"), 5], ["layer 2: the top level is 5; expected an object"]),
-        ([layer("momentum", confg="x")], ["layer 1 ('momentum'): confg is not a known key. Did you mean 'config'?"]),
-        ([layer("momentum", instal_inputs="x")], ["Did you mean 'install_inputs'?"]),
-        ([layer("momentum", config=...)], ["layer 1 ('momentum'): config is missing; expected non-empty text"]),
-        ([layer("momentum", name=...)], ["layer 1: name is missing"]),
-        ([layer("momentum", name=7)], ["layer 1: name is 7; expected non-empty text"]),
-        ([layer("momentum", out="")], ["out is ''; expected non-empty text"]),
-        ([layer("momentum", out="a\0b")], ["out is 'a\\x00b'", "without null characters"]),
-        ([layer("momentum", seed="1")], ["seed is '1'; expected an integer"]),
-        ([layer("momentum", metadata="a=b")], ["metadata is 'a=b'; expected a list"]),
-        ([layer("momentum", metadata=["owner"])], ["metadata[0] is 'owner'; expected key=value"]),
-        ([layer("momentum", metadata=["a=1", "=x"])], ["metadata[1] is '=x'; expected key=value"]),
-        ([layer("momentum", metadata=["a=1", "a =2"])], ["metadata[1] gives 'a' once more; expected each key once"]),
-        ([layer("momentum", contract="layerd")], ["contract is 'layerd'; expected one of v38", "mean 'layered'?"]),
-        ([layer("momentum"), layer("momentum", out="b")], ["layer 2 ('momentum'): an earlier layer has that name"]),
-        (
-            [layer("momentum"), layer("crypto", out="configs/../artifacts/momentum")],
-            ["the layers 'momentum' and 'crypto' have the same out"],
-        ),
-        (
-            [layer("momentum", contract="v38"), layer("crypto", install_inputs="./specs/momentum/inputs/")],
-            ["the layers 'momentum' and 'crypto' both install q_buy into", "folders of their own"],
-        ),
-        (
-            [layer("momentum"), layer("crypto", out="artifacts/momentum/crypto")],
-            ["the layer 'crypto' writes to", "in the out of 'momentum'"],
-        ),
-        (
-            [layer("momentum", install_inputs="artifacts/momentum/inputs")],
-            ["the layer 'momentum' writes to", "in the out of 'momentum'"],
-        ),
-        (
-            [layer("momentum", install_inputs="x"), layer("crypto", out="x/q_buy.in")],
-            ["writes to", "x/q_buy.in, in the out of 'crypto'"],
-        ),
-        (
-            [layer("momentum", install_inputs="x"), layer("crypto", out="x/streams.json")],
-            ["writes to", "x/streams.json, in the out of 'crypto'"],
-        ),
-        (
-            [layer("momentum", install_inputs="x", out="x/q_sell.in")],
-            ["the layer 'momentum' writes to", "x/q_sell.in, in the out of 'momentum'"],
-        ),
-    ],
-)
-def test_plans_that_are_refused(plan, parts, tmp_path):
-    path = write_plan(tmp_path, plan)
-    for options in ([], ["--dry-run"]):
-        cli.assert_mentions(cli.refused(tmp_path, "layers", path, *options), path, *parts)
-
-
-@pytest.mark.parametrize(
-    ("changes", "error", "parts"),
-    [
-        ({"config": "configs/crypt.json"}, ConfigError, ["crypt.json: no such config. Did you mean 'crypto.json'?"]),
-        ({"config": "no/such.json"}, ConfigError, ["such.json: no such config."]),
-        ({"config": "configs"}, ConfigError, ["configs: cannot be read: Is a directory"]),
-        ({"config": "bad.json"}, ConfigError, ["bad.json: line 1"]),
-        ({"config": "unknown.json"}, ConfigError, ["unknown.json: episode is not a known key", "'episodes'"]),
-        ({"seed": -1}, InputError, ["the seed is -1; expected 0 or more"]),
-        (
-            {"config": "compat.json", "contract": "v38"},
-            ConfigError,
-            ["'v38' reads price, volume, trend", "or 'layered'"],
-        ),
-        ({"config": "history.json"}, DataError, ["bars.csv: no such file or folder"]),
-        ({"config": "short.json"}, DataError, ["the history has 3 bars", "smaller episode_length"]),
-        ({"out": "bad.json"}, OutputError, ["bad.json exists and is not a folder"]),
-        ({"out": "bad.json/x"}, OutputError, ["bad.json is not a folder"]),
-        ({"out": "taken"}, OutputError, ["taken already exists"]),
-        ({"out": "n" * 300}, OutputError, ["File name too long"]),
-        ({"install_inputs": "bad.json"}, OutputError, ["bad.json is not a folder"]),
-        ({"install_inputs": "bad.json/inputs"}, OutputError, ["bad.json is not a folder"]),
-        ({"install_inputs": "taken"}, OutputError, ["q_buy.in is a folder where the file of a stream is to stand"]),
-    ],
-)
-def test_layers_that_are_refused(changes, error, parts, tmp_path):
-    about = {"kind": "history", "data": {"path": "bars.csv"}}
-    configs = {
-        "unknown": {"episode": 3},
-        "compat": {"engine": CONFIGS["reference"]["engine"], "environment": {"kind": "crypto"}},
-        "history": {"environment": about},
-        "short": {"environment": {**about, "data": {"path": str(tmp_path / "short.csv")}}},
-    }
-    for name, config in configs.items():
-        (tmp_path / f"{name}.json").write_text(json.dumps(config))
-    (tmp_path / "short.csv").write_text("close\n1\n2\n3\n")
-    (tmp_path / "bad.json").write_text("{")
-    (tmp_path / "taken" / "q_buy.in").mkdir(parents=True)
-    path = write_plan(tmp_path, [layer("momentum"), layer("crypto", **changes)])
-    before = cli.snapshot(tmp_path)
-    with mock.patch.object(idi_fast.layers, "create_trainer", side_effect=AssertionError):
-        for run in (check_plan, run_plan):
-            with pytest.raises(error) as caught:
-                run(path)
-            cli.assert_mentions(str(caught.value), "layer 'crypto': ", *parts)
-    assert cli.snapshot(tmp_path) == before
-    assert len(check_plan(path, only=["momentum"])) == 1
-
-
-def test_streams_of_two_lengths_do_not_go_into_one_folder(tmp_path):
-    layers = [
-        layer("momentum", contract="layered", install_inputs="inputs"),
-        layer("crypto", contract="v38", install_inputs="inputs"),
-    ]
-    message = cli.refused(tmp_path, "layers", write_plan(tmp_path, layers))
-    cli.assert_mentions(message, "'momentum' and 'crypto' install streams of 16 and 20 ticks into", "episode_length")
-
-
-@pytest.mark.parametrize(
-    ("config", "options"), [("artifacts/momentum/config.json", []), ("configs/momentum.json", ["--force"])]
-)
-def test_what_is_read_is_not_replaced(config, options, tmp_path):
-    plan = write_plan(tmp_path, [layer("momentum", out="configs" if options else "artifacts/momentum", config=config)])
-    target = tmp_path / config
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text("{}")
-    message = cli.refused(tmp_path, "layers", plan, *options)
-    cli.assert_mentions(message, "layer 'momentum': its out would replace", target, "which is read")
-
-
-@pytest.mark.parametrize(
-    ("options", "parts"),
-    [
-        (["--only", "cryto"], ["plan.json has no layer 'cryto'. Did you mean 'crypto'?"]),
-        (["--jobs", 0], ["jobs is 0; expected 1 or more"]),
-    ],
-)
-def test_options_that_are_refused(options, parts, good, tmp_path):
-    cli.assert_mentions(cli.refused(tmp_path, "layers", good, *options), *parts)
-
-
-def test_a_plan_that_cannot_be_read(tmp_path):
-    (tmp_path / "plan.json").write_text('[{"name": "a", "name": "b"}]')
-    cli.assert_mentions(cli.refused(tmp_path, "layers", tmp_path / "plan.json"), "the key 'name' stands 2 times")
-    cli.assert_mentions(cli.refused(tmp_path, "layers", tmp_path / "no.json"), "no.json: cannot be read")

@@ -46,7 +46,7 @@ def evaluate(term: tuple, time: int, mask: int, look: Look) -> int | None:
     for bit in range(mask.bit_length()):
         column = [part >> bit & 1 for part in known]
         bits += {"and": all(column), "or": any(column), "xor": sum(column) % 2}[kind] << bit
-    decided = kind == "and" and bits == 0 or kind == "or" and bits == mask
+    decided = (kind == "and" and bits == 0) or (kind == "or" and bits == mask)
     return bits if decided or len(known) == len(parts) else None
 
 
@@ -106,7 +106,7 @@ class Machine:
                 return set()
             if term[0] in ("back", "fixed"):
                 return {term[1]} if value_at(term, at)[1] == time and term[1] in self.inputs else set()
-            return set().union(*(left(part, at, mask) for part in term[1:]))
+            return set().union(*(left(part, at, mask) for part in term[1:] if isinstance(part, tuple)))
 
         found, whole = set(), set()
         for name, at in self.seen(time):
@@ -176,14 +176,14 @@ class Machine:
             for name in names:
                 self.values[name, time] = lines[name][position[name]]
                 position[name] += 1
+            for name in self.inputs:
+                self.values.setdefault((name, time), 0)
             if time < self.lookback:
                 firsts = {name: term for (name, at), term in self.first.items() if at == time}
                 run_clauses(firsts, self.masks, self.values, time, time + 1)
                 for name in self.clauses:
                     self.values.setdefault((name, time), 0)
             else:
-                for name in self.inputs:
-                    self.values.setdefault((name, time), 0)
                 run_clauses(self.clauses, self.masks, self.values, time, time + 1)
             if not names and time >= max(self.lookback, self.last_fixed):
                 return time + 1, "nothing read", ""
