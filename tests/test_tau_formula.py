@@ -151,6 +151,19 @@ def test_depth_is_no_internal_error(shape, levels):
             assert len(str(error)) < 200  # noqa: PT017
 
 
+@pytest.mark.parametrize("levels", [51, 20_000])
+def test_clauses_within_clauses_end_somewhere(levels):
+    assert parse_clauses("(" * 50 + "o1[t] = 1" + ")" * 50) == [Clause(At("o1"), Bit(1))]
+    with pytest.raises(NotModelled, match="column 51: parentheses more than 50 deep"):
+        parse_clauses("(" * levels + "o1[t] = 1" + ")" * levels)
+
+
+def test_what_is_too_large_to_work_out_is_not():
+    many = [At(f"i{k}") for k in range(251)]
+    assert hang_on({At("o1"): And(tuple(many[:250]))}, lambda _: None, None) == set(many[:250])
+    assert hang_on({At("o1"): And(tuple(many))}, lambda _: None, None) is None
+
+
 WORDS = st.sampled_from(
     ["i1", "o1", "t", "[", "]", "(", ")", "&", "&&", "|", "^", "'", "=", "-", "1", "0", "64", "{ 3 }", "{", "}", ":",
      "bv", "sbf", "always", "#x1f", "# x", "\n", "!", "<", "\"a\"", ".", ":=", "in", "out", "file", "r"]

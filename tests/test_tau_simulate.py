@@ -2,7 +2,9 @@
 
 import json
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
+from string import ascii_lowercase
 
 import numpy as np
 import pytest
@@ -63,6 +65,22 @@ def test_recorded_runs(name):
     assert simulation.steps == steps == {text.count("\n") for text in recorded["outputs"].values()}.pop()
     assert (simulation.stop.reason, list(simulation.errors)) == (reason, errors)
     assert simulation.first_read == first_read
+
+
+def test_what_is_read_may_hang_on_all_that_a_lookback_reaches():
+    """i1 is read where i2 was 1 two steps before; i2 is mirrored, and before time 2 neither is read."""
+    declared = 'i1:sbf := in file("a").\ni2:sbf := in file("b").\no1:sbf := out file("c").\no2:sbf := out file("d").\n'
+    spec = parse_spec(declared + "(o1[t] = i1[t] & o2[t-2]) && (o2[t] = i2[t])")
+    gates = [0, 0, *np.random.default_rng(1).integers(0, 2, 60).tolist()]
+    values = np.random.default_rng(2).integers(0, 2, 62).tolist()
+    rest = iter(values)
+    expected = [next(rest) if t > 1 and gates[t - 2] else 0 for t in range(62)]
+    files = {"a": "".join(f"{v}\n" for v in values), "b": "".join(f"{v}\n" for v in gates[2:])}
+    simulation = simulate(spec, files)
+    assert_array_equal(simulation.values["o1"], expected)
+    assert_array_equal(simulation.values["o2"], gates)
+    assert simulation.read == {"i1": sum(gates[:60]), "i2": 60}
+    assert simulation.skipped["i1"] == gates.index(0, simulation.first_read["i1"] - 2) + 2
 
 
 def test_what_the_interpreter_refused_is_refused():
@@ -192,6 +210,14 @@ def test_words_are_products_where_they_are_only_mirrored():
     assert simulation.files() == {"a.out": b"1\na b\nn o\na b\na b\n0\n"}
     assert simulation.products == ("a b", "n o")
     assert_array_equal(simulation.values["o1"], [1, 2, 3, 2, 2, 0])
+
+
+def test_so_many_products_and_no_more():
+    words = [a + b for a, b in combinations(ascii_lowercase, 2)]
+    simulation = echo("".join(f"{word}\n" for word in words))
+    assert simulation.steps == 250
+    assert simulation.files() == {"a.out": "".join(f"{a} {b}\n" for a, b in words[:250]).encode()}
+    assert (simulation.stop.reason, simulation.stop.line) == ("free variables", 251)
 
 
 @pytest.mark.parametrize("line", ["x'", "1 & 0", "(1)", "0 1", "a1", "True", "x y"])
@@ -362,3 +388,11 @@ def test_a_clause_that_says_the_same_again_is_taken():
     declared = 'i1:sbf := in file("a").\no1:sbf := out file("b").\n'
     simulation = simulate(parse_spec(declared + "(o1[t] = i1[t]') && (o1[1] = i1[1]')"), {"a": "1\n0\n1\n"})
     assert simulation.files() == {"b": b"0\n1\n0\n"}
+
+
+def test_the_example_of_the_docs():
+    page = Path(__file__).parents[1].joinpath("docs", "TAU.md").read_text(encoding="utf-8")
+    code, expected = page.split("```python\n")[1].split("```")[0].rsplit("run.files()  # ", 1)
+    names: dict = {}
+    exec(code, names)
+    assert repr(names["run"].files()) == expected.strip()

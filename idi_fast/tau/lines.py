@@ -78,7 +78,7 @@ class _Codes(dict[bytes, int]):
         return 2 + self._products.index(product)
 
 
-def read_lines(data: bytes, width: int | None, products: list[str]) -> Lines:
+def read_lines(data: bytes, width: int | None = None, products: list[str] | None = None) -> Lines:
     """The lines of a file of bv[width] or, without a width, of sbf.
 
     A value may have blanks around it; a bitvector is decimal, ``#x1f`` or ``#b101``. An empty line is the end, as is
@@ -86,16 +86,15 @@ def read_lines(data: bytes, width: int | None, products: list[str]) -> Lines:
     and is added to `products`; other formulas are not worked out (FREE).
     """
     lines = data.split(b"\n")
-    codes = np.fromiter(map(_Codes(width, products).__getitem__, lines), np.int64, len(lines))
+    codes = np.fromiter(
+        map(_Codes(width, [] if products is None else products).__getitem__, lines), np.int64, len(lines)
+    )
     ends = np.flatnonzero(codes < 0)
     n = int(ends[0]) if ends.size else len(lines)
     values = codes[:n].astype(np.uint32)
     free = np.flatnonzero(values > 1) if width is None else ends[:0]
     end = int(codes[n]) if ends.size else END
-    return Lines(
-        values, int(free[0]) if free.size else n, end,
-        line_text(data, n) if end != END else "",
-    )  # fmt: skip
+    return Lines(values, int(free[0]) if free.size else n, end, line_text(data, n) if end != END else "")
 
 
 def line_text(data: bytes, line: int) -> str:

@@ -7,9 +7,23 @@ from graphlib import CycleError, TopologicalSorter
 import numpy as np
 
 from idi_fast.kernels import tau as kernels
-from idi_fast.tau.formula import DEEPEST, And, At, Bit, Bits, Not, NotModelled, Or, Term, Xor, largest, shifted, values_of
+from idi_fast.tau.diagrams import hang_on
+from idi_fast.tau.formula import (
+    DEEPEST,
+    And,
+    At,
+    Bit,
+    Bits,
+    Not,
+    NotModelled,
+    Or,
+    Term,
+    Xor,
+    largest,
+    shifted,
+    values_of,
+)
 from idi_fast.tau.spec import Spec
-from idi_fast.tau.truth import hang_on
 
 JOINS = {And: kernels.AND, Or: kernels.OR, Xor: kernels.XOR}
 
@@ -19,8 +33,9 @@ class Model:
     """Definitions of the outputs: an output at t ≥ `lookback` by its clause, at an earlier fixed index by one for that.
 
     clauses: the term of each output at t, in an order in which each is known before it is used; first: the terms at
-    fixed indices, by index; inputs, outputs: the streams that occur, by name in the order of letters, as the interpreter
-    reads them; rows: each stream's row in arrays of streams.
+    fixed indices, by index; inputs, outputs: the streams that occur, in the order of letters, in which the interpreter
+    reads them; rows: each stream's row in arrays of streams; program, first_programs: the terms as `run_clauses` takes
+    them.
     """
 
     spec: Spec
@@ -101,9 +116,10 @@ def _check_lookback(spec: Spec, clauses: Mapping[str, Term]) -> None:
     if spec.lookback == 0:
         return
     for name, term in clauses.items():
-        farthest = [value for value in values_of(term) if value.lookback == spec.lookback]
-        effective = hang_on({At(name): term}, farthest, lambda _: None, spec.streams[name].width)
-        if effective is None or effective:
+        if all(value.lookback < spec.lookback for value in values_of(term)):
+            continue
+        effective = hang_on({At(name): term}, lambda _: None, spec.streams[name].width)
+        if effective is None or any(value.lookback == spec.lookback for value in effective):
             return
     raise NotModelled(f"no output hangs on a value {spec.lookback} steps back; expected no values without effect")
 

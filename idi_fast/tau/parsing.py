@@ -12,8 +12,22 @@ from typing import NamedTuple, NoReturn
 
 from idi_fast.errors import nearest
 from idi_fast.tau.formula import (
-    DEEPEST, And, At, Bit, Bits, Chain, Clause, NotModelled, Not, Or, SpecError, Term, Xor, depth, type_name,
-)  # fmt: skip
+    DEEPEST,
+    And,
+    At,
+    Bit,
+    Bits,
+    Chain,
+    Clause,
+    Not,
+    NotModelled,
+    Or,
+    SpecError,
+    Term,
+    Xor,
+    depth,
+    type_name,
+)
 
 TOKEN = re.compile(
     r"(?P<space>\s+|#[^\n]*)"
@@ -24,6 +38,8 @@ TOKEN = re.compile(
     r"|(?P<sign>:=|&&|\|\||<->|->|<-|!=|!<=|<=|>=|[^\s\w])",
     re.ASCII,
 )
+
+STRANGE = re.compile(r"[^\t\r\n -~]")
 
 LEVELS = (Or, Xor, And)
 """The operators that join terms, the one that binds least first."""
@@ -78,10 +94,8 @@ class Parser:
             self.fail(str(error), at, type(error))
 
     def _split(self) -> list[Token]:
-        strange = next((place for place, letter in enumerate(self.text) if not " " <= letter <= "~" and
-                        letter not in "\t\r\n"), None)  # fmt: skip
-        if strange is not None:
-            self.fail(f"found {self.text[strange]!r}; expected printable ASCII alone, in comments too", strange)
+        if strange := STRANGE.search(self.text):
+            self.fail(f"found {strange[0]!r}; expected printable ASCII alone, in comments too", strange.start())
         found, end = [], 0
         while end < len(self.text):
             match = TOKEN.match(self.text, end)
@@ -190,7 +204,7 @@ class Parser:
         found = self._single(level)
         while self.accept("'"):
             found = Not(found)
-        if self.next.kind == "constant" or self.ahead("(") or self.next.kind == "name" and self._names_value():
+        if self.next.kind == "constant" or self.ahead("(") or (self.next.kind == "name" and self._names_value()):
             self.fail("two terms side by side; write & between them", self.next, NotModelled)
         return found
 

@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from idi_fast.tau.diagrams import hang_on
 from idi_fast.tau.formula import At, NotModelled, Term, fold, largest, shifted, values_of
 from idi_fast.tau.model import Model
-from idi_fast.tau.truth import hang_on
+
 
 class Reader:
     """Says which inputs are read at a time, from the values before it."""
@@ -24,8 +25,8 @@ class Reader:
     def __init__(self, model: Model):
         self._model = model
         self._width = {name: stream.width for name, stream in model.spec.streams.items()}
-        self._remembered = sorted({(model.rows[v.name], back) for v in model.spec.values
-                                   for back in range(1, v.lookback + 1)})  # fmt: skip
+        reach = [(model.rows[value.name], value.lookback) for value in model.spec.values]
+        self._remembered = sorted({(row, back) for row, lookback in reach for back in range(1, lookback + 1)})
         self._answers: dict[tuple[int, ...], tuple[str, ...]] = {}
 
     @property
@@ -66,22 +67,23 @@ class Reader:
         if unclear := sorted(occurs - surely):
             raise NotModelled(
                 f"whether the interpreter reads a line of {unclear[0]} at time {time} cannot be told: the clauses name "
-                f"it, and no output hangs on it. Mirror it, (oX[t] = {unclear[0]}[t]), and it is read in every step"
+                "it, but it is not plain that an output hangs on it. "
+                f"Mirror it, (oX[t] = {unclear[0]}[t]), and it is read in every step"
             )
         return tuple(sorted(occurs))
 
     def _instances(self, time: int) -> Iterator[tuple[At, Term]]:
         """The clauses that the interpreter looks at before it reads at a time, all with fixed indices."""
         model = self._model
-        for index, terms in enumerate(model.first):
-            yield from ((At(name, 0, index), term) for name, term in terms.items())
+        for index in range(time, model.lookback):
+            yield from ((At(name, 0, index), term) for name, term in model.first[index].items())
         for index in range(max(time, model.lookback), time + model.lookback + 1):
             yield from ((At(name, 0, index), shifted(term, index)) for name, term in model.clauses.items())
 
     def _needed(self, time: int, known: Callable[[At], int | None], names: set[str]) -> set[str]:
-        """Those of some inputs whose value at a time some output hangs on; none where there is too much to try."""
+        """The inputs whose value at a time some output hangs on, of the types of some; none where that is too much."""
         found: set[str] = set()
         for width in {self._width[name] for name in names}:
             terms = {target: term for target, term in self._instances(time) if self._width[target.name] == width}
-            found |= {value.name for value in hang_on(terms, [At(name, 0, time) for name in names], known, width) or ()}
+            found |= {value.name for value in hang_on(terms, known, width) or () if value.index == time}
         return found

@@ -16,8 +16,23 @@ from posixpath import normpath
 
 from idi_fast.errors import InputError, nearest
 from idi_fast.tau.formula import (
-    DEEPEST, At, Bit, Bits, Chain, Clause, Not, NotModelled, SpecError, Term, children, depth, fold, largest, shifted,
-    type_name, values_of,
+    DEEPEST,
+    At,
+    Bit,
+    Bits,
+    Chain,
+    Clause,
+    Not,
+    NotModelled,
+    SpecError,
+    Term,
+    children,
+    depth,
+    fold,
+    largest,
+    shifted,
+    type_name,
+    values_of,
 )  # fmt: skip
 from idi_fast.tau.parsing import WIDEST, Parser
 
@@ -71,7 +86,7 @@ class Declaration:
 class Spec:
     """A specification: `str` prints it, with all clauses on one line as in every run of the interpreter on record.
 
-    Constants are given the widths of their clauses. Raises SpecError for what the interpreter refuses as well (a
+    Constants get the widths of their clauses. Raises SpecError for what the interpreter refuses as well (a
     stream declared twice or not at all, types that do not fit), NotModelled for files that are written more than once
     or are read and written.
     """
@@ -84,10 +99,8 @@ class Spec:
         for name in ("inputs", "outputs", "clauses"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         check_declarations((*self.inputs, *self.outputs))
-        for stream, is_input in [(s, True) for s in self.inputs] + [(s, False) for s in self.outputs]:
-            if stream.is_input != is_input:
-                raise SpecError(f"{stream.name} is among the {'inputs' if is_input else 'outputs'}; expected "
-                                f"a name that begins with {'i' if is_input else 'o'}")  # fmt: skip
+        if strays := [s for s in self.inputs if not s.is_input] + [s for s in self.outputs if s.is_input]:
+            raise SpecError(f"{strays[0].name} is on the wrong side; inputs begin with i and outputs with o")
         if not self.clauses:
             raise SpecError("there is no clause; expected one for each output, as (o1[t] = i1[t])")
         object.__setattr__(self, "clauses", tuple(typed(clause, self.streams) for clause in self.clauses))
@@ -117,10 +130,10 @@ class Spec:
         """Of each input that a clause ``(oX[t] = iX[t])`` mirrors that output, the first of them."""
         found: dict[str, str] = {}
         for clause in self.clauses:
-            target, term = clause.target, clause.term
-            if term == At(getattr(term, "name", "")) and target == At(target.name) and self.streams[term.name].is_input:
-                found.setdefault(term.name, target.name)
-        return found
+            name = clause.target.name
+            if isinstance(clause.term, At) and clause == Clause(At(name), At(clause.term.name)):
+                found.setdefault(clause.term.name, name)
+        return {stream.name: found[stream.name] for stream in self.inputs if stream.name in found}
 
     def __str__(self) -> str:
         lines = [str(stream) for stream in (*self.inputs, *self.outputs)]
@@ -261,4 +274,4 @@ def _refuse_command(parser: Parser) -> None:
     token = parser.next
     if token.text in ("r", "run", "n", "normalize", "sat", "solve", "set", "u", "q", "quit"):
         parser.fail(f"found the command {token.text!r}; expected a declaration or the clauses alone", token)
-    parser.refuse("a declaration, as i1:sbf := in file(\"…\")., or a clause, as (o1[t] = i1[t])")
+    parser.refuse('a declaration, as i1:sbf := in file("…")., or a clause, as (o1[t] = i1[t])')
