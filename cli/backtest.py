@@ -21,6 +21,10 @@ from idi_fast.cli.options import (
 )  # fmt: skip
 from idi_fast.errors import IdiFastError, InputError
 
+COUNTS = ("bars", "dropped_rows")
+POOLED_COUNTS = ("symbols", "symbols_without_bars")
+"""Counts among a result's assumptions that conditions may name as well, the latter of many symbols only."""
+
 
 def backtest(
     data: Annotated[str, typer.Argument(help="Price history: CSV or Parquet file, glob or folder.")],
@@ -80,14 +84,6 @@ def backtest(
         "time": time_col, "price": price_col, "open": open_col, "volume": volume_col, "nan": nan, "risk": risk_col,
     }  # fmt: skip
     columns = {name: value for name, value in columns.items() if value is not None}
-    if calibrate_only:
-        _calibrate(data, columns, json)
-        return
-    if policy is None:
-        raise InputError(
-            "--policy is missing; train one first: idi-fast train --env history --data DATA --out my_agent, "
-            "then idi-fast backtest DATA --policy my_agent --out my_backtest"
-        )
     terms = {
         "fill": fill, "fee_bps": fee_bps, "slippage_bps": slippage_bps, "long_only": long_only,
         "initial_position": initial_position, "start": start, "end": end, "year_days": year_days,
@@ -95,18 +91,31 @@ def backtest(
     terms = {name: value for name, value in terms.items() if value is not None}
     many = {"symbol_col": symbol_col, "symbol_files": symbol_files or None, "jobs": jobs}
     other = {"open_col": open_col, "no_trace": True if not trace else None, "check_lookahead": check_lookahead or None}
+    if calibrate_only:
+        given = {"policy": policy, "out": out, "fail_if": fail_if or None, "compat": compat, "force": force or None}
+        _refuse({**given, **terms, **other, **many, "open_col": None}, "with --calibrate-only")
+        _calibrate(data, columns, json)
+        return
+    if policy is None:
+        raise InputError(
+            "--policy is missing; train one first: idi-fast train --env history --data DATA --out my_agent, "
+            "then idi-fast backtest DATA --policy my_agent --out my_backtest"
+        )
     is_compat = compat_name(compat) is not None
     if is_compat:
         _refuse({**terms, **other, **many, "fail_if": fail_if or None, "fee_bps": None}, "under --compat")
+    is_pooled = symbol_files or symbol_col is not None
+    if symbol_files and symbol_col is not None:
+        raise InputError("--symbol-files and --symbol-col exclude each other")
+    if is_pooled and check_lookahead:
+        raise InputError("--check-lookahead does not go with many symbols; check one of them")
     source = Source(data, policy, columns, required_out(out), force)
-    conditions = _conditions(fail_if or [], is_pooled=symbol_files or symbol_col is not None)
+    conditions = _conditions(fail_if or [], is_pooled=is_pooled)
     console.warn_of_compilation()
     with console.interruptible():
         if is_compat:
             result = _compat(source, fee_bps)
-        elif symbol_files or symbol_col is not None:
-            if check_lookahead or (symbol_files and symbol_col is not None):
-                _refuse({"check_lookahead": check_lookahead or None, "symbol_files": symbol_files or None}, "here")
+        elif is_pooled:
             result = _symbols(source, terms, trace, symbol_col, jobs)
         else:
             _refuse({"jobs": jobs}, "for a single history")
@@ -140,7 +149,12 @@ def _conditions(texts: list[str], *, is_pooled: bool) -> list:
     from idi_fast.conditions import parse_condition
     from idi_fast.engine import kpi_names
 
-    return [parse_condition(text, kpi_names(is_pooled=is_pooled)) for text in texts]
+    names = [*kpi_names(is_pooled=is_pooled), *COUNTS, *(POOLED_COUNTS if is_pooled else ())]
+    conditions = [parse_condition(text, names) for text in texts]
+    for condition in conditions:
+        if not condition.names:
+            raise InputError(f"--fail-if {condition.text!r} names no figure; expected one, such as in 'trades < 10'")
+    return conditions
 
 
 def _calibrate(data: str, columns: dict, json: bool) -> None:
@@ -221,8 +235,9 @@ def _compat(source: Source, fee_bps: float | None) -> dict:
 
 
 def _figures(result: dict) -> dict:
-    held = result.get("buy_and_hold", {})
-    return {**result["kpis"], **{f"buy_and_hold.{name}": value for name, value in held.items()}}
+    held, assumptions = result.get("buy_and_hold", {}), result["assumptions"]
+    counts = {name: assumptions[name] for name in (*COUNTS, *POOLED_COUNTS) if name in assumptions}
+    return {**counts, **result["kpis"], **{f"buy_and_hold.{name}": value for name, value in held.items()}}
 
 
 def _report(out: Path, result: dict, json: bool) -> None:

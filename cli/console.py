@@ -68,10 +68,10 @@ def warn_of_compilation() -> None:
 
 @contextmanager
 def interruptible(left: Callable[[], str] = lambda: "nothing was written") -> Iterator[None]:
-    """On Ctrl-C say what is left of the run; the exit code 130 is typer's."""
+    """On Ctrl-C or SIGTERM say what is left of the run; the exit codes are typer's 130 and the handler's 143."""
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):  # the latter is raised by the handler of SIGTERM only
         message(f"interrupted; {left()}")
         raise
 

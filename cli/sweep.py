@@ -69,6 +69,8 @@ def sweep(
     idle = [name for name, value in columns.items() if value is not None]
     if idle and settings.environment.kind != "history":
         raise InputError(f"the {settings.environment.kind} environment has no use for {', '.join(idle)}")
+    if settings.environment.kind == "synthetic":
+        raise InputError("give DATA or --env crypto: there is nothing to learn in the synthetic environment")
     how = {
         "jobs": jobs, "validation_bars": validation_bars, "test_bars": test_bars, "fill": fill, "fee_bps": fee_bps,
         "evaluation_episodes": evaluation_episodes,

@@ -56,9 +56,24 @@ def read_trace(path: str | Path) -> tuple[pl.DataFrame, dict]:
     if os.path.isdir(path):
         refuse_population(path)
         path = path / "trace.parquet"
+        if not path.exists():
+            _explain_no_trace(path.parent)
     if not os.path.isfile(path):
         raise ArtifactError(f"no trace at {path}; give a folder that `idi-fast train` or `backtest` wrote")
     return read_table(path, TRACE_FORMAT, "trace")
+
+
+def _explain_no_trace(folder: Path) -> None:
+    """Raise ArtifactError where a folder's run.json tells why it has no trace."""
+    try:
+        run = json.loads((folder / "run.json").read_bytes())
+    except (OSError, ValueError):
+        return  # no run of ours, or one that says nothing
+    kind = run.get("kind") if isinstance(run, dict) else None
+    if kind == "backtest":
+        raise ArtifactError(f"no trace in {folder}: this backtest kept no trace (--no-trace)")
+    if kind == "symbol-backtest":
+        raise ArtifactError(f"no trace in {folder}: it is of many symbols; backtest a symbol alone to export it")
 
 
 def training_summary(trainer: Trainer, policy: Policy) -> dict:

@@ -40,8 +40,16 @@ class Compared:
     def is_beaten(self) -> bool:
         """Whether the policy earns more by over two standard errors, and by more than the interval of the difference
         reaches, which is that of Student's t."""
+        return self._exceeds(self.difference.mean)
+
+    @property
+    def is_better(self) -> bool:
+        """Whether the baseline earns more than the policy by as much."""
+        return self._exceeds(-self.difference.mean)
+
+    def _exceeds(self, mean: float) -> bool:
         error = self.difference.standard_error
-        return error is not None and self.difference.mean > max(ABOVE, _reach(self.difference)) * error
+        return error is not None and mean > max(ABOVE, _reach(self.difference)) * error
 
 
 @dataclass(frozen=True)
@@ -72,6 +80,8 @@ class Report:
             return "evaluated in sample, on bars of its training: nothing is shown of what it earns on new ones"
         if self.has_learnt:
             return f"better than every baseline; the best of them is {self.best_baseline!r}"
+        if self.baselines[self.best_baseline].is_better:
+            return f"significantly worse than {self.best_baseline!r}: nothing is shown to have been learnt"
         kept = [name for name, compared in self.baselines.items() if not compared.is_beaten]
         return f"not significantly better than {' and '.join(map(repr, kept))}: nothing is shown to have been learnt"
 

@@ -73,7 +73,8 @@ class Clock:
             return Pace(math.nan, why, math.nan, why)
         years, why_no_growth = (self._last - self._first) / YEAR_NS, None
         if years * 365 < LEAST_DAYS:
-            why_no_growth = f"the bars span {years * 365:.3g} days; a growth per year takes {LEAST_DAYS}"
+            days = f"{years * 365:.3g}"
+            why_no_growth = f"the bars span {days} day{'s' * (days != '1')}; a growth per year takes {LEAST_DAYS}"
             years = math.nan
         why_not = self._why_not()
         return Pace(math.nan if why_not else self._periods_per_year(), why_not, years, why_no_growth)

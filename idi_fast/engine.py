@@ -25,14 +25,14 @@ from idi_fast.trace import Steps, Trace
 class Stretch:
     """Consecutive bars of a backtest: what was seen and decided, and the accounts of the policy and of holding.
 
-    first: number of the first bar; reward float64 (n,): what each decision brought, NaN for the last of all; equity,
+    first: number of the first bar; next_reward: what the last decision brought, NaN for the last of all; equity,
     held_equity float64, position int8 (n,); trades float64 (m, 8): those that ended, as of `kernels.backtest.account`.
     """
 
     first: int
     seen: Seen
     steps: Steps
-    reward: np.ndarray
+    next_reward: float
     equity: np.ndarray
     position: np.ndarray
     trades: np.ndarray
@@ -73,8 +73,7 @@ class Engine:
         Raises DataError, NoBars."""
         waiting = None
         with ExitStack() as stack:
-            for seen in self._seen(stack if ahead else None):
-                steps = self.replay.decide(seen)
+            for seen, steps in self._decided(stack if ahead else None):
                 if waiting is not None:
                     yield self._settle(*waiting, steps.reward[0])
                 waiting = seen, steps
@@ -82,13 +81,17 @@ class Engine:
             raise NoBars("no bar of the history lies between the start and the end")
         yield self._settle(*waiting, np.nan)
 
-    def _seen(self, stack: ExitStack | None) -> Iterator[Seen]:
-        if isinstance(self._source, History):
-            return self._look([self._source])
-        if stack is None:
-            return self._look(self._source.chunks())
-        chunks = stack.enter_context(pipeline.ahead(self._source.chunks()))
-        return stack.enter_context(pipeline.ahead(self._look(chunks)))
+    def _decided(self, stack: ExitStack | None) -> Iterator[tuple[Seen, Steps]]:
+        chunks = [self._source] if isinstance(self._source, History) else self._source.chunks()
+        if stack is None or isinstance(self._source, History):
+            return self._decide(self._look(chunks))
+        # Reading, seeing, deciding and settling go on side by side.
+        seen = self._look(stack.enter_context(pipeline.ahead(chunks)))
+        return stack.enter_context(pipeline.ahead(self._decide(stack.enter_context(pipeline.ahead(seen)))))
+
+    def _decide(self, seen: Iterable[Seen]) -> Iterator[tuple[Seen, Steps]]:
+        for bars in seen:
+            yield bars, self.replay.decide(bars)
 
     def _look(self, chunks: Iterable[History]) -> Iterator[Seen]:
         for chunk in chunks:
@@ -119,12 +122,12 @@ class Engine:
         if history.time is not None:
             self._clock.push(history.time)
         first, self._bars = self._bars, self._bars + len(history)
-        reward = np.append(steps.reward[1:], next_reward)
-        return Stretch(first, seen, steps, reward, equity, position, trades, held_equity)
+        return Stretch(first, seen, steps, next_reward, equity, position, trades, held_equity)
 
     def trace(self, stretch: Stretch) -> Trace:
         """The trace of a stretch; of all of them in their order, or of none."""
-        return self.replay.trace(stretch.seen, stretch.steps, stretch.reward)
+        reward = np.append(stretch.steps.reward[1:], stretch.next_reward)
+        return self.replay.trace(stretch.seen, stretch.steps, reward)
 
     def describe_data(self) -> dict:
         """Which bars were run over, once all were."""

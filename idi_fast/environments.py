@@ -12,7 +12,7 @@ import numpy as np
 
 from idi_fast.buffers import Buffers
 from idi_fast.config import TrainingConfig
-from idi_fast.errors import DataError
+from idi_fast.errors import DataError, IdiFastError
 from idi_fast.features import Bars, BarStream, Encoder, named, resolve_features
 from idi_fast.history import History
 from idi_fast.kernels import market, tape_mt19937, tape_words
@@ -221,7 +221,7 @@ class CryptoEnvironment(_MarketTape):
         close, volume = np.empty(n), np.empty(n)
         regime, risk = np.empty(n, np.uint8), np.empty(n, np.uint8)
         tape_words.crypto_bars(words, self._market, self._stress, state, close, volume, regime, risk)
-        return {"close": close, "volume": volume}, regime, risk
+        return {"close": _finite(close), "volume": volume}, regime, risk
 
     def _advance(self, n: int) -> tuple[Bars, np.ndarray]:
         columns, regime, risk = self._simulate(self._generator, self._state, n)
@@ -235,10 +235,20 @@ class CryptoEnvironment(_MarketTape):
 
     def facts(self, n: int) -> tuple[Tape, Facts]:
         bars, value = self._advance(n)
+        with np.errstate(over="ignore"):
+            close = _finite(START_PRICE * np.exp(value - value[0]))
         return self.tape(bars), Facts(
-            value=value, entry=entry_values(value), regime=bars.regime, risk=bars.risk, move=bars.move,
-            close=START_PRICE * np.exp(value - value[0]),
+            value=value, entry=entry_values(value), regime=bars.regime, risk=bars.risk, move=bars.move, close=close,
         )  # fmt: skip
+
+
+def _finite(prices: np.ndarray) -> np.ndarray:
+    """The prices; IdiFastError where one is infinite or NaN."""
+    if not np.isfinite(prices).all():
+        raise IdiFastError(
+            "the simulated prices grew beyond all numbers; use smaller drifts, volatilities or shocks"
+        )
+    return prices
 
 
 class HistoryBars:

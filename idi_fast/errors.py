@@ -32,7 +32,10 @@ class Cancelled(IdiFastError):
     """The work was cancelled before its end and left nothing behind but its checkpoints, if any (exit code 130)."""
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return `` Did you mean 'x'?`` for the known name closest to `name`, else an empty string."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+def nearest(name: str, known: Iterable[str], likeness: float = 0.5) -> str:
+    """Return `` Did you mean 'x'?`` for the known name closest to `name`, else an empty string.
+
+    likeness: which it has at least, from 0 to 1 (difflib's ratio).
+    """
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=likeness)
     return f" Did you mean {close[0]!r}?" if close else ""

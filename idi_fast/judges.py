@@ -153,7 +153,9 @@ class EpisodeJudge:
     def verdict(test: dict) -> str:
         """What the test came to."""
         better = sum(report["has_learnt"] for report in test["by_seed"].values())
-        return f"on test data {better} of {len(test['by_seed'])} seeds are significantly better than every baseline"
+        seeds = len(test["by_seed"])
+        counted = "1 seed is" if seeds == 1 else f"{seeds} seeds are"
+        return f"on test data {better} of {counted} significantly better than every baseline"
 
 
 def _returns(account: Account) -> np.ndarray:

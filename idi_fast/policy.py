@@ -60,10 +60,14 @@ class Policy:
         """Whether training came to each state int64 (n,), with a tile coder to all its tiles; bool (n,)."""
         return (self.visits[self.layout.state_rows(states)] > 0).all(axis=1)
 
+    @cached_property
+    def _is_new(self) -> np.ndarray:
+        return self.visits == 0
+
     def count_unvisited(self, states: np.ndarray) -> int:
         """How many of the states int64 (n,) training never came to."""
         if self.layout.tiling is None:
-            return states.size - int(np.count_nonzero(self.visits[states]))
+            return int(np.count_nonzero(self._is_new[states]))
         return states.size - int(np.count_nonzero(self.visited(states)))
 
     def identity(self) -> dict:

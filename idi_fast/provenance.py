@@ -8,6 +8,7 @@ import numpy as np
 
 import idi_fast
 from idi_fast.history import History
+from idi_fast.kernels.backtest import HASH, find_hashes
 
 SAMPLES = 64
 DESCRIPTION_KEYS = {"bars", "first_time", "last_time", "files", "sample"}
@@ -85,7 +86,7 @@ class _Known:
         self._times = np.array([time for time, _ in sample if time is not None], np.int64)
         self._closes = np.array([close for _, close in sample], np.float64)
         self._hashes = np.zeros(2**16, bool)
-        self._hashes[_hash(self._closes)] = True
+        self._hashes[(self._closes.view(np.uint64) * HASH) >> np.uint64(48)] = True
         self._found, self._equal = np.zeros(len(sample), bool), np.zeros(len(sample), bool)
 
     def push(self, time: np.ndarray | None, close: np.ndarray) -> None:
@@ -96,8 +97,9 @@ class _Known:
             self._equal |= common & (close[at] == self._closes)
         else:
             # Nearly all closes are told apart from the few by a hash of theirs.
-            maybe = close[self._hashes[_hash(close)]]
-            self._found |= np.isin(self._closes, maybe)
+            places = np.empty(close.size, np.int64)
+            count = find_hashes(close.view(np.uint64), self._hashes, places)
+            self._found |= np.isin(self._closes, close[places[:count]])
 
     def is_among(self, first_time: int | None, last_time: int | None, digests: dict[str, dict]) -> bool | None:
         if first_time is None or not self._times.size:
@@ -109,11 +111,6 @@ class _Known:
         if not self._found.any():
             return not ((first_time <= self._times) & (self._times <= last_time)).any()
         return bool(self._equal.any())
-
-
-def _hash(values: np.ndarray) -> np.ndarray:
-    """16 bits of each float64, by multiplication (Knuth 1998, 6.4)."""
-    return (values.view(np.uint64) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(48)
 
 
 def _ns(time: str) -> int:

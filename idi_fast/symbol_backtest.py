@@ -71,7 +71,6 @@ class _Run:
     """A symbol's backtest, finished; its arrays are dropped once they were added to the book."""
 
     def __init__(self, engine: Engine, *, with_trades: bool):
-        self.engine = engine
         rows, times, equity, held, closed, frames = TradeRows(), [], [], [], [], []
         for stretch in engine.stretches(ahead=False):
             history, first = stretch.seen.history, stretch.first
@@ -86,6 +85,8 @@ class _Run:
         self.trades = pl.concat(frames) if frames else None
         self.closed = np.concatenate(closed)
         self.series = np.concatenate(times), np.concatenate(equity), np.concatenate(held)
+        # Here, in the symbol's own thread: only what is added up waits for the others.
+        self.summary, self.data, self.tally = engine.summary(), engine.describe_data(), engine.tally
 
 
 class SymbolBacktest:
@@ -105,14 +106,14 @@ class SymbolBacktest:
 
     def add(self, symbol: str, run: _Run) -> None:
         """The next symbol."""
-        summary, about = run.engine.summary(), run.engine.describe_data()
+        summary, about = run.summary, run.data
         has_times = about["first_time"] is not None
         if self._has_times not in (None, has_times):
             raise InputError(f"symbol {symbol!r} has {'' if has_times else 'no '}times, unlike those before it")
         self._has_times, self.data[symbol] = has_times, about
         self.book.add(*run.series)
         self._tally.push_trades(run.closed)
-        self._tally.add_decisions(run.engine.tally)
+        self._tally.add_decisions(run.tally)
         assumed = summary["assumptions"]
         self._terms = {name: assumed[name] for name in TERMS}
         held = {"buy_and_hold_total_return": summary["buy_and_hold"]["total_return"]}

@@ -79,7 +79,16 @@ class TableWriter:
                 if self._writer is not None:
                     self._writer.close()
         finally:
+            self._abandon()
             self._file.close()
+
+    def _abandon(self) -> None:
+        """Close a writer that an error left open: it would complain of the closed file when it is collected."""
+        if self._writer is None or not self._writer.is_open:
+            return
+        with suppress(OSError, pa.ArrowException):  # the error that led here tells more
+            self._writer.close()
+        self._writer.is_open = False
 
 
 def metadata_text(about: dict) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 from idi_fast.kernels._jit import kernel
 
 NEXT_OPEN, NEXT_CLOSE, SAME_CLOSE = 0, 1, 2
+HASH = np.uint64(0x9E3779B97F4A7C15)
 
 
 TRADE_COLUMNS = ("entry_bar", "exit_bar", "direction", "entry_price", "exit_price", "profit", "fees", "slippage")
@@ -130,6 +131,20 @@ def count_alerts(mood, comm, regime, risk, alert, last, counts):
             counts[before, place, 3] += said * event
         before, place, said = np.int64(mood[t]), np.int64(regime[t]), np.int64(comm[t] == alert)
     last[0], last[1], last[2] = before, place, said
+
+
+@kernel
+def find_hashes(values, table, found):
+    """Which of the values may be among those that a table of hashes knows: their places, the first `count` of `found`.
+
+    values uint64 (n,): the bits of numbers; table bool (65536,): by 16 bits of the product with 2⁶⁴ / φ (Knuth
+    1998, 6.4); found int64 (n,). Returns count. Mutates: found.
+    """
+    count = 0
+    for t in range(values.size):
+        found[count] = t
+        count += table[(values[t] * HASH) >> np.uint64(48)]
+    return count
 
 
 @kernel

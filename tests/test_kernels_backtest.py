@@ -274,3 +274,15 @@ def test_the_reference_pays_on_every_bar_it_comes_into_with_a_position():
     pnl = np.empty(5)
     kernels.reference_account(np.array([1, 0, 2, 0, 0], np.int8), np.array([8.0, 16.0, 8.0, 4.0, 4.0]), 2500.0, pnl)
     assert_array_equal(pnl, [0, 8 - 4, -8 - 2, 4 - 1, 0 - 1])
+
+
+@given(st.lists(st.floats(allow_nan=False), max_size=50), st.lists(st.floats(allow_nan=False), max_size=5))
+def test_find_hashes(values, known):
+    known = [*known, *values[:2]]
+    bits, table = np.array(values, np.float64).view(np.uint64), np.zeros(2**16, bool)
+    table[(np.array(known, np.float64).view(np.uint64) * kernels.HASH) >> np.uint64(48)] = True
+    found = np.empty(len(values), np.int64)
+    count = kernels.find_hashes(bits, table, found)
+    expected = oracle.find_hashes(bits.tolist(), set(np.array(known, np.float64).view(np.uint64).tolist()))
+    assert found[:count].tolist() == expected
+    assert set(range(min(2, len(values)))) <= set(expected)

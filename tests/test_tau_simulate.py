@@ -2,9 +2,7 @@
 
 import json
 from dataclasses import replace
-from itertools import combinations
 from pathlib import Path
-from string import ascii_lowercase
 
 import numpy as np
 import pytest
@@ -12,6 +10,7 @@ from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from tau_specs import LAYERED, V38, systems
+from test_tau_lines import BAD, LINES
 
 import idi_fast.tau.simulate as simulate_module
 from idi_fast.errors import InputError
@@ -102,10 +101,6 @@ def test_where_unmirrored_inputs_drift():
     assert mirrored.read == mirrored.lines
 
 
-LINES = {None: ["0", "1", "0\r", " 1"], 2: ["0", "1", "2", "3", "#x2", "#b11", "03\r"]}
-BAD = {None: ["2", "01", "1.0", "-1", "# 1", "\ufeff1", " "], 2: ["4", "-1", "0x1", "{1}", "1.0", "x", "#b100"]}
-
-
 def value_of(line: str) -> int:
     line = line.strip()
     return int(line[2:], {"x": 16, "b": 2}[line[1]]) if line.startswith("#") else int(line)
@@ -164,94 +159,6 @@ def test_unmirrored_equations_are_those_of_the_oracle(system, data):
     compare(system, data)
 
 
-def echo(text: str | bytes, kind: str = "sbf") -> Simulation:
-    spec = f'i1:{kind} := in file("a.in").\no1:{kind} := out file("a.out").\n(o1[t] = i1[t])'
-    return simulate(parse_spec(spec), {"a.in": text})
-
-
-@pytest.mark.parametrize(
-    ("kind", "line"),
-    [("sbf", line) for line in BAD[None]] + [("bv[2]", line) for line in BAD[2]]
-    + [("bv[5]", line) for line in ("32", "-1", "0x5", "{5}", "5.0", "#x20", "9" * 99)],
-)  # fmt: skip
-def test_a_bad_line_ends_the_run(kind, line):
-    simulation = echo(f"1\n0\n{line}\n1\n", kind)
-    assert simulation.files() == {"a.out": b"1\n0\n"}
-    assert (simulation.stop.reason, simulation.stop.time, simulation.stop.line) == ("bad line", 2, 3)
-    assert simulation.stop.text == (line if len(line) <= 40 else line[:40] + "…")
-    assert simulation.errors[0].startswith("a.in, line 3: ")
-
-
-@pytest.mark.parametrize(
-    ("line", "value"), [("0", 0), ("31", 31), ("#x1f", 31), ("#X1", None), ("#b101", 5), ("7\r", 7)]
-)
-def test_bitvectors_are_written_back_in_decimal(line, value):
-    simulation = echo(f"{line}\n", "bv[5]")
-    assert simulation.files() == {"a.out": b"" if value is None else f"{value}\n".encode()}
-
-
-def test_wide_bitvectors():
-    numbers = [0, 99, 100, 2**31, 2**32 - 1]
-    text = "".join(f"{number}\n" for number in numbers)
-    simulation = echo(text, "bv[32]")
-    assert simulation.files() == {"a.out": text.encode()}
-    assert_array_equal(simulation.values["o1"], np.array(numbers, np.uint32))
-
-
-@pytest.mark.parametrize("text", ["1\r\n0\r\n1\r\n", "1\n0\n1", b"1\n0\n1\n", "1\n0\n1\n\n0\n", "1\n0\n1\n\n"])
-def test_ends_of_lines_and_of_files(text):
-    simulation = echo(text)
-    assert simulation.files() == {"a.out": b"1\n0\n1\n"}
-    assert simulation.errors == ()
-
-
-def test_words_are_products_where_they_are_only_mirrored():
-    simulation = echo("1\nba\nno\nab\nabba\n0\n")
-    assert simulation.files() == {"a.out": b"1\na b\nn o\na b\na b\n0\n"}
-    assert simulation.products == ("a b", "n o")
-    assert_array_equal(simulation.values["o1"], [1, 2, 3, 2, 2, 0])
-
-
-def test_so_many_products_and_no_more():
-    words = [a + b for a, b in combinations(ascii_lowercase, 2)]
-    simulation = echo("".join(f"{word}\n" for word in words))
-    assert simulation.steps == 250
-    assert simulation.files() == {"a.out": "".join(f"{a} {b}\n" for a, b in words[:250]).encode()}
-    assert (simulation.stop.reason, simulation.stop.line) == ("free variables", 251)
-
-
-@pytest.mark.parametrize("line", ["x'", "1 & 0", "(1)", "0 1", "a1", "True", "x y"])
-def test_formulas_as_values_are_refused(line):
-    simulation = echo(f"1\n{line}\n0\n")
-    assert simulation.files() == {"a.out": b"1\n"}
-    assert simulation.stop.reason == "free variables"
-    assert simulation.errors == (
-        f"a.in, line 2: {line!r} is a formula, not a truth value, and idi-fast does not work it out",
-    )
-
-
-@pytest.mark.parametrize(
-    "clauses",
-    [
-        "(o1[t] = i1[t]) && (o2[t] = i1[t]')",
-        "(o1[t] = i1[t]) && (o2[t] = o1[t])",
-        "(o1[t] = i1[t]) && (o2[t] = o1[t-1])",
-    ],
-)
-def test_words_that_go_on_to_other_outputs_are_refused(clauses):
-    declared = 'i1:sbf := in file("a").\no1:sbf := out file("b").\no2:sbf := out file("c").\n'
-    simulation = simulate(parse_spec(declared + clauses), {"a": "1\n0\nyes\n1\n"})
-    assert simulation.steps == 2 + clauses.count("t-1")
-    assert (simulation.stop.reason, simulation.stop.line, simulation.stop.text) == ("free variables", 3, "yes")
-
-
-def test_a_word_behind_the_end_is_no_error():
-    declared = 'i1:sbf := in file("a").\ni2:sbf := in file("b").\no1:sbf := out file("c").\no2:sbf := out file("d").\n'
-    spec = parse_spec(declared + "(o1[t] = i1[t]) && (o2[t] = i2[t])")
-    simulation = simulate(spec, {"a": "1\n0\nyes\n", "b": "1\n0\n"})
-    assert (simulation.steps, simulation.errors, simulation.stop.stream) == (2, (), "i2")
-
-
 def test_missing_files_are_all_named():
     assert simulate(V38, {}).errors[:2] == (
         "i_failure_echo is missing, the file of i_failure_echo", "i_price is missing, the file of i_price",
@@ -265,6 +172,8 @@ def test_a_run_without_inputs_ends_by_itself():
     simulation = simulate(spec, {})
     assert simulation.stop.reason == "nothing read"
     assert simulation.files() == {"a": b"1\n0\n0\n"}
+    fixed = parse_spec('o1:sbf := out file("a").\n(o1[t] = 1) && (o1[3] = 1)')
+    assert simulate(fixed, {}).files() == {"a": b"1\n1\n1\n1\n"}
 
 
 def test_an_unused_input_is_not_read():

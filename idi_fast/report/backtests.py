@@ -43,7 +43,7 @@ def backtest_notes(run: Run, result: dict) -> Iterator[Note]:
     elif assumptions.get("in_sample", False) is None:
         yield Note("Whether the policy was trained on some of these bars cannot be told.", is_warning=True)
     else:
-        yield Note("Out of sample: the policy was trained on none of these bars.")
+        yield Note("Out of sample: no bar with this time and close was among those of its training.")
     if kpis.get("liquidated_at") is not None:
         at = count(kpis["liquidated_at"])
         yield Note(f"Liquidated at bar {at}: nothing was left, and trading ended there.", is_warning=True)

@@ -15,7 +15,7 @@ WORD = re.compile(rb"[a-z]+")
 EXPRESSION = re.compile(rb"(?=.*\D)[\w ()&|^+']+", re.ASCII)
 """What may be a formula of an sbf, of letters or of operators; digits alone are none."""
 
-END, BAD, FREE = -1, -2, -3
+END, BAD, FORMULA = -1, -2, -3
 MOST_PRODUCTS = 250
 """Products of free variables in a run; so many fit a byte beside 0 and 1."""
 
@@ -25,8 +25,8 @@ class Lines:
     """What a file gives, line by line.
 
     values uint32 (n,): up to the line that ends it; in an sbf 2 + j is the j-th of the run's products of free
-    variables; free: the first line, from 0, that holds such a product, n if none; end: END, BAD or FREE: why there are
-    no more; text: that line where it is BAD or FREE; missing: whether there is no file.
+    variables; free: the first line, from 0, that holds such a product, n if none; end: END, BAD or FORMULA: why there
+    are no more; text: that line where it is BAD or FORMULA; missing: whether there is no file.
     """
 
     values: np.ndarray
@@ -37,7 +37,7 @@ class Lines:
 
     def before_free(self, text: str) -> "Lines":
         """The lines before the first product of free variables."""
-        return Lines(self.values[: self.free], self.free, FREE, text)
+        return Lines(self.values[: self.free], self.free, FORMULA, text)
 
 
 class _Codes(dict[bytes, int]):
@@ -60,7 +60,7 @@ class _Codes(dict[bytes, int]):
             return int(line)
         if WORD.fullmatch(line):
             return self._product(" ".join(sorted(set(line.decode()))))
-        return FREE if EXPRESSION.fullmatch(line) else BAD
+        return FORMULA if EXPRESSION.fullmatch(line) else BAD
 
     def _number(self, line: bytes) -> int:
         match = NUMBER.fullmatch(line)
@@ -73,7 +73,7 @@ class _Codes(dict[bytes, int]):
     def _product(self, product: str) -> int:
         if product not in self._products:
             if len(self._products) == MOST_PRODUCTS:
-                return FREE
+                return FORMULA
             self._products.append(product)
         return 2 + self._products.index(product)
 
@@ -83,7 +83,7 @@ def read_lines(data: bytes, width: int | None = None, products: list[str] | None
 
     A value may have blanks around it; a bitvector is decimal, ``#x1f`` or ``#b101``. An empty line is the end, as is
     the end of the file. Letters in an sbf are no truth values: a word is the product of its letters as free variables,
-    and is added to `products`; other formulas are not worked out (FREE).
+    and is added to `products`; other formulas are not worked out (FORMULA).
     """
     lines = data.split(b"\n")
     codes = np.fromiter(
@@ -105,6 +105,6 @@ def line_text(data: bytes, line: int) -> str:
 
 def refusal(lines: Lines, width: int | None) -> str:
     """What is wrong with the line that ends these."""
-    if lines.end == FREE:
+    if lines.end == FORMULA:
         return f"{lines.text!r} is a formula, not a truth value, and idi-fast does not work it out"
     return f"{lines.text!r} is no {type_name(width)}; expected 0 to {largest(width)}"

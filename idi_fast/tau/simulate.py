@@ -9,7 +9,7 @@ The exit code of such a run is 0 whatever happens; `errors` says what is wrong.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy as np
 from idi_fast.errors import InputError
 from idi_fast.streams import stream_text
 from idi_fast.tau.formula import At, values_of
-from idi_fast.tau.lines import BAD, END, FREE, Lines, line_text, read_lines, refusal
+from idi_fast.tau.lines import BAD, END, FORMULA, Lines, line_text, read_lines, refusal
 from idi_fast.tau.model import Model
 from idi_fast.tau.reading import Reader
 from idi_fast.tau.spec import Spec
@@ -26,14 +26,14 @@ BLOCK = 16_384
 """Steps that are worked out at a time; a v38 agent's streams of that length fit the second-level cache."""
 
 NOTHING_READ = "nothing read"
-REASONS = {END: "end of input", BAD: "bad line", FREE: "free variables"}
+REASONS = {END: "end of input", BAD: "bad line", FORMULA: "formula"}
 
 
 @dataclass(frozen=True)
 class Stop:
     """Why a run is over.
 
-    reason: "end of input", "missing file", "bad line", "free variables" or "nothing read"; time: of the step that did
+    reason: "end of input", "missing file", "bad line", "formula" or "nothing read"; time: of the step that did
     not take place, or for "nothing read" the time after the last; stream: the input that had no line; line: the number
     of the line that was wanted, from 1; text: that line where it is a bad one or a formula.
     """
@@ -78,24 +78,20 @@ class Simulation:
         return stream_text(values)
 
 
-@dataclass
 class _Run:
-    """Where a run stands. streams uint32 (n_streams, n): a column a time; read: lines read of each input."""
+    """Where a run stands.
 
-    model: Model
-    lines: dict[str, Lines]
-    streams: np.ndarray
-    time: int = 0
-    stop: Stop | None = None
-    read: dict[str, int] = field(default_factory=dict)
-    first_read: dict[str, int | None] = field(default_factory=dict)
-    skipped: dict[str, int | None] = field(default_factory=dict)
+    streams uint32 (n_streams, n): the values up to now, a column a time; the rest as in a Simulation.
+    """
 
-    @classmethod
-    def of(cls, model: Model, lines: dict[str, Lines]) -> "_Run":
-        streams = np.zeros((len(model.rows), max(model.lookback, 1)), np.uint32)
-        names = model.inputs
-        return cls(model, lines, streams, 0, None, dict.fromkeys(names, 0), dict.fromkeys(names), dict.fromkeys(names))
+    def __init__(self, model: Model, lines: dict[str, Lines]):
+        self.model, self.lines = model, lines
+        self.streams = np.zeros((len(model.rows), max(model.lookback, 1)), np.uint32)
+        self.time = 0
+        self.stop: Stop | None = None
+        self.read = dict.fromkeys(model.inputs, 0)
+        self.first_read: dict[str, int | None] = dict.fromkeys(model.inputs)
+        self.skipped: dict[str, int | None] = dict.fromkeys(model.inputs)
 
     def left(self, name: str) -> int:
         """Lines of an input that are not read yet."""
@@ -141,7 +137,7 @@ def simulate(spec: Spec, files: Mapping[str, str | bytes]) -> Simulation:
     model = Model.of(spec)
     products: list[str] = []
     lines = {name: _lines(model, name, files.get(spec.streams[name].path), products) for name in model.inputs}
-    run, reader = _Run.of(model, lines), Reader(model)
+    run, reader = _Run(model, lines), Reader(model)
     regular = bool(model.inputs) and reader.every_step
     while run.stop is None and not (regular and run.time == model.lookback):
         run.step(reader.names(run.time, run.streams))
@@ -200,7 +196,7 @@ def _only_mirrored(spec: Spec, name: str) -> bool:
 def _run_regular(run: _Run) -> dict[str, np.ndarray]:
     """Run on from the lookback, every input being read in every step, until the first has no more lines."""
     model, back = run.model, run.model.lookback
-    shortest = min(model.inputs, key=lambda name: (run.left(name), name))
+    shortest = min(model.inputs, key=run.left)  # of several the first that is read
     steps = back + run.left(shortest)
     window = np.zeros((len(model.rows), back + BLOCK), np.uint32)
     values = {name: np.zeros(steps, np.uint32) for name in model.outputs}
@@ -230,13 +226,13 @@ def _errors(run: _Run, products: list[str], files: Mapping[str, str | bytes]) ->
     found = [f"{streams[n].path} is missing, the file of {n}" for n in run.model.inputs if run.lines[n].missing]
     for name in run.model.inputs:
         lines = run.lines[name]
-        if lines.end != FREE and lines.free < run.read[name]:
+        if lines.free < run.read[name]:
             product = products[lines.values[lines.free] - 2]
             found.append(
                 f"{streams[name].path}, line {lines.free + 1}: not 0 or 1; the interpreter takes the letters for free "
                 f"variables and writes their product, {product!r}"
             )
-    if stop.reason in (REASONS[BAD], REASONS[FREE]):
+    if stop.reason in (REASONS[BAD], REASONS[FORMULA]):
         what = refusal(run.lines[stop.stream], streams[stop.stream].width)
         found.append(f"{streams[stop.stream].path}, line {stop.line}: {what}")
     return found

@@ -161,6 +161,16 @@ def count_alerts(
     return {place: tuple(row) for place, row in counts.items()}
 
 
+def find_hashes(values: Sequence[int], known: set[int]) -> list[int]:
+    """Places of the values whose hash one of the known values has."""
+
+    def hashed(value: int) -> int:
+        return (value * 0x9E3779B97F4A7C15 % 2**64) >> 48
+
+    hashes = set(map(hashed, known))
+    return [place for place, value in enumerate(values) if hashed(value) in hashes]
+
+
 def reference_account(action: Sequence[int], price: Sequence[float], fee_bps: float) -> list[float]:
     """Each bar's PnL of the position that comes into it, less the reference's fee for coming in with one."""
     positions = accumulate(action, lambda held, chosen: {0: held, 1: 1, 2: -1}[int(chosen)], initial=0)
