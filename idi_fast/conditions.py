@@ -243,7 +243,9 @@ class _Parser:
         if token.text in CALLS and token.text not in self.names:
             self.refuse(self.next, f"'(' after {token.text}")
         if token.text not in self.names:
-            hint = nearest(token.text, [*self.names, *CALLS], 0.6) or f" Expected one of {', '.join(self.names)}."
+            longer = [name for name in self.names if name.startswith(token.text)]
+            hint = nearest(token.text, longer) or nearest(token.text, [*self.names, *CALLS], 0.6)
+            hint = hint or f" Expected one of {', '.join(self.names)}."
             raise self.error(token.at, f"found the unknown name {token.text!r}.{hint}")
         self.steps.append(token.text)
         return NUMBER

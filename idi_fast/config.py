@@ -95,9 +95,6 @@ class TileCoderConfig(Block):
     )
 
     def _cross_check(self) -> None:
-        if len(self.offsets) != len(self.tile_sizes):
-            problem = f"has length {len(self.offsets)}; expected the length of tile_sizes ({len(self.tile_sizes)})"
-            raise SettingError("offsets", problem)
         if math.prod(self.tile_sizes) > 2**63:
             problem = f"make {math.prod(self.tile_sizes)} tiles; expected a product of at most 2**63"
             raise SettingError("tile_sizes", problem)
@@ -337,25 +334,31 @@ class TrainingConfig(Block):
         if self.tile_coder and (self.tile_coder.tiling, self.tile_coder.table_size) != ("reference", 65_536):
             problem = f"is given, but compat {compat!r} keeps a row for every state it comes to"
             raise SettingError("tile_coder", f"{problem}; remove its tiling and table_size, or engine.compat")
-        wanted = 4 if kind == "crypto" else 5
-        if self.tile_coder and len(self.tile_coder.tile_sizes) != wanted:
-            problem = f"has length {len(self.tile_coder.tile_sizes)}; expected {wanted}"
-            reason = f"one for each feature of the {kind} environment's state"
-            raise SettingError("tile_coder.tile_sizes", f"{problem}, {reason}")
+        if self.tile_coder:
+            features = f"feature of the {kind} environment's state"
+            self._check_tiles(self.tile_coder, 4 if kind == "crypto" else 5, features)
 
     def _check_default_mode(self) -> None:
         coder = self.tile_coder
         if coder is None:
             return
-        if len(coder.tile_sizes) != 5:
-            problem = f"has length {len(coder.tile_sizes)}; expected 5, one for each of the four features and the mood"
-            raise SettingError("tile_coder.tile_sizes", problem)
+        self._check_tiles(coder, 5, "of the four features and the mood")
         if coder.tiling == "displaced" and coder.offsets != TileCoderConfig().offsets:
             problem = "is given, but displaced tilings have displacements of their own"
             raise SettingError("tile_coder.offsets", f"{problem}; remove it or set tile_coder.tiling to 'reference'")
         if self.episodic and self.episodic.enabled:
             problem = "is true, but episodic memory goes with a plain table only"
             raise SettingError("episodic.enabled", f"{problem}; expected no tile_coder")
+
+    @staticmethod
+    def _check_tiles(coder: TileCoderConfig, wanted: int, features: str) -> None:
+        # Here and not in the block: what it belongs to tells which of the two lengths is wrong.
+        if len(coder.tile_sizes) != wanted:
+            problem = f"has length {len(coder.tile_sizes)}; expected {wanted}, one for each {features}"
+            raise SettingError("tile_coder.tile_sizes", problem)
+        if len(coder.offsets) != wanted:
+            problem = f"has length {len(coder.offsets)}; expected the length of tile_sizes ({wanted})"
+            raise SettingError("tile_coder.offsets", problem)
 
     def _check_features(self) -> None:
         kind, compat = self.environment.kind, self.engine.compat

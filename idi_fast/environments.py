@@ -245,9 +245,7 @@ class CryptoEnvironment(_MarketTape):
 def _finite(prices: np.ndarray) -> np.ndarray:
     """The prices; IdiFastError where one is infinite or NaN."""
     if not np.isfinite(prices).all():
-        raise IdiFastError(
-            "the simulated prices grew beyond all numbers; use smaller drifts, volatilities or shocks"
-        )
+        raise IdiFastError("the simulated prices grew beyond all numbers; use smaller drifts, volatilities or shocks")
     return prices
 
 

@@ -160,11 +160,26 @@ class HistoryFiles:
                 after_gap = missing[-1] if missing.size else after_gap
                 values = values if kept.size == missing.size else values[kept]
                 if "time" in self.columns and kept.size:
-                    place = _check_order(values["time"], self.columns["time"], place, name, kept + (row + 1))
+                    try:
+                        place = _check_order(values["time"], self.columns["time"], place, name, kept + (row + 1))
+                    except DataError as error:
+                        raise DataError(f"{error}{self._symbols_hint(file)}") from None
                 row += len(missing)
                 self.dropped += len(missing) - len(values)
                 if len(values):
                     yield self._chunk(values, gaps)
+
+    def _symbols_hint(self, file: Path) -> str:
+        """How to read a file whose times do not increase, if they may be those of several symbols; else empty."""
+        if self._name is not None:
+            return ""
+        head = next(read_batches(file, read_schema(file).names(), 100)).head(100)
+        texts = [name for name in head.columns if name not in self.columns.values() and _is_text(head[name])]
+        pairs = (part.partition("=") for part in file.parent.parts)
+        keys = [key for key, sign, value in pairs if sign and not value.isdecimal()]  # year=2024 is none
+        named = [*texts, *keys]
+        name = named[0] if len(named) == 1 else "NAME"
+        return f"; if these are several symbols: --symbol-col {name}" if named else ""
 
     def _chunk(self, values: pl.DataFrame, gaps: np.ndarray) -> History:
         arrays = {role: values[role].to_numpy() for role in self.columns}
@@ -257,6 +272,11 @@ def _check_order(
         places = (f"{file}, row {rows[at]}" for at in (bar, bar + 1))
         _refuse_order(name, values[bar], next(places), values[bar + 1], next(places))
     return int(values[-1]), f"{file}, row {rows[-1]}"
+
+
+def _is_text(values: pl.Series) -> bool:
+    """Whether a column, which of a CSV file is always text, holds none of its values as a number."""
+    return values.dtype == pl.String and values.count() > 0 and values.cast(pl.Float64, strict=False).count() == 0
 
 
 def _refuse_order(name: str, time_before: int, place_before: str, time: int, place: str) -> NoReturn:

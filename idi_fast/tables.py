@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import Self
@@ -86,7 +87,9 @@ class TableWriter:
         """Close a writer that an error left open: it would complain of the closed file when it is collected."""
         if self._writer is None or not self._writer.is_open:
             return
-        with suppress(OSError, pa.ArrowException):  # the error that led here tells more
+        from pyarrow import ArrowException
+
+        with suppress(OSError, ArrowException):  # the error that led here tells more
             self._writer.close()
         self._writer.is_open = False
 

@@ -301,7 +301,7 @@ def _summary(equity: pl.DataFrame, seeds: tuple[int, ...], per_year: float) -> d
             "over_seeds": spread,
             "buy_and_hold": kpis.equity_kpis(held, per_year),
             "significantly_above": above,
-            "verdict": f"of {len(seeds)} seed{'s' * (len(seeds) != 1)}, the profit of {count['zero']} is significantly above 0 and that of "
-            f"{count['buy_and_hold']} above buying and holding",
+            "verdict": f"of {len(seeds)} seed{'s' * (len(seeds) != 1)}, the profit of {count['zero']} is significantly "
+            f"above 0 and that of {count['buy_and_hold']} above buying and holding",
         }
     )

@@ -193,7 +193,7 @@ def test_what_a_backtest_assumes_stands_before_its_report_figures(runs, tmp_path
     assert texts[True][0] == (
         "In sample: the policy was trained on some of these bars. The result says nothing about new ones.", True,
     )  # fmt: skip
-    assert_mentions(texts[False][0][0], "Out of sample")
+    assert_mentions(texts[False][0][0], "Out of sample: no bar with this time and close")
     assert_mentions(texts[None][0][0], "cannot be told")
     assert texts[True][1] == ("Liquidated at bar 77: nothing was left, and trading ended there.", True)
     assert_mentions(texts[True][2][0], "25% of the bars")

@@ -194,8 +194,8 @@ def test_each_file_a_symbol_and_those_without_bars_are_left_out(world, tmp_path)
     ("options", "parts"),
     [
         (["--symbol-col", "simbol"], ["mixed.parquet: no column 'simbol'", "Did you mean 'symbol'?"]),
-        (["--symbol-col", "symbol", "--symbol-files"], ["--symbol-files"]),
-        (["--symbol-col", "symbol", "--check-lookahead"], ["--check-lookahead"]),
+        (["--symbol-col", "symbol", "--symbol-files"], ["--symbol-files and --symbol-col exclude each other"]),
+        (["--symbol-col", "symbol", "--check-lookahead"], ["does not go with many symbols; check one of them"]),
         (["--symbol-col", "symbol", "--start", "2100-01-01"], ["no bar of any symbol"]),
         (["--symbol-col", "symbol", "--jobs", "0"], ["jobs is 0"]),
         (["--symbol-col", "symbol", "--fail-if", "defined(liquidated_at)"], ["liquidated_at", "liquidated_symbols"]),
