@@ -11,11 +11,10 @@ from idi_fast.environments import (
     entry_values,
     log_columns,
     log_fill,
-    market_tape,
     reward_weights,
 )
 from idi_fast.errors import ArtifactError
-from idi_fast.features import BLOCK_BARS, Bars, BarStream
+from idi_fast.features import Bars, BarStream
 from idi_fast.history import History
 from idi_fast.policy import Policy
 from idi_fast.space import make_rules
@@ -51,7 +50,7 @@ class Replay:
         self._bars = BarStream(policy.encoder, charged_fee_bps(policy.config))
         rules = make_rules(policy.config, policy.space)
         self._follower = Follower(policy.config, policy.space, rules, policy.q, policy.comm_q, position)
-        self._weights, self._base = reward_weights(policy.config), np.empty((BLOCK_BARS, 9))
+        self._weights = reward_weights(policy.config)
         self._last_close = np.empty(0)
 
     def see(self, history: History) -> Seen:
@@ -64,13 +63,8 @@ class Replay:
 
     def decide(self, seen: Seen) -> Steps:
         """What is done at each of the bars, which follow one another."""
-        n = seen.value.size
-        steps = make_steps(n)
-        for first in range(0, n, BLOCK_BARS):
-            rows = slice(first, first + BLOCK_BARS)
-            bars = Bars(*(column[rows] for column in seen.bars))
-            tape = market_tape(bars, self._weights, self._base[: bars.code.size])
-            self._follower.follow(tape, Steps(*(column[rows] for column in steps)))
+        steps = make_steps(seen.value.size)
+        self._follower.follow_bars(seen.bars, self._weights, steps)
         return steps
 
     def trace(self, seen: Seen, steps: Steps, reward: np.ndarray) -> Trace:

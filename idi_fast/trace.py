@@ -9,8 +9,9 @@ import polars as pl
 
 from idi_fast.config import TrainingConfig
 from idi_fast.environments import Facts, charged_fee_bps
+from idi_fast.features import Bars
 from idi_fast.kernels import streams as kernels
-from idi_fast.kernels.learn import Rules, Tape, replay_rows
+from idi_fast.kernels.learn import Rules, Tape, replay_bars, replay_rows
 from idi_fast.layout import Layout
 from idi_fast.space import ACTIONS, BUY, FEATURES, SELL, StateSpace, comm_columns
 from idi_fast.streams import MARKET_STREAMS, TRACE_STREAMS, install_streams, select_streams, stream_files
@@ -119,12 +120,25 @@ class Follower:
         if self._greedy is not None:
             replay_rows(tape, self._rules, *self._greedy, self._agent, self._sums, *steps)
             return
-        # A table of the observations that there are, each once, in which the kernel finds its way as in any other.
-        codes, found = np.unique(tape.code, return_inverse=True)
-        states = self._layout.states_of(codes)
-        greedy = _greedy(*(self._layout.values(table, states) for table in self._tables))
-        replay_rows(tape._replace(code=found.astype(np.int32)), self._rules, *greedy, self._agent, self._sums, *steps)
+        codes, greedy, states = self._few(tape.code)
+        replay_rows(tape._replace(code=codes), self._rules, *greedy, self._agent, self._sums, *steps)
         steps.state[:] = states[steps.state]
+
+    def follow_bars(self, bars: Bars, weights: np.ndarray, steps: Steps) -> None:
+        """The same over bars, whose rewards have these weights float64 (3,)."""
+        earning = bars.gap, bars.change, bars.cost, bars.scarcity, weights
+        if self._greedy is not None:
+            replay_bars(bars.code, *earning, self._rules, *self._greedy, self._agent, self._sums, *steps)
+            return
+        codes, greedy, states = self._few(bars.code)
+        replay_bars(codes, *earning, self._rules, *greedy, self._agent, self._sums, *steps)
+        steps.state[:] = states[steps.state]
+
+    def _few(self, code: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray], np.ndarray]:
+        # A table of the observations that there are, each once, in which the kernel finds its way as in any other.
+        codes, found = np.unique(code, return_inverse=True)
+        states = self._layout.states_of(codes)
+        return found.astype(np.int32), _greedy(*(self._layout.values(table, states) for table in self._tables)), states
 
     @property
     def total_reward(self) -> float:

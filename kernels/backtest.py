@@ -137,13 +137,13 @@ def count_alerts(mood, comm, regime, risk, alert, last, counts):
 def find_hashes(values, table, found):
     """Which of the values may be among those that a table of hashes knows: their places, the first `count` of `found`.
 
-    values uint64 (n,): the bits of numbers; table bool (65536,): by 16 bits of the product with 2⁶⁴ / φ (Knuth
+    values uint64 (n,): the bits of numbers; table bool (4096,): by 12 bits of the product with 2⁶⁴ / φ (Knuth
     1998, 6.4); found int64 (n,). Returns count. Mutates: found.
     """
     count = 0
     for t in range(values.size):
         found[count] = t
-        count += table[(values[t] * HASH) >> np.uint64(48)]
+        count += table[(values[t] * HASH) >> np.uint64(52)]
     return count
 
 

@@ -51,6 +51,14 @@ def bar_returns(log_close, log_fill, volatility, floor, fee_rate, carry, gap, ch
     carry[0], carry[1] = log_close[n - 1], volatility[n - 1]
 
 
+@kernel(inline=True)
+def market_reward(before, after, gap, change, cost, scarcity, weights):
+    """The reward before the mood term of one row, of an old and a new position 0, 1 or 2: see `market_rows`."""
+    pnl = (before - 1) * gap + (after - 1) * change - abs(after - before) * cost
+    ethics = weights[2] if after >= 1 else -weights[2]
+    return pnl * weights[0] + scarcity * weights[1] + ethics
+
+
 @kernel
 def market_rows(gap, change, cost, scarcity, weights, base):
     """The reward before the mood term for each pair of old and new position.
@@ -58,13 +66,12 @@ def market_rows(gap, change, cost, scarcity, weights, base):
     scarcity float64 (n,): change of the scarcity bucket as a share of its range; weights float64 (3,): pnl, scarcity
     alignment, ethics. base float64 (n, 9): old and new position, row-major, each −1, 0, 1. Mutates: base.
     """
-    w_pnl, w_scarcity, ethics = weights[0], weights[1], weights[2]
     for t in range(gap.size):
-        scarcer = scarcity[t] * w_scarcity
         for before in range(3):
             for after in range(3):
-                pnl = (before - 1) * gap[t] + (after - 1) * change[t] - abs(after - before) * cost[t]
-                base[t, before * 3 + after] = pnl * w_pnl + scarcer + (ethics if after >= 1 else -ethics)
+                base[t, before * 3 + after] = market_reward(
+                    before, after, gap[t], change[t], cost[t], scarcity[t], weights
+                )
 
 
 @kernel

@@ -279,8 +279,8 @@ def test_the_reference_pays_on_every_bar_it_comes_into_with_a_position():
 @given(st.lists(st.floats(allow_nan=False), max_size=50), st.lists(st.floats(allow_nan=False), max_size=5))
 def test_find_hashes(values, known):
     known = [*known, *values[:2]]
-    bits, table = np.array(values, np.float64).view(np.uint64), np.zeros(2**16, bool)
-    table[(np.array(known, np.float64).view(np.uint64) * kernels.HASH) >> np.uint64(48)] = True
+    bits, table = np.array(values, np.float64).view(np.uint64), np.zeros(2**12, bool)
+    table[(np.array(known, np.float64).view(np.uint64) * kernels.HASH) >> np.uint64(52)] = True
     found = np.empty(len(values), np.int64)
     count = kernels.find_hashes(bits, table, found)
     expected = oracle.find_hashes(bits.tolist(), set(np.array(known, np.float64).view(np.uint64).tolist()))

@@ -14,6 +14,7 @@ from numpy.testing import assert_array_equal
 from idi_fast.agent import make_memory, make_tables
 from idi_fast.config import EpisodicConfig
 from idi_fast.kernels import learn as kernels
+from idi_fast.kernels import market
 from oracle import learn as oracle
 from oracle.reference import EpisodicMemory
 
@@ -277,6 +278,28 @@ def test_a_replay_knows_nothing_of_later_rows(case, data):
     case.tape.code[cut:] = N_CODES - 1 - case.tape.code[cut:]
     for column, before in zip(replay(case, q, comm_q), whole, strict=True):
         assert_array_equal(column[:cut], before[:cut])
+
+
+@given(CASES.filter(lambda case: case.tape.base.shape[1] == 9), st.data())
+def test_replay_bars(case, data):
+    """Of bars as of the rows that are made of them, to the last bit; the twin of one is the twin of the other."""
+    n = case.n
+    columns = [case.rng.integers(-16, 17, n) / 8 for _ in range(4)]
+    weights = np.array([0.7, 0.3, 0.1])
+    base = np.empty((n, 9))
+    market.market_rows(*columns, weights, base)
+    case.tape.base[:] = base
+    q, comm_q = tables_with_ties(case)
+    greedy, comm_greedy = np.argmax(q, axis=1).astype(np.int8), np.argmax(comm_q, axis=1).astype(np.int16)
+    out = np.full(n, -9), np.full(n, 9, np.int8), np.full(n, 9, np.int16), np.full(n, 9, np.int8), np.full(n, np.nan)
+    agent, sums, cut = np.array([0, 1, 1, 0]), np.zeros(2), data.draw(st.integers(0, n))
+    for piece in (slice(0, cut), slice(cut, n)):
+        kernels.replay_bars(
+            case.tape.code[piece], *(column[piece] for column in columns), weights, case.kind.rules(case.bonus),
+            greedy, comm_greedy, agent, sums, *(column[piece] for column in out),
+        )  # fmt: skip
+    for column, expected in zip(out, replay(case, q, comm_q), strict=True):
+        assert_array_equal(column, expected)
 
 
 @given(st.lists(eighths(1), min_size=9, max_size=9), st.integers(0, 6))

@@ -87,6 +87,9 @@ def test_market_rows(bars, weights, chunks):
     expected = oracle.market_rows(*columns, weights)
     # Equal, since with eighths nothing is rounded on either side.
     assert_array_equal(base, [[float(reward) for reward in row] for row in expected])
+    for row, *bar in zip(base, *columns, strict=True):
+        rewards = [kernels.market_reward(old, new, *bar, np.array(weights)) for old in range(3) for new in range(3)]
+        assert_array_equal(rewards, row)
 
 
 @given(

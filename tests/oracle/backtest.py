@@ -165,7 +165,7 @@ def find_hashes(values: Sequence[int], known: set[int]) -> list[int]:
     """Places of the values whose hash one of the known values has."""
 
     def hashed(value: int) -> int:
-        return (value * 0x9E3779B97F4A7C15 % 2**64) >> 48
+        return (value * 0x9E3779B97F4A7C15 % 2**64) >> 52
 
     hashes = set(map(hashed, known))
     return [place for place, value in enumerate(values) if hashed(value) in hashes]

@@ -201,6 +201,11 @@ class Tick(NamedTuple):
     reward: float
 
 
+def replay_bars(learner: Learner, rows: Sequence[TapeRow]) -> tuple[list[Tick], State]:
+    """The same as of rows: to the twin a bar is one, with all its rewards."""
+    return replay_rows(learner, rows)
+
+
 def replay_rows(learner: Learner, rows: Sequence[TapeRow]) -> tuple[list[Tick], State]:
     """Follow a learner's greedy actions over one episode; its ticks and the state it ends in."""
     ticks = []

@@ -51,17 +51,21 @@ def market_rows(
     weights: Sequence[float],
 ) -> list[list[Fraction]]:
     """The exact reward of each pair of old and new position."""
+    return [
+        [market_reward(old, new, *bar, weights) for old, new in product(POSITIONS, repeat=2)]
+        for bar in zip(gap, change, cost, scarcity, strict=True)
+    ]
+
+
+def market_reward(
+    old: int, new: int, gap: float, change: float, cost: float, scarcity: float, weights: Sequence[float]
+) -> Fraction:
+    """The exact reward of going from one position to another, each −1, 0 or 1."""
     w_pnl, w_scarcity, ethics = map(Fraction, map(float, weights))
-    rows = []
-    for bar in zip(gap, change, cost, scarcity, strict=True):
-        to_fill, from_fill, per_unit, scarcer = (Fraction(float(value)) for value in bar)
-        row = []
-        for old, new in product(POSITIONS, repeat=2):
-            traded = len(range(min(old, new), max(old, new)))
-            earned = old * to_fill + new * from_fill - traded * per_unit
-            row.append(earned * w_pnl + scarcer * w_scarcity + (-ethics if new == -1 else ethics))
-        rows.append(row)
-    return rows
+    to_fill, from_fill, per_unit, scarcer = (Fraction(float(value)) for value in (gap, change, cost, scarcity))
+    traded = len(range(min(old, new), max(old, new)))
+    earned = old * to_fill + new * from_fill - traded * per_unit
+    return earned * w_pnl + scarcer * w_scarcity + (-ethics if new == -1 else ethics)
 
 
 def regimes(volatility: Sequence[float], trend: Sequence[float], edges: Sequence[float]) -> list[int]:
