@@ -6,38 +6,11 @@ from pathlib import Path
 
 import cli_helpers as cli
 import numpy as np
-import polars as pl
 import pytest
+from compare_files import only_file, table
 
 from idi_fast.compare import compare
 from idi_fast.errors import ArtifactError
-from idi_fast.streams import stream_files
-
-BITS = {"q_buy": [0, 1, 0, 0, 1, 1, 0, 1], "q_regime": [0, 31, 4, 4, 5, 6, 7, 8]}
-
-
-def streams(folder: Path, columns: dict[str, list[int]] = BITS, *, newline: bool = True) -> Path:
-    folder.mkdir()
-    files = stream_files({name: np.array(values) for name, values in columns.items()}, newline=newline)
-    for name, data in files.items():
-        (folder / name).write_bytes(data)
-    return folder
-
-
-def table(path: Path, about: dict | None = None, **columns) -> Path:
-    metadata = {} if about is None else {"idi_fast": json.dumps(about)}
-    pl.DataFrame(columns).write_parquet(path, metadata=metadata)
-    return path
-
-
-def only_file(a: Path, b: Path, **options) -> dict:
-    """What is said of the one file that there is, or that differs."""
-    report = compare(a, b, **options)
-    files = report["files"] if len(report["files"]) == 1 else [file for file in report["files"] if not file["equal"]]
-    assert report["equal"] == all(file["equal"] for file in files)
-    (file,) = files
-    return file
-
 
 # --- policies
 
