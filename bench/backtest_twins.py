@@ -8,7 +8,7 @@ from typing import NamedTuple
 from idi_fast.bench.case import expect_equal
 from idi_fast.bench.oracle import backtest as accounts
 from idi_fast.bench.oracle import kpis as sums
-from idi_fast.bench.oracle import learn, market_engine
+from idi_fast.bench.oracle import market_engine, replay
 from idi_fast.bench.training import MARKET_TOLERANCE, compare, market_learnt
 from idi_fast.bench.yardsticks import SEED
 from idi_fast.config import TrainingConfig
@@ -20,7 +20,7 @@ from idi_fast.trainer import create_trainer
 class TwinRun(NamedTuple):
     """What was decided on each bar but the last, and the accounts of that and of holding."""
 
-    ticks: list[learn.Tick]
+    ticks: list[replay.Tick]
     account: accounts.Account
     held: accounts.Account
 

@@ -14,6 +14,7 @@ from time import perf_counter, process_time
 import polars as pl
 
 from idi_fast.backtest import backtest, write_backtest
+from idi_fast.bar_files import find_files
 from idi_fast.bench import accounts
 from idi_fast.bench.backtest_twins import TwinRun, expect_kpis, floats, run_kpis, train_both
 from idi_fast.bench.bars import COLUMNS, write_bars, write_walk
@@ -28,7 +29,7 @@ from idi_fast.errors import InputError
 from idi_fast.history import load_history, open_history
 from idi_fast.policy import Policy
 from idi_fast.symbol_backtest import write_symbol_backtest
-from idi_fast.symbols import digest_sources, open_symbols
+from idi_fast.symbols import open_symbols
 from idi_fast.trainer import create_trainer
 
 ON_HISTORY = {"environment": {"kind": "history"}}
@@ -225,4 +226,4 @@ def _write_symbols(out: Path, policy: Policy, files: Path) -> dict:
     """What `idi-fast backtest --symbol-files --no-trace` does."""
     data: DataConfig = replace(policy.config.environment.data, path=str(files))
     histories = open_symbols(policy.config, data, out)
-    return write_symbol_backtest(out, policy, histories, digest_sources(data), trace=False)
+    return write_symbol_backtest(out, policy, histories, find_files(files), trace=False)

@@ -8,9 +8,11 @@ import numpy as np
 from idi_fast.agent import Agent, make_memory
 from idi_fast.bench.kernel import Kernel, Prepared, columns
 from idi_fast.bench.oracle import learn as oracle
+from idi_fast.bench.oracle import replay as replay_oracle
 from idi_fast.bench.yardsticks import EPISODE_LENGTH, SEED
 from idi_fast.config import TrainingConfig
 from idi_fast.kernels import learn
+from idi_fast.kernels import replay as replays
 from idi_fast.rng import make_generators
 from idi_fast.space import FEATURES, StateSpace, make_rules
 
@@ -145,12 +147,12 @@ def _replay_rows(kind: str) -> Callable[[int], Prepared]:
         given = scene.tape, scene.rules, greedy, np.argmax(scene.tables.comm_q, axis=1).astype(np.int16)
 
         def expected() -> list:
-            ticks, last = oracle.replay_rows(scene.learnt()[0], scene.rows())
+            ticks, last = replay_oracle.replay_rows(scene.learnt()[0], scene.rows())
             states, *rest = columns(ticks)
             return [[*map(scene.index, states), scene.index(last)], *rest]
 
         def replay() -> None:
-            learn.replay_rows(*given, np.array([0, 1, 1, 0]), np.zeros(2), *out)
+            replays.replay_rows(*given, np.array([0, 1, 1, 0]), np.zeros(2), *out)
 
         # The twin has no row after the last to step to.
         known = slice(None), slice(-1), slice(-1), slice(-1), slice(1, None)
@@ -160,12 +162,12 @@ def _replay_rows(kind: str) -> Callable[[int], Prepared]:
 
 
 KERNELS = tuple(
-    Kernel(f"learn.{name}, {kind}", make(kind))
+    Kernel(f"{name}, {kind}", make(kind))
     for name, make in (
-        ("mood_steps", _mood_steps),
-        ("learn_actions", _learn_actions),
-        ("learn_communication", _learn_communication),
-        ("replay_rows", _replay_rows),
+        ("learn.mood_steps", _mood_steps),
+        ("learn.learn_actions", _learn_actions),
+        ("learn.learn_communication", _learn_communication),
+        ("replay.replay_rows", _replay_rows),
     )
     for kind in ("synthetic", "crypto")
 )

@@ -126,7 +126,7 @@ def _account(n: int) -> Prepared:
 def _count_alerts(n: int) -> Prepared:
     rng = _random()
     mood, regime, said, risk = (rng.integers(0, size, n) for size in (3, 4, 2, 2))
-    given = mood.astype(np.uint8), said.astype(np.int16), regime.astype(np.uint8), risk.astype(np.uint8), 1
+    given = mood, np.arange(3, dtype=np.uint8), said.astype(np.int16), regime.astype(np.uint8), risk.astype(np.uint8), 1
 
     def made() -> np.ndarray:
         counts = np.zeros((3, 4, 4), np.int64)

@@ -64,7 +64,7 @@ def backtest(
         str | None, typer.Option(help="Column, or key of key=value folders, that tells many symbols apart.")
     ] = None,
     symbol_files: Annotated[bool, typer.Option("--symbol-files", help="Each file is a symbol.")] = False,
-    jobs: Annotated[int | None, typer.Option(help="Symbols at a time [default: usable cores].")] = None,
+    jobs: Annotated[int | None, typer.Option(help="Symbols at a time [default: usable cores + 1].")] = None,
     trace: Annotated[bool, typer.Option("--trace/--no-trace", help="Write tables by bar, or KPIs only.")] = True,
     check_lookahead: Annotated[
         bool, typer.Option("--check-lookahead", help="First rerun on prefixes and altered futures; exit 1 if it shows.")
@@ -189,10 +189,11 @@ def _symbols(source: Source, terms: dict, trace: bool, column: str | None, jobs:
     from dataclasses import replace
     from tempfile import TemporaryDirectory
 
+    from idi_fast.bar_files import find_files
     from idi_fast.files import new_directory
     from idi_fast.policy import Policy
     from idi_fast.symbol_backtest import write_symbol_backtest
-    from idi_fast.symbols import digest_sources, open_symbols
+    from idi_fast.symbols import open_symbols
 
     policy, risk = Policy.load(source.policy), source.columns.pop("risk", None)
     data = replace(policy.config.environment.data, path=source.data, **source.columns)
@@ -203,7 +204,7 @@ def _symbols(source: Source, terms: dict, trace: bool, column: str | None, jobs:
     ):
         histories = open_symbols(policy.config, data, Path(scratch), column=column, risk=risk)
         return write_symbol_backtest(
-            folder, policy, histories, digest_sources(data), trace=trace, jobs=jobs, progress=progress, **terms
+            folder, policy, histories, find_files(Path(data.path)), trace=trace, jobs=jobs, progress=progress, **terms
         )
 
 

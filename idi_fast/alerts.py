@@ -19,7 +19,7 @@ class AlertCounts:
 
     def __init__(self, space: StateSpace, comm_names: tuple[str, ...]):
         self._space = space
-        # Of a small space the mood of every state is worked out beforehand: a division a bar is saved.
+        # Of a small space the mood of every state is worked out beforehand: two divisions a bar are saved.
         states = np.arange(space.n_states) if space.n_states <= FEW_STATES else None
         self._moods = None if states is None else space.digit(states, "mood").astype(np.uint8)
         self.alert = comm_names.index("alert") if "alert" in comm_names else -1
@@ -36,8 +36,10 @@ class AlertCounts:
 
     def push(self, state: np.ndarray, comm: np.ndarray, regime: np.ndarray, risk: np.ndarray) -> None:
         """State int64, communication action int16, regime uint8 and risk uint8 of each of the next bars, (n,)."""
-        mood = self._space.digit(state, "mood").astype(np.uint8) if self._moods is None else self._moods[state]
-        count_alerts(mood, comm, regime, risk, self.alert, self._last, self._counts)
+        moods = self._moods
+        if moods is None:
+            moods, state = self._space.digit(state, "mood").astype(np.uint8), np.arange(state.size)
+        count_alerts(state, moods, comm, regime, risk, self.alert, self._last, self._counts)
 
     def shares(self) -> dict[str, float]:
         """Precision: the share of alerts that a risk event follows on the next bar; recall: the share of risk events

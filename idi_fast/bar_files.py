@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from idi_fast.errors import DataError, nearest
 from idi_fast.timestamps import to_ns, unit_of
@@ -83,7 +85,7 @@ def explained_reading(file: Path) -> Iterator[None]:
     """Make a DataError of whatever polars raises in reading the file, panics included."""
     try:
         yield
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, pa.ArrowException, OSError) as error:
         reason = _too_long_row(file) if isinstance(error, pl.exceptions.ComputeError) else None
         reason = reason or (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"{file}: cannot be read as {_kind(file)}: {reason}") from error
@@ -107,6 +109,8 @@ def read_schema(file: Path) -> pl.Schema:
 def count_rows(file: Path) -> int:
     """How many rows the file has: of Parquet its metadata say. Raises DataError."""
     with explained_reading(file):
+        if _kind(file) == "Parquet":
+            return pq.read_metadata(file).num_rows  # polars makes a plan and threads of it, which takes a millisecond
         return scan(file).select(pl.len()).collect().item()
 
 
@@ -221,10 +225,11 @@ class Converter:
         self._file, self._columns, self._drop = file, columns, drop
         self._first_time = None
 
-    def convert(self, frame: pl.DataFrame) -> tuple[pl.DataFrame, np.ndarray]:
-        """The columns by role, and which rows lack a value, bool. Raises DataError, which names the first bad row."""
+    def convert(self, frame: pl.DataFrame) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
+        """The columns by role without the rows that lack a value; and which these are, bool, None where there are none.
+        Raises DataError, which names the first bad row."""
         bars, breaches = {}, []
-        gaps = np.zeros(len(frame), bool)
+        missing = np.zeros(len(frame), bool)
         for role, name in self._columns.items():
             source, (holds, expected) = frame[name], RULES.get(role, NUMBER)
             values = self._converted(role, source)
@@ -233,9 +238,9 @@ class Converter:
                 continue
             wrong = ~holds(values).fill_null(False)
             if wrong.any():
-                missing = source.is_null() | values.is_nan().fill_null(False)
-                gaps |= missing.to_numpy()
-                wrong = wrong & ~missing if self._drop else wrong
+                lacking = source.is_null() | values.is_nan().fill_null(False)
+                missing |= lacking.to_numpy()
+                wrong = wrong & ~lacking if self._drop else wrong
             if wrong.any():
                 row = wrong.arg_max()
                 breaches.append((row, f"column {name!r}: found {_shown(source, row)}, expected {expected}"))
@@ -244,7 +249,10 @@ class Converter:
             row, text = min(breaches)
             raise DataError(f"{self._file}, row {self._row + row + 1}, {text}")
         self._row += len(frame)
-        return pl.DataFrame(bars), gaps
+        if not missing.any():
+            return {role: values.to_numpy(writable=True) for role, values in bars.items()}, None
+        kept = pl.Series(~missing)
+        return {role: values.filter(kept).to_numpy(writable=True) for role, values in bars.items()}, missing
 
     def _converted(self, role: str, source: pl.Series) -> pl.Series:
         """float64, for the time int64 nanoseconds UTC, with null where the source has nothing such."""
@@ -261,8 +269,8 @@ def _is_plain(role: str, values: pl.Series) -> bool:
     """Whether all is as it should be, at a glance: a NaN makes both comparisons false."""
     if values.null_count() or role in ("time", "risk") or not len(values):
         return False
-    array, least = values.to_numpy(), LEAST.get(role, -np.inf)
-    return bool(array.min() >= least and array.max() < np.inf and array.min() > -np.inf)
+    array, least = values.to_numpy(), LEAST.get(role, np.finfo(float).min)
+    return bool(array.min() >= least and array.max() < np.inf)
 
 
 def _shown(source: pl.Series, row: int) -> str:

@@ -103,25 +103,25 @@ class FeatureStream:
         states = (named(str(k), transform.state) for k, transform in enumerate(self._transforms))
         return {name: array for state in states for name, array in state.items()}
 
-    def push(self, columns: dict[str, np.ndarray], out: np.ndarray | None = None) -> np.ndarray:
-        """Features float64 (6, n): price, volume, trend, scarcity, then volatility and the regime's trend.
+    def push(self, columns: dict[str, np.ndarray], out: np.ndarray | None = None) -> list[np.ndarray]:
+        """Features float64 (n,): price, volume, trend, scarcity, then volatility and the regime's trend; equal ones are
+        the same array.
 
-        They are written to `out`, or else to a new array, in which the rows of unused ones are undefined.
+        They are written to `out` float64 (6, n), or else to a new array; what it holds of unused ones is undefined.
         """
         try:
-            out = np.empty((len(ROWS), columns["close"].size)) if out is None else out
+            rows = list(np.empty((len(ROWS), columns["close"].size)) if out is None else out)
             made: dict[Transform, np.ndarray] = {}
             for k in self._used:
                 transform = self._transforms[k]
-                if transform in made:
-                    out[k] = made[transform]
-                else:
-                    made[transform] = transform.push(columns[transform.column], out[k])
+                if transform not in made:
+                    made[transform] = transform.push(columns[transform.column], rows[k])
+                rows[k] = made[transform]
         except KeyError as error:
             raise DataError(
                 f"a feature needs the column {error.args[0]!r}, but the data has {', '.join(sorted(columns))}"
             ) from None
-        return out
+        return rows
 
 
 def longest_window(config: TrainingConfig, features: dict[str, FeatureConfig]) -> int:

@@ -26,8 +26,10 @@ from idi_fast.bar_files import (
 from idi_fast.errors import ConfigError, DataError, nearest
 from idi_fast.files import digest
 
-CHUNK_BARS = 65_536
+CHUNK_BARS = 131_072
 """Bars read at a time: so few that what is made of them stays near the cores, so many that Python's part is small."""
+SMALL_BYTES = 2**24
+"""Files up to here are digested in passing; a thread of its own for each of many costs more than it saves."""
 WHOLE_ROWS = 1_048_576
 """The same where all bars are wanted in the end."""
 
@@ -134,7 +136,8 @@ class HistoryFiles:
         rows = CHUNK_BARS if rows is None else rows
         bars, self.dropped = 0, 0
         with ThreadPoolExecutor(1) as pool:
-            digests = {str(file): pool.submit(digest, file) for file in self._files if self._name is None}
+            files = self._files if self._name is None else ()
+            aside = {file: pool.submit(digest, file) for file in files if file.stat().st_size > SMALL_BYTES}
             try:
                 for chunk in self._chunks(rows):
                     bars += len(chunk)
@@ -144,7 +147,12 @@ class HistoryFiles:
                 raise
             finally:
                 # Of all files, even if nobody wants to see the rest of their bars.
-                self.digests = {name: task.result() for name, task in digests.items() if not task.cancelled()}
+                done = {file: task for file, task in aside.items() if not task.cancelled()}
+                self.digests = {
+                    str(file): done[file].result() if file in done else digest(file)
+                    for file in files
+                    if file in done or file not in aside
+                }
         if bars < 2:
             raise DataError(f"{self._path}: {bars} usable rows ({self.dropped} dropped), expected 2 or more")
 
@@ -154,20 +162,25 @@ class HistoryFiles:
             name, row = self._name or str(file), 0 if self._name is None else row
             converter = Converter(name, self.columns, first_row=row, drop=self._drop)
             for frame in read_batches(file, self.columns.values(), rows):
-                values, missing = converter.convert(frame)
-                kept = np.flatnonzero(~missing)
-                gaps = np.concatenate([[after_gap], missing])[kept]
-                after_gap = missing[-1] if missing.size else after_gap
-                values = values if kept.size == missing.size else values[kept]
-                if "time" in self.columns and kept.size:
+                arrays, missing = converter.convert(frame)
+                n = len(arrays["close"])
+                kept = slice(None) if missing is None else np.flatnonzero(~missing)
+                gaps = np.zeros(len(frame), bool)  # whether the row before each is missing
+                gaps[:1] = after_gap
+                if missing is not None:
+                    gaps[1:] = missing[:-1]
+                if len(frame):
+                    after_gap = missing is not None and missing[-1]
+                if "time" in arrays and n:
+                    numbers = np.arange(row + 1, row + 1 + len(frame))[kept]
                     try:
-                        place = _check_order(values["time"], self.columns["time"], place, name, kept + (row + 1))
+                        place = _check_order(arrays["time"], self.columns["time"], place, name, numbers)
                     except DataError as error:
                         raise DataError(f"{error}{self._symbols_hint(file)}") from None
-                row += len(missing)
-                self.dropped += len(missing) - len(values)
-                if len(values):
-                    yield self._chunk(values, gaps)
+                row += len(frame)
+                self.dropped += len(frame) - n
+                if n:
+                    yield self._chunk(arrays, gaps[kept])
 
     def _symbols_hint(self, file: Path) -> str:
         """How to read a file whose times do not increase, if they may be those of several symbols; else empty."""
@@ -181,8 +194,7 @@ class HistoryFiles:
         name = named[0] if len(named) == 1 else "NAME"
         return f"; if these are several symbols: --symbol-col {name}" if named else ""
 
-    def _chunk(self, values: pl.DataFrame, gaps: np.ndarray) -> History:
-        arrays = {role: values[role].to_numpy() for role in self.columns}
+    def _chunk(self, arrays: dict[str, np.ndarray], gaps: np.ndarray) -> History:
         return History(
             **{role: arrays.pop(role, None) for role in USUAL_NAMES},
             extra=arrays, after_gap=gaps, dropped=0, columns=self.columns,
@@ -260,10 +272,9 @@ def load_history(path: str | Path, **options: Any) -> History:
 
 
 def _check_order(
-    time: pl.Series, name: str, last: tuple[int, str] | None, file: str, rows: np.ndarray
+    values: np.ndarray, name: str, last: tuple[int, str] | None, file: str, rows: np.ndarray
 ) -> tuple[int, str]:
-    """The last time and its place; refuse times that do not strictly increase. last: those of the chunk before."""
-    values = time.to_numpy()
+    """The last of the times, and its place; refuse times that do not strictly increase. last: those before them."""
     if last is not None and values[0] <= last[0]:
         _refuse_order(name, *last, values[0], f"{file}, row {rows[0]}")
     late = values[1:] <= values[:-1]

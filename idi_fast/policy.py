@@ -14,6 +14,7 @@ from idi_fast.config import TrainingConfig
 from idi_fast.errors import ArtifactError, ConfigError, nearest
 from idi_fast.features import Encoder
 from idi_fast.files import refuse_population
+from idi_fast.kernels.backtest import count_marked
 from idi_fast.kernels.tiles import tile_codes
 from idi_fast.layout import Layout
 from idi_fast.provenance import DESCRIPTION_KEYS
@@ -67,7 +68,7 @@ class Policy:
     def count_unvisited(self, states: np.ndarray) -> int:
         """How many of the states int64 (n,) training never came to."""
         if self.layout.tiling is None:
-            return int(np.count_nonzero(self._is_new[states]))
+            return int(count_marked(states, self._is_new))
         return states.size - int(np.count_nonzero(self.visited(states)))
 
     def identity(self) -> dict:

@@ -85,8 +85,8 @@ class _Known:
         self._description = description
         self._times = np.array([time for time, _ in sample if time is not None], np.int64)
         self._closes = np.array([close for _, close in sample], np.float64)
-        self._hashes = np.zeros(2**12, bool)
-        self._hashes[(self._closes.view(np.uint64) * HASH) >> np.uint64(52)] = True
+        self._hashes = np.zeros(2**14, bool)
+        self._hashes[(self._closes.view(np.uint64) * HASH) >> np.uint64(50)] = True
         self._found, self._equal = np.zeros(len(sample), bool), np.zeros(len(sample), bool)
 
     def push(self, time: np.ndarray | None, close: np.ndarray) -> None:

@@ -1,7 +1,7 @@
 """Backtest a policy on many symbols side by side: each for itself, and all as one book of equal parts."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +12,10 @@ from idi_fast.artifact import SCHEMA_VERSION, write_backtest_run
 from idi_fast.backtest import make_engine
 from idi_fast.backtest_files import GROUP_ROWS, ReturnRows, TradeRows
 from idi_fast.clock import Clock
-from idi_fast.crew import Crew
+from idi_fast.crew import Crew, usable_cores
 from idi_fast.engine import Engine, NoBars
 from idi_fast.errors import InputError
-from idi_fast.files import write_json
+from idi_fast.files import digest, write_json
 from idi_fast.history import History, HistoryFiles
 from idi_fast.kpi_definitions import Totals
 from idi_fast.policy import Policy
@@ -71,19 +71,17 @@ class _Run:
     """A symbol's backtest, finished; its arrays are dropped once they were added to the book."""
 
     def __init__(self, engine: Engine, *, with_trades: bool):
-        rows, times, equity, held, closed, frames = TradeRows(), [], [], [], [], []
+        rows, times, equity, held, frames = TradeRows(), [], [], [], []
         for stretch in engine.stretches(ahead=False):
             history, first = stretch.seen.history, stretch.first
             times.append(np.arange(first, first + len(history)) if history.time is None else history.time)
             equity.append(stretch.equity)
             held.append(stretch.held_equity)
-            closed.append(stretch.trades)
             if with_trades:
                 frames.append(rows.frame(history, stretch.trades, engine.keeper.open_trade))
         if with_trades:
             frames.append(rows.last(engine.keeper.open_trade))
         self.trades = pl.concat(frames) if frames else None
-        self.closed = np.concatenate(closed)
         self.series = np.concatenate(times), np.concatenate(equity), np.concatenate(held)
         # Here, in the symbol's own thread: only what is added up waits for the others.
         self.summary, self.data, self.tally = engine.summary(), engine.describe_data(), engine.tally
@@ -112,8 +110,7 @@ class SymbolBacktest:
             raise InputError(f"symbol {symbol!r} has {'' if has_times else 'no '}times, unlike those before it")
         self._has_times, self.data[symbol] = has_times, about
         self.book.add(*run.series)
-        self._tally.push_trades(run.closed)
-        self._tally.add_decisions(run.tally)
+        self._tally.add_counts(run.tally)
         assumed = summary["assumptions"]
         self._terms = {name: assumed[name] for name in TERMS}
         held = {"buy_and_hold_total_return": summary["buy_and_hold"]["total_return"]}
@@ -190,13 +187,32 @@ def backtest_symbols(
     if not histories:
         raise InputError("there are no symbols")
     names = list(histories)
-    crew, lock = Crew(jobs, len(names)), threading.Lock()
+    # One more than there are cores, since each waits for its files now and then.
+    crew, lock = Crew(usable_cores() + 1 if jobs is None else jobs, len(names)), threading.Lock()
     result = SymbolBacktest(sum(history.most_bars for history in histories.values()), year_days)
     waiting: dict[int, _Run | None] = {}
-    added = 0
+    added, adding = 0, False
+
+    def add_next() -> bool:
+        """Add up the next symbol, if it is done; in their order, whichever is done first, so the sums are the same."""
+        nonlocal added, adding
+        with lock:
+            adding = added in waiting
+            if not adding:
+                return False
+            symbol, ready = names[added], waiting.pop(added)
+        if ready is None:
+            result.skipped.append(symbol)
+        else:
+            result.add(symbol, ready)
+            if trades is not None:
+                trades(ready.trades.select(pl.lit(symbol).alias("symbol"), pl.all()))
+        added += 1
+        progress(added, len(names))
+        return True
 
     def run(number: int) -> None:
-        nonlocal added
+        nonlocal adding
         name = names[number]
         try:
             engine = make_engine(policy, histories[name], year_days=year_days, **options)
@@ -207,17 +223,10 @@ def backtest_symbols(
             raise type(error)(f"symbol {name!r}: {error}") from error
         with lock:
             waiting[number] = done
-            # Added up in the order of the symbols, whichever is done first, so that the sums are the same.
-            while added in waiting:
-                symbol, ready = names[added], waiting.pop(added)
-                added += 1
-                if ready is None:
-                    result.skipped.append(symbol)
-                else:
-                    result.add(symbol, ready)
-                    if trades is not None:
-                        trades(ready.trades.select(pl.lit(symbol).alias("symbol"), pl.all()))
-                progress(added, len(names))
+            is_adder, adding = not adding, True
+        # One thread at a time adds up, and the others go on with symbols of their own.
+        while is_adder and add_next():
+            continue
 
     crew.each(run, range(len(names)))
     if not result.data:
@@ -226,13 +235,13 @@ def backtest_symbols(
 
 
 def write_symbol_backtest(
-    folder: Path, policy: Policy, histories: Mapping[str, HistoryFiles], digests: dict[str, dict], *,
+    folder: Path, policy: Policy, histories: Mapping[str, HistoryFiles], files: Iterable[Path], *,
     trace: bool = True, **options: object,
 ) -> dict:  # fmt: skip
     """Fill an empty folder with kpis.json, symbols.parquet, run.json, manifest.json and, with `trace`, equity.parquet,
     returns.csv (of the book) and trades.parquet; what kpis.json holds.
 
-    digests: of the files that the symbols came from, by path. Other arguments and errors: those of `backtest_symbols`.
+    files: those that the histories were opened from. Other arguments and errors: those of `backtest_symbols`.
     """
     if trace:
         with TableWriter(folder / "trades.parquet", group_rows=GROUP_ROWS) as table:
@@ -243,6 +252,9 @@ def write_symbol_backtest(
     write_table(folder / "symbols.parquet", result.symbols)
     summary = result.to_dict()
     write_json(folder / "kpis.json", summary)
+    digests = {name: made for run in result.data.values() for name, made in run["files"].items()}
+    # Files whose rows were sorted apart are not those that the symbols were read from.
+    digests = {str(file): digests.get(str(file)) or digest(file) for file in files}
     data = {"files": digests, "symbols": result.data, "without_bars": result.skipped}
     write_backtest_run(folder, "symbol-backtest", summary["assumptions"], policy, data)
     return summary

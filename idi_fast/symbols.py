@@ -10,7 +10,6 @@ import polars as pl
 from idi_fast.bar_files import explained_reading, find_files, read_schema, scan
 from idi_fast.config import DataConfig, TrainingConfig
 from idi_fast.errors import DataError, InputError, nearest
-from idi_fast.files import digest
 from idi_fast.history import HistoryFiles
 from idi_fast.trainer import open_config_history
 
@@ -36,11 +35,6 @@ def open_symbols(
             config, replace(data, path=str(groups[symbol][0])), risk=risk, files=groups[symbol], name=names
         )
     return opened
-
-
-def digest_sources(data: DataConfig) -> dict[str, dict]:
-    """SHA-256 and length of each of the files, by its path."""
-    return {str(file): digest(file) for file in find_files(Path(data.path))}
 
 
 def _by_name(files: tuple[Path, ...]) -> dict[str, tuple[Path, ...]]:

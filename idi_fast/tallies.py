@@ -102,8 +102,19 @@ class Tally:
         )
         kernels.push_decisions(*columns, self._decisions)
 
-    def add_decisions(self, other: "Tally") -> None:
-        """Add the decisions that another tally has counted, each judged by its own next bar."""
+    def add_counts(self, other: "Tally") -> None:
+        """Add the trades that another tally has counted, and the decisions, each judged by its own next bar."""
+        own, others = self._trades, other._trades
+        for total in (kernels.TRADES, kernels.WINNERS, kernels.LOSERS, kernels.HELD):
+            own[total] += others[total]
+        for total, rest in ((kernels.WON, kernels.WON_REST), (kernels.LOST, kernels.LOST_REST)):
+            kernels.add_compensated(own, total, rest, others[total])
+            own[rest] += others[rest]
+        own[kernels.BEST] = max(own[kernels.BEST], others[kernels.BEST])
+        own[kernels.POOREST] = min(own[kernels.POOREST], others[kernels.POOREST])
+        own[kernels.LONGEST_HELD] = max(own[kernels.LONGEST_HELD], others[kernels.LONGEST_HELD])
+        own[kernels.GROWTH], exponent = math.frexp(own[kernels.GROWTH] * others[kernels.GROWTH])
+        own[kernels.EXPONENT] += exponent + others[kernels.EXPONENT]
         counted = np.ones(self._decisions.size, bool)
         counted[[kernels.LAST_ACTION, kernels.LAST_ALERT]] = False
         self._decisions[counted] += other._decisions[counted]
@@ -161,14 +172,20 @@ def _new_lowest(least: int) -> kernels.Lowest:
 
 
 def _cut(lowest: kernels.Lowest, least: int) -> None:
-    """Drop values, of more than `least`, that are not among the `least` lowest; the order of the others stays."""
+    """Drop values, of more than 2 · least, that are not among the `least` lowest; the order of the others stays."""
     kept = lowest.values[: int(lowest.state[kernels.KEPT])]
-    limit = _at_rank(kept, least - 1)[0]
+    # A sample says below which limit somewhat more than the least lie, and counting makes sure of it.
+    sample = kept[:: round(kept.size ** (1 / 3))]
+    rank = int((least / kept.size + 2.0 / math.sqrt(sample.size)) * sample.size)
+    limit = float(np.partition(sample, rank)[rank]) if rank < sample.size else math.inf
+    enough = least <= np.count_nonzero(kept < limit) <= 1.5 * least
+    limit = limit if enough else _at_rank(kept, least - 1)[0]
     lowest.state[:] = 0.0, limit
     kernels.keep_lowest(kept, 1.0, lowest.state, lowest.values)
     below = int(lowest.state[kernels.KEPT])
-    lowest.values[below:least] = limit  # the others are equal to it
-    lowest.state[kernels.KEPT] = least
+    if below < least:
+        lowest.values[below:least] = limit  # the others are equal to it
+        lowest.state[kernels.KEPT] = least
 
 
 def _at_rank(values: np.ndarray, rank: int) -> tuple[float, float]:

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from idi_fast.kernels._jit import kernel
+from idi_fast.kernels._jit import index, kernel
 
 NEXT_OPEN, NEXT_CLOSE, SAME_CLOSE = 0, 1, 2
 HASH = np.uint64(0x9E3779B97F4A7C15)
@@ -47,6 +47,22 @@ def rebalance(units, cash, target, price, fee_rate):
     return new_units, equity - fee - new_units * price, fee, closing + notional
 
 
+@kernel(inline=True)
+def _hold_on(target, close, held, decided, units, cash, equity):
+    """Mark the equity of bars that all go on with what is held, without a branch a bar; whether they do, and leave
+    something of it. Mutates: equity."""
+    if held != decided:
+        return False
+    for t in range(target.size):
+        if target[t] != held:
+            return False
+    ruined = 0
+    for t in range(close.size):
+        equity[t] = cash + units * close[t]
+        ruined += not equity[t] > 0.0
+    return ruined == 0
+
+
 @kernel
 def account(target, open_, close, fill, fee_rate, slippage_rate, ledger, equity, position, trades):
     """Equity at each close of the next bars, and the trades that end in them.
@@ -61,8 +77,11 @@ def account(target, open_, close, fill, fee_rate, slippage_rate, ledger, equity,
     money, at, trade = ledger.money, ledger.at, ledger.trade
     units, cash = money[UNITS], money[CASH]
     held, decided = at[HELD], at[DECIDED]
-    count = 0
-    for t in range(close.size):
+    count, first = 0, 0
+    if at[LIQUIDATED] < 0 and _hold_on(target, close, held, decided, units, cash, equity):
+        position[:] = held
+        first = close.size
+    for t in range(first, close.size):
         wanted, price = np.int64(0), close[t]
         if at[LIQUIDATED] < 0:
             if fill == SAME_CLOSE:
@@ -113,37 +132,46 @@ def account(target, open_, close, fill, fee_rate, slippage_rate, ledger, equity,
 
 
 @kernel
-def count_alerts(mood, comm, regime, risk, alert, last, counts):
+def count_alerts(state, moods, comm, regime, risk, alert, last, counts):
     """Count the bars of each mood and regime, the alerts said on them, and the risk events that followed.
 
-    mood uint8, comm int16, regime uint8, risk uint8 (n,): of the next bars; alert: the communication action that is
-    one. last int64 (3,): mood, regime and whether
-    alert was said on the bar before, mood −1 if there is none. counts int64 (n_moods, regimes, 4): bars that another
-    followed, alerts, risk events, both. Mutates: last, counts.
+    state int64, comm int16, regime uint8, risk uint8 (n,): of the next bars; moods uint8 (n_states,): of each state;
+    alert: the communication action that is one. last int64 (3,): mood, regime and whether alert was said on the bar
+    before, mood −1 if there is none. counts int64 (n_moods, regimes, 4): bars that another followed, alerts, risk
+    events, both. Mutates: last, counts.
     """
     before, place, said = last[0], last[1], last[2]
-    for t in range(mood.size):
+    for t in range(state.size):
         if before >= 0:
             event = np.int64(risk[t] > 0)
             counts[before, place, 0] += 1
             counts[before, place, 1] += said
             counts[before, place, 2] += event
             counts[before, place, 3] += said * event
-        before, place, said = np.int64(mood[t]), np.int64(regime[t]), np.int64(comm[t] == alert)
+        before, place, said = np.int64(moods[state[t]]), np.int64(regime[t]), np.int64(comm[t] == alert)
     last[0], last[1], last[2] = before, place, said
+
+
+@kernel
+def count_marked(places, marks):
+    """How many of the places int64 (n,) are marked. marks bool (m,)."""
+    count = 0
+    for t in range(places.size):
+        count += marks[index(places[t])]
+    return count
 
 
 @kernel
 def find_hashes(values, table, found):
     """Which of the values may be among those that a table of hashes knows: their places, the first `count` of `found`.
 
-    values uint64 (n,): the bits of numbers; table bool (4096,): by 12 bits of the product with 2⁶⁴ / φ (Knuth
+    values uint64 (n,): the bits of numbers; table bool (16384,): by 14 bits of the product with 2⁶⁴ / φ (Knuth
     1998, 6.4); found int64 (n,). Returns count. Mutates: found.
     """
     count = 0
     for t in range(values.size):
         found[count] = t
-        count += table[(values[t] * HASH) >> np.uint64(52)]
+        count += table[(values[t] * HASH) >> np.uint64(50)]
     return count
 
 

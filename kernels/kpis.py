@@ -271,6 +271,10 @@ def push_bars(equity, position, held, run, holding, pairs, low, high, bars):
     return start
 
 
+TINY = 2.0**-500
+"""Products of trades are brought near 1 again where they leave what lies between this and its inverse."""
+
+
 @kernel(inline=True)
 def add_compensated(sums, place, rest, value):
     """Add to sums[place], and what rounding takes from it to sums[rest] (Knuth 1997, 4.2.2, theorem B). Mutates:
@@ -288,24 +292,29 @@ def push_trades(trades, sums):
     equity at entry. sums float64 (13,), at first 0 but for BEST −inf, POOREST inf and GROWTH 1. Returns the number of
     rows before the first that is no closed trade. Mutates: sums.
     """
+    growth, exponent, count = sums[GROWTH], sums[EXPONENT], trades.shape[0]
     for row in range(trades.shape[0]):
         bars, profit = trades[row, 1] - trades[row, 0], trades[row, 5]
         if not (bars >= 0.0 and -1.0 <= profit < np.inf):
-            return row
+            count = row
+            break
+        # No branches on the profit: which trade gains cannot be predicted.
+        gain = max(profit, 0.0)
         sums[TRADES] += 1.0
-        if profit > 0.0:
-            sums[WINNERS] += 1.0
-            add_compensated(sums, WON, WON_REST, profit)
-        elif profit < 0.0:
-            sums[LOSERS] += 1.0
-            add_compensated(sums, LOST, LOST_REST, -profit)
+        sums[WINNERS] += profit > 0.0
+        sums[LOSERS] += profit < 0.0
+        add_compensated(sums, WON, WON_REST, gain)
+        add_compensated(sums, LOST, LOST_REST, gain - profit)
         sums[BEST], sums[POOREST] = max(sums[BEST], profit), min(sums[POOREST], profit)
-        growth, exponent = math.frexp(sums[GROWTH] * (1.0 + profit))
-        sums[GROWTH] = growth
-        sums[EXPONENT] += exponent
+        growth *= 1.0 + profit
+        if not TINY < growth < 1.0 / TINY:  # a power of two taken out or not makes no other rounding
+            growth, taken = math.frexp(growth)
+            exponent += taken
         sums[HELD] += bars
         sums[LONGEST_HELD] = max(sums[LONGEST_HELD], bars)
-    return trades.shape[0]
+    sums[GROWTH], taken = math.frexp(growth)
+    sums[EXPONENT] = exponent + taken if growth > 0.0 else 0.0
+    return count
 
 
 @kernel

@@ -1,4 +1,4 @@
-"""The learning loop: tabular Q-learning (Watkins 1989) over the rows of a tape, and the greedy replay of its tables.
+"""The learning loop: tabular Q-learning (Watkins 1989) over the rows of a tape.
 
 An agent is agent int64 (4,): rows of the episode done, position (0, 1, 2 for −1, 0, 1), affect (mood bucket, or the
 sign of the PnL), state index; and sums float64 (2,): PnL and reward of the episode.
@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 
 from idi_fast.kernels._jit import index, kernel, prefetch
-from idi_fast.kernels.market import market_reward
 
 FEW_STATES = 256
 """Up to here a greedy action is stored only when it has changed: few states come again within a step or two, whose load
@@ -335,71 +334,3 @@ def _communicate(alert, seen, reward, bonus, tables, state, comm, learning_rate,
         state = following
     for c in range(counts.size):
         tables.comm_counts[c] += counts[c]
-
-
-@kernel
-def replay_rows(tape, rules, greedy, comm_greedy, agent, sums, state_out, action_out, comm_out, position_out, reward):
-    """Follow the greedy actions over the next rows of one long episode, whose very first is its reset row.
-
-    greedy int8, comm_greedy int16 (n_states,): what to do and to say in each state. agent int64 (4,): whether the first
-    row was seen, position (0, 1, 2), the position before it, mood; sums float64 (2,): of the rewards before their mood
-    term, and of the rewards.
-    Outputs of n rows: state int64 at each row, action int8, comm int16 chosen there and the position int8 (−1, 0, 1)
-    that follows; reward float64: what the row brings for the action before it, 0 at the reset row.
-    Mutates: agent, sums, the outputs.
-    """
-    base, from_old = tape.base.reshape(-1), 3 if tape.base.shape[1] == 9 else 0
-    width = tape.base.shape[1]
-    _follow(
-        tape.code, base, width, from_old, base, base, base, base, base, False, rules, greedy, comm_greedy, agent, sums,
-        state_out, action_out, comm_out, position_out, reward,
-    )  # fmt: skip
-
-
-@kernel
-def replay_bars(
-    code, gap, change, cost, scarcity, weights, rules, greedy, comm_greedy, agent, sums,
-    state_out, action_out, comm_out, position_out, reward,
-):  # fmt: skip
-    """The same over bars, as of `kernels.market.bar_returns` and `market_rows`: of the rewards of a row only the one
-    that is earned is worked out. code int32, gap, change, cost, scarcity float64 (n,); weights float64 (3,).
-    Mutates: agent, sums, the outputs.
-    """
-    _follow(
-        code, gap, 9, 3, gap, change, cost, scarcity, weights, True, rules, greedy, comm_greedy, agent, sums,
-        state_out, action_out, comm_out, position_out, reward,
-    )  # fmt: skip
-
-
-@kernel(inline=True)
-def _follow(
-    code, base, width, from_old, gap, change, cost, scarcity, weights, is_market, rules, greedy, comm_greedy,
-    agent, sums, state_out, action_out, comm_out, position_out, reward,
-):  # fmt: skip
-    per_code, per_affect, per_position = rules.strides[0], rules.strides[1], rules.strides[2]
-    n_moods, moves = rules.n_moods, rules.next_position
-    started, position, before, affect = agent[0], agent[1], agent[2], agent[3]
-    pnl, total = sums[0], sums[1]
-    for row in range(code.size):
-        if started == 0:
-            started, affect, reward[index(row)] = 1, reset_affect(n_moods), 0.0
-        else:
-            if is_market:
-                before_mood = market_reward(
-                    before, position, gap[index(row)], change[index(row)], cost[index(row)], scarcity[index(row)],
-                    weights,
-                )  # fmt: skip
-            else:
-                before_mood = base[index(row * width + before * from_old + position)]
-            pnl += before_mood
-            affect = next_affect(affect, pnl, before_mood, n_moods)
-            earned = before_mood + rules.clarity * affect if n_moods > 0 else before_mood
-            reward[index(row)] = earned
-            total += earned
-        state = code[index(row)] * per_code + affect * per_affect + position * per_position
-        a = np.int64(greedy[index(state)])
-        before, position = position, np.int64(moves[index(position * 3 + a)])
-        state_out[index(row)], action_out[index(row)], comm_out[index(row)] = state, a, comm_greedy[index(state)]
-        position_out[index(row)] = position - 1
-    agent[0], agent[1], agent[2], agent[3] = started, position, before, affect
-    sums[0], sums[1] = pnl, total

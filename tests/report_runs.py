@@ -32,7 +32,7 @@ def make_runs(folder: Path) -> Path:
     backtest(policy, random_walk(400, seed=7)).save(folder / "backtest")
     symbols = {f"<i>{k}</i>": random_walk(200 + k, seed=k) for k in range(3)}
     with new_directory(folder / "symbols") as made:
-        write_symbol_backtest(made, policy, symbols, {})
+        write_symbol_backtest(made, policy, symbols, ())
     save_population(folder / "population", train_population(config("crypto"), range(3)))
     walkforward(config("history"), bars, train_bars=200, test_bars=60, seeds=(0, 1)).save(folder / "walkforward")
     return folder

@@ -135,14 +135,23 @@ def test_an_initial_position_is_taken_at_the_first_fill(initial):
 def test_count_alerts(bars, cuts):
     mood, regime, said, risk = (list(column) for column in zip(*bars, strict=True)) if bars else ([], [], [], [])
     counts, last = np.zeros((3, 4, 4), np.int64), np.full(3, -1)
-    moods, comm = np.array(mood, np.uint8), np.where(said, 1, 0).astype(np.int16)
+    comm = np.where(said, 1, 0).astype(np.int16)
+    # Two states of each mood, in the order 2, 0, 1.
+    state = np.array([(m + 1) % 3 + 3 * event for m, event in zip(mood, risk, strict=True)], np.int64)
+    moods, events = np.array([2, 0, 1, 2, 0, 1], np.uint8), np.array(risk, np.uint8)
     for first, stop in pairwise([0, *sorted(min(cut, len(bars)) for cut in cuts), len(bars)]):
         part = slice(first, stop)
         kernels.count_alerts(
-            moods[part], comm[part], np.array(regime, np.uint8)[part], np.array(risk, np.uint8)[part], 1, last, counts,
+            state[part], moods, comm[part], np.array(regime, np.uint8)[part], events[part], 1, last, counts
         )  # fmt: skip
     found = {place: tuple(row) for place in np.ndindex(3, 4) if any(row := counts[place].tolist())}
     assert found == oracle.count_alerts(mood, regime, said, risk)
+
+
+@given(st.lists(st.integers(0, 4), max_size=30), st.lists(st.booleans(), min_size=5, max_size=5))
+def test_count_marked(places, marks):
+    made = kernels.count_marked(np.array(places, np.int64), np.array(marks))
+    assert made == oracle.count_marked(places, marks)
 
 
 @given(bars(QUIET), FILLS, FEE_RATES)
@@ -279,8 +288,8 @@ def test_the_reference_pays_on_every_bar_it_comes_into_with_a_position():
 @given(st.lists(st.floats(allow_nan=False), max_size=50), st.lists(st.floats(allow_nan=False), max_size=5))
 def test_find_hashes(values, known):
     known = [*known, *values[:2]]
-    bits, table = np.array(values, np.float64).view(np.uint64), np.zeros(2**12, bool)
-    table[(np.array(known, np.float64).view(np.uint64) * kernels.HASH) >> np.uint64(52)] = True
+    bits, table = np.array(values, np.float64).view(np.uint64), np.zeros(2**14, bool)
+    table[(np.array(known, np.float64).view(np.uint64) * kernels.HASH) >> np.uint64(50)] = True
     found = np.empty(len(values), np.int64)
     count = kernels.find_hashes(bits, table, found)
     expected = oracle.find_hashes(bits.tolist(), set(np.array(known, np.float64).view(np.uint64).tolist()))

@@ -26,13 +26,28 @@ def series(bars) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.array(close), np.array([close[0], *close[:-1]]) + offset, volatility.copy()
 
 
-@given(st.floats(-9, 9), st.floats(-0.5, 0.5) | st.just(0.0))
-def test_simple_return(log_from, change):
-    log_to = log_from + change
-    # Half an ulp for the difference of the logarithms, one for expm1, against one rounding in the oracle; and the
+NEAR = kernels.NEAR
+CHANGES = st.floats(-0.5, 0.5) | st.floats(-NEAR, NEAR) | st.sampled_from([0.0, NEAR, -NEAR, 1e-9])
+
+
+@given(st.lists(st.tuples(st.floats(-9, 9), CHANGES), min_size=1))
+@example([(0.0, NEAR), (0.0, np.nextafter(NEAR, 1.0)), (0.0, -NEAR), (0.0, np.nextafter(-NEAR, -1.0))])
+def test_simple_returns(pairs):
+    log_from, changes = np.array(pairs).T.copy()
+    log_to, out = log_from + changes, np.full(len(pairs), np.nan)
+    kernels.simple_returns(log_from, log_to, out)
+    # Half an ulp for the difference of the logarithms, one for eˣ − 1, against one rounding in the oracle; and the
     # oracle, at 50 digits, does not know returns below 1e-40 so well.
-    expected = float(oracle.simple_return(log_from, log_to))
-    assert_allclose(kernels.simple_return(log_from, log_to), expected, rtol=1e-15, atol=1e-30)
+    expected = [float(value) for value in oracle.simple_returns(log_from, log_to)]
+    assert_allclose(out, expected, rtol=1e-15, atol=1e-30)
+
+
+def test_a_return_near_0_is_the_float_nearest_or_next_to_it():
+    changes = np.linspace(-NEAR, NEAR, 5001)
+    out = np.empty(changes.size)
+    kernels.simple_returns(np.zeros(changes.size), changes, out)
+    exact = np.array([float(value) for value in oracle.simple_returns(np.zeros(changes.size), changes)])
+    assert np.all(np.abs(out - exact) <= np.spacing(np.abs(exact)))
 
 
 @given(BARS, st.booleans(), st.floats(1e-4, 0.1), st.floats(0, 0.01), CHUNKS)

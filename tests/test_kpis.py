@@ -251,12 +251,25 @@ class TestByHand:
         tally.push_decisions(*(np.array(column) for column in ([0, 0], [0, 1], [0, 0], [0, 1])))
         check(tally.result(NO_PACE).kpis, {"action_precision": math.nan, "action_recall": 0.0, "action_f1": 0.0})
 
+    def test_trades_of_several_runs(self):
+        rows = [[0, 4, 1, 10, 15, 0.5, 0, 0], [4, 5, -1, 15, 18, -0.2, 0, 0], [7, 14, 1, 10, 10, 0.0, 0, 0]]
+        together, apart = Tally(0), Tally(0)
+        together.push_trades(np.array(rows))
+        for part in (rows[:2], rows[2:], []):
+            other = Tally(0)
+            other.push_trades(np.array(part).reshape(-1, 8))
+            apart.add_counts(other)
+        found, expected = (tally.result(NO_PACE).kpis for tally in (apart, together))
+        names = definitions.names(definitions.Trades)
+        check(found, {name: expected[name] for name in names})
+        assert expected["trades"] == 3
+
     def test_decisions_of_several_runs(self):
         tally = Tally(0)
         for action, move in (([1, 1], [0, 1]), ([2, 0, 1], [-1, 1, 1])):  # one right; one wrong, and one move more
             other = Tally(0)
             other.push_decisions(np.array(action), np.array(move), np.ones(len(action)), np.ones(len(action)))
-            tally.add_decisions(other)
+            tally.add_counts(other)
         result = tally.result(NO_PACE).kpis
         check(result, {"action_precision": 1 / 2, "action_recall": 1 / 3, "alert_precision": 1.0})
 

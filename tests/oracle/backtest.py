@@ -161,11 +161,17 @@ def count_alerts(
     return {place: tuple(row) for place, row in counts.items()}
 
 
+def count_marked(places: Sequence[int], marks: Sequence[bool]) -> int:
+    """How many of the places are among the marked ones."""
+    marked = {place for place, is_marked in enumerate(marks) if is_marked}
+    return len([place for place in places if place in marked])
+
+
 def find_hashes(values: Sequence[int], known: set[int]) -> list[int]:
     """Places of the values whose hash one of the known values has."""
 
     def hashed(value: int) -> int:
-        return (value * 0x9E3779B97F4A7C15 % 2**64) >> 52
+        return (value * 0x9E3779B97F4A7C15 % 2**64) >> 50
 
     hashes = set(map(hashed, known))
     return [place for place, value in enumerate(values) if hashed(value) in hashes]

@@ -189,30 +189,3 @@ def learn_communication(learner: Learner, rows: Sequence[TapeRow], walk: Walk, e
         target = reward + learner.bonus[row.alert][said] + learner.discount * max_of(learner.comm_q[following], 0, n)
         values[said] += learner.learning_rate * (target - values[said])
         learner.comm_counts[said] += 1
-
-
-class Tick(NamedTuple):
-    """A greedy step: where it began, what was done, and the position and reward that followed."""
-
-    state: State
-    action: int
-    comm: int
-    position: int
-    reward: float
-
-
-def replay_bars(learner: Learner, rows: Sequence[TapeRow]) -> tuple[list[Tick], State]:
-    """The same as of rows: to the twin a bar is one, with all its rewards."""
-    return replay_rows(learner, rows)
-
-
-def replay_rows(learner: Learner, rows: Sequence[TapeRow]) -> tuple[list[Tick], State]:
-    """Follow a learner's greedy actions over one episode; its ticks and the state it ends in."""
-    ticks = []
-    learner.reset(rows[0])
-    for row in rows[1:]:
-        state = learner.state
-        action, comm = best3(learner.q[state], 0), best_of(learner.comm_q[state], 0, learner.n_comm)
-        reward = learner.step(row, action)
-        ticks.append(Tick(state, action, comm, learner.position, reward))
-    return ticks, learner.state

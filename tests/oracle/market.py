@@ -28,6 +28,11 @@ def simple_return(log_from: float, log_to: float) -> Decimal:
     return PRECISE.subtract(PRECISE.exp(PRECISE.subtract(Decimal(log_to), Decimal(log_from))), Decimal(1))
 
 
+def simple_returns(log_from: Sequence[float], log_to: Sequence[float]) -> list[Decimal]:
+    """The same of many."""
+    return [simple_return(*map(float, pair)) for pair in zip(log_from, log_to, strict=True)]
+
+
 def bar_returns(
     log_close: Sequence[float], log_fill: Sequence[float], volatility: Sequence[float], floor: float, fee_rate: float
 ) -> list[BarReturn]:

@@ -15,8 +15,9 @@ from typing import NamedTuple
 import numpy as np
 
 from .engine import word_rows
-from .learn import Learner, Tick, learn_actions, learn_communication, replay_rows
+from .learn import Learner, learn_actions, learn_communication
 from .reference import STRESS
+from .replay import Tick, replay_rows
 from .tape_words import crypto_bars, exploration_rows, window_bars
 
 CALIBRATION_BARS = 65_536
