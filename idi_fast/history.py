@@ -26,8 +26,8 @@ from idi_fast.bar_files import (
 from idi_fast.errors import ConfigError, DataError, nearest
 from idi_fast.files import digest
 
-CHUNK_BARS = 131_072
-"""Bars read at a time: so few that what is made of them stays near the cores, so many that Python's part is small."""
+CHUNK_BARS = 262_144
+"""Bars read at a time: so few that memory stays bounded and near the cores, so many that the part of Python is small."""
 SMALL_BYTES = 2**24
 """Files up to here are digested in passing; a thread of its own for each of many costs more than it saves."""
 WHOLE_ROWS = 1_048_576

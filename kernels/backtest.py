@@ -140,16 +140,25 @@ def count_alerts(state, moods, comm, regime, risk, alert, last, counts):
     before, mood −1 if there is none. counts int64 (n_moods, regimes, 4): bars that another followed, alerts, risk
     events, both. Mutates: last, counts.
     """
-    before, place, said = last[0], last[1], last[2]
-    for t in range(state.size):
-        if before >= 0:
-            event = np.int64(risk[t] > 0)
-            counts[before, place, 0] += 1
-            counts[before, place, 1] += said
-            counts[before, place, 2] += event
-            counts[before, place, 3] += said * event
-        before, place, said = np.int64(moods[state[t]]), np.int64(regime[t]), np.int64(comm[t] == alert)
-    last[0], last[1], last[2] = before, place, said
+    n_moods, n_regimes = counts.shape[0], counts.shape[1]
+    # One number a bar, by whether alert was said and whether the event came: four sums would wait for each other.
+    bars = np.zeros(n_moods * n_regimes * 4, np.int64)
+    first = 1 if last[0] < 0 and state.size else 0  # nothing came before the first bar of all
+    if first:
+        last[0], last[1], last[2] = moods[state[0]], regime[0], comm[0] == alert
+    place = (last[0] * n_regimes + last[1]) * 4 + last[2] * 2
+    for t in range(first, state.size):
+        bars[index(place + np.int64(risk[t] > 0))] += 1
+        said = np.int64(comm[t] == alert)
+        place = (np.int64(moods[index(state[t])]) * n_regimes + np.int64(regime[t])) * 4 + said * 2
+    last[0], last[1], last[2] = place // 4 // n_regimes, place // 4 % n_regimes, place // 2 % 2
+    for mood in range(n_moods):
+        for of in range(n_regimes):
+            silent, missed, false, right = bars.reshape(n_moods, n_regimes, 4)[mood, of]
+            counts[mood, of, 0] += silent + missed + false + right
+            counts[mood, of, 1] += false + right
+            counts[mood, of, 2] += missed + right
+            counts[mood, of, 3] += right
 
 
 @kernel
