@@ -27,7 +27,7 @@ from idi_fast.errors import ConfigError, DataError, nearest
 from idi_fast.files import digest
 
 CHUNK_BARS = 262_144
-"""Bars read at a time: so few that memory stays bounded and near the cores, so many that the part of Python is small."""
+"""Bars read at a time: so few that memory stays bounded, so many that the part of Python is small."""
 SMALL_BYTES = 2**24
 """Files up to here are digested in passing; a thread of its own for each of many costs more than it saves."""
 WHOLE_ROWS = 1_048_576

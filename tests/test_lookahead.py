@@ -103,7 +103,10 @@ class TestLeakingFeatures:
             if not mine:
                 return honest(self, values, out)
             leaked = leak(lambda values: honest(Transform(feature), values), values)
-            return leaked if out is None else np.copyto(out, leaked)
+            if out is None:
+                return leaked
+            out[:] = leaked
+            return out
 
         monkeypatch.setattr(Transform, "push", push)
         bars = random_walk(300, 5)
