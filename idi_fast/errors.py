@@ -28,6 +28,10 @@ class OutputError(InputError):
     """An output cannot be written; whatever stood there before is untouched."""
 
 
+class EvidenceError(InputError):
+    """A commitment, an opening or a proof cannot be made of what was given, or does not hold."""
+
+
 class Cancelled(IdiFastError):
     """The work was cancelled before its end and left nothing behind but its checkpoints, if any (exit code 130)."""
 

@@ -1,0 +1,178 @@
+"""Proofs that a published stream of actions is greedy on a hidden table, and their form in bytes.
+
+A proof is 16 bytes `idi-fast zk 1` and zeros; of each distinct state of the stream, ascending, its three commitments;
+the hashes that lead from there to the root (`merkle.audit_nodes`); a range proof for every 64 of these states. How long
+each part is follows from what is public, so nothing can be left over. Not audited, not constant time.
+"""
+
+import hashlib
+from collections.abc import Callable
+
+import numpy as np
+
+from idi_fast.crew import Crew
+from idi_fast.errors import EvidenceError
+from idi_fast.evidence.merkle import (
+    HASH,
+    PEDERSEN,
+    Commitment,
+    audit_nodes,
+    checked_table,
+    count_audit_nodes,
+    root_from,
+    root_of,
+    tree,
+)
+from idi_fast.evidence.zk.curve import GENERATORS_SHA256, POINT, Point, read_point
+from idi_fast.evidence.zk.range_proof import Batch, RangeProof, proof_size, prove_range
+from idi_fast.evidence.zk.statement import (
+    N_ACTIONS,
+    ROW,
+    Claims,
+    CommittedValues,
+    check_commitment,
+    comparisons,
+    hashed_rows,
+)
+from idi_fast.evidence.zk.transcript import Secrets, Transcript
+
+MAGIC = b"idi-fast zk 1".ljust(16, b"\0")
+PROTOCOL = b"idi-fast zk: greedy actions of a committed table, version 1"
+
+
+def commit_table(table: np.ndarray, seed: bytes) -> Commitment:
+    """What to publish of a table of which proofs will be made.
+
+    table int32 (n_states, 3), in 1/65536, at most 65,536 states; seed: at least 32 secret random bytes, to be kept for
+    `prove`. Raises EvidenceError. Takes 0.1 ms a state.
+    """
+    return _commitment(_tree(CommittedValues(table, seed).rows))
+
+
+def prove(
+    table: np.ndarray, seed: bytes, states: np.ndarray, actions: np.ndarray, *,
+    jobs: int | None = None, progress: Callable[[int, int], None] = lambda done, total: None,
+) -> bytes:  # fmt: skip
+    """The proof that in each of the states the action is the greedy one of the table; ties go to the first.
+
+    table and seed as in `commit_table`; states, actions: integers (n,), one a tick. jobs: threads, by default the
+    usable cores; progress is called now and then with the number of distinct states that are proven, and of all. The
+    same arguments give the same bytes. Raises EvidenceError where an action is not greedy.
+    """
+    table = checked_table(table)
+    claims = Claims.of(states, actions, table.shape[0])
+    claims.check_greedy(table)
+    values = CommittedValues(table, seed)
+    levels = _tree(values.rows)
+    rows = values.rows[claims.distinct].tobytes()
+    nodes = b"".join(audit_nodes(levels, claims.distinct))
+    statement = _statement(_commitment(levels), claims, rows, nodes)
+    chunks = claims.chunks()
+    proofs = [b""] * len(chunks)
+
+    def work(number: int) -> None:
+        chunk = chunks[number]
+        transcript = _chunk_transcript(statement, number, len(chunks))
+        numbers, blindings = values.differences(table, claims.distinct[chunk], claims.chosen[chunk])
+        proofs[number] = prove_range(transcript, Secrets(seed, transcript.digest()), numbers, blindings)
+
+    def watch() -> None:
+        done = sum(claims.distinct[chunk].size for chunk, proof in zip(chunks, proofs, strict=True) if proof)
+        progress(done, claims.distinct.size)
+
+    Crew(jobs, len(chunks)).each(work, range(len(chunks)), watch)
+    watch()
+    return MAGIC + rows + nodes + b"".join(proofs)
+
+
+def verify(commitment: Commitment, states: np.ndarray, actions: np.ndarray, proof: bytes) -> None:
+    """Raise EvidenceError, saying what does not hold, unless the proof shows what it is to show.
+
+    That is: in each of the states the action is the greedy one of the table which the commitment binds, ties going to
+    the first. states, actions: integers (n,), one a tick. What else is to be trusted stands in `idi_fast.evidence.zk`.
+    """
+    check_commitment(commitment)
+    claims = Claims.of(states, actions, commitment.size)
+    rows, nodes, proofs = _parts(commitment, claims, proof)
+    leaves = hashed_rows(claims.distinct, np.frombuffer(rows, np.uint8).reshape(-1, ROW))
+    path = [nodes[at : at + HASH] for at in range(0, len(nodes), HASH)]
+    if root_from(commitment.size, claims.distinct, leaves, path) != commitment.root:
+        raise EvidenceError("the proof's commitments to the published states do not lead to the committed root")
+
+    statement = _statement(commitment, claims, rows, nodes)
+    # The proof itself chooses the weights, by its hash: who looks for one that hides an error has to look by trying.
+    lots = statement.fork(b"weights", hashlib.sha512(proof).digest())
+    weights = [(lots.challenge(b"first"), lots.challenge(b"second")) for _ in proofs]
+
+    def holds(first: int, stop: int) -> bool:
+        batch = Batch()
+        for number in range(first, stop):
+            chunk = claims.chunks()[number]
+            transcript = _chunk_transcript(statement, number, len(proofs))
+            read = RangeProof.read(transcript, proofs[number], f"range proof {number + 1} of {len(proofs)}")
+            places, least = comparisons(claims.chosen[chunk].tolist())
+            batch.add(read, _points(claims.distinct[chunk], rows, chunk), places, least, weights[number])
+        return batch.holds()
+
+    first, stop = 0, len(proofs)
+    if holds(first, stop):
+        return
+    # Halving finds the first that fails in no more time than all of them have taken.
+    while stop - first > 1:
+        middle = (first + stop) // 2
+        first, stop = (middle, stop) if holds(first, middle) else (first, middle)
+    failed = claims.distinct[claims.chunks()[first]]
+    raise EvidenceError(
+        f"range proof {first + 1} of {len(proofs)} does not hold: nothing shows that the actions in the states "
+        f"{failed[0]} to {failed[-1]} are greedy"
+    )
+
+
+def _parts(commitment: Commitment, claims: Claims, proof: bytes) -> tuple[bytes, bytes, list[bytes]]:
+    """The commitments, the hashes and the range proofs of a proof, whose length is known before it is looked at."""
+    rows = claims.distinct.size * ROW
+    nodes = count_audit_nodes(commitment.size, claims.distinct) * HASH
+    sizes = [proof_size((N_ACTIONS - 1) * claims.distinct[chunk].size) for chunk in claims.chunks()]
+    expected = len(MAGIC) + rows + nodes + sum(sizes)
+    if len(proof) != expected:
+        raise EvidenceError(f"the proof has {len(proof)} bytes; for this stream and this commitment it has {expected}")
+    if proof[: len(MAGIC)] != MAGIC:
+        raise EvidenceError(f"the proof begins with {proof[: len(MAGIC)]!r}; expected {MAGIC!r}")
+    parts, at = [], len(MAGIC)
+    for size in (rows, nodes, *sizes):
+        parts.append(proof[at : at + size])
+        at += size
+    return parts[0], parts[1], parts[2:]
+
+
+def _points(states: np.ndarray, rows: bytes, chunk: slice) -> list[Point]:
+    encoded = rows[chunk.start * ROW : chunk.stop * ROW]
+    return [
+        read_point(encoded[k * POINT : (k + 1) * POINT], f"the commitment of action {k % N_ACTIONS} in state {state}")
+        for k, state in enumerate(np.repeat(states, N_ACTIONS).tolist())
+    ]
+
+
+def _tree(rows: np.ndarray) -> list[np.ndarray]:
+    return tree(hashed_rows(np.arange(rows.shape[0]), rows))
+
+
+def _commitment(levels: list[np.ndarray]) -> Commitment:
+    return Commitment(root_of(levels), levels[0].shape[0], N_ACTIONS, PEDERSEN)
+
+
+def _statement(commitment: Commitment, claims: Claims, rows: bytes, nodes: bytes) -> Transcript:
+    """All that is public, as the first part of every range proof's transcript."""
+    transcript = Transcript(PROTOCOL)
+    transcript.absorb(b"generators", bytes.fromhex(GENERATORS_SHA256))
+    transcript.absorb(b"root", commitment.root)
+    transcript.absorb(b"size, actions", np.array([commitment.size, commitment.actions], "<u8").tobytes())
+    transcript.absorb(b"states", claims.states.astype("<u8").tobytes())
+    transcript.absorb(b"actions", claims.actions.astype("<u8").tobytes())
+    transcript.absorb(b"commitments", rows)
+    transcript.absorb(b"path", nodes)
+    return transcript
+
+
+def _chunk_transcript(statement: Transcript, number: int, of: int) -> Transcript:
+    return statement.fork(b"range proof", np.array([number, of], "<u8").tobytes())

@@ -1,0 +1,65 @@
+"""Challenges from all that was said before (Fiat & Shamir 1986), and secrets from a seed and all that will be said."""
+
+import hashlib
+import hmac
+
+from idi_fast.evidence.zk.curve import Point, Scalar, wide_scalar
+
+
+class Transcript:
+    """What prover and verifier have both seen, as a running SHA-512.
+
+    Every part goes in behind its label, both behind their lengths, so that no two transcripts are the same bytes.
+    """
+
+    def __init__(self, protocol: bytes):
+        self._hash = hashlib.sha512()
+        self.absorb(b"protocol", protocol)
+
+    def absorb(self, label: bytes, data: bytes) -> None:
+        """Add what was said."""
+        self._hash.update(len(label).to_bytes(8, "little") + label + len(data).to_bytes(8, "little") + data)
+
+    def absorb_points(self, label: bytes, *points: Point) -> bytes:
+        """Add points in compressed form; returns their bytes, to be sent."""
+        data = b"".join(point.to_compressed_bytes() for point in points)
+        self.absorb(label, data)
+        return data
+
+    def fork(self, label: bytes, data: bytes) -> "Transcript":
+        """A transcript that begins as this one does and goes its own way."""
+        copy = Transcript.__new__(Transcript)
+        copy._hash = self._hash.copy()
+        copy.absorb(label, data)
+        return copy
+
+    def digest(self) -> bytes:
+        """SHA-512 of all that was absorbed."""
+        return self._hash.digest()
+
+    def challenge(self, label: bytes) -> Scalar:
+        """A number that nobody knew before all of this was said; never 0, by which some steps divide."""
+        while True:
+            self.absorb(b"challenge", label)
+            number = wide_scalar(self.digest())
+            if not number.is_zero():
+                return number
+
+
+class Secrets:
+    """The prover's random numbers: HMAC-SHA-512 (RFC 2104), keyed by the seed and the whole statement.
+
+    The same statement has the same numbers and so the same proof, any other one has others: nothing is ever blinded
+    twice by the same number, which would show it (as RFC 6979 derives the nonces of signatures).
+    """
+
+    def __init__(self, seed: bytes, statement: bytes):
+        self._key = hmac.digest(seed, b"idi-fast zk nonces 1" + statement, "sha512")
+
+    def scalar(self, name: bytes, i: int = 0) -> Scalar:
+        """The secret number i of a name."""
+        return wide_scalar(hmac.digest(self._key, i.to_bytes(8, "little") + name, "sha512"))
+
+    def vector(self, name: bytes, n: int) -> list[Scalar]:
+        """The first n secret numbers of a name."""
+        return [self.scalar(name, i) for i in range(n)]
