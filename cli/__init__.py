@@ -10,7 +10,20 @@ from typing import Annotated
 import typer
 
 from idi_fast import __version__
-from idi_fast.cli import backtest, bench, compare, evaluate, export, layers, report, sweep, train, walkforward
+from idi_fast.cli import (
+    backtest,
+    bench,
+    compare,
+    evaluate,
+    export,
+    layers,
+    report,
+    spec,
+    sweep,
+    tau,
+    train,
+    walkforward,
+)
 from idi_fast.errors import Cancelled, IdiFastError, InputError
 
 app = typer.Typer(
@@ -24,9 +37,10 @@ app = typer.Typer(
 )
 for command in (
     train.train, evaluate.evaluate, backtest.backtest, report.report, walkforward.walkforward, sweep.sweep,
-    export.export, layers.layers, compare.compare, bench.bench,
+    export.export, spec.spec, layers.layers, compare.compare, bench.bench,
 ):  # fmt: skip
     app.command()(command)
+app.add_typer(tau.app, name="tau")
 
 
 def _print_version(wanted: bool) -> None:

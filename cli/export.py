@@ -8,25 +8,38 @@ import typer
 from idi_fast.cli import console
 from idi_fast.cli.options import Json
 
+Source = Annotated[Path, typer.Argument(help="Folder that `idi-fast train` or `backtest` wrote, or its trace.parquet.")]
+Streams = Annotated[
+    list[str] | None,
+    typer.Option("--stream", help="NAME=COLUMN: take a stream from another column; may be given often."),
+]
+Columns = Annotated[
+    Path | None, typer.Option(help="CSV or Parquet file with columns of your own for --stream, a row a tick.")
+]
+
 
 def export(
-    artifact: Annotated[Path, typer.Argument(help="Folder that `idi-fast train` or `backtest` wrote.")],
+    artifact: Source,
     to: Annotated[Path, typer.Option("--to", help="The inputs folder of a Tau specification.")],
-    contract: Annotated[str, typer.Option(help="Streams the specification reads: v38, layered or all.")] = "all",
+    kind: Annotated[
+        str, typer.Option(help="Streams the specification reads: v38, layered, all, or those of a contract, FILE.json.")
+    ] = "all",
+    streams: Streams = None,
+    columns: Columns = None,
     json: Json = False,
 ) -> None:
     """Write the input streams of a trace into a Tau specification's folder: all of them or none.
 
     Other files there are left alone; streams of the same name are replaced.
     """
-    from idi_fast.export import export_streams
+    from idi_fast.export import export_streams, stream_columns
 
-    report = export_streams(artifact, to, contract)
+    report = export_streams(artifact, to, kind, streams=stream_columns(streams or ()), columns=columns)
     if report["left_behind"]:
         names = ", ".join(report["left_behind"])
-        console.message(f"note: of an earlier export, and perhaps of another length: {names}")
+        console.note(f"of an earlier export, and perhaps of another length: {names}")
     if json:
         console.print_json({"schema_version": 1, **report})
     else:
-        console.print_rows([("folder", report["folder"]), ("ticks", report["ticks"]), ("contract", contract)])
-        console.print_rows([(f"  {name}", kind) for name, kind in report["streams"].items()])
+        console.print_rows([("folder", report["folder"]), ("ticks", report["ticks"]), ("kind", kind)])
+        console.print_rows([(f"  {name}", width) for name, width in report["streams"].items()])

@@ -225,7 +225,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Block):
         return value.to_dict()
     if isinstance(value, tuple):
-        return list(value)
+        return [_plain(entry) for entry in value]
     if isinstance(value, Mapping):
         return {str(key): text for key, text in value.items()}
     return value

@@ -14,6 +14,8 @@ from idi_fast.errors import ArtifactError, OutputError
 MANIFEST = "manifest.json"
 TIMINGS = "timings.json"
 """The one file that two equal runs may differ in; no manifest lists it."""
+LATER = "later"
+"""In a manifest: files that the user's tools make in the folder; they go with it when it is replaced."""
 REPLACED = "old"
 """Name of a replaced folder while it stands aside."""
 BEST = "best"
@@ -68,7 +70,7 @@ def check_replaceable(target: Path, force: bool) -> None:
         raise OutputError(f"{target} holds something other than an output of idi-fast; --force will not replace it")
     manifests = {MANIFEST, *(name for name in manifest["files"] if name.endswith(f"/{MANIFEST}"))}
     timings = {name.removesuffix(MANIFEST) + TIMINGS for name in manifests}
-    foreign = set(list_files(target)) - set(manifest["files"]) - timings - {MANIFEST}
+    foreign = set(list_files(target)) - set(manifest["files"]) - set(manifest.get(LATER, ())) - timings - {MANIFEST}
     if foreign:
         raise OutputError(f"{target} holds {min(foreign)}, which idi-fast did not write; move it away first")
 

@@ -353,4 +353,4 @@ def _write_indices(tasks: Sequence[Task], staging: Staging) -> list[Path]:
 def _left_behind(folder: Path, tasks: Sequence[Task]) -> list[str]:
     """Streams of ours in a folder that none of the tasks has installed there."""
     contracts = {task.layer.contract for task in tasks if task.inputs and _real(task.inputs) == _real(folder)}
-    return sorted(set.intersection(*(set(left_behind(folder, contract)) for contract in contracts)))
+    return sorted(set.intersection(*(set(left_behind(folder, contract_streams(contract))) for contract in contracts)))

@@ -7,16 +7,16 @@ import numpy as np
 import polars as pl
 
 from idi_fast.compare import compare
-from idi_fast.streams import stream_files
+from idi_fast.streams import stream_index, stream_text
 
 BITS = {"q_buy": [0, 1, 0, 0, 1, 1, 0, 1], "q_regime": [0, 31, 4, 4, 5, 6, 7, 8]}
 
 
 def streams(folder: Path, columns: dict[str, list[int]] = BITS, *, newline: bool = True) -> Path:
     folder.mkdir()
-    files = stream_files({name: np.array(values) for name, values in columns.items()}, newline=newline)
-    for name, data in files.items():
-        (folder / name).write_bytes(data)
+    for name, values in columns.items():
+        (folder / f"{name}.in").write_bytes(stream_text(np.array(values), newline=newline))
+    (folder / "streams.json").write_bytes(stream_index(columns, newline=newline))
     return folder
 
 

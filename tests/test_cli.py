@@ -273,8 +273,8 @@ def test_options_that_would_have_no_effect_are_refused(tmp_path):
 
 
 def test_streams_of_another_length_left_in_a_folder_are_named(world, tmp_path):
-    succeed("export", world / "agent", "--to", tmp_path, "--contract", "layered")
-    outcome = succeed("export", world / "agent", "--to", tmp_path, "--contract", "v38")
+    succeed("export", world / "agent", "--to", tmp_path, "--kind", "layered")
+    outcome = succeed("export", world / "agent", "--to", tmp_path, "--kind", "v38")
     assert_mentions(outcome.stderr, "note: of an earlier export", "price_up", "weight_trend")
 
 
@@ -299,7 +299,7 @@ def test_export_into_a_folder_in_use(contract, source, world, tmp_path):
     (spec / "q_buy.in").write_text("an older one")
     before = snapshot(spec)
     for _ in range(2):  # the second export replaces the first
-        outcome = succeed("export", tmp_path / source, "--to", spec, "--contract", contract)
+        outcome = succeed("export", tmp_path / source, "--to", spec, "--kind", contract)
         trace = pl.read_parquet(tmp_path / source / "trace.parquet")
         names = CONTRACTS[contract]
         streams = {f"{name}.in": "".join(f"{value}\n" for value in trace[name]).encode() for name in names}

@@ -33,11 +33,11 @@ def test_an_output_that_cannot_be(make, options, parts, command, world, old, tmp
 @pytest.fixture
 def commands(world, old, tmp_path) -> dict[str, tuple]:
     """Commands that replace an earlier output of theirs."""
-    cli.succeed("export", world / "compat_crypto", "--to", tmp_path / "spec", "--contract", "layered")
+    cli.succeed("export", world / "compat_crypto", "--to", tmp_path / "spec", "--kind", "layered")
     return {
         "train": ("train", *cli.QUICK, "--out", old, "--force"),
         "backtest": ("backtest", world / "later.parquet", "--policy", world / "agent", "--out", old, "--force"),
-        "export": ("export", world / "agent", "--to", tmp_path / "spec", "--contract", "layered"),
+        "export": ("export", world / "agent", "--to", tmp_path / "spec", "--kind", "layered"),
     }
 
 

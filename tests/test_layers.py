@@ -88,7 +88,7 @@ def test_a_contract_is_installed_as_export_does(tmp_path):
     for about, contract in zip(report["layers"], ("layered", "v38"), strict=True):
         assert tuple(about["installs"]["streams"]) == CONTRACTS[contract]
         exported = tmp_path / "exported" / about["name"]
-        cli.succeed("export", about["out"], "--to", exported, "--contract", contract)
+        cli.succeed("export", about["out"], "--to", exported, "--kind", contract)
         assert cli.snapshot(Path(about["installs"]["folder"])) == cli.snapshot(exported)
 
 
@@ -103,9 +103,7 @@ def test_two_layers_may_share_a_folder_if_their_streams_differ(tmp_path):
     assert set(index.values()) == set(installed)
     assert set(index) == {*CONTRACTS["layered"], *CONTRACTS["v38"]}
     for about, names in zip(report["layers"], (CONTRACTS["layered"], CONTRACTS["v38"]), strict=True):
-        cli.succeed(
-            "export", about["out"], "--to", tmp_path / about["name"], "--contract", about["installs"]["contract"]
-        )
+        cli.succeed("export", about["out"], "--to", tmp_path / about["name"], "--kind", about["installs"]["contract"])
         exported = cli.snapshot(tmp_path / about["name"])
         assert all(installed[f"{name}.in"] == exported[f"{name}.in"] for name in names)
 

@@ -194,7 +194,7 @@ def test_the_commands(tmp_path):
     shown = cli.succeed("train", "--data", tmp_path / "bars.parquet", "--out", tmp_path / "agent", *options).stdout
     cli.assert_mentions(shown, "table rows", "of 54 for 6,144 states", "% of look-ups")
     cli.succeed("backtest", tmp_path / "bars.parquet", "--policy", tmp_path / "agent", "--out", tmp_path / "tested")
-    cli.succeed("export", tmp_path / "tested", "--to", tmp_path / "inputs", "--contract", "v38")
+    cli.succeed("export", tmp_path / "tested", "--to", tmp_path / "inputs", "--kind", "v38")
     cli.succeed("evaluate", tmp_path / "agent")
     cli.succeed("train", "--seeds", "0:3", "--out", tmp_path / "several", *options)
     run = json.loads((tmp_path / "agent" / "run.json").read_text())["summary"]

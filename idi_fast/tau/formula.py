@@ -18,11 +18,18 @@ FARTHEST = 64
 """The largest lookback and the largest fixed index: so many steps are worked out one by one before a run's rhythm."""
 
 
-class SpecError(InputError):
+class TextError(InputError):
+    """A specification that cannot be used; where it is about a text, `offset` says where and `reason` only what."""
+
+    offset: int | None = None
+    reason: str = ""
+
+
+class SpecError(TextError):
     """A specification that the Tau interpreter refuses too, with exit code 1."""
 
 
-class NotModelled(InputError):
+class NotModelled(TextError):
     """A specification or input that the interpreter may take, but of which idi-fast cannot say what comes out."""
 
 

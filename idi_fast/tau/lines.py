@@ -78,6 +78,16 @@ class _Codes(dict[bytes, int]):
         return 2 + self._products.index(product)
 
 
+def line_codes(data: bytes, width: int | None = None, products: list[str] | None = None) -> np.ndarray:
+    """What each line of a file is by itself, int64 (n,), as in `Lines.values`, or END, BAD or FORMULA.
+
+    A line feed at the end is followed by one more line, an empty one.
+    """
+    lines = data.split(b"\n")
+    codes = _Codes(width, [] if products is None else products)
+    return np.fromiter(map(codes.__getitem__, lines), np.int64, len(lines))
+
+
 def read_lines(data: bytes, width: int | None = None, products: list[str] | None = None) -> Lines:
     """The lines of a file of bv[width] or, without a width, of sbf.
 
@@ -85,12 +95,9 @@ def read_lines(data: bytes, width: int | None = None, products: list[str] | None
     the end of the file. Letters in an sbf are no truth values: a word is the product of its letters as free variables,
     and is added to `products`; other formulas are not worked out (FORMULA).
     """
-    lines = data.split(b"\n")
-    codes = np.fromiter(
-        map(_Codes(width, [] if products is None else products).__getitem__, lines), np.int64, len(lines)
-    )
+    codes = line_codes(data, width, products)
     ends = np.flatnonzero(codes < 0)
-    n = int(ends[0]) if ends.size else len(lines)
+    n = int(ends[0]) if ends.size else codes.size
     values = codes[:n].astype(np.uint32)
     free = np.flatnonzero(values > 1) if width is None else ends[:0]
     end = int(codes[n]) if ends.size else END

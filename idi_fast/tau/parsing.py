@@ -66,6 +66,16 @@ class Token(NamedTuple):
     start: int
 
 
+def tokens(text: str) -> list[Token]:
+    """All words of a text, comments and blanks too (kind "space"), and its end."""
+    found, end = [], 0
+    while end < len(text):
+        match = TOKEN.match(text, end)
+        found.append(Token(match.lastgroup, match.group(), end))
+        end = match.end()
+    return [*found, Token("end", "the end of the text", end)]
+
+
 class Parser:
     """A cursor over the tokens of a text.
 
@@ -84,7 +94,9 @@ class Parser:
         """Raise an error about a token or an offset of the text."""
         offset = at if isinstance(at, int) else at.start
         line = bisect_right(self._lines, offset)
-        raise kind(f"{self.source}, line {line}, column {offset - self._lines[line - 1] + 1}: {message}")
+        error = kind(f"{self.source}, line {line}, column {offset - self._lines[line - 1] + 1}: {message}")
+        error.offset, error.reason = offset, message
+        raise error
 
     def checked(self, make: Callable, *arguments: object, at: Token) -> object:
         """What `make` makes; its errors get the token's position."""
@@ -96,13 +108,7 @@ class Parser:
     def _split(self) -> list[Token]:
         if strange := STRANGE.search(self.text):
             self.fail(f"found {strange[0]!r}; expected printable ASCII alone, in comments too", strange.start())
-        found, end = [], 0
-        while end < len(self.text):
-            match = TOKEN.match(self.text, end)
-            if match.lastgroup != "space":
-                found.append(Token(match.lastgroup, match.group(), end))
-            end = match.end()
-        return [*found, Token("end", "the end of the text", end)]
+        return [token for token in tokens(self.text) if token.kind != "space"]
 
     def _pair(self) -> tuple[dict[int, int], list[int]]:
         """The place of each parenthesis's partner, and how many = and && stand before each token."""

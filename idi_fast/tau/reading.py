@@ -19,6 +19,18 @@ from idi_fast.tau.formula import At, NotModelled, Term, fold, largest, shifted, 
 from idi_fast.tau.model import Model
 
 
+class Unclear(NotModelled):
+    """Whether a line of the input `stream` is read at `time` cannot be told."""
+
+    def __init__(self, stream: str, time: int):
+        super().__init__(
+            f"whether the interpreter reads a line of {stream} at time {time} cannot be told: the clauses name "
+            f"it, but it is not plain that an output hangs on it. Mirror it, (oX[t] = {stream}[t]), and it is read in "
+            "every step"
+        )
+        self.stream, self.time = stream, time
+
+
 class Reader:
     """Says which inputs are read at a time, from the values before it."""
 
@@ -39,7 +51,7 @@ class Reader:
         """The inputs that are read at a time, in the order in which they are.
 
         streams uint32 (n_streams, n): what was read and worked out at earlier times, a column a time; an unread value
-        is 0. Raises NotModelled where it cannot be told.
+        is 0. Raises Unclear.
         """
         if time < self._model.lookback:
             return self._work_out(time, streams)
@@ -65,11 +77,7 @@ class Reader:
         if occurs - surely:
             surely |= self._needed(time, known, occurs - surely)
         if unclear := sorted(occurs - surely):
-            raise NotModelled(
-                f"whether the interpreter reads a line of {unclear[0]} at time {time} cannot be told: the clauses name "
-                "it, but it is not plain that an output hangs on it. "
-                f"Mirror it, (oX[t] = {unclear[0]}[t]), and it is read in every step"
-            )
+            raise Unclear(unclear[0], time)
         return tuple(sorted(occurs))
 
     def _instances(self, time: int) -> Iterator[tuple[At, Term]]:

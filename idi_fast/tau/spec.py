@@ -215,7 +215,7 @@ def parse_spec(text: str, source: str = "the specification") -> Spec:
     streams: list[Declaration] = []
     while parser.next.kind == "name" and parser.tokens[parser.place + 1].text in (":", ":=", "="):
         at = parser.next
-        streams.append(_declaration(parser))
+        streams.append(declaration(parser))
         parser.checked(check_declarations, streams, at=at)
     if parser.next.kind == "name" and parser.tokens[parser.place + 1].text != "[":
         _refuse_command(parser)
@@ -240,7 +240,8 @@ def load_spec(path: str | Path) -> Spec:
     return parse_spec(data.decode("utf-8", "replace"), str(path))
 
 
-def _declaration(parser: Parser) -> Declaration:
+def declaration(parser: Parser) -> Declaration:
+    """The declaration at the parser's cursor. Raises SpecError, NotModelled."""
     name = parser.take()
     if parser.ahead(":="):
         parser.fail(f"{name.text} has no type; expected {name.text}:sbf or {name.text}:bv[n]", parser.next, NotModelled)

@@ -1,0 +1,49 @@
+"""`idi-fast spec`."""
+
+from typing import Annotated
+
+import typer
+
+from idi_fast.cli import console
+from idi_fast.cli.export import Columns, Source, Streams
+from idi_fast.cli.options import Force, Json, Out, required_out
+
+
+def spec(
+    artifact: Source,
+    kind: Annotated[str, typer.Option(help="The agent: v38, layered, or a contract of your own, FILE.json.")],
+    out: Out = None,
+    name_prefix: Annotated[str, typer.Option(help="Put before the names of all streams and their files.")] = "",
+    no_emotes: Annotated[
+        bool, typer.Option("--no-emotes", help="Leave out the emotes that are read, and all that needs them.")
+    ] = False,
+    streams: Streams = None,
+    columns: Columns = None,
+    start: Annotated[int, typer.Option(help="First tick of the trace to hand over.")] = 0,
+    ticks: Annotated[int | None, typer.Option(help="How many ticks to hand over [default: all].")] = None,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Write an agent's folder for the Tau interpreter: specification, inputs, and the outputs to expect."""
+    place = required_out(out)
+    from idi_fast.export import stream_columns
+    from idi_fast.spec_folder import write_spec
+
+    with console.interruptible():
+        report = write_spec(
+            artifact, place, kind, streams=stream_columns(streams or ()), columns=columns, name_prefix=name_prefix,
+            emotes=not no_emotes, start=start, ticks=ticks, force=force,
+        )  # fmt: skip
+    if json:
+        console.print_json({"folder": str(place), **report})
+        return
+    console.print_rows([("folder", str(place)), ("kind", kind), ("ticks", report["ticks"])])
+    typer.echo()
+    console.print_columns(
+        ("input", "type", "column"), [(each["name"], each["type"], each["column"]) for each in report["inputs"]]
+    )
+    typer.echo()
+    own = [each for each in report["outputs"] if each["mirrors"] is None]
+    console.print_columns(
+        ("output", "type", "ticks not 0"), [(each["name"], each["type"], each["ticks_not_0"]) for each in own]
+    )

@@ -1,0 +1,177 @@
+"""`idi-fast tau check` and `idi-fast tau run`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from idi_fast.cli import console
+from idi_fast.cli.options import Json
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Check and run the folder of a Tau specification.")
+
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a Tau specification, or its .tau file.")]
+
+
+@app.command()
+def check(
+    folder: Folder,
+    fix: Annotated[
+        Path | None, typer.Option("--fix", metavar="OUT", help="Write a corrected copy of the folder there.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="With --fix DIR itself: mend the folder in place.")] = False,
+    json: Json = False,
+) -> None:
+    """Say what will go wrong when the interpreter runs a folder, at which step, and what to do.
+
+    Exit code 1 if there are errors, with --fix if errors are left.
+    """
+    from idi_fast.errors import InputError
+    from idi_fast.tau.check import check_folder
+    from idi_fast.tau.mend import mend_folder
+
+    if force and fix is None:
+        raise InputError("--force goes with --fix; it mends a folder in place")
+    with console.interruptible():
+        mended = mend_folder(folder, fix, force=force) if fix else None
+        report = mended.before if mended else check_folder(folder)
+    if json:
+        console.print_json(mended.as_dict() if mended else report.as_dict())
+    else:
+        _report(report, hint=mended is None)
+        if mended:
+            _report_mended(mended)
+    if mended.left if mended else report.errors:
+        raise typer.Exit(1)
+
+
+@app.command()
+def run(
+    folder: Folder,
+    tau: Annotated[
+        str | None, typer.Option("--tau", metavar="PATH", help="The interpreter [default: the variable TAU, or none].")
+    ] = None,
+    timeout: Annotated[
+        float | None, typer.Option(help="Seconds after which it is stopped [default: ten times what it should take].")
+    ] = None,
+    no_check: Annotated[bool, typer.Option("--no-check", help="Run the folder as it is, without a check.")] = False,
+    json: Json = False,
+) -> None:
+    """Run a folder by the interpreter and compare its outputs with the simulation and with expected/.
+
+    Without an interpreter the run is simulated. Exit code 1 if the run fails or anything differs.
+    """
+    from idi_fast.tau.run import run_folder
+
+    with console.interruptible(lambda: "the outputs are as they were"), console.counted_progress("steps") as progress:
+        result = run_folder(folder, tau, timeout=timeout, check=not no_check, progress=progress)
+    if json:
+        console.print_json(result.as_dict())
+    else:
+        _report_run(result)
+    if not result.ok:
+        for failure in result.failures:
+            console.message(f"error: {failure}")
+        raise typer.Exit(1)
+
+
+def _report(report, *, hint: bool) -> None:
+    for finding in report.findings:
+        _print_finding(finding)
+    if not report.errors:
+        low, high = report.seconds or (None, None)
+        outputs = "1 output" if len(report.outputs) == 1 else f"each of {len(report.outputs)} outputs"
+        lines = None if report.steps is None else f"{report.steps:,} in {outputs}"
+        time = None if low is None else f"{_duration(low)} to {_duration(high)} by the interpreter"
+        console.print_rows([("folder", report.folder), ("specification", report.spec), ("inputs", len(report.inputs)),
+                            ("steps", report.steps), ("lines", lines), ("time", time)])  # fmt: skip
+    typer.echo(_summary(report, hint))
+
+
+def _print_finding(finding) -> None:
+    typer.echo(f"{finding.severity:<7}  {finding}  [{finding.code}]")
+    typer.echo(f"         {finding.effect}")
+    typer.echo(f"         {finding.remedy}{' (--fix does)' if finding.mendable else ''}")
+    typer.echo()
+
+
+def _summary(report, hint: bool) -> str:
+    said = [f"{n} {severity}{'s' * (n != 1)}" for severity, n in report.counts().items() if n]
+    mendable = sum(finding.mendable for finding in report.findings)
+    more = f"; --fix OUT mends {mendable}" if mendable and hint else ""
+    return ("nothing found" if not said else ", ".join(said)) + more
+
+
+def _report_mended(mended) -> None:
+    typer.echo()
+    if not mended.folder:
+        typer.echo("nothing was written: the specification cannot be read as it is; correct it by hand first")
+        return
+    typer.echo(f"mended in {mended.folder}")
+    for change in mended.changes or ("nothing had to be changed",):
+        typer.echo(f"  {change}")
+    if mended.left:
+        typer.echo()
+        typer.echo("left:")
+    for finding in mended.left:
+        typer.echo(f"  {finding}: {finding.remedy}")
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _report_run(result) -> None:
+    if result.by == "nothing":
+        for finding in result.check.errors:
+            _print_finding(finding)
+        return
+    by = result.interpreter or "the simulation: no interpreter is given (--tau PATH or TAU)"
+    rows = [("folder", result.folder), ("specification", result.spec), ("run by", by), ("steps", result.steps)]
+    if result.outcome:
+        rows.append(("seconds", round(result.outcome.seconds, 1)))
+    console.print_rows(rows)
+    typer.echo()
+    with_simulation, with_expected = result.by == "interpreter", result.compared
+    heads = ["output", "lines", *["simulation"] * with_simulation, *["expected/"] * with_expected]
+    cells = []
+    for output in result.outputs:
+        verdicts = [*[output.from_simulation] * with_simulation, *[output.from_expected] * with_expected]
+        cells.append((output.path, output.lines, *map(_verdict, verdicts)))
+    console.print_columns(heads, cells)
+    for output in result.outputs:
+        for name, difference in (("simulation", output.from_simulation), ("expected/", output.from_expected)):
+            if difference:
+                _print_difference(output.path, name, difference)
+    if result.failures and result.outcome:
+        for line in result.outcome.said:
+            console.message(f"tau: {line}")
+    typer.echo()
+    typer.echo(_run_summary(result))
+
+
+def _verdict(difference) -> str:
+    return "equal" if difference is None else f"differs from line {difference.line:,}"
+
+
+def _print_difference(path: str, name: str, difference) -> None:
+    typer.echo()
+    typer.echo(f"{path} and {name} differ first at step {difference.step:,}")
+    rows = []
+    for k, pair in enumerate(zip(difference.found, difference.expected, strict=True)):
+        rows.append((f"{difference.begin + k:,}", *pair, "" if pair[0] == pair[1] else "≠"))
+    console.print_columns(("line", "found", name, ""), rows)
+
+
+def _run_summary(result) -> str:
+    if result.failures:
+        return "failed; the outputs in the folder are as they were"
+    n = len(result.differences)
+    if n:
+        return f"different: {n} of {len(result.outputs)} outputs"
+    n = len(result.outputs)
+    written = f"{n} output{'s' * (n != 1)} written"
+    compared = [*["the simulation"] * (result.by == "interpreter"), *["expected/"] * result.compared]
+    return f"{written}, equal to {' and '.join(compared)}" if compared else written

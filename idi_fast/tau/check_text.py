@@ -1,0 +1,202 @@
+"""The text of a specification read as far as it can be, with a finding for everything in it that is wrong."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from idi_fast.tau.check_findings import REFUSED, Finding
+from idi_fast.tau.check_syntax import Modern
+from idi_fast.tau.formula import Clause, NotModelled, SpecError, TextError
+from idi_fast.tau.parsing import Parser, Token
+from idi_fast.tau.spec import Declaration, Spec, check_declarations, declaration, typed
+
+MOST_ERRORS = 50
+"""Findings of clauses that cannot be read, after which the rest is not looked at."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a text says.
+
+    declarations: those that could be read, in their order; spec: None where not all could be read; findings: what is
+    wrong; places: line and column of each declaration; comments: those before each declaration, and last those behind
+    them all, in ASCII; current: whether the interpreter takes the text as it is.
+    """
+
+    file: str
+    declarations: tuple[Declaration, ...]
+    spec: Spec | None
+    findings: tuple[Finding, ...]
+    places: dict[str, tuple[int, int]]
+    comments: tuple[tuple[str, ...], ...]
+    current: bool
+
+    def text(self, spec: Spec) -> str:
+        """A specification that has these declarations and perhaps more, in ASCII, with the comments of the text."""
+        own = {stream.name for stream in self.declarations}
+        added = [stream for stream in (*spec.inputs, *spec.outputs) if stream.name not in own]
+        lines = []
+        for comments, stream in zip(self.comments, self.declarations, strict=False):
+            lines += [*comments, str(stream)]
+        return "\n".join([*lines, *map(str, added), *self.comments[-1], " && ".join(map(str, spec.clauses))]) + "\n"
+
+
+def read_text(data: bytes, file: str) -> Reading:
+    """Read a specification's text, in older syntax too; `file` is what findings call it. Raises nothing."""
+    modern = Modern(data.decode("utf-8", "replace").replace("\r\n", "\n"), file)
+    return _Reader(modern).reading()
+
+
+class _Reader:
+    """A parser that goes on after errors."""
+
+    def __init__(self, modern: Modern):
+        self._modern = modern
+        self._parser = Parser(modern.text, modern.file)
+        self._tainted = modern.tainted
+        self._findings = list(modern.findings)
+        self._declarations: list[Declaration] = []
+        self._starts: list[int] = []
+        self._complete = not modern.tainted
+
+    def reading(self) -> Reading:
+        modern = self._modern
+        self._read_declarations()
+        clauses = self._read_clauses()
+        inputs, outputs = ([s for s in self._declarations if s.is_input is is_input] for is_input in (True, False))
+        spec = Spec(tuple(inputs), tuple(outputs), tuple(clauses)) if self._complete else None
+        names = [stream.name for stream in self._declarations]
+        places = dict(zip(names, map(modern.position, self._starts), strict=True))
+        comments: list[list[str]] = [[] for _ in range(len(names) + 1)]
+        for start, comment in modern.comments:
+            comments[sum(place < start for place in self._starts)].append(comment)
+        return Reading(
+            modern.file, tuple(self._declarations), spec, tuple(self._findings), places,
+            tuple(map(tuple, comments)), not modern.findings,
+        )  # fmt: skip
+
+    def _say(self, error: TextError, offset: int) -> None:
+        line, column = self._modern.position(offset)
+        known = isinstance(error, SpecError)
+        self._complete = False
+        self._findings.append(
+            Finding(
+                severity="error" if known else "warning", code="syntax" if known else "not-modelled",
+                found=error.reason or str(error),
+                effect=REFUSED if known else "what the interpreter makes of it is not worked out here",
+                remedy="correct it by hand", file=self._modern.file, line=line, column=column,
+            )
+        )  # fmt: skip
+
+    def _is_tainted(self, start: int, stop: int) -> bool:
+        """Whether a stretch of the text has letters that were reported already; what they make of it is not said."""
+        begin, end = self._modern.origin(start), self._modern.origin(stop)
+        return any(begin <= offset < end for offset in self._tainted)
+
+    def _read_declarations(self) -> None:
+        parser = self._parser
+        while self._at_declaration(parser.place):
+            start = parser.place
+            try:
+                stream = declaration(parser)
+            except (SpecError, NotModelled) as error:
+                self._recover(start)
+                self._say_of(start, error)
+                continue
+            if self._is_tainted(parser.tokens[start].start, parser.tokens[parser.place].start):
+                continue
+            try:
+                check_declarations([*self._declarations, stream])
+            except (SpecError, NotModelled) as error:
+                self._say(SpecError(str(error)), self._modern.origin(parser.tokens[start].start))
+                continue
+            self._declarations.append(stream)
+            self._starts.append(self._modern.origin(parser.tokens[start].start))
+
+    def _at_declaration(self, place: int) -> bool:
+        tokens = self._parser.tokens
+        return tokens[place].kind == "name" and tokens[min(place + 1, len(tokens) - 1)].text in (":", ":=", "=")
+
+    def _recover(self, start: int) -> None:
+        """Go on behind the next full stop, or where the next declaration or the formula begins."""
+        parser, place = self._parser, start + 1
+        while parser.tokens[place].kind != "end" and parser.tokens[place - 1].text != ".":
+            ahead = parser.tokens[min(place + 1, len(parser.tokens) - 1)].text
+            if parser.tokens[place].kind == "name" and parser.tokens[place].text != "bv" and ahead in (":", "["):
+                break
+            place += 1
+        parser.place = place
+
+    def _say_of(self, start: int, error: TextError) -> None:
+        tokens = self._parser.tokens
+        first, last = tokens[start].start, tokens[self._parser.place].start
+        if self._is_tainted(first, last):
+            return
+        self._say(error, self._modern.origin(first if error.offset is None else error.offset))
+
+    def _read_clauses(self) -> list[Clause]:
+        parser = self._parser
+        first, begin = parser.place, parser.next.start
+        if parser.next.kind == "end":
+            self._say(SpecError("there are no clauses; expected one for each output, as (o1[t] = i1[t])"),
+                      self._modern.origin(begin))  # fmt: skip
+            return []
+        self._prepare(parser)
+        try:
+            clauses = parser.clauses()
+            parser.accept(".")
+            parser.end()
+            return clauses
+        except (SpecError, NotModelled) as error:
+            whole = error
+        before = len(self._findings)
+        self._complete = False
+        for start, stop in self._pieces(first):
+            if len(self._findings) - before == MOST_ERRORS:
+                skipped = SpecError(f"clauses from here on are not looked at: {MOST_ERRORS} before cannot be read")
+                self._say(skipped, self._modern.origin(start))
+                break
+            self._read_piece(start, stop)
+        if len(self._findings) == before and not self._is_tainted(begin, len(parser.text)):
+            self._say(whole, self._modern.origin(whole.offset))
+        return []
+
+    def _prepare(self, parser: Parser) -> None:
+        """Let a parser know the streams; with declarations missing, names tell nothing."""
+        known = {stream.name: stream for stream in self._declarations}
+        if self._complete:
+            parser.names, parser.check = known, partial(typed, streams=known)
+
+    def _pieces(self, first: int) -> Iterator[tuple[int, int]]:
+        """The offsets of each clause from a token on, without the parentheses around several."""
+        piece: list[Token] = []
+        for token in self._parser.tokens[first:]:
+            if token.text != "&&" and token.kind != "end":
+                piece.append(token)
+                continue
+            yield self._stripped(piece, token)
+            piece = []
+
+    @staticmethod
+    def _stripped(piece: list[Token], behind: Token) -> tuple[int, int]:
+        opened = sum(token.text == "(" for token in piece) - sum(token.text == ")" for token in piece)
+        first, last = 0, len(piece)
+        while opened > 0 and first < last and piece[first].text == "(":
+            first, opened = first + 1, opened - 1
+        while opened < 0 and first < last and piece[last - 1].text in (")", "."):
+            last, opened = last - 1, opened + (piece[last - 1].text == ")")
+        if first == last:
+            return behind.start, behind.start
+        return piece[first].start, piece[last - 1].start + len(piece[last - 1].text)
+
+    def _read_piece(self, start: int, stop: int) -> None:
+        if self._is_tainted(start, stop):
+            return
+        parser = Parser(self._parser.text[start:stop], self._modern.file)
+        parser.names, parser.check = self._parser.names, self._parser.check
+        try:
+            parser.clauses()
+            parser.accept(".")
+            parser.end()
+        except (SpecError, NotModelled) as error:
+            self._say(error, self._modern.origin(start + (error.offset or 0)))

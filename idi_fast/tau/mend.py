@@ -1,0 +1,221 @@
+"""Mending a specification's folder: today's syntax, a mirror of every input, fixed first values, tidy inputs."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from posixpath import normpath
+
+from idi_fast.errors import OutputError
+from idi_fast.files import explained
+from idi_fast.staging import Staging
+from idi_fast.tau.check import check_folder, find_spec, read_spec
+from idi_fast.tau.check_clauses import first_read
+from idi_fast.tau.check_files import leaves, tidy
+from idi_fast.tau.check_findings import Finding, Report, counted, several
+from idi_fast.tau.check_text import Reading
+from idi_fast.tau.formula import At, Clause, NotModelled, shifted
+from idi_fast.tau.model import Model
+from idi_fast.tau.spec import Declaration, Spec, anchored
+
+EXPECTED = "expected"
+"""The folder of outputs to compare with; it is of the specification as it was."""
+
+
+@dataclass(frozen=True)
+class Mended:
+    """What mending came to.
+
+    before: the check of the folder as it was; after: that of the mended one, of which the findings are what is left,
+    None if nothing was written; folder: the mended folder, empty if nothing was written; changes: what was done, a
+    sentence each.
+    """
+
+    before: Report
+    after: Report | None
+    folder: str
+    changes: tuple[str, ...]
+
+    @property
+    def left(self) -> tuple[Finding, ...]:
+        """The errors that are left."""
+        return (self.after or self.before).errors
+
+    def as_dict(self) -> dict:
+        """The result as JSON values."""
+        after = self.after.as_dict() if self.after else None
+        return {
+            "schema_version": 1, "before": self.before.as_dict(), "after": after, "folder": self.folder or None,
+            "changes": list(self.changes), "ok": not self.left,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Files to write, by their paths in the folder, folders to make, and what is thereby done."""
+
+    files: dict[str, bytes]
+    folders: tuple[str, ...]
+    changes: tuple[str, ...]
+    outdated: bool
+
+
+def mend_spec(spec: Spec) -> Spec:
+    """The same clauses with a mirror of every used input and fixed first values: all inputs are read in step from 0 on.
+
+    Values before time 0 are 0. What is there already stays. An input that no clause uses is left alone. Raises
+    NotModelled where the clauses do not define their outputs.
+    """
+    Model.of(spec)
+    taken = {*spec.streams}
+    paths = {normpath(stream.path) for stream in spec.streams.values()}
+    for name in [name for name in first_read(spec) if not _is_mirrored(spec, name)]:
+        stem = name.removeprefix("i_") if name != "i_" else name
+        mirror = _free(f"o_mirror_{stem}", taken)
+        taken.add(mirror)
+        folder = os.path.dirname(spec.outputs[0].path)
+        path = _free(os.path.join(folder, f"mirror_{stem}"), paths, ".out")
+        paths.add(normpath(path))
+        stream = Declaration(mirror, path, spec.streams[name].width)
+        spec = replace(
+            spec, outputs=(*spec.outputs, stream), clauses=(*spec.clauses, Clause(At(mirror), At(name)))
+        )  # fmt: skip
+    return anchored(spec)
+
+
+def _is_mirrored(spec: Spec, name: str) -> bool:
+    """Whether some output is the input, perhaps of some steps ago, at every time of which it is said what it is."""
+    fixed = [clause for clause in spec.clauses if clause.target.index is not None]
+    for clause in spec.clauses:
+        term, mirror = clause.term, clause.target
+        if mirror.index is None and isinstance(term, At) and term.name == name:
+            first = [c for c in fixed if c.target.name == mirror.name and c.target.index >= term.lookback]
+            if all(c.term == shifted(term, c.target.index) for c in first):
+                return True
+    return False
+
+
+def _free(name: str, taken: set[str], end: str = "") -> str:
+    free, n = f"{name}{end}", 2
+    while normpath(free) in taken or free in taken:
+        free, n = f"{name}_{n}{end}", n + 1
+    return free
+
+
+def mend_folder(folder: str | Path, out: str | Path, *, force: bool = False) -> Mended:
+    """Write a corrected copy of a specification's folder to `out`, whole or not at all.
+
+    Everything else in the folder goes along, but for the outputs of earlier runs and, where the clauses change,
+    ``expected``. With `force`, `out` may be the folder itself: what is wrong is then replaced in it. What cannot be
+    mended stays, and is in `Mended.after`; if that is the specification's text, nothing is written. Raises InputError
+    where there is no specification, OutputError where `out` cannot be written.
+    """
+    path, _ = find_spec(folder)
+    root, before = path.parent, check_folder(folder)
+    given, out = str(out), Path(os.path.abspath(out))
+    in_place = os.path.isdir(out) and os.path.samefile(out, root)
+    _check_target(root, out, in_place, force)
+    reading = read_spec(path)
+    if reading.spec is None:
+        return Mended(before, None, "", ())
+    plan = _plan(root, path.name, reading, in_place)
+    with Staging() as staging:
+        if in_place:
+            _replace(staging, root, plan)
+        else:
+            _copy(staging, root, out, reading, plan)
+    after = check_folder(out / path.name if Path(folder).suffix == ".tau" else out)
+    return Mended(before, after, given, plan.changes)
+
+
+def _check_target(root: Path, out: Path, in_place: bool, force: bool) -> None:
+    if in_place:
+        if not force:
+            raise OutputError(f"{out} is the folder itself; --force mends it in place")
+        return
+    if Path(os.path.realpath(out)).is_relative_to(os.path.realpath(root)):
+        raise OutputError(f"{out} is within {root}, which is read; choose another place")
+    if os.path.lexists(out) and (not os.path.isdir(out) or os.path.islink(out) or os.listdir(out)):
+        raise OutputError(f"the output {out} already exists; choose another name")
+
+
+def _plan(root: Path, name: str, reading: Reading, in_place: bool) -> _Plan:
+    spec, changes = reading.spec, []
+    files: dict[str, bytes] = {}
+    outdated = False
+    if not reading.current:
+        changes.append(f"{name} is written in today's syntax and in ASCII")
+    try:
+        mended = mend_spec(spec)
+    except NotModelled:
+        mended = spec
+    if mended != spec:
+        outdated = True
+        changes += _additions(spec, mended)
+        if os.path.isdir(root / EXPECTED):
+            fate = "stays as it is" if in_place else "is left out"
+            changes.append(f"{EXPECTED}/ {fate}: it is of the clauses as they were")
+    if mended != spec or not reading.current:
+        files[name] = reading.text(mended).encode()
+    for stream in dict.fromkeys(spec.inputs):
+        data = None if leaves(stream.path) else _read(root / stream.path)
+        if data is not None and tidy(data) != data:
+            files[normpath(stream.path)] = tidy(data)
+            changes.append(f"{stream.path} has values and LF alone")
+    parents = dict.fromkeys(os.path.dirname(normpath(s.path)) for s in mended.outputs if not leaves(s.path))
+    folders = tuple(parent for parent in parents if parent and not os.path.lexists(root / parent))
+    changes += [f"the folder {folder} is made" for folder in folders]
+    return _Plan(files, folders, tuple(changes), outdated)
+
+
+def _additions(spec: Spec, mended: Spec) -> Iterator[str]:
+    known = {stream.name for stream in spec.outputs}
+    mirrors = [stream.name for stream in mended.outputs if stream.name not in known]
+    if mirrors:
+        yield f"{counted(len(mirrors), 'mirror')} added: {several(mirrors)}"
+    fixed = sum(clause.target.index is not None for clause in mended.clauses) - sum(
+        clause.target.index is not None for clause in spec.clauses
+    )
+    if fixed:
+        yield f"{counted(fixed, 'first value')} fixed, as if every value before step 0 were 0"
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None  # the check says so
+
+
+def _copy(staging: Staging, root: Path, out: Path, reading: Reading, plan: _Plan) -> None:
+    made = staging.reserve(out)
+    old = {normpath(stream.path) for stream in reading.declarations if not stream.is_input}
+    old |= {EXPECTED} if plan.outdated else set()
+
+    def left_out(folder: str, names: list[str]) -> list[str]:
+        inside = os.path.relpath(folder, root)
+        return [name for name in names if normpath(f"{inside}/{name}") in old or name == ".git"]
+
+    with explained(out):
+        shutil.copytree(root, made, symlinks=True, ignore=left_out)
+        for folder in plan.folders:
+            (made / folder).mkdir(parents=True, exist_ok=True)
+        for name, data in plan.files.items():
+            (made / name).unlink(missing_ok=True)  # a link would lead to the original
+            (made / name).write_bytes(data)
+    staging.swap([out])
+
+
+def _replace(staging: Staging, root: Path, plan: _Plan) -> None:
+    places: dict[Path, None] = {}
+    for folder in plan.folders:
+        missing = [root / folder, *(root / folder).parents]
+        top = [path for path in missing if not os.path.lexists(path)][-1]
+        (staging.reserve(top) / (root / folder).relative_to(top)).mkdir(parents=True, exist_ok=True)
+        places[top] = None
+    for name, data in plan.files.items():
+        with explained(root / name):
+            staging.reserve(root / name).write_bytes(data)
+        places[root / name] = None
+    staging.swap(places)

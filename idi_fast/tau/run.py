@@ -1,0 +1,233 @@
+"""Running a specification's folder, by the interpreter where there is one, and comparing what comes out."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from posixpath import normpath
+
+from idi_fast.errors import InputError
+from idi_fast.files import explained
+from idi_fast.staging import Staging
+from idi_fast.tau.check import check_folder, estimate, find_spec
+from idi_fast.tau.check_files import leaves
+from idi_fast.tau.check_findings import Report, counted
+from idi_fast.tau.mend import EXPECTED
+from idi_fast.tau.run_process import Outcome, find_interpreter, run_process
+from idi_fast.tau.simulate import Simulation, simulate_folder
+from idi_fast.tau.spec import Spec, load_spec
+
+CONTEXT = 3
+"""Lines that are shown on either side of the first that differs."""
+
+PATIENCE = 10
+"""How many times as long as it should take a run may take, unless a timeout is given."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Where two outputs differ first.
+
+    line: from 1; step: from 0; begin: the number of the first line that is shown; found, expected: the lines around it,
+    None where one has no such line.
+    """
+
+    line: int
+    step: int
+    begin: int
+    found: tuple[str | None, ...]
+    expected: tuple[str | None, ...]
+
+
+@dataclass(frozen=True)
+class Output:
+    """An output file of a run: lines, and where it differs from the simulation and from ``expected``."""
+
+    path: str
+    stream: str
+    lines: int
+    from_simulation: Difference | None = None
+    from_expected: Difference | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run came to.
+
+    by: "interpreter", "simulation", or "nothing" where the check refused it; failures: why it is none, a sentence each,
+    and then the folder is as it was; outputs: the files; compared: whether there is a folder ``expected``; steps: lines
+    that the simulation says; check: None where it was not asked for; interpreter: its program; outcome: of its process.
+    """
+
+    folder: str
+    spec: str
+    by: str
+    steps: int
+    failures: tuple[str, ...]
+    outputs: tuple[Output, ...]
+    compared: bool
+    check: Report | None
+    interpreter: str | None = None
+    outcome: Outcome | None = None
+
+    @property
+    def differences(self) -> tuple[Output, ...]:
+        """The outputs that differ from the simulation or from what is expected."""
+        return tuple(output for output in self.outputs if output.from_simulation or output.from_expected)
+
+    @property
+    def ok(self) -> bool:
+        """Whether the run took place and came out as it should."""
+        return not self.failures and not self.differences
+
+    def as_dict(self) -> dict:
+        """The run as JSON values."""
+        check = self.check.as_dict() if self.check else None
+        return {"schema_version": 1, **asdict(self), "check": check, "ok": self.ok}
+
+
+def run_folder(
+    folder: str | Path,
+    tau: str | None = None,
+    *,
+    timeout: float | None = None,
+    check: bool = True,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Run:
+    """Run a specification's folder and put its outputs there, all or none, if the run was sound.
+
+    tau: the interpreter, by default that of the variable TAU; without one the run is simulated; timeout: seconds, by
+    default ten times what it should take; check: whether errors that `check_folder` finds refuse the run; progress:
+    called with the steps done and all steps.
+
+    The interpreter runs in a copy, so that no earlier output can be taken for one of this run. Its exit code 0 says
+    nothing: a run is sound if it says no ``(Error)`` and writes as many lines to every output as the simulation. Raises
+    InputError, SpecError and NotModelled where it cannot be run at all, OutputError where outputs cannot be written.
+    """
+    path, _ = find_spec(folder)
+    root, program = path.parent, find_interpreter(tau)
+    if timeout is not None and not timeout > 0:
+        raise InputError(f"the timeout is {timeout}; expected seconds above 0")
+    report = check_folder(path) if check else None
+    if report and report.errors:
+        n = counted(len(report.errors), "error")
+        return Run(str(root), path.name, "nothing", 0, (f"the check finds {n}",), (), False, report)
+    spec = load_spec(path)
+    if strays := [stream for stream in spec.streams.values() if leaves(stream.path)]:
+        stray = strays[0]
+        raise InputError(f"{stray.name} is {stray.path!r}; a run reads and writes within the folder {root} alone")
+    simulation = simulate_folder(spec, root)
+    simulated = simulation.files()
+    compared = os.path.isdir(root / EXPECTED)
+    about = {"folder": str(root), "spec": path.name, "compared": compared, "check": report, "steps": simulation.steps}
+    if program is None:
+        failures = simulation.errors
+        outputs = _outputs(root, simulation, simulated, simulated)
+        if not failures:
+            _install(root, simulated)
+        return Run(by="simulation", failures=failures, outputs=outputs, **about)
+    limit = timeout or PATIENCE * estimate(simulation.steps)[1]
+    outcome, found = _interpret(program, path, spec, simulation, limit, progress)
+    failures = _failures(outcome, found, simulation, limit)
+    outputs = _outputs(root, simulation, found, simulated)
+    if not failures:
+        _install(root, found)
+    return Run(by="interpreter", failures=failures, outputs=outputs, interpreter=str(program), outcome=outcome, **about)
+
+
+def _interpret(
+    program: Path, path: Path, spec: Spec, simulation: Simulation, limit: float, progress: Callable[[int, int], None]
+) -> tuple[Outcome, dict[str, bytes]]:
+    """Run the interpreter on a copy of what it reads; how that ended, and the outputs there are."""
+    root, outputs = path.parent, list(simulation.files())
+    with explained(root / "."):
+        copy = Path(tempfile.mkdtemp(prefix=".idi-fast-", dir=root))
+    try:
+        with explained(root / "."):
+            work = copy / "run"
+            work.mkdir()
+            shutil.copyfile(path, work / path.name)
+            for stream in spec.streams.values():
+                if os.path.isdir(root / os.path.dirname(stream.path)):
+                    (work / stream.path).parent.mkdir(parents=True, exist_ok=True)
+                if stream.is_input and os.path.isfile(root / stream.path):
+                    shutil.copyfile(root / stream.path, work / stream.path)
+        outcome = run_process(
+            [str(program), path.name, "-q"], work, copy / "log", watched=work / outputs[0], timeout=limit,
+            progress=lambda done: progress(min(done, simulation.steps), simulation.steps),
+        )  # fmt: skip
+        found = {name: (work / name).read_bytes() for name in outputs if os.path.isfile(work / name)}
+    finally:
+        shutil.rmtree(copy, ignore_errors=True)
+    return outcome, found
+
+
+def _failures(outcome: Outcome, found: Mapping[str, bytes], simulation: Simulation, limit: float) -> tuple[str, ...]:
+    failures = []
+    if outcome.timed_out:
+        failures.append(f"the interpreter was stopped after {limit:,.0f} s, which is the timeout")
+    if outcome.failed:
+        failures.append("the interpreter said (Error)")
+    if outcome.code and not outcome.timed_out:
+        how = f"was killed by signal {-outcome.code}" if outcome.code < 0 else f"ended with exit code {outcome.code}"
+        failures.append(f"the interpreter {how}")
+    for name in simulation.files():
+        if name not in found:
+            failures.append(f"{name} was not written")
+        elif (n := len(_lines(found[name]))) != simulation.steps:
+            failures.append(f"{name} has {counted(n, 'line')}; expected {simulation.steps:,}")
+    return tuple(failures)
+
+
+def _outputs(
+    root: Path, simulation: Simulation, found: Mapping[str, bytes], simulated: Mapping[str, bytes]
+) -> tuple[Output, ...]:
+    outputs, there = [], os.path.isdir(root / EXPECTED)
+    for name in simulation.values:
+        path = simulation.spec.streams[name].path
+        if path not in found:
+            continue
+        lines = _lines(found[path])
+        expected = _difference(lines, _expected(root, path)) if there else None
+        outputs.append(Output(path, name, len(lines), _difference(lines, _lines(simulated[path])), expected))
+    return tuple(outputs)
+
+
+def _expected(root: Path, path: str) -> list[str]:
+    """The lines that are expected of an output; none where its file is missing."""
+    place = root / EXPECTED / os.path.basename(path)
+    try:
+        return _lines(place.read_bytes())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise InputError(f"cannot read {place}: {error.strerror or error}") from error
+
+
+def _lines(data: bytes) -> list[str]:
+    lines = data.decode("utf-8", "backslashreplace").replace("\r\n", "\n").split("\n")
+    return lines if lines[-1] else lines[:-1]
+
+
+def _difference(found: list[str], expected: list[str]) -> Difference | None:
+    if found == expected:
+        return None
+    pairs = enumerate(zip(found, expected, strict=False))
+    at = next((k for k, (one, other) in pairs if one != other), min(len(found), len(expected)))
+    begin, stop = max(0, at - CONTEXT), min(at + CONTEXT + 1, max(len(found), len(expected)))
+    shown = [tuple(lines[k] if k < len(lines) else None for k in range(begin, stop)) for lines in (found, expected)]
+    return Difference(at + 1, at, begin + 1, *shown)
+
+
+def _install(root: Path, files: Mapping[str, bytes]) -> None:
+    """Put outputs into a folder, all or none."""
+    with Staging() as staging:
+        places = []
+        for name, data in files.items():
+            place = Path(os.path.abspath(root)) / normpath(name)
+            with explained(place):
+                staging.reserve(place).write_bytes(data)
+            places.append(place)
+        staging.swap(places)
