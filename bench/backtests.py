@@ -33,8 +33,10 @@ from idi_fast.symbols import open_symbols
 from idi_fast.trainer import create_trainer
 
 ON_HISTORY = {"environment": {"kind": "history"}}
-# Free of fees, so that it trades every few bars and yet its equity lasts for any number of them.
-TRADER = {"environment": {"kind": "history", "market": {"fee_bps": 0.0}}, "rewards": {"ethics_bonus": 0.0}}
+# It changes its position on one bar of thirty; what is timed pays nothing for that, so that the equity lasts for any
+# number of bars.
+TRADER = {"environment": {"kind": "history", "market": {"fee_bps": 0.3}}, "rewards": {"ethics_bonus": 0.0}}
+FREE = {"trace": False, "fee_bps": 0.0}
 WALK_COLUMNS = ("close", "volume")
 """Of what is checked. Its prices are not in cents: those put features on edges of buckets, where rounding decides."""
 BYTES_PER_BAR = 100
@@ -130,7 +132,7 @@ def _whole(sizes: Sizes, folder: Path, policy: Callable[[], Policy]) -> Case:
     def run() -> float:
         given, file = policy(), path()
         with tempfile.TemporaryDirectory(dir=folder) as out:
-            return elapsed(lambda: write_backtest(Path(out), given, open_history(file), trace=False))
+            return elapsed(lambda: write_backtest(Path(out), given, open_history(file), **FREE))
 
     def scan() -> float:
         file = path()
@@ -164,7 +166,8 @@ def _whole(sizes: Sizes, folder: Path, policy: Callable[[], Policy]) -> Case:
 def _alone(folder: Path, data: Path, *options: str) -> tuple[float, int | None]:
     """Seconds of `idi-fast backtest` in a process of its own, and the most bytes of memory it had, if that is known."""
     with tempfile.TemporaryDirectory(dir=folder) as out:
-        args = ["backtest", data, "--policy", folder / "policy.parquet", "--out", Path(out) / "run", *options]
+        given = ["--policy", folder / "policy.parquet", "--out", Path(out) / "run", "--fee-bps", 0]
+        args = ["backtest", data, *given, *options]
         started = perf_counter()
         done = subprocess.run(
             [sys.executable, "-c", ALONE, *map(str, args)], capture_output=True, text=True, check=True
@@ -191,7 +194,7 @@ def _symbols(sizes: Sizes, folder: Path, policy: Callable[[], Policy]) -> Case:
         given, source = policy(), files()
         started, busy = perf_counter(), process_time()
         with tempfile.TemporaryDirectory(dir=folder) as out:
-            _write_symbols(Path(out), given, source)
+            _write_symbols(Path(out), given, source, **FREE)
         seconds = perf_counter() - started
         uses.append((process_time() - busy) / seconds / usable_cores())
         return seconds
@@ -206,7 +209,7 @@ def _symbols(sizes: Sizes, folder: Path, policy: Callable[[], Policy]) -> Case:
         histories = [load_history(file) for file in files]
         policy, twin = train_both(TRADER, histories[0], sizes.check_episodes)
         with tempfile.TemporaryDirectory(dir=folder) as out:
-            book = _write_symbols(Path(out), policy, few)["kpis"]
+            book = _write_symbols(Path(out), policy, few, trace=False)["kpis"]
             table = pl.read_parquet(Path(out) / "symbols.parquet")
         runs = [twin.run(history) for history in histories]
         for row, run in zip(table.iter_rows(named=True), runs, strict=True):
@@ -222,8 +225,8 @@ def _symbols(sizes: Sizes, folder: Path, policy: Callable[[], Policy]) -> Case:
     )  # fmt: skip
 
 
-def _write_symbols(out: Path, policy: Policy, files: Path) -> dict:
-    """What `idi-fast backtest --symbol-files --no-trace` does."""
+def _write_symbols(out: Path, policy: Policy, files: Path, **options: object) -> dict:
+    """What `idi-fast backtest --symbol-files` does."""
     data: DataConfig = replace(policy.config.environment.data, path=str(files))
     histories = open_symbols(policy.config, data, out)
-    return write_symbol_backtest(out, policy, histories, find_files(files), trace=False)
+    return write_symbol_backtest(out, policy, histories, find_files(files), **options)
