@@ -219,7 +219,7 @@ def _symbols(sizes: Sizes, folder: Path, policy: Callable[[], Policy]) -> Case:
         expect_kpis(book, {"total_return": equity[-1] - 1.0, "max_drawdown": deepest})
 
     return Case(
-        "backtest", f"{count} symbols of {each:,} bars, {usable_cores()} jobs", "bar",
+        "backtest", f"{count} symbols of {each:,} bars", "bar",
         "market_engine.follow, backtest.account, kpis", check, Timed(count * each, run), compiles=False,
         facts=lambda: {"cpu_use": median(uses)},
     )  # fmt: skip
