@@ -13,16 +13,21 @@ from idi_fast import __version__
 from idi_fast.cli import (
     backtest,
     bench,
+    commit,
     compare,
     evaluate,
     export,
     layers,
+    manifest,
+    prove,
     report,
     spec,
     sweep,
     tau,
     train,
+    verify,
     walkforward,
+    workflow,
 )
 from idi_fast.errors import Cancelled, IdiFastError, InputError
 
@@ -37,7 +42,8 @@ app = typer.Typer(
 )
 for command in (
     train.train, evaluate.evaluate, backtest.backtest, report.report, walkforward.walkforward, sweep.sweep,
-    export.export, spec.spec, layers.layers, compare.compare, bench.bench,
+    export.export, spec.spec, layers.layers, compare.compare, manifest.manifest, commit.commit, commit.open,
+    commit.verify_opening, prove.prove, verify.verify, workflow.workflow, bench.bench,
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(tau.app, name="tau")

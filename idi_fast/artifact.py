@@ -13,6 +13,7 @@ from idi_fast.baselines import evaluate, quick_episodes
 from idi_fast.config import TrainingConfig
 from idi_fast.errors import ArtifactError
 from idi_fast.files import (
+    LATER,
     MANIFEST,
     TIMINGS,
     digest,
@@ -29,6 +30,10 @@ from idi_fast.trace import Trace
 from idi_fast.trainer import Trainer, load_config_history
 
 SCHEMA_VERSION = 1
+MANIFEST_VERSION = 2
+"""Of manifest.json; 1 knew nothing of inputs and proofs."""
+NO_PROOF = {"prover": "none", "require_proof": False}
+"""The proof policy of a folder that says nothing of proofs."""
 TRACE_FORMAT = "idi-fast-trace-1"
 
 
@@ -190,11 +195,24 @@ def write_backtest_run(folder: Path, kind: str, assumptions: dict, policy: Polic
     write_manifest(folder, config_sha256=policy.config.fingerprint(), training={"seed": policy.seed})
 
 
-def write_manifest(folder: Path, **about: object) -> None:
-    """Write manifest.json: digests of every file but timings.json, the one file that two equal runs may differ in.
+def write_manifest(folder: Path, *, proof_policy: dict = NO_PROOF, **about: object) -> None:
+    """Write manifest.json: digests of every file but timings.json, the one file that two equal runs may differ in, and
+    of the price histories that the run.json beside it names.
 
-    The artifacts in a population's folder have manifests and timings of their own: these manifests are listed.
+    proof_policy: which proof the folder carries, and whether it is nothing without it. The artifacts in a population's
+    folder have manifests and timings of their own: these manifests are listed.
     """
-    names = (name for name in list_files(folder) if name != MANIFEST and Path(name).name != TIMINGS)
-    files = {name: digest(folder / name) for name in names}
-    write_json(folder / MANIFEST, {"schema_version": SCHEMA_VERSION, **about, "files": files})
+    later = about.get(LATER, ())
+    names = [name for name in list_files(folder) if name != MANIFEST and Path(name).name != TIMINGS]
+    about = {"schema_version": MANIFEST_VERSION, **about, "inputs": inputs_of(folder), "proof_policy": proof_policy}
+    files = {name: digest(folder / name) for name in names if name not in later}
+    write_json(folder / MANIFEST, {**about, "files": files})
+
+
+def inputs_of(folder: Path) -> dict[str, dict]:
+    """Digests of the price histories that the run.json of a folder names, by the paths that they had; none without."""
+    if not (folder / "run.json").is_file():
+        return {}
+    run = json.loads((folder / "run.json").read_bytes())
+    described = [*run.get("trained_on", ()), *([run["data"]] if run.get("data") else ())]
+    return {path: file for history in described for path, file in history["files"].items()}

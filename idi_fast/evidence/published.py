@@ -17,11 +17,13 @@ from idi_fast.evidence.reference import MAX_ENTRIES, STREAMS_FOLDER, PolicyTree,
 from idi_fast.evidence.strict_json import parse_object, take
 from idi_fast.policy import Policy
 from idi_fast.space import ACTIONS, StateSpace
+from idi_fast.streams import MARKET_STREAMS, TRACE_STREAMS
 from idi_fast.tables import METADATA_KEY, read_table
 
 POLICY, TRACE, RUN = "policy.parquet", "trace.parquet", "run.json"
 MAX_TABLE = 2**24
 """Rows of a table of values that a reader makes room for, some 800 MB with four communications."""
+WHOLE = {pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32}
 MAX_STREAM = 2**31
 """Bytes of a stream's file."""
 
@@ -108,11 +110,13 @@ class Published:
             lines = (self.files[f"{STREAMS_FOLDER}/q_buy.in"] + 1) // 2
             if rows != lines:
                 raise EvidenceError(f"{TRACE} has {rows:,} ticks, but {STREAMS_FOLDER}/q_buy.in {lines:,} lines")
-            return read_table(self.folder / TRACE, TRACE_FORMAT, "trace")
+            frame, about = read_table(self.folder / TRACE, TRACE_FORMAT, "trace")
         except ArtifactError as error:
             raise EvidenceError(str(error)) from None
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
             raise EvidenceError(f"cannot read {TRACE}: {(str(error).splitlines() or ['?'])[0]}") from error
+        _check_columns(frame)
+        return frame, about
 
     @cached_property
     def decisions(self) -> tuple[np.ndarray, np.ndarray]:
@@ -120,11 +124,6 @@ class Published:
         if self.trace is None:
             raise EvidenceError(f"the folder has no {TRACE} with the streams of a training or backtest")
         frame, _ = self.trace
-        for name in ("state", "action"):
-            if name not in frame.columns or frame[name].null_count():
-                raise EvidenceError(f"{TRACE} has no column {name!r} with a value at every tick")
-        if not frame["state"].dtype.is_integer() or frame["action"].dtype != pl.String:
-            raise EvidenceError(f"{TRACE}: state is to hold whole numbers, and action texts")
         names = frame["action"].to_numpy()
         actions = np.full(names.size, -1)
         for number, name in enumerate(ACTIONS):
@@ -140,22 +139,42 @@ class Published:
         return {name.removeprefix(f"{STREAMS_FOLDER}/"): self.data(name, MAX_STREAM) for name in names}
 
 
+def _check_columns(frame: pl.DataFrame) -> None:
+    """Raise EvidenceError unless a trace has the columns of one, of their types and without nulls."""
+    wholes = ["state", "target", *TRACE_STREAMS, *(name for name in MARKET_STREAMS if name in frame.columns)]
+    wholes += [name for name in frame.columns if name.endswith("_bucket")]
+    for name, kinds, what in (
+        *((name, WHOLE, "whole numbers") for name in wholes),
+        *((name, {pl.String}, "texts") for name in ("action", "comm_action")),
+    ):
+        if name not in frame.columns:
+            raise EvidenceError(f"{TRACE} has no column {name!r}")
+        if frame[name].dtype not in kinds or frame[name].null_count():
+            raise EvidenceError(f"{TRACE}: {name} is to hold {what}, one a tick")
+
+
 def fixed_table(policy: Policy) -> np.ndarray:
     """The values of all states of a policy in Q16.16, int32 (n_states, 3); EvidenceError for too many states."""
-    n = policy.space.n_states
-    if n > MAX_TABLE:
-        raise EvidenceError(f"the policy has {n:,} states; expected at most {MAX_TABLE:,}")
     return to_fixed_point(state_values(policy))
 
 
 def state_values(policy: Policy) -> np.ndarray:
-    """Expected discounted reward of each action in all states of a policy, float64 (n_states, 3)."""
-    return policy.values(np.arange(policy.space.n_states))
+    """Expected discounted reward of each action in all states of a policy, float64 (n_states, 3); EvidenceError for too
+    many states."""
+    return policy.values(_all_states(policy))
+
+
+def _all_states(policy: Policy) -> np.ndarray:
+    n = policy.space.n_states
+    if n > MAX_TABLE:
+        raise EvidenceError(f"the policy has {n:,} states; expected at most {MAX_TABLE:,}")
+    return np.arange(n)
 
 
 def reference_tree(policy: Policy) -> PolicyTree:
     """The reference's commitment to the states of a policy that training came to; EvidenceError for too many."""
-    states = np.flatnonzero(policy.visited(np.arange(policy.space.n_states)))
+    states = _all_states(policy)
+    states = states[policy.visited(states)]
     if states.size > MAX_ENTRIES:
         raise EvidenceError(f"the policy has {states.size:,} visited states; that form takes {MAX_ENTRIES:,}")
     table = to_fixed_point(policy.values(states)).tolist()

@@ -17,6 +17,8 @@ from idi_fast.tau.check_findings import Finding, Report, in_order, several
 from idi_fast.tau.check_text import Reading, read_text
 
 SPEC = "agent.tau"
+SPEC_FOLDER = "spec"
+"""Where a workflow leaves the folder of its specification."""
 """The specification's file where a folder holds several."""
 
 STARTUP = (3.0, 16.0)
@@ -27,7 +29,8 @@ STEP = (0.009, 0.018)
 def find_spec(place: str | Path) -> tuple[Path, tuple[str, ...]]:
     """The specification's file of a folder, or a .tau file itself, and the other .tau files beside it.
 
-    Raises InputError where there is none, or where there are several of which none is called agent.tau.
+    The folder of a workflow has its specification in a folder `spec` of its own. Raises InputError where there is none,
+    or where there are several of which none is called agent.tau.
     """
     place = Path(place)
     if not os.path.lexists(place):
@@ -43,6 +46,8 @@ def find_spec(place: str | Path) -> tuple[Path, tuple[str, ...]]:
     except OSError as error:
         raise InputError(f"cannot read {folder}: {error.strerror or error}") from error
     if wanted is None:
+        if not names and os.path.isdir(folder / SPEC_FOLDER):
+            return find_spec(folder / SPEC_FOLDER)
         if not names:
             raise InputError(f"{folder} holds no .tau file; expected the folder of a Tau specification")
         if len(names) > 1 and SPEC not in names:

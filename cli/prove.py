@@ -1,0 +1,66 @@
+"""`idi-fast prove`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from idi_fast.cli import console
+from idi_fast.cli.options import Force, Json
+
+ProverName = Annotated[
+    str, typer.Option(help="digest (an integrity check), replay, zk (unaudited) or command (an outside program).")
+]
+Private = Annotated[
+    Path | None, typer.Option(help="With zk: folder of the secret seed, never published; made with mode 700.")
+]
+Command = Annotated[
+    str | None,
+    typer.Option(help="With command: the program's line, with {manifest} {streams} {proof} {receipt}; no shell."),
+]
+Timeout = Annotated[float, typer.Option(help="Seconds that the outside program has.")]
+Jobs = Annotated[int | None, typer.Option(help="With zk: threads [default: usable cores].")]
+
+
+def prove(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Artifact of `idi-fast train`, or a backtest.")],
+    prover: ProverName,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="With zk: folder to publish, which does not hold the policy.")
+    ] = None,
+    policy: Annotated[Path | None, typer.Option(help="Where the policy of a backtest is.")] = None,
+    private: Private = None,
+    command: Command = None,
+    timeout: Timeout = 300.0,
+    bind: Annotated[
+        list[str] | None,
+        typer.Option(help="What a digest binds besides: config_fingerprint, spec_hash, policy_root; often."),
+    ] = None,
+    tx_hash: Annotated[str | None, typer.Option(help="Transaction that a digest binds, hexadecimal.")] = None,
+    jobs: Jobs = None,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Add a proof to a folder, or with --prover zk write a folder to publish that hides the policy."""
+    from idi_fast.evidence.provers import Means, find_prover
+    from idi_fast.evidence.publish import prove_folder
+
+    chosen = find_prover(prover)
+    with console.interruptible(), console.counted_progress("states") as progress:
+        means = Means(
+            private=private, command=command, timeout=timeout, bind=tuple(bind or ()), tx_hash=tx_hash, jobs=jobs,
+            progress=progress,
+        )  # fmt: skip
+        written = prove_folder(folder, prover, means, policy=policy, out=out, force=force)
+    if prover == "zk":
+        console.note(
+            "unaudited cryptography, not constant time; and whoever knows or guesses config, seed and data can train "
+            "the same policy: keep a seed of 128 random bits"
+        )
+    if json:
+        about = {"folder": str(written), "prover": prover, "proven": chosen.proven, "trusted": chosen.trusted}
+        console.print_json({"schema_version": 1, **about})
+        return
+    console.print_rows(
+        [("folder", str(written)), ("prover", prover), ("shows", chosen.proven), ("to be trusted", chosen.trusted)]
+    )

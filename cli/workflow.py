@@ -1,0 +1,64 @@
+"""`idi-fast workflow`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from idi_fast.cli import console
+from idi_fast.cli.options import Force, Json, Out, required_out, resolve_config
+from idi_fast.cli.prove import Command, Jobs, Private, ProverName, Timeout
+from idi_fast.cli.verify import report
+
+
+def workflow(
+    config: Annotated[Path, typer.Argument(help="JSON config file.")],
+    out: Out = None,
+    seed: Annotated[int, typer.Option(help="Seed, 0 or more (compat: any).")] = 0,
+    prover: ProverName = "replay",
+    kind: Annotated[str, typer.Option(help="The agent: v38, layered, or a contract of your own, FILE.json.")] = "v38",
+    set_: Annotated[list[str] | None, typer.Option("--set", help="Config value, as quantizer.price_buckets=8.")] = None,
+    data: Annotated[str | None, typer.Option(help="Price history; implies the environment history.")] = None,
+    private: Private = None,
+    command: Command = None,
+    verify_command: Annotated[
+        str | None, typer.Option(help="With command: the line of the program that verifies.")
+    ] = None,
+    timeout: Timeout = 300.0,
+    jobs: Jobs = None,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Train, prove, write the specification and verify, in one folder; steps that are done already are left out."""
+    place = required_out(out)
+    flags = {"environment.kind": "history" if data else None, "environment.data.path": data}
+    settings = resolve_config(config, set_ or [], flags)
+    from idi_fast.errors import InputError
+    from idi_fast.evidence.provers import Means
+    from idi_fast.evidence.workflow import run_training_to_proof_workflow
+
+    console.warn_of_compilation()
+    steps = settings.episodes * settings.episode_length
+    with (
+        console.interruptible(lambda: "the same command goes on from here"),
+        console.training_progress(steps) as progress,
+    ):
+        means = Means(private=private, command=command, verify_command=verify_command, timeout=timeout, jobs=jobs)
+        result = run_training_to_proof_workflow(
+            config=settings, artifact_dir=place, seed=seed, prover=prover, kind=kind, means=means, force=force,
+            progress=progress,
+        )  # fmt: skip
+    if isinstance(result.failure, InputError) and result.verification is None:
+        raise result.failure
+    if json:
+        console.print_json(result.as_dict())
+    else:
+        rows = [("folder", str(place)), ("prover", prover)]
+        console.print_rows([*rows, *((name, state) for name, state in result.steps.items())])
+        typer.echo()
+        if result.verification is not None:
+            report(result.verification)
+    for error in result.errors:
+        console.message(f"failed: {error}")
+    if not result.success:
+        raise typer.Exit(1)

@@ -1,0 +1,85 @@
+"""Folders from others: nothing in them is followed out, run or unpickled; and files that are put into ours together."""
+
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+
+from idi_fast.errors import EvidenceError
+from idi_fast.evidence.strict_json import MAX_JSON
+from idi_fast.staging import Staging
+
+MAX_FILES = 100_000
+MAX_DEPTH = 16
+
+
+def safe_files(folder: Path) -> dict[str, int]:
+    """All files below a folder by their paths with forward slashes, sorted, and their lengths in bytes.
+
+    Raises EvidenceError for a link, whatever it leads to, for what is neither file nor folder, and for more than
+    MAX_FILES.
+    """
+    found: dict[str, int] = {}
+    waiting = [""]
+    while waiting:
+        parent = waiting.pop()
+        if parent.count("/") > MAX_DEPTH:
+            raise EvidenceError(f"{parent} is nested too deep; expected at most {MAX_DEPTH} folders in one another")
+        with os.scandir(folder / parent) as entries:
+            for entry in entries:
+                name = f"{parent}{entry.name}"
+                check_name(name, "the folder")
+                mode = entry.stat(follow_symlinks=False)
+                if stat.S_ISLNK(mode.st_mode):
+                    raise EvidenceError(f"{name} is a link; links are not followed")
+                if stat.S_ISDIR(mode.st_mode):
+                    waiting.append(f"{name}/")
+                elif stat.S_ISREG(mode.st_mode):
+                    found[name] = mode.st_size
+                else:
+                    raise EvidenceError(f"{name} is neither a file nor a folder")
+                if len(found) > MAX_FILES:
+                    raise EvidenceError(f"the folder holds more than {MAX_FILES:,} files")
+    return dict(sorted(found.items()))
+
+
+def check_name(name: str, where: str) -> None:
+    """Raise EvidenceError unless a path stays in its folder and is written in the one way that there is."""
+    parts = PurePosixPath(name).parts
+    plain = "/".join(parts) == name and name not in ("", ".") and ".." not in parts and not name.startswith("/")
+    foreign = "\\" in name or "\0" in name or name[1:2] == ":" or any("\ud800" <= letter <= "\udfff" for letter in name)
+    if not plain or foreign:
+        raise EvidenceError(f"{where} names {name[:80]!r}, which is no path within the folder")
+
+
+def read_file(folder: Path, name: str, limit: int = MAX_JSON) -> bytes:
+    """The bytes of a file; EvidenceError where it is not there, is a link, or has more than `limit` bytes."""
+    try:
+        handle = os.open(folder / name, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    except OSError as error:
+        if isinstance(error, FileNotFoundError):
+            raise EvidenceError(f"{name} is missing") from None
+        raise EvidenceError(f"{name} cannot be read: {error.strerror or error}") from error
+    with os.fdopen(handle, "rb") as file:
+        about = os.fstat(handle)
+        if not stat.S_ISREG(about.st_mode):
+            raise EvidenceError(f"{name} is no file")
+        if about.st_size > limit:
+            raise EvidenceError(f"{name} has {about.st_size:,} bytes; expected at most {limit:,}")
+        return file.read(about.st_size)
+
+
+def put_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Put files into a folder, all or none.
+
+    What the folder holds below a name at its top that one of the files stands under is replaced as a whole. Raises
+    OutputError.
+    """
+    with Staging() as staging:
+        places = [folder / top for top in dict.fromkeys(PurePosixPath(name).parts[0] for name in files)]
+        for name, data in files.items():
+            top, *rest = PurePosixPath(name).parts
+            place = staging.reserve(folder / top).joinpath(*rest)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(data)
+        staging.swap(places)

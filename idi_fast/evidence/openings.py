@@ -1,0 +1,146 @@
+"""Committing to a policy and opening single states of it, in our form and in the reference's."""
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from idi_fast.errors import ArtifactError, EvidenceError, InputError, nearest
+from idi_fast.evidence import reference
+from idi_fast.evidence.fixed_point import differing_states, to_fixed_point
+from idi_fast.evidence.folder import put_files, read_file
+from idi_fast.evidence.manifest import Manifest
+from idi_fast.evidence.merkle import Commitment, Opening, verify_opening
+from idi_fast.evidence.provers import COMMITMENT
+from idi_fast.evidence.publish import committed
+from idi_fast.evidence.published import reference_tree, state_values
+from idi_fast.evidence.reference import COMMIT_FILE, PATHS_FILE
+from idi_fast.evidence.strict_json import integer, parse_object, take
+from idi_fast.files import MANIFEST, digest, new_directory
+from idi_fast.policy import Policy
+
+OURS, IDI = "idi-fast", "idi"
+FORMS = (OURS, IDI)
+IDI_OPENING = "qtable_entry_opening_v1"
+MAX_OPENING = 64 * 1024
+
+
+def write_commitment(
+    artifact: Path, out: Path, form: str = OURS, *, private: Path | None = None, force: bool = False
+) -> dict[str, Any]:
+    """Commit to the policy of an artifact, in a new folder to be published.
+
+    form: "idi-fast" (commitment.json, over all states, its leaves salted where there is a private folder) or "idi"
+    (qtable.commit.json and qtable.proofs.json, over the states that training came to). Returns folder, form, root
+    (hexadecimal), states, and at how many of the `compared` states of the policy, which are all, the greedy action is
+    another one in fixed point (`differing_states`). Raises InputError, EvidenceError, OutputError.
+    """
+    _check_form(form, private)
+    policy = Policy.load(artifact)
+    values = state_values(policy)
+    differing = int(differing_states(values, to_fixed_point(values)).size)
+    with new_directory(out, force=force, inputs=(artifact,)) as folder:
+        if form == IDI:
+            tree = reference_tree(policy)
+            files = {COMMIT_FILE: tree.commit_text(), PATHS_FILE: tree.paths_text()}
+            root, states = tree.root, len(tree.keys)
+        else:
+            commitment = committed(policy, private, published=(out,), read=_folder_of(artifact)).commitment
+            files = {COMMITMENT: commitment.to_json().encode()}
+            root, states, form = commitment.root, commitment.size, commitment.form
+        put_files(folder, files)
+        about = {name: digest(folder / name) for name in files}
+        put_files(folder, {MANIFEST: Manifest(policy.config.fingerprint(), about).text()})
+    return {
+        "folder": str(out), "form": form, "root": root.hex(), "states": states, "compared": policy.space.n_states,
+        "differing_states": differing,
+    }  # fmt: skip
+
+
+def open_state(artifact: Path, state: str, form: str = OURS, *, private: Path | None = None) -> bytes:
+    """The opening of a state, as JSON; state: its index or its digits, ``1,2,0,3,1``. Raises InputError."""
+    _check_form(form, private)
+    policy = Policy.load(artifact)
+    index = _state_index(policy, state)
+    if form == OURS:
+        return committed(policy, private, read=_folder_of(artifact), make=False).open(index).to_json().encode()
+    key = reference.state_key(policy.space.digits(np.array([index]))[0])
+    values = to_fixed_point(policy.values(np.array([index])))[0].tolist()
+    path = [[node.hex(), right] for node, right in reference_tree(policy).path(key)]
+    return json.dumps({"format": IDI_OPENING, "state": key, "values": values, "path": path}, indent=2).encode()
+
+
+def verify_opened(commitment: Path, opening: Path) -> dict[str, Any]:
+    """Check an opening against a commitment of either form; what it shows: form, state, values (in 1/65536).
+
+    commitment: the file, or the folder of one. Raises EvidenceError where it does not hold, InputError where there are
+    no such files.
+    """
+    text, opened = _read(_commitment_file(commitment)), _read(opening, MAX_OPENING)
+    if "leaf_encoding" in parse_object(text, str(commitment)):
+        return _verify_theirs(text, opened)
+    shown, bound = Opening.from_json(opened), Commitment.from_json(text)
+    verify_opening(bound, shown)
+    return {"form": bound.form, "state": shown.state, "values": list(shown.values)}
+
+
+def _verify_theirs(text: bytes, opened: bytes) -> dict[str, Any]:
+    root, size = reference.read_commit(text)
+    fields = parse_object(opened, "the opening", MAX_OPENING)
+    if set(fields) != {"format", "state", "values", "path"} or fields["format"] != IDI_OPENING:
+        raise EvidenceError(f"the opening is to be of the format {IDI_OPENING!r}, with state, values and path")
+    key, values = take(fields, "state", str, "the opening"), take(fields, "values", list, "the opening")
+    if len(values) != 3:
+        raise EvidenceError(f"the opening has {len(values)} values; expected 3")
+    values = [integer(value, -(2**31), 2**31 - 1, "a value of the opening") for value in values]
+    path = []
+    for step in take(fields, "path", list, "the opening"):
+        if not (isinstance(step, list) and len(step) == 2 and isinstance(step[0], str) and isinstance(step[1], bool)):
+            raise EvidenceError("a step of the opening's path is to be a hash and whether it stands on the right")
+        path.append((reference.from_hex(step[0], "a hash of the opening's path"), step[1]))
+    # Leaves are not told from nodes in this form: a path of another length might begin with a node.
+    levels = (size - 1).bit_length()
+    if len(path) != levels or any(len(node) != 32 for node, _ in path):
+        raise EvidenceError(f"the opening's path has {len(path)} hashes; expected {levels} of 32 bytes each")
+    reference.verify_path(root, key, values, path)
+    return {"form": reference.LEAF_ENCODING, "state": key, "values": values}
+
+
+def _check_form(form: str, private: Path | None) -> None:
+    if form not in FORMS:
+        raise InputError(f"--form is {form!r}; expected one of {', '.join(FORMS)}.{nearest(form, FORMS)}")
+    if form == IDI and private is not None:
+        raise InputError("the reference's form has no salts; --private goes with --form idi-fast")
+
+
+def _folder_of(artifact: Path) -> tuple[Path, ...]:
+    return (artifact if os.path.isdir(artifact) else artifact.parent,)
+
+
+def _state_index(policy: Policy, state: str) -> int:
+    digits = state.strip("() ").split(",")
+    if not all(re.fullmatch(r" *[0-9]{1,9} *", digit) for digit in digits):
+        raise InputError(f"the state is {state!r}; expected its index or its digits, as in 1,2,0,3,1")
+    if len(digits) > 1:
+        return policy.state_index([int(digit) for digit in digits])
+    if int(state) >= policy.space.n_states:
+        raise ArtifactError(f"the state is {state}; expected 0 to {policy.space.n_states - 1}")
+    return int(state)
+
+
+def _commitment_file(path: Path) -> Path:
+    if not os.path.isdir(path):
+        return path
+    found = [path / name for name in (COMMITMENT, COMMIT_FILE) if os.path.isfile(path / name)]
+    if len(found) != 1:
+        raise InputError(f"{path} holds {len(found)} commitments; give the file {COMMITMENT} or {COMMIT_FILE}")
+    return found[0]
+
+
+def _read(path: Path, limit: int = MAX_OPENING) -> bytes:
+    if not os.path.isfile(path):
+        raise InputError(f"{path}: no such file")
+    return read_file(path.parent, path.name, limit)

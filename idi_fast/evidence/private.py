@@ -1,0 +1,63 @@
+"""What must not be published: secret seeds, in a folder that nobody else may read."""
+
+import os
+import secrets
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+
+from idi_fast.errors import InputError, OutputError
+from idi_fast.evidence.merkle import SEED
+
+SALT, BLINDING = "salt.seed", "blinding.seed"
+"""The secret files: what salts the leaves of a commitment, and what hides its values in zero-knowledge proofs."""
+
+
+def private_folder(folder: Path, published: Iterable[Path], read: Iterable[Path] = ()) -> Path:
+    """The folder of secrets, made with mode 700 if it is not there.
+
+    published: folders that are to be given away; read: artifacts, which may lie in it. Raises InputError where it lies
+    in one of either, or one that is given away in it, and where others than its owner may look into it.
+    """
+    own = Path(os.path.realpath(folder))
+    for other in published:
+        place = Path(os.path.realpath(other))
+        if own.is_relative_to(place) or place.is_relative_to(own):
+            raise InputError(f"--private is {folder}, and {other} is published; expected folders apart from each other")
+    for other in read:
+        if own.is_relative_to(os.path.realpath(other)):
+            raise InputError(f"--private is {folder}, within {other}; an artifact holds nothing but its own files")
+    try:
+        os.makedirs(own, mode=0o700, exist_ok=True)
+        mode = stat.S_IMODE(os.stat(own).st_mode)
+    except OSError as error:
+        raise OutputError(f"cannot make {folder}: {error.strerror or error}") from error
+    # Elsewhere than on POSIX the bits say nothing.
+    if os.name == "posix" and mode & 0o077:
+        raise InputError(f"--private is {folder}, whose mode is {mode:o}; expected 700, so that nobody else reads it")
+    return folder
+
+
+def secret_seed(folder: Path, name: str, *, make: bool) -> bytes:
+    """The secret seed of a private folder, SEED bytes.
+
+    make: whether to draw it from the system where it is not there yet, into a file of mode 600. One seed serves any
+    number of tables, since all that comes of it hangs on the table too. Raises InputError, OutputError.
+    """
+    path = folder / name
+    if make and not os.path.lexists(path):
+        try:
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(handle, "wb") as file:
+                file.write(secrets.token_bytes(SEED))
+        except OSError as error:
+            raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    try:
+        seed = path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"no secret seed at {path}: {error.strerror or error}; give the folder it was made in"
+        ) from None
+    if len(seed) != SEED:
+        raise InputError(f"{path} has {len(seed)} bytes; expected a secret seed of {SEED}")
+    return seed

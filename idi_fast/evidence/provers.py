@@ -1,0 +1,284 @@
+"""Provers: what shows that streams come from where they are said to come from, and what each leaves to be trusted.
+
+A prover makes files of the folder `proof/` and verifies them. What it brings along (`Means`) is its user's own, and
+never taken from a folder.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from idi_fast.config_io import json_text
+from idi_fast.errors import EvidenceError, InputError, nearest
+from idi_fast.evidence import reference
+from idi_fast.evidence.checks import FAILED, OK, Check, attempt
+from idi_fast.evidence.merkle import Commitment
+from idi_fast.evidence.outside import TIMEOUT, run_outside
+from idi_fast.evidence.private import BLINDING, private_folder, secret_seed
+from idi_fast.evidence.published import RUN, Published, fixed_table, reference_tree
+from idi_fast.evidence.reference import EXTERNAL, MANIFEST_FILE, STREAMS_FOLDER, STUB, Receipt
+from idi_fast.evidence.replay import replay
+
+PROOF_FOLDER = "proof"
+CLAIM, PROOF, RECEIPT = (f"{PROOF_FOLDER}/{name}" for name in ("proof.json", "proof.bin", "receipt.json"))
+COMMITMENT = "commitment.json"
+SPECIFICATION = "spec/agent.tau"
+MAX_PROOF = 256 * 1024 * 1024
+"""Bytes of a proof; one of zero knowledge over 65,536 states takes some 40 MB."""
+BINDINGS = ("config_fingerprint", "spec_hash", "policy_root")
+"""What a digest can bind besides manifest and streams."""
+
+
+@dataclass(frozen=True)
+class Means:
+    """What who proves or verifies brings along.
+
+    private: folder of secrets; published: folders it must stay apart from; command, verify_command: the lines of
+    outside programs that prove and verify, see `outside`; timeout: their seconds; data: the reader's copy of the price
+    history; initial: the policy that training began with; root: the root that the commitment is known to have,
+    hexadecimal; bind: of BINDINGS, with tx_hash (hexadecimal) what a digest binds besides; jobs, progress: of proving,
+    as `zk.prove` takes them.
+    """
+
+    private: Path | None = None
+    published: tuple[Path, ...] = ()
+    command: str | None = None
+    verify_command: str | None = None
+    timeout: float = TIMEOUT
+    data: str | None = None
+    initial: Path | None = None
+    root: str | None = None
+    bind: tuple[str, ...] = ()
+    tx_hash: str | None = None
+    jobs: int | None = None
+    progress: Callable[[int, int], None] = field(default=lambda done, total: None)
+
+
+class Prover(Protocol):
+    """One way to show something. proven: what of; trusted: what remains to be trusted."""
+
+    name: str
+    proven: str
+    trusted: str
+
+    def prove(self, published: Published, means: Means) -> dict[str, bytes]:
+        """The files to publish, by their paths. Raises InputError."""
+
+    def verify(self, published: Published, means: Means) -> list[Check]:
+        """What was checked of the proof; InputError where the reader's own means are of no use."""
+
+
+class Digest:
+    """The reference's digest of manifest and streams, which anybody can make: an integrity check, not a proof."""
+
+    name = "digest"
+    proven = "manifest and streams belong together: an integrity check, not a proof"
+    trusted = "whoever made the digest, for all that the files say"
+
+    def prove(self, published: Published, means: Means) -> dict[str, bytes]:
+        """See `Prover`."""
+        manifest, streams = reference_manifest(published), published.streams()
+        extras = _extras(published, means)
+        digest = reference.artifact_digest(manifest, streams, extras)
+        receipt = Receipt(time.time(), digest, STUB, MANIFEST_FILE, STREAMS_FOLDER, PROOF, extras)
+        files = {MANIFEST_FILE: manifest, PROOF: digest.encode(), RECEIPT: receipt.text()}
+        return files | {CLAIM: claim(self)}
+
+    def verify(self, published: Published, means: Means) -> list[Check]:
+        """See `Prover`."""
+        return [attempt("proof (digest)", "manifest and streams", lambda: self._verify(published), self.trusted)]
+
+    def _verify(self, published: Published) -> str:
+        receipt = check_receipt(published)
+        if receipt.prover != STUB or receipt.meta is not None:
+            raise EvidenceError(f"the receipt is of the prover {receipt.prover!r}; expected {STUB!r}")
+        if published.data(PROOF, MAX_PROOF) != receipt.digest.encode():
+            raise EvidenceError(f"{PROOF} does not hold the receipt's digest")
+        bound = "".join(f", {name}" for name in receipt.extras)
+        return f"{receipt.digest[:16]}… over {len(published.streams())} streams{bound}: integrity, not a proof"
+
+
+class Replay:
+    """Training once more, by whoever wants to know."""
+
+    name = "replay"
+    proven = "policy, trace and streams are what this version makes of config, seed and data, byte for byte"
+    trusted = "this idi-fast, the reader's machine and his copy of the data"
+
+    def prove(self, published: Published, means: Means) -> dict[str, bytes]:
+        """See `Prover`."""
+        if published.run is None or published.run["kind"] != "train":
+            raise EvidenceError("only a training can be replayed; give an artifact of `idi-fast train`")
+        return {MANIFEST_FILE: reference_manifest(published), CLAIM: claim(self)}
+
+    def verify(self, published: Published, means: Means) -> list[Check]:
+        """See `Prover`."""
+
+        def work() -> str:
+            return replay(published, means.data, means.initial)
+
+        return [attempt("proof (replay)", "training and rollout, run again", work, self.trusted)]
+
+
+class ZeroKnowledge:
+    """The zero-knowledge proof of `zk`: greedy on a hidden table. Unaudited, not constant time."""
+
+    name = "zk"
+    proven = "each action of the trace is the greedy one, in its state, of the one table that the commitment binds"
+    trusted = (
+        "textbook cryptography written for this package: unaudited, not constant time; that the committed table is the "
+        "one meant (--root), and that the states are those of the data"
+    )
+
+    def prove(self, published: Published, means: Means) -> dict[str, bytes]:
+        """See `Prover`."""
+        from idi_fast.evidence import zk
+
+        if means.private is None:
+            raise InputError("--private is missing; name the folder for the secret seed, for example --private secrets")
+        if published.policy is None:
+            raise EvidenceError("there is no policy to prove of; name it: --policy ARTIFACT")
+        folder = private_folder(means.private, means.published, (published.folder,))
+        seed = secret_seed(folder, BLINDING, make=True)
+        table = fixed_table(published.policy)
+        states, actions = published.decisions
+        commitment = zk.commit_table(table, seed)
+        proof = zk.prove(table, seed, states, actions, jobs=means.jobs, progress=means.progress)
+        return {COMMITMENT: commitment.to_json().encode(), PROOF: proof, CLAIM: claim(self)}
+
+    def verify(self, published: Published, means: Means) -> list[Check]:
+        """See `Prover`."""
+        from idi_fast.evidence import zk
+
+        def work() -> str:
+            commitment = Commitment.from_json(published.data(COMMITMENT))
+            states, actions = published.decisions
+            zk.verify(commitment, states, actions, published.data(PROOF, MAX_PROOF))
+            return f"{states.size:,} actions greedy on the table of root {commitment.root.hex()[:16]}…"
+
+        return [attempt("proof (zk)", "commitment, states, actions", work, self.trusted)]
+
+
+class Command:
+    """Somebody else's prover and verifier, called by the lines that their users give."""
+
+    name = "command"
+    proven = "what the outside program shows"
+    trusted = "the outside program, and that the reader named the right one"
+
+    def prove(self, published: Published, means: Means) -> dict[str, bytes]:
+        """See `Prover`."""
+        manifest, streams = reference_manifest(published), published.streams()
+        if means.command is None:
+            line = "{manifest} {streams} {proof} {receipt}"
+            raise InputError(f"--command is missing; give the program's line, with {line}")
+        said = run_outside(means.command, manifest, streams, means.timeout)
+        if said.proof is None:
+            raise EvidenceError("the program ended well but left no proof at {proof}")
+        meta = said.receipt
+        extras = _extras(published, means)
+        receipt = Receipt(
+            time.time(), reference.artifact_digest(manifest, streams, extras), EXTERNAL, MANIFEST_FILE, STREAMS_FOLDER,
+            PROOF, extras, meta,
+        )  # fmt: skip
+        files = {MANIFEST_FILE: manifest, PROOF: said.proof, RECEIPT: receipt.text(), CLAIM: claim(self)}
+        Receipt.read(files[RECEIPT])
+        return files
+
+    def verify(self, published: Published, means: Means) -> list[Check]:
+        """See `Prover`."""
+        against = "the reader's own verifier"
+        if means.verify_command is None:
+            found = "the proof is of an outside program; name its verifier: --command LINE"
+            return [Check("proof (command)", against, FAILED, found, self.trusted)]
+
+        def work() -> str:
+            receipt = check_receipt(published)
+            proof = published.data(PROOF, MAX_PROOF)
+            manifest, streams = published.data(MANIFEST_FILE), published.streams()
+            run_outside(means.verify_command, manifest, streams, means.timeout, proof, receipt.text())
+            return f"it ended well over {len(proof):,} bytes"
+
+        return [attempt("proof (command)", against, work, self.trusted)]
+
+
+PROVERS: Mapping[str, Prover] = {prover.name: prover for prover in (Digest(), Replay(), ZeroKnowledge(), Command())}
+
+
+def find_prover(name: str) -> Prover:
+    """The prover of a name; InputError where there is none."""
+    if name not in PROVERS:
+        raise InputError(f"no prover {name!r}; expected one of {', '.join(PROVERS)}.{nearest(name, PROVERS)}")
+    return PROVERS[name]
+
+
+def claim(prover: Prover) -> bytes:
+    """proof/proof.json: which prover it is, what is proven and what must be trusted. The same for any folder."""
+    about = {"schema_version": 1, "prover": prover.name, "proven": prover.proven, "trusted": prover.trusted}
+    return json_text(about).encode()
+
+
+def reference_manifest(published: Published) -> bytes:
+    """The folder's artifact_manifest.json or, where it has none that fits its files, a new one."""
+    run = published.data(RUN) if RUN in published.files else b""
+    if not run:
+        raise EvidenceError(f"the folder has no {RUN}, which {MANIFEST_FILE} is to name as its config")
+    streams = published.streams()
+    if not streams:
+        raise EvidenceError(f"the folder has no {STREAMS_FOLDER}")
+    if MANIFEST_FILE in published.files:
+        found = attempt(MANIFEST_FILE, "files", lambda: check_reference_manifest(published))
+        if found.outcome == OK:
+            return published.data(MANIFEST_FILE)
+    metadata = published.manifest.metadata or {}
+    return reference.manifest_text(RUN, run, streams, metadata, time.time())
+
+
+def check_reference_manifest(published: Published) -> str:
+    """Raise EvidenceError unless artifact_manifest.json is that of run.json and the streams."""
+    streams = published.streams()
+    reference.check_manifest(published.data(MANIFEST_FILE), RUN, published.data(RUN), streams)
+    return f"{len(streams)} streams"
+
+
+def _extras(published: Published, means: Means) -> dict[str, bytes]:
+    extras = {name: _binding(published, name) for name in means.bind}
+    if means.tx_hash is not None:
+        extras["tx_hash"] = reference.from_hex(means.tx_hash, "--tx-hash")
+    return extras
+
+
+def _binding(published: Published, name: str) -> bytes:
+    """What the folder's own files say of one of BINDINGS. Raises EvidenceError where they do not."""
+    if name == "config_fingerprint":
+        return bytes.fromhex(published.manifest.config_sha256)
+    if name == "policy_root":
+        if published.policy is None:
+            raise EvidenceError("there is no policy whose root could be bound")
+        return reference_tree(published.policy).root
+    if name == "spec_hash":
+        if SPECIFICATION not in published.files:
+            raise EvidenceError(f"there is no {SPECIFICATION} whose hash could be bound")
+        return hashlib.sha256(published.data(SPECIFICATION)).digest()
+    raise InputError(f"--bind is {name!r}; expected one of {', '.join(BINDINGS)}.{nearest(name, BINDINGS)}")
+
+
+def check_receipt(published: Published) -> Receipt:
+    """The folder's receipt, if its digest is that of the files and what it binds is theirs. Raises EvidenceError."""
+    receipt = Receipt.read(published.data(RECEIPT, reference.MAX_RECEIPT))
+    # Paths of a receipt are never opened: they have to be the ones that every folder of ours has.
+    places = {"manifest": MANIFEST_FILE, "streams": STREAMS_FOLDER, "proof": PROOF}
+    for name, place in places.items():
+        if getattr(receipt, name) != place:
+            raise EvidenceError(f"the receipt's {name} is {getattr(receipt, name)[:80]!r}; expected {place!r}")
+    manifest, streams = published.data(MANIFEST_FILE), published.streams()
+    digest = reference.artifact_digest(manifest, streams, receipt.extras)
+    if digest != receipt.digest:
+        raise EvidenceError(f"the receipt's digest is {receipt.digest[:80]}; that of manifest and streams is {digest}")
+    for name in BINDINGS:
+        if name in receipt.extras and receipt.extras[name] != _binding(published, name):
+            raise EvidenceError(f"the receipt's {name} is not that of the folder's files")
+    return receipt

@@ -1,0 +1,153 @@
+"""Putting evidence beside what it is of: in the folder itself, or in one to publish, which hides the table."""
+
+import hashlib
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from idi_fast.errors import EvidenceError, InputError
+from idi_fast.evidence.folder import put_files
+from idi_fast.evidence.manifest import Manifest, check_files, rebuilt
+from idi_fast.evidence.merkle import CommittedTable, commit
+from idi_fast.evidence.private import SALT, private_folder, secret_seed
+from idi_fast.evidence.provers import (
+    CLAIM,
+    MANIFEST_FILE,
+    Means,
+    claim,
+    find_prover,
+    reference_manifest,
+)
+from idi_fast.evidence.published import TRACE, Published, fixed_table
+from idi_fast.evidence.reference import STREAMS_FOLDER
+from idi_fast.files import MANIFEST, new_directory
+from idi_fast.policy import Policy
+
+ZK = "zk"
+
+
+def open_folder(folder: str | Path, policy: Path | None = None) -> Published:
+    """A folder of ours whose files are those of its manifest. Raises InputError, EvidenceError."""
+    folder = Path(folder)
+    if not os.path.isdir(folder):
+        raise InputError(f"{folder} is not a folder; expected an output of idi-fast")
+    published = Published(folder, policy)
+    wrong = check_files(folder, published.manifest)
+    if wrong:
+        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+        raise EvidenceError(f"{folder}: {wrong[0]}{more}; idi-fast manifest {folder} makes the manifest anew")
+    return published
+
+
+def write_evidence(published: Published, files: Mapping[str, bytes], prover: str | None = None) -> None:
+    """Put files into a folder and its manifest, all or none; what stood under the same names at its top goes.
+
+    prover: that the folder now carries, None: as before. Raises OutputError.
+    """
+    tops = {name.partition("/")[0] for name in files}
+    manifest = published.manifest
+    kept = {name: about for name, about in manifest.files.items() if name.partition("/")[0] not in tops}
+    made = {
+        name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+        for name, data in files.items()
+        if name != MANIFEST
+    }
+    manifest = manifest if prover is None else manifest.with_proof(prover)
+    changed = replace(manifest, files={**kept, **made})
+    put_files(published.folder, {**files, MANIFEST: changed.text()})
+
+
+def update_manifest(
+    folder: str | Path, *, prover: str | None = None, require_proof: bool = False, reference: bool = False
+) -> Manifest:
+    """Make the manifest of a folder of ours anew, from its files as they are, and with `reference` the reference's too.
+
+    prover: which proof its readers shall find, and whether it is nothing without it (None: as the manifest says that
+    there is). Raises InputError, EvidenceError, OutputError.
+    """
+    folder = Path(folder)
+    if not os.path.isdir(folder):
+        raise InputError(f"{folder} is not a folder; expected an output of idi-fast")
+    policy = None if prover is None else {"prover": prover, "require_proof": require_proof}
+    manifest = rebuilt(folder, policy)
+    put_files(folder, {MANIFEST: manifest.text()})
+    if reference:
+        published = Published(folder)
+        write_evidence(published, {MANIFEST_FILE: reference_manifest(published)})
+    return Manifest.of(folder)
+
+
+def prove_folder(
+    folder: str | Path, prover: str, means: Means, *, policy: Path | None = None, out: Path | None = None,
+    force: bool = False,
+) -> Path:  # fmt: skip
+    """Prove what a folder holds, in it, or with "zk" in a new folder `out` that does not hold the policy.
+
+    policy: where the policy of a backtest is. `out` has trace, streams, commitment, proof and manifest: not the seed
+    that the table could be trained from. Returns the folder with the proof. Raises InputError, EvidenceError.
+    """
+    published, chosen = open_folder(folder, policy), find_prover(prover)
+    if prover != ZK:
+        if out is not None:
+            raise InputError(
+                f"--out goes with --prover {ZK}, whose folder hides the policy; {prover} proves in {folder}"
+            )
+        write_evidence(published, chosen.prove(published, means), prover)
+        return published.folder
+    if out is None:
+        raise InputError(f"--out is missing; --prover {ZK} writes a folder to publish, without the policy")
+    means = replace(means, published=(*means.published, out))
+    with new_directory(out, force=force, inputs=(folder, *([policy] if policy else ()))) as made:
+        names = [TRACE, *(name for name in published.files if name.startswith(f"{STREAMS_FOLDER}/"))]
+        copies = {name: published.data(name, 2**40) for name in names}
+        files = {**copies, **chosen.prove(published, means)}
+        put_files(made, files)
+        about = {name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)} for name, data in files.items()}
+        manifest = Manifest(published.manifest.config_sha256, about).with_proof(ZK)
+        put_files(made, {MANIFEST: manifest.text()})
+    return Path(out)
+
+
+def has_proof(folder: Path, prover: str) -> bool:
+    """Whether a folder is whole and carries a proof of a prover; whether that holds, `verify` says."""
+    try:
+        published = open_folder(folder)
+        named = published.manifest.proof_policy["prover"]
+        return named == prover and published.data(CLAIM) == claim(find_prover(prover))
+    except InputError:
+        return False
+
+
+def committed(
+    policy: Policy,
+    private: Path | None,
+    *,
+    published: Iterable[Path] = (),
+    read: Iterable[Path] = (),
+    make: bool = True,
+) -> CommittedTable:  # fmt: skip
+    """The committed table of a policy, its leaves salted where there is a private folder; see `merkle.commit`.
+
+    published, read: as of `private_folder`; make: whether to draw a secret seed where there is none yet.
+    """
+    table = fixed_table(policy)
+    if private is None:
+        return commit(table)
+    folder = private_folder(private, published, read) if make else private
+    return commit(table, secret_seed(folder, SALT, make=make))
+
+
+def check_manifest(folder: str | Path) -> tuple[Manifest | None, list[str]]:
+    """The manifest of a folder, None where it is none, and what is wrong with it or its files, a sentence each.
+
+    Raises InputError where there is no folder.
+    """
+    folder = Path(folder)
+    if not os.path.isdir(folder):
+        raise InputError(f"{folder} is not a folder; expected an output of idi-fast")
+    try:
+        manifest = Manifest.of(folder)
+        return manifest, check_files(folder, manifest)
+    except EvidenceError as error:
+        return None, [str(error)]

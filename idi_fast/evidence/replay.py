@@ -1,0 +1,201 @@
+"""Replay: training and rollout once more, from config, seed and data, and every byte compared."""
+
+import os
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from idi_fast.artifact import write_training
+from idi_fast.compare import compare
+from idi_fast.config import TrainingConfig
+from idi_fast.errors import EvidenceError, IdiFastError, InputError
+from idi_fast.evidence.content import TRAIN
+from idi_fast.evidence.folder import safe_files
+from idi_fast.evidence.published import POLICY, RUN, Published
+from idi_fast.files import MANIFEST, TIMINGS, digest
+from idi_fast.history import History
+from idi_fast.policy import Policy
+from idi_fast.provenance import SAMPLES, describe_history, iso_time, versions
+from idi_fast.trainer import create_trainer, load_config_history
+
+OF_TRAINING = ("policy.parquet", "episodes.parquet", "trace.parquet", "run.json")
+
+
+def replay(published: Published, data: str | None = None, initial: Path | None = None) -> str:
+    """Train again, in memory and a temporary folder, and compare every file with those published; say what was done.
+
+    data: the reader's own copy of the price history (None: where the config says); initial: the policy whose values
+    training began with, where it did. Raises EvidenceError, naming what differs: versions, data, a bar, a file and the
+    value in it; InputError for data that cannot be read.
+    """
+    run, config = published.run, published.config
+    if run is None or run["kind"] != TRAIN or config is None:
+        kind = "no run" if run is None else f"a {run['kind']}"
+        raise EvidenceError(f"replay trains again; the folder is of {kind}")
+    if POLICY not in published.files or published.policy is None:
+        raise EvidenceError(f"the folder has no {POLICY}, which training leaves")
+    seed = run.get("seed")
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise EvidenceError(f"{RUN}: seed is to be a whole number")
+    policy = _initial(run, initial)
+    history = None
+    if config.environment.kind == "history":
+        history = _history(published, config, run, data)
+    elif data is not None:
+        raise InputError(f"the run is of the {config.environment.kind} environment, which has no use for --data")
+    trainer = create_trainer(config, seed, history, initial=policy)
+    with tempfile.TemporaryDirectory(prefix="idi-fast-replay-") as scratch:
+        folder = Path(scratch)
+        try:
+            trained, trace = trainer.run()
+        except IdiFastError as error:
+            raise EvidenceError(f"trained again, it fails: {error}") from error
+        write_training(folder, trainer, trained, trace, {})
+        n = _compare(published, folder, run)
+    steps = config.episodes * config.episode_length
+    return f"{steps:,} steps trained again with seed {seed}; {n}"
+
+
+def _initial(run: dict[str, Any], initial: Path | None) -> Policy | None:
+    recorded = run.get("initial_policy")
+    if recorded is None:
+        if initial is not None:
+            raise InputError("--init-policy is given, but training began with no other policy")
+        return None
+    if initial is None:
+        raise EvidenceError("training began with the values of another policy; give it: --init-policy ARTIFACT")
+    policy = Policy.load(initial)
+    if policy.identity() != recorded:
+        raise EvidenceError(f"training did not begin with the policy {initial}: its identity is another one")
+    return policy
+
+
+def _history(published: Published, config: TrainingConfig, run: dict[str, Any], data: str | None) -> History:
+    """The reader's price history, under the names that its files had; EvidenceError unless it is the recorded one."""
+    where = config.environment.data.path if data is None else data
+    if where is None or not _may_exist(where):
+        raise EvidenceError(f"the price history {where} is not here; say where yours is: --data PATH")
+    history = load_config_history(config, replace(config.environment.data, path=where))
+    recorded = _recorded(run)
+    names, sample = list(recorded["files"]), recorded["sample"]
+    found = list(history.digests.values())
+    if len(found) == len(names):
+        history = replace(history, digests=dict(zip(names, found, strict=True)))
+    described = describe_history(history)
+    if described == recorded:
+        return history
+    for name, expected in recorded["files"].items():
+        if described["files"].get(name) != expected:
+            bar = _first_other_bar(published, history, sample, recorded["bars"])
+            raise EvidenceError(f"data: {where} is not what was trained on, {name}: its SHA-256 is another one{bar}")
+    raise EvidenceError(
+        f"data: {where} has other bars than {RUN} says{_first_other_bar(published, history, sample, 0)}"
+    )
+
+
+def _recorded(run: dict[str, Any]) -> dict[str, Any]:
+    """What a run says of the bars of its own training; EvidenceError unless it has the form of `describe_history`."""
+    try:
+        recorded = run["trained_on"][0]
+        is_sound = isinstance(recorded["bars"], int) and isinstance(recorded["files"], dict)
+        is_sound &= all(isinstance(time, int | None) and isinstance(close, float) for time, close in recorded["sample"])
+    except (KeyError, TypeError, IndexError, ValueError):
+        is_sound = False
+    if not is_sound:
+        raise EvidenceError(f"{RUN} does not say which bars were trained on")
+    return recorded
+
+
+def _may_exist(path: str) -> bool:
+    return any(letter in path for letter in "*?[") or os.path.exists(path)
+
+
+def _first_other_bar(published: Published, history: History, sample: list, bars: int) -> str:
+    """The first bar that shows to be another one: of those that the run's record and its trace hold."""
+    if bars and bars != len(history):
+        return f"; it has {len(history):,} bars, where {bars:,} were trained on"
+    known = _sampled(sample, len(history)) + _traced(published, history)
+    for bar, time, close in sorted(known, key=lambda row: row[0]):
+        own_time = None if history.time is None else int(history.time[bar])
+        if own_time != time:
+            return f"; bar {bar} is of another time"
+        if history.close[bar] != close:
+            when = "" if time is None else f" ({iso_time(time)})"
+            return f"; bar {bar}{when} closes at {history.close[bar]:g}, where {close:g} was trained on"
+    return "; the bars that the record keeps are the same, so another one differs, or another column"
+
+
+def _sampled(sample: list, bars: int) -> list[tuple[int, int | None, float]]:
+    stride = 1
+    while -(-bars // stride) > SAMPLES:
+        stride *= 2
+    places = range(0, bars, stride)
+    return [(bar, time, close) for bar, (time, close) in zip(places, sample, strict=False)]
+
+
+def _traced(published: Published, history: History) -> list[tuple[int, int | None, float]]:
+    """The bars of the trace, which is over the last ones of the history, its very last left out."""
+    if published.trace is None or "close" not in published.trace[0].columns:
+        return []
+    frame = published.trace[0]
+    first = len(history) - frame.height - 1
+    if first < 0:
+        return []
+    times = [None] * frame.height if history.time is None else history.time[first:-1].tolist()
+    return list(zip(range(first, first + frame.height), times, frame["close"].to_list(), strict=True))
+
+
+def _compare(published: Published, folder: Path, run: dict[str, Any]) -> str:
+    """Compare what training has left in a folder with what was published; say how. Raises EvidenceError."""
+    made = [name for name in safe_files(folder) if name not in (MANIFEST, TIMINGS)]
+    lacking = [name for name in made if name not in published.files]
+    if lacking:
+        raise EvidenceError(f"{lacking[0]} is missing; training leaves it")
+    other = [name for name in made if digest(folder / name) != digest(published.folder / name)]
+    if not other:
+        return f"{len(made)} files equal byte for byte"
+    if run.get("versions") == versions():
+        raise EvidenceError(_difference(published, folder, other))
+    # Another version may write other bytes of equal values.
+    mine, theirs = versions(), run.get("versions")
+    theirs = theirs if isinstance(theirs, dict) else {}
+    which = ", ".join(f"{k} {v} here, {theirs.get(k)} there" for k, v in mine.items() if theirs.get(k) != v)
+    for name in other:
+        if not compare(published.folder / name, folder / name)["equal"]:
+            raise EvidenceError(f"{_difference(published, folder, other)} (versions: {which})")
+    return f"{len(made)} files of equal values; of {len(other)} the bytes differ, as do versions: {which}"
+
+
+def _difference(published: Published, folder: Path, names: list[str]) -> str:
+    """What differs first, in a sentence."""
+    # The trace last: it follows from the policy, which says more of where a run went another way.
+    order = [name for name in OF_TRAINING if name in names] + [name for name in names if name not in OF_TRAINING]
+    name = order[0]
+    found = compare(published.folder / name, folder / name, context=0)["files"][0]
+    if found["equal"]:
+        return f"{name}: equal values, but not written as this version writes them"
+    for column in found.get("columns", ()):
+        first = column["first"]
+        if "state" in first:
+            return (
+                f"{name}: {column['name']} is {_figure(first['a'])} in the state {tuple(first['state'].values())}, "
+                f"and {_figure(first['b'])} trained again"
+            )
+        row = "episode" if name.startswith("episodes") else "tick"
+        return (
+            f"{name}: {column['name']} of {row} {first['at']} is {_figure(first['a'][0])}, "
+            f"and {_figure(first['b'][0])} trained again"
+        )
+    for key in found.get("keys", ()):
+        return f"{name}: {key['key']} is {_figure(key.get('a'))}, and {_figure(key.get('b'))} trained again"
+    if found.get("first"):
+        first = found["first"]
+        return f"{name}: tick {first['at']} is {first['a'][0]}, and {first['b'][0]} trained again"
+    return f"{name} differs from what training leaves"
+
+
+def _figure(value: Any) -> str:
+    return f"{value:.12g}" if isinstance(value, float | np.floating) else str(value)[:120]

@@ -1,0 +1,67 @@
+"""JSON from others, read strictly: bounded, no key twice, no NaN, and every key of the type that it should have."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from idi_fast.errors import EvidenceError
+
+MAX_JSON = 64 * 1024 * 1024
+"""Bytes of a JSON file: manifests of many thousand files and run.json of any training are far smaller."""
+
+
+def parse_object(data: bytes, name: str, limit: int = MAX_JSON) -> dict[str, Any]:
+    """A JSON object from the bytes of a file; EvidenceError, which calls it by `name`, where it is anything else."""
+    if len(data) > limit:
+        raise EvidenceError(f"{name} has {len(data):,} bytes; expected at most {limit:,}")
+    try:
+        tree = json.loads(data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
+    except EvidenceError as error:
+        raise EvidenceError(f"{name}: {error}") from None
+    except UnicodeDecodeError as error:
+        raise EvidenceError(f"{name} is not UTF-8 text (at byte {error.start})") from None
+    except RecursionError:
+        raise EvidenceError(f"{name} is nested too deep") from None
+    except ValueError as error:
+        raise EvidenceError(f"{name} is not JSON: {error}") from None
+    if not isinstance(tree, dict):
+        raise EvidenceError(f"{name} holds {type(tree).__name__}; expected an object")
+    return tree
+
+
+def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise EvidenceError(f"the key {key[:80]!r} stands twice in one object")
+        found[key] = value
+    return found
+
+
+def _no_constant(text: str) -> None:
+    raise EvidenceError(f"{text} is not JSON")
+
+
+def take(fields: dict[str, Any], key: str, kind: type | tuple[type, ...], name: str) -> Any:
+    """The value of a key, which is to be there and of a type; EvidenceError else. A bool is no number."""
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    nouns = {str: "text", int: "a whole number", float: "a number", dict: "an object", list: "a list", bool: "a truth"}
+    if key not in fields:
+        raise EvidenceError(f"{name}: {key} is missing; expected {nouns[kinds[-1]]}")
+    value = fields[key]
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+        raise EvidenceError(f"{name}: {key} is {_shown(value)}; expected {nouns[kinds[-1]]}")
+    return value
+
+
+def integer(value: Any, lowest: int, highest: int, name: str) -> int:
+    """A whole number within bounds; EvidenceError else."""
+    if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= highest:
+        raise EvidenceError(f"{name} is {_shown(value)}; expected a whole number from {lowest} to {highest}")
+    return value
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, int) and abs(value) >= 2**64:
+        return "a number beyond 64 bits"
+    return repr(value)[:80]

@@ -1,0 +1,174 @@
+"""From a config to a published folder that others can verify: train, manifest, proof, specification, verification."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from idi_fast.artifact import finished_run, write_training
+from idi_fast.checkpoint import Checkpoints, Every, checkpoint_folder
+from idi_fast.config import TrainingConfig
+from idi_fast.errors import IdiFastError, InputError
+from idi_fast.evidence.folder import put_files
+from idi_fast.evidence.manifest import Manifest, check_files, rebuilt
+from idi_fast.evidence.private import private_folder
+from idi_fast.evidence.provers import CLAIM, MANIFEST_FILE, Means, find_prover
+from idi_fast.evidence.publish import ZK, has_proof, open_folder, prove_folder, update_manifest
+from idi_fast.evidence.published import TRACE
+from idi_fast.evidence.spec_check import ABOUT, SPEC_FOLDER
+from idi_fast.evidence.strict_json import parse_object
+from idi_fast.evidence.verify import REQUIRABLE, Verification, verify_folder
+from idi_fast.files import MANIFEST, check_replaceable, new_directory, read_manifest, unfinished_prefix
+from idi_fast.spec_folder import write_spec
+from idi_fast.trainer import Progress, create_trainer
+
+CHECKPOINT_SECONDS = 30.0
+ARTIFACT = "artifact"
+"""In the private folder: the training, where its policy is to stay hidden."""
+STEPS = ("train", "manifest", "proof", "spec", "verify")
+
+
+@dataclass
+class WorkflowResult:
+    """What a workflow came to.
+
+    success: whether every step did and verification found nothing wrong; paths: of what was written, by name; steps:
+    of each that took place whether it was "done" or "there" already; errors: what went wrong, a sentence each; failure:
+    the exception that ended it, if one did.
+    """
+
+    success: bool = False
+    paths: dict[str, Path] = field(default_factory=dict)
+    steps: dict[str, str] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
+    verification: Verification | None = None
+    failure: IdiFastError | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "schema_version": 1, "success": self.success, "steps": self.steps,
+            "paths": {name: str(path) for name, path in self.paths.items()}, "errors": self.errors,
+            "verification": None if self.verification is None else self.verification.as_dict(),
+        }  # fmt: skip
+
+
+def run_training_to_proof_workflow(
+    *, config_path: str | Path | None = None, artifact_dir: str | Path, config: TrainingConfig | None = None,
+    seed: int = 0, prover: str = "replay", kind: str | Path = "v38", means: Means | None = None, force: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+) -> WorkflowResult:  # fmt: skip
+    """Train by a config, prove, write the specification's folder and verify it all, in `artifact_dir`.
+
+    A step whose output is there already, whole and of the same config, seed, data and prover, is left out; an
+    interrupted training goes on from its last checkpoint. So the same call can be made as often as need be.
+
+    config_path: the JSON config, or `config` itself; kind: of the agent that reads the streams, as `write_spec` takes
+    it; prover, means: as of `prove_folder`; with "zk" the artifact goes to `artifact` in the private folder, and
+    `artifact_dir` gets nothing that shows the policy; force: replaces an earlier output of another run. What goes wrong
+    stands in the result's `errors`; nothing is raised but what is no error of idi-fast, such as an interrupt.
+    """
+    result, means = WorkflowResult(), means or Means()
+    try:
+        if (config_path is None) == (config is None):
+            raise InputError("expected either config_path or config")
+        config = TrainingConfig.from_json(config_path) if config is None else config
+        find_prover(prover)
+        out = Path(artifact_dir)
+        artifact = out if prover != ZK else _hidden(means, out) / ARTIFACT
+        result.paths["artifact"] = artifact
+        _clear_up(out)
+        result.steps["train"] = _train(config, seed, artifact, force, progress)
+        result.steps["manifest"] = _manifest(artifact)
+        result.paths |= {"folder": out, "manifest": out / MANIFEST}
+        result.steps["proof"] = _prove(artifact, out, prover, means, force)
+        result.paths |= {"proof": out / CLAIM, "streams": out / "streams"}
+        result.steps["spec"] = _specify(out, kind)
+        result.paths["spec"] = out / SPEC_FOLDER
+        require = prover if prover in REQUIRABLE else None
+        result.verification = verify_folder(out, require=require, means=means)
+        result.steps["verify"] = "done"
+        result.errors += result.verification.failures
+        result.success = result.verification.ok
+    except IdiFastError as error:
+        result.failure = error
+        result.errors.append(str(error))
+    return result
+
+
+def _hidden(means: Means, out: Path) -> Path:
+    if means.private is None:
+        raise InputError("--private is missing; name the folder for policy and secret seed: --private secrets")
+    return private_folder(means.private, (out,))
+
+
+def _train(
+    config: TrainingConfig, seed: int, place: Path, force: bool, progress: Callable[[Progress], None] | None
+) -> str:
+    if not force and finished_run(place, config, seed) is not None:
+        return "there"
+    check_replaceable(place, force)
+    data = config.environment.data.path
+    with (
+        checkpoint_folder(place, wanted=True, resume=not force, force=force) as kept,
+        new_directory(place, force=force, inputs=() if data is None else (data,), within=kept) as folder,
+        Checkpoints(kept, Every(seconds=CHECKPOINT_SECONDS), resume=not force) as checkpoints,
+    ):
+        trainer = create_trainer(config, seed)
+        trainer.compile()
+        trainer.train(progress, checkpoints=checkpoints)
+        policy, trace = trainer.rollout()
+        write_training(folder, trainer, policy, trace, {"training_seconds": trainer.training_seconds})
+    return "done"
+
+
+def _clear_up(out: Path) -> None:
+    """Remove what a kill has left of a specification: it is in the folder before it is in the manifest."""
+    for left in out.glob(f"{unfinished_prefix(out / SPEC_FOLDER)}*"):
+        shutil.rmtree(left)
+    place, manifest = out / SPEC_FOLDER, read_manifest(out)
+    if place.exists() and manifest and not any(name.startswith(f"{SPEC_FOLDER}/") for name in manifest["files"]):
+        check_replaceable(place, force=True)
+        shutil.rmtree(place)
+
+
+def _manifest(artifact: Path) -> str:
+    """The reference's manifest beside ours."""
+    if (artifact / MANIFEST_FILE).is_file() and not check_files(artifact, Manifest.of(artifact)):
+        return "there"
+    update_manifest(artifact, reference=True)
+    return "done"
+
+
+def _prove(artifact: Path, out: Path, prover: str, means: Means, force: bool) -> str:
+    if has_proof(out, prover) and _of_the_same_trace(out, artifact):
+        return "there"
+    prove_folder(artifact, prover, means, out=out if prover == ZK else None, force=force)
+    return "done"
+
+
+def _of_the_same_trace(out: Path, artifact: Path) -> bool:
+    one, other = Manifest.of(out), Manifest.of(artifact)
+    return one.config_sha256 == other.config_sha256 and one.files[TRACE] == other.files[TRACE]
+
+
+def _specify(out: Path, kind: str | Path) -> str:
+    if (out / SPEC_FOLDER).exists() and _is_spec(out, kind):
+        return "there"
+    write_spec(out, out / SPEC_FOLDER, kind, force=True)
+    manifest = rebuilt(out)
+    later = tuple(f"{SPEC_FOLDER}/{name}" for name in Manifest.of(out / SPEC_FOLDER).later)
+    files = {name: about for name, about in manifest.files.items() if name not in later}
+    put_files(out, {MANIFEST: replace(manifest, later=later, files=files).text()})
+    return "done"
+
+
+def _is_spec(out: Path, kind: str | Path) -> bool:
+    """Whether the specification in a folder is whole, of this kind, and in the folder's manifest."""
+    try:
+        published = open_folder(out)
+        about = parse_object(published.data(f"{SPEC_FOLDER}/{ABOUT}"), ABOUT)
+    except InputError:
+        return False
+    return about.get("kind") == str(kind)
