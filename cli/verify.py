@@ -16,7 +16,7 @@ def verify(
         str | None, typer.Option(help="Fail unless there is such a proof and it holds: replay or zk.")
     ] = None,
     data: Annotated[
-        str | None, typer.Option(help="Your copy of the price history [default: where the config says].")
+        str | None, typer.Option(help="Your copy of the price history: a path that the folder names is not followed.")
     ] = None,
     policy: Annotated[Path | None, typer.Option(help="Where the policy of a backtest is.")] = None,
     init_policy: Annotated[Path | None, typer.Option(help="The policy that training began with.")] = None,

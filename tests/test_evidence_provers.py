@@ -61,7 +61,8 @@ def test_a_digest_through_the_command_line(synthetic):
 def test_replay_through_the_command_line(evidence, tmp_path, name):
     folder = cli.copy_of(evidence / name, tmp_path / name)
     succeed("prove", folder, "--prover", "replay")
-    outcome = succeed("verify", folder, "--require", "replay")
+    data = ["--data", evidence / "bars.csv"] if name == "agent" else []
+    outcome = succeed("verify", folder, "--require", "replay", *data)
     assert_mentions(
         outcome.stdout, "64 steps trained again" if name != "agent" else "960 steps trained again", "byte for byte"
     )
@@ -71,6 +72,8 @@ def test_replay_with_the_reader_s_copy_of_the_data(agent, evidence, tmp_path):
     succeed("prove", agent, "--prover", "replay")
     elsewhere = shutil.copy(evidence / "bars.csv", tmp_path / "mine.csv")
     succeed("verify", agent, "--require", "replay", "--data", elsewhere)
+    # The file that the folder names is still where it was, and is not looked at.
+    assert "no path out of it is followed" in failed("verify", agent)
     assert "say where yours is: --data PATH" in failed("verify", agent, "--data", tmp_path / "nowhere.csv")
     synthetic = cli.copy_of(evidence / "synthetic", tmp_path / "s")
     succeed("prove", synthetic, "--prover", "replay")
@@ -97,7 +100,8 @@ def test_a_training_that_began_with_another_policy(evidence, tmp_path):
     succeed("prove", folder, "--prover", "replay")
     assert "give it: --init-policy ARTIFACT" in failed("verify", folder)
     assert "its identity is another one" in failed("verify", folder, "--init-policy", evidence / "synthetic")
-    succeed("verify", folder, "--require", "replay", "--init-policy", evidence / "agent")
+    means = "--init-policy", evidence / "agent", "--data", evidence / "bars.csv"
+    succeed("verify", folder, "--require", "replay", *means)
 
 
 def test_a_backtest_s_trace_against_its_policy(evidence, tmp_path):

@@ -27,7 +27,8 @@ OF_TRAINING = ("policy.parquet", "episodes.parquet", "trace.parquet", "run.json"
 def replay(published: Published, data: str | None = None, initial: Path | None = None) -> str:
     """Train again, in memory and a temporary folder, and compare every file with those published; say what was done.
 
-    data: the reader's own copy of the price history (None: where the config says); initial: the policy whose values
+    data: the reader's own copy of the price history, without which none is read: a path that the folder names is not
+    followed; initial: the policy whose values
     training began with, where it did. Raises EvidenceError, naming what differs: versions, data, a bar, a file and the
     value in it; InputError for data that cannot be read.
     """
@@ -75,10 +76,12 @@ def _initial(run: dict[str, Any], initial: Path | None) -> Policy | None:
 
 def _history(published: Published, config: TrainingConfig, run: dict[str, Any], data: str | None) -> History:
     """The reader's price history, under the names that its files had; EvidenceError unless it is the recorded one."""
-    where = config.environment.data.path if data is None else data
-    if where is None or not _may_exist(where):
-        raise EvidenceError(f"the price history {where} is not here; say where yours is: --data PATH")
-    history = load_config_history(config, replace(config.environment.data, path=where))
+    if data is None:
+        reason = "the price history is not in the folder, and no path out of it is followed"
+        raise EvidenceError(f"{reason}; say where yours is: --data PATH")
+    if not _may_exist(data):
+        raise EvidenceError(f"the price history {data} is not here; say where yours is: --data PATH")
+    history = load_config_history(config, replace(config.environment.data, path=data))
     recorded = _recorded(run)
     names, sample = list(recorded["files"]), recorded["sample"]
     found = list(history.digests.values())
@@ -90,10 +93,8 @@ def _history(published: Published, config: TrainingConfig, run: dict[str, Any], 
     for name, expected in recorded["files"].items():
         if described["files"].get(name) != expected:
             bar = _first_other_bar(published, history, sample, recorded["bars"])
-            raise EvidenceError(f"data: {where} is not what was trained on, {name}: its SHA-256 is another one{bar}")
-    raise EvidenceError(
-        f"data: {where} has other bars than {RUN} says{_first_other_bar(published, history, sample, 0)}"
-    )
+            raise EvidenceError(f"data: {data} is not what was trained on, {name}: its SHA-256 is another one{bar}")
+    raise EvidenceError(f"data: {data} has other bars than {RUN} says{_first_other_bar(published, history, sample, 0)}")
 
 
 def _recorded(run: dict[str, Any]) -> dict[str, Any]:

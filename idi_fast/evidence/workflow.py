@@ -87,6 +87,8 @@ def run_training_to_proof_workflow(
         result.steps["spec"] = _specify(out, kind)
         result.paths["spec"] = out / SPEC_FOLDER
         require = prover if prover in REQUIRABLE else None
+        if config.environment.kind == "history" and means.data is None:
+            means = replace(means, data=config.environment.data.path)
         result.verification = verify_folder(out, require=require, means=means)
         result.steps["verify"] = "done"
         result.errors += result.verification.failures
