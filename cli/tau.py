@@ -79,10 +79,11 @@ def _report(report, *, hint: bool) -> None:
     for finding in report.findings:
         _print_finding(finding)
     if not report.errors:
-        low, high = report.seconds or (None, None)
+        from idi_fast.tau.check import span
+
         outputs = "1 output" if len(report.outputs) == 1 else f"each of {len(report.outputs)} outputs"
         lines = None if report.steps is None else f"{report.steps:,} in {outputs}"
-        time = None if low is None else f"{_duration(low)} to {_duration(high)} by the interpreter"
+        time = None if report.seconds is None else f"{span(report.seconds)} by the interpreter"
         console.print_rows([("folder", report.folder), ("specification", report.spec), ("inputs", len(report.inputs)),
                             ("steps", report.steps), ("lines", lines), ("time", time)])  # fmt: skip
     typer.echo(_summary(report, hint))
@@ -117,12 +118,6 @@ def _report_mended(mended) -> None:
         typer.echo(f"  {finding}: {finding.remedy}")
 
 
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
-
-
 def _report_run(result) -> None:
     if result.by == "nothing":
         for finding in result.check.errors:
@@ -145,6 +140,9 @@ def _report_run(result) -> None:
         for name, difference in (("simulation", output.from_simulation), ("expected/", output.from_expected)):
             if difference:
                 _print_difference(output.path, name, difference)
+    if result.unmatched:
+        typer.echo()
+        typer.echo(f"no output is {', '.join(result.unmatched)}")
     if result.failures and result.outcome:
         for line in result.outcome.said:
             console.message(f"tau: {line}")
@@ -171,6 +169,8 @@ def _run_summary(result) -> str:
     n = len(result.differences)
     if n:
         return f"different: {n} of {len(result.outputs)} outputs"
+    if result.unmatched:
+        return "different: expected/ holds files of no output"
     n = len(result.outputs)
     written = f"{n} output{'s' * (n != 1)} written"
     compared = [*["the simulation"] * (result.by == "interpreter"), *["expected/"] * result.compared]

@@ -111,7 +111,7 @@ def explained(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.filename and not os.path.abspath(error.filename).startswith(str(target.parent)):
+        if error.filename and not os.path.abspath(error.filename).startswith(os.path.abspath(target.parent)):
             raise
         raise OutputError(f"cannot write {target}: {error.strerror or error}; nothing there was changed") from error
 

@@ -11,16 +11,13 @@ from idi_fast.errors import InputError
 from idi_fast.export import Taken, take_streams
 from idi_fast.files import LATER, digest, new_directory, write_json
 from idi_fast.streams import stream_text
+from idi_fast.tau.check import estimate, span
 from idi_fast.tau.contract import Contract, find_contract
+from idi_fast.tau.mend import EXPECTED
 from idi_fast.tau.simulate import Simulation, simulate
 from idi_fast.tau.spec import Declaration, Spec
 
 SPECIFICATION = "agent.tau"
-EXPECTED = "expected"
-"""The folder of what the interpreter will have left in ``outputs``, under the same names."""
-
-START_SECONDS, TICK_SECONDS = 10.0, 0.012
-"""What the interpreter takes for 10 to 25 clauses: 3 to 16 s to start, 9 to 18 ms a step."""
 
 
 def write_spec(
@@ -136,7 +133,7 @@ def _readme(contract: Contract, spec: Spec, about: dict) -> str:
         "## Run",
         "In this folder, with the Tau interpreter (0.7):",
         f"```\nmkdir -p outputs\ntau {SPECIFICATION} -q </dev/null\ndiff -r expected outputs\n```",
-        f"That takes about {_duration(START_SECONDS + ticks * TICK_SECONDS)}. **The exit code says nothing**: it is 0 "
+        f"That takes {span(estimate(ticks))}. **The exit code says nothing**: it is 0 "
         "even if an input is missing or a line cannot be read. The run went well if nothing printed contains `(Error)` "
         f"and `diff` finds nothing: every file in `outputs` then has {ticks:,} lines and equals that in `expected`, "
         "which idi-fast has worked out beforehand. `idi-fast compare expected outputs` says where they differ.",
@@ -154,10 +151,6 @@ def _readme(contract: Contract, spec: Spec, about: dict) -> str:
         parts += ["## Guarantees", "Checked over these inputs:"]
         parts.append("\n".join(f"- {each.meaning}: `{each.never}` is never 1" for each in contract.guarantees))
     return _ascii("\n\n".join(parts) + "\n")
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:,.0f} s" if seconds < 100 else f"{seconds / 60:,.0f} min"
 
 
 def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

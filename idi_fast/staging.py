@@ -3,7 +3,7 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -95,3 +95,21 @@ class Staging:
         for folder in reversed(self._parents):
             with suppress(OSError):  # it is not empty: something took its place there
                 folder.rmdir()
+
+
+def install(files: Mapping[Path, bytes]) -> None:
+    """Put files in their places, all or none; what lies beside them is left alone.
+
+    Raises OutputError, also where a folder stands in a file's place: it would go with all that it holds.
+    """
+    with Staging() as staging:
+        for place, data in files.items():
+            with explained(place):
+                if place.is_dir():
+                    raise OutputError(f"{place} is a folder where a file is to stand; nothing was changed")
+                # Synced, so that a full disk shows before anything is replaced.
+                with open(staging.reserve(place), "xb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+        staging.swap(files)

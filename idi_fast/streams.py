@@ -1,9 +1,6 @@
 """Tau input streams: their types, the contracts that name them, and the files they are written to."""
 
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,7 +8,8 @@ from typing import BinaryIO, Self
 
 import numpy as np
 
-from idi_fast.errors import ArtifactError, InputError, OutputError, nearest
+from idi_fast.errors import ArtifactError, InputError, nearest
+from idi_fast.staging import install
 
 TRACE_STREAMS = (
     "q_buy", "q_sell", "risk_budget_ok", "q_emote_positive", "q_emote_alert", "q_emote_persistence", "q_regime",
@@ -152,42 +150,5 @@ class StreamFiles:
 
 
 def install_streams(files: Mapping[str, bytes], folder: Path) -> None:
-    """Put files into a folder, all or none; other files there are left alone.
-
-    They are first written to a hidden folder beside their places, so that a full disk or a missing permission shows
-    before anything is replaced; if a replacement fails all the same, those already made are taken back.
-    """
-    staging = None
-    had: dict[str, bool] = {}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in files:
-            if (folder / name).is_dir():
-                raise OutputError(
-                    f"{folder / name} is a folder where the file of a stream is to stand; nothing was changed"
-                )
-        staging = Path(tempfile.mkdtemp(prefix=".idi-fast-", dir=folder))
-        for name, data in files.items():
-            with open(staging / name, "xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-        for name in files:
-            had[name] = (folder / name).exists() or (folder / name).is_symlink()
-            if had[name]:
-                os.rename(folder / name, staging / f"{name}.before")
-            os.rename(staging / name, folder / name)
-    except BaseException as error:
-        for name in had:
-            # Where an interrupt fell between two renamings shows from what lies where.
-            if (staging / f"{name}.before").exists():
-                os.replace(staging / f"{name}.before", folder / name)
-            elif not had[name] and not (staging / name).exists():
-                (folder / name).unlink()
-        if isinstance(error, OSError):
-            reason = error.strerror or error
-            raise OutputError(f"cannot write streams to {folder}: {reason}; nothing there was changed") from error
-        raise
-    finally:
-        if staging is not None:
-            shutil.rmtree(staging, ignore_errors=True)
+    """Put files into a folder, all or none; other files there are left alone. Raises OutputError."""
+    install({folder / name: data for name, data in files.items()})

@@ -19,7 +19,7 @@ JOINS = {And: "and", Or: "or", Xor: "xor"}
 
 FAKE = """\
 #!{python} -IS
-import json, os, subprocess, sys, time
+import json, os, signal, subprocess, sys, time
 with open({answers!r}) as file:
     mode, outputs, spec = json.load(file)
 assert sys.argv[1:] == [spec, "-q"], sys.argv
@@ -51,6 +51,14 @@ if mode == "hang":
     child = subprocess.Popen([sys.executable, "-IS", "-c", "import time; time.sleep(600)"])
     with open({pids!r}, "w") as file:
         json.dump([os.getpid(), child.pid], file)
+    time.sleep(600)
+if mode == "stubborn":
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if mode in ("stubborn", "daemon"):
+    child = subprocess.Popen([sys.executable, "-IS", "-c", "import time; time.sleep(600)"])
+    with open({pids!r}, "w") as file:
+        json.dump([os.getpid(), child.pid], file)
+if mode == "stubborn":
     time.sleep(600)
 if mode == "slow":
     time.sleep(0.35)

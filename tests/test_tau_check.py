@@ -1,6 +1,7 @@
 """What `tau check` finds: each defect by name, with the step at which the recordings show it."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -170,6 +171,14 @@ def test_files_that_are_missing_in_the_way_or_not_read(tmp_path):
         ("error", "output-folder", "outputs/b.out"), ("note", "unread-file", "inputs/c.in"),
         ("note", "overwritten", "outputs/a.out"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("place", ["/dev/zero", "inputs/pipe.in"])
+def test_an_input_whose_end_may_never_come(place, tmp_path):
+    folder = make_folder(tmp_path, ECHO.replace("inputs/a.in", place), FILES)
+    os.mkfifo(folder / "inputs/pipe.in")
+    (finding,) = [f for f in check_folder(folder).findings if f.code == "missing-input"]
+    assert (finding.file, finding.found) == (place, "it cannot be read (not a regular file), of i1")
 
 
 def test_outputs_without_a_folder(tmp_path):

@@ -162,6 +162,10 @@ def test_run_by_an_interpreter(by, tmp_path, monkeypatch):
     assert re.search(r"^outputs/twice\.out +24 +equal +equal$", stdout, re.M)
     assert stdout.endswith("3 outputs written, equal to the simulation and expected/\n")
     assert one_object(succeed("tau", "run", folder, "--tau", script, "--json").stdout)["ok"]
+    (folder / "expected/gone.out").write_text("1\n")
+    status, stdout, stderr = run("tau", "run", folder, "--tau", script)
+    assert (status, stderr) == (1, "")
+    assert stdout.endswith("no output is expected/gone.out\n\ndifferent: expected/ holds files of no output\n")
 
 
 def test_run_that_differs_or_fails(tmp_path):

@@ -237,6 +237,45 @@ def test_links_are_not_written_through(tmp_path):
     assert (tmp_path / "kept.tau").read_text() == kept
 
 
+@pytest.mark.parametrize("relative", [True, False])
+def test_linked_folders_are_not_written_through(relative, tmp_path):
+    folder = recorded_folder(tmp_path / "a", "holding_unmirrored")
+    for name in ("inputs", "outputs"):
+        (folder / name).rename(tmp_path / name)
+        (folder / name).symlink_to(Path("..") / name if relative else tmp_path / name)
+    buy = tmp_path / "inputs/buy.in"
+    buy.write_bytes(buy.read_bytes().replace(b"\n", b"\r\n"))
+    (tmp_path / "outputs/holding.out").write_text("mine")
+    (folder / "elsewhere").symlink_to(tmp_path)
+    before = {name: snapshot(tmp_path / name) for name in ("inputs", "outputs")}
+    result = mend_folder(folder, tmp_path / "deep/er/b")
+    assert result.after.findings == ()
+    outputs(result)
+    assert {name: snapshot(tmp_path / name) for name in before} == before
+    assert (Path(result.folder, "inputs/buy.in").read_bytes(), Path(result.folder, "elsewhere").is_symlink()) == (
+        buy.read_bytes().replace(b"\r", b""), True,
+    )  # fmt: skip
+
+
+def test_a_linked_file_is_copied_as_it_is(tmp_path):
+    folder = recorded_folder(tmp_path / "a", "mixed_lookback_aligned")
+    for name in ("agent.tau", "inputs/up.in"):
+        (folder / name).rename(tmp_path / Path(name).name)
+        (folder / name).symlink_to(os.path.relpath(tmp_path / Path(name).name, (folder / name).parent))
+    result = mend_folder(folder, tmp_path / "deep/er/b")
+    assert (result.after.findings, result.changes) == ((), ())
+
+
+def test_folders_that_cannot_be_written_to_are_copied_as_others(tmp_path):
+    folder = recorded_folder(tmp_path / "a", "holding_unmirrored")
+    for place in (folder / "inputs", folder):
+        place.chmod(0o555)
+    result = mended(folder)
+    for place in (folder, folder / "inputs"):
+        place.chmod(0o755)
+    assert all(os.stat(place).st_mode & 0o200 for place in (result.folder, Path(result.folder, "inputs")))
+
+
 def test_a_chosen_file_of_several(tmp_path):
     folder = recorded_folder(tmp_path / "a", "holding_unmirrored")
     os.rename(folder / "agent.tau", folder / "one.tau")

@@ -1,13 +1,17 @@
 """`tau run`: what an interpreter does is compared with the simulation, and never believed."""
 
+import errno
 import json
 import signal
+import subprocess
+import tempfile
 import time
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from cli_helpers import FULL, failing_rename, finish, snapshot, start
-from tau_folders import fake_tau, is_alive, make_folder, oracle_outputs, recorded_folder
+from tau_folders import RECORDED, fake_tau, is_alive, make_folder, oracle_outputs, recorded_folder
 from tau_specs import V38
 
 from idi_fast.errors import InputError, OutputError
@@ -66,6 +70,16 @@ def test_progress_is_that_of_the_growing_file(folder):
     assert seen[-1] == (24, 24)
 
 
+def pids_of(script: Path, process: subprocess.Popen) -> list[int]:
+    """The processes of an interpreter that a command has started, once they run."""
+    file, deadline = script.parent / "pids.json", time.monotonic() + 60
+    while not (file.exists() and file.read_text()):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.05)
+    return json.loads(file.read_text())
+
+
 FAILURES = {
     "error": ["the interpreter said (Error)"],
     "exit 1": ["the interpreter ended with exit code 1", "outputs/gate_mirror.out was not written"],
@@ -112,19 +126,77 @@ def test_a_hanging_interpreter_is_killed_with_what_it_started(folder):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_leaves_nothing_behind(number, folder):
     script = fake_tau(folder.parent / "bin", "hang", right(folder))
-    pids_file, before = folder.parent / "bin/pids.json", snapshot(folder)
+    before = snapshot(folder)
     process = start("tau", "run", folder, "--tau", script)
-    deadline = time.monotonic() + 60
-    while not (pids_file.exists() and pids_file.read_text()):
-        assert time.monotonic() < deadline
-        assert process.poll() is None
-        time.sleep(0.05)
+    pids = pids_of(script, process)
     process.send_signal(number)
     status, stdout, stderr = finish(process)
     assert (status, stdout) == (128 + number, "")
     assert "interrupted; the outputs are as they were" in stderr
     assert snapshot(folder) == before
-    assert [pid for pid in json.loads(pids_file.read_text()) if is_alive(pid)] == []
+    assert [pid for pid in pids if is_alive(pid)] == []
+
+
+def test_a_second_interrupt_kills_what_does_not_end(folder):
+    script = fake_tau(folder.parent / "bin", "stubborn", right(folder))
+    before = snapshot(folder)
+    process = start("tau", "run", folder, "--tau", script)
+    pids = pids_of(script, process)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)  # of the two seconds that the interpreter has
+    process.send_signal(signal.SIGINT)
+    status, _, stderr = finish(process)
+    assert (status, "the outputs are as they were" in stderr) == (130, True)
+    assert [pid for pid in pids if is_alive(pid)] == []
+    assert snapshot(folder) == before
+
+
+def test_what_a_sound_interpreter_leaves_running_is_ended(folder):
+    assert run_fake(folder, "daemon").ok
+    pids = json.loads((folder.parent / "bin/pids.json").read_text())
+    deadline = time.monotonic() + 10
+    while any(map(is_alive, pids)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert [pid for pid in pids if is_alive(pid)] == []
+
+
+def test_letters_are_wrong_whoever_runs_them(tmp_path):
+    folder = recorded_folder(tmp_path / "a", "sbf_word_true")
+    outputs = {f"outputs/{name}": text for name, text in RECORDED["sbf_word_true"]["outputs"].items()}
+    by_interpreter = run_folder(folder, str(fake_tau(tmp_path / "bin", "right", outputs)), check=False)
+    assert by_interpreter.outcome.code == 0
+    assert by_interpreter.failures == run_folder(folder, check=False).failures
+    assert "takes the letters for free variables" in by_interpreter.failures[0]
+    assert list((folder / "outputs").iterdir()) == []
+
+
+def test_a_folder_in_an_outputs_place_keeps_what_it_holds(folder):
+    (folder / "outputs/twice.out").unlink()
+    (folder / "outputs/twice.out").mkdir()
+    (folder / "outputs/twice.out/mine.txt").write_text("mine")
+    before = snapshot(folder)
+    with pytest.raises(OutputError, match=r"twice\.out is a folder where a file is to stand"):
+        run_folder(folder, check=False)
+    assert snapshot(folder) == before
+
+
+def test_expected_files_of_no_output(folder):
+    (folder / "expected").mkdir()
+    for path, text in right(folder).items():
+        (folder / "expected" / Path(path).name).write_text(text)
+    (folder / "expected/.gitkeep").write_text("")
+    assert run_folder(folder).ok
+    (folder / "expected/gone.out").write_text("1\n")
+    result = run_folder(folder)
+    assert (result.ok, result.differences, result.unmatched) == (False, (), ("expected/gone.out",))
+
+
+def test_a_relative_folder_that_cannot_be_written_to(folder, monkeypatch):
+    script = fake_tau(folder.parent / "bin", "right", right(folder))
+    monkeypatch.chdir(folder.parent)
+    denied = PermissionError(errno.EACCES, "Permission denied", f"{folder.name}/.idi-fast-x")
+    with mock.patch.object(tempfile, "mkdtemp", side_effect=denied), pytest.raises(OutputError, match="cannot write"):
+        run_folder(folder.name, str(script))
 
 
 def test_without_an_interpreter_it_is_simulated(folder):
@@ -205,6 +277,11 @@ def test_which_interpreter(tmp_path, monkeypatch):
     assert find_interpreter("bin/tau") == script
     with pytest.raises(InputError, match=r"--tau is 'nowhere', which does not exist"):
         find_interpreter("nowhere")
+    with pytest.raises(InputError, match=r"--tau is '', which does not exist"):
+        find_interpreter("")  # the variable is not asked instead
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(InputError, match=r"--tau is '~/bin/answers\.json', which is not a program"):
+        find_interpreter("~/bin/answers.json")
     script.chmod(0o644)
     with pytest.raises(InputError, match=r"TAU is .* which is not a program that can be run"):
         find_interpreter(None)

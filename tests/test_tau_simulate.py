@@ -1,6 +1,7 @@
 """What comes out of a specification: every recorded run, the oracle's machine over random ones, and each way to end."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -202,6 +203,10 @@ def test_folders(tmp_path):
     (tmp_path / "inputs/buy.in").unlink()
     (tmp_path / "inputs/buy.in").mkdir()
     with pytest.raises(InputError, match=r"cannot read .*buy\.in: Is a directory"):
+        simulate_folder(spec, tmp_path)
+    (tmp_path / "inputs/buy.in").rmdir()
+    os.mkfifo(tmp_path / "inputs/buy.in")  # to read it would wait for a writer
+    with pytest.raises(InputError, match=r"cannot read .*buy\.in: not a regular file"):
         simulate_folder(spec, tmp_path)
 
 

@@ -102,6 +102,18 @@ def estimate(steps: int) -> tuple[float, float]:
     return tuple(round(begin + each * steps, 1) for begin, each in zip(STARTUP, STEP, strict=True))
 
 
+def span(seconds: tuple[float, float]) -> str:
+    """From and to how long, as people say it: ``3 s to 16 s``."""
+    low, high = map(_duration, seconds)
+    return f"{low} to {high}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
 def _other_specs(path: Path, others: tuple[str, ...]) -> list[Finding]:
     if not others:
         return []

@@ -11,7 +11,7 @@ import numpy as np
 
 from idi_fast.tau.check_findings import Finding, counted, several
 from idi_fast.tau.formula import largest, type_name
-from idi_fast.tau.lines import BAD, BLANKS, END, FORMULA, line_codes, line_text
+from idi_fast.tau.lines import BAD, BLANKS, END, FORMULA, line_codes, line_text, read_input
 from idi_fast.tau.simulate import Simulation
 from idi_fast.tau.spec import Declaration
 
@@ -67,7 +67,7 @@ def check_input(folder: Path, stream: Declaration, first: int | None) -> tuple[I
     """
     path = folder / stream.path
     try:
-        data = path.read_bytes()
+        data = read_input(path)
     except (OSError, ValueError) as error:
         missing = isinstance(error, FileNotFoundError)
         found = "the file is missing" if missing else f"it cannot be read ({getattr(error, 'strerror', None) or error})"

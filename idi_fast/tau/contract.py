@@ -128,13 +128,14 @@ class Contract(Block):
         streams |= {f"outputs[{k}]": stream for k, stream in enumerate(self.outputs)}
         _check_names(streams, self.mirrors)
         lines = {"name": self.name, "meaning": self.meaning}
+        lines |= {f"{key}.meaning": stream.meaning for key, stream in streams.items()}
         lines |= {f"guarantees[{number}].meaning": each.meaning for number, each in enumerate(self.guarantees)}
         for key, text in lines.items():
             if not text.isascii() or not text.isprintable():
                 raise SettingError(key, f"is {text!r}; expected a line of printable ASCII")
         declared: dict[str, Declaration] = {}
         for key, stream in streams.items():
-            with _at(key):
+            with _at(f"{key}.type"):
                 declared[stream.name] = _declaration(stream, "")
         checked = {f"outputs[{k}].equation": output for k, output in enumerate(self.outputs)}
         for number, each in enumerate(self.guarantees):

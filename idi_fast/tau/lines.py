@@ -1,7 +1,11 @@
 """The lines of an input file, as the interpreter takes them."""
 
+import errno
+import os
 import re
+import stat
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -38,6 +42,14 @@ class Lines:
     def before_free(self, text: str) -> "Lines":
         """The lines before the first product of free variables."""
         return Lines(self.values[: self.free], self.free, FORMULA, text)
+
+
+def read_input(path: Path) -> bytes:
+    """The bytes of an input file. Raises OSError, also for pipes and devices, whose end may never come."""
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return path.read_bytes()
 
 
 class _Codes(dict[bytes, int]):

@@ -20,7 +20,7 @@ from idi_fast.tau.model import Model
 from idi_fast.tau.spec import Declaration, Spec, anchored
 
 EXPECTED = "expected"
-"""The folder of outputs to compare with; it is of the specification as it was."""
+"""The folder of what the interpreter should leave in ``outputs``, under the same names."""
 
 
 @dataclass(frozen=True)
@@ -189,22 +189,54 @@ def _read(path: Path) -> bytes | None:
 
 
 def _copy(staging: Staging, root: Path, out: Path, reading: Reading, plan: _Plan) -> None:
+    """Copy the folder, and in it what the plan says.
+
+    What the specification names is copied as a file even where it is a link or lies behind one, so that nothing that is
+    done in the copy reaches the original; other links stay links.
+    """
     made = staging.reserve(out)
-    old = {normpath(stream.path) for stream in reading.declarations if not stream.is_input}
-    old |= {EXPECTED} if plan.outdated else set()
-
-    def left_out(folder: str, names: list[str]) -> list[str]:
-        inside = os.path.relpath(folder, root)
-        return [name for name in names if normpath(f"{inside}/{name}") in old or name == ".git"]
-
+    named = [stream for stream in reading.declarations if not leaves(stream.path)]
+    old = {normpath(stream.path) for stream in named if not stream.is_input} | ({EXPECTED} if plan.outdated else set())
+    read = [reading.file, *(normpath(stream.path) for stream in named if stream.is_input)]
     with explained(out):
-        shutil.copytree(root, made, symlinks=True, ignore=left_out)
+        _copy_tree(root, made, old, {part for path in (*read, *old) for part in _ways(path)})
+        for folder in {os.path.dirname(normpath(stream.path)) for stream in named}:
+            if os.path.isdir(root / folder):
+                (made / folder).mkdir(parents=True, exist_ok=True)
+        for name in read:
+            if os.path.isfile(root / name) and not os.path.lexists(made / name):
+                shutil.copy2(root / name, made / name)
         for folder in plan.folders:
             (made / folder).mkdir(parents=True, exist_ok=True)
         for name, data in plan.files.items():
-            (made / name).unlink(missing_ok=True)  # a link would lead to the original
+            (made / name).unlink(missing_ok=True)  # the copy of a file that may not be written to
             (made / name).write_bytes(data)
     staging.swap([out])
+
+
+def _copy_tree(root: Path, made: Path, left_out: set[str], unlinked: set[str]) -> None:
+    """Copy a folder but for some paths in it, links to be left out, and .git; the folders made can be written to."""
+
+    def stop(error: OSError) -> None:
+        raise error
+
+    for parent, folders, names in os.walk(root, onerror=stop):
+        inside = os.path.relpath(parent, root)
+        (made / inside).mkdir()
+        for name in [*folders, *names]:
+            path = normpath(os.path.join(inside, name))
+            link = os.path.islink(os.path.join(parent, name))
+            if path in left_out or name == ".git" or (link and path in unlinked):
+                if name in folders:
+                    folders.remove(name)
+            elif link or name in names:
+                shutil.copy2(os.path.join(parent, name), made / path, follow_symlinks=False)
+
+
+def _ways(path: str) -> list[str]:
+    """A path and the folders on the way to it: ``a/b`` and ``a``."""
+    parts = path.split("/")
+    return ["/".join(parts[: k + 1]) for k in range(len(parts))]
 
 
 def _replace(staging: Staging, root: Path, plan: _Plan) -> None:

@@ -3,14 +3,14 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from posixpath import normpath
 
 from idi_fast.errors import InputError
 from idi_fast.files import explained
-from idi_fast.staging import Staging
+from idi_fast.staging import install
 from idi_fast.tau.check import check_folder, estimate, find_spec
 from idi_fast.tau.check_files import leaves
 from idi_fast.tau.check_findings import Report, counted
@@ -57,8 +57,9 @@ class Run:
     """What a run came to.
 
     by: "interpreter", "simulation", or "nothing" where the check refused it; failures: why it is none, a sentence each,
-    and then the folder is as it was; outputs: the files; compared: whether there is a folder ``expected``; steps: lines
-    that the simulation says; check: None where it was not asked for; interpreter: its program; outcome: of its process.
+    and then the folder is as it was; outputs: the files; compared: whether there is a folder ``expected``; unmatched:
+    files in it that are named like outputs but are those of none; steps: lines that the simulation says; check: None
+    where it was not asked for; interpreter: its program; outcome: of its process.
     """
 
     folder: str
@@ -69,6 +70,7 @@ class Run:
     outputs: tuple[Output, ...]
     compared: bool
     check: Report | None
+    unmatched: tuple[str, ...] = ()
     interpreter: str | None = None
     outcome: Outcome | None = None
 
@@ -80,7 +82,7 @@ class Run:
     @property
     def ok(self) -> bool:
         """Whether the run took place and came out as it should."""
-        return not self.failures and not self.differences
+        return not self.failures and not self.differences and not self.unmatched
 
     def as_dict(self) -> dict:
         """The run as JSON values."""
@@ -121,7 +123,10 @@ def run_folder(
     simulation = simulate_folder(spec, root)
     simulated = simulation.files()
     compared = os.path.isdir(root / EXPECTED)
-    about = {"folder": str(root), "spec": path.name, "compared": compared, "check": report, "steps": simulation.steps}
+    about = {
+        "folder": str(root), "spec": path.name, "compared": compared, "unmatched": _unmatched(root, simulated),
+        "check": report, "steps": simulation.steps,
+    }  # fmt: skip
     if program is None:
         failures = simulation.errors
         outputs = _outputs(root, simulation, simulated, simulated)
@@ -178,7 +183,8 @@ def _failures(outcome: Outcome, found: Mapping[str, bytes], simulation: Simulati
             failures.append(f"{name} was not written")
         elif (n := len(_lines(found[name]))) != simulation.steps:
             failures.append(f"{name} has {counted(n, 'line')}; expected {simulation.steps:,}")
-    return tuple(failures)
+    # What the simulation calls wrong is so whoever runs it: letters, say, of which the interpreter says nothing.
+    return (*failures, *simulation.errors)
 
 
 def _outputs(
@@ -193,6 +199,14 @@ def _outputs(
         expected = _difference(lines, _expected(root, path)) if there else None
         outputs.append(Output(path, name, len(lines), _difference(lines, _lines(simulated[path])), expected))
     return tuple(outputs)
+
+
+def _unmatched(root: Path, outputs: Iterable[str]) -> tuple[str, ...]:
+    """Files in ``expected`` that end like outputs but have the name of none: `diff -r` would tell them too."""
+    names = {os.path.basename(path) for path in outputs}
+    endings = {os.path.splitext(name)[1] for name in names}
+    there = sorted(os.listdir(root / EXPECTED)) if os.path.isdir(root / EXPECTED) else []
+    return tuple(f"{EXPECTED}/{name}" for name in there if name not in names and os.path.splitext(name)[1] in endings)
 
 
 def _expected(root: Path, path: str) -> list[str]:
@@ -223,11 +237,4 @@ def _difference(found: list[str], expected: list[str]) -> Difference | None:
 
 def _install(root: Path, files: Mapping[str, bytes]) -> None:
     """Put outputs into a folder, all or none."""
-    with Staging() as staging:
-        places = []
-        for name, data in files.items():
-            place = Path(os.path.abspath(root)) / normpath(name)
-            with explained(place):
-                staging.reserve(place).write_bytes(data)
-            places.append(place)
-        staging.swap(places)
+    install({Path(os.path.abspath(root)) / normpath(name): data for name, data in files.items()})

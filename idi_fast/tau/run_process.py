@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,14 +44,16 @@ class Outcome:
 def find_interpreter(given: str | None) -> Path | None:
     """The interpreter that is given, else that of the variable TAU; None where neither says one.
 
-    A name without a folder is looked for on PATH. Raises InputError where it is no program.
+    A name without a folder is looked for on PATH. An empty variable says none, an empty `given` does not: it is more
+    likely a variable of the user's that was not set. Raises InputError where it is no program.
     """
-    name, by = (given, "--tau") if given else (os.environ.get(TAU), TAU)
-    if not name:
+    if given is None and not os.environ.get(TAU):
         return None
-    found = shutil.which(os.path.expanduser(name))
+    name, by = (os.environ[TAU], TAU) if given is None else (given, "--tau")
+    path = os.path.expanduser(name)
+    found = shutil.which(path)
     if found is None:
-        what = "is not a program that can be run" if os.path.lexists(name) else "does not exist"
+        what = "is not a program that can be run" if os.path.lexists(path) else "does not exist"
         raise InputError(f"{by} is {name!r}, which {what}; expected the Tau interpreter")
     return Path(os.path.abspath(found))
 
@@ -61,10 +64,10 @@ def run_process(
     """Run a command in a folder, with nothing on its stdin, until it ends or its time is up.
 
     log: where its stdout and stderr go; watched: a file whose lines are counted, and given to `progress` as it grows;
-    timeout: seconds. Whatever ends the wait, Ctrl-C too, ends the process and those it started. Raises InputError
-    where it cannot be started.
+    timeout: seconds. Whatever ends the wait, Ctrl-C too, ends the process and those it started; so does its own end.
+    Raises InputError where it cannot be started.
     """
-    begun = time.monotonic()
+    begun, counter, timed_out = time.monotonic(), _Lines(watched), False
     with open(log, "wb") as said:
         try:
             process = subprocess.Popen(
@@ -73,7 +76,6 @@ def run_process(
             )  # fmt: skip
         except OSError as error:
             raise InputError(f"cannot run {command[0]}: {error.strerror or error}") from error
-        counter, timed_out = _Lines(watched), False
         try:
             while process.poll() is None:
                 if time.monotonic() - begun > timeout:
@@ -92,25 +94,16 @@ def run_process(
 
 
 def _end(process: subprocess.Popen) -> None:
-    """End a process that still runs, and its whole group, which a session of its own made it the leader of."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        if process.poll() is not None:
-            return
-        os.killpg(process.pid, number)
-        try:
-            process.wait(GRACE)
-        except subprocess.TimeoutExpired:
-            continue
-        if number == signal.SIGTERM:
-            _kill_rest(process.pid)
-
-
-def _kill_rest(group: int) -> None:
-    """Kill what is left of a group whose leader has gone."""
+    """End what is left of a process and of its group, which a session of its own made it the leader of."""
     try:
-        os.killpg(group, signal.SIGKILL)
-    except ProcessLookupError:
-        return  # nothing is left
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(GRACE)
+    finally:  # a second Ctrl-C ends the wait, not the killing
+        with suppress(ProcessLookupError):  # nothing is left
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 class _Lines:

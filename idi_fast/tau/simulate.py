@@ -17,7 +17,7 @@ import numpy as np
 from idi_fast.errors import InputError
 from idi_fast.streams import stream_text
 from idi_fast.tau.formula import At, values_of
-from idi_fast.tau.lines import BAD, END, FORMULA, Lines, line_text, read_lines, refusal
+from idi_fast.tau.lines import BAD, END, FORMULA, Lines, line_text, read_input, read_lines, refusal
 from idi_fast.tau.model import Model
 from idi_fast.tau.reading import Reader
 from idi_fast.tau.spec import Spec
@@ -165,7 +165,7 @@ def simulate_folder(spec: Spec, folder: str | Path) -> Simulation:
     files = {}
     for stream in spec.inputs:
         try:
-            files[stream.path] = (folder / stream.path).read_bytes()
+            files[stream.path] = read_input(folder / stream.path)
         except FileNotFoundError:
             continue
         except OSError as error:
