@@ -147,11 +147,10 @@ class HistoryFiles:
                 raise
             finally:
                 # Of all files, even if nobody wants to see the rest of their bars.
-                done = {file: task for file, task in aside.items() if not task.cancelled()}
                 self.digests = {
-                    str(file): done[file].result() if file in done else digest(file)
+                    str(file): aside[file].result() if file in aside else digest(file)
                     for file in files
-                    if file in done or file not in aside
+                    if file not in aside or not aside[file].cancelled()
                 }
         if bars < 2:
             raise DataError(f"{self._path}: {bars} usable rows ({self.dropped} dropped), expected 2 or more")

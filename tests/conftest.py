@@ -7,7 +7,7 @@ import cli_helpers
 import pytest
 from hypothesis import settings
 
-pytest_plugins = ["layer_plans"]
+pytest_plugins = ["evidence_runs", "layer_plans"]
 
 # No deadline: the first call of a kernel compiles it. In CI the examples are the same in every run.
 settings.register_profile("idi-fast", deadline=None, derandomize="CI" in os.environ)

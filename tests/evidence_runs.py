@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import cli_helpers as cli
+import pytest
 from cli_helpers import run, succeed
 
 
-def make_runs(world: Path) -> Path:
-    """Add to the world a backtest, a population and an agent that began with another."""
+@pytest.fixture(scope="module")
+def evidence(world) -> Path:
+    """The world, and in it a backtest, a population and an agent that began with another."""
     for name, args in {
         "backtest": ("backtest", world / "later.parquet", "--policy", world / "agent"),
         "population": ("train", "--seeds", "0:2", *cli.QUICK),
@@ -15,6 +17,18 @@ def make_runs(world: Path) -> Path:
     }.items():
         succeed(*args, "--out", world / name)
     return world
+
+
+@pytest.fixture
+def agent(evidence, tmp_path) -> Path:
+    """A copy of the agent of a history."""
+    return cli.copy_of(evidence / "agent", tmp_path / "agent")
+
+
+@pytest.fixture
+def synthetic(evidence, tmp_path) -> Path:
+    """A copy of the agent of the synthetic environment."""
+    return cli.copy_of(evidence / "synthetic", tmp_path / "synthetic")
 
 
 def failed(*args: object) -> str:

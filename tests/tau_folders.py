@@ -92,14 +92,19 @@ def oracle_term(term: Term) -> tuple:
     return (JOINS[type(term)], *map(oracle_term, term.terms))
 
 
-def oracle_outputs(spec: Spec, folder: Path) -> dict[str, str]:
-    """What the oracle's machine writes, by path, from the decimal values in a folder."""
+def oracle_machine(spec: Spec) -> oracle.Machine:
+    """The oracle's machine of a specification."""
     clauses = {c.target.name: oracle_term(c.term) for c in spec.clauses if c.target.index is None}
     first = {(c.target.name, c.target.index): oracle_term(c.term) for c in spec.clauses if c.target.index is not None}
-    machine = oracle.Machine({name: stream.width for name, stream in spec.streams.items()}, clauses, first)
+    return oracle.Machine({name: stream.width for name, stream in spec.streams.items()}, clauses, first)
+
+
+def oracle_outputs(spec: Spec, folder: Path) -> dict[str, str]:
+    """What the oracle's machine writes, by path, from the decimal values in a folder."""
+    machine = oracle_machine(spec)
     lines = {s.name: [int(v) for v in (folder / s.path).read_text().split()] for s in spec.inputs}
     steps, _, _ = machine.run(lines)
-    return {spec.streams[n].path: "".join(f"{v}\n" for v in machine.column(n, steps)) for n in clauses}
+    return {spec.streams[n].path: "".join(f"{v}\n" for v in machine.column(n, steps)) for n in machine.clauses}
 
 
 def fake_tau(folder: Path, mode: str, outputs: Mapping[str, str]) -> Path:

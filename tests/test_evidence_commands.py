@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 from cli_helpers import assert_mentions, one_object, refused, run, snapshot, succeed
-from evidence_runs import failed, make_runs
+from evidence_runs import failed
 
 from idi_fast.errors import EvidenceError
 from idi_fast.evidence.manifest import Manifest
@@ -20,21 +20,6 @@ from oracle import evidence as oracle
 
 SCHEMA = json.loads((Path(__file__).parents[1] / "idi_fast/schemas/manifest.schema.json").read_text())
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
-
-
-@pytest.fixture(scope="module")
-def evidence(world) -> Path:
-    return make_runs(world)
-
-
-@pytest.fixture
-def agent(evidence, tmp_path) -> Path:
-    return cli.copy_of(evidence / "agent", tmp_path / "agent")
-
-
-@pytest.fixture
-def synthetic(evidence, tmp_path) -> Path:
-    return cli.copy_of(evidence / "synthetic", tmp_path / "synthetic")
 
 
 # --- manifest

@@ -3,32 +3,16 @@
 import json
 import shutil
 import sys
-from pathlib import Path
 
 import cli_helpers as cli
 import polars as pl
 import pytest
 from cli_helpers import assert_mentions, one_object, refused, run, snapshot, succeed
-from evidence_runs import failed, make_runs
+from evidence_runs import failed
 
 from idi_fast.evidence.published import Published, fixed_table
 from idi_fast.policy import Policy
 from oracle import evidence as oracle
-
-
-@pytest.fixture(scope="module")
-def evidence(world) -> Path:
-    return make_runs(world)
-
-
-@pytest.fixture
-def agent(evidence, tmp_path) -> Path:
-    return cli.copy_of(evidence / "agent", tmp_path / "agent")
-
-
-@pytest.fixture
-def synthetic(evidence, tmp_path) -> Path:
-    return cli.copy_of(evidence / "synthetic", tmp_path / "synthetic")
 
 
 def test_a_folder_without_a_proof_is_sound_as_far_as_it_goes(agent):

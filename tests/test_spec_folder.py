@@ -10,19 +10,17 @@ import numpy as np
 import polars as pl
 import pytest
 from numpy.testing import assert_array_equal
+from tau_folders import oracle_machine
 
 from idi_fast.export import export_streams, stream_columns
 from idi_fast.spec_folder import write_spec
 from idi_fast.streams import CONTRACTS
 from idi_fast.tau.contract import agent
-from idi_fast.tau.formula import And, At, Bit, Bits, Not, Or, Term, Xor
 from idi_fast.tau.simulate import simulate_folder
 from idi_fast.tau.spec import Spec, load_spec
-from oracle.tau import Machine
 
 GOLDEN = Path(__file__).parent / "golden"
 TICKS = 3000
-SIGNS = {And: "and", Or: "or", Xor: "xor"}
 
 
 @pytest.fixture(scope="module")
@@ -42,22 +40,9 @@ def runs(tmp_path_factory) -> Path:
     return folder
 
 
-def as_oracle(term: Term) -> tuple:
-    """A term as the oracle has it."""
-    if isinstance(term, At):
-        return ("back", term.name, term.lookback) if term.index is None else ("fixed", term.name, term.index)
-    if isinstance(term, Bit | Bits):
-        return ("constant", term.value)
-    if isinstance(term, Not):
-        return ("not", as_oracle(term.term))
-    return (SIGNS[type(term)], *map(as_oracle, term.terms))
-
-
 def run_oracle(spec: Spec, folder: Path) -> dict[str, list[int]]:
     """The lines of every output by its file's name, by the oracle."""
-    now = {c.target.name: as_oracle(c.term) for c in spec.clauses if c.target.index is None}
-    first = {(c.target.name, c.target.index): as_oracle(c.term) for c in spec.clauses if c.target.index is not None}
-    machine = Machine({stream.name: stream.width for stream in spec.streams.values()}, now, first)
+    machine = oracle_machine(spec)
     lines = {s.name: list(map(int, (folder / s.path).read_text().split())) for s in spec.inputs}
     # Which inputs the oracle reads it tries out in all cases, but a mirrored one is always read.
     machine.reads = lambda time: machine.inputs
