@@ -9,7 +9,7 @@ import numpy as np
 from idi_fast.config import FeatureConfig, TrainingConfig
 from idi_fast.errors import DataError
 from idi_fast.kernels import features as transforms
-from idi_fast.kernels import market as kernels
+from idi_fast.kernels.encoding import Carry, Encoding, encode_bars
 from idi_fast.space import FEATURES
 
 MARKET_COLUMNS = ("close", "open", "volume")
@@ -56,72 +56,61 @@ def named(prefix: str, state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {f"{prefix}.{name}": array for name, array in state.items()}
 
 
-class Transform:
-    """One feature with its running state; `push` may be called with chunks of any size."""
-
-    def __init__(self, feature: FeatureConfig):
-        self.column = feature.column
-        self._takes_log = feature.transform in LOGARITHMIC and feature.column not in MARKET_COLUMNS
-        self._name = feature.transform
-        self._kernel = getattr(transforms, feature.transform)
-        self._ring = np.zeros(feature.window)
-        self._moments = np.zeros(4)
-        self._seen = np.zeros(1, np.int64)
-
-    @property
-    def state(self) -> dict[str, np.ndarray]:
-        """The arrays that it goes on from."""
-        return {"ring": self._ring, "moments": self._moments, "seen": self._seen}
-
-    def push(self, values: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        """The feature of each value, float64 (n,), in `out` or else in a new array."""
-        if self._takes_log:
-            if values.size and values.min() <= 0.0:
-                raise DataError(
-                    f"{self._name} takes the logarithm of column {self.column!r}, which holds {values.min():g}; "
-                    "expected numbers above 0 (zscore and level take any)"
-                )
-            values = np.log(values)
-        out = np.empty(values.size) if out is None else out
-        self._kernel(values, self._ring, self._moments, self._seen, out)
-        return out
-
-
 class FeatureStream:
     """The features of an encoder over one series, in chunks; those named as `unused` are not worked out."""
 
     def __init__(self, features: dict[str, FeatureConfig], unused: Collection[str] = ()):
         chosen = {**features, "scale": SCALE, "regime_trend": REGIME_TREND}
+        self._rows = [chosen[name] for name in ROWS]
+        self._used = [name not in unused for name in ROWS]
         # Equal ones, as by default the trend and that of the regime, are worked out once.
-        transforms = {feature: Transform(feature) for feature in chosen.values()}
-        self._transforms = [transforms[chosen[name]] for name in ROWS]
-        self._used = [k for k, name in enumerate(ROWS) if name not in unused]
+        same = [k if not used else self._first(k) for k, used in enumerate(self._used)]
+        states = {row: (np.zeros(row.window), np.zeros(4), np.zeros(1, np.int64)) for row in self._rows}
+        places = [transforms.TRANSFORMS.index(row.transform) for row in self._rows]
+        kinds = np.where(self._used, places, -1)
+        rings, moments, seen = zip(*(states[row] for row in self._rows), strict=True)
+        self.features = transforms.Features(kinds, np.array(same), rings, moments, seen)
+
+    def _first(self, k: int) -> int:
+        return next(i for i in range(k + 1) if self._used[i] and self._rows[i] == self._rows[k])
 
     @property
     def state(self) -> dict[str, np.ndarray]:
         """The arrays that it goes on from."""
-        states = (named(str(k), transform.state) for k, transform in enumerate(self._transforms))
-        return {name: array for state in states for name, array in state.items()}
+        parts = self.features
+        states = zip(parts.rings, parts.moments, parts.seen, strict=True)
+        arrays = (zip((f"{k}.ring", f"{k}.moments", f"{k}.seen"), own, strict=True) for k, own in enumerate(states))
+        return {name: array for own in arrays for name, array in own}
 
-    def push(self, columns: dict[str, np.ndarray], out: np.ndarray | None = None) -> list[np.ndarray]:
+    def inputs(self, columns: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+        """What each row is worked out of, float64 (n,): see `kernels.features.push_features`. Raises DataError."""
+        found: list[np.ndarray] = []
+        for k, (row, used) in enumerate(zip(self._rows, self._used, strict=True)):
+            same = self.features.same[k]
+            if used and row.column not in columns:
+                has = ", ".join(sorted(columns))
+                raise DataError(f"a feature needs the column {row.column!r}, but the data has {has}")
+            found.append(found[same] if same < k else _input(row, columns[row.column if used else "close"], used))
+        return tuple(found)
+
+    def push(self, columns: dict[str, np.ndarray]) -> list[np.ndarray]:
         """Features float64 (n,): price, volume, trend, scarcity, then volatility and the regime's trend; equal ones are
-        the same array.
+        the same array. What those hold that are not worked out is undefined."""
+        matrix = np.empty((len(ROWS), columns["close"].size))
+        transforms.push_features(self.inputs(columns), self.features, matrix)
+        return [matrix[k] for k in self.features.same]
 
-        They are written to `out` float64 (6, n), or else to a new array; what it holds of unused ones is undefined.
-        """
-        try:
-            rows = list(np.empty((len(ROWS), columns["close"].size)) if out is None else out)
-            made: dict[Transform, np.ndarray] = {}
-            for k in self._used:
-                transform = self._transforms[k]
-                if transform not in made:
-                    made[transform] = transform.push(columns[transform.column], rows[k])
-                rows[k] = made[transform]
-        except KeyError as error:
+
+def _input(feature: FeatureConfig, values: np.ndarray, used: bool) -> np.ndarray:
+    """The values, or their logarithms where the transform takes these and they are none yet."""
+    if used and feature.transform in LOGARITHMIC and feature.column not in MARKET_COLUMNS:
+        if values.size and values.min() <= 0.0:
             raise DataError(
-                f"a feature needs the column {error.args[0]!r}, but the data has {', '.join(sorted(columns))}"
-            ) from None
-        return rows
+                f"{feature.transform} takes the logarithm of column {feature.column!r}, which holds "
+                f"{values.min():g}; expected numbers above 0 (zscore and level take any)"
+            )
+        return np.log(values)
+    return np.require(values, np.float64, ["C", "W"])
 
 
 def longest_window(config: TrainingConfig, features: dict[str, FeatureConfig]) -> int:
@@ -211,22 +200,20 @@ class BarStream:
     """Turns market columns into bars, chunk by chunk, by the edges of an encoder."""
 
     def __init__(self, encoder: Encoder, fee_bps: float):
-        self._encoder = encoder
-        self._sizes = np.array(encoder.sizes, np.int64)
         # A feature of one bucket says nothing, whatever its value.
         unused = [name for name, size in zip(FEATURES, encoder.sizes, strict=True) if size == 1]
         self._features = FeatureStream(encoder.features, unused)
-        self._fee_rate = fee_bps / 1e4
-        self._carry = np.full(2, np.nan)
-        self._last_scarcity = np.full(1, -1, np.int64)
-        self._seen = np.zeros(1, np.int64)
-        self._matrix = np.empty(len(ROWS) * BLOCK_BARS)
-        self._buckets = np.empty(len(FEATURES) * BLOCK_BARS, np.int32)
+        self._encoding = Encoding(
+            encoder.edges, np.array(encoder.sizes), encoder.regime_edges, encoder.typical_volatility, SCALE.window,
+            fee_bps / 1e4,
+        )  # fmt: skip
+        self._carry = Carry(np.full(2, np.nan), np.full(1, -1), np.zeros(1, np.int64))
+        self._room = np.empty(len(ROWS) * BLOCK_BARS), np.empty(len(FEATURES) * BLOCK_BARS, np.int32)
 
     @property
     def state(self) -> dict[str, np.ndarray]:
         """The arrays that it goes on from."""
-        own = {"carry": self._carry, "last_scarcity": self._last_scarcity, "seen": self._seen}
+        own = {"carry": self._carry.bar, "last_scarcity": self._carry.scarcity, "seen": self._carry.seen}
         return {**own, **named("features", self._features.state)}
 
     def push(self, columns: dict[str, np.ndarray], log_fill: np.ndarray) -> Bars:
@@ -245,28 +232,8 @@ class BarStream:
             move=np.empty(n, np.int8),
             risk=np.empty(n, np.uint8),
         )
-        for start in range(0, n, BLOCK_BARS):
-            rows = slice(start, start + BLOCK_BARS)
-            block = {name: values[rows] for name, values in columns.items()}
-            self._push_block(block, log_fill[rows], Bars(*(array[rows] for array in bars)))
+        inputs = self._features.inputs(columns)
+        encode_bars(
+            inputs, columns["close"], log_fill, self._features.features, self._encoding, self._carry, *self._room, bars
+        )
         return bars
-
-    def _push_block(self, columns: dict[str, np.ndarray], log_fill: np.ndarray, bars: Bars) -> None:
-        n = bars.code.size
-        matrix = self._features.push(columns, self._matrix[: len(ROWS) * n].reshape(-1, n))
-        buckets = self._buckets[: len(FEATURES) * n].reshape(-1, n)
-        for k, edges in enumerate(self._encoder.edges):
-            kernels.quantize(matrix[k], edges, buckets[k])
-        kernels.bucket_changes(buckets[3], int(self._sizes[3]), self._last_scarcity, bars.scarcity)
-        kernels.mixed_radix(buckets, self._sizes, bars.code)
-        kernels.regimes(matrix[4], matrix[5], self._encoder.regime_edges, bars.regime)
-        # A quiet stretch must not blow rewards up, and the first bars have no volatility of their own yet.
-        typical = self._encoder.typical_volatility
-        volatility = matrix[4]
-        early = volatility[: max(0, SCALE.window - self._seen[0])]
-        np.maximum(early, typical, out=early)
-        self._seen[0] += n
-        kernels.bar_returns(
-            columns["close"], log_fill, volatility, 0.1 * typical, self._fee_rate, self._carry,
-            bars.gap, bars.change, bars.cost, bars.move, bars.risk,
-        )  # fmt: skip

@@ -5,11 +5,14 @@ Each carries its state, so a series may come in chunks of any size with bit-iden
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from idi_fast.kernels._jit import index, kernel
 
+TRANSFORMS = ("zscore", "volatility", "log_return", "drawdown", "ema_ratio", "level")
+ZSCORE, VOLATILITY, LOG_RETURN, DRAWDOWN, EMA_RATIO, LEVEL = range(len(TRANSFORMS))
 EPSILON = 2.0**-52
 COLLAPSE = 1e-6
 """Share of what it was at which a sliding sum of squares is mostly the rounding of what has left the window."""
@@ -204,3 +207,42 @@ def level(values, ring, moments, seen, out):
     """The value itself. Mutates: out."""
     for t in range(values.size):
         out[t] = values[t]
+
+
+class Features(NamedTuple):
+    """Transforms of some columns, a row of a matrix each.
+
+    kinds int64 (k,): the place in TRANSFORMS of each row's, −1 where it is not worked out; same int64 (k,): the first
+    row that has the same transform of the same column, or the row itself; rings, moments, seen: k arrays each, the
+    state of every row, which equal ones share.
+    """
+
+    kinds: np.ndarray
+    same: np.ndarray
+    rings: tuple[np.ndarray, ...]
+    moments: tuple[np.ndarray, ...]
+    seen: tuple[np.ndarray, ...]
+
+
+@kernel
+def push_features(columns, features, matrix):
+    """The transforms of the next values, those of equal rows once: row features.same[k] is that of row k.
+
+    columns: an array float64 (n,) for each row; matrix float64 (k, n). Mutates: features, matrix.
+    """
+    for k in range(features.kinds.size):
+        if features.same[k] == k:
+            kind, values, out = features.kinds[k], columns[k], matrix[k]
+            ring, moments, seen = features.rings[k], features.moments[k], features.seen[k]
+            if kind == ZSCORE:
+                zscore(values, ring, moments, seen, out)
+            elif kind == VOLATILITY:
+                volatility(values, ring, moments, seen, out)
+            elif kind == LOG_RETURN:
+                log_return(values, ring, moments, seen, out)
+            elif kind == DRAWDOWN:
+                drawdown(values, ring, moments, seen, out)
+            elif kind == EMA_RATIO:
+                ema_ratio(values, ring, moments, seen, out)
+            elif kind == LEVEL:
+                level(values, ring, moments, seen, out)

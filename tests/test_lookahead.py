@@ -12,11 +12,13 @@ from numpy.testing import assert_array_equal
 from idi_fast import TrainingConfig, create_trainer, lookahead
 from idi_fast.environments import log_columns
 from idi_fast.errors import ArtifactError, InputError
-from idi_fast.features import Encoder, Transform
+from idi_fast.features import Encoder, FeatureStream
 from idi_fast.history import History
+from idi_fast.kernels import features as transforms
 from idi_fast.lookahead import Finding, check_lookahead, stretches
 from idi_fast.provenance import iso_time
 from idi_fast.replay import replay_history
+from idi_fast.space import FEATURES
 
 SIGNAL = {"column": "signal", "transform": "level", "window": 1}
 
@@ -95,23 +97,27 @@ class TestLeakingFeatures:
         ids=["one bar ahead", "mean of the series", "highest of the series"],
     )
     def test_a_transform_that_looks_ahead(self, policy, monkeypatch, name, leak):
-        feature, honest, pushed = policy.encoder.features[name], Transform.push, []
+        row, feature, inputs = FEATURES.index(name), policy.encoder.features[name], FeatureStream.inputs
 
-        def push(self, values, out=None):
-            mine = (self._name, self._ring.size, self.column) == (feature.transform, feature.window, feature.column)
-            pushed.append(mine)
-            if not mine:
-                return honest(self, values, out)
-            leaked = leak(lambda values: honest(Transform(feature), values), values)
-            if out is None:
-                return leaked
-            out[:] = leaked
+        def honest(values):
+            out, ring, moments = np.empty(values.size), np.zeros(feature.window), np.zeros(4)
+            getattr(transforms, feature.transform)(values, ring, moments, np.zeros(1, np.int64), out)
             return out
 
-        monkeypatch.setattr(Transform, "push", push)
+        def leaky(self, columns):
+            # Instead of the column the leaking feature of it, to be taken as it is.
+            self.features.kinds[row] = transforms.LEVEL
+            self.features.same[row] = row
+            found = list(inputs(self, columns))
+            found[row] = leak(honest, found[row])
+            leaked.append(found[row].size)
+            return tuple(found)
+
+        leaked = []
+        monkeypatch.setattr(FeatureStream, "inputs", leaky)
         bars = random_walk(300, 5)
         found = check_lookahead(policy, bars)
-        assert any(pushed)
+        assert leaked
         assert found.column == f"{name}_bucket"
         assert found.bar < found.cut
         assert found.value == replay_history(policy, bars).frame()[found.column][found.bar] != found.otherwise
