@@ -108,47 +108,57 @@ def drawdowns(equity, first_bar, path):
         path[LAST] = equity[equity.size - 1]
 
 
+LANES = 32
+"""Partial sums of each sum. Additions wait for one another, but those of neighbouring lanes are made in one instruction;
+and the order in which values are added up does not depend on the machine."""
+
+
 @kernel
 def signed_sums(values, signed):
     """Add values float64 (n,), n above 0, to sums by their sign; return their mean. Mutates: signed."""
-    total, gains, losses, downside, up, down = 0.0, 0.0, 0.0, 0.0, 0, 0
+    up, down, first, sums = 0, 0, values[0], np.zeros((4, LANES))
+    for start in range(0, values.size, LANES):
+        part = values[start : min(values.size, start + LANES)]
+        for lane in range(part.size):
+            k = index(lane)
+            gain = max(part[k], 0.0)
+            loss = gain - part[k]
+            sums[0, k] += gain
+            sums[1, k] += loss
+            sums[2, k] += loss * loss
+            sums[3, k] += part[k] - first  # so that the mean of equal values is exactly these
     for t in range(values.size):
-        gain = max(values[t], 0.0)
-        loss = gain - values[t]
-        gains += gain
-        losses += loss
-        downside += loss * loss
-        total += values[t] - values[0]  # so that the mean of equal values is exactly these
-    for t in range(values.size):  # apart: counting is a vector loop, adding must keep its order
         up += values[t] > 0.0
         down += values[t] < 0.0
-    signed[GAINS] += gains
-    signed[LOSSES] += losses
-    signed[DOWNSIDE] += downside
+    signed[GAINS] += sums[0].sum()
+    signed[LOSSES] += sums[1].sum()
+    signed[DOWNSIDE] += sums[2].sum()
     signed[UP] += up
     signed[DOWN] += down
-    return values[0] + total / values.size
+    return first + sums[3].sum() / values.size
 
 
 @kernel
 def central_sums(x, y, mean_x, mean_y):
     """Of two series float64 (n,) and their means: sums of the powers 2 to 4 of x − mean, the same of y, and of the
-    products of both.
-
-    In one loop, since the additions of one sum wait for each other.
-    """
-    x2 = x3 = x4 = y2 = y3 = y4 = xy = 0.0
-    for t in range(x.size):
-        from_x, from_y = x[t] - mean_x, y[t] - mean_y
-        square_x, square_y = from_x * from_x, from_y * from_y
-        x2 += square_x
-        x3 += square_x * from_x
-        x4 += square_x * square_x
-        y2 += square_y
-        y3 += square_y * from_y
-        y4 += square_y * square_y
-        xy += from_x * from_y
-    return x2, x3, x4, y2, y3, y4, xy
+    products of both."""
+    sums = np.zeros((7, LANES))
+    for start in range(0, x.size, LANES):
+        stop = min(x.size, start + LANES)
+        part_x, part_y = x[start:stop], y[start:stop]
+        for lane in range(part_x.size):
+            k = index(lane)
+            from_x, from_y = part_x[k] - mean_x, part_y[k] - mean_y
+            square_x, square_y = from_x * from_x, from_y * from_y
+            sums[0, k] += square_x
+            sums[1, k] += square_x * from_x
+            sums[2, k] += square_x * square_x
+            sums[3, k] += square_y
+            sums[4, k] += square_y * from_y
+            sums[5, k] += square_y * square_y
+            sums[6, k] += from_x * from_y
+    of_x, of_y = (sums[0].sum(), sums[1].sum(), sums[2].sum()), (sums[3].sum(), sums[4].sum(), sums[5].sum())
+    return *of_x, *of_y, sums[6].sum()
 
 
 @kernel
