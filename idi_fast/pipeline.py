@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 Item = TypeVar("Item")
-DEPTH = 2
+DEPTH = 1
 """Items made ahead: one more than is needed if all took the same time."""
 
 

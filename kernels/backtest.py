@@ -48,19 +48,22 @@ def rebalance(units, cash, target, price, fee_rate):
 
 
 @kernel(inline=True)
-def _hold_on(target, close, held, decided, units, cash, equity):
-    """Mark the equity of bars that all go on with what is held, without a branch a bar; whether they do, and leave
-    something of it. Mutates: equity."""
-    if held != decided:
-        return False
-    for t in range(target.size):
-        if target[t] != held:
-            return False
+def _hold_on(first, target, prices, close, held, units, cash, equity):
+    """Mark the equity of the bars from `first` on that go on with what is held and leave something of it; the first
+    that does not. prices: those of the fills, at which it must be worth something as well. Mutates: equity."""
+    stop = first
+    while stop < target.size and target[index(stop)] == held:
+        stop += 1
     ruined = 0
-    for t in range(close.size):
-        equity[t] = cash + units * close[t]
-        ruined += not equity[t] > 0.0
-    return ruined == 0
+    for t in range(first, stop):
+        worth = cash + units * close[index(t)]
+        equity[index(t)] = worth
+        ruined += not (worth > 0.0 and cash + units * prices[index(t)] > 0.0)
+    if ruined == 0:
+        return stop
+    while cash + units * close[first] > 0.0 and cash + units * prices[first] > 0.0:
+        first += 1
+    return first
 
 
 @kernel
@@ -77,18 +80,19 @@ def account(target, open_, close, fill, fee_rate, slippage_rate, ledger, equity,
     money, at, trade = ledger.money, ledger.at, ledger.trade
     units, cash = money[UNITS], money[CASH]
     held, decided = at[HELD], at[DECIDED]
-    count, first = 0, 0
-    if at[LIQUIDATED] < 0 and _hold_on(target, close, held, decided, units, cash, equity):
-        position[:] = held
-        first = close.size
-    for t in range(first, close.size):
-        wanted, price = np.int64(0), close[t]
+    prices = open_ if fill == NEXT_OPEN else close
+    count, t = 0, 0
+    while t < close.size:
+        if at[LIQUIDATED] < 0 and held == decided:
+            # Most bars change nothing: what they are worth is worked out without a branch a bar.
+            stop = _hold_on(t, target, prices, close, held, units, cash, equity)
+            position[t:stop] = held
+            t = stop
+            if t == close.size:
+                break
+        wanted, price = np.int64(0), prices[t]
         if at[LIQUIDATED] < 0:
-            if fill == SAME_CLOSE:
-                wanted = np.int64(target[t])
-            else:
-                wanted = decided
-                price = open_[t] if fill == NEXT_OPEN else close[t]
+            wanted = np.int64(target[t]) if fill == SAME_CLOSE else decided
             decided = np.int64(target[t])
             if cash + units * price <= 0.0:
                 wanted = np.int64(0)
@@ -125,6 +129,7 @@ def account(target, open_, close, fill, fee_rate, slippage_rate, ledger, equity,
                 units, cash, held = 0.0, 0.0, np.int64(0)
         equity[t] = cash + units * close[t]
         position[t] = held
+        t += 1
     money[UNITS], money[CASH] = units, cash
     at[BARS] += close.size
     at[HELD], at[DECIDED] = held, decided

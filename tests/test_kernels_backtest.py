@@ -111,6 +111,16 @@ def test_an_account_in_pieces_is_the_whole_one(bars, fill, fee_rate, slippage_ra
         assert_array_equal(piece, whole)
 
 
+@pytest.mark.parametrize("cuts", [[], [1], [2], [3], [2, 3]])
+@pytest.mark.parametrize("later", [-1, 1])
+def test_an_open_can_ruin_a_short_that_is_only_held(cuts, later):
+    target, close, opens = [-1, -1, -1, -1, later], [10.0] * 5, [10.0, 10.0, 25.0, 10.0, 10.0]
+    made = keep(target, opens, close, kernels.NEXT_OPEN, 0.0, 0.0, -1, cuts)
+    assert_array_equal(made.equity, [1, 1, 0, 0, 0])
+    assert_array_equal(made.position, [-1, -1, 0, 0, 0])
+    assert made.liquidated_at == 2
+
+
 def test_slippage_worked_by_hand():
     close = np.array([10.0, 10.0, 20.0, 20.0])
     made = keep([1, 1, 0, 0], close, close, kernels.NEXT_CLOSE, 0.0, 0.25)
