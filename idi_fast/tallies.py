@@ -178,8 +178,10 @@ def _cut(lowest: kernels.Lowest, least: int) -> None:
     sample = kept[:: round(kept.size ** (1 / 3))]
     rank = int((least / kept.size + 2.0 / math.sqrt(sample.size)) * sample.size)
     limit = float(np.partition(sample, rank)[rank]) if rank < sample.size else math.inf
-    enough = least <= np.count_nonzero(kept < limit) <= 1.5 * least
-    limit = limit if enough else _at_rank(kept, least - 1)[0]
+    below = np.count_nonzero(kept < limit)
+    # Of many equal values, such as the returns without a position, few may lie below the limit, but enough not above.
+    if below > 1.5 * least or (below < least and np.count_nonzero(kept <= limit) < least):
+        limit = _at_rank(kept, least - 1)[0]
     lowest.state[:] = 0.0, limit
     kernels.keep_lowest(kept, 1.0, lowest.state, lowest.values)
     below = int(lowest.state[kernels.KEPT])
@@ -215,8 +217,7 @@ def _tail(lowest: kernels.Lowest, n: int) -> definitions.Tail | None:
     place = TAIL * (n - 1)
     rank = int(place)
     low, high = _at_rank(kept, rank)
-    below = kept[kept < low]  # in the order in which they came, so that their sum is the same on every machine
+    total, below = kernels.sum_below(kept, low)
     return definitions.Tail(
-        percentile=low + (high - low) * (place - rank),
-        mean=(float(below.sum()) + (rank + 1 - below.size) * low) / (rank + 1),
+        percentile=low + (high - low) * (place - rank), mean=(total + (rank + 1 - below) * low) / (rank + 1)
     )

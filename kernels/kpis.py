@@ -109,8 +109,8 @@ def drawdowns(equity, first_bar, path):
 
 
 LANES = 32
-"""Partial sums of each sum. Additions wait for one another, but those of neighbouring lanes are made in one instruction;
-and the order in which values are added up does not depend on the machine."""
+"""Partial sums of each sum: additions wait for one another, but those of neighbouring lanes are one instruction. In
+which order values are added up does not depend on the machine."""
 
 
 @kernel
@@ -215,6 +215,19 @@ def values_between(values, floor, ceiling, out):
         below += values[t] < floor
         count += index((values[t] >= floor) & (values[t] <= ceiling))
     return below, np.int64(count)
+
+
+@kernel
+def sum_below(values, limit):
+    """Sum of those of the values float64 (n,) that are below a limit, and how many they are."""
+    sums, count = np.zeros(LANES), 0
+    for start in range(0, values.size, LANES):
+        part = values[start : min(values.size, start + LANES)]
+        for lane in range(part.size):
+            k = index(lane)
+            sums[k] += part[k] if part[k] < limit else 0.0
+            count += part[k] < limit
+    return sums.sum(), count
 
 
 @kernel

@@ -179,6 +179,14 @@ def test_values_between(values, floor, ceiling):
     assert (below, out[:count].tolist()) == oracle.values_between(values, floor, ceiling)
 
 
+@given(st.lists(st.floats(-1.0, 9.0), max_size=200), st.floats(-1.0, 9.0) | st.sampled_from([-math.inf, math.inf]))
+def test_sum_below(values, limit):
+    total, count = oracle.sum_below(values, limit)
+    made = kernels.sum_below(np.array(values), limit)
+    assert made[1] == count
+    assert_rounded(made[:1], [total], [9], len(values))
+
+
 @given(RETURNS.map(lambda values: values[:BLOCK]), RETURNS.map(lambda values: values[:BLOCK]))
 def test_end_block(x, y):
     run, holding, pairs, low, high = new_curve(), new_curve(), np.zeros(5), new_lowest(BLOCK + 1), new_lowest(BLOCK + 1)

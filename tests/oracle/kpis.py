@@ -104,6 +104,12 @@ def values_between(values: Sequence[float], floor: float, ceiling: float) -> tup
     return len([value for value in values if value < floor]), [v for v in values if not (v < floor or v > ceiling)]
 
 
+def sum_below(values: Sequence[float], limit: float) -> tuple[Fraction, int]:
+    """The exact sum of those below a limit, and their number."""
+    below = [Fraction(value) for value in values if value < limit]
+    return sum(below, Fraction(0)), len(below)
+
+
 class Bars(NamedTuple):
     """All that is kept of bars: of the run and of holding moments, signed sums and drawdowns; pairs; the returns."""
 
