@@ -19,6 +19,10 @@ from idi_fast.timestamps import to_ns, unit_of
 
 KINDS = {".csv": "CSV", ".csv.gz": "CSV", ".parquet": "Parquet", ".pq": "Parquet"}
 
+SMALL_BYTES = 2**24
+"""Up to here, Parquet files are read and all files digested in the thread that asks for their rows: where many are read
+side by side, other threads would only keep it waiting."""
+
 # The names each column usually has, in any case, best first.
 TIME_NAMES = "time,timestamp,date,datetime,ts,open_time,open time,close_time,close time"
 PRICE_NAMES = "close,adj close,adj_close,adjclose,close_price,price,last,last_price,mid,mid_price"
@@ -117,17 +121,16 @@ def count_rows(file: Path) -> int:
 def read_batches(file: Path, names: Iterable[str], rows: int) -> Iterator[pl.DataFrame]:
     """The columns `names`, about `rows` rows at a time; text without outer space and null where blank."""
     text = pl.col(pl.String).str.strip_chars().replace("", None)
-    wanted = list(dict.fromkeys(names))
+    wanted, is_csv = list(dict.fromkeys(names)), _kind(file) == "CSV"
     with explained_reading(file):
-        if _kind(file) == "Parquet":
-            # In this thread: where many files are read side by side, a pool of threads keeps them waiting.
+        if not is_csv and file.stat().st_size <= SMALL_BYTES:
             for batch in pq.ParquetFile(file).iter_batches(rows, columns=wanted, use_threads=False):
                 frame = pl.from_arrow(batch)
                 frame.columns = batch.schema.names  # polars gives a column without a name one of its own
                 yield frame.with_columns(text) if pl.String in frame.dtypes else frame
             return
         # Only if it reads all columns does polars notice a CSV row that is too long, as decimal commas make it.
-        options = pl.QueryOptFlags(projection_pushdown=False)
+        options = pl.QueryOptFlags(projection_pushdown=not is_csv)
         frames = scan(file).select(wanted).with_columns(text)
         yield from frames.collect_batches(chunk_size=rows, lazy=True, optimizations=options)
 

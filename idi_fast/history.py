@@ -13,6 +13,7 @@ import polars as pl
 from idi_fast.bar_files import (
     LEAST,
     RULES,
+    SMALL_BYTES,
     USUAL_NAMES,
     Converter,
     check_types,
@@ -28,8 +29,6 @@ from idi_fast.files import digest
 
 CHUNK_BARS = 262_144
 """Bars read at a time: so few that memory stays bounded, so many that the part of Python is small."""
-SMALL_BYTES = 2**24
-"""Files up to here are digested in passing; a thread of its own for each of many costs more than it saves."""
 WHOLE_ROWS = 1_048_576
 """The same where all bars are wanted in the end."""
 

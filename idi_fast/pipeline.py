@@ -8,7 +8,7 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 DEPTH = 1
-"""Items made ahead: one more than is needed if all took the same time."""
+"""Items that wait to be taken; with more of them memory grows, but not speed."""
 
 
 @contextmanager

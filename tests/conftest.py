@@ -26,6 +26,15 @@ def world(tmp_path_factory) -> Path:
     return cli_helpers.make_world(tmp_path_factory.mktemp("world"))
 
 
+@pytest.fixture(params=["small", "large"])
+def any_size(request, monkeypatch):
+    """Price histories are read as files of either size are, which takes one library or another."""
+    from idi_fast import bar_files  # here, for a test may want to see the package imported
+
+    if request.param == "large":
+        monkeypatch.setattr(bar_files, "SMALL_BYTES", -1)
+
+
 @pytest.fixture
 def old(world, tmp_path) -> Path:
     """An earlier artifact, alone in its folder."""

@@ -14,6 +14,8 @@ from numpy.testing import assert_array_equal
 from idi_fast.errors import DataError
 from idi_fast.history import load_history
 
+pytestmark = pytest.mark.usefixtures("any_size")
+
 # ---- what is accepted
 
 

@@ -12,6 +12,8 @@ from history_files import assert_mentions, parquet, refusal, text
 from idi_fast.errors import ConfigError
 from idi_fast.history import load_history
 
+pytestmark = pytest.mark.usefixtures("any_size")
+
 # ---- what is refused
 
 
