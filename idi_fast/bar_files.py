@@ -20,8 +20,9 @@ from idi_fast.timestamps import to_ns, unit_of
 KINDS = {".csv": "CSV", ".csv.gz": "CSV", ".parquet": "Parquet", ".pq": "Parquet"}
 
 SMALL_BYTES = 2**24
-"""Up to here, Parquet files are read and all files digested in the thread that asks for their rows: where many are read
-side by side, other threads would only keep it waiting."""
+"""Parquet files of numbers up to here are read in the thread that asks for their rows: where many are read side by
+side, polars' pool of threads would keep it waiting."""
+PLAIN = ("BOOLEAN", "INT32", "INT64", "FLOAT", "DOUBLE")
 
 # The names each column usually has, in any case, best first.
 TIME_NAMES = "time,timestamp,date,datetime,ts,open_time,open time,close_time,close time"
@@ -86,7 +87,7 @@ def _kind(file: Path) -> str | None:
 
 @contextmanager
 def explained_reading(file: Path) -> Iterator[None]:
-    """Make a DataError of whatever polars raises in reading the file, panics included."""
+    """Make a DataError of whatever polars or pyarrow raises in reading the file, panics included."""
     try:
         yield
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, pa.ArrowException, OSError) as error:
@@ -124,15 +125,24 @@ def read_batches(file: Path, names: Iterable[str], rows: int) -> Iterator[pl.Dat
     wanted, is_csv = list(dict.fromkeys(names)), _kind(file) == "CSV"
     with explained_reading(file):
         if not is_csv and file.stat().st_size <= SMALL_BYTES:
-            for batch in pq.ParquetFile(file).iter_batches(rows, columns=wanted, use_threads=False):
-                frame = pl.from_arrow(batch)
-                frame.columns = batch.schema.names  # polars gives a column without a name one of its own
-                yield frame.with_columns(text) if pl.String in frame.dtypes else frame
-            return
+            with pq.ParquetFile(file) as parquet:
+                if _holds_numbers(parquet, wanted):
+                    for batch in parquet.iter_batches(rows, columns=wanted, use_threads=False):
+                        columns = zip(batch.schema.names, batch.columns, strict=True)
+                        yield pl.DataFrame({name: pl.Series(column) for name, column in columns})
+                    return
         # Only if it reads all columns does polars notice a CSV row that is too long, as decimal commas make it.
         options = pl.QueryOptFlags(projection_pushdown=not is_csv)
         frames = scan(file).select(wanted).with_columns(text)
         yield from frames.collect_batches(chunk_size=rows, lazy=True, optimizations=options)
+
+
+def _holds_numbers(parquet: pq.ParquetFile, names: list[str]) -> bool:
+    """Whether these columns are of types of which pyarrow makes what polars does: of others it lets times out of range
+    wrap round (INT96), does not check text, and knows wider decimals."""
+    leaves = [parquet.schema.column(k) for k in range(len(parquet.schema))]
+    plain = {leaf.path for leaf in leaves if leaf.physical_type in PLAIN and leaf.logical_type.type != "DECIMAL"}
+    return plain.issuperset(names)
 
 
 def _too_long_row(file: Path) -> str | None:

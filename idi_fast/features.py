@@ -69,7 +69,7 @@ class FeatureStream:
         places = [transforms.TRANSFORMS.index(row.transform) for row in self._rows]
         kinds = np.where(self._used, places, -1)
         rings, moments, seen = zip(*(states[row] for row in self._rows), strict=True)
-        self.features = transforms.Features(kinds, np.array(same), rings, moments, seen)
+        self.parts = transforms.Features(kinds, np.array(same), rings, moments, seen)
 
     def _first(self, k: int) -> int:
         return next(i for i in range(k + 1) if self._used[i] and self._rows[i] == self._rows[k])
@@ -77,7 +77,7 @@ class FeatureStream:
     @property
     def state(self) -> dict[str, np.ndarray]:
         """The arrays that it goes on from."""
-        parts = self.features
+        parts = self.parts
         states = zip(parts.rings, parts.moments, parts.seen, strict=True)
         arrays = (zip((f"{k}.ring", f"{k}.moments", f"{k}.seen"), own, strict=True) for k, own in enumerate(states))
         return {name: array for own in arrays for name, array in own}
@@ -86,7 +86,7 @@ class FeatureStream:
         """What each row is worked out of, float64 (n,): see `kernels.features.push_features`. Raises DataError."""
         found: list[np.ndarray] = []
         for k, (row, used) in enumerate(zip(self._rows, self._used, strict=True)):
-            same = self.features.same[k]
+            same = self.parts.same[k]
             if used and row.column not in columns:
                 has = ", ".join(sorted(columns))
                 raise DataError(f"a feature needs the column {row.column!r}, but the data has {has}")
@@ -97,12 +97,13 @@ class FeatureStream:
         """Features float64 (n,): price, volume, trend, scarcity, then volatility and the regime's trend; equal ones are
         the same array. What those hold that are not worked out is undefined."""
         matrix = np.empty((len(ROWS), columns["close"].size))
-        transforms.push_features(self.inputs(columns), self.features, matrix)
-        return [matrix[k] for k in self.features.same]
+        transforms.push_features(self.inputs(columns), self.parts, matrix)
+        return [matrix[k] for k in self.parts.same]
 
 
 def _input(feature: FeatureConfig, values: np.ndarray, used: bool) -> np.ndarray:
     """The values, or their logarithms where the transform takes these and they are none yet."""
+    values = np.require(values, np.float64, ["C", "W"])
     if used and feature.transform in LOGARITHMIC and feature.column not in MARKET_COLUMNS:
         if values.size and values.min() <= 0.0:
             raise DataError(
@@ -110,7 +111,7 @@ def _input(feature: FeatureConfig, values: np.ndarray, used: bool) -> np.ndarray
                 f"{values.min():g}; expected numbers above 0 (zscore and level take any)"
             )
         return np.log(values)
-    return np.require(values, np.float64, ["C", "W"])
+    return values
 
 
 def longest_window(config: TrainingConfig, features: dict[str, FeatureConfig]) -> int:
@@ -232,8 +233,8 @@ class BarStream:
             move=np.empty(n, np.int8),
             risk=np.empty(n, np.uint8),
         )
-        inputs = self._features.inputs(columns)
         encode_bars(
-            inputs, columns["close"], log_fill, self._features.features, self._encoding, self._carry, *self._room, bars
-        )
+            self._features.inputs(columns), columns["close"], log_fill, self._features.parts, self._encoding,
+            self._carry, *self._room, bars,
+        )  # fmt: skip
         return bars

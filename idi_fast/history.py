@@ -13,7 +13,6 @@ import polars as pl
 from idi_fast.bar_files import (
     LEAST,
     RULES,
-    SMALL_BYTES,
     USUAL_NAMES,
     Converter,
     check_types,
@@ -31,6 +30,8 @@ CHUNK_BARS = 262_144
 """Bars read at a time: so few that memory stays bounded, so many that the part of Python is small."""
 WHOLE_ROWS = 1_048_576
 """The same where all bars are wanted in the end."""
+DIGESTED_ALONG_BYTES = 2**24
+"""Files up to here are digested in passing; a thread of its own for each of many costs more than it saves."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -136,7 +137,7 @@ class HistoryFiles:
         bars, self.dropped = 0, 0
         with ThreadPoolExecutor(1) as pool:
             files = self._files if self._name is None else ()
-            aside = {file: pool.submit(digest, file) for file in files if file.stat().st_size > SMALL_BYTES}
+            aside = {file: pool.submit(digest, file) for file in files if file.stat().st_size > DIGESTED_ALONG_BYTES}
             try:
                 for chunk in self._chunks(rows):
                     bars += len(chunk)

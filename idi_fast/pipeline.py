@@ -13,7 +13,7 @@ DEPTH = 1
 
 @contextmanager
 def ahead(items: Iterable[Item]) -> Iterator[Iterator[Item]]:
-    """The items, in their order, made in a thread of their own, at most DEPTH of them ahead of who asks for them.
+    """The items, in their order, made in a thread of their own, at most DEPTH of them ready and one in the making.
 
     What is raised in making them is raised where they are wanted. At the end of the block the thread is gone.
     """

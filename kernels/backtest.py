@@ -58,10 +58,11 @@ def _hold_on(first, target, prices, close, held, units, cash, equity):
     for t in range(first, stop):
         worth = cash + units * close[index(t)]
         equity[index(t)] = worth
-        ruined += not (worth > 0.0 and cash + units * prices[index(t)] > 0.0)
+        # A NaN is no ruin, as in the account.
+        ruined += worth <= 0.0 or cash + units * prices[index(t)] <= 0.0
     if ruined == 0:
         return stop
-    while cash + units * close[first] > 0.0 and cash + units * prices[first] > 0.0:
+    while not (cash + units * close[first] <= 0.0 or cash + units * prices[first] <= 0.0):
         first += 1
     return first
 

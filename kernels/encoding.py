@@ -12,10 +12,10 @@ from idi_fast.kernels.market import bar_returns, bucket_changes, mixed_radix, qu
 class Encoding(NamedTuple):
     """How features are read, and what bars are measured by.
 
-    edges: a float64 array of inner bucket edges for each of the four features, which come first among the rows of
-    features, before the volatility that bars are measured in and the regime's trend; sizes int64 (4,): their buckets;
-    regime_edges float64 (3,); typical float64: the volatility taken at least for the first `window` bars, and a tenth
-    of it for all others; fee_rate float64.
+    edges: float64 arrays of inner bucket edges, all of one layout, for each of the four features, which come first
+    among the rows of features, before the volatility that bars are measured in and the regime's trend; sizes int64
+    (4,): their buckets; regime_edges float64 (3,); typical float64: the volatility taken at least for the first
+    `window` bars, and a tenth of it for all others; fee_rate float64.
     """
 
     edges: tuple[np.ndarray, ...]
@@ -59,10 +59,10 @@ def encode_bars(columns, log_close, log_fill, features, encoding, carry, values,
             quantize(matrix[same[k]], encoding.edges[k], digits[k])
         bucket_changes(digits[3], encoding.sizes[3], carry.scarcity, bars.scarcity[start:stop])
         mixed_radix(digits, encoding.sizes, bars.code[start:stop])
-        # A scale that a feature is too must not change under it, so this comes last.
         volatility = matrix[same[4]]
         regimes(volatility, matrix[same[5]], encoding.regime_edges, bars.regime[start:stop])
-        # A quiet stretch must not blow rewards up, and the first bars have no volatility of their own yet.
+        # A quiet stretch must not blow rewards up, and the first bars have no volatility of their own yet. This changes
+        # what features and regimes may be made of, so it comes after them.
         for t in range(min(size, max(0, encoding.window - carry.seen[0]))):
             volatility[t] = max(volatility[t], encoding.typical)
         carry.seen[0] += size

@@ -54,12 +54,14 @@ OPTIONS = {"fee_bps": 7.0, "slippage_bps": 3.0, "start": "1970-02-01", "end": "1
 
 
 @settings(max_examples=8)
-@given(st.integers(1, 200))
-def test_however_bars_are_read_the_bytes_are_the_same(policy, data, tmp_path_factory, rows):
+@given(st.integers(1, 200), st.booleans())
+def test_however_bars_are_read_the_bytes_are_the_same(policy, data, tmp_path_factory, rows, is_small):
     at_once, in_pieces = tmp_path_factory.mktemp("at_once"), tmp_path_factory.mktemp("in_pieces")
     backtest(policy, load_history(data), **OPTIONS).save(at_once / "b")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(idi_fast.history, "CHUNK_BARS", rows)
+        if not is_small:
+            patch.setattr(idi_fast.bar_files, "SMALL_BYTES", -1)
         assert len(list(open_history(data).chunks())) >= min(BARS // rows, BARS // 64)
         (in_pieces / "b").mkdir()
         write_backtest(in_pieces / "b", policy, open_history(data), **OPTIONS)
@@ -249,12 +251,12 @@ class TestCommand:
     def test_a_look_into_the_future_fails_the_run_and_leaves_nothing(self, world, tmp_path, monkeypatch):
         args = ("backtest", world / "later.parquet", "--policy", world / "agent", "--check-lookahead", "--out")
         assert "no look-ahead found" in cli.succeed(*args, tmp_path / "a").stderr
-        push = idi_fast.features.Transform.push
+        inputs = idi_fast.features.FeatureStream.inputs
 
-        def peek(self, values, *rest):
-            return push(self, np.append(values[1:], values[-1:]), *rest)
+        def peek(self, columns):
+            return inputs(self, {name: np.append(values[1:], values[-1:]) for name, values in columns.items()})
 
-        monkeypatch.setattr(idi_fast.features.Transform, "push", peek)
+        monkeypatch.setattr(idi_fast.features.FeatureStream, "inputs", peek)
         status, stdout, stderr = cli.run(*args, tmp_path / "b")
         assert (status, stdout) == (1, "")
         assert "look-ahead at bar" in stderr

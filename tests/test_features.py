@@ -81,6 +81,20 @@ def test_a_feature_of_one_bucket_is_not_worked_out():
         assert_array_equal(made, expected)
 
 
+@pytest.mark.parametrize("transform", ["level", "drawdown"])
+def test_further_columns_may_be_of_any_type_and_layout(transform):
+    mood = (2.0 + COLUMNS["mood"]).astype(np.float32).astype(np.float64)
+    encoder = fitted(volume={"column": "close", "transform": transform})
+    encoder = replace(
+        encoder, features={**encoder.features, "volume": FeatureConfig(column="mood", transform=transform)}
+    )
+    narrow = np.repeat(mood.astype(np.float32), 2)[::2]
+    assert_array_equal(narrow, mood)
+    expected = BarStream(encoder, 5.0).push({**COLUMNS, "mood": mood}, FILL)
+    for made, column in zip(BarStream(encoder, 5.0).push({**COLUMNS, "mood": narrow}, FILL), expected, strict=True):
+        assert_array_equal(made, column)
+
+
 def test_a_missing_column_is_named():
     columns = {name: values for name, values in COLUMNS.items() if name != "volume"}
     with pytest.raises(DataError, match=r"a feature needs the column 'volume', but the data has close, mood, open$"):

@@ -7,6 +7,8 @@ from decimal import Decimal
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from history_files import DAILY, DAY_NS, HOURLY, JAN_1, assert_equal_histories, assert_mentions, parquet, refusal, text
 from numpy.testing import assert_array_equal
@@ -331,3 +333,24 @@ def test_dropping_in_parquet_and_in_any_column(tmp_path):
 def test_dropping_forgives_nothing_else(tmp_path, bad):
     path = text(tmp_path / "x.csv", f"close\n1\n\n{bad}\n2\n")
     assert_mentions(refusal(path, nan="drop"), "x.csv, row 3, column 'close'", bad, "above 0")
+
+
+def test_times_of_the_old_kind_are_read(tmp_path):
+    table = pa.table({"time": pa.array([datetime(2024, 1, 1), datetime(2024, 1, 2)]), "close": [1.0, 2.0]})
+    pq.write_table(table, tmp_path / "bars.parquet", use_deprecated_int96_timestamps=True, store_schema=False)
+    assert_array_equal(load_history(tmp_path / "bars.parquet").time, [JAN_1, JAN_1 + DAY_NS])
+
+
+def test_wide_decimals_and_names_that_say_nothing(tmp_path):
+    wide = pa.array([Decimal("1.25"), Decimal("2.00")], pa.decimal256(20, 2))
+    pq.write_table(pa.table({"close": wide, "": [1, 2], "column_0": [3, 4]}), tmp_path / "bars.parquet")
+    history = load_history(tmp_path / "bars.parquet", extra=["", "column_0"])
+    assert_array_equal(history.close, [1.25, 2.0])
+    assert_array_equal([history.extra[""], history.extra["column_0"]], [[1, 2], [3, 4]])
+
+
+@pytest.mark.parametrize("kind", [pa.float64(), pa.float32(), pa.int64(), pa.uint8()])
+def test_dictionaries_of_numbers(tmp_path, kind):
+    close = pa.array([1, 2, 1], kind).dictionary_encode()
+    pq.write_table(pa.table({"close": close}), tmp_path / "bars.parquet")
+    assert_array_equal(load_history(tmp_path / "bars.parquet").close, [1.0, 2.0, 1.0])

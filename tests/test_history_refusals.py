@@ -6,6 +6,8 @@ from decimal import Decimal
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from history_files import assert_mentions, parquet, refusal, text
 
@@ -274,3 +276,20 @@ def test_a_short_csv_row_lacks_values(tmp_path):
 def test_nan_is_one_of_two_words(tmp_path):
     with pytest.raises(ConfigError, match=r"'skip'.*'refuse' or 'drop'"):
         load_history(text(tmp_path / "x.csv", "close\n1\n2\n"), nan="skip")
+
+
+def test_times_that_no_int64_of_nanoseconds_holds(tmp_path):
+    times = pa.array([datetime(2600, 1, 1), datetime(2601, 1, 1)])
+    pq.write_table(
+        pa.table({"time": times, "close": [1.0, 2.0]}), tmp_path / "bars.parquet", use_deprecated_int96_timestamps=True,
+        store_schema=False,
+    )  # fmt: skip
+    assert_mentions(refusal(tmp_path / "bars.parquet"), "bars.parquet", "time")
+
+
+def test_text_that_is_no_utf_8(tmp_path):
+    letters = b"1.52.5\xff\xfe"
+    offsets = pa.array([0, 3, 6, 8], pa.int32()).buffers()[1]
+    close = pa.Array.from_buffers(pa.string(), 3, [None, offsets, pa.py_buffer(letters)])
+    pq.write_table(pa.table({"close": close}), tmp_path / "bars.parquet")
+    assert_mentions(refusal(tmp_path / "bars.parquet"), "bars.parquet", "UTF-8")

@@ -111,6 +111,13 @@ def test_an_account_in_pieces_is_the_whole_one(bars, fill, fee_rate, slippage_ra
         assert_array_equal(piece, whole)
 
 
+def test_an_equity_that_is_no_number_is_marked_as_such():
+    # At such a price more is bought than a number can say.
+    made = keep([1] * 9, [1e-310] * 9, [1e-310] * 9, kernels.SAME_CLOSE, 0.0)
+    assert np.isnan(made.equity).all()
+    assert made.liquidated_at == -1
+
+
 @pytest.mark.parametrize("cuts", [[], [1], [2], [3], [2, 3]])
 @pytest.mark.parametrize("later", [-1, 1])
 def test_an_open_can_ruin_a_short_that_is_only_held(cuts, later):

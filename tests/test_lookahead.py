@@ -106,8 +106,8 @@ class TestLeakingFeatures:
 
         def leaky(self, columns):
             # Instead of the column the leaking feature of it, to be taken as it is.
-            self.features.kinds[row] = transforms.LEVEL
-            self.features.same[row] = row
+            self.parts.kinds[row] = transforms.LEVEL
+            self.parts.same[row] = row
             found = list(inputs(self, columns))
             found[row] = leak(honest, found[row])
             leaked.append(found[row].size)
