@@ -90,7 +90,10 @@ class FeatureStream:
             if used and row.column not in columns:
                 has = ", ".join(sorted(columns))
                 raise DataError(f"a feature needs the column {row.column!r}, but the data has {has}")
-            found.append(found[same] if same < k else _input(row, columns[row.column if used else "close"], used))
+            if used:
+                found.append(found[same] if same < k else _input(row, columns[row.column]))
+            else:
+                found.append(columns["close"])  # any will do
         return tuple(found)
 
     def push(self, columns: dict[str, np.ndarray]) -> list[np.ndarray]:
@@ -101,10 +104,10 @@ class FeatureStream:
         return [matrix[k] for k in self.parts.same]
 
 
-def _input(feature: FeatureConfig, values: np.ndarray, used: bool) -> np.ndarray:
+def _input(feature: FeatureConfig, values: np.ndarray) -> np.ndarray:
     """The values, or their logarithms where the transform takes these and they are none yet."""
     values = np.require(values, np.float64, ["C", "W"])
-    if used and feature.transform in LOGARITHMIC and feature.column not in MARKET_COLUMNS:
+    if feature.transform in LOGARITHMIC and feature.column not in MARKET_COLUMNS:
         if values.size and values.min() <= 0.0:
             raise DataError(
                 f"{feature.transform} takes the logarithm of column {feature.column!r}, which holds "

@@ -112,8 +112,9 @@ def test_an_account_in_pieces_is_the_whole_one(bars, fill, fee_rate, slippage_ra
 
 
 def test_an_equity_that_is_no_number_is_marked_as_such():
-    # At such a price more is bought than a number can say.
-    made = keep([1] * 9, [1e-310] * 9, [1e-310] * 9, kernels.SAME_CLOSE, 0.0)
+    # At such a price more is bought than a number can say, of which NumPy warns where nothing is compiled.
+    with np.errstate(all="ignore"):
+        made = keep([1] * 9, [1e-310] * 9, [1e-310] * 9, kernels.SAME_CLOSE, 0.0)
     assert np.isnan(made.equity).all()
     assert made.liquidated_at == -1
 
