@@ -100,7 +100,7 @@ class FeatureStream:
         """Features float64 (n,): price, volume, trend, scarcity, then volatility and the regime's trend; equal ones are
         the same array. What those hold that are not worked out is undefined."""
         matrix = np.empty((len(ROWS), columns["close"].size))
-        transforms.push_features(self.inputs(columns), self.parts, matrix)
+        transforms.push_features(self.inputs(columns), 0, self.parts, matrix)
         return [matrix[k] for k in self.parts.same]
 
 

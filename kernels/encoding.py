@@ -45,16 +45,11 @@ def encode_bars(columns, log_close, log_fill, features, encoding, carry, values,
     Mutates: features, carry, values, buckets, bars.
     """
     n, block, same = log_close.size, values.size // 6, features.same
-    price, volume, trend, scarcity, scale, course = columns
     for start in range(0, n, block):
         stop = min(n, start + block)
         size = stop - start
         matrix, digits = values[: 6 * size].reshape(6, size), buckets[: 4 * size].reshape(4, size)
-        parts = (
-            price[start:stop], volume[start:stop], trend[start:stop], scarcity[start:stop], scale[start:stop],
-            course[start:stop],
-        )  # fmt: skip
-        push_features(parts, features, matrix)
+        push_features(columns, start, features, matrix)
         for k in range(4):
             quantize(matrix[same[k]], encoding.edges[k], digits[k])
         bucket_changes(digits[3], encoding.sizes[3], carry.scarcity, bars.scarcity[start:stop])

@@ -225,14 +225,16 @@ class Features(NamedTuple):
 
 
 @kernel
-def push_features(columns, features, matrix):
+def push_features(columns, first, features, matrix):
     """The transforms of the next values, those of equal rows once: row features.same[k] is that of row k.
 
-    columns: an array float64 (n,) for each row; matrix float64 (k, n). Mutates: features, matrix.
+    columns: an array float64 for each row, of which the values from number `first` on are taken, as many as a row of
+    the matrix has, float64 (k, n). Mutates: features, matrix.
     """
     for k in range(features.kinds.size):
         if features.same[k] == k:
-            kind, values, out = features.kinds[k], columns[k], matrix[k]
+            kind, out = features.kinds[k], matrix[k]
+            values = columns[k][first : first + out.size]
             ring, moments, seen = features.rings[k], features.moments[k], features.seen[k]
             if kind == ZSCORE:
                 zscore(values, ring, moments, seen, out)

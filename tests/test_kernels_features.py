@@ -238,7 +238,7 @@ def test_push_features(pairs, rows, chunks):
     matrix = np.full((len(rows), len(pairs)), np.nan)
     for piece in pieces(len(pairs), chunks):
         part = np.full((len(rows), len(pairs[piece])), np.nan)
-        kernels.push_features(tuple(columns[column, piece].copy() for _, column, _ in chosen), features, part)
+        kernels.push_features(tuple(columns[column] for _, column, _ in chosen), piece.start, features, part)
         matrix[:, piece] = part
     expected = oracle.push_features([(name, columns[column].tolist(), window) for name, column, window in chosen])
     for k, (name, column, window, used) in enumerate(rows):

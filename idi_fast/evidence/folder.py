@@ -5,12 +5,19 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-from idi_fast.errors import EvidenceError
+from idi_fast.errors import EvidenceError, InputError
 from idi_fast.evidence.strict_json import MAX_JSON
 from idi_fast.staging import Staging
 
 MAX_FILES = 100_000
 MAX_DEPTH = 16
+
+
+def existing(folder: str | Path) -> Path:
+    """The path of a folder that there is. Raises InputError."""
+    if not os.path.isdir(folder):
+        raise InputError(f"{folder} is not a folder; expected an output of idi-fast")
+    return Path(folder)
 
 
 def safe_files(folder: Path) -> dict[str, int]:

@@ -81,10 +81,8 @@ class Digest:
     def prove(self, published: Published, means: Means) -> dict[str, bytes]:
         """See `Prover`."""
         manifest, streams = reference_manifest(published), published.streams()
-        extras = _extras(published, means)
-        digest = reference.artifact_digest(manifest, streams, extras)
-        receipt = Receipt(time.time(), digest, STUB, MANIFEST_FILE, STREAMS_FOLDER, PROOF, extras)
-        files = {MANIFEST_FILE: manifest, PROOF: digest.encode(), RECEIPT: receipt.text()}
+        receipt = _receipt(STUB, manifest, streams, _extras(published, means))
+        files = {MANIFEST_FILE: manifest, PROOF: receipt.digest.encode(), RECEIPT: receipt.text()}
         return files | {CLAIM: claim(self)}
 
     def verify(self, published: Published, means: Means) -> list[Check]:
@@ -178,12 +176,7 @@ class Command:
         said = run_outside(means.command, manifest, streams, means.timeout)
         if said.proof is None:
             raise EvidenceError("the program ended well but left no proof at {proof}")
-        meta = said.receipt
-        extras = _extras(published, means)
-        receipt = Receipt(
-            time.time(), reference.artifact_digest(manifest, streams, extras), EXTERNAL, MANIFEST_FILE, STREAMS_FOLDER,
-            PROOF, extras, meta,
-        )  # fmt: skip
+        receipt = _receipt(EXTERNAL, manifest, streams, _extras(published, means), said.receipt)
         files = {MANIFEST_FILE: manifest, PROOF: said.proof, RECEIPT: receipt.text(), CLAIM: claim(self)}
         Receipt.read(files[RECEIPT])
         return files
@@ -242,6 +235,13 @@ def check_reference_manifest(published: Published) -> str:
     streams = published.streams()
     reference.check_manifest(published.data(MANIFEST_FILE), RUN, published.data(RUN), streams)
     return f"{len(streams)} streams"
+
+
+def _receipt(
+    prover: str, manifest: bytes, streams: Mapping[str, bytes], extras: Mapping[str, bytes], meta: dict | None = None
+) -> Receipt:
+    digest = reference.artifact_digest(manifest, streams, extras)
+    return Receipt(time.time(), digest, prover, MANIFEST_FILE, STREAMS_FOLDER, PROOF, extras, meta)
 
 
 def _extras(published: Published, means: Means) -> dict[str, bytes]:

@@ -1,13 +1,12 @@
 """Putting evidence beside what it is of: in the folder itself, or in one to publish, which hides the table."""
 
 import hashlib
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from idi_fast.errors import EvidenceError, InputError
-from idi_fast.evidence.folder import put_files
+from idi_fast.evidence.folder import existing, put_files
 from idi_fast.evidence.manifest import Manifest, check_files, rebuilt
 from idi_fast.evidence.merkle import CommittedTable, commit
 from idi_fast.evidence.private import SALT, private_folder, secret_seed
@@ -29,9 +28,7 @@ ZK = "zk"
 
 def open_folder(folder: str | Path, policy: Path | None = None) -> Published:
     """A folder of ours whose files are those of its manifest. Raises InputError, EvidenceError."""
-    folder = Path(folder)
-    if not os.path.isdir(folder):
-        raise InputError(f"{folder} is not a folder; expected an output of idi-fast")
+    folder = existing(folder)
     published = Published(folder, policy)
     wrong = check_files(folder, published.manifest)
     if wrong:
@@ -48,14 +45,15 @@ def write_evidence(published: Published, files: Mapping[str, bytes], prover: str
     tops = {name.partition("/")[0] for name in files}
     manifest = published.manifest
     kept = {name: about for name, about in manifest.files.items() if name.partition("/")[0] not in tops}
-    made = {
-        name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
-        for name, data in files.items()
-        if name != MANIFEST
-    }
+    made = _digests({name: data for name, data in files.items() if name != MANIFEST})
     manifest = manifest if prover is None else manifest.with_proof(prover)
     changed = replace(manifest, files={**kept, **made})
     put_files(published.folder, {**files, MANIFEST: changed.text()})
+
+
+def _digests(files: Mapping[str, bytes]) -> dict[str, dict[str, object]]:
+    """What a manifest says of each file."""
+    return {name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)} for name, data in files.items()}
 
 
 def update_manifest(
@@ -66,9 +64,7 @@ def update_manifest(
     prover: which proof its readers shall find, and whether it is nothing without it (None: as the manifest says that
     there is). Raises InputError, EvidenceError, OutputError.
     """
-    folder = Path(folder)
-    if not os.path.isdir(folder):
-        raise InputError(f"{folder} is not a folder; expected an output of idi-fast")
+    folder = existing(folder)
     policy = None if prover is None else {"prover": prover, "require_proof": require_proof}
     manifest = rebuilt(folder, policy)
     put_files(folder, {MANIFEST: manifest.text()})
@@ -103,8 +99,7 @@ def prove_folder(
         copies = {name: published.data(name, 2**40) for name in names}
         files = {**copies, **chosen.prove(published, means)}
         put_files(made, files)
-        about = {name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)} for name, data in files.items()}
-        manifest = Manifest(published.manifest.config_sha256, about).with_proof(ZK)
+        manifest = Manifest(published.manifest.config_sha256, _digests(files)).with_proof(ZK)
         put_files(made, {MANIFEST: manifest.text()})
     return Path(out)
 
@@ -143,9 +138,7 @@ def check_manifest(folder: str | Path) -> tuple[Manifest | None, list[str]]:
 
     Raises InputError where there is no folder.
     """
-    folder = Path(folder)
-    if not os.path.isdir(folder):
-        raise InputError(f"{folder} is not a folder; expected an output of idi-fast")
+    folder = existing(folder)
     try:
         manifest = Manifest.of(folder)
         return manifest, check_files(folder, manifest)

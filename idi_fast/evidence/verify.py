@@ -1,6 +1,5 @@
 """Verifying a published folder: what was checked, against what, and what had to be trusted."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from idi_fast.errors import EvidenceError, InputError, nearest
 from idi_fast.evidence.checks import FAILED, NOT_CHECKED, Check, attempt
 from idi_fast.evidence.content import check_content
+from idi_fast.evidence.folder import existing
 from idi_fast.evidence.manifest import check_files
 from idi_fast.evidence.merkle import PLAIN, Commitment, commit
 from idi_fast.evidence.provers import (
@@ -68,7 +68,7 @@ def verify_folder(
     random, and do not train again; means: data, root, command and more that the reader brings along. Raises InputError
     where there is no folder, and for options that cannot be used.
     """
-    folder, means = Path(folder), means or Means()
+    means = means or Means()
     if require is not None and require not in REQUIRABLE:
         raise InputError(
             f"--require is {require!r}; expected one of {', '.join(REQUIRABLE)}.{nearest(require, REQUIRABLE)}"
@@ -77,8 +77,7 @@ def verify_folder(
         raise InputError(f"--sample is {sample}; expected 1 or more ticks")
     if sample is not None and require == "replay":
         raise InputError("--sample does not train again; it does not go with --require replay")
-    if not os.path.isdir(folder):
-        raise InputError(f"{folder} is not a folder; expected an output of idi-fast")
+    folder = existing(folder)
     published = Published(folder, policy)
     trusted = "where the folder is from: a manifest says only that its files belong together"
     checks = [attempt("manifest.json", "its schema and all files", lambda: _check_files(published), trusted)]
