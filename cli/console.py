@@ -58,6 +58,11 @@ def format_value(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
+def format_error(figures: dict) -> str:
+    """A mean and its standard error."""
+    return f"{format_value(figures['mean'])} ± {format_value(figures['standard_error'])}"
+
+
 def warn_of_compilation() -> None:
     """Say why the very first run takes its time."""
     from idi_fast.kernels._jit import cache_is_cold

@@ -51,6 +51,8 @@ def evaluate(
 
 
 def _report(artifact: Path, report: dict) -> None:
+    from idi_fast.baselines import beside_best_baseline
+
     if report["in_sample"]:
         console.note_in_sample()
     low, high = report["interval"] or (None, None)
@@ -75,4 +77,6 @@ def _report(artifact: Path, report: dict) -> None:
     ]
     console.print_columns(("baseline", "mean reward", "policy exceeds it by", "standard error"), rows)
     typer.echo()
+    if not report["in_sample"]:
+        typer.echo(beside_best_baseline(report))
     typer.echo(report["verdict"])

@@ -57,7 +57,11 @@ def _report(out: Path, run: dict, seconds: dict, rate: float | None, json: bool)
         console.print_json({"schema_version": 1, **facts, **took})
         return
     best, spread = summary["best"], summary["over_seeds"]
-    found = f"{console.format_value(best['mean'])} ± {console.format_value(best['standard_error'])}"
+    above, verdict = [], []
+    if "baselines" in evaluation:  # a complete population of an earlier version, found by --resume, has none
+        name = evaluation["best_baseline"]
+        above = [(f"  above {name!r}", console.format_error(evaluation["baselines"][name]["difference"]))]
+        verdict = [("verdict", evaluation["verdict"])]
     on = "windows of the training bars" if evaluation["in_sample"] else "fresh episodes"
     console.print_rows(
         [
@@ -66,9 +70,11 @@ def _report(out: Path, run: dict, seconds: dict, rate: float | None, json: bool)
             ("seeds", len(run["seeds"])),
             ("jobs", seconds["jobs"]),
             ("best seed", str(run["best_seed"])),
-            ("evaluation", found),
+            ("evaluation", console.format_error(best)),
+            *above,
             ("  on", f"{evaluation['episodes']:,} {on}"),
             *((f"  {name} of seeds", spread[name]) for name in ("min", "median", "max")),
             ("speed", None if rate is None else f"{rate / 1e6:.1f} million steps/s"),
+            *verdict,
         ]
     )

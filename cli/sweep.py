@@ -78,6 +78,8 @@ def sweep(
     console.warn_of_compilation()
     with console.interruptible():
         result = _run(settings, target, grid, seeds, how, force)
+    for text in result.summary["notes"]:
+        console.note(text)
     if json:
         console.print_json({"out": str(target), **result.summary})
     else:

@@ -9,7 +9,6 @@ import typer
 
 from idi_fast.cli import checkpointed, console, population
 from idi_fast.cli.checkpointed import Kept, Options, what_is_left
-from idi_fast.cli.console import format_value
 from idi_fast.cli.options import (
     Compat,
     Force,
@@ -194,8 +193,6 @@ def _report(out: Path, run: dict, seconds: dict[str, float], json: bool) -> None
         return
     evaluation = run["evaluation"]
     best = evaluation["baselines"][evaluation["best_baseline"]]
-    difference = best["difference"]
-    beside = f"{format_value(difference['mean'])} ± {format_value(difference['standard_error'])}"
     counts = ", ".join(f"{name} {count:,}" for name, count in summary["comm_action_counts"].items())
     kind = "in-sample evaluation" if evaluation["in_sample"] else "evaluation"
     if evaluation["in_sample"]:
@@ -208,8 +205,8 @@ def _report(out: Path, run: dict, seconds: dict[str, float], json: bool) -> None
             ("episodes", summary["episodes"]),
             ("mean reward", summary["mean_reward"]),
             ("  last tenth", summary["last_tenth_mean_reward"]),
-            (kind, f"{format_value(evaluation['mean'])} ± {format_value(evaluation['standard_error'])}"),
-            (f"  above {evaluation['best_baseline']!r}", beside),
+            (kind, console.format_error(evaluation)),
+            (f"  above {evaluation['best_baseline']!r}", console.format_error(best["difference"])),
             *_visited(summary),
             ("communication", counts),
             ("speed", None if rate is None else f"{rate / 1e6:.1f} million steps/s"),

@@ -58,6 +58,8 @@ def walkforward(
     console.warn_of_compilation()
     with console.interruptible():
         result = _run(settings, target, seeds, how, force)
+    for text in result["notes"]:
+        console.note(text)
     if json:
         console.print_json({"out": str(target), **result})
     else:

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from idi_fast import kpis
-from idi_fast.account import Account, Terms, keep_account, resolve_fill
+from idi_fast.account import Account, Terms, resolve_fill
 from idi_fast.artifact import SCHEMA_VERSION, write_backtest_run
 from idi_fast.backtest_files import EquityRows, TradeRows, backtest_files
 from idi_fast.engine import Engine, Stretch
@@ -15,7 +15,6 @@ from idi_fast.errors import InputError
 from idi_fast.files import new_directory, write_json
 from idi_fast.history import History, HistoryFiles
 from idi_fast.policy import Policy
-from idi_fast.replay import replay_history
 from idi_fast.timestamps import parse_time
 from idi_fast.trace import Trace
 
@@ -136,13 +135,6 @@ def make_engine(
         policy, history, terms, start=None if start is None else parse_time(start, "start"),
         end=None if end is None else parse_time(end, "end"), year_days=year_days,
     )  # fmt: skip
-
-
-def account_after(policy: Policy, history: History, start: int, stop: int, warmup: int, terms: Terms) -> Account:
-    """The account of a policy over bars [start, stop) of a history, from flat; the `warmup` bars before them only
-    fill its features' windows."""
-    trace = replay_history(policy, history.slice(start - warmup, stop))
-    return keep_account(trace.position[warmup:], history.slice(start, stop), terms)
 
 
 def _kpis_file(summary: dict) -> dict:

@@ -3,7 +3,7 @@
 import math
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from statistics import NormalDist
 
@@ -19,6 +19,7 @@ from idi_fast.policy import Policy
 from idi_fast.provenance import saw
 from idi_fast.space import BUY, HOLD, SELL, StateSpace
 from idi_fast.trainer import load_config_history
+from idi_fast.verdicts import beside, reward
 
 CONFIDENCE = 0.95
 QUICK_ROWS = 131_072
@@ -133,16 +134,28 @@ def evaluate(
             f"the history has {len(history)} bars; an evaluation needs at least episode_length + 1 = "
             f"{config.episode_length + 1}"
         )
+    in_sample = saw(policy.trained_on, history) if of_history else False
+    alerts = None
+    if config.environment.kind == "crypto" and config.engine.compat is None:
+        alerts = AlertCounts.of(evaluator.follow(policy, ALERT_BARS + 1)).to_dict()  # no bar follows the last
+    return replace(compare_to_baselines(evaluator, policy), in_sample=in_sample, alerts=alerts)
+
+
+def compare_to_baselines(evaluator: Evaluator, policy: Policy) -> Report:
+    """A policy and its baselines on an evaluator's episodes; in sample where these are windows of its history."""
     rewards = evaluator.rewards(policy)
     baselines = {
         name: Compared(Evaluation.of(other), Evaluation.of(rewards - other))
         for name, other in baseline_rewards(evaluator, policy).items()
     }
-    in_sample = saw(policy.trained_on, history) if of_history else False
-    alerts = None
-    if config.environment.kind == "crypto" and config.engine.compat is None:
-        alerts = AlertCounts.of(evaluator.follow(policy, ALERT_BARS + 1)).to_dict()  # no bar follows the last
-    return Report(Evaluation.of(rewards), baselines, in_sample, None if of_history else seed, alerts)
+    seed = None if evaluator.in_sample else evaluator.seed
+    return Report(Evaluation.of(rewards), baselines, evaluator.in_sample, seed, None)
+
+
+def beside_best_baseline(evaluation: dict) -> str:
+    """Whether a policy earns more or less than the best baseline, with both means, by what `Report.to_dict` holds."""
+    best = evaluation["best_baseline"]
+    return beside(evaluation["mean"], evaluation["baselines"][best]["mean"], repr(best), reward)
 
 
 def quick_episodes(config: TrainingConfig) -> int:

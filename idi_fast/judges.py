@@ -6,8 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from idi_fast import kpis
-from idi_fast.account import Account, Terms, hold, resolve_fill
-from idi_fast.backtest import account_after
+from idi_fast.account import Account, Terms, hold, keep_account, resolve_fill
 from idi_fast.baselines import baseline_rewards, evaluate
 from idi_fast.config import TrainingConfig
 from idi_fast.environments import HistoryBars
@@ -16,13 +15,19 @@ from idi_fast.evaluation import EVALUATION_EPISODES, Evaluator
 from idi_fast.features import longest_window, resolve_features
 from idi_fast.history import History
 from idi_fast.policy import Policy
+from idi_fast.replay import decide_from_flat
+from idi_fast.verdicts import beside, reward, seeds_that, short_tests, signed_percent
 
 BLIND = ("random", "hold", "buy", "sell")
 """Baselines that look at nothing, so that they earn the same whatever a config lets its agent see."""
 
 
 class HistoryJudge:
-    """Judges by the returns per bar of an account, on bars after those of the training, an embargo between them."""
+    """Judges by the returns per bar of accounts, on bars after those of the training, an embargo between them.
+
+    Agent and account begin flat at the first bar of the validation, and at that of the test. Several seeds are pooled
+    as a book: each account begins with an equal share of the capital, and nothing is moved between them afterwards.
+    """
 
     SCORE = "Sharpe ratio per bar of equal capital in each seed's account"
     UNDEFINED = "the chosen config never traded on validation data"
@@ -65,9 +70,19 @@ class HistoryJudge:
         """What a config's policies are trained on."""
         return HistoryBars(config, self._history.slice(0, self._trained))
 
+    def notes(self) -> list[str]:
+        """What a reader of the result should know of the bars."""
+        parts = {"the validation": self._validation, "the test": self._test}
+        return short_tests({name: stop - start for name, (start, stop) in parts.items()}, self._embargo)
+
     def validation(self, policy: Policy, cancelled: threading.Event) -> np.ndarray:
-        """The account's return of each bar of the validation, float64 (n,)."""
-        return _returns(self._account(policy, self._validation))
+        """The account's equity at each close of the validation, float64 (n,), from 1."""
+        return self._account(policy, self._validation).equity
+
+    @staticmethod
+    def pool(validations: Sequence[np.ndarray]) -> np.ndarray:
+        """The returns per bar, float64 (n,), of equal capital in each of these accounts."""
+        return _returns(_book(validations))
 
     @staticmethod
     def score(earned: np.ndarray) -> float:
@@ -80,7 +95,8 @@ class HistoryJudge:
         accounts = {seed: self._account(policy, self._test) for seed, policy in policies.items()}
         tested = self._history.slice(*self._test)
         per_year = kpis.periods_per_year(tested.time)
-        book = np.mean([_returns(account) for account in accounts.values()], axis=0)
+        book = _book([account.equity for account in accounts.values()])
+        returns = _returns(book)
         return {
             "by_seed": {
                 str(seed): {
@@ -90,9 +106,9 @@ class HistoryJudge:
                 for seed, account in accounts.items()
             },
             "book": {
-                **kpis.equity_kpis(np.cumprod(1.0 + book), per_year),
-                "sharpe_interval": list(kpis.sharpe_interval(book)),
-                "probabilistic_sharpe_ratio": kpis.probabilistic_sharpe_ratio(book),
+                **kpis.equity_kpis(book, per_year),
+                "sharpe_interval": list(kpis.sharpe_interval(returns)),
+                "probabilistic_sharpe_ratio": kpis.probabilistic_sharpe_ratio(returns),
             },
             "buy_and_hold": kpis.equity_kpis(hold(tested, self._terms).equity, per_year),
         }  # fmt: skip
@@ -100,12 +116,19 @@ class HistoryJudge:
     @staticmethod
     def verdict(test: dict) -> str:
         """What the test came to."""
+        own, held = (test[name]["total_return"] for name in ("book", "buy_and_hold"))
         low, high = test["book"]["sharpe_interval"]
-        what = "a profit" if low > 0.0 else "a loss" if high < 0.0 else "neither a profit nor a loss"
-        return f"on test data {what} that is significant"
+        if np.isnan(low):  # all returns are 0
+            what = "nothing was earned or lost"
+        elif low > 0.0 or high < 0.0:
+            what = f"chance hardly explains the {'profit' if low > 0.0 else 'loss'}"
+        else:
+            what = f"chance may explain the {'profit' if own > 0.0 else 'loss'}"
+        return f"on test data {beside(own, held, 'buy and hold', signed_percent)}; {what}"
 
     def _account(self, policy: Policy, bars: tuple[int, int]) -> Account:
-        return account_after(policy, self._history, *bars, self._embargo, self._terms)
+        target = decide_from_flat(policy, self._history, *bars, self._embargo)
+        return keep_account(target, self._history.slice(*bars), self._terms)
 
 
 class EpisodeJudge:
@@ -126,6 +149,10 @@ class EpisodeJudge:
         seeds = {"validation_seed": self._validation_seed, "test_seed": self._test_seed}
         return {"evaluation_episodes": self._episodes, **seeds}
 
+    def notes(self) -> list[str]:
+        """None: as many episodes are drawn as are wanted."""
+        return []
+
     def training_bars(self, config: TrainingConfig) -> None:
         """None: simulated markets are drawn as training goes."""
         return None
@@ -135,6 +162,11 @@ class EpisodeJudge:
         evaluator = Evaluator(policy.config, self._validation_seed, episodes=self._episodes)
         baselines = baseline_rewards(evaluator, policy, cancelled)
         return evaluator.rewards(policy, cancelled=cancelled) - max((baselines[name] for name in BLIND), key=np.mean)
+
+    @staticmethod
+    def pool(validations: Sequence[np.ndarray]) -> np.ndarray:
+        """The mean of what these policies earn, float64 (n,), episode for episode."""
+        return np.mean(validations, axis=0)
 
     @staticmethod
     def score(earned: np.ndarray) -> float:
@@ -152,13 +184,26 @@ class EpisodeJudge:
     @staticmethod
     def verdict(test: dict) -> str:
         """What the test came to."""
-        better = sum(report["has_learnt"] for report in test["by_seed"].values())
-        seeds = len(test["by_seed"])
-        counted = "1 seed is" if seeds == 1 else f"{seeds} seeds are"
-        return f"on test data {better} of {counted} significantly better than every baseline"
+        reports = list(test["by_seed"].values())
+        own = float(np.median([report["mean"] for report in reports]))
+        # Each seed sees the episodes through bucket edges of its own, which may change what a baseline earns.
+        baselines = {
+            name: float(np.median([report["baselines"][name]["mean"] for report in reports]))
+            for name in reports[0]["baselines"]
+        }
+        best = max(baselines, key=baselines.__getitem__)
+        more = f", medians of {len(reports)} seeds" if len(reports) > 1 else ""
+        shown = seeds_that(sum(report["has_learnt"] for report in reports), len(reports))
+        beaten = f"a lead over every baseline beyond chance is shown by {shown}"
+        return f"on test data {beside(own, baselines[best], repr(best), reward, more)}; {beaten}"
 
 
-def _returns(account: Account) -> np.ndarray:
+def _book(equities: Sequence[np.ndarray]) -> np.ndarray:
+    """The equity float64 (n,), from 1, of equal capital in each of these accounts at their beginning."""
+    return np.mean(equities, axis=0)
+
+
+def _returns(equity: np.ndarray) -> np.ndarray:
     """Of every bar; 0 after a liquidation."""
-    returns = kpis.bar_returns(account.equity)
-    return np.append(returns, np.zeros(account.equity.size - returns.size))
+    returns = kpis.bar_returns(equity)
+    return np.append(returns, np.zeros(equity.size - returns.size))

@@ -17,6 +17,7 @@ from idi_fast.artifact import (
     write_manifest,
     write_training,
 )
+from idi_fast.baselines import Report, beside_best_baseline, compare_to_baselines
 from idi_fast.config import TrainingConfig
 from idi_fast.crew import Crew
 from idi_fast.environments import HistoryBars
@@ -70,13 +71,18 @@ SUMMARY_SCHEMA = {
 }
 
 
+OF_BEST = ("mean", "standard_error", "interval", "baselines", "best_baseline", "has_learnt")
+"""What run.json says of the best lane's evaluation, under the names that a single run has for it."""
+
+
 @dataclass(frozen=True)
 class Population:
     """A trained population.
 
     summary: a row a seed, in the order they were listed: seed (text), mean_reward and last_tenth_mean_reward of the
     training episodes, evaluation (mean episode reward of the greedy policy) and its standard error, visited_states;
-    lanes: those that were kept, by seed; in_sample: whether the evaluation is over bars of the training.
+    lanes: those that were kept, by seed; compared: the best lane's evaluation beside the baselines, on the same
+    episodes; in_sample: whether the evaluation is over bars of the training.
     """
 
     config: TrainingConfig
@@ -86,6 +92,7 @@ class Population:
     summary: pl.DataFrame
     lanes: dict[int, Lane]
     best: Lane
+    compared: Report
     in_sample: bool
     seconds: float
 
@@ -93,6 +100,19 @@ class Population:
     def policies(self) -> dict[int, Policy]:
         """The policies that were kept, by seed."""
         return {seed: lane.policy for seed, lane in self.lanes.items()}
+
+    def verdict(self) -> str:
+        """What the best lane is worth beside the baselines, in a sentence."""
+        compared, evaluation = self.compared, self.compared.to_dict()
+        if compared.in_sample:
+            return compared.verdict()
+        what = f"the best of {len(self.seeds):,} seeds is " if len(self.seeds) > 1 else ""
+        what += beside_best_baseline(evaluation)
+        if compared.has_learnt:
+            return f"{what}, and better than every baseline by more than chance explains"
+        is_worse = compared.baselines[compared.best_baseline].is_better
+        chance = " by more than chance explains" if is_worse else ", which chance may explain"
+        return f"{what}{chance}: nothing is shown to have been learnt"
 
 
 @dataclass(frozen=True)
@@ -131,9 +151,11 @@ def train_population(
         history = load_config_history(config)
     lanes = _Lanes(crew, config, seeds, history, keep, finished, checkpoints)
     lanes.run(progress)
+    best = lanes.kept[lanes.best]
     return Population(
         config=config, seeds=seeds, jobs=crew.jobs, keep=keep, summary=pl.DataFrame(lanes.rows, schema=SUMMARY_SCHEMA),
-        lanes={seeds[index]: lanes.kept[index] for index in sorted(lanes.kept)}, best=lanes.kept[lanes.best],
+        lanes={seeds[index]: lanes.kept[index] for index in sorted(lanes.kept)}, best=best,
+        compared=compare_to_baselines(lanes.evaluator, best.policy),
         in_sample=lanes.evaluator.in_sample, seconds=perf_counter() - started,
     )  # fmt: skip
 
@@ -257,7 +279,7 @@ def write_population(folder: Path, population: Population) -> tuple[dict, dict]:
         took = {"training_seconds": best.trainer.training_seconds}
         write_training(folder / BEST, best.trainer, best.policy, best.trace, took)
     write_table(folder / "summary.parquet", population.summary)
-    evaluations = population.summary["evaluation"]
+    evaluations, compared = population.summary["evaluation"], population.compared.to_dict()
     run = {
         "schema_version": SCHEMA_VERSION,
         "kind": "population",
@@ -271,6 +293,8 @@ def write_population(folder: Path, population: Population) -> tuple[dict, dict]:
             "in_sample": population.in_sample,
             "episodes": best.evaluation.episodes,
             "drawn_from_seed": None if population.in_sample else population.seeds[0],
+            **{name: compared[name] for name in OF_BEST},
+            "verdict": population.verdict(),
         },
         "summary": {
             "steps": len(population.seeds) * config.episodes * config.episode_length,

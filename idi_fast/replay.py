@@ -94,6 +94,18 @@ def replay_history(policy: Policy, history: History, position: int = 0) -> Trace
     return replay.trace(seen, steps, np.append(steps.reward[1:], np.nan))
 
 
+def decide_from_flat(policy: Policy, history: History, start: int, stop: int, warm_up: int) -> np.ndarray:
+    """Target positions int8 (stop − start,) decided at the closes of bars [start, stop) of a history.
+
+    At the first of them the agent is flat and in the mood that an episode begins with, as in a backtest with a start:
+    the `warm_up` bars before it only fill the features' windows, and nothing is decided on them. Raises ArtifactError
+    where policy and history do not fit.
+    """
+    replay = Replay(policy, history.columns)
+    seen = replay.see(history.slice(start - warm_up, stop)).from_bar(warm_up)
+    return replay.decide(seen).position
+
+
 def _check_fit(policy: Policy, columns: Mapping[str, str]) -> None:
     if policy.encoder is None:
         kind = policy.config.environment.kind

@@ -139,11 +139,13 @@ def sweep(
 
     grid: values by config key, as `{"learning_rate": [0.05, 0.1]}`. On history the bars are those for training, then
     `validation_bars` and `test_bars` (a fifth of all each), before each of these an embargo of the longest feature
-    window of any config; a config is worth the Sharpe ratio per bar of equal capital in each of its seeds' accounts,
-    with `fill` and `fee_bps` as for `backtest`. On simulated markets it is worth the mean, over `evaluation_episodes`
-    fresh ones (1,000) and the seeds, of what is earned above the best of the baselines that look at nothing; validation
-    and test episodes come of two further seeds' evaluation streams. progress: called with how many runs are done, and
-    of how many. Raises InputError, ConfigError, DataError, IdiFastError.
+    window of any config. The embargo's bars only fill the features' windows: agent and account begin flat at the first
+    bar of the validation, and at that of the test. A config is worth the Sharpe ratio per bar of equal capital in each
+    of its seeds' accounts, which nothing is moved between, with `fill` and `fee_bps` as for `backtest`. On simulated
+    markets it is worth the mean, over `evaluation_episodes` fresh ones (1,000) and the seeds, of what is earned above
+    the best of the baselines that look at nothing; validation and test episodes come of two further seeds' evaluation
+    streams. progress: called with how many runs are done, and of how many. Raises InputError, ConfigError, DataError,
+    IdiFastError.
     """
     points = make_points(config, grid)
     seeds = check_seeds(seeds, negative=config.engine.compat is not None)
@@ -183,14 +185,14 @@ def sweep(
             progress(len(series), len(trials))
 
     crew.each(validate, trials)
-    books = [np.mean([series[number, seed] for seed in seeds], axis=0) for number in range(len(points))]
+    books = [judge.pool([series[number, seed] for seed in seeds]) for number in range(len(points))]
     scores = [judge.score(book) for book in books]
     chosen = int(np.argmax(scores))
     policies: dict[int, Policy] = {}
     # Trained once more, to the same bits: that is cheaper than to hold on to every policy until the choice is made.
     crew.each(lambda seed: policies.update({seed: trained(chosen, seed)}), seeds)
     policies = {seed: policies[seed] for seed in seeds}
-    by_trial = {trial: judge.score(series[trial]) for trial in trials}
+    by_trial = {trial: judge.score(judge.pool([series[trial]])) for trial in trials}
     sharpes = [HistoryJudge.score(book) for book in books]
     deflated, test = kpis.deflated_sharpe_ratio(books[chosen], sharpes), judge.test(policies)
     summary = {
@@ -207,6 +209,7 @@ def sweep(
             "expected_best_sharpe": kpis.expected_best_sharpe(sharpes), "deflated_sharpe_ratio": deflated,
         },
         "test": test,
+        "notes": judge.notes(),
         "verdict": f"{judge.UNDEFINED if np.isnan(deflated) else _luck(deflated, len(points))}; {judge.verdict(test)}",
     }  # fmt: skip
     return Sweep(

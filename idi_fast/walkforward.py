@@ -21,11 +21,12 @@ from idi_fast.files import new_directory, write_json
 from idi_fast.history import History
 from idi_fast.policy import Policy
 from idi_fast.provenance import describe_history, iso_time, versions
-from idi_fast.replay import replay_history
+from idi_fast.replay import decide_from_flat
 from idi_fast.seeds import check_seeds
 from idi_fast.tables import write_table
 from idi_fast.trace import time_series
 from idi_fast.trainer import Trainer
+from idi_fast.verdicts import beside, seeds_that, short_tests, signed_percent
 
 
 @dataclass(frozen=True)
@@ -127,9 +128,10 @@ def walkforward(
 
     train_bars, test_bars: half and a tenth of the history by default; step: `test_bars` by default. Features, edges and
     tables are fitted on a window's training bars only. The embargo between training and test is the longest feature
-    window, so that no feature of a tested bar has seen one of the training. warm: a window's tables begin with those of
-    the one before. fill, fee_bps: as for `backtest`. progress: called with how many runs are done, and of how many.
-    The account is one over all tests: see `account_of_tests`. Raises InputError, DataError, IdiFastError.
+    window, so that no feature of a tested bar has seen one of the training; its bars only fill the features' windows,
+    and the agent begins flat at the first tested bar, whatever the account holds. warm: a window's tables begin with
+    those of the one before. fill, fee_bps: as for `backtest`. progress: called with how many runs are done, and of how
+    many. The account is one over all tests: see `account_of_tests`. Raises InputError, DataError, IdiFastError.
     """
     if config.environment.kind != "history":
         raise InputError(f"environment.kind is {config.environment.kind!r}; a walk-forward needs 'history'")
@@ -152,8 +154,7 @@ def walkforward(
         with crew.training(trainer):
             trainer.train()
         policy, _ = trainer.rollout()
-        # Decisions in the embargo only fill the features' windows.
-        target = replay_history(policy, history.slice(window.test_start - embargo, window.test_stop)).position[embargo:]
+        target = decide_from_flat(policy, history, window.test_start, window.test_stop, embargo)
         with lock:
             targets[seed, number] = target
             progress(len(targets), len(windows) * len(seeds))
@@ -196,7 +197,7 @@ def walkforward(
         },
         windows=_windows_frame(history, windows, accounts, held, per_year),
         equity=equity,
-        summary=_summary(equity, seeds, per_year),
+        summary=_summary(equity, seeds, per_year, windows, embargo),
     )  # fmt: skip
 
 
@@ -271,7 +272,9 @@ def _equity_frame(history: History, windows: list[Window], accounts: dict[int, T
     return pl.concat(frames)
 
 
-def _summary(equity: pl.DataFrame, seeds: tuple[int, ...], per_year: float) -> dict:
+def _summary(
+    equity: pl.DataFrame, seeds: tuple[int, ...], per_year: float, windows: Sequence[Window], embargo: int
+) -> dict:
     figures, held = {}, None
     for seed in map(str, seeds):
         mine = equity.filter(pl.col("seed") == seed)
@@ -294,14 +297,28 @@ def _summary(equity: pl.DataFrame, seeds: tuple[int, ...], per_year: float) -> d
         name: [seed for seed, values in figures.items() if values[key][0] > 0.0]
         for name, key in (("zero", "sharpe_interval"), ("buy_and_hold", "excess_sharpe_interval"))
     }
-    count = {name: len(better) for name, better in above.items()}
+    of_holding = kpis.equity_kpis(held, per_year)
     return kpis.null_nan(
         {
             "by_seed": figures,
             "over_seeds": spread,
-            "buy_and_hold": kpis.equity_kpis(held, per_year),
+            "buy_and_hold": of_holding,
             "significantly_above": above,
-            "verdict": f"of {len(seeds)} seed{'s' * (len(seeds) != 1)}, the profit of {count['zero']} is significantly "
-            f"above 0 and that of {count['buy_and_hold']} above buying and holding",
+            "notes": _notes(windows, embargo),
+            "verdict": _verdict(spread["total_return"]["median"], of_holding["total_return"], above, len(seeds)),
         }
     )
+
+
+def _notes(windows: Sequence[Window], embargo: int) -> list[str]:
+    one = "it comes down to one window, a single training and test; with fewer train_bars or test_bars there are more"
+    longest = max(window.test_stop - window.test_start for window in windows)
+    return [one] * (len(windows) == 1) + short_tests({"a test": longest}, embargo)
+
+
+def _verdict(earned: float, of_holding: float, above: dict[str, list[str]], seeds: int) -> str:
+    """earned: the total return, the median over seeds; above: the seeds that chance does not explain."""
+    more = f", the median of {seeds} seeds" if seeds > 1 else ""
+    profit, lead = (seeds_that(len(above[name]), seeds) for name in ("zero", "buy_and_hold"))
+    shown = f"a profit beyond chance is shown by {profit}, a lead over buy and hold by {lead}"
+    return f"{beside(earned, of_holding, 'buy and hold', signed_percent, more)}; {shown}"

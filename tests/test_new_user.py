@@ -17,7 +17,6 @@ from idi_fast.clock import Clock
 from idi_fast.errors import ArtifactError, ConfigError, DataError, IdiFastError, nearest
 from idi_fast.evaluation import Evaluation
 from idi_fast.history import load_history
-from idi_fast.judges import EpisodeJudge
 from idi_fast.tables import TableWriter
 
 
@@ -115,9 +114,6 @@ def test_one_is_not_counted_as_many():
     clock = Clock()
     clock.push(np.arange(25) * 3_600_000_000_000)
     assert clock.pace().why_no_growth == "the bars span 1 day; a growth per year takes 30"
-    one, two = {"0": {"has_learnt": True}}, {"0": {"has_learnt": True}, "1": {"has_learnt": False}}
-    assert "1 of 1 seed is significantly" in EpisodeJudge.verdict({"by_seed": one})
-    assert "1 of 2 seeds are significantly" in EpisodeJudge.verdict({"by_seed": two})
 
 
 def test_times_of_several_symbols_are_recognised(tmp_path):

@@ -5,19 +5,19 @@ import json
 import math
 import statistics
 from dataclasses import replace
+from fractions import Fraction
 from itertools import pairwise
 from statistics import NormalDist
-from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from market_data import random_walk
+from market_data import random_walk, signal_in_the_embargo
 from numpy.testing import assert_array_equal
 from test_trainer import config
-from test_walkforward import EMBARGO, SHORT
+from test_walkforward import EMBARGO, SHORT, signal_setup
 
 from idi_fast import TrainingConfig, create_trainer
 from idi_fast.backtest import backtest
@@ -25,8 +25,9 @@ from idi_fast.baselines import evaluate
 from idi_fast.config_io import with_overrides
 from idi_fast.evaluation import Evaluator
 from idi_fast.history import History
-from idi_fast.judges import HistoryJudge, _returns
+from idi_fast.judges import EpisodeJudge, HistoryJudge
 from idi_fast.kpis import deflated_sharpe_ratio, expected_best_sharpe, probabilistic_sharpe_ratio
+from idi_fast.provenance import iso_time
 from idi_fast.sweep import _luck, sweep
 from oracle import backtest as oracle
 
@@ -128,20 +129,25 @@ def test_the_example_of_bailey_and_lopez_de_prado(trials, expected):
 # --- on history
 
 
-def earned_by_hand(policy, history: History, bars: tuple[int, int]) -> list[float]:
-    """Each bar's return of the account from flat, at the next open and 5 basis points a side."""
-    trace = backtest(policy, history.slice(bars[0] - EMBARGO, bars[1])).trace
+def equity_by_hand(policy, history: History, bars: tuple[int, int]) -> list[Fraction]:
+    """The account's equity at each close, from flat, at the next open and 5 basis points a side."""
+    first = iso_time(history.time[bars[0]])
+    trace = backtest(policy, history.slice(bars[0] - EMBARGO, bars[1]), start=first).trace
     tested = history.slice(*bars)
-    account = oracle.account(trace.position[EMBARGO:], tested.open, tested.close, oracle.NEXT_OPEN, 5e-4)
-    return [float(after / before) - 1.0 for before, after in pairwise([1, *account.equity])]
+    return oracle.account(trace.position, tested.open, tested.close, oracle.NEXT_OPEN, 5e-4).equity
 
 
-def sharpe_by_hand(returns: list[float]) -> float:
+def returns_by_hand(equity) -> list[float]:
+    return [float(after / before) - 1.0 for before, after in pairwise([1, *equity])]
+
+
+def sharpe_by_hand(equity) -> float:
+    returns = returns_by_hand(equity)
     return statistics.fmean(returns) / statistics.stdev(returns) if any(returns) else 0.0
 
 
-def book_by_hand(accounts: list[list[float]]) -> list[float]:
-    return [statistics.fmean(of_bar) for of_bar in zip(*accounts, strict=True)]
+def book_by_hand(accounts) -> list:
+    return [statistics.mean(of_bar) for of_bar in zip(*accounts, strict=True)]
 
 
 def close_to(expected: float):
@@ -154,7 +160,7 @@ def test_a_sweep_is_trainings_and_backtests_by_hand():
     for row, (rate, discount) in zip(result.points.rows(named=True), itertools.product(*GRID.values()), strict=True):
         made = setup(learning_rate=rate, discount=discount)
         policies = [create_trainer(made, seed, history.slice(*TRAINED)).run()[0] for seed in SEEDS]
-        accounts = [earned_by_hand(policy, history, VALIDATED) for policy in policies]
+        accounts = [equity_by_hand(policy, history, VALIDATED) for policy in policies]
         sharpes = [sharpe_by_hand(account) for account in accounts]
         scores.append(sharpe_by_hand(book_by_hand(accounts)))
         trained.append((made, policies, accounts))
@@ -180,15 +186,16 @@ def test_a_sweep_is_trainings_and_backtests_by_hand():
         + np.euler_gamma * NormalDist().inv_cdf(1 - 1 / (4 * math.e))
     )
     assert told["expected_best_sharpe"] == close_to(luck)
-    assert told["deflated_sharpe_ratio"] == close_to(psr_by_definition(chosen, luck))
-    tested = [earned_by_hand(policy, history, TESTED) for policy in policies]
+    assert told["deflated_sharpe_ratio"] == close_to(psr_by_definition(returns_by_hand(chosen), luck))
+    tested = [equity_by_hand(policy, history, TESTED) for policy in policies]
     report = result.summary["test"]
     for seed, account in zip(SEEDS, tested, strict=True):
-        assert report["by_seed"][str(seed)]["total_return"] == close_to(math.prod(1 + r for r in account) - 1)
+        assert report["by_seed"][str(seed)]["total_return"] == close_to(float(account[-1]) - 1)
     book = book_by_hand(tested)
-    assert report["book"]["total_return"] == close_to(math.prod(1 + r for r in book) - 1)
+    returns = [report["by_seed"][str(seed)]["total_return"] for seed in SEEDS]
+    assert report["book"]["total_return"] == close_to(statistics.fmean(returns))
     assert report["book"]["sharpe_per_bar"] == close_to(sharpe_by_hand(book))
-    assert report["book"]["probabilistic_sharpe_ratio"] == close_to(psr_by_definition(book, 0.0))
+    assert report["book"]["probabilistic_sharpe_ratio"] == close_to(psr_by_definition(returns_by_hand(book), 0.0))
     held = (1 - 5e-4 / (1 + 5e-4)) * history.close[399] / history.open[321]  # bought at the second bar's open
     assert report["buy_and_hold"]["total_return"] == close_to(held - 1)
 
@@ -252,22 +259,82 @@ def test_who_never_trades_earns_nothing_and_is_not_called_lucky():
     assert result.summary["test"]["book"]["sharpe_interval"] == [None, None]
     assert result.summary["verdict"] == (
         "the chosen config never traded on validation data; "
-        "on test data neither a profit nor a loss that is significant"
+        "on test data better than buy and hold (0 % against −3.19 %); nothing was earned or lost"
     )
 
 
-def test_after_a_liquidation_nothing_is_earned():
-    account = SimpleNamespace(equity=np.array([1.25, 0.0, 0.0, 0.0]))
-    assert _returns(account).tolist() == [0.25, -1.0, 0.0, 0.0]
+def test_capital_is_not_moved_between_the_seeds_accounts():
+    # Both lose half and double it again in turns: rebalanced at each bar, there would be a profit of a quarter each.
+    accounts = [np.array([0.5, 1.0, 0.5, 1.0]), np.array([1.0, 0.5, 1.0, 0.5])]
+    assert HistoryJudge.pool(accounts).tolist() == [-0.25, 0.0, 0.0, 0.0]
+    assert HistoryJudge.pool(accounts[:1]).tolist() == [-0.5, 1.0, -0.5, 1.0]
+
+
+def test_a_liquidated_account_earns_nothing_more():
+    ruined, other = np.array([1.25, 0.0, 0.0, 0.0]), np.array([0.75, 0.5, 1.0, 1.5])
+    assert HistoryJudge.pool([ruined]).tolist() == [0.25, -1.0, 0.0, 0.0]
+    assert HistoryJudge.pool([ruined, other]).tolist() == [0.0, -0.75, 1.0, 0.5]
+    assert HistoryJudge.pool([ruined, ruined]).tolist() == [0.25, -1.0, 0.0, 0.0]
+
+
+def test_a_signal_in_the_embargo_is_not_acted_on():
+    history = signal_in_the_embargo(400, embargo=EMBARGO, stretches=[60, 60])
+    result = sweep(
+        signal_setup(), {"learning_rate": [0.1, 0.2]}, history, seeds=(0, 1), validation_bars=60, test_bars=60
+    )
+    assert result.trials["score"].to_list() == [0.0] * 4
+    assert result.summary["validation"]["deflated_sharpe_ratio"] is None
+    test, first = result.summary["test"], iso_time(history.time[-60])
+    assert test["book"]["total_return"] == 0.0
+    assert test["buy_and_hold"]["total_return"] > 0.5
+    for seed, policy in result.policies.items():
+        told = test["by_seed"][str(seed)]
+        assert [told[name] for name in ("total_return", "trades", "open_trades", "turnover")] == [0.0, 0, 0, 0.0]
+        assert backtest(policy, history, start=first).kpis["total_return"] == 0.0
+    history.extra["signal"][-60] = 1.0  # the first bar of the test
+    bought = sweep(signal_setup(), {"learning_rate": [0.1]}, history, validation_bars=60, test_bars=60)
+    assert bought.summary["test"]["by_seed"]["0"]["open_trades"] == 1
 
 
 @pytest.mark.parametrize(
-    ("interval", "verdict"),
-    [((0.1, 0.2), "a profit"), ((-0.2, -0.1), "a loss"), ((-0.1, 0.1), "neither a profit nor a loss")],
+    ("earned", "interval", "verdict"),
+    [
+        (0.5, (0.1, 0.2), "better than buy and hold (+50.0 % against +20.1 %); chance hardly explains the profit"),
+        (0.12, (-0.1, 0.2), "worse than buy and hold (+12.0 % against +20.1 %); chance may explain the profit"),
+        (-0.253, (-0.2, -0.1), "worse than buy and hold (−25.3 % against +20.1 %); chance hardly explains the loss"),
+        (-0.253, (-0.2, 0.1), "worse than buy and hold (−25.3 % against +20.1 %); chance may explain the loss"),
+        (0.0, (math.nan,) * 2, "worse than buy and hold (0 % against +20.1 %); nothing was earned or lost"),
+        (0.201, (-0.2, 0.1), "the same as buy and hold (+20.1 %); chance may explain the profit"),
+    ],
 )
-def test_what_a_test_came_to_in_words(interval, verdict):
-    told = HistoryJudge.verdict({"book": {"sharpe_interval": interval}})
-    assert told == f"on test data {verdict} that is significant"
+def test_what_a_test_came_to_in_words(earned, interval, verdict):
+    told = {"book": {"total_return": earned, "sharpe_interval": interval}, "buy_and_hold": {"total_return": 0.201}}
+    assert HistoryJudge.verdict(told) == f"on test data {verdict}"
+
+
+def test_what_a_test_on_simulated_markets_came_to_in_words():
+    def report(mean: float, hold: float, learnt: bool) -> dict:
+        return {"mean": mean, "baselines": {"hold": {"mean": hold}, "buy": {"mean": 80.0}}, "has_learnt": learnt}
+
+    reports = {"0": report(79.4, 85.8, False), "1": report(79.0, 85.6, True)}
+    assert EpisodeJudge.verdict({"by_seed": reports}) == (
+        "on test data worse than 'hold' (79.2 against 85.7, medians of 2 seeds); "
+        "a lead over every baseline beyond chance is shown by 1 of 2 seeds"
+    )
+    assert EpisodeJudge.verdict({"by_seed": {"1": report(90.0, 85.6, True)}}) == (
+        "on test data better than 'hold' (90 against 85.6); "
+        "a lead over every baseline beyond chance is shown by its one seed"
+    )
+
+
+def test_few_bars_to_judge_by_are_pointed_out():
+    said = "fewer than the 32 that the longest feature looks back over: it says little"
+    for options, notes in (
+        ({"validation_bars": 32, "test_bars": 32}, []),
+        ({"validation_bars": 31}, [f"the validation has 31 bars, {said}"]),
+        ({"test_bars": 2}, [f"the test has 2 bars, {said}"]),
+    ):
+        assert run(random_walk(400), {"discount": [0.5]}, **options).summary["notes"] == notes
 
 
 def test_what_is_luck_in_words():
