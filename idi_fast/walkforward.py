@@ -311,7 +311,7 @@ def _summary(
 
 
 def _notes(windows: Sequence[Window], embargo: int) -> list[str]:
-    one = "it comes down to one window, a single training and test; with fewer train_bars or test_bars there are more"
+    one = "it comes down to one window: a single training and test; fewer train_bars or test_bars make more"
     longest = max(window.test_stop - window.test_start for window in windows)
     return [one] * (len(windows) == 1) + short_tests({"a test": longest}, embargo)
 

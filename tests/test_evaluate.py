@@ -16,6 +16,7 @@ from idi_fast.baselines import Compared, confidence_interval, evaluate, quick_ep
 from idi_fast.errors import InputError
 from idi_fast.evaluation import Evaluation, Evaluator
 from idi_fast.space import BUY, HOLD, SELL
+from idi_fast.verdicts import beside, reward
 
 REGIME = {"kind": "crypto", "observe_regime": True}
 PLAIN_REWARD = {"scarcity_alignment": 0.0, "ethics_bonus": 0.0, "communication_clarity": 0.0}
@@ -173,7 +174,16 @@ def test_the_command_prints_what_evaluate_says(artifact):
     }  # fmt: skip
     shown = cli.succeed(*options).stdout
     cli.assert_mentions(shown, "40 fresh episodes of seed 8", f"{report['mean']:.6g}", *report["baselines"])
-    assert shown.splitlines()[-1] == report["verdict"]
+    best = report["baselines"][report["best_baseline"]]
+    plain = beside(report["mean"], best["mean"], repr(report["best_baseline"]), reward)
+    assert shown.splitlines()[-2:] == [plain, report["verdict"]]
+
+
+def test_in_sample_no_baseline_is_called_worse(world, tmp_path):
+    cli.succeed("train", "--data", world / "bars.csv", "--out", tmp_path / "agent", *cli.QUICK)
+    shown = cli.succeed("evaluate", tmp_path / "agent").stdout.splitlines()
+    assert shown[-2] == ""
+    assert shown[-1].startswith("evaluated in sample")
 
 
 def test_training_ends_with_its_evaluation(artifact):

@@ -18,6 +18,7 @@ from test_trainer import CASES, assert_same, config, outcome
 import idi_fast.evaluation
 from idi_fast import Policy, create_trainer, select_best_policy, train_population
 from idi_fast.artifact import save_training
+from idi_fast.baselines import Compared, Report, evaluate
 from idi_fast.crew import usable_cores
 from idi_fast.environments import make_environment, market_tape, reward_weights
 from idi_fast.errors import IdiFastError, InputError
@@ -31,6 +32,7 @@ from oracle import engine as twin
 
 SEEDS = [4, 0, 9, 2]
 QUICK = (*cli.QUICK, "--seeds", "4,0,9,2")
+NOTHING = ": nothing is shown to have been learnt"
 
 
 def bars_of(setup):
@@ -210,6 +212,42 @@ def test_the_first_listed_of_equals_is_the_best(jobs):
     population = run(config(episodes=0), [5, 3, 9, 1], jobs=jobs)
     assert population.summary["evaluation"].n_unique() == 1
     assert (population.best.seed, list(population.lanes)) == (5, [5])
+
+
+@pytest.mark.parametrize("kind", ["crypto", "history"])
+def test_the_best_lane_stands_beside_the_baselines_on_the_episodes_of_all(kind):
+    setup = config(kind, episodes=100)
+    population, bars = run(setup, [7, 3, 5]), bars_of(setup)
+    best = population.best
+    evaluator = Evaluator(setup, 7, bars)
+    if kind == "crypto":
+        alone = evaluate(best.policy, episodes=evaluator.episodes, seed=7)
+        assert population.compared == replace(alone, alerts=None)
+    else:
+        alone = evaluate(best.policy, episodes=evaluator.episodes, history=bars)
+        assert population.compared == alone
+        assert population.verdict() == alone.verdict()
+    assert population.compared.evaluation == best.evaluation
+
+
+@pytest.mark.parametrize(
+    ("above", "seeds", "verdict"),
+    [
+        (-6.4, 9, f"the best of 9 seeds is worse than 'hold' (79.4 against 85.8) by more than chance explains{NOTHING}"),
+        (-1.9, 1, f"worse than 'hold' (79.4 against 81.3), which chance may explain{NOTHING}"),
+        (1.9, 2, f"the best of 2 seeds is better than 'hold' (79.4 against 77.5), which chance may explain{NOTHING}"),
+        (
+            2.9, 2, "the best of 2 seeds is better than 'hold' (79.4 against 76.5), and better than every baseline by "
+            "more than chance explains",
+        ),
+    ],
+)  # fmt: skip
+def test_the_verdict_has_the_figures_beside_the_best_baseline(above, seeds, verdict):
+    population = run(config(), [0])
+    hold = Compared(Evaluation(79.4 - above, 1.0, 1000), Evaluation(above, 1.0, 1000))
+    low = Compared(Evaluation(3.0, 1.0, 1000), Evaluation(76.4, 1.0, 1000))
+    compared = Report(Evaluation(79.4, 1.0, 1000), {"random": low, "hold": hold}, False, 0, None)
+    assert replace(population, compared=compared, seeds=tuple(range(seeds))).verdict() == verdict
 
 
 def test_policies_that_cannot_be_compared():

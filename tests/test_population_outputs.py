@@ -14,6 +14,7 @@ from test_trainer import config
 from idi_fast import Policy
 from idi_fast.artifact import read_trace
 from idi_fast.errors import ArtifactError, OutputError
+from idi_fast.files import digest, write_json
 from idi_fast.population import save_population
 
 QUICK = (*cli.QUICK, "--seeds", "4,0,9,2")
@@ -73,6 +74,15 @@ def test_the_folder_of_a_population(keep, options, world, tmp_path, monkeypatch)
     best = summary.row(SEEDS.index(told["best_seed"]), named=True)
     assert told["best"] == {"mean": best["evaluation"], "standard_error": best["evaluation_standard_error"]}
     assert told["over_seeds"]["max"] == best["evaluation"] == summary["evaluation"].max()
+    evaluation = recorded["evaluation"]
+    assert told["evaluation"] == evaluation
+    single = json.loads((pop / "best" / "run.json").read_text())["evaluation"]
+    assert set(single) - {"seed", "alerts"} < set(evaluation)
+    assert list(evaluation["baselines"]) == list(single["baselines"]) == ["random", "hold", "buy", "sell"]
+    leader = evaluation["baselines"][evaluation["best_baseline"]]
+    assert leader["mean"] == max(other["mean"] for other in evaluation["baselines"].values())
+    assert leader["difference"]["mean"] == pytest.approx(told["best"]["mean"] - leader["mean"])
+    assert (evaluation["has_learnt"] is None) == evaluation["in_sample"]
     listed = json.loads((pop / "manifest.json").read_text())["files"]
     files = {name for name, data in cli.snapshot(pop).items() if data is not None}
     assert files - set(listed) == {name for name in files if name.endswith("timings.json")} | {"manifest.json"}
@@ -80,12 +90,31 @@ def test_the_folder_of_a_population(keep, options, world, tmp_path, monkeypatch)
 
 def test_the_report_names_the_best_seed_and_the_spread(tmp_path):
     report = cli.succeed("train", *QUICK, "--out", tmp_path / "pop", "--jobs", 2).stdout
-    best = json.loads((tmp_path / "pop" / "run.json").read_text())["best_seed"]
+    run = json.loads((tmp_path / "pop" / "run.json").read_text())
+    best, evaluation = run["best_seed"], run["evaluation"]
     rows = dict(line.rsplit("  ", 1) for line in report.splitlines())
     rows = {name.strip(): value for name, value in rows.items()}
     assert (rows["seeds"], rows["jobs"], rows["best seed"]) == ("4", "2", str(best))
     assert [name for name in rows if name.endswith("of seeds")] == ["min of seeds", "median of seeds", "max of seeds"]
     assert " ± " in rows["evaluation"]
+    assert " ± " in rows[f"above {evaluation['best_baseline']!r}"]
+    assert rows["verdict"] == evaluation["verdict"]
+
+
+def test_a_complete_population_of_an_earlier_version_is_told_of_without_baselines(tmp_path):
+    pop = tmp_path / "pop"
+    cli.succeed("train", *QUICK, "--out", pop)
+    run = json.loads((pop / "run.json").read_text())
+    for name in ("mean", "standard_error", "interval", "baselines", "best_baseline", "has_learnt", "verdict"):
+        del run["evaluation"][name]
+    write_json(pop / "run.json", run)
+    manifest = json.loads((pop / "manifest.json").read_text())
+    manifest["files"]["run.json"] = digest(pop / "run.json")
+    write_json(pop / "manifest.json", manifest)
+    outcome = cli.succeed("train", *QUICK, "--out", pop, "--resume")
+    cli.assert_mentions(outcome.stderr, "is complete already")
+    assert "above" not in outcome.stdout
+    assert "verdict" not in outcome.stdout
 
 
 def test_a_population_replaces_and_is_replaced_with_force_only(tmp_path):

@@ -20,6 +20,7 @@ from idi_fast import report as reports
 from idi_fast.cli.report import report as command
 from idi_fast.errors import ArtifactError, InputError, OutputError
 from idi_fast.report import course, page, theme, write_report
+from idi_fast.report.formats import number
 from idi_fast.report.parts import Note
 from idi_fast.report.pictures import picture
 
@@ -175,6 +176,42 @@ EXPECTED["population"] = ["spread", "against-training", *EXPECTED["training"]]
 @pytest.mark.parametrize("kind", KINDS)
 def test_which_figures_a_report_has(runs, kind):
     assert list(report_figures(runs / kind)) == EXPECTED[kind]
+
+
+def opening(run: Path) -> list[tuple[str, bool]]:
+    """The notes that a page begins with, and whether they are warnings."""
+    return [(note.text, note.is_warning) for note in report_page(run).opening if isinstance(note, Note)]
+
+
+def test_the_page_of_a_walk_forward_has_its_verdict_and_notes(runs, tmp_path):
+    run = unsealed(runs / "walkforward", tmp_path / "run")
+    told = json.loads((run / "walkforward.json").read_text())
+    verdict = f"{told['verdict'].capitalize()}."
+    assert opening(run)[1:] == [(verdict, False), (f"{told['notes'][0].capitalize()}.", True)]
+    (run / "walkforward.json").write_text(json.dumps({**told, "notes": ["it is short"]}))
+    assert opening(run)[1:] == [(verdict, False), ("It is short.", True)]
+    del told["notes"]  # an earlier version's
+    (run / "walkforward.json").write_text(json.dumps(told))
+    assert opening(run)[1:] == [(verdict, False)]
+
+
+def test_the_page_of_a_population_has_the_baselines(runs, tmp_path):
+    run = unsealed(runs / "population", tmp_path / "run")
+    about = json.loads((run / "run.json").read_text())
+    evaluation = about["evaluation"]
+    best = evaluation["best_baseline"]
+    mean = evaluation["baselines"][best]["mean"]
+    assert opening(run)[0] == (f"{evaluation['verdict'].capitalize()}.", False)
+    facts = dict(next(part for part in report_page(run).opening if not isinstance(part, Note)).facts)
+    assert facts[f"Best baseline, {best}"] == number(mean)
+    figure = report_figures(run)["spread"]
+    assert figure.data[1]["y"] == pytest.approx([mean, mean], rel=1e-5)
+    assert_mentions(figure.caption, f"Dotted: the best baseline, {best}.")
+    for name in ("baselines", "best_baseline", "verdict"):
+        del evaluation[name]  # an earlier version's
+    (run / "run.json").write_text(json.dumps(about))
+    assert len(opening(run)) == 1
+    assert len(report_figures(run)["spread"].data) == 1
 
 
 def test_what_a_backtest_assumes_stands_before_its_report_figures(runs, tmp_path):

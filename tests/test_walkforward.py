@@ -26,11 +26,16 @@ from idi_fast.errors import InputError
 from idi_fast.history import History
 from idi_fast.kpis import sharpe_interval, sharpe_ratio
 from idi_fast.provenance import describe_history, iso_time
-from idi_fast.walkforward import Window, account_of_tests, make_windows, walkforward
+from idi_fast.verdicts import beside, signed_percent
+from idi_fast.walkforward import Window, _verdict, account_of_tests, make_windows, walkforward
 
 SHORT = {name: {"transform": "ema_ratio", "window": 8} for name in ("price", "volume", "trend", "scarcity")}
 EMBARGO = 32  # the scale of rewards looks back furthest
 SIZES = {"train_bars": 150, "test_bars": 60}
+
+
+ONE_WINDOW = "it comes down to one window: a single training and test; fewer train_bars or test_bars make more"
+SHORT_TEST = "a test has {} bars, fewer than the 32 that the longest feature looks back over: it says little"
 
 
 def setup(**fields):
@@ -149,6 +154,51 @@ def test_the_equity_is_stitched_from_the_windows():
         assert result.summary["by_seed"][seed]["total_return"] == pytest.approx(last - 1.0)
     held = np.prod(result.windows.filter(pl.col("seed") == "1")["buy_and_hold"].to_numpy() + 1.0)
     assert result.summary["buy_and_hold"]["total_return"] == pytest.approx(held - 1.0)
+
+
+@pytest.mark.parametrize(
+    ("earned", "above", "seeds", "verdict"),
+    [
+        (
+            -0.686, {"zero": [], "buy_and_hold": []}, 3,
+            "worse than buy and hold (−68.6 % against +142 %, the median of 3 seeds); "
+            "a profit beyond chance is shown by no seed, a lead over buy and hold by no seed",
+        ),
+        (
+            1.9, {"zero": ["4"], "buy_and_hold": []}, 1,
+            "better than buy and hold (+190 % against +142 %); "
+            "a profit beyond chance is shown by its one seed, a lead over buy and hold by no seed",
+        ),
+        (
+            1.42, {"zero": ["1", "2"], "buy_and_hold": ["2"]}, 2,
+            "the same as buy and hold (+142 %, the median of 2 seeds); "
+            "a profit beyond chance is shown by all 2 seeds, a lead over buy and hold by 1 of 2 seeds",
+        ),
+    ],
+)  # fmt: skip
+def test_the_verdict_has_the_figures_beside_buy_and_hold(earned, above, seeds, verdict):
+    assert _verdict(earned, 1.42, above, seeds) == verdict
+
+
+def test_the_verdict_is_of_the_median_seed():
+    told = run(random_walk(400)).summary
+    median, held = told["over_seeds"]["total_return"]["median"], told["buy_and_hold"]["total_return"]
+    first = beside(median, held, "buy and hold", signed_percent, ", the median of 2 seeds")
+    assert told["verdict"].startswith(f"{first}; a profit beyond chance")
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, []),
+        ({"train_bars": 330, "test_bars": 38}, [ONE_WINDOW]),
+        ({"test_bars": 31}, [SHORT_TEST.format(31)]),
+        ({"test_bars": 32}, []),
+        ({"train_bars": 350, "test_bars": 38}, [ONE_WINDOW, SHORT_TEST.format(18)]),
+    ],
+)
+def test_too_little_to_walk_through_is_pointed_out(options, expected):
+    assert run(random_walk(400), seeds=(1,), **options).to_dict()["notes"] == expected
 
 
 # --- the account
@@ -372,7 +422,12 @@ def test_the_command(tmp_path):
         ).stdout
     )
     kept = json.loads((tmp_path / "wf" / "walkforward.json").read_text())
+    assert shown.splitlines()[-1] == kept["verdict"]
     assert told == {"out": str(tmp_path / "wf"), **kept}
+    few = ("walkforward", tmp_path / "bars.parquet", *options, "--train-bars", 350, "--json", "--out", tmp_path / "few")
+    outcome = cli.succeed(*few)
+    assert outcome.stderr == f"note: {ONE_WINDOW}\nnote: {SHORT_TEST.format(18)}\n"
+    assert cli.one_object(outcome.stdout)["notes"] == [ONE_WINDOW, SHORT_TEST.format(18)]
     line = cli.refused(tmp_path, "walkforward", tmp_path / "bars.parquet", *options, "--out", tmp_path / "wf")
     cli.assert_mentions(line, "already exists")
     line = cli.refused(tmp_path, "walkforward", tmp_path / "none.parquet", "--out", tmp_path / "other")

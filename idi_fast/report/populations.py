@@ -1,5 +1,6 @@
 """The page of a population: how far the seeds lie apart, and the best of them."""
 
+import numpy as np
 import polars as pl
 
 from idi_fast.files import BEST
@@ -22,6 +23,7 @@ def population_page(run: Run) -> Page:
     evaluation, spread, best = about["evaluation"], about["summary"]["over_seeds"], str(about["best_seed"])
     headline = [
         ("Best evaluation", number(spread["max"])),
+        *((name, number(mean)) for name, mean in _best_baseline(evaluation)),
         ("Median", number(spread["median"])),
         ("Worst", number(spread["min"])),
         ("Best seed", best),
@@ -47,10 +49,17 @@ def population_page(run: Run) -> Page:
 
 def _notes(evaluation: dict) -> list[Note]:
     chosen = Note("The best of many is somewhat worse than its evaluation says: it was chosen for that.")
-    if not evaluation["in_sample"]:
-        return [chosen]
-    text = "Evaluated in sample, on windows of the training bars: this says nothing about new ones."
-    return [Note(text, is_warning=True), chosen]
+    if evaluation["in_sample"]:
+        text = "Evaluated in sample, on windows of the training bars: this says nothing about new ones."
+        return [Note(text, is_warning=True), chosen]
+    verdict = evaluation.get("verdict")  # earlier versions had none, and no baselines
+    return [chosen] if verdict is None else [Note(f"{verdict[:1].upper()}{verdict[1:]}."), chosen]
+
+
+def _best_baseline(evaluation: dict) -> list[tuple[str, float]]:
+    """Its name and mean reward; nothing of a population of an earlier version."""
+    name = evaluation.get("best_baseline")
+    return [] if name is None else [(f"Best baseline, {name}", evaluation["baselines"][name]["mean"])]
 
 
 def _colours(n: int) -> list[str]:
@@ -63,19 +72,26 @@ def _spread(ranked: pl.DataFrame, evaluation: dict) -> Figure:
     reach = (2.0 * ranked["evaluation_standard_error"]).to_list()
     every = -(-n // MOST_LABELS)
     first, last = (number(ranked["evaluation"][row]) for row in (0, -1))
+    across, dots = np.array([-0.5, n - 0.5]), {"line": {"dash": "dot"}, "showlegend": False}
+    dotted = [
+        theme.line(name, across, np.full(2, mean), theme.TEXT, **dots) for name, mean in _best_baseline(evaluation)
+    ]
+    below = "".join(f" Dotted: the {line['name'][0].lower()}{line['name'][1:]}." for line in dotted)
+    level = "".join(f" {line['name']}: {number(line['y'][0])}." for line in dotted)
     return Figure(
         name="spread",
         title="Evaluation by seed",
         caption=f"Each seed's {evaluation['of']} over {count(evaluation['episodes'])} episodes ({evaluation['on']}), "
-        "with two standard errors to either side, the best first.",
-        alt=f"Dots of {plural(n, 'seed')}, from {first} down to {last}.",
+        f"with two standard errors to either side, the best first.{below}",
+        alt=f"Dots of {plural(n, 'seed')}, from {first} down to {last}.{level}",
         data=[
             {
                 "type": "scatter", "mode": "markers", "x": list(range(n)), "y": theme.numbers(ranked["evaluation"]),
                 "error_y": {"type": "data", "array": reach, "color": theme.GREY, "thickness": 1.2, "width": 0},
                 "marker": {"size": 8, "color": _colours(n)}, "text": seeds,
                 "hovertemplate": "seed %{text}: %{y:.5~r}<extra></extra>",
-            }
+            },
+            *dotted,
         ],
         layout=theme.layout(
             320,

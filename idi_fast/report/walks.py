@@ -40,6 +40,7 @@ def walk_page(run: Run) -> Page:
         opening=[
             Note("Out of sample: each window was tested on bars after those it was trained on."),
             Note(f"{verdict[:1].upper()}{verdict[1:]}."),
+            *(Note(f"{text[:1].upper()}{text[1:]}.", is_warning=True) for text in result.get("notes", ())),
             Facts(headline, is_large=True),
         ],
         sections=[
