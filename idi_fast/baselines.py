@@ -19,7 +19,7 @@ from idi_fast.policy import Policy
 from idi_fast.provenance import saw
 from idi_fast.space import BUY, HOLD, SELL, StateSpace
 from idi_fast.trainer import load_config_history
-from idi_fast.verdicts import beside, reward
+from idi_fast.verdicts import beside, plain_number
 
 CONFIDENCE = 0.95
 QUICK_ROWS = 131_072
@@ -155,7 +155,7 @@ def compare_to_baselines(evaluator: Evaluator, policy: Policy) -> Report:
 def beside_best_baseline(evaluation: dict) -> str:
     """Whether a policy earns more or less than the best baseline, with both means, by what `Report.to_dict` holds."""
     best = evaluation["best_baseline"]
-    return beside(evaluation["mean"], evaluation["baselines"][best]["mean"], repr(best), reward)
+    return beside(evaluation["mean"], evaluation["baselines"][best]["mean"], repr(best), plain_number)
 
 
 def quick_episodes(config: TrainingConfig) -> int:

@@ -16,7 +16,7 @@ from idi_fast.features import longest_window, resolve_features
 from idi_fast.history import History
 from idi_fast.policy import Policy
 from idi_fast.replay import decide_from_flat
-from idi_fast.verdicts import beside, reward, seeds_that, short_tests, signed_percent
+from idi_fast.verdicts import beside, beyond_chance, plain_number, short_tests, signed_percent
 
 BLIND = ("random", "hold", "buy", "sell")
 """Baselines that look at nothing, so that they earn the same whatever a config lets its agent see."""
@@ -121,9 +121,9 @@ class HistoryJudge:
         if np.isnan(low):  # all returns are 0
             what = "nothing was earned or lost"
         elif low > 0.0 or high < 0.0:
-            what = f"chance hardly explains the {'profit' if low > 0.0 else 'loss'}"
+            what = f"a {'profit' if low > 0.0 else 'loss'} beyond chance"
         else:
-            what = f"chance may explain the {'profit' if own > 0.0 else 'loss'}"
+            what = f"a {'profit' if own > 0.0 else 'loss'} not beyond chance"
         return f"on test data {beside(own, held, 'buy and hold', signed_percent)}; {what}"
 
     def _account(self, policy: Policy, bars: tuple[int, int]) -> Account:
@@ -193,9 +193,9 @@ class EpisodeJudge:
         }
         best = max(baselines, key=baselines.__getitem__)
         more = f", medians of {len(reports)} seeds" if len(reports) > 1 else ""
-        shown = seeds_that(sum(report["has_learnt"] for report in reports), len(reports))
-        beaten = f"a lead over every baseline beyond chance is shown by {shown}"
-        return f"on test data {beside(own, baselines[best], repr(best), reward, more)}; {beaten}"
+        found = beside(own, baselines[best], repr(best), plain_number, more)
+        shown = beyond_chance(sum(report["has_learnt"] for report in reports), len(reports))
+        return f"on test data {found}; better than every baseline {shown}"
 
 
 def _book(equities: Sequence[np.ndarray]) -> np.ndarray:

@@ -32,6 +32,7 @@ from idi_fast.seeds import check_seeds
 from idi_fast.tables import write_table
 from idi_fast.trace import Trace
 from idi_fast.trainer import Trainer, load_config_history
+from idi_fast.verdicts import beyond_chance
 
 
 @dataclass(frozen=True)
@@ -109,10 +110,9 @@ class Population:
         what = f"the best of {len(self.seeds):,} seeds is " if len(self.seeds) > 1 else ""
         what += beside_best_baseline(evaluation)
         if compared.has_learnt:
-            return f"{what}, and better than every baseline by more than chance explains"
-        is_worse = compared.baselines[compared.best_baseline].is_better
-        chance = " by more than chance explains" if is_worse else ", which chance may explain"
-        return f"{what}{chance}: nothing is shown to have been learnt"
+            return f"{what}, and than every baseline beyond chance"
+        apart = beyond_chance(int(compared.baselines[compared.best_baseline].is_better), 1)
+        return f"{what}, {apart}: nothing is shown to have been learnt"
 
 
 @dataclass(frozen=True)

@@ -21,27 +21,25 @@ def beside(own: float, other: float, name: str, figure: Callable[[float, int], s
     return f"{'better' if own > other else 'worse'} than {name} ({mine} against {others}{more})"
 
 
+def plain_number(value: float, digits: int) -> str:
+    """A number in so many significant digits, but all of those before the point."""
+    if value == 0.0:
+        return "0"
+    places = max(0, digits - 1 - math.floor(math.log10(abs(value)))) if math.isfinite(value) else 0
+    return f"{value:,.{places}f}".replace("-", MINUS)
+
+
 def signed_percent(share: float, digits: int) -> str:
-    """A return as a percentage with its sign, in so many significant digits but all of those before the point."""
-    value = 100.0 * share
-    if value == 0.0 or not math.isfinite(value):
-        return "0 %" if value == 0.0 else "beyond all numbers"
-    places = max(0, digits - 1 - math.floor(math.log10(abs(value))))
-    return f"{value:+,.{places}f} %".replace("-", MINUS)
+    """A return as a percentage with its sign, in so many significant digits."""
+    return f"{'+' if share > 0.0 else ''}{plain_number(100.0 * share, digits)} %"
 
 
-def reward(value: float, digits: int) -> str:
-    """A mean reward in so many significant digits."""
-    return f"{value:.{digits}g}".replace("-", MINUS)
-
-
-def seeds_that(count: int, seeds: int) -> str:
-    """So many of the seeds: no seed, 2 of 5 seeds, all 5 seeds."""
-    if count == 0:
-        return "no seed"
-    if count < seeds:
-        return f"{count} of {seeds} seeds"
-    return "its one seed" if seeds == 1 else f"all {seeds} seeds"
+def beyond_chance(seeds: int, of: int) -> str:
+    """For how many of the seeds something is more than chance explains, by its 95 % interval."""
+    if of == 1:
+        return "beyond chance" if seeds else "not beyond chance"
+    which = "no seed" if seeds == 0 else f"all {of} seeds" if seeds == of else f"{seeds} of {of} seeds"
+    return f"beyond chance for {which}"
 
 
 def short_tests(lengths: dict[str, int], longest: int) -> list[str]:

@@ -26,7 +26,7 @@ from idi_fast.seeds import check_seeds
 from idi_fast.tables import write_table
 from idi_fast.trace import time_series
 from idi_fast.trainer import Trainer
-from idi_fast.verdicts import beside, seeds_that, short_tests, signed_percent
+from idi_fast.verdicts import beside, beyond_chance, short_tests, signed_percent
 
 
 @dataclass(frozen=True)
@@ -293,19 +293,19 @@ def _summary(
         }
         for name in ("total_return", "sharpe_per_bar", "sharpe_annualised", "max_drawdown")
     }
-    above = {
-        name: [seed for seed, values in figures.items() if values[key][0] > 0.0]
-        for name, key in (("zero", "sharpe_interval"), ("buy_and_hold", "excess_sharpe_interval"))
-    }
-    of_holding = kpis.equity_kpis(held, per_year)
+    intervals = {"zero": "sharpe_interval", "buy_and_hold": "excess_sharpe_interval"}
+    above = {name: [seed for seed, of in figures.items() if of[key][0] > 0.0] for name, key in intervals.items()}
+    below = {name: [seed for seed, of in figures.items() if of[key][1] < 0.0] for name, key in intervals.items()}
+    holding = kpis.equity_kpis(held, per_year)
     return kpis.null_nan(
         {
             "by_seed": figures,
             "over_seeds": spread,
-            "buy_and_hold": of_holding,
+            "buy_and_hold": holding,
             "significantly_above": above,
+            "significantly_below": below,
             "notes": _notes(windows, embargo),
-            "verdict": _verdict(spread["total_return"]["median"], of_holding["total_return"], above, len(seeds)),
+            "verdict": _verdict(spread["total_return"]["median"], holding["total_return"], above, below, len(seeds)),
         }
     )
 
@@ -316,9 +316,13 @@ def _notes(windows: Sequence[Window], embargo: int) -> list[str]:
     return [one] * (len(windows) == 1) + short_tests({"a test": longest}, embargo)
 
 
-def _verdict(earned: float, of_holding: float, above: dict[str, list[str]], seeds: int) -> str:
-    """earned: the total return, the median over seeds; above: the seeds that chance does not explain."""
+def _verdict(earned: float, of_holding: float, above: dict, below: dict, seeds: int) -> str:
+    """earned: the total return, of several seeds the median; above, below: the seeds of which that is significant."""
     more = f", the median of {seeds} seeds" if seeds > 1 else ""
-    profit, lead = (seeds_that(len(above[name]), seeds) for name in ("zero", "buy_and_hold"))
-    shown = f"a profit beyond chance is shown by {profit}, a lead over buy and hold by {lead}"
-    return f"{beside(earned, of_holding, 'buy and hold', signed_percent, more)}; {shown}"
+    found = beside(earned, of_holding, "buy and hold", signed_percent, more)
+    if earned != of_holding:
+        found += f", {beyond_chance(len((above if earned > of_holding else below)['buy_and_hold']), seeds)}"
+    if earned == 0.0:
+        return f"{found}; neither a profit nor a loss"
+    result, shown = ("profit", above) if earned > 0.0 else ("loss", below)
+    return f"{found}; a {result} {beyond_chance(len(shown['zero']), seeds)}"

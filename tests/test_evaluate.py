@@ -16,7 +16,7 @@ from idi_fast.baselines import Compared, confidence_interval, evaluate, quick_ep
 from idi_fast.errors import InputError
 from idi_fast.evaluation import Evaluation, Evaluator
 from idi_fast.space import BUY, HOLD, SELL
-from idi_fast.verdicts import beside, reward
+from idi_fast.verdicts import beside, plain_number
 
 REGIME = {"kind": "crypto", "observe_regime": True}
 PLAIN_REWARD = {"scarcity_alignment": 0.0, "ethics_bonus": 0.0, "communication_clarity": 0.0}
@@ -175,7 +175,7 @@ def test_the_command_prints_what_evaluate_says(artifact):
     shown = cli.succeed(*options).stdout
     cli.assert_mentions(shown, "40 fresh episodes of seed 8", f"{report['mean']:.6g}", *report["baselines"])
     best = report["baselines"][report["best_baseline"]]
-    plain = beside(report["mean"], best["mean"], repr(report["best_baseline"]), reward)
+    plain = beside(report["mean"], best["mean"], repr(report["best_baseline"]), plain_number)
     assert shown.splitlines()[-2:] == [plain, report["verdict"]]
 
 

@@ -299,12 +299,12 @@ def test_a_signal_in_the_embargo_is_not_acted_on():
 @pytest.mark.parametrize(
     ("earned", "interval", "verdict"),
     [
-        (0.5, (0.1, 0.2), "better than buy and hold (+50.0 % against +20.1 %); chance hardly explains the profit"),
-        (0.12, (-0.1, 0.2), "worse than buy and hold (+12.0 % against +20.1 %); chance may explain the profit"),
-        (-0.253, (-0.2, -0.1), "worse than buy and hold (−25.3 % against +20.1 %); chance hardly explains the loss"),
-        (-0.253, (-0.2, 0.1), "worse than buy and hold (−25.3 % against +20.1 %); chance may explain the loss"),
+        (0.5, (0.1, 0.2), "better than buy and hold (+50.0 % against +20.1 %); a profit beyond chance"),
+        (0.12, (-0.1, 0.2), "worse than buy and hold (+12.0 % against +20.1 %); a profit not beyond chance"),
+        (-0.253, (-0.2, -0.1), "worse than buy and hold (−25.3 % against +20.1 %); a loss beyond chance"),
+        (-0.253, (-0.2, 0.1), "worse than buy and hold (−25.3 % against +20.1 %); a loss not beyond chance"),
         (0.0, (math.nan,) * 2, "worse than buy and hold (0 % against +20.1 %); nothing was earned or lost"),
-        (0.201, (-0.2, 0.1), "the same as buy and hold (+20.1 %); chance may explain the profit"),
+        (0.201, (-0.2, 0.1), "the same as buy and hold (+20.1 %); a profit not beyond chance"),
     ],
 )
 def test_what_a_test_came_to_in_words(earned, interval, verdict):
@@ -319,11 +319,10 @@ def test_what_a_test_on_simulated_markets_came_to_in_words():
     reports = {"0": report(79.4, 85.8, False), "1": report(79.0, 85.6, True)}
     assert EpisodeJudge.verdict({"by_seed": reports}) == (
         "on test data worse than 'hold' (79.2 against 85.7, medians of 2 seeds); "
-        "a lead over every baseline beyond chance is shown by 1 of 2 seeds"
+        "better than every baseline beyond chance for 1 of 2 seeds"
     )
     assert EpisodeJudge.verdict({"by_seed": {"1": report(90.0, 85.6, True)}}) == (
-        "on test data better than 'hold' (90 against 85.6); "
-        "a lead over every baseline beyond chance is shown by its one seed"
+        "on test data better than 'hold' (90.0 against 85.6); better than every baseline beyond chance"
     )
 
 

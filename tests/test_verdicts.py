@@ -4,14 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from idi_fast.verdicts import beside, reward, seeds_that, signed_percent
+from idi_fast.verdicts import beside, beyond_chance, plain_number, signed_percent
 
 
 @pytest.mark.parametrize(
     ("share", "text"),
     [
         (-0.6863, "−68.6 %"), (1.42, "+142 %"), (10.2641, "+1,026 %"), (-1.0, "−100 %"), (0.0312, "+3.12 %"),
-        (0.0, "0 %"), (-0.0, "0 %"), (0.00005, "+0.00500 %"), (float("inf"), "beyond all numbers"),
+        (0.0, "0 %"), (-0.0, "0 %"), (0.00005, "+0.00500 %"), (float("inf"), "+inf %"),
     ],
 )  # fmt: skip
 def test_a_return_as_a_percentage(share, text):
@@ -25,15 +25,16 @@ def test_a_return_as_a_percentage(share, text):
         (0.2, -0.1, signed_percent, "better than hold (+20.0 % against −10.0 %)"),
         (0.5, 0.5, signed_percent, "the same as hold (+50.0 %)"),
         (0.12345, 0.12349, signed_percent, "worse than hold (+12.345 % against +12.349 %)"),
-        (79.4398, 85.7732, reward, "worse than hold (79.4 against 85.8)"),
-        (-48.8, -48.81, reward, "better than hold (−48.8 against −48.81)"),
+        (79.4398, 85.7732, plain_number, "worse than hold (79.4 against 85.8)"),
+        (-48.8, -48.81, plain_number, "better than hold (−48.80 against −48.81)"),
+        (1234.5, 0.0, plain_number, "better than hold (1,234 against 0)"),
     ],
 )
 def test_a_figure_beside_another(own, other, figure, text):
     assert beside(own, other, "hold", figure) == text
 
 
-@given(st.floats(-1.0, 1e6), st.floats(-1.0, 1e6), st.sampled_from([signed_percent, reward]))
+@given(st.floats(-1.0, 1e6), st.floats(-1.0, 1e6), st.sampled_from([signed_percent, plain_number]))
 def test_figures_that_differ_are_told_apart(own, other, figure):
     text = beside(own, other, "hold", figure)
     verb, _, figures = text.partition(" hold (")
@@ -44,8 +45,11 @@ def test_figures_that_differ_are_told_apart(own, other, figure):
 
 
 @pytest.mark.parametrize(
-    ("count", "seeds", "text"),
-    [(0, 1, "no seed"), (0, 5, "no seed"), (1, 1, "its one seed"), (2, 5, "2 of 5 seeds"), (5, 5, "all 5 seeds")],
-)
-def test_how_many_seeds(count, seeds, text):
-    assert seeds_that(count, seeds) == text
+    ("seeds", "of", "text"),
+    [
+        (0, 1, "not beyond chance"), (1, 1, "beyond chance"), (0, 5, "beyond chance for no seed"),
+        (2, 5, "beyond chance for 2 of 5 seeds"), (5, 5, "beyond chance for all 5 seeds"),
+    ],
+)  # fmt: skip
+def test_for_how_many_seeds(seeds, of, text):
+    assert beyond_chance(seeds, of) == text

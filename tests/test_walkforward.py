@@ -157,34 +157,37 @@ def test_the_equity_is_stitched_from_the_windows():
 
 
 @pytest.mark.parametrize(
-    ("earned", "above", "seeds", "verdict"),
+    ("earned", "above", "below", "seeds", "verdict"),
     [
-        (
-            -0.686, {"zero": [], "buy_and_hold": []}, 3,
-            "worse than buy and hold (−68.6 % against +142 %, the median of 3 seeds); "
-            "a profit beyond chance is shown by no seed, a lead over buy and hold by no seed",
-        ),
-        (
-            1.9, {"zero": ["4"], "buy_and_hold": []}, 1,
-            "better than buy and hold (+190 % against +142 %); "
-            "a profit beyond chance is shown by its one seed, a lead over buy and hold by no seed",
-        ),
-        (
-            1.42, {"zero": ["1", "2"], "buy_and_hold": ["2"]}, 2,
-            "the same as buy and hold (+142 %, the median of 2 seeds); "
-            "a profit beyond chance is shown by all 2 seeds, a lead over buy and hold by 1 of 2 seeds",
-        ),
+        (-0.686, ([], []), (["1"], ["0", "1", "2"]), 3, "worse than buy and hold (−68.6 % against +142 %, the median "
+            "of 3 seeds), beyond chance for all 3 seeds; a loss beyond chance for 1 of 3 seeds"),
+        (1.9, (["4"], []), ([], []), 1,
+            "better than buy and hold (+190 % against +142 %), not beyond chance; a profit beyond chance"),
+        (1.9, ([], ["4", "2"]), (["1"], ["1"]), 5, "better than buy and hold (+190 % against +142 %, the median of 5 "
+            "seeds), beyond chance for 2 of 5 seeds; a profit beyond chance for no seed"),
+        (1.42, (["1"], []), ([], []), 1, "the same as buy and hold (+142 %); a profit beyond chance"),
+        (0.0, ([], []), ([], ["1"]), 1,
+            "worse than buy and hold (0 % against +142 %), beyond chance; neither a profit nor a loss"),
     ],
 )  # fmt: skip
-def test_the_verdict_has_the_figures_beside_buy_and_hold(earned, above, seeds, verdict):
-    assert _verdict(earned, 1.42, above, seeds) == verdict
+def test_the_verdict_has_the_figures_beside_buy_and_hold(earned, above, below, seeds, verdict):
+    above, below = (dict(zip(("zero", "buy_and_hold"), found, strict=True)) for found in (above, below))
+    assert _verdict(earned, 1.42, above, below, seeds) == verdict
+
+
+def test_what_is_beyond_chance_is_on_the_side_of_its_interval():
+    told = run(random_walk(400), seeds=range(6)).summary
+    for name, key in (("zero", "sharpe_interval"), ("buy_and_hold", "excess_sharpe_interval")):
+        intervals = {seed: found[key] for seed, found in told["by_seed"].items()}
+        assert told["significantly_above"][name] == [seed for seed, (low, _) in intervals.items() if low > 0.0]
+        assert told["significantly_below"][name] == [seed for seed, (_, high) in intervals.items() if high < 0.0]
 
 
 def test_the_verdict_is_of_the_median_seed():
     told = run(random_walk(400)).summary
     median, held = told["over_seeds"]["total_return"]["median"], told["buy_and_hold"]["total_return"]
     first = beside(median, held, "buy and hold", signed_percent, ", the median of 2 seeds")
-    assert told["verdict"].startswith(f"{first}; a profit beyond chance")
+    assert told["verdict"].startswith(f"{first}, ")
 
 
 @pytest.mark.parametrize(
@@ -412,7 +415,7 @@ def test_the_command(tmp_path):
     options = ("--train-bars", 150, "--test-bars", 60, "--episodes", 12, "--episode-length", 30, "--seeds", "0:2")
     options += tuple(part for text in sets for part in ("--set", text))
     shown = cli.succeed("walkforward", tmp_path / "bars.parquet", *options, "--out", tmp_path / "wf").stdout
-    cli.assert_mentions(shown, "windows", "buy and hold", "the median of 2 seeds", "a profit beyond chance is shown by")
+    cli.assert_mentions(shown, "windows", "buy and hold", "the median of 2 seeds", "beyond chance")
     assert sorted(path.name for path in (tmp_path / "wf").iterdir()) == [
         "equity.parquet", "manifest.json", "run.json", "walkforward.json", "windows.parquet",
     ]  # fmt: skip
@@ -426,7 +429,7 @@ def test_the_command(tmp_path):
     assert told == {"out": str(tmp_path / "wf"), **kept}
     few = ("walkforward", tmp_path / "bars.parquet", *options, "--train-bars", 350, "--json", "--out", tmp_path / "few")
     outcome = cli.succeed(*few)
-    assert outcome.stderr == f"note: {ONE_WINDOW}\nnote: {SHORT_TEST.format(18)}\n"
+    cli.assert_mentions(outcome.stderr, f"note: {ONE_WINDOW}\n", f"note: {SHORT_TEST.format(18)}\n")
     assert cli.one_object(outcome.stdout)["notes"] == [ONE_WINDOW, SHORT_TEST.format(18)]
     line = cli.refused(tmp_path, "walkforward", tmp_path / "bars.parquet", *options, "--out", tmp_path / "wf")
     cli.assert_mentions(line, "already exists")
