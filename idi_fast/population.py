@@ -151,12 +151,12 @@ def train_population(
         history = load_config_history(config)
     lanes = _Lanes(crew, config, seeds, history, keep, finished, checkpoints)
     lanes.run(progress)
-    best = lanes.kept[lanes.best]
+    best, seconds = lanes.kept[lanes.best], perf_counter() - started
     return Population(
         config=config, seeds=seeds, jobs=crew.jobs, keep=keep, summary=pl.DataFrame(lanes.rows, schema=SUMMARY_SCHEMA),
         lanes={seeds[index]: lanes.kept[index] for index in sorted(lanes.kept)}, best=best,
         compared=compare_to_baselines(lanes.evaluator, best.policy),
-        in_sample=lanes.evaluator.in_sample, seconds=perf_counter() - started,
+        in_sample=lanes.evaluator.in_sample, seconds=seconds,
     )  # fmt: skip
 
 
