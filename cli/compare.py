@@ -20,6 +20,7 @@ def compare(
     json: Json = False,
 ) -> None:
     """Say where two folders of streams, artifacts, backtests or traces differ: exit code 0 if nowhere, else 1."""
+    console.prepare_reading()
     from idi_fast.compare import compare
 
     with console.interruptible(lambda: "the comparison is not complete"):

@@ -32,6 +32,7 @@ def export(
 
     Other files there are left alone; streams of the same name are replaced.
     """
+    console.prepare_reading()
     from idi_fast.export import export_streams, stream_columns
 
     report = export_streams(artifact, to, kind, streams=stream_columns(streams or ()), columns=columns)

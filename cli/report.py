@@ -17,6 +17,7 @@ def report(
     json: Json = False,
 ) -> None:
     """Write what a run came to as one HTML file: figures, tables and assumptions, readable without a network."""
+    console.prepare_reading()
     from idi_fast.report import write_report
 
     with console.interruptible():

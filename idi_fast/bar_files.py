@@ -5,17 +5,19 @@ import glob
 import gzip
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from idi_fast.errors import DataError, nearest
 from idi_fast.timestamps import to_ns, unit_of
+
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
 
 KINDS = {".csv": "CSV", ".csv.gz": "CSV", ".parquet": "Parquet", ".pq": "Parquet"}
 
@@ -34,6 +36,8 @@ USUAL_NAMES = {
     "volume": ["volume", "vol"],
     "risk": [],
 }
+SYMBOL_KEY = "symbol"
+"""Key of the folders that rows of different symbols are sorted into."""
 INDEX_NAMES = ("unnamed: 0", "__index_level_0__")  # what pandas calls an index without a name
 
 
@@ -52,6 +56,9 @@ RULES = {
     "volume": (lambda values: values.is_finite() & (values >= 0), "a finite number, 0 or more"),
     "risk": (lambda values: values.is_in([0.0, 1.0]), "0 or 1, or false or true"),
 }
+
+on_reading: list[Callable[[Path], None]] = []
+"""Who is told of each file before it is parsed."""
 
 
 def find_files(path: Path) -> tuple[Path, ...]:
@@ -85,15 +92,28 @@ def _kind(file: Path) -> str | None:
     return next((kind for suffix, kind in KINDS.items() if file.name.lower().endswith(suffix)), None)
 
 
+def at(file: Path | str) -> None:
+    """Tell of a file that it is parsed next."""
+    for tell in on_reading:
+        tell(file)
+
+
 @contextmanager
 def explained_reading(file: Path) -> Iterator[None]:
     """Make a DataError of whatever polars or pyarrow raises in reading the file, panics included."""
+    at(file)
     try:
         yield
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, pa.ArrowException, OSError) as error:
+    except _reading_errors() as error:
         reason = _too_long_row(file) if isinstance(error, pl.exceptions.ComputeError) else None
         reason = reason or (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"{file}: cannot be read as {_kind(file)}: {reason}") from error
+
+
+def _reading_errors() -> tuple[type[BaseException], ...]:
+    from pyarrow import ArrowException
+
+    return pl.exceptions.PolarsError, pl.exceptions.PanicException, ArrowException, OSError
 
 
 def scan(file: Path) -> pl.LazyFrame:
@@ -115,16 +135,20 @@ def count_rows(file: Path) -> int:
     """How many rows the file has: of Parquet its metadata say. Raises DataError."""
     with explained_reading(file):
         if _kind(file) == "Parquet":
+            import pyarrow.parquet as pq
+
             return pq.read_metadata(file).num_rows  # polars makes a plan and threads of it, which takes a millisecond
         return scan(file).select(pl.len()).collect().item()
 
 
-def read_batches(file: Path, names: Iterable[str], rows: int) -> Iterator[pl.DataFrame]:
+def read_batches(file: Path, names: Iterable[str], rows: int, small_bytes: int = SMALL_BYTES) -> Iterator[pl.DataFrame]:
     """The columns `names`, about `rows` rows at a time; text without outer space and null where blank."""
     text = pl.col(pl.String).str.strip_chars().replace("", None)
     wanted, is_csv = list(dict.fromkeys(names)), _kind(file) == "CSV"
     with explained_reading(file):
-        if not is_csv and file.stat().st_size <= SMALL_BYTES:
+        if not is_csv and file.stat().st_size <= small_bytes:
+            import pyarrow.parquet as pq
+
             with pq.ParquetFile(file) as parquet:
                 if _holds_numbers(parquet, wanted):
                     for batch in parquet.iter_batches(rows, columns=wanted, use_threads=False):
@@ -137,7 +161,7 @@ def read_batches(file: Path, names: Iterable[str], rows: int) -> Iterator[pl.Dat
         yield from frames.collect_batches(chunk_size=rows, lazy=True, optimizations=options)
 
 
-def _holds_numbers(parquet: pq.ParquetFile, names: list[str]) -> bool:
+def _holds_numbers(parquet: "pq.ParquetFile", names: list[str]) -> bool:
     """Whether these columns are of types of which pyarrow makes what polars does: of others it lets times out of range
     wrap round (INT96), does not check text, and knows wider decimals."""
     leaves = [parquet.schema.column(k) for k in range(len(parquet.schema))]
@@ -300,3 +324,21 @@ def _shown(source: pl.Series, row: int) -> str:
         return "no value" if ticks is None else str(np.datetime64(ticks, unit_of(source.dtype)))
     value = source[row]
     return "no value" if value is None else repr(value) if isinstance(value, str) else str(value)
+
+
+def split_by_column(files: list[str], column: str, scratch: str) -> Iterator[tuple[None, list[np.ndarray]]]:
+    """Sort rows apart by the values of a column, into Parquet files in folders `symbol=<value>` of `scratch`; run by
+    the reader."""
+    paths = [Path(file) for file in files]
+    for file in paths:
+        names = read_schema(file).names()
+        if column not in names:
+            raise DataError(f"{file}: no column {column!r}; the columns are {listing(names)}.{nearest(column, names)}")
+    with explained_reading(paths[0]):
+        rows = pl.concat([scan(file) for file in paths], how="vertical")
+        missing = rows.select(pl.col(column).is_null()).collect()[column].arg_true()
+        if len(missing):
+            raise DataError(f"{paths[0]}, column {column!r}: row {missing[0] + 1} names no symbol")
+        target = pl.PartitionBy(scratch, key=pl.col(column).cast(pl.String).alias(SYMBOL_KEY), include_key=False)
+        rows.sink_parquet(target, mkdir=True, maintain_order=True)
+    yield None, []

@@ -13,9 +13,9 @@ import polars as pl
 from idi_fast.artifact import SCHEMA_VERSION
 from idi_fast.config_io import read_json
 from idi_fast.errors import ArtifactError, InputError, nearest
-from idi_fast.files import MANIFEST, TIMINGS, check_digest, digest, list_files
+from idi_fast.files import MANIFEST, TIMINGS, digest, list_files
 from idi_fast.space import ACTIONS
-from idi_fast.tables import METADATA_KEY
+from idi_fast.tables import Table
 
 CONTEXT = 3
 """Ticks shown before and after the first that differs."""
@@ -237,12 +237,11 @@ def _compare_tables(a: Path, b: Path, context: int) -> dict:
 
 def _read_table(path: Path) -> tuple[pl.DataFrame, dict]:
     """A table and its metadata, which tables of others do not have."""
+    table = Table.open(path, f"the table {path}")
     try:
-        check_digest(path)  # a Parquet reader may abort on a damaged file
-        text = pl.read_parquet_metadata(path).get(METADATA_KEY)
-        return pl.read_parquet(path, glob=False), {} if text is None else json.loads(text)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, ValueError) as error:
-        raise ArtifactError(f"cannot read the table {path}: {str(error).splitlines()[0]}") from error
+        return table.frame(), {} if table.about is None else json.loads(table.about)
+    except ValueError as error:
+        raise ArtifactError(f"cannot read {table.what}: {error}") from error
 
 
 def _compare_columns(a: pl.DataFrame, b: pl.DataFrame, show: Callable[[pl.Series, pl.Series, int], dict]) -> dict:

@@ -10,7 +10,9 @@ import polars as pl
 
 from idi_fast.artifact import read_trace
 from idi_fast.errors import ArtifactError, InputError, nearest
+from idi_fast.reader.client import stream
 from idi_fast.streams import CONTRACTS, check_stream, install_streams, left_behind, stream_files, stream_type
+from idi_fast.tables import Table
 from idi_fast.tau.contract import find_contract
 
 ALL = "all"
@@ -86,15 +88,14 @@ def take_streams(
 
 def _read_columns(path: Path, trace: pl.DataFrame) -> pl.DataFrame:
     """A user's columns, checked to have a row for each tick."""
-    readers = {".csv": lambda data: pl.read_csv(data, infer_schema_length=None), ".parquet": pl.read_parquet}
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
-        raise InputError(f"--columns is {str(path)!r}; expected a file named .csv or .parquet")
-    try:
-        frame = reader(io.BytesIO(path.read_bytes()))  # a path would be taken for a pattern
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"cannot read {path}: {reason}") from error
+    what = str(path)
+    if path.suffix.lower() == ".parquet":
+        frame = Table.open(path).frame()
+    elif path.suffix.lower() == ".csv":
+        blocks = stream("csv", {"path": str(path), "what": what}, error=ArtifactError)
+        frame = pl.concat(pl.read_ipc_stream(io.BytesIO(data)) for _, (data,) in blocks)
+    else:
+        raise InputError(f"--columns is {what!r}; expected a file named .csv or .parquet")
     if frame.height != trace.height:
         raise InputError(f"{path} has {frame.height:,} rows; expected {trace.height:,}, one for each tick of the trace")
     if "tick" in frame.columns and not frame["tick"].equals(trace["tick"].cast(frame["tick"].dtype, strict=False)):

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from idi_fast.errors import ArtifactError, OutputError
+from idi_fast.own_files import foreign_file
 
 MANIFEST = "manifest.json"
 TIMINGS = "timings.json"
@@ -68,11 +69,10 @@ def check_replaceable(target: Path, force: bool) -> None:
     manifest = read_manifest(target)
     if manifest is None:
         raise OutputError(f"{target} holds something other than an output of idi-fast; --force will not replace it")
-    manifests = {MANIFEST, *(name for name in manifest["files"] if name.endswith(f"/{MANIFEST}"))}
-    timings = {name.removesuffix(MANIFEST) + TIMINGS for name in manifests}
-    foreign = set(list_files(target)) - set(manifest["files"]) - set(manifest.get(LATER, ())) - timings - {MANIFEST}
-    if foreign:
-        raise OutputError(f"{target} holds {min(foreign)}, which idi-fast did not write; move it away first")
+    names = [name for name in list_files(target) if name != MANIFEST]
+    foreign = foreign_file(target, names, manifest["files"], manifest.get(LATER, ()))
+    if foreign is not None:
+        raise OutputError(f"{target} holds {foreign}; move it away first")
 
 
 def read_manifest(folder: Path) -> dict | None:

@@ -10,6 +10,7 @@ from typing import Any, Literal, NoReturn, Self
 import numpy as np
 import polars as pl
 
+from idi_fast import bar_files
 from idi_fast.bar_files import (
     LEAST,
     RULES,
@@ -25,6 +26,7 @@ from idi_fast.bar_files import (
 )
 from idi_fast.errors import ConfigError, DataError, nearest
 from idi_fast.files import digest
+from idi_fast.reader.client import ask, stream
 
 CHUNK_BARS = 262_144
 """Bars read at a time: so few that memory stays bounded, so many that the part of Python is small."""
@@ -128,7 +130,7 @@ class HistoryFiles:
     @cached_property
     def most_bars(self) -> int:
         """Rows in the files."""
-        return sum(map(count_rows, self._files))
+        return ask("count", {"files": list(map(str, self._files))})
 
     def chunks(self, rows: int | None = None) -> Iterator[History]:
         """The bars in their order, about `rows` at a time (None: CHUNK_BARS), at least one. Raises DataError where they
@@ -156,42 +158,15 @@ class HistoryFiles:
             raise DataError(f"{self._path}: {bars} usable rows ({self.dropped} dropped), expected 2 or more")
 
     def _chunks(self, rows: int) -> Iterator[History]:
-        place, after_gap, row = None, False, 0
-        for file in self._files:
-            name, row = self._name or str(file), 0 if self._name is None else row
-            converter = Converter(name, self.columns, first_row=row, drop=self._drop)
-            for frame in read_batches(file, self.columns.values(), rows):
-                arrays, missing = converter.convert(frame)
-                n = len(arrays["close"])
-                kept = slice(None) if missing is None else np.flatnonzero(~missing)
-                gaps = np.zeros(len(frame), bool)  # whether the row before each is missing
-                gaps[:1] = after_gap
-                if missing is not None:
-                    gaps[1:] = missing[:-1]
-                if len(frame):
-                    after_gap = missing is not None and missing[-1]
-                if "time" in arrays and n:
-                    numbers = np.arange(row + 1, row + 1 + len(frame))[kept]
-                    try:
-                        place = _check_order(arrays["time"], self.columns["time"], place, name, numbers)
-                    except DataError as error:
-                        raise DataError(f"{error}{self._symbols_hint(file)}") from None
-                row += len(frame)
-                self.dropped += len(frame) - n
-                if n:
-                    yield self._chunk(arrays, gaps[kept])
-
-    def _symbols_hint(self, file: Path) -> str:
-        """How to read a file whose times do not increase, if they may be those of several symbols; else empty."""
-        if self._name is not None:
-            return ""
-        head = next(read_batches(file, read_schema(file).names(), 100)).head(100)
-        texts = [name for name in head.columns if name not in self.columns.values() and _is_text(head[name])]
-        pairs = (part.partition("=") for part in file.parent.parts)
-        keys = [key for key, sign, value in pairs if sign and not value.isdecimal()]  # year=2024 is none
-        named = [*texts, *keys]
-        name = named[0] if len(named) == 1 else "NAME"
-        return f"; if these are several symbols: --symbol-col {name}" if named else ""
+        about = {"columns": self.columns, "rows": rows, "drop": self._drop, "name": self._name}
+        items = stream("bars", {"files": list(map(str, self._files)), **about, "small_bytes": bar_files.SMALL_BYTES})
+        try:
+            for dropped, (*values, gaps) in items:
+                self.dropped += dropped
+                if len(gaps):
+                    yield self._chunk(dict(zip(self.columns, values, strict=True)), gaps)
+        finally:
+            items.close()
 
     def _chunk(self, arrays: dict[str, np.ndarray], gaps: np.ndarray) -> History:
         return History(
@@ -201,12 +176,16 @@ class HistoryFiles:
 
     def load(self) -> History:
         """All bars at once."""
-        chunks = list(self.chunks(WHOLE_ROWS))
-        arrays = {name: np.concatenate([chunk.column(name) for chunk in chunks]) for name in self.columns}
+        # Copies, for what a chunk lies in is the reader's again as soon as the chunk is gone.
+        parts = [
+            [values.copy() for values in (*(chunk.column(name) for name in self.columns), chunk.after_gap)]
+            for chunk in self.chunks(WHOLE_ROWS)
+        ]
+        *values, after_gap = map(np.concatenate, zip(*parts, strict=True))
+        arrays = dict(zip(self.columns, values, strict=True))
         return History(
-            **{role: arrays.pop(role, None) for role in USUAL_NAMES}, extra=arrays,
-            after_gap=np.concatenate([chunk.after_gap for chunk in chunks]), dropped=self.dropped,
-            columns=self.columns, digests=self.digests,
+            **{role: arrays.pop(role, None) for role in USUAL_NAMES}, extra=arrays, after_gap=after_gap,
+            dropped=self.dropped, columns=self.columns, digests=self.digests,
         )  # fmt: skip
 
 
@@ -258,16 +237,69 @@ def open_history(
     if nan not in ("refuse", "drop"):
         raise ConfigError(f"nan: found {nan!r}, expected 'refuse' or 'drop'")
     files = find_files(Path(path)) if files is None else files
-    schemas = {file: read_schema(file) for file in files}
     given = {"time": time, "close": price, "open": open, "volume": volume, "risk": risk}
-    columns = choose_columns(files[0], schemas[files[0]].names(), given, ("close", *optional), extra)
-    check_types(schemas, columns)
+    sought = {"given": given, "sought": ["close", *optional], "extra": list(extra)}
+    columns = ask("columns", {"files": list(map(str, files)), **sought})
     return HistoryFiles(path, files, columns, drop=nan == "drop", name=name)
 
 
 def load_history(path: str | Path, **options: Any) -> History:
     """Read and validate a price history whole; nothing is corrected. Arguments and errors: those of `open_history`."""
     return open_history(path, **options).load()
+
+
+def find_columns(files: list[str], given: dict[str, str | None], sought: list[str], extra: list[str]) -> Iterator:
+    """The files' column for close, time … and each of `extra`; run by the reader."""
+    schemas = {Path(file): read_schema(Path(file)) for file in files}
+    first = next(iter(schemas))
+    columns = choose_columns(first, schemas[first].names(), given, sought, extra)
+    check_types(schemas, columns)
+    yield columns, []
+
+
+def count_all(files: list[str]) -> Iterator:
+    """Rows in the files; run by the reader."""
+    yield sum(count_rows(Path(file)) for file in files), []
+
+
+def read_bars(
+    files: list[str], columns: dict[str, str], rows: int, drop: bool, name: str | None, small_bytes: int
+) -> Iterator[tuple[int, list[np.ndarray]]]:
+    """How many rows were dropped, and of those that were not the columns and whether rows were dropped before each;
+    about `rows` at a time. Run by the reader."""
+    place, after_gap, row = None, False, 0
+    for file in map(Path, files):
+        called, row = name or str(file), 0 if name is None else row
+        converter = Converter(called, columns, first_row=row, drop=drop)
+        for frame in read_batches(file, columns.values(), rows, small_bytes):
+            arrays, missing = converter.convert(frame)
+            n = len(arrays["close"])
+            kept = slice(None) if missing is None else np.flatnonzero(~missing)
+            gaps = np.zeros(len(frame), bool)  # whether the row before each is missing
+            gaps[:1] = after_gap
+            if missing is not None:
+                gaps[1:] = missing[:-1]
+            if len(frame):
+                after_gap = missing is not None and missing[-1]
+            if "time" in arrays and n:
+                numbers = np.arange(row + 1, row + 1 + len(frame))[kept]
+                try:
+                    place = _check_order(arrays["time"], columns["time"], place, called, numbers)
+                except DataError as error:
+                    raise DataError(f"{error}{_symbols_hint(file, columns) if name is None else ''}") from None
+            row += len(frame)
+            yield len(frame) - n, [*(arrays[role] for role in columns), gaps[kept]]
+
+
+def _symbols_hint(file: Path, columns: dict[str, str]) -> str:
+    """How to read a file whose times do not increase, if they may be those of several symbols; else empty."""
+    head = next(read_batches(file, read_schema(file).names(), 100)).head(100)
+    texts = [name for name in head.columns if name not in columns.values() and _is_text(head[name])]
+    pairs = (part.partition("=") for part in file.parent.parts)
+    keys = [key for key, sign, value in pairs if sign and not value.isdecimal()]  # year=2024 is none
+    named = [*texts, *keys]
+    name = named[0] if len(named) == 1 else "NAME"
+    return f"; if these are several symbols: --symbol-col {name}" if named else ""
 
 
 def _check_order(

@@ -18,8 +18,9 @@ from idi_fast.kernels.backtest import count_marked
 from idi_fast.kernels.tiles import tile_codes
 from idi_fast.layout import Layout
 from idi_fast.provenance import DESCRIPTION_KEYS
+from idi_fast.reader.client import ANY, Limits
 from idi_fast.space import ACTIONS, FEATURES, StateSpace, comm_columns
-from idi_fast.tables import read_table, write_table
+from idi_fast.tables import open_table, write_table
 
 FORMAT = "idi-fast-policy-1"
 
@@ -136,8 +137,11 @@ class Policy:
         write_table(path, self.frame(), about)
 
     @classmethod
-    def load(cls, path: str | Path) -> "Policy":
-        """Read a policy from an artifact folder or its policy.parquet; ArtifactError where that is not possible."""
+    def load(cls, path: str | Path, limits: Limits = ANY) -> "Policy":
+        """Read a policy from an artifact folder or its policy.parquet; ArtifactError where that is not possible.
+
+        limits: what reading the table may take.
+        """
         path = Path(path)
         # os.path, since a Path's own tests raise where a name is too long.
         if os.path.isdir(path):
@@ -145,15 +149,16 @@ class Policy:
             path = path / "policy.parquet"
         if not os.path.isfile(path):
             raise ArtifactError(f"no policy at {path}; `idi-fast train --out DIR` makes one, give DIR here")
-        frame, about = read_table(path, FORMAT, "policy")
+        table, about = open_table(path, FORMAT, "policy", limits)
         try:
-            return cls._from_frame(about, frame)
+            config = TrainingConfig.from_dict(about["config"])
+            frame = table.frame([name for name in table_columns(config) if name in table.columns])
+            return cls._from_frame(config, about, frame)
         except (KeyError, TypeError, AttributeError, ValueError, ConfigError, pl.exceptions.PolarsError) as error:
             raise ArtifactError(f"the policy {path} is damaged: {error}") from error
 
     @classmethod
-    def _from_frame(cls, about: dict, frame: pl.DataFrame) -> "Policy":
-        config = TrainingConfig.from_dict(about["config"])
+    def _from_frame(cls, config: TrainingConfig, about: dict, frame: pl.DataFrame) -> "Policy":
         space = StateSpace.of(config)
         names, _ = comm_columns(config)
         layout = Layout.of(config, space)
@@ -185,6 +190,14 @@ class Policy:
         if not (np.isfinite(policy.q).all() and np.isfinite(policy.comm_q).all()):
             raise ValueError("a Q-value is not a finite number")
         return policy
+
+
+def table_columns(config: TrainingConfig) -> list[str]:
+    """The columns of a policy's table that its values are read from; see `Policy.frame`."""
+    space = StateSpace.of(config)
+    place = space.names if Layout.of(config, space).tiling is None else ("row",)
+    names, _ = comm_columns(config)
+    return [*place, *(f"q_{name}" for name in ACTIONS), *(f"comm_{name}" for name in names), "visits"]
 
 
 def _descriptions(trained_on: object) -> list[dict]:

@@ -12,6 +12,8 @@ from idi_fast.kernels.learn import Rules
 ACTIONS = ("hold", "buy", "sell")
 FEATURES = ("price", "volume", "trend", "scarcity")
 HOLD, BUY, SELL = range(3)
+DIGITS = (*FEATURES, "mood", "regime", "position", "big_move", "pnl_sign")
+"""What the digits of a state may be called."""
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
 
-import polars as pl
-
-from idi_fast.bar_files import explained_reading, find_files, read_schema, scan
+from idi_fast.bar_files import SYMBOL_KEY, find_files
 from idi_fast.config import DataConfig, TrainingConfig
-from idi_fast.errors import DataError, InputError, nearest
+from idi_fast.errors import InputError
 from idi_fast.history import HistoryFiles
+from idi_fast.reader.client import ask
 from idi_fast.trainer import open_config_history
-
-KEY = "symbol"
 
 
 def open_symbols(
@@ -59,16 +56,5 @@ def _by_folder(files: tuple[Path, ...], key: str) -> dict[str, tuple[Path, ...]]
 
 
 def _by_column(files: tuple[Path, ...], column: str, scratch: Path) -> dict[str, tuple[Path, ...]]:
-    for file in files:
-        names = read_schema(file).names()
-        if column not in names:
-            listed = ", ".join(map(repr, names))
-            raise DataError(f"{file}: no column {column!r}; the columns are {listed}.{nearest(column, names)}")
-    with explained_reading(files[0]):
-        rows = pl.concat([scan(file) for file in files], how="vertical")
-        missing = rows.select(pl.col(column).is_null()).collect()[column].arg_true()
-        if len(missing):
-            raise DataError(f"{files[0]}, column {column!r}: row {missing[0] + 1} names no symbol")
-        target = pl.PartitionBy(scratch, key=pl.col(column).cast(pl.String).alias(KEY), include_key=False)
-        rows.sink_parquet(target, mkdir=True, maintain_order=True)
-    return _by_folder(tuple(sorted(scratch.rglob("*.parquet"))), KEY)
+    ask("split", {"files": list(map(str, files)), "column": column, "scratch": str(scratch)})
+    return _by_folder(tuple(sorted(scratch.rglob("*.parquet"))), SYMBOL_KEY)

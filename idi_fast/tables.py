@@ -2,8 +2,9 @@
 
 import io
 import json
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Self
@@ -12,6 +13,7 @@ import polars as pl
 
 from idi_fast.errors import ArtifactError
 from idi_fast.files import check_digest
+from idi_fast.reader.client import ANY, Limits, ask, stream
 
 METADATA_KEY = "idi_fast"
 
@@ -99,20 +101,84 @@ def metadata_text(about: dict) -> str:
     return json.dumps(about, ensure_ascii=False, sort_keys=True)
 
 
-def read_table(path: Path, kind: str, name: str) -> tuple[pl.DataFrame, dict]:
-    """A frame and its metadata; ArtifactError unless the metadata's format is `kind`. `name` is what a user calls it.
+@dataclass(frozen=True)
+class Table:
+    """A Parquet file, of which only the footer was read; its rows are parsed by the reader.
 
-    The file is compared with the manifest beside it first: a Parquet reader may abort on a damaged file.
+    what: what errors call it; columns: the name of each column's type, as polars writes it; about: the metadata's JSON
+    text where it is a table of ours with any; limits: of reading it. Errors in reading are ArtifactError.
     """
-    try:
+
+    path: Path
+    what: str
+    columns: dict[str, str]
+    rows: int
+    about: str | None
+    limits: Limits = ANY
+
+    @classmethod
+    def open(cls, path: "str | Path | Table", what: str = "", limits: Limits = ANY) -> "Table":
+        """Read the footer; a table that is open already stays as it is. Raises ArtifactError, also where a manifest
+        beside the file says that it was another."""
+        if isinstance(path, Table):
+            return path
+        path = Path(path)
+        what = what or str(path)
         check_digest(path)
-        about = json.loads(pl.read_parquet_metadata(path)[METADATA_KEY])
+        arguments = {"path": str(path), "what": what, "key": METADATA_KEY}
+        found = ask("table", arguments, error=ArtifactError, limits=limits)
+        return cls(path, what, **found, limits=limits)
+
+    def frames(self, columns: Sequence[str] | None = None) -> Iterator[pl.DataFrame]:
+        """The rows, in their order, a block at a time; at least one. columns: which, None: all."""
+        arguments = {"path": str(self.path), "what": self.what, "columns": None if columns is None else list(columns)}
+        left = self.rows
+        with closing(stream("frames", arguments, error=ArtifactError, limits=self.limits)) as blocks:
+            for _, (data,) in blocks:
+                frame = pl.read_ipc_stream(io.BytesIO(data))
+                left -= frame.height
+                if left < 0:
+                    raise ArtifactError(f"cannot read {self.what}: it has more rows than its footer says")
+                yield frame
+        if left:
+            raise ArtifactError(f"cannot read {self.what}: it has fewer rows than its footer says")
+
+    def frame(self, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """All rows."""
+        return pl.concat(self.frames(columns))
+
+    def blocks(self, columns: Sequence[str], rows: int) -> Iterator[pl.DataFrame]:
+        """The rows of columns, `rows` at a time but for the last."""
+        waiting: list[pl.DataFrame] = []
+        n = 0
+        for frame in self.frames(columns):
+            waiting.append(frame)
+            n += frame.height
+            while n >= rows:
+                frame = pl.concat(waiting)
+                yield frame.head(rows)
+                waiting, n = [frame.slice(rows)], n - rows
+        if n:
+            yield pl.concat(waiting)
+
+
+def open_table(path: Path, kind: str, name: str, limits: Limits = ANY) -> tuple[Table, dict]:
+    """A table of ours and its metadata; ArtifactError unless the metadata's format is `kind`. `name` is what a user
+    calls it."""
+    table = Table.open(path, f"the {name} {path}", limits)
+    try:
+        about = json.loads(table.about)
         found = about["format"]
-        if found == kind:
-            return pl.read_parquet(path), about
     except (KeyError, TypeError):
         raise ArtifactError(f"{path} is a Parquet file but not a {name} written by idi-fast") from None
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ArtifactError(f"cannot read the {name} {path}: {reason}") from error
-    raise ArtifactError(f"{path} is not a {name}: its format is {found!r}; expected {kind!r}")
+    except ValueError as error:
+        raise ArtifactError(f"cannot read {table.what}: {error}") from None
+    if found != kind:
+        raise ArtifactError(f"{path} is not a {name}: its format is {found!r}; expected {kind!r}")
+    return table, about
+
+
+def read_table(path: Path, kind: str, name: str, limits: Limits = ANY) -> tuple[pl.DataFrame, dict]:
+    """A frame and its metadata; arguments and errors as of `open_table`."""
+    table, about = open_table(path, kind, name, limits)
+    return table.frame(), about

@@ -1,5 +1,7 @@
 """A folder of evidence as its reader sees it: what it claims, loaded only as far as it can be done safely."""
 
+import os
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,15 +17,30 @@ from idi_fast.evidence.folder import read_file, safe_files
 from idi_fast.evidence.manifest import Manifest
 from idi_fast.evidence.reference import MAX_ENTRIES, STREAMS_FOLDER, PolicyTree, state_key
 from idi_fast.evidence.strict_json import parse_object, take
-from idi_fast.policy import Policy
-from idi_fast.space import ACTIONS, StateSpace
+from idi_fast.policy import Policy, table_columns
+from idi_fast.reader.client import Limits
+from idi_fast.space import ACTIONS, DIGITS, StateSpace
 from idi_fast.streams import MARKET_STREAMS, TRACE_STREAMS
-from idi_fast.tables import METADATA_KEY, read_table
+from idi_fast.tables import Table, read_table
 
 POLICY, TRACE, RUN = "policy.parquet", "trace.parquet", "run.json"
 MAX_TABLE = 2**24
 """Rows of a table of values that a reader makes room for, some 800 MB with four communications."""
-WHOLE = {pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32}
+WHOLE, NUMBERS, TEXT, TIMES = "whole numbers", "numbers", "texts", "times"
+_INTEGERS = frozenset({"Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32"})
+TYPES = {WHOLE: _INTEGERS, NUMBERS: _INTEGERS | {"Float64"}, TEXT: {"String"}, TIMES: {"Datetime"}}
+"""The types, as polars calls them, of columns that hold such values."""
+TEXTS = ("action", "comm_action")
+MAX_TEXT = 1000
+"""Bytes of the name of a communication."""
+TRACE_COLUMNS = {
+    **dict.fromkeys(("tick", "state", "target", *TRACE_STREAMS, *MARKET_STREAMS), WHOLE),
+    **{f"{name}_bucket": WHOLE for name in DIGITS}, **dict.fromkeys(TEXTS, TEXT),
+    "close": NUMBERS, "reward": NUMBERS, "time": TIMES,
+}  # fmt: skip
+"""What the columns that a trace may have hold."""
+FOOTER = Limits(memory=2**30 + (os.cpu_count() or 1) * 2**27, seconds=60.0)
+"""What reading a footer may take; most of the memory is room for the threads of polars, which is never used."""
 MAX_STREAM = 2**31
 """Bytes of a stream's file."""
 
@@ -84,20 +101,21 @@ class Published:
         path = self.folder / POLICY
         try:
             # Before room is made for the tables: a file of a few bytes can ask for more than there is.
-            about = parse_object(pl.read_parquet_metadata(path)[METADATA_KEY].encode(), POLICY)
+            table = Table.open(path, POLICY, FOOTER)
+            if table.about is None:
+                raise EvidenceError(f"{POLICY} is a Parquet file but not a policy written by idi-fast")
+            about = parse_object(table.about.encode(), POLICY)
             config = TrainingConfig.from_dict(take(about, "config", dict, POLICY))
-            rows = pl.scan_parquet(path, glob=False).select(pl.len()).collect().item()
             states = StateSpace.of(config).n_states
             size = config.tile_coder.table_size if config.tile_coder else states
-            if size > MAX_TABLE or rows > size:
-                raise EvidenceError(f"{POLICY} is of {size:,} rows; tables of up to {MAX_TABLE:,} are verified")
-            return Policy.load(path)
-        except KeyError:
-            raise EvidenceError(f"{POLICY} is a Parquet file but not a policy written by idi-fast") from None
+            if size > MAX_TABLE or table.rows > size:
+                raise EvidenceError(f"{POLICY} is of {table.rows:,} rows; tables of up to {MAX_TABLE:,} are verified")
+            tilings = config.tile_coder.num_tilings if config.tile_coder else 0
+            known = [*table_columns(config), *(f"tile_{k}" for k in range(tilings))]
+            _check_columns(table, dict.fromkeys(known, NUMBERS))
+            return Policy.load(path, _limits(table, self.files[POLICY]))
         except (ArtifactError, ConfigError) as error:
             raise EvidenceError(str(error)) from None
-        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
-            raise EvidenceError(f"cannot read {POLICY}: {(str(error).splitlines() or ['?'])[0]}") from error
 
     @cached_property
     def trace(self) -> tuple[pl.DataFrame, dict] | None:
@@ -105,17 +123,17 @@ class Published:
         if TRACE not in self.files or f"{STREAMS_FOLDER}/q_buy.in" not in self.files:
             return None
         try:
-            rows = pl.scan_parquet(self.folder / TRACE, glob=False).select(pl.len()).collect().item()
+            table = Table.open(self.folder / TRACE, TRACE, FOOTER)
             # A line of 0 or 1 has two bytes, the last one perhaps no end; so the rows are as many as can be read.
             lines = (self.files[f"{STREAMS_FOLDER}/q_buy.in"] + 1) // 2
-            if rows != lines:
-                raise EvidenceError(f"{TRACE} has {rows:,} ticks, but {STREAMS_FOLDER}/q_buy.in {lines:,} lines")
-            frame, about = read_table(self.folder / TRACE, TRACE_FORMAT, "trace")
+            if table.rows != lines:
+                raise EvidenceError(f"{TRACE} has {table.rows:,} ticks, but {STREAMS_FOLDER}/q_buy.in {lines:,} lines")
+            _check_columns(table, TRACE_COLUMNS)
+            limits = _limits(table, self.files[TRACE])
+            frame, about = read_table(self.folder / TRACE, TRACE_FORMAT, "trace", limits)
         except ArtifactError as error:
             raise EvidenceError(str(error)) from None
-        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-            raise EvidenceError(f"cannot read {TRACE}: {(str(error).splitlines() or ['?'])[0]}") from error
-        _check_columns(frame)
+        _check_trace(frame)
         return frame, about
 
     @cached_property
@@ -139,18 +157,35 @@ class Published:
         return {name.removeprefix(f"{STREAMS_FOLDER}/"): self.data(name, MAX_STREAM) for name in names}
 
 
-def _check_columns(frame: pl.DataFrame) -> None:
-    """Raise EvidenceError unless a trace has the columns of one, of their types and without nulls."""
+def _limits(table: Table, size: int) -> Limits:
+    """What reading a table of `size` bytes may take: some bytes a value, beside what every reader needs."""
+    values = table.rows * max(1, len(table.columns))
+    return Limits(FOOTER.memory + 8 * size + 40 * values, FOOTER.seconds + size / 2**20 + values / 2**20)
+
+
+def _check_columns(table: Table, known: Mapping[str, str]) -> None:
+    """Raise EvidenceError for a column that no such table has, or of another type; nothing of it was read."""
+    for name, kind in table.columns.items():
+        if name not in known:
+            raise EvidenceError(f"{table.what} has a column {name[:80]!r}, which this version never writes there")
+        if kind.partition("(")[0] not in TYPES[known[name]]:
+            raise EvidenceError(f"{table.what}: {name} is to hold {known[name]}, one a row; its type is {kind[:80]}")
+
+
+def _check_trace(frame: pl.DataFrame) -> None:
+    """Raise EvidenceError unless a trace has the columns of one, without nulls and with short texts."""
     wholes = ["state", "target", *TRACE_STREAMS, *(name for name in MARKET_STREAMS if name in frame.columns)]
     wholes += [name for name in frame.columns if name.endswith("_bucket")]
-    for name, kinds, what in (
-        *((name, WHOLE, "whole numbers") for name in wholes),
-        *((name, {pl.String}, "texts") for name in ("action", "comm_action")),
-    ):
+    for name in (*wholes, *TEXTS):
         if name not in frame.columns:
             raise EvidenceError(f"{TRACE} has no column {name!r}")
-        if frame[name].dtype not in kinds or frame[name].null_count():
+        what = "texts" if name in TEXTS else "whole numbers"
+        if frame[name].null_count():
             raise EvidenceError(f"{TRACE}: {name} is to hold {what}, one a tick")
+    for name in TEXTS:
+        longest = frame[name].str.len_bytes().max() or 0
+        if longest > MAX_TEXT:
+            raise EvidenceError(f"{TRACE}: {name} holds a text of {longest:,} bytes; expected at most {MAX_TEXT}")
 
 
 def fixed_table(policy: Policy) -> np.ndarray:

@@ -8,12 +8,17 @@ from idi_fast.errors import EvidenceError
 
 MAX_JSON = 64 * 1024 * 1024
 """Bytes of a JSON file: manifests of many thousand files and run.json of any training are far smaller."""
+MAX_VALUES = 4_000_000
+"""Commas and opening brackets of a JSON file: of two bytes each, values would take fifty times the file's length."""
 
 
 def parse_object(data: bytes, name: str, limit: int = MAX_JSON) -> dict[str, Any]:
     """A JSON object from the bytes of a file; EvidenceError, which calls it by `name`, where it is anything else."""
     if len(data) > limit:
         raise EvidenceError(f"{name} has {len(data):,} bytes; expected at most {limit:,}")
+    values = sum(map(data.count, (b",", b"[", b"{")))
+    if values > MAX_VALUES:
+        raise EvidenceError(f"{name} holds some {values:,} values; expected at most {MAX_VALUES:,}")
     try:
         tree = json.loads(data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
     except EvidenceError as error:

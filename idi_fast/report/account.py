@@ -13,6 +13,7 @@ from idi_fast.report.formats import count, number, percent, plural
 from idi_fast.report.months import month_figure
 from idi_fast.report.parts import Figure
 from idi_fast.report.run import Run
+from idi_fast.tables import Table
 
 EQUITY_COLUMNS = ("equity", "drawdown", "buy_and_hold")
 TRADE_COLUMNS = ("entry_bar", "exit_bar", "direction", "entry_price", "exit_price", "profit", "bars")
@@ -146,14 +147,17 @@ def _trade_marks(run: Run, is_dated: bool) -> tuple[list[dict], str]:
     return [trace for trace in marks if trace["x"]], told
 
 
-def largest_trades(path: Path) -> tuple[pl.DataFrame, int]:
+def largest_trades(source: Path | Table) -> tuple[pl.DataFrame, int]:
     """The trades to mark, in order of entry, and how many there are: the open one and, of the closed, those that won or
     lost the largest share of the equity."""
-    scan = pl.scan_parquet(path)
-    total = scan.select(pl.len()).collect().item()
+    table = Table.open(source)
     weight = pl.col("profit").abs().fill_null(math.inf)
-    chosen = scan.with_columns(weight.alias("weight")).top_k(MOST_TRADES, by=["weight", "entry_bar"]).collect()
-    return chosen.sort("entry_bar"), total
+    chosen: pl.DataFrame | None = None
+    for frame in table.frames():
+        frame = frame.with_columns(weight.alias("weight"))
+        frame = frame if chosen is None else pl.concat([chosen, frame])
+        chosen = frame.top_k(MOST_TRADES, by=["weight", "entry_bar"])
+    return chosen.sort("entry_bar"), table.rows
 
 
 def _marks(name: str, trades: pl.DataFrame, x: str, y: str, mark: dict) -> dict:

@@ -1,12 +1,14 @@
 """The course of an account, read from equity.parquet block by block and thinned out for plotting."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 from numpy.lib.stride_tricks import sliding_window_view
+
+from idi_fast.tables import Table
 
 MOST_POINTS = 4_000
 """Points of a line, give or take some; a screen has no more columns."""
@@ -49,22 +51,22 @@ def bucket_size(bars: int) -> int:
     return 1 if bars <= MOST_POINTS else -(-bars // (MOST_POINTS // 2))
 
 
-def read_course(path: Path) -> Course:
+def read_course(source: Path | Table) -> Course:
     """The course of the account in a backtest's equity.parquet, in one pass; a block of it is in memory at a time.
 
     The equity of many symbols has neither close nor position.
     """
-    scan = pl.scan_parquet(path)
-    found = scan.collect_schema().names()
-    is_dated, bars = "time" in found, scan.select(pl.len()).collect().item()
+    table = Table.open(source)
+    found, bars = table.columns, table.rows
+    is_dated = "time" in found
     size = bucket_size(bars)
-    x = (pl.col("time").dt.epoch("ms") if is_dated else pl.col("tick")).alias("x")
     names = [name for name in ("equity", "drawdown", "buy_and_hold", "close", "position") if name in found]
     series = {name: _Series(size) for name in (*names, "drawdown_held") if name != "position"}
     funds = {name: _Returns(size) for name in ("equity", "buy_and_hold")}
     ends, sides, months, peak = [], [], {}, 1.0
-    for frame in blocks(scan.select(x, *names), bars, size):
-        columns = {name: frame[name].to_numpy() for name in frame.columns}
+    for frame in blocks(table, ("time" if is_dated else "tick", *names), size):
+        columns = {name: frame[name].to_numpy() for name in names}
+        columns["x"] = frame["time"].dt.epoch("ms").to_numpy() if is_dated else frame["tick"].to_numpy()
         peaks = np.maximum.accumulate(np.maximum(columns["buy_and_hold"], peak))
         columns["drawdown_held"], peak = columns["buy_and_hold"] / peaks - 1.0, float(peaks[-1])
         for name, made in series.items():
@@ -95,11 +97,9 @@ def _month_ends(time_ms: np.ndarray, equity: np.ndarray) -> dict[int, float]:
     return dict(zip(month[last].tolist(), equity[last].tolist(), strict=True))
 
 
-def blocks(scan: pl.LazyFrame, rows: int, size: int) -> Iterator[pl.DataFrame]:
-    """The rows of a scan in blocks of about a million, but whole buckets of `size` rows."""
-    step = size * max(1, BLOCK_ROWS // size)
-    for start in range(0, rows, step):
-        yield scan.slice(start, step).collect()
+def blocks(table: Table, columns: Sequence[str], size: int) -> Iterator[pl.DataFrame]:
+    """Columns of a table in blocks of about a million rows, but whole buckets of `size` rows."""
+    yield from table.blocks(columns, size * max(1, BLOCK_ROWS // size))
 
 
 class _Series:

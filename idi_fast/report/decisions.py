@@ -19,9 +19,9 @@ def decision_figures(run: Run, regimes: Sequence[str] = ()) -> Iterator[Figure]:
     if not run.has("trace.parquet"):
         return
     columns = ("action", "comm_action", "q_regime")
-    scan = pl.scan_parquet(run.table("trace.parquet", columns))
     # A handful of rows comes of it, however long the trace is; grouping gives no order of its own.
-    mix = scan.group_by(columns).len().collect(engine="streaming").sort(columns)
+    parts = [frame.group_by(columns).len() for frame in run.table("trace.parquet", columns).frames(columns)]
+    mix = pl.concat(parts).group_by(columns).agg(pl.col("len").sum()).sort(columns)
     said = mix.group_by("comm_action").agg(pl.col("len").sum()).sort("len", "comm_action", descending=[True, False])
     order = [name for name in ("silent", "positive", "alert", "persist") if name in said["comm_action"]]
     order += [name for name in said["comm_action"] if name not in order]

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from idi_fast import tables
 from idi_fast.kernels.crypto import REGIMES
 from idi_fast.policy import Policy
 from idi_fast.report import theme
@@ -141,13 +142,12 @@ def _evaluation(evaluation: dict) -> list[Figure | Table]:
 
 
 def _learning_figures(run: Run) -> Iterator[Figure]:
-    path = run.table("episodes.parquet", ("episode", "reward", "exploration"), may_be_empty=True)
-    scan = pl.scan_parquet(path)
-    episodes = scan.select(pl.len()).collect().item()
+    table = run.table("episodes.parquet", ("episode", "reward", "exploration"), may_be_empty=True)
+    episodes = table.rows
     if episodes == 0:
         return
     size = bin_size(episodes)
-    moments, exploration, ends = read_bins(path, episodes, size)
+    moments, exploration, ends = read_bins(table, episodes, size)
     yield _curve(moments, ends, episodes, size)
     if np.isfinite(exploration).any():
         yield _exploration(exploration, ends, size)
@@ -159,12 +159,12 @@ def bin_size(episodes: int) -> int:
     return max(least, -(-episodes // MOST_BINS))
 
 
-def read_bins(path: Path, episodes: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def read_bins(source: Path | tables.Table, episodes: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Of each bin of `size` episodes the moments of the rewards, float64 (3, bins) as `bucket_moments` has them, the
     mean exploration rate, NaN where it differs from state to state, and the number of its last episode, counted from 1.
     """
     moments, exploration = [], []
-    for frame in blocks(pl.scan_parquet(path).select("reward", "exploration"), episodes, size):
+    for frame in blocks(tables.Table.open(source), ("reward", "exploration"), size):
         moments.append(bucket_moments(frame["reward"].to_numpy(), size))
         exploration.append(bucket_means(frame["exploration"].cast(pl.Float64).fill_null(np.nan).to_numpy(), size))
     return np.concatenate(moments, axis=1), np.concatenate(exploration), last_rows(episodes, size) + 1

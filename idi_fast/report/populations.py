@@ -18,7 +18,7 @@ MOST_LABELS = 24
 def population_page(run: Run) -> Page:
     """The page of a folder that `idi-fast train --seeds` wrote."""
     about = run.about
-    summary = pl.read_parquet(run.table("summary.parquet", COLUMNS)).with_row_index("listed")
+    summary = run.table("summary.parquet", COLUMNS).frame().with_row_index("listed")
     ranked = summary.sort("evaluation", "listed", descending=[True, False])
     evaluation, spread, best = about["evaluation"], about["summary"]["over_seeds"], str(about["best_seed"])
     headline = [

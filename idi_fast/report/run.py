@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import polars as pl
-
 from idi_fast.errors import ArtifactError, nearest
 from idi_fast.files import check_digest
 from idi_fast.report.formats import day, plural
+from idi_fast.tables import Table
 
 
 @dataclass(frozen=True)
@@ -68,25 +67,26 @@ class Run:
             raise ArtifactError(f"{path} holds {type(found).__name__} in place of an object")
         return found
 
-    def table(self, name: str, columns: Collection[str], *, may_be_empty: bool = False) -> Path:
-        """The path of a Parquet table that has rows and these columns; ArtifactError where it does not."""
-        path = self._checked(name)
-        try:
-            scan = pl.scan_parquet(path)
-            found, rows = scan.collect_schema().names(), scan.select(pl.len()).collect().item()
-        except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-            raise ArtifactError(f"cannot read {path}: {(str(error).splitlines() or ['damaged'])[0]}") from error
-        missing = [column for column in columns if column not in found]
+    def table(self, name: str, columns: Collection[str], *, may_be_empty: bool = False) -> Table:
+        """A table that has rows and these columns; ArtifactError where it does not."""
+        path = self.folder / name
+        if not os.path.isfile(path):
+            raise self._missing(name)
+        table = Table.open(path)
+        missing = [column for column in columns if column not in table.columns]
         if missing:
-            raise ArtifactError(f"{path} has no column {missing[0]!r}; it has {', '.join(found)}")
-        if rows == 0 and not may_be_empty:
+            raise ArtifactError(f"{path} has no column {missing[0]!r}; it has {', '.join(table.columns)}")
+        if table.rows == 0 and not may_be_empty:
             raise ArtifactError(f"{path} has no rows; there is nothing to report")
-        return path
+        return table
+
+    def _missing(self, name: str) -> ArtifactError:
+        return ArtifactError(f"{self.folder} holds no {name}; the run is not whole")
 
     def _checked(self, name: str) -> Path:
         path = self.folder / name
         if not os.path.isfile(path):
-            raise ArtifactError(f"{self.folder} holds no {name}; the run is not whole")
+            raise self._missing(name)
         check_digest(path)
         return path
 

@@ -18,7 +18,7 @@ def symbols_page(run: Run) -> Page:
     """The page of a folder that `idi-fast backtest` wrote of many symbols."""
     result = run.json("kpis.json")
     merits, assumptions = Merits(result), result["assumptions"]
-    found = pl.read_parquet(run.table("symbols.parquet", COLUMNS)).select(COLUMNS)
+    found = run.table("symbols.parquet", COLUMNS).frame(COLUMNS)
     first, last = assumptions["first_time"], assumptions["last_time"]
     days = [] if first is None else [f"{day(first)} – {day(last)}"]
     sections = [Section("performance", "Performance of the book", merits.parts())]

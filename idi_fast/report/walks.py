@@ -52,12 +52,16 @@ def walk_page(run: Run) -> Page:
 
 
 def _equity(run: Run, seeds: list[str]) -> Figure:
-    scan = pl.scan_parquet(run.table("equity.parquet", ("seed", "tick", "equity", "buy_and_hold")))
-    is_dated = "time" in scan.collect_schema()
+    table = run.table("equity.parquet", ("seed", "tick", "equity", "buy_and_hold"))
+    is_dated = "time" in table.columns
     x = (pl.col("time").dt.epoch("ms") if is_dated else pl.col("tick")).alias("x")
-    drawn, data = seeds[:MOST_SEEDS], []
+    read = ("seed", "time" if is_dated else "tick", "equity", "buy_and_hold")
+    wanted = seeds[:MOST_SEEDS]
+    frames = (frame.filter(pl.col("seed").is_in(wanted)) for frame in table.frames(read))
+    accounts = pl.concat(frames).select("seed", x, "equity", "buy_and_hold")
+    drawn, data = wanted, []
     for seed in drawn:
-        mine = scan.filter(pl.col("seed") == seed).select(x, "equity", "buy_and_hold").collect()
+        mine = accounts.filter(pl.col("seed") == seed)
         own = {"opacity": 0.75, "line": {"width": 1.2}, "showlegend": not data, "legendgroup": "seeds"}
         data.append(theme.line(f"Seed {seed}", *_thin(mine, "equity"), theme.BLUE, **own))
     ends = [line["y"][-1] for line in data]
@@ -90,7 +94,7 @@ def _thin(frame: pl.DataFrame, column: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _windows(run: Run, seeds: list[str]) -> Figure:
-    frame = pl.read_parquet(run.table("windows.parquet", ("window", "seed", "total_return", "buy_and_hold")))
+    frame = run.table("windows.parquet", ("window", "seed", "total_return", "buy_and_hold")).frame()
     first = frame.filter(pl.col("seed") == seeds[0]).sort("window")
     held = first["buy_and_hold"].to_list()
     returns = [frame.filter(pl.col("seed") == seed).sort("window")["total_return"].to_list() for seed in seeds]
