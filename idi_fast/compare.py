@@ -14,6 +14,7 @@ from idi_fast.artifact import SCHEMA_VERSION
 from idi_fast.config_io import read_json
 from idi_fast.errors import ArtifactError, InputError, nearest
 from idi_fast.files import MANIFEST, TIMINGS, digest, list_files
+from idi_fast.reader.client import ANY, Limits
 from idi_fast.space import ACTIONS
 from idi_fast.tables import Table
 
@@ -32,7 +33,7 @@ ROW, ROW_B = "row of A", "row of B"
 """Columns put beside the states, which have the names of none of them."""
 
 
-def compare(a: str | Path, b: str | Path, context: int = CONTEXT) -> dict:
+def compare(a: str | Path, b: str | Path, context: int = CONTEXT, limits: Limits = ANY) -> dict:
     """What differs between two folders (of streams, artifacts, backtests, any outputs), or two files of one kind.
 
     Values decide: lines without their endings, columns without their types, JSON by key. Bytes that differ, other types
@@ -70,7 +71,7 @@ def compare(a: str | Path, b: str | Path, context: int = CONTEXT) -> dict:
         name = left.name if left.name == right.name else f"{left.name} and {right.name}"
         pairs, only_in_a, only_in_b = [(name, left, right)], [], []
     try:
-        files = [{"name": name, **_compare_files(one, other, context)} for name, one, other in pairs]
+        files = [{"name": name, **_compare_files(one, other, context, limits)} for name, one, other in pairs]
     except OSError as error:
         raise ArtifactError(f"{error.filename}: cannot be read: {error.strerror}") from error
     return {
@@ -125,14 +126,14 @@ def _kind(path: Path) -> str:
     return KINDS.get(path.suffix.lower(), "bytes")
 
 
-def _compare_files(a: Path, b: Path, context: int) -> dict:
+def _compare_files(a: Path, b: Path, context: int, limits: Limits) -> dict:
     kind, hashes = _kind(a), [digest(path)["sha256"] for path in (a, b)]
     if kind in ("stream", "text"):
         found = _compare_lines(a.read_bytes(), b.read_bytes(), context, counted_from=int(kind == "text"))
     elif hashes[0] == hashes[1]:
         found = {"equal": True, "notes": []}
     elif kind == "table":
-        found = _compare_tables(a, b, context)
+        found = _compare_tables(a, b, context, limits)
     elif kind == "json":
         found = _compare_json(a, b)
     else:
@@ -224,8 +225,8 @@ def _same(a: Any, b: Any) -> bool:
     return (a == b and isinstance(a, bool) == isinstance(b, bool)) or (a != a and b != b)
 
 
-def _compare_tables(a: Path, b: Path, context: int) -> dict:
-    (one, about), (other, about_other) = _read_table(a), _read_table(b)
+def _compare_tables(a: Path, b: Path, context: int, limits: Limits) -> dict:
+    (one, about), (other, about_other) = (_read_table(path, limits) for path in (a, b))
     metadata = list(_key_differences(about, about_other))
     if all(f"q_{name}" in frame.columns for frame in (one, other) for name in ACTIONS):
         return _compare_policies(one, other, metadata)
@@ -235,9 +236,9 @@ def _compare_tables(a: Path, b: Path, context: int) -> dict:
     return {**found, "equal": found["equal"] and one.height == other.height, "rows": [one.height, other.height]}
 
 
-def _read_table(path: Path) -> tuple[pl.DataFrame, dict]:
+def _read_table(path: Path, limits: Limits) -> tuple[pl.DataFrame, dict]:
     """A table and its metadata, which tables of others do not have."""
-    table = Table.open(path, f"the table {path}")
+    table = Table.open(path, f"the table {path}", limits)
     try:
         return table.frame(), {} if table.about is None else json.loads(table.about)
     except ValueError as error:

@@ -10,6 +10,8 @@ from pathlib import Path
 DIGESTED_BYTES = 2**26
 """Of longer files only the name and the length are compared: to read them again would take longer than the run."""
 MOST_TIMINGS = 2**16
+LOOKED_AT = 2**16
+"""Bytes of a changed file by which its form is told."""
 
 _RUN = r"(run|kpis|walkforward|sweep|population|config|timings|manifest|artifact_manifest)\.json"
 _TABLES = r"(policy|episodes|trace|equity|trades|symbols|windows|points|trials|summary|\d+)\.parquet"
@@ -33,7 +35,7 @@ def foreign_file(folder: Path, names: Iterable[str], listed: dict, later: Collec
         if name in listed:
             if not KNOWN.fullmatch(name):
                 return f"{name}, which idi-fast did not write"
-            if not _is_as_listed(folder / name, listed[name]):
+            if not (_is_as_listed(folder / name, listed[name]) or _has_our_form(folder / name)):
                 return f"{name}, which was changed since idi-fast wrote it, or never was its own"
         elif not (MADE_LATER.fullmatch(name) if name in later else _is_timings(folder / name, name, listed)):
             return f"{name}, which idi-fast did not write"
@@ -41,11 +43,24 @@ def foreign_file(folder: Path, names: Iterable[str], listed: dict, later: Collec
 
 
 def _is_as_listed(path: Path, entry: object) -> bool:
-    if not isinstance(entry, dict) or entry.get("bytes") != path.stat().st_size or path.is_symlink():
+    if not isinstance(entry, dict) or path.is_symlink() or entry.get("bytes") != path.stat().st_size:
         return False
     if entry["bytes"] > DIGESTED_BYTES:
         return True
     return entry.get("sha256") == sha256(path.read_bytes()).hexdigest()
+
+
+def _has_our_form(path: Path) -> bool:
+    """Whether a file that was changed still shows what it was: a stream, a table with our metadata, JSON of ours."""
+    if path.is_symlink():
+        return False
+    with open(path, "rb") as file:
+        if path.suffix in (".in", ".out"):
+            return not file.read(LOOKED_AT).strip(b"0123456789\r\n")
+        if path.suffix == ".json":
+            return b'"schema_version"' in file.read(LOOKED_AT)
+        file.seek(max(0, path.stat().st_size - LOOKED_AT))
+        return path.suffix == ".parquet" and b"idi-fast-" in file.read()
 
 
 def _is_timings(path: Path, name: str, listed: dict) -> bool:

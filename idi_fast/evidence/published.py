@@ -113,7 +113,7 @@ class Published:
             tilings = config.tile_coder.num_tilings if config.tile_coder else 0
             known = [*table_columns(config), *(f"tile_{k}" for k in range(tilings))]
             _check_columns(table, dict.fromkeys(known, NUMBERS))
-            return Policy.load(path, _limits(table, self.files[POLICY]))
+            return Policy.load(path, table_limits(table, self.files[POLICY]))
         except (ArtifactError, ConfigError) as error:
             raise EvidenceError(str(error)) from None
 
@@ -129,7 +129,7 @@ class Published:
             if table.rows != lines:
                 raise EvidenceError(f"{TRACE} has {table.rows:,} ticks, but {STREAMS_FOLDER}/q_buy.in {lines:,} lines")
             _check_columns(table, TRACE_COLUMNS)
-            limits = _limits(table, self.files[TRACE])
+            limits = table_limits(table, self.files[TRACE])
             frame, about = read_table(self.folder / TRACE, TRACE_FORMAT, "trace", limits)
         except ArtifactError as error:
             raise EvidenceError(str(error)) from None
@@ -157,7 +157,7 @@ class Published:
         return {name.removeprefix(f"{STREAMS_FOLDER}/"): self.data(name, MAX_STREAM) for name in names}
 
 
-def _limits(table: Table, size: int) -> Limits:
+def table_limits(table: Table, size: int) -> Limits:
     """What reading a table of `size` bytes may take: some bytes a value, beside what every reader needs."""
     values = table.rows * max(1, len(table.columns))
     return Limits(FOOTER.memory + 8 * size + 40 * values, FOOTER.seconds + size / 2**20 + values / 2**20)

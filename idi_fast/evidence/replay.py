@@ -14,11 +14,13 @@ from idi_fast.config import TrainingConfig
 from idi_fast.errors import EvidenceError, IdiFastError, InputError
 from idi_fast.evidence.content import TRAIN
 from idi_fast.evidence.folder import safe_files
-from idi_fast.evidence.published import POLICY, RUN, Published
+from idi_fast.evidence.published import FOOTER, POLICY, RUN, Published, table_limits
 from idi_fast.files import MANIFEST, TIMINGS, digest
 from idi_fast.history import History
 from idi_fast.policy import Policy
 from idi_fast.provenance import SAMPLES, describe_history, iso_time, versions
+from idi_fast.reader.client import ANY, Limits
+from idi_fast.tables import Table
 from idi_fast.trainer import create_trainer, load_config_history
 
 OF_TRAINING = ("policy.parquet", "episodes.parquet", "trace.parquet", "run.json")
@@ -165,9 +167,23 @@ def _compare(published: Published, folder: Path, run: dict[str, Any]) -> str:
     theirs = theirs if isinstance(theirs, dict) else {}
     which = ", ".join(f"{k} {v} here, {theirs.get(k)} there" for k, v in mine.items() if theirs.get(k) != v)
     for name in other:
-        if not compare(published.folder / name, folder / name)["equal"]:
+        limits = _table_limits(published, folder, name)
+        if not compare(published.folder / name, folder / name, limits=limits)["equal"]:
             raise EvidenceError(f"{_difference(published, folder, other)} (versions: {which})")
     return f"{len(made)} files of equal values; of {len(other)} the bytes differ, as do versions: {which}"
+
+
+def _table_limits(published: Published, folder: Path, name: str) -> Limits:
+    """What reading a file may take: a table is to have the columns and the rows of that which training has left."""
+    if not name.endswith(".parquet"):
+        return ANY
+    mine, theirs = (Table.open(place / name, name, FOOTER) for place in (folder, published.folder))
+    if (mine.columns, mine.rows) != (theirs.columns, theirs.rows):
+        raise EvidenceError(
+            f"{name} has {theirs.rows:,} rows of {len(theirs.columns)} columns; training leaves {mine.rows:,} of "
+            f"{len(mine.columns)}, and the names and types of these"
+        )
+    return table_limits(mine, published.files[name])
 
 
 def _difference(published: Published, folder: Path, names: list[str]) -> str:
@@ -175,7 +191,8 @@ def _difference(published: Published, folder: Path, names: list[str]) -> str:
     # The trace last: it follows from the policy, which says more of where a run went another way.
     order = [name for name in OF_TRAINING if name in names] + [name for name in names if name not in OF_TRAINING]
     name = order[0]
-    found = compare(published.folder / name, folder / name, context=0)["files"][0]
+    limits = _table_limits(published, folder, name)
+    found = compare(published.folder / name, folder / name, context=0, limits=limits)["files"][0]
     if found["equal"]:
         return f"{name}: equal values, but not written as this version writes them"
     for column in found.get("columns", ()):

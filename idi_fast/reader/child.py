@@ -100,10 +100,15 @@ class Child:
 
     def _send(self, value: Any, arrays: list[np.ndarray], slot: int | None, *, is_last: bool) -> None:
         arrays = [np.ascontiguousarray(array) for array in arrays]
-        head = {"value": value, "slot": slot, "is_last": is_last}
-        places = [0] * len(arrays) if slot is None else self._slots[slot].write(arrays)
+        places, is_inline = [0] * len(arrays), slot is None
+        if slot is not None:
+            try:
+                places = self._slots[slot].write(arrays)
+            except OSError:  # files must not be so long here (ulimit -f)
+                is_inline = True
+        head = {"value": value, "slot": slot, "is_inline": is_inline, "is_last": is_last}
         head["arrays"] = [(array.dtype.str, len(array), at) for array, at in zip(arrays, places, strict=True)]
-        write_message(self._replies, head, arrays if slot is None else ())
+        write_message(self._replies, head, arrays if is_inline else ())
 
     def _say(self, head: dict) -> None:
         write_message(self._replies, head)

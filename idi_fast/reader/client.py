@@ -171,7 +171,9 @@ class Reader:
             return head, []
         slot = head["slot"]
         self._offered.remove(slot)
-        if slot is None:
+        if head["is_inline"]:
+            if slot is not None:
+                self._free.appendleft(slot)
             return head, [read_array(self._replies, dtype, n) for dtype, n, _ in head["arrays"]]
         return head, self._slots[slot].read(head["arrays"], lambda: self._free.appendleft(slot))
 
