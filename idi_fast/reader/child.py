@@ -37,6 +37,7 @@ class Child:
         self._replies = replies
         self._slots = [Slot(slot) for slot in slots]
         self.requests: queue.SimpleQueue = queue.SimpleQueue()
+        self._file: str | None = None
 
     def listen(self, descriptor: int) -> None:
         """Take requests until there is nobody left to make them; then the process ends, whatever it is doing."""
@@ -57,6 +58,7 @@ class Child:
 
     def at(self, file: object) -> None:
         """Say which file is read next: should it end the process, that is the one to name."""
+        self._file = str(file)
         self._say({"at": str(file)})
 
     def _stream(self, request: dict) -> None:
@@ -69,7 +71,7 @@ class Child:
             items = getattr(import_module(module), name)(**request["arguments"])
             self._send_all(items)
         except BaseException as error:  # noqa: BLE001 -- it is raised again where the items are wanted
-            self._say({"error": describe(error)})
+            self._say({"error": describe(error, self._file)})
         finally:
             if items is not None:
                 items.close()
@@ -114,14 +116,19 @@ class Child:
         write_message(self._replies, head)
 
 
-def describe(error: BaseException) -> dict[str, Any]:
-    """An exception as JSON, to be raised again elsewhere."""
+def describe(error: BaseException, file: str | None) -> dict[str, Any]:
+    """An exception as JSON, to be raised again elsewhere; file: that was being read."""
     about: dict[str, Any] = {"kind": type(error).__name__, "text": str(error)}
     if isinstance(error, IdiFastError):
         return about
     if isinstance(error, OSError):
         return {"kind": "OSError", "text": str(error), "os": [error.errno, error.strerror, error.filename]}
-    return about if isinstance(error, MemoryError) else {"kind": None, "text": f"{about['kind']}: {error}"}
+    if isinstance(error, MemoryError):
+        return {"kind": "DataError", "text": f"{file}: it needs more memory than there is"}
+    if type(error).__module__.partition(".")[0] in ("polars", "pyarrow", "pyo3_runtime"):
+        reason = (str(error).splitlines() or [about["kind"]])[0]
+        return {"kind": "DataError", "text": f"{file}: its values cannot be read: {reason}"}
+    return {"kind": None, "text": f"{about['kind']}: {error}"}
 
 
 def limit_memory(more: int | None) -> None:

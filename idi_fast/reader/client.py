@@ -236,8 +236,6 @@ def _working_directory() -> str | None:
 def _as_exception(about: dict) -> Exception:
     if about["kind"] == "OSError":
         return OSError(*about["os"])
-    if about["kind"] == "MemoryError":
-        return MemoryError(about["text"])
     kind = getattr(errors, about["kind"] or "", None)
     return RuntimeError(f"in reading: {about['text']}") if kind is None else kind(about["text"])
 
