@@ -71,33 +71,33 @@ def test_a_whole_artifact_with_a_file_of_the_users(old):
     assert_kept(old, "thesis.txt")
 
 
-@pytest.mark.parametrize(
-    "args",
-    [
-        ("train", "--seeds", "0:2", "--keep", "all", *cli.QUICK),
-        ("backtest", "later.parquet", "--policy", "agent"),
-        ("walkforward", "bars.csv", "--train-bars", 60, "--test-bars", 20, *cli.QUICK),
-        (
-            "sweep",
-            "bars.csv",
-            "--grid",
-            "learning_rate=0.1,0.2",
-            "--validation-bars",
-            20,
-            "--test-bars",
-            20,
-            *cli.QUICK,
-        ),
-        ("spec", "agent"),
-        ("commit", "agent"),
-        ("commit", "agent", "--form", "idi"),
-    ],
-    ids=lambda args: " ".join(map(str, args[:2])),
-)
-def test_every_output_is_replaced(args, world, tmp_path, monkeypatch):
+OUTPUTS = {
+    "population": ("train", "--seeds", "0:2", "--keep", "all", *cli.QUICK),
+    "backtest": ("backtest", "later.parquet", "--policy", "agent"),
+    "walk-forward": ("walkforward", "long.csv", "--train-bars", 60, "--test-bars", 50, *cli.QUICK),
+    "sweep": (
+        "sweep",
+        "long.csv",
+        "--grid",
+        "discount=0.5,0.9",
+        "--validation-bars",
+        40,
+        "--test-bars",
+        40,
+        *cli.QUICK,
+    ),
+    "spec": ("spec", "agent", "--kind", "layered"),
+    "commitment": ("commit", "agent"),
+    "the reference's commitment": ("commit", "agent", "--form", "idi"),
+}
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_every_output_is_replaced(name, world, tmp_path, monkeypatch):
     monkeypatch.chdir(world)
+    cli.bars(400).write_csv("long.csv")
     for more in ((), ("--force",)):
-        cli.succeed(*args, "--out", tmp_path / "out", *more)
+        cli.succeed(*OUTPUTS[name], "--out", tmp_path / "out", *more)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 

@@ -66,7 +66,8 @@ class Reader:
         self._slots, self._free = [Slot(slot) for slot in slots], deque(range(len(slots)))
         self._descriptors, self._greeted, self.is_alive = slots, False, True
         is_main = threading.current_thread() is threading.main_thread()
-        about = {"path": sys.path, "parent": os.getpid(), "dies_with_thread": is_main, "slots": slots}
+        path = [place for place in sys.path if isinstance(place, str)]
+        about = {"path": path, "parent": os.getpid(), "dies_with_thread": is_main, "slots": slots}
         own_group = (
             {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
             if sys.platform == "win32"
