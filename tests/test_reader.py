@@ -113,6 +113,10 @@ def test_a_reader_is_kept_and_one_that_ended_is_replaced(readers, tmp_path):
     with pytest.raises(DataError):
         load_history(ABORTS)
     load_history(path)
+    (second,) = readers._all
+    second._process.kill()  # not by a file
+    second._process.wait()
+    assert len(load_history(path)) == 1000
     assert (len(readers._all), first in readers._all, first._process.returncode) == (1, False, -signal.SIGABRT)
 
 
@@ -155,6 +159,18 @@ def test_threads_read_side_by_side(readers, tmp_path, monkeypatch):
         thread.join()
     assert lengths == {k: 100 + k for k in range(6)}
     assert 1 <= len(readers._all) == len(readers._idle) <= 6
+
+
+@on_linux
+def test_memory_files_are_emptied_after_use(readers, tmp_path):
+    path = write_bars(tmp_path / "bars.parquet", 300)
+    pl.concat([pl.read_parquet(path)] * 4000).drop("time").write_parquet(path)
+    for _ in range(2):
+        history = load_history(path)
+        assert_array_equal(history.close.reshape(4000, 300)[::999], np.tile(cli.bars(300)["close"], (5, 1)))
+    (reader,) = readers._all
+    sizes = [os.fstat(slot).st_size for slot in reader._descriptors]
+    assert sum(sizes) < 2**26
 
 
 def test_relative_paths_follow_the_working_directory(tmp_path, monkeypatch):

@@ -88,6 +88,12 @@ class Reader:
         self._timer: threading.Timer | None = None
         self._late, self._file = False, None
 
+    def has_not_ended(self) -> bool:
+        """Whether the process still runs, which somebody may have ended between two files."""
+        if self._process.poll() is not None:
+            self.end()
+        return self.is_alive
+
     def begin(self, operation: str, arguments: dict, limits: Limits) -> None:
         """Start an operation (see `child.OPERATIONS`), whose items `next` returns. Raises ReaderEnded."""
         self._file = None
@@ -136,6 +142,8 @@ class Reader:
             self._timer = None
         self._free.extendleft(slot for slot in self._offered if slot is not None)
         self._offered.clear()
+        for slot in self._free:
+            self._slots[slot].trim()
 
     def _greet(self) -> None:
         if self._greeted:
@@ -255,8 +263,11 @@ class _Pool:
             limit = monotonic() + START_SECONDS
             while not self._idle and self._all and self._changed.wait(limit - monotonic()):
                 continue
-            if self._idle:
-                return self._idle.pop()
+            while self._idle:
+                reader = self._idle.pop()
+                if reader.has_not_ended():
+                    return reader
+                self._all.remove(reader)
             reader = Reader()
             self._all.append(reader)
             return reader

@@ -15,6 +15,9 @@ VERSION = 1
 SLOTS = 12
 """Memory files of a reader: as many chunks as a backtest has on its way from the file to its tables. What finds none
 free takes the pipe."""
+KEPT_BYTES = 2**24
+"""Longer memory files are emptied after use: a chunk of a backtest is shorter, one of a history that is loaded whole is
+not."""
 ALIGNMENT = 64
 
 
@@ -96,6 +99,12 @@ class Slot:
             if len(array):
                 np.frombuffer(self._mapped(size), array.dtype, len(array), place)[:] = array
         return places
+
+    def trim(self) -> None:
+        """Give the memory of a long file back, in which there are no arrays and none are being written."""
+        if os.fstat(self._descriptor).st_size > KEPT_BYTES:
+            self._map = None
+            os.ftruncate(self._descriptor, 0)
 
     def read(self, layout: Sequence[tuple[str, int, int]], free: Callable[[], None]) -> list[np.ndarray]:
         """Arrays of (dtype, length, beginning) where they lie, writable; `free` is called when all of them are gone."""
