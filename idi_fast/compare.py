@@ -11,9 +11,9 @@ from typing import Any
 import polars as pl
 
 from idi_fast.artifact import SCHEMA_VERSION
-from idi_fast.config_io import read_json
 from idi_fast.errors import ArtifactError, InputError, nearest
 from idi_fast.files import MANIFEST, TIMINGS, check_digest, digest, list_files
+from idi_fast.json_files import read_json
 from idi_fast.space import ACTIONS
 from idi_fast.tables import METADATA_KEY
 
