@@ -75,6 +75,7 @@ class Draft(Generic[AnyBlock]):
         if is_dataclass(kind) and (rest or isinstance(value, Mapping)):
             if tree.get(name) is None:
                 tree[name] = {}
+            if not rest and not value:
                 self._sources[key] = source
             for inner, inner_value in [(rest, value)] if rest else [([name], value[name]) for name in value]:
                 if isinstance(tree[name], dict):  # from_dict refuses anything else
