@@ -7,7 +7,7 @@ from dataclasses import fields, is_dataclass
 from types import SimpleNamespace
 from typing import Any, Generic, Self
 
-from idi_fast.config_io import AnyBlock, SettingError, field_named, shown, without_none
+from idi_fast.config_io import AnyBlock, Block, SettingError, field_named, shown, without_none
 from idi_fast.errors import ConfigError
 from idi_fast.json_files import parse_json
 
@@ -89,7 +89,7 @@ class Draft(Generic[AnyBlock]):
             self._sources[key] = source
 
 
-def _explained(error: "SettingError", source: str, also: Sequence[str] = ()) -> ConfigError:
+def _explained(error: SettingError, source: str, also: Sequence[str] = ()) -> ConfigError:
     """The error with the source of its value, and what else is said of its other values."""
     if not source and not also:
         return error
@@ -109,8 +109,15 @@ def _keys(block: type, tree: Mapping[str, Any], prefix: str = "") -> Iterator[st
 def _copied(block: type, tree: Mapping[str, Any]) -> dict[str, Any]:
     """A tree whose blocks can be changed without changing the given one."""
     kinds = {field.name: without_none(field.type)[0] for field in fields(block)}
-    is_block = {name: isinstance(value, Mapping) and is_dataclass(kinds.get(name)) for name, value in tree.items()}
-    return {name: _copied(kinds[name], value) if is_block[name] else value for name, value in tree.items()}
+    plain = {name: value.to_dict() if isinstance(value, Block) else value for name, value in tree.items()}
+    is_block = {name: isinstance(value, Mapping) and is_dataclass(kinds.get(name)) for name, value in plain.items()}
+    return {name: _copied(kinds[name], value) if is_block[name] else value for name, value in plain.items()}
+
+
+def _overlaid(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of two trees; where both have one and these are no objects, that of `above`."""
+    both = {key for key in below if isinstance(below[key], Mapping) and isinstance(above.get(key), Mapping)}
+    return {**below, **above, **{key: _overlaid(below[key], above[key]) for key in both}}
 
 
 def assigned(assignments: Iterable[str]) -> dict[str, Any]:
@@ -180,7 +187,7 @@ class _Schema:
                 if not isinstance(default, Mapping):
                     found[name] = default
                 elif below or has_default:
-                    found[name] = {**below, **default}
+                    found[name] = _overlaid(below, default)
             elif has_default and not name.startswith("$"):
                 found[name] = inner["default"]
         return found

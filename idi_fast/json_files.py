@@ -20,23 +20,28 @@ _KINDS = {
 }  # fmt: skip
 
 
-def read_regular(path: str | os.PathLike[str], limit: int = MAX_JSON) -> bytes:
+class UnfitFile(OSError):
+    """What a path leads to is no regular file, or too large; `strerror` says what of these it is."""
+
+
+def read_regular(path: str | os.PathLike[str], limit: int = MAX_JSON, *, follow: bool = True) -> bytes:
     """The bytes of a regular file of at most `limit` bytes.
 
-    Raises OSError, whose text says so, for anything else: reading a pipe may wait for ever, and some devices have no
-    end.
+    follow: whether a link is followed. Raises UnfitFile for anything else, since reading a pipe may wait for ever, and
+    some devices have no end; OSError.
     """
     # Without O_NONBLOCK, opening a pipe waits until somebody writes to it.
-    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    names = ("O_NONBLOCK", "O_BINARY", *(() if follow else ("O_NOFOLLOW",)))
+    handle = os.open(path, sum((getattr(os, name, 0) for name in names), os.O_RDONLY))
     try:
         about = os.fstat(handle)
         if stat.S_ISDIR(about.st_mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
         if not stat.S_ISREG(about.st_mode):
             kind = _KINDS.get(stat.S_IFMT(about.st_mode), "something else")
-            raise OSError(errno.EINVAL, f"it is {kind}; expected a regular file", os.fspath(path))
+            raise UnfitFile(errno.EINVAL, f"is {kind}; expected a regular file", os.fspath(path))
         if about.st_size > limit:
-            raise OSError(errno.EFBIG, f"it has {about.st_size:,} bytes; expected at most {limit:,}", os.fspath(path))
+            raise UnfitFile(errno.EFBIG, f"has {about.st_size:,} bytes; expected at most {limit:,}", os.fspath(path))
         with os.fdopen(handle, "rb", closefd=False) as file:
             return file.read(about.st_size)
     finally:
@@ -58,6 +63,8 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     """
     try:
         return parse_json(read_regular(path).decode("utf-8-sig"))
+    except UnfitFile as error:
+        raise ConfigError(f"{path}: cannot be read: it {error.strerror}") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:

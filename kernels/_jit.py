@@ -6,47 +6,18 @@ helper in another file has changed. Here the cache folder is named by a hash ove
 
 import hashlib
 import os
-import re
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-# SVML replaces libm's exp, log and cos where it is installed and differs from it in the last bit: results would
-# depend on an optional package. Numba reads this variable when it is imported, hence above the import.
-os.environ.setdefault("NUMBA_DISABLE_INTEL_SVML", "1")
-
+import numba
 import numpy as np
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
 
-from idi_fast.errors import InputError
-
-
-@contextmanager
-def _naming_variables() -> Iterator[None]:
-    """Raise InputError where Numba fails for the value of one of its environment variables, and name it."""
-    try:
-        yield
-    except Exception as error:
-        given = {name: value for name, value in os.environ.items() if name.startswith("NUMBA_")}
-        text = str(error)
-        words = set(re.findall(r"\w+", text.lower()))
-        # "Number of threads specified must be > 0." is all that is said of NUMBA_NUM_THREADS.
-        named = [name for name in given if name in text] or [
-            name for name in given if words & set(name.lower().split("_")[1:])
-        ]
-        if not named:
-            raise
-        shown = " or ".join(f"{name} ({given[name]!r})" for name in named)
-        raise InputError(f"Numba cannot be used: {text.splitlines()[0]}; correct or unset {shown}") from error
-
-
-with _naming_variables():
-    import numba
-    from llvmlite import ir
-    from numba.core import types
-    from numba.extending import intrinsic
+from idi_fast.kernels import naming_variables
 
 index = np.uint64
 """Makes an index known not to be negative: numba then spares the three instructions that wrap a negative one round,
@@ -105,6 +76,7 @@ def cache_is_cold() -> bool:
     return next(CACHE_FOLDER.rglob("*.nbi"), None) is None
 
 
+@naming_variables()
 def kernel(function=None, *, inline=False, splice=False):
     """Compile `function` without the GIL and without fast-math; its machine code is cached between runs.
 
@@ -117,11 +89,10 @@ def kernel(function=None, *, inline=False, splice=False):
     before = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = str(CACHE_FOLDER)
     try:
-        with _naming_variables():
-            return numba.njit(
-                cache=True, nogil=True, error_model="numpy", fastmath=False, forceinline=inline,
-                inline="always" if splice else "never",
-            )(function)  # fmt: skip
+        return numba.njit(
+            cache=True, nogil=True, error_model="numpy", fastmath=False, forceinline=inline,
+            inline="always" if splice else "never",
+        )(function)  # fmt: skip
     finally:
         numba.config.CACHE_DIR = before
 

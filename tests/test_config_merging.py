@@ -6,13 +6,15 @@ import warnings
 from pathlib import Path
 
 import cli_helpers as cli
+import polars as pl
 import pytest
 from config_trees import COMPAT, DEFAULTS, FOUR, HISTORY, VALIDATOR, nest
 
-from idi_fast.config import TrainingConfig
+from idi_fast.config import QuantizerConfig, TrainingConfig
 from idi_fast.config_draft import Draft, schema_defaults
 from idi_fast.config_io import json_schema
 from idi_fast.errors import ConfigError
+from oracle import reference
 
 TILED = {"episodic.enabled": True, "episodic.k": 2, "tile_coder.num_tilings": 4}
 
@@ -96,6 +98,8 @@ def test_drafts_do_not_share_their_values():
     assert other.build().layers.contrarian_threshold == 0.45
     assert draft.build() == TrainingConfig.from_dict(tree)
     assert tree == {"layers": {"momentum_threshold": 0.5}}
+    blocks = TrainingConfig.from_dict({"quantizer": QuantizerConfig(trend_buckets=2)}, {"quantizer.price_buckets": 3})
+    assert blocks.quantizer == QuantizerConfig(price_buckets=3, trend_buckets=2)
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -155,6 +159,9 @@ SCHEMAS = {
     "own keys before those referred to": ({"$defs": {"n": {"default": 5}}, "properties": {
         "episodes": {"$ref": "#/$defs/n", "default": 8}, "episode_length": {"$ref": "#/$defs/n"}}},
         {"episodes": 8, "episode_length": 5}),
+    "a default above nested ones": ({"properties": {"environment": {"default": {"market": {"fee_bps": 7}},
+        "properties": {"market": {"properties": {"vol_base": {"default": 0.5}, "fee_bps": {"default": 1}}}}}}},
+        {"environment.market": {"fee_bps": 7, "vol_base": 0.5}}),
     "a palette": ({"properties": {"emote": {"properties": {"palette": {"default": {"0": "x"}}}}}},
         {"emote.palette": {"0": "x"}}),
     "a schema of its own key": ({"properties": {"$schema": {"default": "x"}}}, {}),
@@ -222,3 +229,19 @@ def test_too_many_tiles(values, message):
     with pytest.raises(ConfigError, match=f"^{message}"):
         TrainingConfig.from_dict(nest(values))
 # fmt: on
+
+
+@pytest.mark.parametrize("env", ["synthetic", "crypto"])
+def test_what_is_good_under_compat_only_equals_the_plain_python_twin(env, tmp_path):
+    coder = {"num_tilings": 2, "tile_sizes": [3, 2, 4, 2, 3], "offsets": [0, 1, 2, 3, 1]}
+    if env == "crypto":
+        coder |= {name: coder[name][:4] for name in ("tile_sizes", "offsets")}
+    episodic = {"enabled": True, "k": 3, "decay": 0.9}
+    tree = {"episodes": 30, "episode_length": 20, "episodic": episodic, "tile_coder": coder}
+    (tmp_path / "agent.json").write_text(json.dumps(tree))
+    flags = ("--compat", "idi-iann", "--env", env, "--seed", 7, "--out", tmp_path / "agent")
+    cli.succeed("train", "--config", tmp_path / "agent.json", *flags)
+    run = reference.train(tree, env=env, market=None, seed=7)
+    streams = {path.name: path.read_bytes() for path in (tmp_path / "agent/streams").iterdir()}
+    assert streams == reference.stream_files(run)
+    assert pl.read_parquet(tmp_path / "agent/episodes.parquet")["reward"].to_list() == run.episode_rewards

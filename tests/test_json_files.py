@@ -56,3 +56,36 @@ def test_a_manifest_is_a_regular_file_of_some_size(kind, world, tmp_path):
     ODD[kind][0](agent / "manifest.json")
     message = cli.run("train", "--out", agent, "--force", *cli.QUICK).stderr
     cli.assert_mentions(message, "holds something other than an output of idi-fast")
+
+
+@pytest.mark.parametrize("command", ["verify", "manifest", "prove"])
+def test_a_folder_in_the_place_of_a_manifest_is_named_and_left_alone(command, world, tmp_path):
+    agent = cli.copy_of(world / "synthetic", tmp_path / "agent")
+    (agent / "manifest.json").unlink()
+    (agent / "manifest.json").mkdir()
+    (agent / "manifest.json" / "thesis.txt").write_text("ten years of work")
+    before = cli.snapshot(tmp_path)
+    options = ("--prover", "replay", "--force") if command == "prove" else ()
+    outcome = cli.run(command, agent, *options)
+    assert (outcome.status, outcome.stdout, outcome.stderr.count("\n")) == (2, "", 1), outcome
+    cli.assert_mentions(outcome.stderr, "manifest.json")
+    assert cli.snapshot(tmp_path) == before
+
+
+# --- Numba's environment
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "reason"),
+    [
+        ("NUMBA_NUM_THREADS", "0", "Number of threads specified must be > 0"),
+        ("NUMBA_NUM_THREADS", "-1", "Number of threads specified must be > 0"),
+        ("NUMBA_CACHE_LOCATOR_CLASSES", "Nowhere", "Unknown cache locator class: 'Nowhere'"),
+    ],
+)
+def test_an_environment_that_numba_cannot_use_is_named(variable, value, reason, tmp_path):
+    process = cli.start("train", "--out", tmp_path / "a", *cli.QUICK, env={variable: value, "NUMBA_OPT": "3"})
+    status, stdout, stderr = cli.finish(process)
+    assert (status, stdout, stderr.count("\n")) == (2, "", 1), stderr
+    cli.assert_mentions(stderr, "error: Numba cannot be used: ", reason, f"; correct or unset {variable} ('{value}')\n")
+    assert os.listdir(tmp_path) == []

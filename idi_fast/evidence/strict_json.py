@@ -5,9 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from idi_fast.errors import EvidenceError
-
-MAX_JSON = 64 * 1024 * 1024
-"""Bytes of a JSON file: manifests of many thousand files and run.json of any training are far smaller."""
+from idi_fast.json_files import MAX_JSON
 
 
 def parse_object(data: bytes, name: str, limit: int = MAX_JSON) -> dict[str, Any]:
