@@ -11,7 +11,9 @@ from idi_fast.cli.options import Force, Json
 
 
 def layers(
-    plan: Annotated[Path, typer.Argument(help="JSON list of layers; its paths are relative to its folder.")],
+    plan: Annotated[
+        Path, typer.Argument(help="JSON list of layers; paths are relative to its folder or the working directory.")
+    ],
     only: Annotated[
         list[str] | None, typer.Option("--only", help="Name of a layer to train [default: all]; may be given often.")
     ] = None,

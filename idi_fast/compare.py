@@ -241,7 +241,7 @@ def _read_table(path: Path) -> tuple[pl.DataFrame, dict]:
         check_digest(path)  # a Parquet reader may abort on a damaged file
         text = pl.read_parquet_metadata(path).get(METADATA_KEY)
         return pl.read_parquet(path, glob=False), {} if text is None else json.loads(text)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, ValueError) as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, ValueError, RecursionError) as error:
         raise ArtifactError(f"cannot read the table {path}: {str(error).splitlines()[0]}") from error
 
 

@@ -112,7 +112,7 @@ def read_table(path: Path, kind: str, name: str) -> tuple[pl.DataFrame, dict]:
             return pl.read_parquet(path), about
     except (KeyError, TypeError):
         raise ArtifactError(f"{path} is a Parquet file but not a {name} written by idi-fast") from None
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError, RecursionError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ArtifactError(f"cannot read the {name} {path}: {reason}") from error
     raise ArtifactError(f"{path} is not a {name}: its format is {found!r}; expected {kind!r}")

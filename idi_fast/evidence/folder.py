@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from idi_fast.errors import EvidenceError, InputError, OutputError
+from idi_fast.files import MANIFEST
 from idi_fast.json_files import MAX_JSON, UnfitFile, read_regular
 from idi_fast.staging import Staging
 
@@ -17,7 +18,10 @@ def existing(folder: str | Path) -> Path:
     """The path of a folder that there is. Raises InputError."""
     if not os.path.isdir(folder):
         raise InputError(f"{folder} is not a folder; expected an output of idi-fast")
-    return Path(folder)
+    folder = Path(folder)
+    if os.path.isdir(folder / MANIFEST):
+        raise InputError(f"{folder / MANIFEST} is a folder; expected the manifest of an output of idi-fast")
+    return folder
 
 
 def safe_files(folder: Path) -> dict[str, int]:
