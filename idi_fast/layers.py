@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
 
@@ -210,7 +211,8 @@ def _count_lines(file: Path) -> int | None:
     if not file.is_file():
         return None
     with file.open("rb") as lines:
-        return sum(1 for _ in takewhile(bytes.strip, lines))
+        # In pieces: no value is as long, but a file that is none of ours may have no line breaks at all.
+        return sum(1 for _ in takewhile(bytes.strip, iter(partial(lines.readline, 4096), b"")))
 
 
 def _check_targets(task: Task, force: bool) -> None:

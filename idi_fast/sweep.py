@@ -151,8 +151,8 @@ def sweep(
 ) -> Sweep:
     """Train every config of a grid under every seed, choose one on validation data, and report it on test data.
 
-    config: as of `make_points`; grid: values by config key, as `{"learning_rate": [0.05, 0.1]}`.
-    On history the bars are those for training, then
+    config: what the grid changes, as of `make_points`.
+    grid: values by config key, as `{"learning_rate": [0.05, 0.1]}`. On history the bars are those for training, then
     `validation_bars` and `test_bars` (a fifth of all each), before each of these an embargo of the longest feature
     window of any config. The embargo's bars only fill the features' windows: agent and account begin flat at the first
     bar of the validation, and at that of the test. A config is worth the Sharpe ratio per bar of equal capital in each
