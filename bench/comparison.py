@@ -1,11 +1,11 @@
 """Compares results with those of an earlier run."""
 
-import json
 import os
 from pathlib import Path
 
 from idi_fast.bench import SCHEMA_VERSION
 from idi_fast.errors import InputError
+from idi_fast.json_files import load_json
 
 
 def read_results(path: Path) -> dict:
@@ -13,7 +13,7 @@ def read_results(path: Path) -> dict:
     if not os.path.isfile(path):
         raise InputError(f"--compare {path}: not a file; `idi-fast bench --json` prints one")
     try:
-        results = json.loads(path.read_bytes())
+        results = load_json(path)
     except (OSError, ValueError) as error:
         raise InputError(f"--compare {path}: cannot be read as JSON: {error}") from None
     version = results.get("schema_version") if isinstance(results, dict) else None

@@ -11,7 +11,9 @@ from idi_fast.cli.options import Force, Json
 
 
 def layers(
-    plan: Annotated[Path, typer.Argument(help="JSON list of layers; its paths are relative to its folder.")],
+    plan: Annotated[
+        Path, typer.Argument(help="JSON list of layers; paths are relative to its folder or the working directory.")
+    ],
     only: Annotated[
         list[str] | None, typer.Option("--only", help="Name of a layer to train [default: all]; may be given often.")
     ] = None,
@@ -27,12 +29,14 @@ def layers(
     from idi_fast.layers import check_plan, run_plan
 
     if dry_run:
-        described = [task.describe() for task in check_plan(plan, only=only or (), force=force)]
+        described = [task.describe() for task in check_plan(plan, only=only or (), force=force, note=console.note)]
         _report_plan({"schema_version": 1, "plan": str(plan), "layers": described}, json)
         return
     console.warn_of_compilation()
     with console.interruptible(), console.counted_progress("layers") as progress:
-        report = run_plan(plan, only=only or (), keep_going=keep_going, force=force, jobs=jobs, progress=progress)
+        report = run_plan(
+            plan, only=only or (), keep_going=keep_going, force=force, jobs=jobs, progress=progress, note=console.note
+        )
     _report(report, json)
     failures = [layer["failure"] for layer in report["layers"] if layer["failure"] is not None]
     for failure in failures:

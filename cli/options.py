@@ -1,14 +1,15 @@
 """Options that several commands share, and how a config is put together from file, --set and flags."""
 
-import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from idi_fast.cli import console
 from idi_fast.config import TrainingConfig
-from idi_fast.config_io import with_overrides
+from idi_fast.config_draft import Draft, assigned
 from idi_fast.errors import InputError, nearest
 
 Out = Annotated[Path | None, typer.Option("--out", help="Folder to write; it appears whole or not at all.")]
@@ -41,8 +42,30 @@ def required_out(out: Path | None) -> Path:
     return out
 
 
-def resolve_config(path: Path | None, assignments: list[str], flags: dict[str, Any]) -> TrainingConfig:
-    """Defaults < file < --set < flags; a flag that is None was not given."""
-    config = TrainingConfig() if path is None else TrainingConfig.from_json(path)
-    given = [f"{key}={json.dumps(value)}" for key, value in flags.items() if value is not None]
-    return with_overrides(config, [*assignments, *given])
+FLAGS = {
+    "environment.kind": "--env", "environment.data.path": "--data", "environment.data.price": "--price-col",
+    "environment.data.time": "--time-col", "environment.data.open": "--open-col",
+    "environment.data.volume": "--volume-col", "environment.market.stress_scenario": "--stress",
+}  # fmt: skip
+"""How the flags of some keys are called."""
+
+
+def resolve_config(
+    path: Path | None, assignments: list[str], flags: dict[str, Any], names: Mapping[str, str] = FLAGS
+) -> TrainingConfig:
+    """The config of defaults < file < --set < flags, checked when all are merged; see `draft_config`."""
+    return draft_config(path, assignments, flags, names).build()
+
+
+def draft_config(
+    path: Path | None, assignments: list[str], flags: dict[str, Any], names: Mapping[str, str] = FLAGS
+) -> Draft[TrainingConfig]:
+    """Defaults < file < --set < flags by key, not yet checked; a flag that is None was not given.
+
+    names: what flags are called, by key, where not as the last part of their key.
+    """
+    draft = TrainingConfig.draft(path, note=console.note).override(assigned(assignments), "--set")
+    for key, value in flags.items():
+        if value is not None:
+            draft.override({key: value}, names.get(key, f"--{key.rpartition('.')[2].replace('_', '-')}"))
+    return draft

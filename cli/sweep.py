@@ -7,6 +7,7 @@ import typer
 
 from idi_fast.cli import console
 from idi_fast.cli.options import (
+    FLAGS,
     Force,
     Json,
     Nan,
@@ -15,8 +16,8 @@ from idi_fast.cli.options import (
     PriceColumn,
     TimeColumn,
     VolumeColumn,
+    draft_config,
     required_out,
-    resolve_config,
 )  # fmt: skip
 from idi_fast.errors import InputError
 
@@ -66,7 +67,11 @@ def sweep(
         raise InputError(f"a price history was given, but --env is {env!r}; leave one of them out")
     kind = "history" if data is not None else env
     flags |= {"environment.kind": kind, "episodes": episodes, "episode_length": episode_length}
-    settings, target = resolve_config(config, set_ or [], flags), required_out(out)
+    names = {**FLAGS, "environment.data.path": "DATA", **({} if data is None else {"environment.kind": "DATA"})}
+    draft, target = draft_config(config, set_ or [], flags, names), required_out(out)
+    from idi_fast.sweep import make_points, parse_grid
+
+    settings = make_points(draft, parse_grid(grid))[0].config
     idle = [name for name, value in columns.items() if value is not None]
     if idle and settings.environment.kind != "history":
         raise InputError(f"the {settings.environment.kind} environment has no use for {', '.join(idle)}")
@@ -78,7 +83,7 @@ def sweep(
     }  # fmt: skip
     console.warn_of_compilation()
     with console.interruptible():
-        result = _run(settings, target, grid, seeds, how, force)
+        result = _run(draft, settings.environment.data.path, target, grid, seeds, how, force)
     for text in result.summary["notes"]:
         console.note(text)
     if json:
@@ -87,14 +92,14 @@ def sweep(
         _report(target, result)
 
 
-def _run(settings, out: Path, grid: list[str], seeds: str, how: dict, force: bool):
+def _run(draft, data: str | None, out: Path, grid: list[str], seeds: str, how: dict, force: bool):
     from idi_fast.files import new_directory
     from idi_fast.seeds import parse_seeds
     from idi_fast.sweep import parse_grid, sweep
 
-    inputs = [path for path in (settings.environment.data.path,) if path is not None]
+    inputs = [] if data is None else [data]
     with new_directory(out, force=force, inputs=inputs) as folder, console.counted_progress("runs") as progress:
-        result = sweep(settings, parse_grid(grid), seeds=parse_seeds(seeds), progress=progress, **how)
+        result = sweep(draft, parse_grid(grid), seeds=parse_seeds(seeds), progress=progress, **how)
         result.write(folder)
     return result
 

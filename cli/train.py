@@ -10,6 +10,7 @@ import typer
 from idi_fast.cli import checkpointed, console, population
 from idi_fast.cli.checkpointed import Kept, Options, what_is_left
 from idi_fast.cli.options import (
+    FLAGS,
     Compat,
     Force,
     Json,
@@ -96,7 +97,9 @@ def train(
         **{f"environment.data.{name}": value for name, value in columns.items()},
         **_engine(compat_name(compat), rng),
     }
-    settings = resolve_config(config, set_ or [], flags)
+    implied = "--use-crypto-env" if use_crypto_env else "--data"
+    names = {**FLAGS, "environment.kind": "--env" if env else implied, "engine.rng": "--rng" if rng else "--compat"}
+    settings = resolve_config(config, set_ or [], flags, names)
     if print_config:
         console.print_json(settings.to_dict())
         return

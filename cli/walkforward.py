@@ -7,6 +7,7 @@ import typer
 
 from idi_fast.cli import console
 from idi_fast.cli.options import (
+    FLAGS,
     Force,
     Json,
     Nan,
@@ -51,7 +52,8 @@ def walkforward(
     columns = {"path": data, "price": price_col, "time": time_col, "open": open_col, "volume": volume_col, "nan": nan}
     flags = {f"environment.data.{name}": value for name, value in columns.items()}
     flags |= {"environment.kind": "history", "episodes": episodes, "episode_length": episode_length}
-    settings, target = resolve_config(config, set_ or [], flags), required_out(out)
+    names = {**FLAGS, "environment.data.path": "DATA", "environment.kind": "DATA"}
+    settings, target = resolve_config(config, set_ or [], flags, names), required_out(out)
     how = {
         "train_bars": train_bars, "test_bars": test_bars, "step": step, "anchored": anchored, "warm": warm,
         "jobs": jobs, "fill": fill, "fee_bps": fee_bps,

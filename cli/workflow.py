@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from idi_fast.cli import console
-from idi_fast.cli.options import Force, Json, Out, required_out, resolve_config
+from idi_fast.cli.options import FLAGS, Force, Json, Out, required_out, resolve_config
 from idi_fast.cli.prove import Command, Jobs, Private, ProverName, Timeout
 from idi_fast.cli.verify import report
 
@@ -32,7 +32,7 @@ def workflow(
     """Train, prove, write the specification and verify, in one folder; steps that are done already are left out."""
     place = required_out(out)
     flags = {"environment.kind": "history" if data else None, "environment.data.path": data}
-    settings = resolve_config(config, set_ or [], flags)
+    settings = resolve_config(config, set_ or [], flags, {**FLAGS, "environment.kind": "--data"})
     from idi_fast.errors import InputError
     from idi_fast.evidence.provers import Means
     from idi_fast.evidence.workflow import run_training_to_proof_workflow

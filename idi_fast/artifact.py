@@ -1,6 +1,5 @@
 """What a run leaves behind: a folder that ordinary tools read, with the digests of all it holds."""
 
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +22,7 @@ from idi_fast.files import (
     refuse_population,
     write_json,
 )  # fmt: skip
+from idi_fast.json_files import load_json
 from idi_fast.policy import Policy
 from idi_fast.provenance import describe_history, versions
 from idi_fast.tables import read_table, write_blocks, write_table
@@ -71,7 +71,7 @@ def read_trace(path: str | Path) -> tuple[pl.DataFrame, dict]:
 def _explain_no_trace(folder: Path) -> None:
     """Raise ArtifactError where a folder's run.json tells why it has no trace."""
     try:
-        run = json.loads((folder / "run.json").read_bytes())
+        run = load_json(folder / "run.json")
     except (OSError, ValueError):
         return  # no run of ours, or one that says nothing
     kind = run.get("kind") if isinstance(run, dict) else None
@@ -169,7 +169,7 @@ def finished_output(out: str | Path, config: TrainingConfig, about: dict) -> tup
     try:
         if manifest is None or any(digest(out / name) != file for name, file in manifest["files"].items()):
             return None
-        run, seconds = (json.loads((out / name).read_bytes()) for name in ("run.json", TIMINGS))
+        run, seconds = (load_json(out / name) for name in ("run.json", TIMINGS))
     except (OSError, ValueError):
         return None
     about = {"fingerprint": config.fingerprint(), "versions": versions(), **about}
@@ -213,6 +213,6 @@ def inputs_of(folder: Path) -> dict[str, dict]:
     """Digests of the price histories that the run.json of a folder names, by the paths that they had; none without."""
     if not (folder / "run.json").is_file():
         return {}
-    run = json.loads((folder / "run.json").read_bytes())
+    run = load_json(folder / "run.json")
     described = [*run.get("trained_on", ()), *([run["data"]] if run.get("data") else ())]
     return {path: file for history in described for path, file in history["files"].items()}

@@ -11,9 +11,9 @@ from typing import Any
 import polars as pl
 
 from idi_fast.artifact import SCHEMA_VERSION
-from idi_fast.config_io import read_json
 from idi_fast.errors import ArtifactError, InputError, nearest
 from idi_fast.files import MANIFEST, TIMINGS, digest, list_files
+from idi_fast.json_files import read_json
 from idi_fast.reader.client import ANY, Limits
 from idi_fast.space import ACTIONS
 from idi_fast.tables import Table
@@ -241,7 +241,7 @@ def _read_table(path: Path, limits: Limits) -> tuple[pl.DataFrame, dict]:
     table = Table.open(path, f"the table {path}", limits)
     try:
         return table.frame(), {} if table.about is None else json.loads(table.about)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ArtifactError(f"cannot read {table.what}: {error}") from error
 
 

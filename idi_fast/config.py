@@ -5,12 +5,15 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
-from idi_fast.config_io import REQUIRED, Block, FrozenMapping, SettingError, read_json, setting, write_json
+from idi_fast.config_draft import Draft, is_schema, schema_defaults
+from idi_fast.config_io import REQUIRED, Block, FrozenMapping, SettingError, setting
 from idi_fast.errors import ConfigError
+from idi_fast.json_files import read_json, write_json
 
 Compat = Literal["idi_iann"]
 Rng = Literal["sfc64", "mt19937"]
@@ -23,6 +26,8 @@ Algorithm = Literal["q_learning", "double_q_learning", "expected_sarsa", "q_lamb
 Tiling = Literal["reference", "displaced"]
 RateSchedule = Literal["constant", "visits", "episodes"]
 ExplorationSchedule = Literal["decay", "linear", "visits"]
+
+Note = Callable[[str], object]
 
 MAX_REGIMES = 32  # what the stream q_regime, a bv[5], can carry
 MAX_COMM_ACTIONS = 2**15 - 1  # int16 in tapes and traces
@@ -76,8 +81,8 @@ class LayerConfig(Block):
 
     def _cross_check(self) -> None:
         if self.contrarian_threshold > self.momentum_threshold:
-            wanted = f"expected at most momentum_threshold ({self.momentum_threshold})"
-            raise SettingError("contrarian_threshold", f"is {self.contrarian_threshold}; {wanted}")
+            problem = f"is {self.contrarian_threshold}; expected at most momentum_threshold ({self.momentum_threshold})"
+            raise SettingError("contrarian_threshold", problem, "momentum_threshold")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,11 +98,6 @@ class TileCoderConfig(Block):
     table_size: int = setting(
         65_536, "Rows of the table at most; tiles that do not fit are hashed.", minimum=1, maximum=MAX_STATES - 1
     )
-
-    def _cross_check(self) -> None:
-        if math.prod(self.tile_sizes) > 2**63:
-            problem = f"make {math.prod(self.tile_sizes)} tiles; expected a product of at most 2**63"
-            raise SettingError("tile_sizes", problem)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -181,7 +181,8 @@ class EngineConfig(Block):
     def _cross_check(self) -> None:
         if self.compat and self.rng != "mt19937":
             reason = f"but compat {self.compat!r} reproduces CPython's generator"
-            raise SettingError("rng", f"is {self.rng!r}, {reason}; remove engine.rng or set it to 'mt19937'")
+            problem = f"is {self.rng!r}, {reason}; remove engine.rng or set it to 'mt19937'"
+            raise SettingError("rng", problem, "compat")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -237,7 +238,8 @@ class FeatureConfig(Block):
 
     def _cross_check(self) -> None:
         if self.transform in ("zscore", "volatility") and self.window < 2:
-            raise SettingError("window", f"is {self.window}; expected at least 2 for transform {self.transform!r}")
+            problem = f"is {self.window}; expected at least 2 for transform {self.transform!r}"
+            raise SettingError("window", problem, "transform")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -275,14 +277,35 @@ class TrainingConfig(Block):
     environment: EnvironmentConfig = setting(EnvironmentConfig, "The market the agent acts in.")
     features: FeaturesConfig = setting(FeaturesConfig, "Market features.")
 
+    _ignored: ClassVar[tuple[str, ...]] = ("$schema",)
+
     @classmethod
-    def from_json(cls, path: str | os.PathLike[str]) -> Self:
-        """Read a config from a JSON file; ConfigError names the file and the key, or the line and column."""
-        tree = read_json(path)
-        try:
-            return cls.from_dict(tree)
-        except SettingError as error:
-            raise ConfigError(f"{os.fspath(path)}: {error}") from None
+    def from_json(
+        cls, path: str | os.PathLike[str], overrides: Mapping[str, Any] | None = None, *, note: Note = warnings.warn
+    ) -> Self:
+        """Read a config from a JSON file; see `draft` for what may be in it.
+
+        overrides: values by dotted key, merged with the file's before these are checked; note: called with what the
+        user should know. Raises ConfigError, which names the file and the key, or the line and column.
+        """
+        return cls.draft(path, note=note).override(overrides or {}).build()
+
+    @classmethod
+    def draft(cls, path: str | os.PathLike[str] | None = None, *, note: Note = warnings.warn) -> Draft[Self]:
+        """The values in a JSON file, or none, to be overridden and then checked by `Draft.build`.
+
+        A JSON Schema of the config is taken for its defaults, and `note` is called to say so. Raises ConfigError.
+        """
+        if path is None:
+            return Draft(cls, {})
+        tree, name = read_json(path), os.fspath(path)
+        if is_schema(cls, tree):
+            note(f"{name} is a JSON Schema; the config is made of its defaults")
+            try:
+                tree = schema_defaults(cls, tree)
+            except ConfigError as error:
+                raise ConfigError(f"{name}: {error}") from None
+        return Draft(cls, tree, name)
 
     def to_json(self, path: str | os.PathLike[str]) -> None:
         """Write every field to a JSON file, atomically; OutputError leaves what stood there."""
@@ -309,31 +332,36 @@ class TrainingConfig(Block):
                 name for name, value in learning.to_dict().items() if value != getattr(LearningConfig(), name)
             )
             problem = f"is {getattr(learning, changed)!r}, but compat {compat!r} knows its default only"
-            raise SettingError(f"learning.{changed}", f"{problem}; remove it or engine.compat")
+            raise SettingError(f"learning.{changed}", f"{problem}; remove it or engine.compat", "engine.compat")
         bonuses = replace(CommunicationConfig(), actions=self.communication.actions)
         if compat and self.communication != bonuses:
             problem = f"has bonuses of its own, but compat {compat!r} knows the default ones only"
-            raise SettingError("communication", f"{problem}; remove them or engine.compat")
+            raise SettingError("communication", f"{problem}; remove them or engine.compat", "engine.compat")
         if self.episodic and self.episodic.enabled and not learning.is_plain:
             problem = "is true, but episodic memory goes with plain Q-learning only"
             remedy = "learning's algorithm 'q_learning', rate_schedule 'constant' and exploration_schedule 'decay'"
-            raise SettingError("episodic.enabled", f"{problem}; expected {remedy}")
+            others = (f"learning.{name}" for name in ("algorithm", "rate_schedule", "exploration_schedule"))
+            raise SettingError("episodic.enabled", f"{problem}; expected {remedy}", *others)
         if self.environment.observe_regime and (compat or self.environment.kind != "crypto"):
             maker = f"compat {compat!r}" if compat else f"the {self.environment.kind} environment"
             problem = f"is true, but {maker} has no regime that could be added to the state"
-            raise SettingError("environment.observe_regime", f"{problem}; set it to false")
+            other = "engine.compat" if compat else "environment.kind"
+            raise SettingError("environment.observe_regime", f"{problem}; set it to false", other)
 
     def _check_compat(self, compat: str) -> None:
         kind = self.environment.kind
         if kind == "history":
             problem = f"is 'history', but compat {compat!r} has no such environment"
-            raise SettingError("environment.kind", f"{problem}; expected 'synthetic' or 'crypto', or no engine.compat")
+            remedy = "expected 'synthetic' or 'crypto', or no engine.compat"
+            raise SettingError("environment.kind", f"{problem}; {remedy}", "engine.compat")
         if not self.environment.allow_short:
             problem = f"is false, but under compat {compat!r} sell always goes short"
-            raise SettingError("environment.allow_short", f"{problem}; set it to true or remove engine.compat")
+            remedy = "set it to true or remove engine.compat"
+            raise SettingError("environment.allow_short", f"{problem}; {remedy}", "engine.compat")
         if self.tile_coder and (self.tile_coder.tiling, self.tile_coder.table_size) != ("reference", 65_536):
             problem = f"is given, but compat {compat!r} keeps a row for every state it comes to"
-            raise SettingError("tile_coder", f"{problem}; remove its tiling and table_size, or engine.compat")
+            remedy = "remove its tiling and table_size, or engine.compat"
+            raise SettingError("tile_coder", f"{problem}; {remedy}", "engine.compat")
         if self.tile_coder:
             features = f"feature of the {kind} environment's state"
             self._check_tiles(self.tile_coder, 4 if kind == "crypto" else 5, features)
@@ -345,20 +373,25 @@ class TrainingConfig(Block):
         self._check_tiles(coder, 5, "of the four features and the mood")
         if coder.tiling == "displaced" and coder.offsets != TileCoderConfig().offsets:
             problem = "is given, but displaced tilings have displacements of their own"
-            raise SettingError("tile_coder.offsets", f"{problem}; remove it or set tile_coder.tiling to 'reference'")
+            remedy = "remove it or set tile_coder.tiling to 'reference'"
+            raise SettingError("tile_coder.offsets", f"{problem}; {remedy}", "tile_coder.tiling")
         if self.episodic and self.episodic.enabled:
             problem = "is true, but episodic memory goes with a plain table only"
-            raise SettingError("episodic.enabled", f"{problem}; expected no tile_coder")
+            raise SettingError("episodic.enabled", f"{problem}; expected no tile_coder", "tile_coder")
 
     @staticmethod
     def _check_tiles(coder: TileCoderConfig, wanted: int, features: str) -> None:
         # Here and not in the block: what it belongs to tells which of the two lengths is wrong.
         if len(coder.tile_sizes) != wanted:
             problem = f"has length {len(coder.tile_sizes)}; expected {wanted}, one for each {features}"
-            raise SettingError("tile_coder.tile_sizes", problem)
+            raise SettingError("tile_coder.tile_sizes", problem, "environment.kind", "engine.compat")
         if len(coder.offsets) != wanted:
             problem = f"has length {len(coder.offsets)}; expected the length of tile_sizes ({wanted})"
-            raise SettingError("tile_coder.offsets", problem)
+            raise SettingError("tile_coder.offsets", problem, "environment.kind", "engine.compat")
+        # Of a few only: the product of thousands has more digits than Python prints.
+        if math.prod(coder.tile_sizes) > 2**63:
+            problem = f"make {math.prod(coder.tile_sizes)} tiles; expected a product of at most 2**63"
+            raise SettingError("tile_coder.tile_sizes", problem)
 
     def _check_features(self) -> None:
         kind, compat = self.environment.kind, self.engine.compat
@@ -367,17 +400,18 @@ class TrainingConfig(Block):
             if feature and (compat or kind == "synthetic"):
                 maker = f"compat {compat!r}" if compat else "the synthetic environment"
                 problem = f"is given, but {maker} makes its features itself, so that it would have no effect"
-                raise SettingError(f"features.{field.name}", f"{problem}; remove it")
+                other = "engine.compat" if compat else "environment.kind"
+                raise SettingError(f"features.{field.name}", f"{problem}; remove it", other)
             if feature and kind == "crypto" and feature.column not in ("close", "volume"):
                 problem = f"is {feature.column!r}; expected 'close' or 'volume', all that the crypto market has"
-                raise SettingError(f"features.{field.name}.column", problem)
+                raise SettingError(f"features.{field.name}.column", problem, "environment.kind")
 
     def _check_states(self) -> None:
         kind, buckets = self.environment.kind, self.quantizer
         if kind == "synthetic" and buckets.scarcity_buckets > MAX_REGIMES:
             problem = f"is {buckets.scarcity_buckets}; expected at most {MAX_REGIMES} in the synthetic environment"
             reason = "whose stream q_regime carries the scarcity bucket as bv[5]"
-            raise SettingError("quantizer.scarcity_buckets", f"{problem}, {reason}")
+            raise SettingError("quantizer.scarcity_buckets", f"{problem}, {reason}", "environment.kind")
         if self.engine.compat and kind == "crypto":
             return  # its state has no quantized features
         positions = 1 if kind == "synthetic" else 3

@@ -11,18 +11,15 @@ import dataclasses
 import json
 import math
 import operator
-import os
 import re
-import secrets
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
-from pathlib import Path
 from types import NoneType
-from typing import Any, Literal, Self, TypeVar, get_args, get_origin
+from typing import Any, ClassVar, Literal, Self, TypeVar, get_args, get_origin
 
-from idi_fast.errors import ConfigError, OutputError, nearest
+from idi_fast.errors import ConfigError, nearest
+from idi_fast.json_files import json_text
 
 REQUIRED: Any = dataclasses.MISSING
 
@@ -40,13 +37,21 @@ AnyBlock = TypeVar("AnyBlock", bound="Block")
 
 
 class SettingError(ConfigError):
-    """A refused setting; `args` are its key path, from the block that refused it on, and what is wrong."""
+    """A refused setting.
 
-    def __init__(self, key: str, problem: str) -> None:
-        super().__init__(key, problem)
+    key: its path, from the block that refused it on; problem: what is wrong; others: keys that it does not go with.
+    """
+
+    def __init__(self, key: str, problem: str, *others: str) -> None:
+        super().__init__(key, problem, *others)
+        self.key, self.problem, self.others = key, problem, others
 
     def __str__(self) -> str:
-        return " ".join(self.args)
+        return f"{self.key} {self.problem}"
+
+    def within(self, block: str) -> Self:
+        """The same error, as of the block above."""
+        return type(self)(f"{block}.{self.key}", self.problem, *(f"{block}.{key}" for key in self.others))
 
 
 class FrozenMapping(Mapping):
@@ -90,6 +95,9 @@ class Block:
 
     __slots__ = ()
 
+    _ignored: ClassVar[tuple[str, ...]] = ()
+    """Keys that may stand in a mapping besides, with a text that means nothing here."""
+
     def __post_init__(self) -> None:
         for field in fields(self):
             value = _accept(field.type, field.metadata["limits"], getattr(self, field.name), field.name)
@@ -103,12 +111,23 @@ class Block:
         """Raise SettingError where fields, each good by itself, do not go together."""
 
     @classmethod
-    def from_dict(cls, mapping: Mapping[str, Any]) -> Self:
-        """Build the block from plain values; an absent key takes its default, an unknown one is refused."""
+    def from_dict(cls, mapping: Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Self:
+        """Build the block from plain values; an absent key takes its default, an unknown one is refused.
+
+        overrides: values by dotted key, merged with the others before these are checked.
+        """
+        if overrides:
+            from idi_fast.config_draft import Draft  # not above: the draft imports this module
+
+            return Draft(cls, mapping).override(overrides).build()
         if not isinstance(mapping, Mapping):
-            raise SettingError("the top level", f"is {_shown(mapping)}; expected an object")
+            raise SettingError("the top level", f"is {shown(mapping)}; expected an object")
+        for key in cls._ignored:
+            if key in mapping:
+                _accept(str, {}, mapping[key], key)
+        mapping = {key: value for key, value in mapping.items() if key not in cls._ignored}
         for key in mapping:
-            _field_named(cls, key)
+            field_named(cls, key)
         for field in fields(cls):
             if _is_required(field) and field.name not in mapping:
                 wanted = expected(field.type, field.metadata["limits"])
@@ -122,7 +141,7 @@ class Block:
 
 def expected(hint: Any, limits: Mapping[str, Any]) -> str:
     """Say what a field of this type hint and these bounds takes, for an error message."""
-    kind, nullable = _without_none(hint)
+    kind, nullable = without_none(hint)
     if is_dataclass(kind):
         text = f"an object ({kind.__name__})"
     elif get_origin(kind) is Literal:
@@ -143,7 +162,7 @@ def expected(hint: Any, limits: Mapping[str, Any]) -> str:
 
 def _accept(hint: Any, limits: Mapping[str, Any], value: Any, key: str) -> Any:
     """Return the value as the config stores it, or raise SettingError under this key."""
-    kind, nullable = _without_none(hint)
+    kind, nullable = without_none(hint)
     origin = get_origin(kind)
     if value is None and nullable:
         return None
@@ -154,14 +173,13 @@ def _accept(hint: Any, limits: Mapping[str, Any], value: Any, key: str) -> Any:
             try:
                 return kind.from_dict(value)
             except SettingError as error:
-                inner, problem = error.args
-                raise SettingError(f"{key}.{inner}", problem) from None
+                raise error.within(key) from None
     elif origin is Literal:
         if type(value) is str and value in get_args(kind):
             return value
         guess = nearest(value, get_args(kind)) if isinstance(value, str) else ""
         stop = "." if guess else ""
-        raise SettingError(key, f"is {_shown(value)}; expected {expected(hint, limits)}{stop}{guess}")
+        raise SettingError(key, f"is {shown(value)}; expected {expected(hint, limits)}{stop}{guess}")
     elif origin is tuple:
         if isinstance(value, list | tuple) and len(value) >= limits.get("minItems", 0):
             entry = get_args(kind)[0]
@@ -172,7 +190,7 @@ def _accept(hint: Any, limits: Mapping[str, Any], value: Any, key: str) -> Any:
     elif (scalar := _scalar(kind, value)) is not None and _within(scalar, limits):
         return scalar
     unfit = _unfit(value) if type(value) is kind else ""
-    raise SettingError(key, f"is {_shown(value)}; expected {expected(hint, limits)}{unfit}")
+    raise SettingError(key, f"is {shown(value)}; expected {expected(hint, limits)}{unfit}")
 
 
 def _accept_mapping(value: Mapping, key: str) -> FrozenMapping:
@@ -180,7 +198,7 @@ def _accept_mapping(value: Mapping, key: str) -> FrozenMapping:
     for name, text in value.items():
         number = int(name) if isinstance(name, str) and re.fullmatch(_INTEGER_KEY, name) else name
         if type(number) is not int or abs(number) >= 10**18:
-            raise SettingError(key, f"has the key {_shown(name)}; expected integers as keys")
+            raise SettingError(key, f"has the key {shown(name)}; expected integers as keys")
         if number in entries:
             raise SettingError(key, f"has the key {number} twice, as a number and as text; expected it once")
         entries[number] = _accept(str, {}, text, f"{key}.{number}")
@@ -211,7 +229,7 @@ def _unfit(value: Any) -> str:
     return ""
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return json.dumps(value)
     try:
@@ -231,7 +249,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _without_none(hint: Any) -> tuple[Any, bool]:
+def without_none(hint: Any) -> tuple[Any, bool]:
     """Split ``X | None`` into X and whether null is allowed."""
     args = get_args(hint)
     return (args[0], True) if NoneType in args else (hint, False)
@@ -241,7 +259,7 @@ def _is_required(field: dataclasses.Field) -> bool:
     return field.default is REQUIRED and field.default_factory is REQUIRED
 
 
-def _field_named(block: type, name: Any, prefix: str = "") -> dataclasses.Field:
+def field_named(block: type, name: Any, prefix: str = "") -> dataclasses.Field:
     known = {field.name: field for field in fields(block)}
     if name not in known:
         hint = nearest(str(name), known) or f" The known keys are {', '.join(known)}."
@@ -249,98 +267,11 @@ def _field_named(block: type, name: Any, prefix: str = "") -> dataclasses.Field:
     return known[name]
 
 
-def json_text(tree: Any) -> str:
-    """Return the tree as the JSON text this package writes: indented, Unicode, newline-terminated."""
-    return json.dumps(tree, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+def with_overrides(config: AnyBlock, assignments: Iterable[str]) -> AnyBlock:
+    """Return the config with ``a.b.c=value`` assignments (see `config_draft.assigned`) applied and checked together."""
+    from idi_fast.config_draft import Draft, assigned  # not above: the draft imports this module
 
-
-def read_json(path: str | os.PathLike[str]) -> Any:
-    """Read a JSON file; ConfigError names the file and, where there is one, the line and column."""
-    try:
-        return _parse(Path(path).read_bytes().decode("utf-8-sig"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: is not UTF-8 text (at byte {error.start})") from None
-    except json.JSONDecodeError as error:
-        raise ConfigError(f"{path}: line {error.lineno}, column {error.colno}: {error.msg}") from None
-    except (ConfigError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: {error}") from None
-
-
-def write_json(path: str | os.PathLike[str], tree: Any) -> None:
-    """Write the tree as JSON, so that the file is at every moment either the old one or the whole new one."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with temporary.open("x", encoding="utf-8", newline="\n") as file:
-            file.write(json_text(tree))
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror}") from None
-    finally:
-        with contextlib.suppress(OSError):  # it is there only after a failure
-            temporary.unlink()
-
-
-def _parse(text: str) -> Any:
-    return json.loads(text, object_pairs_hook=_without_duplicates)
-
-
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    for key, count in Counter(key for key, _ in pairs).items():
-        if count > 1:
-            raise ConfigError(f"the key {key!r} stands {count} times in one object; expected it once")
-    return dict(pairs)
-
-
-def with_overrides(config: AnyBlock, assignments: Sequence[str]) -> AnyBlock:
-    """Return the config with ``a.b.c=value`` assignments applied together and checked once, in any order.
-
-    A value is JSON, or else taken as text. A field of a null block creates the block. An object given for a
-    block sets the fields it names, before any field given by itself. Of two values for a key the last counts.
-    """
-    tree = config.to_dict()
-    _release_derived(config, tree)
-    for names, value in sorted(map(_split, assignments), key=lambda assignment: len(assignment[0])):
-        _assign(type(config), tree, names, value)
-    return type(config).from_dict(tree)
-
-
-def _split(assignment: str) -> tuple[list[str], Any]:
-    key, sign, text = assignment.partition("=")
-    if not sign or not key.strip():
-        raise ConfigError(f"{assignment!r} is not an assignment; expected key=value, as in episodes=256")
-    try:
-        value = _parse(text)
-    except (ValueError, RecursionError):
-        value = text
-    return key.strip().split("."), value
-
-
-def _assign(block: type, tree: dict[str, Any], names: list[str], value: Any, prefix: str = "") -> None:
-    name, *rest = names
-    kind, _ = _without_none(_field_named(block, name, prefix).type)
-    if is_dataclass(kind) and (rest or isinstance(value, Mapping)):
-        if tree.get(name) is None:
-            tree[name] = {}
-        for inner, inner_value in [(rest, value)] if rest else [([key], value[key]) for key in value]:
-            if isinstance(tree[name], dict):  # from_dict refuses anything else
-                _assign(kind, tree[name], inner, inner_value, f"{prefix}{name}.")
-    elif rest:
-        raise SettingError(prefix + ".".join(names), f"is not a known key; set {prefix}{name} as a whole")
-    else:
-        tree[name] = value
-
-
-def _release_derived(block: Block, tree: dict[str, Any]) -> None:
-    """Put null for each derived value, so that it follows an override of what it is derived from."""
-    for field in fields(block):
-        value, derive = getattr(block, field.name), field.metadata["derive"]
-        if isinstance(value, Block):
-            _release_derived(value, tree[field.name])
-        elif derive and value == derive(block):
-            tree[field.name] = None
+    return Draft.of(config).override(assigned(assignments)).build()
 
 
 def json_schema() -> dict[str, Any]:
@@ -351,7 +282,9 @@ def json_schema() -> dict[str, Any]:
     _define(TrainingConfig, definitions)
     root = definitions.pop(TrainingConfig.__name__)
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "idi-fast training config"}
-    return {**head, **root, "$defs": dict(sorted(definitions.items()))}
+    # No property, since it has no default and no meaning; unless it is named, editors call it an unknown key.
+    named = {"patternProperties": {r"^\$schema$": {"type": "string"}}}
+    return {**head, **root, **named, "$defs": dict(sorted(definitions.items()))}
 
 
 def _define(block: type, definitions: dict[str, Any]) -> None:
@@ -359,7 +292,7 @@ def _define(block: type, definitions: dict[str, Any]) -> None:
     head = {"description": block.__doc__, "type": "object", "additionalProperties": False}
     properties, required = {}, []
     for field in fields(block):
-        kind, _ = _without_none(field.type)
+        kind, _ = without_none(field.type)
         if is_dataclass(kind):
             _define(kind, definitions)
         node = {"description": field.metadata["doc"], **_schema(field.type, field.metadata["limits"])}
@@ -373,7 +306,7 @@ def _define(block: type, definitions: dict[str, Any]) -> None:
 
 
 def _schema(hint: Any, limits: Mapping[str, Any]) -> dict[str, Any]:
-    kind, nullable = _without_none(hint)
+    kind, nullable = without_none(hint)
     if is_dataclass(kind):
         node = {"$ref": f"#/$defs/{kind.__name__}"}
         return {"anyOf": [node, {"type": "null"}]} if nullable else node

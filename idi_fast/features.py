@@ -51,6 +51,11 @@ def resolve_features(config: TrainingConfig, columns: dict[str, str]) -> dict[st
     }
 
 
+def feature_in_use(config: TrainingConfig, name: str) -> bool:
+    """Whether a feature says anything: with a single bucket it does not, and needs no column, window or value."""
+    return getattr(config.quantizer, f"{name}_buckets") > 1
+
+
 def named(prefix: str, state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The state of a part under names of its own."""
     return {f"{prefix}.{name}": array for name, array in state.items()}
@@ -119,7 +124,7 @@ def _input(feature: FeatureConfig, values: np.ndarray) -> np.ndarray:
 
 def longest_window(config: TrainingConfig, features: dict[str, FeatureConfig]) -> int:
     """Bars that the features of more than one bucket, the scale of rewards and the regime look back over at most."""
-    seen = [feature for name, feature in features.items() if getattr(config.quantizer, f"{name}_buckets") > 1]
+    seen = [feature for name, feature in features.items() if feature_in_use(config, name)]
     return max(feature.window for feature in (*seen, SCALE, REGIME_TREND))
 
 
@@ -142,11 +147,12 @@ class Encoder:
 
         A panic is the most volatile tenth; of the rest, bull and bear are the outer thirds of the trend.
         """
-        matrix = FeatureStream(features).push(columns)
+        unused = [name for name in FEATURES if not feature_in_use(config, name)]
+        matrix = FeatureStream(features, unused).push(columns)
         edges = []
         for name, values in zip(FEATURES, matrix, strict=False):
             buckets = getattr(config.quantizer, f"{name}_buckets")
-            edges.append(np.quantile(values, np.arange(1, buckets) / buckets))
+            edges.append(np.empty(0) if name in unused else np.quantile(values, np.arange(1, buckets) / buckets))
         volatility, trend = matrix[4], matrix[5]
         moving = volatility[volatility > 0.0]
         change = np.diff(columns["close"])
@@ -163,6 +169,11 @@ class Encoder:
     def sizes(self) -> tuple[int, ...]:
         """Buckets of each of the four features."""
         return tuple(edges.size + 1 for edges in self.edges)
+
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """Names of the features of one bucket, which say nothing, whatever their values."""
+        return tuple(name for name, size in zip(FEATURES, self.sizes, strict=True) if size == 1)
 
     def to_dict(self) -> dict:
         """As JSON values, exact: floats round-trip through their shortest text."""
@@ -204,9 +215,7 @@ class BarStream:
     """Turns market columns into bars, chunk by chunk, by the edges of an encoder."""
 
     def __init__(self, encoder: Encoder, fee_bps: float):
-        # A feature of one bucket says nothing, whatever its value.
-        unused = [name for name, size in zip(FEATURES, encoder.sizes, strict=True) if size == 1]
-        self._features = FeatureStream(encoder.features, unused)
+        self._features = FeatureStream(encoder.features, encoder.unused)
         self._encoding = Encoding(
             encoder.edges, np.array(encoder.sizes), encoder.regime_edges, encoder.typical_volatility, SCALE.window,
             fee_bps / 1e4,

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from idi_fast.errors import ArtifactError, OutputError
+from idi_fast.json_files import load_json
 from idi_fast.own_files import foreign_file
 
 MANIFEST = "manifest.json"
@@ -78,7 +79,7 @@ def check_replaceable(target: Path, force: bool) -> None:
 def read_manifest(folder: Path) -> dict | None:
     """The manifest of one of our outputs, None where there is none."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_bytes())
+        manifest = load_json(folder / MANIFEST)
     except (OSError, ValueError):
         return None
     ours = isinstance(manifest, dict) and "config_sha256" in manifest and isinstance(manifest.get("files"), dict)

@@ -1,71 +1,60 @@
 """Layers: a plan of agents to train, whose artifacts and streams appear all together or not at all."""
 
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from itertools import takewhile
 from pathlib import Path
 
 from idi_fast.artifact import SCHEMA_VERSION, write_training
-from idi_fast.config import TrainingConfig
-from idi_fast.config_io import REQUIRED, Block, SettingError, read_json, setting
+from idi_fast.config import Note, TrainingConfig
+from idi_fast.config_io import SettingError
 from idi_fast.crew import Crew
 from idi_fast.environments import HistoryBars
 from idi_fast.episodes import temporary_log
 from idi_fast.errors import ConfigError, IdiFastError, InputError, OutputError, nearest
 from idi_fast.files import check_replaceable, explained
 from idi_fast.history import History
+from idi_fast.layer_plan import INDEX, Layer, Place, check_places, read_layers, real_path
 from idi_fast.seeds import check_seeds
 from idi_fast.space import StateSpace
 from idi_fast.staging import Staging
-from idi_fast.streams import CONTRACTS, MARKET_STREAMS, contract_streams, left_behind, stream_index, stream_type
+from idi_fast.streams import (
+    MARKET_STREAMS,
+    TRACE_STREAMS,
+    left_behind,
+    stream_files,
+    stream_index,
+    stream_type,
+)
 from idi_fast.trainer import create_trainer, feature_columns, load_config_history
-
-INDEX = "streams.json"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Layer(Block):
-    """One agent of a plan; paths are relative to the plan's folder."""
-
-    name: str = setting(REQUIRED, "What messages call it.", minLength=1)
-    config: str = setting(REQUIRED, "JSON config file.", minLength=1)
-    out: str = setting(REQUIRED, "Folder of its artifact.", minLength=1)
-    install_inputs: str | None = setting(None, "Folder that its streams are installed into; null is none.", minLength=1)
-    contract: str = setting("all", "Streams to install: all, v38 or layered.")
-    seed: int = setting(0, "Seed of its training.")
-    metadata: tuple[str, ...] = setting((), "Entries key=value for its manifest.")
-
-    def _cross_check(self) -> None:
-        if self.contract not in CONTRACTS:
-            hint = nearest(self.contract, CONTRACTS)
-            raise SettingError("contract", f"is {self.contract!r}; expected one of {', '.join(CONTRACTS)}.{hint}")
-        for key in ("config", "out", "install_inputs"):
-            if "\0" in (getattr(self, key) or ""):
-                raise SettingError(key, f"is {getattr(self, key)!r}; expected a path, without null characters")
-        keys = [entry.partition("=")[0].strip() for entry in self.metadata]
-        for number, (key, entry) in enumerate(zip(keys, self.metadata, strict=True)):
-            if not key or "=" not in entry:
-                raise SettingError(f"metadata[{number}]", f"is {entry!r}; expected key=value, as in owner=research")
-            if key in keys[:number]:
-                raise SettingError(f"metadata[{number}]", f"gives {key!r} once more; expected each key once")
-
-    @property
-    def streams(self) -> tuple[str, ...]:
-        """Names of the streams that it installs."""
-        return () if self.install_inputs is None else contract_streams(self.contract)
 
 
 @dataclass(frozen=True)
 class Task:
-    """A layer that is ready to be trained: its config and history, read and checked, and its places, absolute."""
+    """A layer that is ready to be trained: its config and history, read and checked."""
 
-    layer: Layer
-    config_file: Path
+    place: Place
     config: TrainingConfig
     history: History | None
-    out: Path
-    inputs: Path | None
+
+    @property
+    def layer(self) -> Layer:
+        """What the plan says of it."""
+        return self.place.layer
+
+    @property
+    def out(self) -> Path:
+        """The folder of its artifact."""
+        return self.place.out
+
+    @property
+    def inputs(self) -> Path | None:
+        """The folder that its streams are installed into."""
+        return self.place.inputs
 
     @property
     def metadata(self) -> dict[str, str]:
@@ -75,19 +64,20 @@ class Task:
     @property
     def stream_files(self) -> list[Path]:
         """The `.in` files that it installs."""
-        return [] if self.inputs is None else [self.inputs / f"{name}.in" for name in self.layer.streams]
+        return [] if self.inputs is None else [self.inputs / f"{name}.in" for name in self.place.streams]
 
     def describe(self) -> dict:
         """What will be done, as JSON values: see `run_plan`."""
         installs = None
         if self.inputs is not None:
             replaced = [file.name for file in self.stream_files if os.path.lexists(file)]
-            streams = {name: stream_type(name) for name in self.layer.streams}
+            streams = {name: stream_type(name) for name in self.place.streams}
             about = {"contract": self.layer.contract, "ticks": self.config.episode_length, "streams": streams}
+            about["specifications"] = sorted({str(specification) for specification in self.place.read.values()})
             installs = {"folder": str(self.inputs), **about, "replaces": replaced}
         return {
             "name": self.layer.name,
-            "config": str(self.config_file),
+            "config": str(self.place.config_file),
             "fingerprint": self.config.fingerprint(),
             "seed": self.layer.seed,
             "steps": self.config.episodes * self.config.episode_length,
@@ -98,92 +88,56 @@ class Task:
         }
 
 
-def check_plan(path: str | Path, *, only: Iterable[str] = (), force: bool = False) -> list[Task]:
+def check_plan(
+    path: str | Path, *, only: Iterable[str] = (), force: bool = False, note: Note = warnings.warn
+) -> list[Task]:
     """Read a plan and all it names, and refuse what could not be done; nothing is written.
 
     only: names of the layers that are wanted, by default all; of the others, configs and data are not read, but no two
-    layers of a plan may write to the same place. Raises ConfigError, DataError, InputError, OutputError.
+    layers of a plan may write to the same place; note: called with what the user should know. Raises ConfigError,
+    DataError, InputError, OutputError.
     """
+    return _check_plan(path, only, force, note)[0]
+
+
+def _check_plan(path: str | Path, only: Iterable[str], force: bool, note: Note) -> tuple[list[Task], list[Place]]:
     path = Path(path)
-    layers = _read_layers(path)
-    _check_places(path, layers)
+    layers = read_layers(path)
+    places = [Place.of(layer, path.parent) for layer in layers]
+    check_places(path, places)
     wanted = set(only) or {layer.name for layer in layers}
     for name in sorted(wanted - {layer.name for layer in layers}):
         raise InputError(f"{path} has no layer {name!r}.{nearest(name, [layer.name for layer in layers])}")
     histories: dict[tuple, History] = {}
     tasks = []
-    for layer in layers:
-        if layer.name in wanted:
-            with _naming(layer):
-                tasks.append(_prepare(path.parent, layer, histories))
+    for place in places:
+        if place.layer.name in wanted:
+            with _naming(place.layer):
+                tasks.append(_prepare(place, histories, note))
     _check_inputs_are_kept(path, tasks)
     _check_lengths(tasks)
+    for installing in _by_folder(tasks).values():
+        _check_all_that_is_read(installing, places)
     for task in tasks:
         with _naming(task.layer):
             _check_targets(task, force)
-    return tasks
+    return tasks, places
 
 
-def _read_layers(path: Path) -> list[Layer]:
-    tree = read_json(path)
-    if not isinstance(tree, list) or not tree:
-        found = "an empty list" if tree == [] else f"JSON of type {type(tree).__name__}"
-        raise ConfigError(f"{path}: found {found}; expected a list of layers, at least one")
-    layers: dict[str, Layer] = {}
-    for number, entry in enumerate(tree, start=1):
-        name = entry.get("name") if isinstance(entry, dict) else None
-        where = f"{path}: layer {number}" + (f" ({name!r})" if isinstance(name, str) else "")
-        try:
-            layer = Layer.from_dict(entry)
-        except SettingError as error:
-            raise ConfigError(f"{where}: {error}") from None
-        if layer.name in layers:
-            raise ConfigError(f"{where}: an earlier layer has that name; expected each name once")
-        layers[layer.name] = layer
-    return list(layers.values())
-
-
-def _check_places(path: Path, layers: Sequence[Layer]) -> None:
-    """Refuse layers of which one writes where another does."""
-    outs: dict[str, Layer] = {}
-    streams: dict[str, Layer] = {}
-    for layer in layers:
-        other = outs.setdefault(_real(path.parent / layer.out), layer)
-        if other is not layer:
-            raise ConfigError(f"{path}: the layers {other.name!r} and {layer.name!r} have the same out, {layer.out}")
-        for stream in layer.streams:
-            other = streams.setdefault(_real(path.parent / layer.install_inputs / f"{stream}.in"), layer)
-            if other is not layer:
-                raise ConfigError(
-                    f"{path}: the layers {other.name!r} and {layer.name!r} both install {stream} into "
-                    f"{layer.install_inputs}; give them folders of their own, or contracts that share no stream"
-                )
-    indices = {_real(path.parent / layer.install_inputs / INDEX): layer for layer in layers if layer.streams}
-    for place, layer in [*outs.items(), *streams.items(), *indices.items()]:
-        for out, owner in outs.items():
-            if place.startswith(out + os.sep) or (place == out and (place in streams or place in indices)):
-                raise ConfigError(
-                    f"{path}: the layer {layer.name!r} writes to {place}, in the out of {owner.name!r}; "
-                    "an artifact holds nothing but its own files"
-                )
-
-
-def _real(path: str | Path) -> str:
-    return os.path.realpath(path)
-
-
-def _prepare(folder: Path, layer: Layer, histories: dict[tuple, History]) -> Task:
-    file = _absolute(folder, layer.config)
+def _prepare(place: Place, histories: dict[tuple, History], note: Note) -> Task:
+    layer, file = place.layer, place.config_file
     if not file.exists():
         hint = nearest(file.name, [path.name for path in file.parent.glob("*.json")])
         raise ConfigError(f"{file}: no such config.{hint}")
-    config, history = TrainingConfig.from_json(file), None
+    config, history = TrainingConfig.from_json(file, note=note), None
     check_seeds([layer.seed], negative=config.engine.compat is not None)
-    lacking = [name for name in layer.streams if name in MARKET_STREAMS]
+    lacking = [name for name in place.streams if name in MARKET_STREAMS]
     if lacking and StateSpace.of(config).is_compat_crypto:
+        reader, remedy = f"the contract {layer.contract!r}", "'all' or 'layered'"
+        if layer.contract == "all":
+            reader, remedy = place.read[f"{lacking[0]}.in"], "an environment or rules whose state has such features"
         raise ConfigError(
-            f"the contract {layer.contract!r} reads {', '.join(lacking)}, but the trace of this config has no such "
-            "streams; expected 'all' or 'layered'"
+            f"{reader} reads {', '.join(lacking)}, but the trace of this config has no such streams; expected {remedy}"
         )
     if config.environment.kind == "history":
         # Layers with the same data share the arrays.
@@ -192,20 +146,15 @@ def _prepare(folder: Path, layer: Layer, histories: dict[tuple, History]) -> Tas
             histories[key] = load_config_history(config)
         history = histories[key]
         HistoryBars(config, history)  # which refuses bars that the config's features or episodes cannot do with
-    inputs = None if layer.install_inputs is None else _absolute(folder, layer.install_inputs)
-    return Task(layer, file, config, history, _absolute(folder, layer.out), inputs)
-
-
-def _absolute(folder: Path, name: str) -> Path:
-    return Path(os.path.abspath(folder / name))
+    return Task(place, config, history)
 
 
 def _check_inputs_are_kept(path: Path, tasks: Sequence[Task]) -> None:
-    read = [path, *(task.config_file for task in tasks)]
+    read = [path, *(task.place.config_file for task in tasks)]
     read += [task.config.environment.data.path for task in tasks if task.history is not None]
     for task in tasks:
-        for file in map(_real, read):
-            if file.startswith(_real(task.out) + os.sep):
+        for file in map(real_path, read):
+            if file.startswith(real_path(task.out) + os.sep):
                 raise OutputError(f"layer {task.layer.name!r}: its out would replace {file}, which is read")
 
 
@@ -214,12 +163,56 @@ def _check_lengths(tasks: Sequence[Task]) -> None:
     firsts: dict[str, Task] = {}
     for task in tasks:
         if task.inputs is not None:
-            other, ticks = firsts.setdefault(_real(task.inputs), task), task.config.episode_length
+            other, ticks = firsts.setdefault(real_path(task.inputs), task), task.config.episode_length
             if other.config.episode_length != ticks:
                 raise ConfigError(
                     f"the layers {other.layer.name!r} and {task.layer.name!r} install streams of "
                     f"{other.config.episode_length} and {ticks} ticks into {task.inputs}; expected equal episode_length"
                 )
+
+
+def _by_folder(tasks: Iterable[Task]) -> dict[str, list[Task]]:
+    """The tasks that install streams, by the folder that they install into."""
+    found: dict[str, list[Task]] = {}
+    for task in tasks:
+        if task.inputs is not None:
+            found.setdefault(real_path(task.inputs), []).append(task)
+    return found
+
+
+def _check_all_that_is_read(tasks: Sequence[Task], places: Sequence[Place]) -> None:
+    """Refuse to install into a folder from which a specification would read other streams too, of another length.
+
+    tasks: all that install into the folder now; places: those of the whole plan.
+    """
+    inputs, ticks, names = tasks[0].inputs, tasks[0].config.episode_length, [task.layer.name for task in tasks]
+    now = {f"{name}.in" for task in tasks for name in task.place.streams}
+    real = real_path(inputs)
+    planned = {
+        f"{name}.in" for place in places if place.inputs and real_path(place.inputs) == real for name in place.streams
+    }
+    for name, specification in tasks[0].place.read.items():
+        lines = None if name in now else _count_lines(inputs / name)
+        if name in now or lines == ticks or (lines is None and name in planned):
+            continue
+        is_ours = name.removesuffix(".in") in (*TRACE_STREAMS, *MARKET_STREAMS)
+        remedy = "give a layer a contract that has it" if is_ours else "put one of that length there"
+        if name in planned:
+            remedy = "train its layer too"
+        found = "there is none" if lines is None else f"that has {lines:,} lines"
+        raise ConfigError(
+            f"layer {names[-1]!r}: {specification} reads {inputs / name}, but {found}, and streams of {ticks:,} ticks "
+            f"are to be installed beside it; {remedy}"
+        )
+
+
+def _count_lines(file: Path) -> int | None:
+    """Lines before the first empty one, which ends an input; None where there is no file."""
+    if not file.is_file():
+        return None
+    with file.open("rb") as lines:
+        # In pieces: no value is as long, but a file that is none of ours may have no line breaks at all.
+        return sum(1 for _ in takewhile(bytes.strip, iter(partial(lines.readline, 4096), b"")))
 
 
 def _check_targets(task: Task, force: bool) -> None:
@@ -263,19 +256,20 @@ def run_plan(
     force: bool = False,
     jobs: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    note: Note = warnings.warn,
 ) -> dict:
     """Train the layers of a plan, `jobs` at a time, write their artifacts and install their streams.
 
     All appears at the end, together, or nothing does if a layer fails, unless `keep_going`: then the others appear all
-    the same. only, force: as of `check_plan`, which refuses a plan before anything is trained; progress: called with
-    how many layers have ended, and of how many.
+    the same. only, force, note: as of `check_plan`, which refuses a plan before anything is trained; progress: called
+    with how many layers have ended, and of how many.
 
     Returns JSON values: `layers`, each with what `Task.describe` says, its `summary` and `evaluation` as in run.json
     (None if it failed) and its `failure` (None if it did not); `left_behind`: streams of earlier runs in the folders
     installed into, by folder. Nothing of it depends on `jobs`. Raises what `check_plan` does, or the error of a failed
     layer, which it names, the first listed of several; OutputError where something cannot be put in its place.
     """
-    tasks = check_plan(path, only=only, force=force)
+    tasks, places = _check_plan(path, only, force, note)
     about = {task.layer.name: task.describe() for task in tasks}
     crew = Crew(jobs, len(tasks))
     runs: dict[str, dict] = {}
@@ -298,10 +292,17 @@ def run_plan(
 
         crew.each(work, tasks, lambda: progress(len(runs) + len(failures), len(tasks)))
         whole = [task for task in tasks if task.layer.name in runs]
+        for installing in _by_folder(whole).values():
+            # A layer that failed leaves its earlier streams where the others install theirs.
+            try:
+                _check_all_that_is_read(installing, places)
+            except ConfigError as error:
+                failures |= {task.layer.name: str(error) for task in installing}
+        whole = [task for task in whole if task.layer.name not in failures]
         indices = _write_indices(whole, staging)
         staging.swap([*(task.out for task in whole), *(file for task in whole for file in task.stream_files), *indices])
     for name, facts in about.items():
-        run = runs.get(name, {})
+        run = {} if name in failures else runs.get(name, {})
         facts |= {key: run.get(key) for key in ("summary", "evaluation")} | {"failure": failures.get(name)}
     left = {str(index.parent): _left_behind(index.parent, whole) for index in indices}
     return {
@@ -326,7 +327,8 @@ def _train(task: Task, crew: Crew, staging: Staging) -> dict:
             run = write_training(folder, trainer, policy, trace, seconds, task.metadata)
     if task.inputs is not None:
         with explained(task.inputs / INDEX):
-            for name, data in trace.files(task.layer.contract).items():
+            streams = {name: trace.streams[name] for name in task.place.streams}
+            for name, data in stream_files(streams, newline=task.config.engine.compat is None).items():
                 if name != INDEX:  # which is of all layers that install into the folder
                     staging.reserve(task.inputs / name).write_bytes(data)
     return run
@@ -334,14 +336,10 @@ def _train(task: Task, crew: Crew, staging: Staging) -> dict:
 
 def _write_indices(tasks: Sequence[Task], staging: Staging) -> list[Path]:
     """Write streams.json of each folder that is installed into; return their places."""
-    by_folder: dict[Path, list[Task]] = {}
-    for task in tasks:
-        if task.inputs is not None:
-            by_folder.setdefault(Path(_real(task.inputs)), []).append(task)
     places = []
-    for installing in by_folder.values():
+    for installing in _by_folder(tasks).values():
         place = installing[0].inputs / INDEX
-        names = [name for task in installing for name in task.layer.streams]
+        names = [name for task in installing for name in task.place.streams]
         # As in each artifact: the reference does not terminate the last line.
         newline = any(task.config.engine.compat is None for task in installing)
         with explained(place):
@@ -352,5 +350,4 @@ def _write_indices(tasks: Sequence[Task], staging: Staging) -> list[Path]:
 
 def _left_behind(folder: Path, tasks: Sequence[Task]) -> list[str]:
     """Streams of ours in a folder that none of the tasks has installed there."""
-    contracts = {task.layer.contract for task in tasks if task.inputs and _real(task.inputs) == _real(folder)}
-    return sorted(set.intersection(*(set(left_behind(folder, contract_streams(contract))) for contract in contracts)))
+    return left_behind(folder, {name for task in _by_folder(tasks)[real_path(folder)] for name in task.place.streams})

@@ -42,6 +42,12 @@ class Layout:
 
     @classmethod
     def _tiled(cls, coder: TileCoderConfig, space: StateSpace) -> Self:
+        # Before anything is made of that many tilings; how many rows each needs is known below.
+        if coder.num_tilings > max(coder.table_size, 2**20):
+            raise ConfigError(
+                f"tile_coder.num_tilings is {coder.num_tilings}; expected at most tile_coder.table_size "
+                f"({coder.table_size}), for each tiling has rows of its own"
+            )
         seen = space.observed
         sizes = np.array([*map(space.size, seen), space.size("mood")], np.int64)
         # The coder knows the four features and the mood; a regime is a kind and no quantity, and has tiles of its own.

@@ -133,7 +133,8 @@ def _findings(
 
 
 def _cut_places(policy: Policy, n: int, count: int, rng: np.random.Generator) -> list[int]:
-    windows = {feature.window for feature in (*policy.encoder.features.values(), SCALE, REGIME_TREND)}
+    features = [one for name, one in policy.encoder.features.items() if name not in policy.encoder.unused]
+    windows = {feature.window for feature in (*features, SCALE, REGIME_TREND)}
     places = {1, 2, 3, n - 3, n - 2, n - 1, *rng.integers(1, n, count).tolist()}
     places |= {window + near for window in windows for near in (-1, 0, 1)}
     return sorted(place for place in places if 0 < place < n)

@@ -119,7 +119,7 @@ def _check_fit(policy: Policy, columns: Mapping[str, str]) -> None:
             "environment.observe_regime"
         )
     for name, feature in policy.encoder.features.items():
-        if feature.column not in columns:
+        if name not in policy.encoder.unused and feature.column not in columns:
             raise ArtifactError(
                 f"the policy's feature {name!r} reads the column {feature.column!r}, which this history does not have "
                 f"(it has {', '.join(sorted(columns))}); name it, or train a policy without it"

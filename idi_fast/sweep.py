@@ -17,9 +17,9 @@ import polars as pl
 from idi_fast import kpis
 from idi_fast.artifact import SCHEMA_VERSION, write_manifest
 from idi_fast.config import TrainingConfig
-from idi_fast.config_io import with_overrides
+from idi_fast.config_draft import Draft
 from idi_fast.crew import Crew
-from idi_fast.errors import InputError
+from idi_fast.errors import ConfigError, InputError
 from idi_fast.files import new_directory, write_json
 from idi_fast.history import History
 from idi_fast.judges import EpisodeJudge, HistoryJudge
@@ -42,8 +42,11 @@ class Point:
     config: TrainingConfig
 
 
-def make_points(config: TrainingConfig, grid: Mapping[str, Sequence[Any]]) -> list[Point]:
-    """The configs of a grid, the last key's values changing fastest. Raises ConfigError, InputError."""
+def make_points(config: TrainingConfig | Draft[TrainingConfig], grid: Mapping[str, Sequence[Any]]) -> list[Point]:
+    """The configs of a grid, the last key's values changing fastest.
+
+    config: which the grid changes; a draft need not be good without the grid's values. Raises ConfigError, InputError.
+    """
     if not grid:
         raise InputError("the grid is empty; give it a key and its values, for example learning_rate: 0.05, 0.1")
     for key, values in grid.items():
@@ -51,12 +54,15 @@ def make_points(config: TrainingConfig, grid: Mapping[str, Sequence[Any]]) -> li
             raise InputError(f"the grid has no values for {key}")
     count = math.prod(map(len, grid.values()))
     if count > MOST_POINTS:
-        raise InputError(f"the grid has {count:,} points; expected no more than {MOST_POINTS:,}")
+        found = f"{count:,}" if count < 10**18 else "over 10**18"  # Python prints no number of thousands of digits
+        raise InputError(f"the grid has {found} points; expected no more than {MOST_POINTS:,}")
+    draft = config if isinstance(config, Draft) else Draft.of(config)
     points: list[Point] = []
-    common, seen = _common(config), set()
+    common, seen = _common_of(draft), set()
     for values in itertools.product(*grid.values()):
         given = dict(zip(grid, values, strict=True))
-        made = with_overrides(config, [f"{key}={json.dumps(value)}" for key, value in given.items()])
+        made = draft.copy().override(given, "the grid").build()
+        common = common or _common(made)
         for name, value in _common(made).items():
             if value != common[name]:
                 raise InputError(
@@ -67,6 +73,14 @@ def make_points(config: TrainingConfig, grid: Mapping[str, Sequence[Any]]) -> li
         seen.add(made)
         points.append(Point(given, made))
     return points
+
+
+def _common_of(draft: Draft[TrainingConfig]) -> dict[str, Any] | None:
+    """The same of a draft; None where it is good with the grid's values only."""
+    try:
+        return _common(draft.build())
+    except ConfigError:
+        return None
 
 
 def _common(config: TrainingConfig) -> dict[str, Any]:
@@ -122,7 +136,7 @@ class Sweep:
 
 
 def sweep(
-    config: TrainingConfig,
+    config: TrainingConfig | Draft[TrainingConfig],
     grid: Mapping[str, Sequence[Any]],
     history: History | None = None,
     *,
@@ -137,6 +151,7 @@ def sweep(
 ) -> Sweep:
     """Train every config of a grid under every seed, choose one on validation data, and report it on test data.
 
+    config: what the grid changes, as of `make_points`.
     grid: values by config key, as `{"learning_rate": [0.05, 0.1]}`. On history the bars are those for training, then
     `validation_bars` and `test_bars` (a fifth of all each), before each of these an embargo of the longest feature
     window of any config. The embargo's bars only fill the features' windows: agent and account begin flat at the first
@@ -148,6 +163,7 @@ def sweep(
     IdiFastError.
     """
     points = make_points(config, grid)
+    config = points[0].config  # in what the following reads of it, all are the same
     seeds = check_seeds(seeds, negative=config.engine.compat is not None)
     on_history = config.environment.kind == "history"
     unused = {"evaluation_episodes": evaluation_episodes}

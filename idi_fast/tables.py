@@ -171,7 +171,7 @@ def open_table(path: Path, kind: str, name: str, limits: Limits = ANY) -> tuple[
         found = about["format"]
     except (KeyError, TypeError):
         raise ArtifactError(f"{path} is a Parquet file but not a {name} written by idi-fast") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ArtifactError(f"cannot read {table.what}: {error}") from None
     if found != kind:
         raise ArtifactError(f"{path} is not a {name}: its format is {found!r}; expected {kind!r}")

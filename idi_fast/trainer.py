@@ -14,7 +14,7 @@ from idi_fast.config import DataConfig, TrainingConfig
 from idi_fast.environments import HistoryBars, SyntheticEnvironment, make_environment
 from idi_fast.episodes import EpisodeRewards
 from idi_fast.errors import Cancelled, DataError, IdiFastError, InputError
-from idi_fast.features import MARKET_COLUMNS, named
+from idi_fast.features import MARKET_COLUMNS, feature_in_use, named
 from idi_fast.history import History, HistoryFiles, open_history
 from idi_fast.policy import Policy
 from idi_fast.provenance import describe_history
@@ -246,8 +246,8 @@ def create_trainer(
 
 
 def feature_columns(config: TrainingConfig) -> tuple[str, ...]:
-    """Columns beyond close, open and volume that the config's features read."""
-    features = (getattr(config.features, name) for name in FEATURES)
+    """Columns beyond close, open and volume that the config's features of more than one bucket read."""
+    features = (getattr(config.features, name) for name in FEATURES if feature_in_use(config, name))
     named = {feature.column for feature in features if feature is not None}
     return tuple(sorted(named - set(MARKET_COLUMNS)))
 

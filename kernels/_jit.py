@@ -11,15 +11,13 @@ import tempfile
 import warnings
 from pathlib import Path
 
-# SVML replaces libm's exp, log and cos where it is installed and differs from it in the last bit: results would
-# depend on an optional package. Numba reads this variable when it is imported, hence above the import.
-os.environ.setdefault("NUMBA_DISABLE_INTEL_SVML", "1")
-
 import numba
 import numpy as np
 from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
+
+from idi_fast.kernels import naming_variables
 
 index = np.uint64
 """Makes an index known not to be negative: numba then spares the three instructions that wrap a negative one round,
@@ -78,6 +76,7 @@ def cache_is_cold() -> bool:
     return next(CACHE_FOLDER.rglob("*.nbi"), None) is None
 
 
+@naming_variables()
 def kernel(function=None, *, inline=False, splice=False):
     """Compile `function` without the GIL and without fast-math; its machine code is cached between runs.
 

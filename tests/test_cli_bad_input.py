@@ -216,6 +216,7 @@ def test_a_policy_that_does_not_fit_or_is_none(policy, data, parts, world, old, 
 DAMAGE = {
     "no JSON": {"raw": "{"},
     "no object": {"raw": "[]"},
+    "nested": {"raw": "[" * 100_000},
     "format": {"about": lambda about: {"format": "idi-fast-policy-99"}},
     "config": {"about": lambda about: {"config": {**about["config"], "episodes": -1}}},
     "seed": {"about": lambda about: {"seed": "x"}},

@@ -14,7 +14,7 @@ from idi_fast import TrainingConfig, features
 from idi_fast.config import FeatureConfig
 from idi_fast.environments import log_columns
 from idi_fast.errors import DataError
-from idi_fast.features import BarStream, Encoder, FeatureStream, resolve_features
+from idi_fast.features import BarStream, Encoder, FeatureStream, default_features, resolve_features
 
 N = 120
 HISTORY = random_walk(N, seed=4)
@@ -78,6 +78,20 @@ def test_a_feature_of_one_bucket_is_not_worked_out():
     bars = BarStream(encoder, 5.0).push(COLUMNS, FILL)
     refused = replace(encoder, features={**encoder.features, "volume": FeatureConfig(**drawdown)})
     for made, expected in zip(BarStream(refused, 5.0).push(COLUMNS, FILL), bars, strict=True):
+        assert_array_equal(made, expected)
+
+
+def test_an_encoder_needs_no_column_for_a_feature_of_one_bucket():
+    columns = {name: values for name, values in COLUMNS.items() if name not in ("volume", "mood")}
+    config = TrainingConfig.from_dict({"quantizer": {"volume_buckets": 1, "scarcity_buckets": 1}})
+    features = {**default_features(has_volume=True), "scarcity": FeatureConfig(column="mood", transform="drawdown")}
+    encoder, whole = (
+        Encoder.fit(config, features, given) for given in (columns, {**COLUMNS, "mood": COLUMNS["close"]})
+    )
+    assert encoder.to_dict() == whole.to_dict()
+    assert (encoder.unused, encoder.sizes) == (("volume", "scarcity"), (4, 1, 4, 1))
+    loaded = BarStream(Encoder.from_dict(encoder.to_dict()), 5.0).push(columns, FILL)
+    for made, expected in zip(loaded, BarStream(whole, 5.0).push(COLUMNS, FILL), strict=True):
         assert_array_equal(made, expected)
 
 

@@ -163,6 +163,9 @@ def test_neighbours_learn_from_one_another():
 def test_a_table_that_is_too_small_is_refused():
     with pytest.raises(ConfigError, match=r"tile_coder.table_size is 8; expected at least 9: 3 tilings of 3 tiles"):
         create_trainer(config(tile_coder={**TILES, "table_size": 8}))
+    for number in (10**9, 2**62):
+        with pytest.raises(ConfigError, match=rf"tile_coder.num_tilings is {number}; expected at most .* \(65536\)"):
+            create_trainer(config(tile_coder={"num_tilings": number}))
 
 
 @pytest.mark.parametrize("tile_sizes", [[1, 2**62, 1, 1, 1], [1, 2**62, 2, 1, 1]])

@@ -5,8 +5,9 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-from idi_fast.errors import EvidenceError, InputError
-from idi_fast.evidence.strict_json import MAX_JSON
+from idi_fast.errors import EvidenceError, InputError, OutputError
+from idi_fast.files import MANIFEST
+from idi_fast.json_files import MAX_JSON, UnfitFile, read_regular
 from idi_fast.staging import Staging
 
 MAX_FILES = 100_000
@@ -17,7 +18,10 @@ def existing(folder: str | Path) -> Path:
     """The path of a folder that there is. Raises InputError."""
     if not os.path.isdir(folder):
         raise InputError(f"{folder} is not a folder; expected an output of idi-fast")
-    return Path(folder)
+    folder = Path(folder)
+    if os.path.isdir(folder / MANIFEST):
+        raise InputError(f"{folder / MANIFEST} is a folder; expected the manifest of an output of idi-fast")
+    return folder
 
 
 def safe_files(folder: Path) -> dict[str, int]:
@@ -62,18 +66,13 @@ def check_name(name: str, where: str) -> None:
 def read_file(folder: Path, name: str, limit: int = MAX_JSON) -> bytes:
     """The bytes of a file; EvidenceError where it is not there, is a link, or has more than `limit` bytes."""
     try:
-        handle = os.open(folder / name, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+        return read_regular(folder / name, limit, follow=False)
+    except FileNotFoundError:
+        raise EvidenceError(f"{name} is missing") from None
+    except UnfitFile as error:
+        raise EvidenceError(f"{name} {error.strerror}") from None
     except OSError as error:
-        if isinstance(error, FileNotFoundError):
-            raise EvidenceError(f"{name} is missing") from None
         raise EvidenceError(f"{name} cannot be read: {error.strerror or error}") from error
-    with os.fdopen(handle, "rb") as file:
-        about = os.fstat(handle)
-        if not stat.S_ISREG(about.st_mode):
-            raise EvidenceError(f"{name} is no file")
-        if about.st_size > limit:
-            raise EvidenceError(f"{name} has {about.st_size:,} bytes; expected at most {limit:,}")
-        return file.read(about.st_size)
 
 
 def put_files(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -82,6 +81,9 @@ def put_files(folder: Path, files: Mapping[str, bytes]) -> None:
     What the folder holds below a name at its top that one of the files stands under is replaced as a whole. Raises
     OutputError.
     """
+    for name in files:
+        if os.path.isdir(folder / name):  # it would go with all that it holds
+            raise OutputError(f"{folder / name} is a folder where a file is to stand; nothing was changed")
     with Staging() as staging:
         places = [folder / top for top in dict.fromkeys(PurePosixPath(name).parts[0] for name in files)]
         for name, data in files.items():

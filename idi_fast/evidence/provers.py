@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from idi_fast.config_io import json_text
 from idi_fast.errors import EvidenceError, InputError, nearest
 from idi_fast.evidence import reference
 from idi_fast.evidence.checks import FAILED, OK, Check, attempt
@@ -21,6 +20,7 @@ from idi_fast.evidence.private import BLINDING, private_folder, secret_seed
 from idi_fast.evidence.published import RUN, Published, fixed_table, reference_tree
 from idi_fast.evidence.reference import EXTERNAL, MANIFEST_FILE, STREAMS_FOLDER, STUB, Receipt
 from idi_fast.evidence.replay import replay
+from idi_fast.json_files import json_text
 
 PROOF_FOLDER = "proof"
 CLAIM, PROOF, RECEIPT = (f"{PROOF_FOLDER}/{name}" for name in ("proof.json", "proof.bin", "receipt.json"))

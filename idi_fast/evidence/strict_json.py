@@ -5,9 +5,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from idi_fast.errors import EvidenceError
+from idi_fast.json_files import MAX_JSON
 
-MAX_JSON = 64 * 1024 * 1024
-"""Bytes of a JSON file: manifests of many thousand files and run.json of any training are far smaller."""
 MAX_VALUES = 4_000_000
 """Commas and opening brackets of a JSON file: of two bytes each, values would take fifty times the file's length."""
 

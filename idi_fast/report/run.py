@@ -1,6 +1,5 @@
 """The folder of a run: which kind it is, and its files, each compared with the manifest before it is read."""
 
-import json
 import os
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from pathlib import Path
 
 from idi_fast.errors import ArtifactError, nearest
 from idi_fast.files import check_digest
+from idi_fast.json_files import load_json
 from idi_fast.report.formats import day, plural
 from idi_fast.tables import Table
 
@@ -60,8 +60,8 @@ class Run:
         """A JSON object; ArtifactError where it is missing, damaged or something else."""
         path = self._checked(name)
         try:
-            found = json.loads(path.read_bytes())
-        except ValueError as error:
+            found = load_json(path)
+        except (OSError, ValueError) as error:
             raise ArtifactError(f"{path} is damaged: {error}") from error
         if not isinstance(found, dict):
             raise ArtifactError(f"{path} holds {type(found).__name__} in place of an object")

@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from idi_fast.config_io import REQUIRED, Block, SettingError, read_json, setting
+from idi_fast.config_io import REQUIRED, Block, SettingError, setting
 from idi_fast.errors import ConfigError, InputError, nearest
+from idi_fast.json_files import read_json
 from idi_fast.streams import CONTRACT_FILES
 from idi_fast.tau.formula import At, Chain, Clause, Not, NotModelled, SpecError, Term, type_name, values_of
 from idi_fast.tau.model import Model

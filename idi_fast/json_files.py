@@ -1,0 +1,107 @@
+"""JSON files that users name: read from regular files only, up to a size, and written whole or not at all."""
+
+import contextlib
+import errno
+import json
+import os
+import secrets
+import stat
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from idi_fast.errors import ConfigError, OutputError
+
+MAX_JSON = 64 * 1024 * 1024
+"""Bytes of a JSON file: manifests of many thousand files and run.json of any training are far smaller."""
+
+_KINDS = {
+    stat.S_IFIFO: "a named pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFSOCK: "a socket",
+}  # fmt: skip
+
+
+class UnfitFile(OSError):
+    """What a path leads to is no regular file, or too large; `strerror` says what of these it is."""
+
+
+def read_regular(path: str | os.PathLike[str], limit: int = MAX_JSON, *, follow: bool = True) -> bytes:
+    """The bytes of a regular file of at most `limit` bytes.
+
+    follow: whether a link is followed. Raises UnfitFile for anything else, since reading a pipe may wait for ever, and
+    some devices have no end; OSError.
+    """
+    # Without O_NONBLOCK, opening a pipe waits until somebody writes to it.
+    names = ("O_NONBLOCK", "O_BINARY", *(() if follow else ("O_NOFOLLOW",)))
+    handle = os.open(path, sum((getattr(os, name, 0) for name in names), os.O_RDONLY))
+    try:
+        about = os.fstat(handle)
+        if stat.S_ISDIR(about.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+        if not stat.S_ISREG(about.st_mode):
+            kind = _KINDS.get(stat.S_IFMT(about.st_mode), "something else")
+            raise UnfitFile(errno.EINVAL, f"is {kind}; expected a regular file", os.fspath(path))
+        if about.st_size > limit:
+            raise UnfitFile(errno.EFBIG, f"has {about.st_size:,} bytes; expected at most {limit:,}", os.fspath(path))
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            return file.read(about.st_size)
+    finally:
+        os.close(handle)
+
+
+def load_json(path: str | os.PathLike[str], limit: int = MAX_JSON) -> Any:
+    """The value in a JSON file that a program wrote; OSError or ValueError where there is none."""
+    try:
+        return json.loads(read_regular(path, limit))
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """The value in a JSON file that a person may have written, in which no key stands twice.
+
+    Raises ConfigError, which names the file and, where there is one, the line and column.
+    """
+    try:
+        return parse_json(read_regular(path).decode("utf-8-sig"))
+    except UnfitFile as error:
+        raise ConfigError(f"{path}: cannot be read: it {error.strerror}") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8 text (at byte {error.start})") from None
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{path}: line {error.lineno}, column {error.colno}: {error.msg}") from None
+    except (ConfigError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def parse_json(text: str) -> Any:
+    """The value of a JSON text. Raises ConfigError for a key that stands twice, ValueError, RecursionError."""
+    return json.loads(text, object_pairs_hook=_without_duplicates)
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    for key, count in Counter(key for key, _ in pairs).items():
+        if count > 1:
+            raise ConfigError(f"the key {key!r} stands {count} times in one object; expected it once")
+    return dict(pairs)
+
+
+def json_text(tree: Any) -> str:
+    """Return the tree as the JSON text this package writes: indented, Unicode, newline-terminated."""
+    return json.dumps(tree, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def write_json(path: str | os.PathLike[str], tree: Any) -> None:
+    """Write the tree as JSON, so that the file is at every moment either the old one or the whole new one."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("x", encoding="utf-8", newline="\n") as file:
+            file.write(json_text(tree))
+        os.replace(temporary, path)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror}") from None
+    finally:
+        with contextlib.suppress(OSError):  # it is there only after a failure
+            temporary.unlink()
