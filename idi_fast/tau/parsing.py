@@ -25,6 +25,7 @@ from idi_fast.tau.formula import (
     SpecError,
     Term,
     Xor,
+    check_time,
     depth,
     type_name,
 )
@@ -238,14 +239,14 @@ class Parser:
             self.fail(f"the stream {name.text!r} is not declared.{nearest(name.text, self.names)}", name)
         self.expect("[")
         if self.next.kind == "number":
-            found = self.checked(At, name.text, 0, self.number(), at=name)
+            found = At(name.text, 0, self.number())
         else:
             self.expect("t", "t, t-1 or a number")
             if self.ahead("+"):
                 self.fail("found '+'; a clause knows nothing of what comes after t", self.next, NotModelled)
-            found = self.checked(At, name.text, self.number() if self.accept("-") else 0, at=name)
+            found = At(name.text, self.number() if self.accept("-") else 0)
         self.expect("]")
-        return found
+        return self.checked(check_time, found, at=name)
 
     def number(self) -> int:
         """A whole number of a few digits."""

@@ -86,7 +86,8 @@ class _Run:
 
     def __init__(self, model: Model, lines: dict[str, Lines]):
         self.model, self.lines = model, lines
-        self.streams = np.zeros((len(model.rows), max(model.lookback, 1)), np.uint32)
+        self.streams = np.zeros((len(model.rows), max(model.settled, 1)), model.dtype)
+        self.program = model.runner()
         self.time = 0
         self.stop: Stop | None = None
         self.read = dict.fromkeys(model.inputs, 0)
@@ -119,13 +120,23 @@ class _Run:
                 self.first_read[name] = time if self.first_read[name] is None else self.first_read[name]
             elif self.first_read[name] is not None and self.skipped[name] is None:
                 self.skipped[name] = time
-        if time < model.lookback:
-            model.run_first(self.streams, time)
+        if time < model.settled:
+            self._first(time)
         else:
-            model.run(self.streams, time, time + 1)
+            self.program.run(self.streams, time, time + 1)
         self.time += 1
-        if not names and time >= max(model.lookback, model.last_index):
+        if not names and time >= max(model.lookback, model.last_time):
             self.stop = Stop(NOTHING_READ, self.time)
+
+    def _first(self, time: int) -> None:
+        """Work out the outputs of a time that a fixed index bears upon."""
+        rows = self.model.rows
+        chosen = self.model.choices.at(
+            time, lambda value: int(self.streams[rows[value.name], value.index]), 1 << self.model.letters
+        )
+        for name, value in chosen.items():
+            self.streams[rows[name], time] = value
+        self.model.runner(time).run(self.streams, time, time + 1)
 
 
 def simulate(spec: Spec, files: Mapping[str, str | bytes]) -> Simulation:
@@ -139,7 +150,7 @@ def simulate(spec: Spec, files: Mapping[str, str | bytes]) -> Simulation:
     lines = {name: _lines(model, name, files.get(spec.streams[name].path), products) for name in model.inputs}
     run, reader = _Run(model, lines), Reader(model)
     regular = bool(model.inputs) and reader.every_step
-    while run.stop is None and not (regular and run.time == model.lookback):
+    while run.stop is None and not (regular and run.time == model.settled):
         run.step(reader.names(run.time, run.streams))
     values = {name: run.streams[model.rows[name], : run.time] for name in model.outputs}
     if run.stop is None:
@@ -194,12 +205,12 @@ def _only_mirrored(spec: Spec, name: str) -> bool:
 
 
 def _run_regular(run: _Run) -> dict[str, np.ndarray]:
-    """Run on from the lookback, every input being read in every step, until the first has no more lines."""
-    model, back = run.model, run.model.lookback
+    """Run on from `settled`, every input being read in every step, until the first has no more lines."""
+    model, back = run.model, run.model.settled
     shortest = min(model.inputs, key=run.left)  # of several the first that is read
     steps = back + run.left(shortest)
-    window = np.zeros((len(model.rows), back + BLOCK), np.uint32)
-    values = {name: np.zeros(steps, np.uint32) for name in model.outputs}
+    window = np.zeros((len(model.rows), back + BLOCK), model.dtype)
+    values = {name: np.zeros(steps, model.dtype) for name in model.outputs}
     window[:, :back] = run.streams[:, :back]
     for name in model.outputs:
         values[name][:back] = window[model.rows[name], :back]
@@ -208,7 +219,7 @@ def _run_regular(run: _Run) -> dict[str, np.ndarray]:
         for name in model.inputs:
             first = run.read[name] + start - back
             window[model.rows[name], back : back + n] = run.lines[name].values[first : first + n]
-        model.run(window, back, back + n)
+        run.program.run(window, back, back + n)
         for name in model.outputs:
             values[name][start : start + n] = window[model.rows[name], back : back + n]
         window[:, :back] = window[:, n : back + n]

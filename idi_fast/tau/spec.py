@@ -26,6 +26,7 @@ from idi_fast.tau.formula import (
     NotModelled,
     SpecError,
     Term,
+    check_time,
     children,
     depth,
     fold,
@@ -180,7 +181,7 @@ def typed(clause: Clause, streams: Mapping[str, Declaration]) -> Clause:
     """A clause whose constants have widths. Raises SpecError where a stream is unknown or types do not fit."""
     if depth(clause.term) > DEEPEST:
         raise NotModelled(f"{clause.target}: a term more than {DEEPEST} levels deep")
-    for value in (clause.target, *values_of(clause.term)):
+    for value in map(check_time, (clause.target, *values_of(clause.term))):
         if value.name not in streams:
             raise SpecError(f"the stream {value.name!r} is not declared.{nearest(value.name, streams)}")
     target = streams[clause.target.name]
@@ -193,10 +194,6 @@ def typed(clause: Clause, streams: Mapping[str, Declaration]) -> Clause:
             if (term.width or target.width) != target.width or target.width is None:
                 raise SpecError(f"{target.name} is {target.type} and {term} is not; expected one type")
             return replace(term, width=target.width)
-        if isinstance(term, Bit) and term.value and target.width is not None:
-            raise NotModelled(
-                f"found 1 where {target.name} is {target.type}: it may mean all bits; write {{ 1 }}:{target.type}"
-            )
         if isinstance(term, Chain):
             return replace(term, terms=tuple(map(fit, children(term))))
         return Not(fit(term.term)) if isinstance(term, Not) else term
