@@ -29,9 +29,6 @@ from idi_fast.tau.spec import Spec
 
 JOINS = {And: kernels.AND, Or: kernels.OR, Xor: kernels.XOR}
 
-MOST_LETTERS = 8
-"""The most free variables of a run: a value of an sbf is a truth table of them, of 2 to that power bits."""
-
 KERNEL_BITS = 32
 """Wider values are worked out by Python's integers."""
 
@@ -101,9 +98,14 @@ class Model:
         return len(self.first)
 
     @property
+    def truth(self) -> int:
+        """What 1 is in an sbf: all bits of a truth table."""
+        return largest(1 << self.letters)
+
+    @property
     def dtype(self) -> type:
         """The type of arrays of values: uint32, or Python's integers where one is wider."""
-        return np.uint32 if max(self.masks.values()) >> KERNEL_BITS == 0 else object
+        return np.uint32 if max(self.truth, *self.masks.values()) >> KERNEL_BITS == 0 else object
 
     def runner(self, time: int | None = None) -> "Program":
         """What works out the outputs at t, or at a time below `settled`."""

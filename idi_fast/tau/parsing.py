@@ -55,7 +55,7 @@ UNKNOWN = {
 WORDS = ("always", "sometimes", "all", "ex", "G", "F", "T", "S", "X")
 """Words of Tau that begin a formula which is none of these."""
 
-WIDEST = 32
+WIDEST = 256
 """The most bits of a bitvector."""
 
 
