@@ -7,7 +7,6 @@ from graphlib import CycleError, TopologicalSorter
 import numpy as np
 
 from idi_fast.kernels import tau as kernels
-from idi_fast.tau.diagrams import FALSE, TRUE, Diagrams, TooLarge
 from idi_fast.tau.formula import (
     DEEPEST,
     And,
@@ -24,7 +23,8 @@ from idi_fast.tau.formula import (
     shifted,
     values_of,
 )
-from idi_fast.tau.parts import Choices, Definition, Part, least, put_in, split
+from idi_fast.tau.parts import Choices, Definition, Part, Unsatisfiable, Widths, least, put_in, split
+from idi_fast.tau.solving import Solver
 from idi_fast.tau.spec import Spec
 
 JOINS = {And: kernels.AND, Or: kernels.OR, Xor: kernels.XOR}
@@ -38,8 +38,8 @@ class Model:
     """Definitions of the outputs: at a time below `settled` by `first`, from there on by `clauses`.
 
     lookback: L, from which on the clauses for t hold; last_time: the largest fixed time, -1 if there is none; clauses:
-    the term of each output at t, in an order in which each is known before it is used; first: the terms at each time
-    below `settled`; parts: the clauses as the interpreter looks at them; choices: what free outputs must be; inputs,
+    those about t, in an order in which each value is known before it is used, if there is one; first: those about each
+    time below `settled`; parts: the clauses as the interpreter looks at them; choices: what free outputs must be; inputs,
     outputs: the streams that occur, in the order of letters, in which the interpreter reads them; rows: each stream's
     row in arrays of streams; masks: all bits of each stream; letters: free variables of an sbf's values.
     """
@@ -47,8 +47,8 @@ class Model:
     spec: Spec
     lookback: int
     last_time: int
-    clauses: Mapping[str, Term]
-    first: tuple[Mapping[str, Term], ...]
+    clauses: tuple[Clause, ...]
+    first: tuple[tuple[Clause, ...], ...]
     parts: tuple[Part, ...]
     choices: Choices
     inputs: tuple[str, ...]
@@ -66,9 +66,11 @@ class Model:
         """
         widths = {name: stream.width for name, stream in spec.streams.items()}
         masks = {name: largest(1 << letters if width is None else width) for name, width in widths.items()}
-        said = [_checked(_oriented(clause), widths) for clause in spec.clauses]
+        said = [clause for clause in map(_oriented, spec.clauses) if not _is_empty(clause, masks, widths)]
+        for clause in said:
+            _check_times(clause)
         looked_at, effective = _simplified(said, masks, widths)
-        parts, clauses = split(looked_at), _for_t(effective)
+        parts = split(looked_at)
         used = {value.name for clause in looked_at for value in (clause.target, *values_of(clause.term))}
         inputs = tuple(sorted(name for name in used if spec.streams[name].is_input))
         outputs = tuple(sorted({value.name for value in spec.values if not spec.streams[value.name].is_input}))
@@ -81,15 +83,17 @@ class Model:
         terms, pairs = _once(definitions)
         choices = Choices(terms, widths, pairs)
         last_time = max((definition.target.index for definition in definitions), default=-1)
+        rows = {name: row for row, name in enumerate((*inputs, *outputs))}
+        about_t = [clause for clause in effective if clause.target.index is None]
         first = []
         for time in range(max(lookback, last_time + 1)):
-            there = {at.name: term for at, term in terms.items() if at.index == time}
-            if time >= lookback:
-                there |= {name: shifted(term, time) for name, term in clauses.items()}
-            first.append(_in_order(there, str(time)))
+            there = [Clause(At(c.target.name, 0, time), shifted(c.term, time)) for c in about_t if time >= lookback]
+            known = {clause.target for clause in there}
+            there += [Clause(at, term) for at, term in terms.items() if at.index == time and at not in known]
+            first.append(_ordered(there, time))
         return cls(
-            spec, lookback, last_time, _in_order(clauses, "t"), tuple(first), parts, choices, inputs, outputs,
-            {name: row for row, name in enumerate((*inputs, *outputs))}, masks, letters,
+            spec, lookback, last_time, _ordered(about_t, None), tuple(first), parts, choices, inputs, outputs, rows,
+            masks, letters,
         )  # fmt: skip
 
     @property
@@ -107,10 +111,13 @@ class Model:
         """The type of arrays of values: uint32, or Python's integers where one is wider."""
         return np.uint32 if max(self.truth, *self.masks.values()) >> KERNEL_BITS == 0 else object
 
-    def runner(self, time: int | None = None) -> "Program":
-        """What works out the outputs at t, or at a time below `settled`."""
-        terms = self.clauses if time is None else self.first[time]
-        return Program(_compile(terms, self.rows, self.masks, time), self.dtype)
+    def runner(self, time: int | None = None) -> "Program | Solver":
+        """What works out the outputs at t, or at a time below `settled`. Raises NotModelled, Unsatisfiable."""
+        clauses = self.clauses if time is None else self.first[time]
+        if _is_ordered(clauses, time):
+            return Program(_compile(clauses, self.rows, self.masks, time), self.dtype)
+        widths = {name: stream.width for name, stream in self.spec.streams.items()}
+        return Solver(clauses, self.rows, widths, 1 << self.letters, time)
 
 
 @dataclass(frozen=True)
@@ -157,8 +164,36 @@ def _oriented(clause: Clause) -> Clause:
     return clause
 
 
+def _is_empty(clause: Clause, masks: Mapping[str, int], widths: Widths) -> bool:
+    """Whether a clause says nothing. Raises Unsatisfiable where it asks something of inputs, or of inputs to come."""
+    target, mask = clause.target, masks[clause.target.name]
+    outputs = [value for value in (target, *values_of(clause.term)) if value.name.startswith("o")]
+    difference = least(Xor((target, clause.term)), widths[target.name], mask)
+    if difference in (Bit(0), Bits(0, widths[target.name])):
+        return True
+    if not outputs:
+        raise Unsatisfiable(f"unsatisfiable: {clause} asks something of inputs alone")
+    if all(value.index is None for value in values_of(difference)):
+        back = min(value.lookback for value in outputs)
+        early = [v for v in values_of(difference) if v.name.startswith("i") and v.lookback < back]
+        if early:
+            raise Unsatisfiable(f"unsatisfiable: by {clause} an output would have to know {early[0]} before it is read")
+    return False
+
+
+def _check_times(clause: Clause) -> None:
+    target = clause.target
+    if target.lookback:
+        raise NotModelled(f"found {target} on the left of =; expected a value of an output at t or a fixed index")
+    for value in values_of(clause.term):
+        if (value.index is None) != (target.index is None):
+            raise NotModelled(f"{target} is defined by {value}; a fixed index goes with fixed indices alone")
+        if target.index is not None and value.index > target.index:
+            raise NotModelled(f"{target} is defined by {value}, which comes after it")
+
+
 def _simplified(
-    clauses: list[Clause], masks: Mapping[str, int], widths: Mapping[str, int | None]
+    clauses: list[Clause], masks: Mapping[str, int], widths: Widths
 ) -> tuple[list[Clause], list[Clause]]:
     """Clauses as the interpreter looks at them, and without all that has no effect.
 
@@ -187,33 +222,11 @@ def _simplified(
     return complete, leasts(plain)
 
 
-def _checked(clause: Clause, widths: Mapping[str, int | None]) -> Clause:
-    target = clause.target
-    if target.name.startswith("i") or target.lookback:
-        raise NotModelled(f"found {target} on the left of =; expected a value of an output at t or a fixed index")
-    for value in values_of(clause.term):
-        if (value.index is None) != (target.index is None):
-            raise NotModelled(f"{target} is defined by {value}; a fixed index goes with fixed indices alone")
-        if target.index is not None and value.index > target.index:
-            raise NotModelled(f"{target} is defined by {value}, which comes after it")
-    return clause
-
-
 def _shape(clauses: Iterable[Clause]) -> tuple[int, set[tuple[frozenset[At], int, int]]]:
     """The largest lookback, and the parts with fixed indices."""
     parts = split(clauses)
     fixed = {(frozenset(c.target for c in p.clauses), p.lookback, p.last_index) for p in parts if p.last_index >= 0}
     return max(part.lookback for part in parts), fixed
-
-
-def _for_t(clauses: Iterable[Clause]) -> dict[str, Term]:
-    """The term of each output at t."""
-    found: dict[str, Term] = {}
-    for clause in clauses:
-        if clause.target.index is None:
-            if found.setdefault(clause.target.name, clause.term) != clause.term:
-                raise NotModelled(f"two clauses define {clause.target}; expected one")
-    return found
 
 
 def _once(
@@ -229,30 +242,40 @@ def _once(
     return {target: definition.term for target, definition in found.items()}, pairs
 
 
-def _in_order(terms: Mapping[str, Term], time: str) -> dict[str, Term]:
-    """Terms for one time, so that what one of them needs of another at that time comes before it."""
+def _ordered(clauses: Iterable[Clause], time: int | None) -> tuple[Clause, ...]:
+    """Clauses about one time, each once, in an order in which each value is known before it is used, if there is one."""
+    found = {clause.target.name: clause for clause in clauses}
+    distinct = tuple(dict.fromkeys(clauses))
     graph = {
-        name: [value.name for value in values_of(term) if _now(value, time) and value.name.startswith("o")]
-        for name, term in terms.items()
+        name: [v.name for v in values_of(clause.term) if _is_now(v, time) and v.name in found]
+        for name, clause in found.items()
     }
-    for name, needed in graph.items():
-        if free := set(needed) - set(terms):
-            raise NotModelled(f"{name}[{time}] is defined by {min(free)}[{time}], which no clause defines")
     try:
-        return {name: terms[name] for name in TopologicalSorter(graph).static_order()}
-    except CycleError as error:
-        around = ", ".join(f"{name}[{time}]" for name in error.args[1])
-        raise NotModelled(f"outputs that are defined by one another: {around}; expected no circle") from None
+        order = list(TopologicalSorter(graph).static_order())
+    except CycleError:
+        return distinct
+    return tuple(sorted(distinct, key=lambda clause: order.index(clause.target.name)))
 
 
-def _now(value: At, time: str) -> bool:
-    return value.lookback == 0 if value.index is None else str(value.index) == time
+def _is_ordered(clauses: Iterable[Clause], time: int | None) -> bool:
+    """Whether each clause defines an output by values that are known before."""
+    known: set[str] = set()
+    for clause in clauses:
+        needed = {v.name for v in values_of(clause.term) if _is_now(v, time) and v.name.startswith("o")}
+        if clause.target.name in known or clause.target.name.startswith("i") or not needed <= known:
+            return False
+        known.add(clause.target.name)
+    return True
+
+
+def _is_now(value: At, time: int | None) -> bool:
+    return value.lookback == 0 and value.index == time
 
 
 def _compile(
-    terms: Mapping[str, Term], rows: Mapping[str, int], masks: Mapping[str, int], index: int | None
+    clauses: Iterable[Clause], rows: Mapping[str, int], masks: Mapping[str, int], index: int | None
 ) -> list[tuple[int, int, int, int]]:
-    """The program of terms about t or, with an index, about that time, as `run_clauses` takes it."""
+    """The program of clauses about t or, with an index, about that time, as `run_clauses` takes it."""
     lines: list[tuple[int, int, int, int]] = []
 
     def emit(term: Term, register: int, mask: int) -> None:  # a register a level: fewer than DEEPEST
@@ -270,7 +293,7 @@ def _compile(
                 emit(part, register + 1, mask)
                 lines.append((JOINS[type(term)], register, register + 1, 0))
 
-    for name, term in terms.items():
-        emit(term, 0, masks[name])
-        lines.append((kernels.STORE, rows[name], 0, 0))
+    for clause in clauses:
+        emit(clause.term, 0, masks[clause.target.name])
+        lines.append((kernels.STORE, rows[clause.target.name], 0, 0))
     return lines

@@ -94,6 +94,8 @@ def put_in(clauses: Sequence[Clause], masks: Mapping[str, int], widths: Widths, 
         for clause in found:
             term = clause.term
             bare = term.term if inverted and isinstance(term, Not) else term
+            if clause.target.name.startswith("i"):
+                continue
             if isinstance(term, Bit | Bits) or (isinstance(bare, At) and bare.name.startswith("i")):
                 plain.setdefault(clause.target, term)
         again = []

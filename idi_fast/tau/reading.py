@@ -49,7 +49,7 @@ class Reader:
     @property
     def every_step(self) -> bool:
         """Whether all inputs are read in every step from `settled` on: each is, as a whole, some output's value."""
-        whole = {term.name for term in self._model.clauses.values() if isinstance(term, At)}
+        whole = {clause.term.name for clause in self._model.clauses if isinstance(clause.term, At)}
         return set(self._model.inputs) <= whole
 
     def names(self, time: int, streams: np.ndarray) -> tuple[str, ...]:
