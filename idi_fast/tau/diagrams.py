@@ -4,9 +4,10 @@ Such a diagram is canonical: equal functions have the same node, and a function 
 stand in its diagram.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable
+from functools import partial
 
-from idi_fast.tau.formula import And, At, Bit, Bits, Not, Or, Term, values_of
+from idi_fast.tau.formula import And, At, Bit, Bits, Less, Not, Or, Term
 
 MOST_NODES = 50_000
 """Nodes after which it is given up: the diagrams of some functions grow exponentially."""
@@ -121,45 +122,47 @@ class Diagrams:
 
         return walk(node)
 
-    def term(self, term: Term, bit: int, value: Callable[[At], int]) -> int:
-        """The diagram of one bit of a term; value: that of a stream's value."""
+    def term(self, term: Term, bit: int, value: Callable[[At, int], int]) -> int:
+        """The diagram of one bit of a term; value: that of a bit of a stream's value."""
         if isinstance(term, At):
-            return value(term)
+            return value(term, bit)
         if isinstance(term, Bit):
             return term.value
         if isinstance(term, Bits):
             return term.value >> bit & 1
         if isinstance(term, Not):
             return self.negated(self.term(term.term, bit, value))
+        if isinstance(term, Less):
+            return self._less(term, value)
         join = self.both if isinstance(term, And) else self.either if isinstance(term, Or) else self.differ
         node, *others = (self.term(part, bit, value) for part in term.terms)
         for other in others:
             node = join(node, other)
         return node
 
+    def _less(self, term: Less, value: Callable[[At, int], int]) -> int:
+        node = FALSE
+        for bit in range(term.width):  # the last bit that differs decides
+            left, right = (self.term(part, bit, value) for part in (term.left, term.right))
+            node = self.choose(self.differ(left, right), right, node)
+        return node
 
-def support(terms: Mapping[At, Term], known: Callable[[At], int | None], width: int | None) -> frozenset[At] | None:
-    """The unknown values on which some target depends: another value of theirs can make another of the target's.
 
-    terms: what each target is, in an order in which targets stand before they are used, all of one width; known: the
-    value of a stream where it is known, else None. All operators work bit by bit, so each bit is looked at alone.
-    None where that is too large to work out.
+def _variable(diagrams: Diagrams, at: At, bit: int) -> int:
+    return diagrams.variable((at, bit))
+
+
+def support(term: Term, width: int | None) -> frozenset[At] | None:
+    """The values on which a term depends: another value of theirs can make another of the term's.
+
+    None where that is too much to work out.
     """
     found: set[At] = set()
     try:
         for bit in range(width or 1):
-            found |= _support(terms, known, bit)
+            diagrams = Diagrams()
+            node = diagrams.term(term, bit, partial(_variable, diagrams))
+            found |= {at for at, _ in diagrams.support([node])}
     except TooLarge:
         return None
     return frozenset(found)
-
-
-def _support(terms: Mapping[At, Term], known: Callable[[At], int | None], bit: int) -> set[At]:
-    diagrams, values = Diagrams(), {}
-    for value in dict.fromkeys(value for term in terms.values() for value in values_of(term)):
-        if value not in terms:
-            constant = known(value)
-            values[value] = diagrams.variable(value) if constant is None else constant >> bit & 1
-    for target, term in terms.items():
-        values[target] = diagrams.term(term, bit, values.__getitem__)
-    return diagrams.support(values[target] for target in terms)

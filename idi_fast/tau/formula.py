@@ -6,7 +6,7 @@ how closely the operators bind, and ``parse_term(str(term)) == term``.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from idi_fast.errors import InputError
@@ -107,6 +107,18 @@ class Not(Term):
 
 
 @dataclass(frozen=True, slots=True)
+class Less(Term):
+    """Whether a bitvector is less than another, both of so many bits: 1 or 0 of an sbf. Of formulas alone."""
+
+    left: Term
+    right: Term
+    width: int
+
+    def __str__(self) -> str:
+        return f"({self.left} < {self.right})"
+
+
+@dataclass(frozen=True, slots=True)
 class Chain(Term):
     """Two or more terms joined by one operator."""
 
@@ -144,13 +156,17 @@ class Xor(Chain):
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """What defines an output: ``(target = term)``, the target at t or at a fixed index."""
+    """What defines an output: ``(target = term)``, the target at t or at a fixed index.
+
+    text: the formula that it was made from, where that is no equation; its solutions are those of the equation.
+    """
 
     target: At
     term: Term
+    text: str = field(default="", compare=False)
 
     def __str__(self) -> str:
-        return f"({self.target} = {self.term})"
+        return self.text or f"({self.target} = {self.term})"
 
 
 def _links(term: Term, kind: type[Chain]) -> tuple[Term, ...]:
@@ -171,17 +187,23 @@ def children(term: Term) -> tuple[Term, ...]:
     """The terms directly within a term."""
     if isinstance(term, Chain):
         return term.terms
+    if isinstance(term, Less):
+        return (term.left, term.right)
     return (term.term,) if isinstance(term, Not) else ()
+
+
+def walk(term: Term) -> Iterator[Term]:
+    """A term and every term in it, from left to right."""
+    left = [term]
+    while left:
+        node = left.pop()
+        yield node
+        left += reversed(children(node))
 
 
 def values_of(term: Term) -> Iterator[At]:
     """Every value of a stream in a term, from left to right."""
-    left = [term]
-    while left:
-        node = left.pop()
-        if isinstance(node, At):
-            yield node
-        left += reversed(children(node))
+    return (node for node in walk(term) if isinstance(node, At))
 
 
 def depth(term: Term) -> int:
@@ -216,6 +238,13 @@ def fold(term: Term, known: Callable[[At], Term | int | None], mask: int) -> Ter
         return mask if term.value else 0
     if isinstance(term, Bits):
         return term.value
+    if isinstance(term, Less):
+        own = largest(term.width)
+        left, right = (fold(part, known, own) for part in (term.left, term.right))
+        if isinstance(left, int) and isinstance(right, int):
+            return mask * (left < right)
+        left, right = (Bits(part, term.width) if isinstance(part, int) else part for part in (left, right))
+        return Less(left, right, term.width)
     if isinstance(term, Not):
         return _complement(fold(term.term, known, mask), mask)
     kind = type(term)
@@ -262,4 +291,6 @@ def shifted(term: Term, index: int) -> Term:
         return At(term.name, 0, index - term.lookback)
     if isinstance(term, Not):
         return Not(shifted(term.term, index))
+    if isinstance(term, Less):
+        return replace(term, left=shifted(term.left, index), right=shifted(term.right, index))
     return type(term)(tuple(shifted(part, index) for part in term.terms)) if isinstance(term, Chain) else term

@@ -1,7 +1,7 @@
 """What a specification's clauses define, checked to be functions of what is known, and compiled."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 
 import numpy as np
@@ -14,6 +14,7 @@ from idi_fast.tau.formula import (
     Bit,
     Bits,
     Clause,
+    Less,
     Not,
     NotModelled,
     Or,
@@ -22,12 +23,16 @@ from idi_fast.tau.formula import (
     largest,
     shifted,
     values_of,
+    walk,
 )
 from idi_fast.tau.parts import Choices, Definition, Part, Unsatisfiable, Widths, least, put_in, split
 from idi_fast.tau.solving import Solver
 from idi_fast.tau.spec import Spec
 
 JOINS = {And: kernels.AND, Or: kernels.OR, Xor: kernels.XOR}
+
+LESS = kernels.STORE + 1
+"""An operation of Python's programs alone: register, other, all bits of an sbf: these where the first is less."""
 
 KERNEL_BITS = 32
 """Wider values are worked out by Python's integers."""
@@ -56,6 +61,10 @@ class Model:
     rows: Mapping[str, int]
     masks: Mapping[str, int]
     letters: int
+
+    def __post_init__(self) -> None:
+        for time in (None, *range(self.settled)):
+            self.runner(time)  # says what cannot be worked out, or has no solution
 
     @classmethod
     def of(cls, spec: Spec, letters: int = 0) -> "Model":
@@ -87,7 +96,9 @@ class Model:
         about_t = [clause for clause in effective if clause.target.index is None]
         first = []
         for time in range(max(lookback, last_time + 1)):
-            there = [Clause(At(c.target.name, 0, time), shifted(c.term, time)) for c in about_t if time >= lookback]
+            there = [
+                Clause(At(c.target.name, 0, time), shifted(c.term, time), c.text) for c in about_t if time >= lookback
+            ]
             known = {clause.target for clause in there}
             there += [Clause(at, term) for at, term in terms.items() if at.index == time and at not in known]
             first.append(_ordered(there, time))
@@ -108,8 +119,10 @@ class Model:
 
     @property
     def dtype(self) -> type:
-        """The type of arrays of values: uint32, or Python's integers where one is wider."""
-        return np.uint32 if max(self.truth, *self.masks.values()) >> KERNEL_BITS == 0 else object
+        """The type of arrays of values: uint32, or Python's integers where one is wider or bitvectors are compared."""
+        wide = max(self.truth, *self.masks.values()) >> KERNEL_BITS
+        compared = any(isinstance(term, Less) for clause in self.spec.clauses for term in walk(clause.term))
+        return object if wide or compared else np.uint32
 
     def runner(self, time: int | None = None) -> "Program | Solver":
         """What works out the outputs at t, or at a time below `settled`. Raises NotModelled, Unsatisfiable."""
@@ -152,6 +165,8 @@ class Program:
                     registers[target] |= registers[first]
                 elif operation == kernels.XOR:
                     registers[target] ^= registers[first]
+                elif operation == LESS:
+                    registers[target] = second * (registers[target] < registers[first])
                 else:
                     streams[target, time] = registers[first]
 
@@ -203,7 +218,7 @@ def _simplified(
 
     def leasts(clauses: Iterable[Clause]) -> list[Clause]:
         return [
-            Clause(clause.target, least(clause.term, widths[clause.target.name], masks[clause.target.name]))
+            replace(clause, term=least(clause.term, widths[clause.target.name], masks[clause.target.name]))
             for clause in clauses
         ]
 
@@ -284,6 +299,10 @@ def _compile(
             lines.append((kernels.LOAD, register, rows[term.name], back))
         elif isinstance(term, Bit | Bits):
             lines.append((kernels.CONSTANT, register, term.value * mask if isinstance(term, Bit) else term.value, 0))
+        elif isinstance(term, Less):
+            emit(term.left, register, largest(term.width))
+            emit(term.right, register + 1, largest(term.width))
+            lines.append((LESS, register, register + 1, mask))
         elif isinstance(term, Not):
             emit(term.term, register, mask)
             lines.append((kernels.FLIP, register, mask, 0))

@@ -8,7 +8,7 @@ them, the specification is unsatisfiable.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from idi_fast.tau.diagrams import FALSE, TRUE, Diagrams, TooLarge, support
 from idi_fast.tau.formula import (
@@ -16,6 +16,7 @@ from idi_fast.tau.formula import (
     Bit,
     Bits,
     Clause,
+    Less,
     Not,
     NotModelled,
     SpecError,
@@ -23,6 +24,7 @@ from idi_fast.tau.formula import (
     fold,
     shifted,
     values_of,
+    walk,
 )
 
 Widths = Mapping[str, int | None]
@@ -69,8 +71,7 @@ class Part:
 
 def least(term: Term, width: int | None, mask: int) -> Term:
     """A term without the values that it does not depend on; as it is where that is too much to work out."""
-    target = At("")
-    needed = support({target: term}, lambda _: None, width)
+    needed = support(term, width)
     if needed is None or needed.issuperset(values_of(term)):
         return term
     return as_term(fold(term, lambda value: None if value in needed else 0, mask), mask, width)
@@ -104,7 +105,7 @@ def put_in(clauses: Sequence[Clause], masks: Mapping[str, int], widths: Widths, 
             term = fold(clause.term, plain.get, masks[name])
             # What is put in may be a constant of its own: folded once more.
             term = fold(as_term(term, masks[name], widths[name]), lambda _: None, masks[name])
-            again.append(Clause(clause.target, as_term(term, masks[name], widths[name])))
+            again.append(replace(clause, term=as_term(term, masks[name], widths[name])))
         if again == found:
             return found
         found = again
@@ -210,10 +211,12 @@ class Choices:
     ) -> bool:
         """Whether outputs can be chosen, time by time, so that the definitions agree; adds the rule of each time."""
         leaves = sorted(set().union(*map(self._free_leaves, pairs)), key=_in_time)
+        if any(isinstance(part, Less) for pair in pairs for each in pair for part in walk(each.term)):
+            raise NotModelled(f"{pairs[0][0].target} is defined twice, once by a comparison")
         diagrams = Diagrams(leaves)
         found: dict[At, int] = {}
 
-        def value(at: At) -> int:
+        def value(at: At, bit: int) -> int:
             if at not in found:
                 term = self._terms.get(at)
                 found[at] = diagrams.variable(at) if term is None else diagrams.term(term, bit, value)

@@ -103,6 +103,6 @@ class Reader:
         """The inputs on whose value at a time some output depends; none where that is too much to work out."""
         found: set[str] = set()
         for clause in clauses:
-            needed = support({clause.target: clause.term}, lambda _: None, self._widths[clause.target.name])
+            needed = support(clause.term, self._widths[clause.target.name])
             found |= {value.name for value in needed or () if value.index == time}
         return found

@@ -19,7 +19,7 @@ from idi_fast.streams import stream_text
 from idi_fast.tau.lines import BAD, END, FORMULA, Formula, Lines, formula_text, read_input, read_lines, refusal
 from idi_fast.tau.model import KERNEL_BITS, Model
 from idi_fast.tau.reading import Reader
-from idi_fast.tau.spec import Spec
+from idi_fast.tau.spec import CONSOLE, Spec
 
 BLOCK = 16_384
 """Steps that are worked out at a time; a v38 agent's streams of that length fit the second-level cache."""
@@ -69,7 +69,11 @@ class Simulation:
     def files(self) -> dict[str, bytes]:
         """The output files by their names in the specification: a value a line, bitvectors in decimal."""
         streams = self.spec.streams
-        return {streams[name].path: self._text(values, streams[name].width) for name, values in self.values.items()}
+        return {
+            streams[name].path: self._text(values, streams[name].width)
+            for name, values in self.values.items()
+            if streams[name].path != CONSOLE
+        }
 
     def _text(self, values: np.ndarray, width: int | None) -> bytes:
         if self.formulas or values.max(initial=0) > 99:
@@ -211,7 +215,10 @@ def simulate_folder(spec: Spec, folder: str | Path) -> Simulation:
 
 
 def _lines(spec: Spec, name: str, files: Mapping[str, str | bytes], formulas: dict[Formula, int]) -> Lines:
-    data = files.get(spec.streams[name].path)
+    path = spec.streams[name].path
+    if path == CONSOLE:  # where nobody answers: the end of the input
+        return read_lines(b"")
+    data = files.get(path)
     if data is None:
         return Lines(np.empty(0, np.uint32), 0, missing=True)
     return read_lines(data.encode() if isinstance(data, str) else data, spec.streams[name].width, formulas)

@@ -5,7 +5,7 @@ output is 1 if it can be, but 0 if the equations do not depend on it. Of bitvect
 has a single solution is worked out here.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,40 +36,45 @@ class Solver:
 
     def _check(self, width: int | None, bit: int) -> None:
         try:
-            diagrams = Diagrams(sorted(self._values(width), key=self._rank))
-            rule = self._rule(diagrams, width, bit, diagrams.variable)
+            variables = sorted(self._variables(width, bit), key=self._rank)
+            diagrams = Diagrams(variables)
+            rule = self._rule(diagrams, width, bit, lambda at, bit: diagrams.variable((at, bit)))
             for outputs, join in ((True, diagrams.either), (False, diagrams.both)):
-                for value in self._values(width):
-                    if self._age(value) == 0 and value.name.startswith("o") == outputs:
-                        rule = join(*(diagrams.fixed(rule, value, truth) for truth in (False, True)))
+                for variable in variables:
+                    if self._age(variable[0]) == 0 and variable[0].name.startswith("o") == outputs:
+                        rule = join(*(diagrams.fixed(rule, variable, truth) for truth in (False, True)))
         except TooLarge:
             raise NotModelled("whether clauses that define outputs by one another agree is too much to work out") from None
         if rule == FALSE:
-            clauses = " and ".join(str(clause) for clause in self.clauses if self.widths[clause.target.name] == width)
+            clauses = " and ".join(str(clause) for clause in self._of(width))
             raise Unsatisfiable(f"unsatisfiable: some inputs leave no solution of {clauses}")
         if rule != TRUE:
             raise NotModelled("after some outputs there may be no solution: what the interpreter then avoids is not worked out")
 
+    def _of(self, width: int | None) -> Iterator[Clause]:
+        return (clause for clause in self.clauses if self.widths[clause.target.name] == width)
+
     def _age(self, value: At) -> int:
         return value.lookback if value.index is None else self.time - value.index
 
-    def _rank(self, value: At) -> tuple[int, bool, str]:
-        return -self._age(value), value.name.startswith("o"), value.name
+    def _rank(self, variable: tuple[At, int]) -> tuple[int, bool, str, int]:
+        value, bit = variable
+        return -self._age(value), value.name.startswith("o"), value.name, bit
 
-    def _values(self, width: int | None) -> set[At]:
-        return {
-            value
-            for clause in self.clauses
-            for value in (clause.target, *values_of(clause.term))
-            if self.widths[value.name] == width
-        }
+    def _variables(self, width: int | None, bit: int) -> set[tuple[At, int]]:
+        """The bits of values that one bit of some values depends on: of what is compared all."""
+        found: set[tuple[At, int]] = set()
+        for clause in self._of(width):
+            for value in (clause.target, *values_of(clause.term)):
+                own = self.widths[value.name]
+                found |= {(value, k) for k in ((bit,) if own == width else range(own or 1))}
+        return found
 
-    def _rule(self, diagrams: Diagrams, width: int | None, bit: int, value: Callable[[At], int]) -> int:
+    def _rule(self, diagrams: Diagrams, width: int | None, bit: int, value: Callable[[At, int], int]) -> int:
         rule = TRUE
-        for clause in self.clauses:
-            if self.widths[clause.target.name] == width:
-                differ = diagrams.differ(value(clause.target), diagrams.term(clause.term, bit, value))
-                rule = diagrams.both(rule, diagrams.negated(differ))
+        for clause in self._of(width):
+            differ = diagrams.differ(value(clause.target, bit), diagrams.term(clause.term, bit, value))
+            rule = diagrams.both(rule, diagrams.negated(differ))
         return rule
 
     def run(self, streams: np.ndarray, start: int, stop: int) -> None:
@@ -81,30 +86,30 @@ class Solver:
 
     def _solve(self, streams: np.ndarray, time: int, width: int | None, bit: int) -> None:
         diagrams = Diagrams()
+        # A constant of an sbf is the same in all bits of a truth table.
+        place = bit if width else 0
 
-        def value(at: At) -> int:
+        def value(at: At, k: int) -> int:
             age = self._age(at)
             if age == 0 and at.name.startswith("o"):
                 return diagrams.variable(at)
-            return int(streams[self.rows[at.name], time - age]) >> bit & 1
+            own = bit if self.widths[at.name] == width else k
+            return int(streams[self.rows[at.name], time - age]) >> own & 1
 
-        # A constant of an sbf is the same in all bits of a truth table.
-        rule = self._rule(diagrams, width, bit if width else 0, value)
-        found = {at: self._greatest(diagrams, rule, at, width) for at in sorted(diagrams.support([rule]), key=str)}
-        for at, truth in found.items():
-            rule = diagrams.fixed(rule, at, truth)
-            streams[self.rows[at.name], time] = int(streams[self.rows[at.name], time]) | truth << bit
-        if rule != TRUE:
-            self._undecided(found)
-
-    def _greatest(self, diagrams: Diagrams, rule: int, at: At, width: int | None) -> int:
-        possible = [diagrams.fixed(rule, at, truth) != FALSE for truth in (False, True)]
-        if width is not None and all(possible):
-            self._undecided([at])
-        return int(possible[1])
+        rule = self._rule(diagrams, width, place, value)
+        among = any(clause.text for clause in self._of(width))
+        left = rule
+        for at in diagrams.support([rule]):
+            possible = [diagrams.fixed(rule, at, truth) != FALSE for truth in (False, True)]
+            if all(possible) and (width is not None or among):
+                self._undecided([at])
+            left = diagrams.fixed(left, at, possible[1])
+            streams[self.rows[at.name], time] = int(streams[self.rows[at.name], time]) | possible[1] << bit
+        if left != TRUE:
+            self._undecided(diagrams.support([rule]))
 
     @staticmethod
-    def _undecided(values: Sequence[At]) -> None:
+    def _undecided(values: Iterable[At]) -> None:
         names = ", ".join(sorted(str(value) for value in values))
         raise NotModelled(
             f"the clauses leave more than one solution for {names}: which one the interpreter chooses is not worked out"
