@@ -1,15 +1,14 @@
 """The formula of a specification: clauses, what joins them, and the definitions that they use.
 
-``!`` binds closest, then ``&&``, ``^^``, ``||``, ``->``, ``<->`` and ``? :``. What is no equation becomes one: a formula
-that is 1 or 0, as a term w, holds where ``o = o ^ w'`` does, o being an output in it. That is the same only where the
-formula says of outputs that they are equal to something, never that they are not: an sbf has more values than 0 and 1.
+``!`` binds closest, then ``&&``, ``^^``, ``||``, ``->``, ``<->`` and ``? :``. A formula that is no equation becomes
+one: as a term w, which is 1 or 0, it holds where ``o = o ^ w'`` does, for any output o in it. That is right only if the
+formula says what outputs are equal to, not what they differ from: an sbf has more values than 0 and 1.
 """
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
-from idi_fast.errors import nearest
 from idi_fast.tau.formula import (
     DEEPEST,
     And,
@@ -21,10 +20,8 @@ from idi_fast.tau.formula import (
     Not,
     NotModelled,
     Or,
-    SpecError,
     Term,
     Xor,
-    values_of,
     walk,
 )
 from idi_fast.tau.parsing import Parser, Token
@@ -39,7 +36,10 @@ CONSTANTS = ("T", "F")
 
 @dataclass(frozen=True)
 class Formula:
-    """A formula: sign: one of COMPARISONS or JOINTS, "!", "?" or of CONSTANTS; parts: terms or formulas; start, end: offsets."""
+    """A formula.
+
+    sign: one of COMPARISONS, JOINTS or CONSTANTS, "!" or "?"; parts: terms or formulas; start, end: offsets.
+    """
 
     sign: str
     parts: tuple
@@ -49,10 +49,11 @@ class Formula:
 
 @dataclass(frozen=True)
 class Macro:
-    """A definition ``name(x, y) := body.``; start: the place of its body."""
+    """A definition ``name(x, y) := body.``; start: the place of its body; text: all of it."""
 
     parameters: tuple[str, ...]
     start: int
+    text: str
 
 
 class ClauseParser(Parser):
@@ -65,7 +66,7 @@ class ClauseParser(Parser):
         self.macros: dict[str, Macro] = {}
         self._locals: dict[str, Term] = {}
         self._calls: list[str] = []
-        signs = (token.text in FORMULA_SIGNS for token in self.tokens)
+        signs = (token.text in (*FORMULA_SIGNS, *CONSTANTS) for token in self.tokens)
         self._signs = list(accumulate(signs, initial=0))
 
     def clauses(self) -> list[Clause]:
@@ -101,10 +102,11 @@ class ClauseParser(Parser):
         self.expect(":=")
         if name.text in self.macros:
             self.fail(f"{name.text} is defined twice", name, NotModelled)
-        self.macros[name.text] = Macro(tuple(parameters), self.place)
+        body = self.place
         while self.next.kind != "end" and self.next.text != ".":
             self.take()
-        self.expect(".", "'.' behind the definition")
+        stop = self.expect(".", "'.' behind the definition")
+        self.macros[name.text] = Macro(tuple(parameters), body, self.text[name.start : stop.start + 1])
 
     def _call(self, read: Callable[[], Term | Formula]) -> Term | Formula:
         """What a definition says of its arguments; `read` reads its body."""
@@ -190,7 +192,8 @@ class ClauseParser(Parser):
 
     def _operand(self, level: int) -> Formula:
         token = self.next
-        if level > DEEPEST:
+        opens = token.text in ("!", "always") or (token.text == "(" and self._holds_formula())
+        if opens and level > DEEPEST:
             self.fail(f"parentheses more than {DEEPEST} deep", token, NotModelled)
         if self.accept("!"):
             return self._made("!", (self._operand(level + 1),), token.start)
@@ -199,10 +202,12 @@ class ClauseParser(Parser):
             return self._operand(level + 1)
         if token.text in CONSTANTS and self.tokens[self.place + 1].text != "[":
             return self._made(self.take().text, (), token.start)
-        if token.text == "(" and self._holds_formula():
+        if opens:
             self.take()
             found = self._conditional(level + 1)
             self.expect(")", "&& or ')'")
+            if found.sign in ("=", "&&"):  # whose text is never needed
+                return found
             return replace(found, start=token.start, end=self.tokens[self.place - 1].start + 1)
         if self._calls_formula():
             return self._call(lambda: self._conditional(level + 1))
@@ -216,10 +221,8 @@ class ClauseParser(Parser):
         closing = self._closing.get(self.place, len(self.tokens) - 1)
         if self._signs[closing] > self._signs[self.place]:
             return True
-        inner = self.tokens[self.place + 1 : closing]
-        return any(t.text in CONSTANTS for t in inner) or any(
-            t.text in self.macros and self._formula_macro(t) for t in inner
-        )
+        inner = self.tokens[self.place + 1 : closing] if self.macros else ()
+        return any(token.text in self.macros and self._formula_macro(token) for token in inner)
 
     def _formula_macro(self, token: Token) -> bool:
         back, self.place = self.place, self.tokens.index(token)
@@ -237,10 +240,7 @@ class ClauseParser(Parser):
             return []
         if formula.sign == "F":
             self.fail("found F: nothing satisfies it", formula.start, NotModelled)
-        if formula.sign == "=":
-            clause = self._equation(formula)
-        else:
-            clause = self._relation(formula)
+        clause = self._equation(formula) if formula.sign == "=" else self._relation(formula)
         return [self.checked(self.check, clause, at=self._token_at(formula.start))]
 
     def _token_at(self, offset: int) -> Token:

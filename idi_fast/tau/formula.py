@@ -226,10 +226,10 @@ def check_time(value: At) -> At:
 def fold(term: Term, known: Callable[[At], Term | int | None], mask: int) -> Term | int:
     """A term with known values put in and simplified operator by operator.
 
-    known: the value of a stream where it is known, or what it is equal to, else None; mask: all bits of the type. What decides an operator
-    makes its other terms disappear (``x & 0``, ``x | x'``), what does not change it disappears itself (``x & 1``),
-    and so does a term that is there twice (``x | x``, both of ``x ^ x``). Other laws are not applied: ``x | (x & y)``
-    stays.
+    known: the value of a stream where it is known, or what it is equal to, else None; mask: all bits of the type. What
+    decides an operator makes its other terms disappear (``x & 0``, ``x | x'``), what does not change it disappears
+    itself (``x & 1``), and so does a term that is there twice (``x | x``, both of ``x ^ x``). Other laws are not
+    applied: ``x | (x & y)`` stays.
     """
     if isinstance(term, At):
         value = known(term)
@@ -250,7 +250,7 @@ def fold(term: Term, known: Callable[[At], Term | int | None], mask: int) -> Ter
     kind = type(term)
     constant = mask if kind is And else 0
     there: dict[Term, None] = {}
-    for part in (link for part in term.terms for link in _folded_links(fold(part, known, mask), kind)):
+    for part in (link for inner in term.terms for link in _folded_links(fold(inner, known, mask), kind)):
         if isinstance(part, int):
             constant = constant & part if kind is And else constant | part if kind is Or else constant ^ part
         elif kind is Xor:
@@ -282,7 +282,11 @@ def _complement(term: Term | int, mask: int) -> Term | int:
 
 
 def _folded_links(term: Term | int, kind: type[Chain]) -> tuple[Term | int, ...]:
-    return tuple(part.value if isinstance(part, Bits) else part for part in term.terms) if isinstance(term, kind) else (term,)
+    return (
+        tuple(part.value if isinstance(part, Bits) else part for part in term.terms)
+        if isinstance(term, kind)
+        else (term,)
+    )
 
 
 def shifted(term: Term, index: int) -> Term:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from graphlib import CycleError, TopologicalSorter
 
 import numpy as np
@@ -44,9 +45,9 @@ class Model:
 
     lookback: L, from which on the clauses for t hold; last_time: the largest fixed time, -1 if there is none; clauses:
     those about t, in an order in which each value is known before it is used, if there is one; first: those about each
-    time below `settled`; parts: the clauses as the interpreter looks at them; choices: what free outputs must be; inputs,
-    outputs: the streams that occur, in the order of letters, in which the interpreter reads them; rows: each stream's
-    row in arrays of streams; masks: all bits of each stream; letters: free variables of an sbf's values.
+    time below `settled`; parts: the clauses as the interpreter looks at them; choices: what free outputs must be;
+    inputs, outputs: the streams that occur, in the order of letters, in which the interpreter reads them; rows: each
+    stream's row in arrays of streams; masks: all bits of each stream; letters: free variables of an sbf's values.
     """
 
     spec: Spec
@@ -73,9 +74,15 @@ class Model:
         Raises NotModelled where its clauses do not define the outputs one by one, Unsatisfiable where no outputs
         satisfy them.
         """
+        return _model(spec, letters)
+
+    @classmethod
+    def _of(cls, spec: Spec, letters: int) -> "Model":
         widths = {name: stream.width for name, stream in spec.streams.items()}
         masks = {name: largest(1 << letters if width is None else width) for name, width in widths.items()}
         said = [clause for clause in map(_oriented, spec.clauses) if not _is_empty(clause, masks, widths)]
+        if not said:
+            raise NotModelled("the clauses say nothing: every output may be anything")
         for clause in said:
             _check_times(clause)
         looked_at, effective = _simplified(said, masks, widths)
@@ -131,6 +138,12 @@ class Model:
             return Program(_compile(clauses, self.rows, self.masks, time), self.dtype)
         widths = {name: stream.width for name, stream in self.spec.streams.items()}
         return Solver(clauses, self.rows, widths, 1 << self.letters, time)
+
+
+@lru_cache(maxsize=8)
+def _model(spec: Spec, letters: int) -> Model:
+    """A check asks for the model of the same specification several times."""
+    return Model._of(spec, letters)
 
 
 @dataclass(frozen=True)
@@ -207,9 +220,7 @@ def _check_times(clause: Clause) -> None:
             raise NotModelled(f"{target} is defined by {value}, which comes after it")
 
 
-def _simplified(
-    clauses: list[Clause], masks: Mapping[str, int], widths: Widths
-) -> tuple[list[Clause], list[Clause]]:
+def _simplified(clauses: list[Clause], masks: Mapping[str, int], widths: Widths) -> tuple[list[Clause], list[Clause]]:
     """Clauses as the interpreter looks at them, and without all that has no effect.
 
     Of its simplification this much is on record: that of an sbf is complete, and outputs that are constants or inputs
@@ -224,15 +235,14 @@ def _simplified(
 
     plain = put_in(clauses, masks, widths, inverted=False)
     complete = [
-        less if widths[less.target.name] is None else clause
-        for clause, less in zip(plain, leasts(plain), strict=True)
+        less if widths[less.target.name] is None else clause for clause, less in zip(plain, leasts(plain), strict=True)
     ]
     most = put_in(leasts(plain), masks, widths, inverted=True)
     while (more := put_in(leasts(most), masks, widths, inverted=True)) != most:
         most = more
     if _shape(complete) != _shape(most):
         raise NotModelled(
-            "whether some clauses belong together depends on how far they are simplified, and their fixed indices on that"
+            "whether some clauses share outputs, and so what fixed indices mean, depends on how far they are simplified"
         )
     return complete, leasts(plain)
 
@@ -258,7 +268,7 @@ def _once(
 
 
 def _ordered(clauses: Iterable[Clause], time: int | None) -> tuple[Clause, ...]:
-    """Clauses about one time, each once, in an order in which each value is known before it is used, if there is one."""
+    """Clauses about one time, each once, so that each value is known before it is used where that can be."""
     found = {clause.target.name: clause for clause in clauses}
     distinct = tuple(dict.fromkeys(clauses))
     graph = {

@@ -18,7 +18,6 @@ from idi_fast.tau.formula import (
     Bit,
     Bits,
     Chain,
-    Clause,
     Not,
     NotModelled,
     Or,
@@ -48,8 +47,11 @@ LEVELS = (Or, Xor, And)
 UNKNOWN = {
     **dict.fromkeys(("!=", "<", "<=", ">", ">=", "!<=", "!<", "!>"), "this comparison is not worked out here"),
     **dict.fromkeys(("||", "->", "<->", "<-", "?", "!", "^^"), "formulas are not joined so here"),
-    **dict.fromkeys(("+", "-", "*", "/", "%", "~", "<<", ">>"), "terms are joined by &, | and ^ (exclusive or), and "
-                    "negated by ' behind them; arithmetic is not worked out, and may not end"),
+    **dict.fromkeys(
+        ("+", "-", "*", "/", "%", "~", "<<", ">>"),
+        "terms are joined by &, | and ^ (exclusive or), and "
+        "negated by ' behind them; arithmetic is not worked out, and may not end",
+    ),
 }
 """Operators of Tau that are none of these specifications, and what there is instead."""
 
@@ -220,7 +222,9 @@ class Parser:
             time = self.take()
             self.time_name = self.time_name or time.text
             if time.text != self.time_name:
-                self.fail(f"found {time.text!r} where other times are {self.time_name!r}; expected one", time, NotModelled)
+                self.fail(
+                    f"found {time.text!r} where other times are {self.time_name!r}; expected one", time, NotModelled
+                )
             if self.ahead("+"):
                 self.fail("found '+'; a clause knows nothing of what comes after t", self.next, NotModelled)
             found = At(name.text, self.number() if self.accept("-") else 0)

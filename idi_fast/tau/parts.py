@@ -1,10 +1,10 @@
 """The parts of a specification, and what its fixed indices mean in each.
 
 Before it runs, the interpreter simplifies the clauses and takes those that share outputs together: the *parts*. In a
-part with fixed indices, of which the largest is h, and whose largest lookback is Lp, the clauses for t hold at the times
-Lp to h + Lp as well, whatever the other parts look back. So a value may be defined twice, and then both definitions
-must agree whatever the inputs are: the outputs that are free are chosen so that they do, and where no choice can make
-them, the specification is unsatisfiable.
+part with fixed indices, of which the largest is h, and whose largest lookback is Lp, the clauses for t hold at the
+times Lp to h + Lp as well, whatever the other parts look back. So a value may be defined twice, and then both
+definitions must agree whatever the inputs are: the outputs that are free are chosen so that they do, and where no
+choice can make them, the specification is unsatisfiable.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -255,6 +255,6 @@ def _conflict(pairs: Sequence[tuple[Definition, Definition]]) -> str:
     one, other = pairs[0]
     more = f" (and so at {len(pairs) - 1} more)" if len(pairs) > 1 else ""
     return (
-        f"unsatisfiable: {one.target} is what {one.clause} says and, since clauses hold at time {one.target.index} too, "
-        f"what {other.clause} says; inputs make the two differ{more}"
+        f"unsatisfiable: at time {one.target.index} both {one.clause} and {other.clause} hold, and some inputs make "
+        f"them differ about {one.target}{more}"
     )

@@ -4,10 +4,11 @@ Before it reads, the interpreter puts the values it has into the clauses for t a
 time L, into those for L on), simplifies, and reads a line of each input whose value at t still occurs. The clauses for
 later steps are there because an input may be used at t-1 alone.
 
-How much that simplification finds is not on record: whether ``i1[t] | i1[t]'`` still counts as occurring, say. So two
-answers are worked out here. An input surely does not occur once constants alone have made it disappear (`fold`); it
-surely does where some output depends on it. Where the two differ, NotModelled is raised. An input that a clause
-mirrors, ``(oX[t] = iX[t])``, is beyond doubt: it is read in every step.
+How much that simplification finds is not on record in full: whether ``x | (i1[t] & x)`` still counts as having i1, or
+what is left of it where an output in it turns out to be constant. So two answers are worked out here. An input surely
+does not occur once constants, and terms that are there twice or inverted, have made it disappear (`fold`); it surely
+does where some clause depends on it even with constant outputs put in. Where the two differ, NotModelled is raised. An
+input that a clause mirrors, ``(oX[t] = iX[t])``, is beyond doubt: it is read in every step.
 """
 
 from collections.abc import Callable, Iterator
@@ -73,12 +74,13 @@ class Reader:
             return int(streams[rows[value.name], value.index]) if value.index < time else None
 
         occurs: set[str] = set()
+        surely: set[str] = set()
         for group in self._groups(time):
-            clauses = put_in([self._known(clause, known) for clause in group], masks, self._widths, inverted=False)
-            there = {v.name for c in clauses for v in values_of(c.term) if v.index == time and v.name in self._inputs}
-            if unclear := there - occurs - self._needed(clauses, time):
-                raise Unclear(min(unclear), time)
-            occurs |= there
+            clauses = [self._known(clause, known) for clause in group]
+            occurs |= {v.name for c in clauses for v in values_of(c.term) if v.index == time and v.name in self._inputs}
+            surely |= self._needed(put_in(clauses, masks, self._widths, inverted=True), time)
+        if unclear := occurs - surely:
+            raise Unclear(min(unclear), time)
         return tuple(sorted(occurs))
 
     def _known(self, clause: Clause, known: Callable[[At], int | None]) -> Clause:

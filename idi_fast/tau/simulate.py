@@ -49,10 +49,11 @@ class Simulation:
     """A simulated run.
 
     steps: lines in every output file; values: of each output that a clause names, uint8 (steps,) for sbf, uint32 for
-    bitvectors, Python's integers for those wider than 32 bits; stop: why it is over; errors: what is wrong, a sentence each, none for a sound run; lines: lines of each
-    used input up to the one that ends it; read: how many of them were read; first_read: the time of the first, None if
-    there was none; skipped: the first time after that at which no line was read, None if there was none; formulas:
-    what an sbf value of 2 or more stands for, from 2 on: free variables as the interpreter writes them.
+    bitvectors, Python's integers for those wider than 32 bits; stop: why it is over; errors: what is wrong, a sentence
+    each, none for a sound run; lines: lines of each used input up to the one that ends it; read: how many of them were
+    read; first_read: the time of the first, None if there was none; skipped: the first time after that at which no line
+    was read, None if there was none; formulas: what an sbf value of 2 or more stands for, from 2 on: formulas of free
+    variables as the interpreter writes them.
     """
 
     spec: Spec

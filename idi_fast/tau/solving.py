@@ -1,8 +1,8 @@
 """Outputs of one time that clauses tie together without defining them one after the other.
 
 The interpreter solves the equations of a step at once. Of sbf it takes the greatest solution, where there is one: an
-output is 1 if it can be, but 0 if the equations do not depend on it. Of bitvectors another program chooses, so only what
-has a single solution is worked out here.
+output is 1 if it can be, but 0 if the equations do not depend on it. Of bitvectors another program chooses, so only
+what has a single solution is worked out here.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -44,12 +44,16 @@ class Solver:
                     if self._age(variable[0]) == 0 and variable[0].name.startswith("o") == outputs:
                         rule = join(*(diagrams.fixed(rule, variable, truth) for truth in (False, True)))
         except TooLarge:
-            raise NotModelled("whether clauses that define outputs by one another agree is too much to work out") from None
+            raise NotModelled(
+                "whether clauses that define outputs by one another agree is too much to work out"
+            ) from None
         if rule == FALSE:
             clauses = " and ".join(str(clause) for clause in self._of(width))
             raise Unsatisfiable(f"unsatisfiable: some inputs leave no solution of {clauses}")
         if rule != TRUE:
-            raise NotModelled("after some outputs there may be no solution: what the interpreter then avoids is not worked out")
+            raise NotModelled(
+                "after some outputs there may be no solution: what the interpreter then avoids is not worked out"
+            )
 
     def _of(self, width: int | None) -> Iterator[Clause]:
         return (clause for clause in self.clauses if self.widths[clause.target.name] == width)

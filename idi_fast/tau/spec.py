@@ -16,6 +16,7 @@ from pathlib import Path
 from posixpath import normpath
 
 from idi_fast.errors import InputError, nearest
+from idi_fast.tau.clauses import ClauseParser
 from idi_fast.tau.formula import (
     DEEPEST,
     At,
@@ -37,7 +38,6 @@ from idi_fast.tau.formula import (
     type_name,
     values_of,
 )  # fmt: skip
-from idi_fast.tau.clauses import ClauseParser
 from idi_fast.tau.parsing import WIDEST, Parser, Token
 
 NAME = re.compile(r"[io]\w+", re.ASCII)
@@ -52,8 +52,9 @@ PRINTABLE = re.compile(r"[ -~]*")
 class Declaration:
     """A stream and its file.
 
-    name: begins with i if it is read, with o if it is written; path: relative to where the interpreter runs, CONSOLE
-    if it is no file; width: bits of a bitvector of type bv[width], None for sbf; comment: printed above it, no part of what is declared.
+    name: begins with i if it is read, with o if it is written; path: relative to where the interpreter runs, CONSOLE if
+    it is no file; width: bits of a bitvector of type bv[width], None for sbf; comment: printed above it, no part of
+    what is declared.
     Raises SpecError, NotModelled.
     """
 
@@ -268,20 +269,21 @@ def pass_formula(parser: ClauseParser) -> None:
     """Go on to what follows the formula: declarations, definitions or the end."""
     first = parser.place
     while parser.next.kind != "end":
-        if parser.place > first and parser.tokens[parser.place - 1].text == ".":
-            if at_declaration(parser) or parser.at_definition():
-                return
+        ended = parser.place > first and parser.tokens[parser.place - 1].text == "."
+        if ended and (at_declaration(parser) or parser.at_definition()):
+            return
         parser.take()
 
 
-def read_formula(parser: ClauseParser, streams: Iterable[Declaration]) -> list[Clause]:
-    """The clauses at the parser's cursor, over these streams. Raises SpecError, NotModelled."""
-    known = {stream.name: stream for stream in streams}
-    if parser.next.kind == "name" and parser.next.text not in (*FORMULA_WORDS, *parser.macros):
-        if parser.tokens[parser.place + 1].text != "[":
-            _refuse_command(parser)
-    parser.names, parser.check = known, partial(typed, streams=known)
-    parser.widths = {name: stream.width for name, stream in known.items()}
+def read_formula(parser: ClauseParser, streams: Iterable[Declaration] | None) -> list[Clause]:
+    """The clauses at the parser's cursor, over these streams, over any if None. Raises SpecError, NotModelled."""
+    known_word = parser.next.kind != "name" or parser.next.text in (*FORMULA_WORDS, *parser.macros)
+    if not known_word and parser.tokens[parser.place + 1].text != "[":
+        _refuse_command(parser)
+    if streams is not None:
+        known = {stream.name: stream for stream in streams}
+        parser.names, parser.check = known, partial(typed, streams=known)
+        parser.widths = {name: stream.width for name, stream in known.items()}
     clauses = parser.clauses()
     parser.accept(".")
     if not (at_declaration(parser) or parser.at_definition()):
@@ -350,13 +352,18 @@ def declaration(parser: Parser) -> Declaration:
         parser.expect("(")
         if parser.next.kind != "text":
             parser.refuse("a file name in quotation marks")
-        path = parser.take().text[1:-1]
+        at = parser.take()
+        path = at.text[1:-1]
+        if not path:
+            parser.fail("found the file name ''; expected printable ASCII without quotation marks", at)
         parser.expect(")")
     parser.expect(".", "'.' behind the declaration")
     stream = parser.checked(Declaration, name.text, path, width, at=name)
     if stream.is_input != (way.text == "in"):
         begins = "i" if way.text == "in" else "o"
-        parser.fail(f"found {name.text!r}; expected a name that begins with {begins}: it is an {way.text}put", name, NotModelled)
+        parser.fail(
+            f"found {name.text!r}; expected a name that begins with {begins}: it is an {way.text}put", name, NotModelled
+        )
     return stream
 
 
