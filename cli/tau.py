@@ -41,7 +41,7 @@ def check(
         _report(report, hint=mended is None)
         if mended:
             _report_mended(mended)
-    if mended.left if mended else report.errors:
+    if (mended.left or mended.refused) if mended else report.errors:
         raise typer.Exit(1)
 
 
@@ -52,7 +52,10 @@ def run(
         str | None, typer.Option("--tau", metavar="PATH", help="The interpreter [default: the variable TAU, or none].")
     ] = None,
     timeout: Annotated[
-        float | None, typer.Option(help="Seconds after which it is stopped [default: ten times what it should take].")
+        float | None,
+        typer.Option(
+            help="Seconds after which it is stopped, for it can hang [default: ten times what it should take]."
+        ),
     ] = None,
     no_check: Annotated[bool, typer.Option("--no-check", help="Run the folder as it is, without a check.")] = False,
     json: Json = False,
@@ -106,7 +109,7 @@ def _summary(report, hint: bool) -> str:
 def _report_mended(mended) -> None:
     typer.echo()
     if not mended.folder:
-        typer.echo("nothing was written: the specification cannot be read as it is; correct it by hand first")
+        typer.echo(f"nothing was written: {mended.refused}")
         return
     typer.echo(f"mended in {mended.folder}")
     for change in mended.changes or ("nothing had to be changed",):
@@ -129,7 +132,7 @@ def _report_run(result) -> None:
         rows.append(("seconds", round(result.outcome.seconds, 1)))
     console.print_rows(rows)
     typer.echo()
-    with_simulation, with_expected = result.by == "interpreter", result.compared
+    with_simulation, with_expected = result.by == "interpreter" and result.simulated, result.compared
     heads = ["output", "lines", *["simulation"] * with_simulation, *["expected/"] * with_expected]
     cells = []
     for output in result.outputs:
@@ -147,6 +150,8 @@ def _report_run(result) -> None:
         for line in result.outcome.said:
             console.message(f"tau: {line}")
     typer.echo()
+    if not result.simulated:
+        typer.echo("not simulated: the specification is not modelled (tau check says why)")
     typer.echo(_run_summary(result))
 
 
@@ -173,5 +178,8 @@ def _run_summary(result) -> str:
         return "different: expected/ holds files of no output"
     n = len(result.outputs)
     written = f"{n} output{'s' * (n != 1)} written"
-    compared = [*["the simulation"] * (result.by == "interpreter"), *["expected/"] * result.compared]
+    compared = [
+        *["the simulation"] * (result.by == "interpreter" and result.simulated),
+        *["expected/"] * result.compared,
+    ]
     return f"{written}, equal to {' and '.join(compared)}" if compared else written

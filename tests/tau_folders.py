@@ -29,6 +29,8 @@ assert not any(os.path.exists(name) for name in outputs), "an output of an earli
 first = min(outputs)
 if mode == "error":
     print("(Error) something is wrong")
+if mode == "coloured":  # as the interpreter does it, even into a file
+    print("(\033[31;1mError\033[0m) something is wrong")
 if mode == "exit 1":
     print("the specification is refused", file=sys.stderr)
     sys.exit(1)

@@ -181,7 +181,7 @@ def test_run_that_differs_or_fails(tmp_path):
     assert stdout.endswith("failed; the outputs in the folder are as they were\n")
     assert stderr.startswith("tau: the specification is refused\nerror: the interpreter ended with exit code 1\n")
     status, stdout, _ = run("tau", "run", folder, "--tau", fake_tau(tmp_path / "c", "error", right), "--json")
-    assert (status, one_object(stdout)["failures"]) == (1, ["the interpreter said (Error)"])
+    assert (status, one_object(stdout)["failures"]) == (1, ["the interpreter said: (Error) something is wrong"])
 
 
 def test_run_of_a_folder_with_errors(tmp_path):

@@ -18,6 +18,7 @@ from idi_fast.errors import InputError
 from idi_fast.streams import stream_text
 from idi_fast.tau.formula import NotModelled, SpecError
 from idi_fast.tau.model import Model
+from idi_fast.tau.parts import Unsatisfiable
 from idi_fast.tau.simulate import Simulation, simulate, simulate_folder
 from idi_fast.tau.spec import parse_spec
 from oracle import tau as oracle
@@ -41,8 +42,8 @@ VERDICTS = {  # steps, reason, errors, first times of reading
     "sbf_word_true": (
         3, "end of input",
         [
-            "inputs/a.in, line 2: not 0 or 1; the interpreter takes the letters for free variables and writes their "
-            "product, 'e r t u'"
+            "inputs/a.in, line 2: not 0 or 1; the interpreter takes the letters for free variables, 'e r t u', and "
+            "outputs become formulas of them"
         ],
         {"i1": 0},
     ),
@@ -122,21 +123,32 @@ def inputs(draw, width: int | None) -> tuple[str, list[int | str]]:
 def compare(system, data) -> None:
     """Simulate a system over random files, and as the oracle does it."""
     spec = system.spec
-    try:
-        Model.of(spec)
-    except NotModelled as refused:
-        assert "no output hangs on a value" in str(refused)  # noqa: PT017
-        assume(False)
     files, lines = {}, {}
     for stream in spec.inputs:
         files[stream.path], lines[stream.name] = data.draw(inputs(stream.width))
-    machine = oracle.Machine(system.widths, system.clauses, system.first)
+    try:
+        machine = oracle.Machine(system.widths, system.clauses, system.first)
+    except oracle.Unsatisfiable:
+        event("unsatisfiable")
+        try:
+            Model.of(spec)
+        except NotModelled as refused:
+            assume("how far they are simplified" not in str(refused))
+            raise
+        except Unsatisfiable:
+            return
+        raise AssertionError("nothing satisfies it") from None
+    except oracle.TooMany:
+        assume(False)
+    try:
+        Model.of(spec)
+    except NotModelled as refused:
+        assume("how far they are simplified" not in str(refused))
+        raise
     try:
         steps, reason, stream = machine.run(lines)
     except oracle.Unclear:
         event("unclear")
-        with pytest.raises(NotModelled, match="cannot be told"):
-            simulate(spec, files)
         return
     simulation = simulate(spec, files)
     event(f"{reason}, {'skipped' if any(simulation.skipped.values()) else 'none skipped'}")
@@ -148,13 +160,13 @@ def compare(system, data) -> None:
     assert parse_spec(str(spec)) == spec
 
 
-@settings(max_examples=200)
+@settings(max_examples=40)
 @given(systems(mirrored=True, widths=(None, None, 2), inputs=2), st.data())
 def test_mirrored_equations_are_those_of_the_oracle(system, data):
     compare(system, data)
 
 
-@settings(max_examples=200)
+@settings(max_examples=40)
 @given(systems(mirrored=False), st.data())
 def test_unmirrored_equations_are_those_of_the_oracle(system, data):
     compare(system, data)
@@ -249,45 +261,53 @@ def test_an_agent_without_a_mirror_is_refused_where_its_reading_is_doubtful():
 
 
 UNCLEAR = [
-    "(o1[t] = i1[t] | i1[t]')", "(o1[t] = (i1[t] & i2[t]) | (i1[t] & i2[t]')) && (o2[t] = i1[t])",
-    "(o1[t] = i1[t] & o2[t]) && (o2[t] = i2[t] & i2[t]')",
+    # Whether an output that turns out to be constant is put into the others is not on record.
+    "(o1[t] = o2[t] & i1[t]) && (o2[t] = o2[t-1] & i2[t])",
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("clauses", UNCLEAR)
 def test_readings_that_cannot_be_told_are_refused(clauses):
     declared = "".join(f'{n}:sbf := {"in" if n[0] == "i" else "out"} file("{n}").\n' for n in ("i1", "i2", "o1", "o2"))
-    with pytest.raises(NotModelled, match=r"whether the interpreter reads a line of i\d at time 0 cannot be told"):
-        simulate(parse_spec(declared + clauses), {"i1": "1\n", "i2": "1\n"})
+    with pytest.raises(NotModelled, match=r"whether the interpreter reads a line of i\d at time \d cannot be told"):
+        simulate(parse_spec(declared + clauses), {"i1": "1\n1\n1\n", "i2": "1\n1\n1\n"})
+
+
+NOT_READ = {  # what simplification makes of a clause leaves none of i1
+    "(o1[t] = i1[t] | i1[t]') && (o2[t] = i2[t])": ["1", "1"],
+    "(o1[t] = (i1[t] & i2[t]) | (i1[t]' & i2[t])) && (o2[t] = i2[t])": ["1", "0"],
+    "(o1[t] = i1[t] & o2[t]) && (o2[t] = i2[t] & i2[t]')": ["0"],
+}
+
+
+@pytest.mark.parametrize("clauses", NOT_READ)
+def test_inputs_without_effect_are_not_read(clauses):
+    declared = "".join(f'{n}:sbf := {"in" if n[0] == "i" else "out"} file("{n}").\n' for n in ("i1", "i2", "o1", "o2"))
+    simulation = simulate(parse_spec(declared + clauses), {"i1": "0\n", "i2": "1\n0\n"})
+    assert simulation.files()["o1"].decode().split() == NOT_READ[clauses]
+    assert "i1" not in simulation.read
 
 
 def test_too_many_unknown_inputs_are_refused():
-    """The diagram of the second output has 2^20 nodes if all variables of the first come before the others."""
+    """The diagram of the second term has 2^20 nodes if all variables of the first come before the others."""
     names = [f"i{k}" for k in range(40)]
     declared = "".join(f'{name}:sbf := in file("{name}").\n' for name in names)
     declared += 'o1:sbf := out file("o1").\no2:sbf := out file("o2").\n'
     first = " ^ ".join(f"{name}[t]" for name in names[:20])
     second = " | ".join(f"({a}[t] & {b}[t])" for a, b in zip(names[:20], names[20:], strict=True))
     assert simulate(parse_spec(f"{declared}(o1[t] = {first})"), dict.fromkeys(names, "1\n")).steps == 1
-    spec = parse_spec(f"{declared}(o1[t] = {first}) && (o2[t] = {second})")
+    spec = parse_spec(f"{declared}(o1[t] = ({first}) & ({second}))")
     with pytest.raises(NotModelled, match=r"i\d+ at time 0 cannot be told"):
         simulate(spec, dict.fromkeys(names, "1\n"))
 
 
 REFUSED = {
-    "(o1[t] = o2[t]) && (o2[t] = o1[t]')": "outputs that are defined by one another: o[12].t., o[12].t., o[12].t.",
-    "(o1[t] = o1[t])": "outputs that are defined by one another: o1.t., o1.t.",
-    "(o1[t] = i1[t]) && (o1[t] = 1)": r"two clauses define o1\[t\]; expected one",
-    "(o1[t] = i1[t]) && (o1[0] = 1)": r"o1\[0\] is defined for t too, from 0 on",
-    "(o1[t] = o2[t-1])": r"no clause defines o2\[t\]",
-    "(o1[t] = o2[t])": r"no clause defines o2\[t\]",
-    "(i1[t] = o1[t])": r"found i1\[t\] on the left of =",
-    "(o1[t-1] = i1[t])": r"found o1\[t-1\] on the left of =",
+    "(o1[t] = o1[t])": "the clauses say nothing",
     "(o1[t] = i1[t] & i1[0])": r"o1\[t\] is defined by i1\[0\]; a fixed index goes with fixed indices",
     "(o1[t] = i1[t] & o1[t-1]) && (o1[0] = i1[t])": r"o1\[0\] is defined by i1\[t\]; a fixed index goes with",
     "(o1[t] = i1[t] & o1[t-1]) && (o1[0] = i1[1])": r"o1\[0\] is defined by i1\[1\], which comes after it",
-    "(o1[t] = o1[t-1]) && (o2[t] = i1[t]) && (o1[0] = o2[0])": r"o1\[0\] is defined by o2\[0\], which no clause",
-    "(o1[t] = i1[t] | (o1[t-1] & o1[t-1]'))": "no output hangs on a value 1 steps back",
+    "(o1[t] = o2[t]') && (o2[t] = i1[t] & o2[t])": r"more than one solution for o1\[t\], o2\[t\]",
+    "(o1[t] = o1[t-1] ^ o1[t] ^ i1[t] ^ i1[t])": "after some outputs there may be no solution",
 }
 
 
@@ -296,6 +316,38 @@ def test_what_does_not_define_its_outputs_is_refused(clauses):
     declared = 'i1:sbf := in file("a").\no1:sbf := out file("b").\no2:sbf := out file("c").\n'
     with pytest.raises(NotModelled, match=REFUSED[clauses]):
         simulate(parse_spec(declared + clauses), {"a": "1\n"})
+
+
+SOLVED = {  # outputs that are tied together: the greatest solution, but 0 where nothing depends on it
+    "(o1[t] = o2[t])": (["1"], ["1"]),
+    "(o1[t] = o2[t-1])": (["0", "0"], ["0", "0"]),
+    "(o1[t] = i1[t] & o2[t])": (["1", "0", "1"], ["1", "0", "1"]),
+    "(o1[t] <= i1[t]) && (o1[t] >= i1[t]) && (o2[t] = o1[t])": (["1", "0", "1"], ["1", "0", "1"]),
+    "(i1[t] = 1 -> o1[t] = 1) && (i1[t] = 0 -> o1[t] = 0) && (o2[t] = i1[t])": (["1", "0", "1"], ["1", "0", "1"]),
+    "(i1[t] = 1 ? o1[t] = 0 : o1[t] = 1) && (o2[t] = i1[t])": (["0", "1", "0"], ["1", "0", "1"]),
+    "(o1[t] = o1[t-1]) && (o2[t] = i1[t]) && (o1[0] = o2[0])": (["1", "1", "1", "1"], ["1", "1", "0", "1"]),
+}
+
+
+@pytest.mark.parametrize("clauses", SOLVED)
+def test_outputs_that_are_tied_together_are_solved(clauses):
+    declared = 'i1:sbf := in file("a").\no1:sbf := out file("b").\no2:sbf := out file("c").\n'
+    files = simulate(parse_spec(declared + clauses), {"a": "1\n0\n1\n"}).files()
+    assert tuple(files[name].decode().split() for name in ("b", "c")) == SOLVED[clauses]
+
+
+def test_times_beyond_the_largest_lookback():
+    """An input that is not mirrored, and an output that first changes after step 64."""
+    declared = 'i1:sbf := in file("a").\ni2:sbf := in file("b").\no1:sbf := out file("c").\no2:sbf := out file("d").\n'
+    spec = parse_spec(declared + "(o1[t] = i1[t] & o2[t-1]') && (o2[t] = i2[t])")
+    gates = [0] * 80 + [1, 0, 1, 1, 0] + [0] * 30
+    values = np.random.default_rng(4).integers(0, 2, 114).tolist()
+    simulation = simulate(spec, {"a": "".join(f"{v}\n" for v in values), "b": "".join(f"{v}\n" for v in gates)})
+    rest = iter(values)
+    expected = [0, *(0 if gate else next(rest) for gate in [0, *gates[:-1]])]
+    assert_array_equal(simulation.values["o1"], expected[: simulation.steps])
+    assert simulation.steps == len(gates) + 1
+    assert simulation.skipped["i1"] == 82
 
 
 def test_a_clause_that_says_the_same_again_is_taken():

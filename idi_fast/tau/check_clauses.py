@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 
-from idi_fast.tau.check_findings import Finding, several
+from idi_fast.tau.check_findings import NOT_MODELLED, REFUSED, Finding, several
 from idi_fast.tau.check_text import Reading
-from idi_fast.tau.formula import At, NotModelled
+from idi_fast.tau.formula import At, NotModelled, values_of
 from idi_fast.tau.model import Model
+from idi_fast.tau.parts import Unsatisfiable
 from idi_fast.tau.reading import Unclear
 from idi_fast.tau.simulate import NOTHING_READ, Simulation, simulate
 from idi_fast.tau.spec import Spec
@@ -17,10 +18,25 @@ def first_read(spec: Spec) -> dict[str, int]:
     With L the largest lookback: L less the largest lookback of the input, or a fixed index at which it is used.
     """
     found: dict[str, int] = {}
-    for value in spec.values:
-        if spec.streams[value.name].is_input:
-            time = spec.lookback - value.lookback if value.index is None else value.index
+
+    def take(value: At, time: int) -> None:
+        if value.name.startswith("i"):
             found[value.name] = min(time, found.get(value.name, time))
+
+    for value in spec.values:
+        take(value, spec.lookback - value.lookback if value.index is None else value.index)
+    try:
+        model = Model.of(spec)
+    except (NotModelled, Unsatisfiable):
+        return {stream.name: found[stream.name] for stream in spec.inputs if stream.name in found}
+    found.clear()
+    for part in model.parts:
+        for definition in part.definitions():
+            for value in values_of(definition.term):
+                take(value, value.index)
+        for clause in part.clauses:
+            for value in values_of(clause.term):
+                take(value, model.lookback - value.lookback if value.index is None else value.index)
     return {stream.name: found[stream.name] for stream in spec.inputs if stream.name in found}
 
 
@@ -34,11 +50,11 @@ def _is_whole(term: object) -> bool:
     return isinstance(term, At) and term.index is None
 
 
-def free_first_values(spec: Spec) -> list[str]:
-    """Outputs with no clause for some time before the lookback."""
-    there = {(clause.target.name, clause.target.index) for clause in spec.clauses}
-    targets = dict.fromkeys(clause.target.name for clause in spec.clauses if clause.target.index is None)
-    return [name for name in targets if any((name, index) not in there for index in range(spec.lookback))]
+def free_first_values(model: Model) -> list[str]:
+    """Outputs that no clause defines at some time before the lookback."""
+    there = {(clause.target.name, clause.target.index) for clauses in model.first for clause in clauses}
+    targets = dict.fromkeys(clause.target.name for clause in model.spec.clauses if clause.target.index is None)
+    return [name for name in targets if any((name, index) not in there for index in range(model.lookback))]
 
 
 def check_clauses(spec: Spec, reading: Reading, files: Mapping[str, bytes]) -> tuple[list[Finding], Simulation | None]:
@@ -48,10 +64,15 @@ def check_clauses(spec: Spec, reading: Reading, files: Mapping[str, bytes]) -> t
     """
     check = _Check(spec, reading)
     try:
-        Model.of(spec)
+        check.model = Model.of(spec)
+    except Unsatisfiable as error:
+        check.say(
+            "error", "unsatisfiable", str(error), REFUSED, "change or leave out one of these clauses", mendable=False
+        )  # fmt: skip
+        return check.findings, None
     except NotModelled as error:
         check.say(
-            "warning", "not-modelled", str(error), "what the interpreter makes of it is not worked out here",
+            "warning", "not-modelled", str(error), NOT_MODELLED,
             "correct it by hand", mendable=False,
         )  # fmt: skip
         return check.findings, None
@@ -70,6 +91,7 @@ class _Check:
         self.first = first_read(spec)
         self.findings: list[Finding] = []
         self.unclear: Unclear | None = None
+        self.model: Model
 
     def say(
         self, severity: str, code: str, found: str, effect: str, remedy: str, *, stream: str = "",
@@ -86,7 +108,7 @@ class _Check:
 
     def alignment(self) -> None:
         """Inputs that are first read at different times, or all too late; first values that nothing fixes."""
-        spec, first = self.spec, self.first
+        spec, first, lookback = self.spec, self.first, self.model.lookback
         earliest = min(first, key=first.get, default="")
         for name, time in first.items():
             lag = time - first[earliest]
@@ -103,13 +125,13 @@ class _Check:
         if late:
             self.say(
                 "warning", "late-start",
-                f"no input is read before step {late}, since clauses look {spec.lookback} back",
+                f"no input is read before step {late}, since clauses look {lookback} back",
                 f"the outputs have {late} line{'s' * (late > 1)} more than the inputs: line n belongs to input line "
                 f"n - {late}",
                 f"fix the first values: {self._anchors()}", step=0,
             )  # fmt: skip
-        if free := free_first_values(spec):
-            steps = "step 0" if spec.lookback == 1 else f"steps 0 to {spec.lookback - 1}"
+        if free := free_first_values(self.model):
+            steps = "step 0" if lookback == 1 else f"steps 0 to {lookback - 1}"
             self.say(
                 "warning", "free-first-values", f"no clause says what these outputs are at {steps}: {several(free)}",
                 "the interpreter chooses: 0 in every run on record, but nothing promises it",
@@ -117,7 +139,7 @@ class _Check:
             )  # fmt: skip
 
     def _anchors(self) -> str:
-        free = free_first_values(self.spec)
+        free = free_first_values(self.model)
         return f"a clause ({free[0]}[0] = ...) and so on for every output" if free else "a clause for each fixed index"
 
     def simulated(self, files: Mapping[str, bytes]) -> Simulation | None:
@@ -126,6 +148,11 @@ class _Check:
             run = simulate(self.spec, files)
         except Unclear as error:
             self.unclear = error
+            return None
+        except NotModelled as error:
+            self.say(
+                "warning", "not-modelled", str(error), NOT_MODELLED, "define the outputs by equations", mendable=False
+            )
             return None
         if run.stop.reason == NOTHING_READ:
             self.say(
@@ -157,7 +184,7 @@ class _Check:
         elif self.unclear is not None:
             severity, step = "error", self.unclear.time
             effect = f"it may drift: at step {step} it cannot be told whether a line of {self.unclear.stream} is read"
-        elif self.spec.lookback == 0 and run is not None:
+        elif self.model.lookback == 0 and run is not None:
             severity = "note"
             effect = "none: nothing hangs on earlier steps, so every step reads it"
         elif run is None:

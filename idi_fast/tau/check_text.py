@@ -1,14 +1,24 @@
 """The text of a specification read as far as it can be, with a finding for everything in it that is wrong."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
-from idi_fast.tau.check_findings import REFUSED, Finding
+from idi_fast.errors import nearest
+from idi_fast.tau.check_findings import NOT_MODELLED, REFUSED, Finding
 from idi_fast.tau.check_syntax import Modern
+from idi_fast.tau.clauses import ClauseParser
 from idi_fast.tau.formula import Clause, NotModelled, SpecError, TextError
-from idi_fast.tau.parsing import Parser, Token
-from idi_fast.tau.spec import Declaration, Spec, check_declarations, declaration, typed
+from idi_fast.tau.parsing import Token
+from idi_fast.tau.spec import (
+    Declaration,
+    Spec,
+    at_declaration,
+    check_declarations,
+    declaration,
+    pass_formula,
+    read_formula,
+    undeclared,
+)
 
 MOST_ERRORS = 50
 """Findings of clauses that cannot be read, after which the rest is not looked at."""
@@ -20,7 +30,8 @@ class Reading:
 
     declarations: those that could be read, in their order; spec: None where not all could be read; findings: what is
     wrong; places: line and column of each declaration; comments: those before each declaration, and last those behind
-    them all, in ASCII; current: whether the interpreter takes the text as it is.
+    them all, in ASCII; current: whether the interpreter takes the text as it is; definitions:
+    of functions and predicates.
     """
 
     file: str
@@ -30,6 +41,7 @@ class Reading:
     places: dict[str, tuple[int, int]]
     comments: tuple[tuple[str, ...], ...]
     current: bool
+    definitions: tuple[str, ...] = ()
 
     def text(self, spec: Spec) -> str:
         """A specification that has these declarations and perhaps more, in ASCII, with the comments of the text."""
@@ -38,7 +50,8 @@ class Reading:
         lines = []
         for comments, stream in zip(self.comments, self.declarations, strict=False):
             lines += [*comments, str(stream)]
-        return "\n".join([*lines, *map(str, added), *self.comments[-1], " && ".join(map(str, spec.clauses))]) + "\n"
+        lines += [*map(str, added), *self.definitions, *self.comments[-1]]
+        return "\n".join([*lines, " && ".join(map(str, spec.clauses))]) + "\n"
 
 
 def read_text(data: bytes, file: str) -> Reading:
@@ -52,7 +65,7 @@ class _Reader:
 
     def __init__(self, modern: Modern):
         self._modern = modern
-        self._parser = Parser(modern.text, modern.file)
+        self._parser = ClauseParser(modern.text, modern.file)
         self._tainted = modern.tainted
         self._findings = list(modern.findings)
         self._declarations: list[Declaration] = []
@@ -60,11 +73,15 @@ class _Reader:
         self._complete = not modern.tainted
 
     def reading(self) -> Reading:
-        modern = self._modern
+        modern, parser = self._modern, self._parser
         self._read_declarations()
-        clauses = self._read_clauses()
-        inputs, outputs = ([s for s in self._declarations if s.is_input is is_input] for is_input in (True, False))
-        spec = Spec(tuple(inputs), tuple(outputs), tuple(clauses)) if self._complete else None
+        formula = parser.place
+        pass_formula(parser)
+        self._read_declarations()
+        parser.place = formula
+        console = self._undeclared()
+        clauses = self._read_clauses(console)
+        spec = self._checked(lambda: Spec.of([*self._declarations, *console], clauses)) if self._complete else None
         names = [stream.name for stream in self._declarations]
         places = dict(zip(names, map(modern.position, self._starts), strict=True))
         comments: list[list[str]] = [[] for _ in range(len(names) + 1)]
@@ -73,7 +90,41 @@ class _Reader:
         return Reading(
             modern.file, tuple(self._declarations), spec, tuple(self._findings), places,
             tuple(map(tuple, comments)), not modern.findings,
+            tuple(macro.text for macro in parser.macros.values()),
         )  # fmt: skip
+
+    def _checked(self, make: Callable[[], Spec]) -> Spec | None:
+        try:
+            return make()
+        except (SpecError, NotModelled) as error:
+            self._say(error, self._modern.origin(self._parser.next.start))
+            return None
+
+    def _undeclared(self) -> list[Declaration]:
+        """The streams of the formula that are not declared, and a finding for each."""
+        if not self._complete:
+            return []
+        try:
+            found = undeclared(self._parser, self._declarations)
+        except NotModelled as error:
+            self._say(error, self._modern.origin(error.offset))
+            return []
+        names = [stream.name for stream in self._declarations]
+        for stream in found:
+            token = next(token for token in self._parser.tokens[self._parser.place :] if token.text == stream.name)
+            line, column = self._modern.position(self._modern.origin(token.start))
+            found_ = f"the stream {stream.name!r} is not declared.{nearest(stream.name, names)}"
+            effect = "the interpreter writes it to the console"
+            if stream.is_input:
+                effect = "the interpreter asks for it at the console, where nobody answers: the run ends at once"
+            self._findings.append(
+                Finding(
+                    severity="error" if stream.is_input else "warning", code="undeclared", found=found_, effect=effect,
+                    remedy=f"declare it: {replace(stream, path='...')}", file=self._modern.file, line=line,
+                    column=column, stream=stream.name,
+                )
+            )  # fmt: skip
+        return found
 
     def _say(self, error: TextError, offset: int) -> None:
         line, column = self._modern.position(offset)
@@ -83,7 +134,7 @@ class _Reader:
             Finding(
                 severity="error" if known else "warning", code="syntax" if known else "not-modelled",
                 found=error.reason or str(error),
-                effect=REFUSED if known else "what the interpreter makes of it is not worked out here",
+                effect=REFUSED if known else NOT_MODELLED,
                 remedy="correct it by hand", file=self._modern.file, line=line, column=column,
             )
         )  # fmt: skip
@@ -95,8 +146,17 @@ class _Reader:
 
     def _read_declarations(self) -> None:
         parser = self._parser
-        while self._at_declaration(parser.place):
+        while parser.next.kind != "end":
             start = parser.place
+            if parser.at_definition():
+                try:
+                    parser.definition()
+                except (SpecError, NotModelled) as error:
+                    self._recover(start)
+                    self._say_of(start, error)
+                continue
+            if not at_declaration(parser):
+                return
             try:
                 stream = declaration(parser)
             except (SpecError, NotModelled) as error:
@@ -112,10 +172,6 @@ class _Reader:
                 continue
             self._declarations.append(stream)
             self._starts.append(self._modern.origin(parser.tokens[start].start))
-
-    def _at_declaration(self, place: int) -> bool:
-        tokens = self._parser.tokens
-        return tokens[place].kind == "name" and tokens[min(place + 1, len(tokens) - 1)].text in (":", ":=", "=")
 
     def _recover(self, start: int) -> None:
         """Go on behind the next full stop, or where the next declaration or the formula begins."""
@@ -134,23 +190,22 @@ class _Reader:
             return
         self._say(error, self._modern.origin(first if error.offset is None else error.offset))
 
-    def _read_clauses(self) -> list[Clause]:
+    def _read_clauses(self, console: list[Declaration]) -> list[Clause]:
         parser = self._parser
         first, begin = parser.place, parser.next.start
         if parser.next.kind == "end":
             self._say(SpecError("there are no clauses; expected one for each output, as (o1[t] = i1[t])"),
                       self._modern.origin(begin))  # fmt: skip
             return []
-        self._prepare(parser)
         try:
-            clauses = parser.clauses()
-            parser.accept(".")
-            parser.end()
-            return clauses
+            return read_formula(parser, (*self._declarations, *console) if self._complete else None)
         except (SpecError, NotModelled) as error:
             whole = error
         before = len(self._findings)
         self._complete = False
+        if parser.macros:  # of which a clause by itself knows nothing
+            self._say(whole, self._modern.origin(whole.offset))
+            return []
         for start, stop in self._pieces(first):
             if len(self._findings) - before == MOST_ERRORS:
                 skipped = SpecError(f"clauses from here on are not looked at: {MOST_ERRORS} before cannot be read")
@@ -160,12 +215,6 @@ class _Reader:
         if len(self._findings) == before and not self._is_tainted(begin, len(parser.text)):
             self._say(whole, self._modern.origin(whole.offset))
         return []
-
-    def _prepare(self, parser: Parser) -> None:
-        """Let a parser know the streams; with declarations missing, names tell nothing."""
-        known = {stream.name: stream for stream in self._declarations}
-        if self._complete:
-            parser.names, parser.check = known, partial(typed, streams=known)
 
     def _pieces(self, first: int) -> Iterator[tuple[int, int]]:
         """The offsets of each clause from a token on, without the parentheses around several."""
@@ -192,8 +241,8 @@ class _Reader:
     def _read_piece(self, start: int, stop: int) -> None:
         if self._is_tainted(start, stop):
             return
-        parser = Parser(self._parser.text[start:stop], self._modern.file)
-        parser.names, parser.check = self._parser.names, self._parser.check
+        parser = ClauseParser(self._parser.text[start:stop], self._modern.file)
+        parser.names, parser.check, parser.widths = self._parser.names, self._parser.check, self._parser.widths
         try:
             parser.clauses()
             parser.accept(".")

@@ -25,6 +25,9 @@ from idi_fast.tau.spec import Declaration, Spec, anchored, typed
 EMOTES = "q_emote_"
 """How the names of inputs begin that say what the agent communicates."""
 
+WIDEST = 32
+"""The most bits of a stream: a trace's values are of so many."""
+
 MIRROR = "mirror_"
 """How the name of an input's mirror begins."""
 
@@ -176,7 +179,9 @@ def _check_names(streams: Mapping[str, Input | Output], mirrors: tuple[Output, .
 def width_of(kind: str) -> int | None:
     """The bits of a type ``bv[n]``, None for ``sbf``. Raises SpecError, NotModelled for another text."""
     parser = Parser(kind, "the type")
-    width = parser.type()
+    first, width = parser.next, parser.type()
+    if width and width > WIDEST:
+        parser.fail(f"found {type_name(width)}; expected 1 to {WIDEST} bits", first, NotModelled)
     parser.end()
     return width
 

@@ -1,11 +1,13 @@
-"""What outputs hang on: reduced ordered binary decision diagrams (Bryant 1986) of their terms.
+"""Reduced ordered binary decision diagrams (Bryant 1986) of the bits of terms.
 
-Such a diagram is canonical, so a function hangs on just those variables that stand in its diagram.
+Such a diagram is canonical: equal functions have the same node, and a function depends on just the variables that
+stand in its diagram.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Iterable
+from functools import partial
 
-from idi_fast.tau.formula import And, At, Bit, Bits, Not, Or, Term, values_of
+from idi_fast.tau.formula import And, At, Bit, Bits, Less, Not, Or, Term
 
 MOST_NODES = 50_000
 """Nodes after which it is given up: the diagrams of some functions grow exponentially."""
@@ -16,77 +18,62 @@ MOST_UNKNOWN = 250
 FALSE, TRUE = 0, 1
 
 
-class _TooLarge(Exception):
-    """There are too many nodes."""
+class TooLarge(Exception):
+    """A diagram needs more than MOST_NODES nodes or MOST_UNKNOWN variables."""
 
 
-def hang_on(terms: Mapping[At, Term], known: Callable[[At], int | None], width: int | None) -> frozenset[At] | None:
-    """The unknown values that some target hangs on: another value of theirs can make another of the target's.
+class Diagrams:
+    """Diagrams that share their nodes. A node is (level, node where false, node where true), or a truth value.
 
-    terms: what each target is, in an order in which targets stand before they are used, all of one width; known: the
-    value of a stream where it is known, else None. All operators work bit by bit, so each bit is looked at alone.
-    None where that is too large to work out.
+    variables: from the top of the diagrams down; more are added at the bottom as they are asked for. Raises TooLarge.
     """
-    found: set[At] = set()
-    try:
-        for bit in range(width or 1):
-            found |= _Diagrams(terms, known, bit).support()
-    except _TooLarge:
-        return None
-    return frozenset(found)
 
-
-class _Diagrams:
-    """One bit of each target. A node is (variable, node where it is false, node where it is true), or a truth value."""
-
-    def __init__(self, terms: Mapping[At, Term], known: Callable[[At], int | None], bit: int):
-        self._bit = bit
+    def __init__(self, variables: Iterable[Hashable] = ()):
         self._nodes: list[tuple[int, int, int]] = [(MOST_UNKNOWN, 0, 0), (MOST_UNKNOWN, 1, 1)]
         self._numbers: dict[tuple[int, int, int], int] = {}
         self._chosen: dict[tuple[int, int, int], int] = {}
-        self._values: dict[At, int] = {}
-        self._unknown: list[At] = []
-        for value in dict.fromkeys(value for term in terms.values() for value in values_of(term)):
-            if value not in terms:
-                constant = known(value)
-                self._values[value] = self._variable(value) if constant is None else self._constant(constant)
-        self._targets = []
-        for target, term in terms.items():
-            self._values[target] = self._of(term)
-            self._targets.append(self._values[target])
+        self._levels: dict[Hashable, int] = {}
+        self._names: list[Hashable] = []
+        for name in variables:
+            self.variable(name)
 
-    def support(self) -> set[At]:
-        """The unknown values that stand in the diagrams of the targets."""
+    def variable(self, name: Hashable) -> int:
+        """The diagram of a variable."""
+        if name not in self._levels:
+            if len(self._names) == MOST_UNKNOWN:
+                raise TooLarge
+            self._levels[name] = len(self._names)
+            self._names.append(name)
+        return self._node(self._levels[name], FALSE, TRUE)
+
+    def parts(self, node: int) -> tuple[Hashable, int, int]:
+        """The variable at the top of a diagram that is no truth value, and what follows where it is false and true."""
+        level, low, high = self._nodes[node]
+        return self._names[level], low, high
+
+    def support(self, nodes: Iterable[int]) -> set[Hashable]:
+        """The variables that stand in diagrams."""
         seen: set[int] = set()
-        left = list(self._targets)
+        left = list(nodes)
         while left:
             node = left.pop()
             if node > TRUE and node not in seen:
                 seen.add(node)
                 left += self._nodes[node][1:]
-        return {self._unknown[self._nodes[node][0]] for node in seen}
+        return {self._names[self._nodes[node][0]] for node in seen}
 
-    def _constant(self, value: int) -> int:
-        return value >> self._bit & 1
-
-    def _variable(self, value: At) -> int:
-        if len(self._unknown) == MOST_UNKNOWN:
-            raise _TooLarge
-        self._unknown.append(value)
-        return self._node(len(self._unknown) - 1, FALSE, TRUE)
-
-    def _node(self, variable: int, low: int, high: int) -> int:
+    def _node(self, level: int, low: int, high: int) -> int:
         if low == high:
             return low
-        key = (variable, low, high)
+        key = (level, low, high)
         if key not in self._numbers:
             if len(self._nodes) > MOST_NODES:
-                raise _TooLarge
+                raise TooLarge
             self._numbers[key] = len(self._nodes)
             self._nodes.append(key)
         return self._numbers[key]
 
-    def _choose(self, node: int, high: int, low: int) -> int:
+    def choose(self, node: int, high: int, low: int) -> int:
         """The diagram of `high` where `node` is true and of `low` where it is false."""
         if node <= TRUE:
             return high if node else low
@@ -94,25 +81,88 @@ class _Diagrams:
             return high
         key = (node, high, low)
         if key not in self._chosen:
-            variable = min(self._nodes[part][0] for part in key)
+            level = min(self._nodes[part][0] for part in key)
             halves = [
-                self._choose(*(self._nodes[part][side] if self._nodes[part][0] == variable else part for part in key))
+                self.choose(*(self._nodes[part][side] if self._nodes[part][0] == level else part for part in key))
                 for side in (1, 2)
             ]
-            self._chosen[key] = self._node(variable, *halves)
+            self._chosen[key] = self._node(level, *halves)
         return self._chosen[key]
 
-    def _of(self, term: Term) -> int:
+    def negated(self, node: int) -> int:
+        """The diagram that is true where another is false."""
+        return self.choose(node, FALSE, TRUE)
+
+    def both(self, one: int, other: int) -> int:
+        """The diagram that is true where both are."""
+        return self.choose(one, other, FALSE)
+
+    def either(self, one: int, other: int) -> int:
+        """The diagram that is true where one or both are."""
+        return self.choose(one, TRUE, other)
+
+    def differ(self, one: int, other: int) -> int:
+        """The diagram that is true where just one of both is."""
+        return self.choose(one, self.negated(other), other)
+
+    def fixed(self, node: int, name: Hashable, value: bool) -> int:
+        """A diagram where a variable has a value."""
+        level, found = self._levels[name], {FALSE: FALSE, TRUE: TRUE}
+
+        def walk(node: int) -> int:
+            if node not in found:
+                top, low, high = self._nodes[node]
+                if top > level:
+                    found[node] = node
+                elif top == level:
+                    found[node] = high if value else low
+                else:
+                    found[node] = self._node(top, walk(low), walk(high))
+            return found[node]
+
+        return walk(node)
+
+    def term(self, term: Term, bit: int, value: Callable[[At, int], int]) -> int:
+        """The diagram of one bit of a term; value: that of a bit of a stream's value."""
         if isinstance(term, At):
-            return self._values[term]
-        if isinstance(term, Bit | Bits):
-            return self._constant(term.value)
+            return value(term, bit)
+        if isinstance(term, Bit):
+            return term.value
+        if isinstance(term, Bits):
+            return term.value >> bit & 1
         if isinstance(term, Not):
-            return self._choose(self._of(term.term), FALSE, TRUE)
-        node, *others = map(self._of, term.terms)
+            return self.negated(self.term(term.term, bit, value))
+        if isinstance(term, Less):
+            return self._less(term, value)
+        join = self.both if isinstance(term, And) else self.either if isinstance(term, Or) else self.differ
+        node, *others = (self.term(part, bit, value) for part in term.terms)
         for other in others:
-            if isinstance(term, And):
-                node = self._choose(node, other, FALSE)
-            else:
-                node = self._choose(node, TRUE if isinstance(term, Or) else self._choose(other, FALSE, TRUE), other)
+            node = join(node, other)
         return node
+
+    def _less(self, term: Less, value: Callable[[At, int], int]) -> int:
+        node = FALSE
+        for bit in range(term.width):  # the last bit that differs decides
+            left, right = (self.term(part, bit, value) for part in (term.left, term.right))
+            node = self.choose(self.differ(left, right), right, node)
+        return node
+
+
+def _variable(diagrams: Diagrams, at: At, bit: int) -> int:
+    return diagrams.variable((at, bit))
+
+
+def support(term: Term, width: int | None) -> frozenset[At] | None:
+    """The values on which a term depends: another value of theirs can make another of the term's.
+
+    None where that is too much to work out.
+    """
+    found: set[At] = set()
+    try:
+        for bit in range(width or 1):
+            diagrams = Diagrams()
+            node = diagrams.term(term, bit, partial(_variable, diagrams))
+            found |= {at for at, _ in diagrams.support([node])}
+    except TooLarge:
+        return None
+    return frozenset(found)

@@ -6,7 +6,7 @@ how closely the operators bind, and ``parse_term(str(term)) == term``.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from idi_fast.errors import InputError
@@ -53,19 +53,11 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class At(Term):
-    """The value of a stream: ``name[t]``, ``name[t-lookback]`` or, with an `index`, at that time: ``name[index]``.
-
-    Raises NotModelled where either is negative or above FARTHEST.
-    """
+    """The value of a stream: ``name[t]``, ``name[t-lookback]`` or, with an `index`, at that time: ``name[index]``."""
 
     name: str
     lookback: int = 0
     index: int | None = None
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.lookback <= FARTHEST or not 0 <= (self.index or 0) <= FARTHEST:
-            time = self.index if self.index is not None else f"t-{self.lookback}"
-            raise NotModelled(f"{self.name}[{time}]: a time lies at most {FARTHEST} steps back, or is 0 to {FARTHEST}")
 
     def __str__(self) -> str:
         back = f"t-{self.lookback}" if self.lookback else "t"
@@ -115,6 +107,18 @@ class Not(Term):
 
 
 @dataclass(frozen=True, slots=True)
+class Less(Term):
+    """Whether a bitvector is less than another, both of so many bits: 1 or 0 of an sbf. Of formulas alone."""
+
+    left: Term
+    right: Term
+    width: int
+
+    def __str__(self) -> str:
+        return f"({self.left} < {self.right})"
+
+
+@dataclass(frozen=True, slots=True)
 class Chain(Term):
     """Two or more terms joined by one operator."""
 
@@ -152,13 +156,17 @@ class Xor(Chain):
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """What defines an output: ``(target = term)``, the target at t or at a fixed index."""
+    """What defines an output: ``(target = term)``, the target at t or at a fixed index.
+
+    text: the formula that it was made from, where that is no equation; its solutions are those of the equation.
+    """
 
     target: At
     term: Term
+    text: str = field(default="", compare=False)
 
     def __str__(self) -> str:
-        return f"({self.target} = {self.term})"
+        return self.text or f"({self.target} = {self.term})"
 
 
 def _links(term: Term, kind: type[Chain]) -> tuple[Term, ...]:
@@ -179,17 +187,23 @@ def children(term: Term) -> tuple[Term, ...]:
     """The terms directly within a term."""
     if isinstance(term, Chain):
         return term.terms
+    if isinstance(term, Less):
+        return (term.left, term.right)
     return (term.term,) if isinstance(term, Not) else ()
+
+
+def walk(term: Term) -> Iterator[Term]:
+    """A term and every term in it, from left to right."""
+    left = [term]
+    while left:
+        node = left.pop()
+        yield node
+        left += reversed(children(node))
 
 
 def values_of(term: Term) -> Iterator[At]:
     """Every value of a stream in a term, from left to right."""
-    left = [term]
-    while left:
-        node = left.pop()
-        if isinstance(node, At):
-            yield node
-        left += reversed(children(node))
+    return (node for node in walk(term) if isinstance(node, At))
 
 
 def depth(term: Term) -> int:
@@ -201,40 +215,78 @@ def depth(term: Term) -> int:
     return levels
 
 
-def fold(term: Term, known: Callable[[At], int | None], mask: int) -> Term | int:
-    """A term with known values put in and all that follows from constants alone worked out.
+def check_time(value: At) -> At:
+    """A value as a specification may write it. Raises NotModelled where its time is negative or above FARTHEST."""
+    if not 0 <= value.lookback <= FARTHEST or not 0 <= (value.index or 0) <= FARTHEST:
+        time = value.index if value.index is not None else f"t-{value.lookback}"
+        raise NotModelled(f"{value.name}[{time}]: a time lies at most {FARTHEST} steps back, or is 0 to {FARTHEST}")
+    return value
 
-    known: the value of a stream where it is known, else None; mask: all bits of the type. What decides an operator
-    makes its other terms disappear (``x & 0``, ``x | 1``), what does not change it disappears itself; a value that is
-    left more than once is not looked at twice (``x | x'`` stays).
+
+def fold(term: Term, known: Callable[[At], Term | int | None], mask: int) -> Term | int:
+    """A term with known values put in and simplified operator by operator.
+
+    known: the value of a stream where it is known, or what it is equal to, else None; mask: all bits of the type. What
+    decides an operator makes its other terms disappear (``x & 0``, ``x | x'``), what does not change it disappears
+    itself (``x & 1``), and so does a term that is there twice (``x | x``, both of ``x ^ x``). Other laws are not
+    applied: ``x | (x & y)`` stays.
     """
     if isinstance(term, At):
         value = known(term)
         return term if value is None else value
-    if isinstance(term, Bit | Bits):
+    if isinstance(term, Bit):
+        return mask if term.value else 0
+    if isinstance(term, Bits):
         return term.value
+    if isinstance(term, Less):
+        own = largest(term.width)
+        left, right = (fold(part, known, own) for part in (term.left, term.right))
+        if isinstance(left, int) and isinstance(right, int):
+            return mask * (left < right)
+        left, right = (Bits(part, term.width) if isinstance(part, int) else part for part in (left, right))
+        return Less(left, right, term.width)
     if isinstance(term, Not):
-        inner = fold(term.term, known, mask)
-        return inner ^ mask if isinstance(inner, int) else Not(inner)
-    constant = mask if isinstance(term, And) else 0
-    open_terms: list[Term] = []
-    for part in (fold(part, known, mask) for part in term.terms):
-        if isinstance(part, Term):
-            open_terms.append(part)
-        elif isinstance(term, And):
-            constant &= part
-        elif isinstance(term, Or):
-            constant |= part
+        return _complement(fold(term.term, known, mask), mask)
+    kind = type(term)
+    constant = mask if kind is And else 0
+    there: dict[Term, None] = {}
+    for part in (link for inner in term.terms for link in _folded_links(fold(inner, known, mask), kind)):
+        if isinstance(part, int):
+            constant = constant & part if kind is And else constant | part if kind is Or else constant ^ part
+        elif kind is Xor:
+            inner, flip = (part.term, mask) if isinstance(part, Not) else (part, 0)
+            constant ^= flip
+            if inner in there:
+                del there[inner]
+            else:
+                there[inner] = None
+        elif _complement(part, mask) in there:
+            return mask if kind is Or else 0
         else:
-            constant ^= part
-    decided = {And: constant == 0, Or: constant == mask, Xor: False}[type(term)]
-    if decided or not open_terms:
+            there[part] = None
+    decided = {And: constant == 0, Or: constant == mask, Xor: False}[kind]
+    if decided or not there:
         return constant
-    flipped = isinstance(term, Xor) and constant == mask
-    if constant != (mask if isinstance(term, And) else 0) and not flipped:
-        open_terms.append(Bits(constant))
-    left = open_terms[0] if len(open_terms) == 1 else type(term)(tuple(open_terms))
+    flipped = kind is Xor and constant == mask
+    open_terms = tuple(there)
+    if constant != (mask if kind is And else 0) and not flipped:
+        open_terms += (Bits(constant),)
+    left = open_terms[0] if len(open_terms) == 1 else kind(open_terms)
     return Not(left) if flipped else left
+
+
+def _complement(term: Term | int, mask: int) -> Term | int:
+    if isinstance(term, int):
+        return term ^ mask
+    return term.term if isinstance(term, Not) else Not(term)
+
+
+def _folded_links(term: Term | int, kind: type[Chain]) -> tuple[Term | int, ...]:
+    return (
+        tuple(part.value if isinstance(part, Bits) else part for part in term.terms)
+        if isinstance(term, kind)
+        else (term,)
+    )
 
 
 def shifted(term: Term, index: int) -> Term:
@@ -243,4 +295,6 @@ def shifted(term: Term, index: int) -> Term:
         return At(term.name, 0, index - term.lookback)
     if isinstance(term, Not):
         return Not(shifted(term.term, index))
+    if isinstance(term, Less):
+        return replace(term, left=shifted(term.left, index), right=shifted(term.right, index))
     return type(term)(tuple(shifted(part, index) for part in term.terms)) if isinstance(term, Chain) else term

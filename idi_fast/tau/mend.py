@@ -15,9 +15,9 @@ from idi_fast.tau.check_clauses import first_read
 from idi_fast.tau.check_files import leaves, tidy
 from idi_fast.tau.check_findings import Finding, Report, counted, several
 from idi_fast.tau.check_text import Reading
-from idi_fast.tau.formula import At, Clause, NotModelled, shifted
+from idi_fast.tau.formula import At, Clause, NotModelled, SpecError, shifted
 from idi_fast.tau.model import Model
-from idi_fast.tau.spec import Declaration, Spec, anchored
+from idi_fast.tau.spec import Declaration, Spec, anchored, parse_spec
 
 EXPECTED = "expected"
 """The folder of what the interpreter should leave in ``outputs``, under the same names."""
@@ -29,13 +29,14 @@ class Mended:
 
     before: the check of the folder as it was; after: that of the mended one, of which the findings are what is left,
     None if nothing was written; folder: the mended folder, empty if nothing was written; changes: what was done, a
-    sentence each.
+    sentence each; refused: why nothing was written.
     """
 
     before: Report
     after: Report | None
     folder: str
     changes: tuple[str, ...]
+    refused: str = ""
 
     @property
     def left(self) -> tuple[Finding, ...]:
@@ -47,7 +48,8 @@ class Mended:
         after = self.after.as_dict() if self.after else None
         return {
             "schema_version": 1, "before": self.before.as_dict(), "after": after, "folder": self.folder or None,
-            "changes": list(self.changes), "ok": not self.left,
+            "changes": list(self.changes), "refused": self.refused or None,
+            "ok": not self.left and not self.refused,
         }  # fmt: skip
 
 
@@ -65,7 +67,7 @@ def mend_spec(spec: Spec) -> Spec:
     """The same clauses with a mirror of every used input and fixed first values: all inputs are read in step from 0 on.
 
     Values before time 0 are 0. What is there already stays. An input that no clause uses is left alone. Raises
-    NotModelled where the clauses do not define their outputs.
+    NotModelled where the clauses do not define their outputs, Unsatisfiable where nothing satisfies them.
     """
     Model.of(spec)
     taken = {*spec.streams}
@@ -74,7 +76,7 @@ def mend_spec(spec: Spec) -> Spec:
         stem = name.removeprefix("i_") if name != "i_" else name
         mirror = _free(f"o_mirror_{stem}", taken)
         taken.add(mirror)
-        folder = os.path.dirname(spec.outputs[0].path)
+        folder = os.path.dirname(spec.outputs[0].path) if spec.outputs else "outputs"
         path = _free(os.path.join(folder, f"mirror_{stem}"), paths, ".out")
         paths.add(normpath(path))
         stream = Declaration(mirror, path, spec.streams[name].width)
@@ -108,8 +110,9 @@ def mend_folder(folder: str | Path, out: str | Path, *, force: bool = False) -> 
 
     Everything else in the folder goes along, but for the outputs of earlier runs and, where the clauses change,
     ``expected``. With `force`, `out` may be the folder itself: what is wrong is then replaced in it. What cannot be
-    mended stays, and is in `Mended.after`; if that is the specification's text, nothing is written. Raises InputError
-    where there is no specification, OutputError where `out` cannot be written.
+    mended stays, and is in `Mended.after`. If the specification's text cannot be read, or the interpreter would not
+    start it, nothing is written. Raises InputError where there is no specification, OutputError where `out` cannot be
+    written.
     """
     path, _ = find_spec(folder)
     root, before = path.parent, check_folder(folder)
@@ -118,8 +121,12 @@ def mend_folder(folder: str | Path, out: str | Path, *, force: bool = False) -> 
     _check_target(root, out, in_place, force)
     reading = read_spec(path)
     if reading.spec is None:
-        return Mended(before, None, "", ())
-    plan = _plan(root, path.name, reading, in_place)
+        why = "the specification cannot be read as it is; correct it by hand first"
+        return Mended(before, None, "", (), why)
+    try:
+        plan = _plan(root, path.name, reading, in_place)
+    except SpecError as error:
+        return Mended(before, None, "", (), f"the interpreter would not start it; {error}")
     with Staging() as staging:
         if in_place:
             _replace(staging, root, plan)
@@ -148,6 +155,7 @@ def _plan(root: Path, name: str, reading: Reading, in_place: bool) -> _Plan:
         changes.append(f"{name} is written in today's syntax and in ASCII")
     try:
         mended = mend_spec(spec)
+        Model.of(mended)
     except NotModelled:
         mended = spec
     if mended != spec:
@@ -158,6 +166,7 @@ def _plan(root: Path, name: str, reading: Reading, in_place: bool) -> _Plan:
             changes.append(f"{EXPECTED}/ {fate}: it is of the clauses as they were")
     if mended != spec or not reading.current:
         files[name] = reading.text(mended).encode()
+        parse_spec(reading.text(mended), name)  # what is written must be what is meant
     for stream in dict.fromkeys(spec.inputs):
         data = None if leaves(stream.path) else _read(root / stream.path)
         if data is not None and tidy(data) != data:

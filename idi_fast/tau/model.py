@@ -1,19 +1,21 @@
 """What a specification's clauses define, checked to be functions of what is known, and compiled."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from graphlib import CycleError, TopologicalSorter
 
 import numpy as np
 
 from idi_fast.kernels import tau as kernels
-from idi_fast.tau.diagrams import hang_on
 from idi_fast.tau.formula import (
     DEEPEST,
     And,
     At,
     Bit,
     Bits,
+    Clause,
+    Less,
     Not,
     NotModelled,
     Or,
@@ -22,132 +24,283 @@ from idi_fast.tau.formula import (
     largest,
     shifted,
     values_of,
+    walk,
 )
+from idi_fast.tau.parts import Choices, Definition, Part, Unsatisfiable, Widths, least, put_in, split
+from idi_fast.tau.solving import Solver
 from idi_fast.tau.spec import Spec
 
 JOINS = {And: kernels.AND, Or: kernels.OR, Xor: kernels.XOR}
 
+LESS = kernels.STORE + 1
+"""An operation of Python's programs alone: register, other, all bits of an sbf: these where the first is less."""
+
+KERNEL_BITS = 32
+"""Wider values are worked out by Python's integers."""
+
 
 @dataclass(frozen=True)
 class Model:
-    """Definitions of the outputs: an output at t ≥ `lookback` by its clause, at an earlier fixed index by one for that.
+    """Definitions of the outputs: at a time below `settled` by `first`, from there on by `clauses`.
 
-    clauses: the term of each output at t, in an order in which each is known before it is used; first: the terms at
-    fixed indices, by index; inputs, outputs: the streams that occur, in the order of letters, in which the interpreter
-    reads them; rows: each stream's row in arrays of streams; program, first_programs: the terms as `run_clauses` takes
-    them.
+    lookback: L, from which on the clauses for t hold; last_time: the largest fixed time, -1 if there is none; clauses:
+    those about t, in an order in which each value is known before it is used, if there is one; first: those about each
+    time below `settled`; parts: the clauses as the interpreter looks at them; choices: what free outputs must be;
+    inputs, outputs: the streams that occur, in the order of letters, in which the interpreter reads them; rows: each
+    stream's row in arrays of streams; masks: all bits of each stream; letters: free variables of an sbf's values.
     """
 
     spec: Spec
     lookback: int
-    last_index: int
-    clauses: Mapping[str, Term]
-    first: tuple[Mapping[str, Term], ...]
+    last_time: int
+    clauses: tuple[Clause, ...]
+    first: tuple[tuple[Clause, ...], ...]
+    parts: tuple[Part, ...]
+    choices: Choices
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     rows: Mapping[str, int]
-    program: np.ndarray
-    first_programs: tuple[np.ndarray, ...]
+    masks: Mapping[str, int]
+    letters: int
+
+    def __post_init__(self) -> None:
+        for time in (None, *range(self.settled)):
+            self.runner(time)  # says what cannot be worked out, or has no solution
 
     @classmethod
-    def of(cls, spec: Spec) -> "Model":
-        """The model of a specification. Raises NotModelled where its clauses do not define every output they name."""
-        clauses, first = _definitions(spec)
-        used = {value.name for value in spec.values}
-        inputs, outputs = (tuple(sorted(used & {s.name for s in streams})) for streams in (spec.inputs, spec.outputs))
-        for name in outputs:
-            if name not in clauses:
-                raise NotModelled(f"no clause defines {name}[t]; expected ({name}[t] = …)")
-        clauses = _in_order(clauses, "t")
-        first = tuple(_in_order(terms, str(index)) for index, terms in enumerate(first))
-        _check_lookback(spec, clauses)
+    def of(cls, spec: Spec, letters: int = 0) -> "Model":
+        """The model of a specification, for values of sbf that are functions of so many free variables.
+
+        Raises NotModelled where its clauses do not define the outputs one by one, Unsatisfiable where no outputs
+        satisfy them.
+        """
+        return _model(spec, letters)
+
+    @classmethod
+    def _of(cls, spec: Spec, letters: int) -> "Model":
+        widths = {name: stream.width for name, stream in spec.streams.items()}
+        masks = {name: largest(1 << letters if width is None else width) for name, width in widths.items()}
+        said = [clause for clause in map(_oriented, spec.clauses) if not _is_empty(clause, masks, widths)]
+        if not said:
+            raise NotModelled("the clauses say nothing: every output may be anything")
+        for clause in said:
+            _check_times(clause)
+        looked_at, effective = _simplified(said, masks, widths)
+        parts = split(looked_at)
+        used = {value.name for clause in looked_at for value in (clause.target, *values_of(clause.term))}
+        inputs = tuple(sorted(name for name in used if spec.streams[name].is_input))
+        outputs = tuple(sorted({value.name for value in spec.values if not spec.streams[value.name].is_input}))
+        lookback = max(part.lookback for part in parts)
+        definitions = [
+            Definition(d.target, least(d.term, widths[d.target.name], masks[d.target.name]), d.clause)
+            for part in parts
+            for d in part.definitions()
+        ]
+        terms, pairs = _once(definitions)
+        choices = Choices(terms, widths, pairs)
+        last_time = max((definition.target.index for definition in definitions), default=-1)
         rows = {name: row for row, name in enumerate((*inputs, *outputs))}
-        masks = {name: largest(stream.width) for name, stream in spec.streams.items()}
-        programs = [_compile(terms, rows, masks, index) for index, terms in enumerate(first)]
-        program = _compile(clauses, rows, masks, None)
+        about_t = [clause for clause in effective if clause.target.index is None]
+        first = []
+        for time in range(max(lookback, last_time + 1)):
+            there = [
+                Clause(At(c.target.name, 0, time), shifted(c.term, time), c.text) for c in about_t if time >= lookback
+            ]
+            known = {clause.target for clause in there}
+            there += [Clause(at, term) for at, term in terms.items() if at.index == time and at not in known]
+            first.append(_ordered(there, time))
         return cls(
-            spec, spec.lookback, spec.last_index, clauses, first, inputs, outputs, rows, program, tuple(programs)
-        )
+            spec, lookback, last_time, _ordered(about_t, None), tuple(first), parts, choices, inputs, outputs, rows,
+            masks, letters,
+        )  # fmt: skip
+
+    @property
+    def settled(self) -> int:
+        """The time from which on the clauses for t say all there is."""
+        return len(self.first)
+
+    @property
+    def truth(self) -> int:
+        """What 1 is in an sbf: all bits of a truth table."""
+        return largest(1 << self.letters)
+
+    @property
+    def dtype(self) -> type:
+        """The type of arrays of values: uint32, or Python's integers where one is wider or bitvectors are compared."""
+        wide = max(self.truth, *self.masks.values()) >> KERNEL_BITS
+        compared = any(isinstance(term, Less) for clause in self.spec.clauses for term in walk(clause.term))
+        return object if wide or compared else np.uint32
+
+    def runner(self, time: int | None = None) -> "Program | Solver":
+        """What works out the outputs at t, or at a time below `settled`. Raises NotModelled, Unsatisfiable."""
+        clauses = self.clauses if time is None else self.first[time]
+        if _is_ordered(clauses, time):
+            return Program(_compile(clauses, self.rows, self.masks, time), self.dtype)
+        widths = {name: stream.width for name, stream in self.spec.streams.items()}
+        return Solver(clauses, self.rows, widths, 1 << self.letters, time)
+
+
+@lru_cache(maxsize=8)
+def _model(spec: Spec, letters: int) -> Model:
+    """A check asks for the model of the same specification several times."""
+    return Model._of(spec, letters)
+
+
+@dataclass(frozen=True)
+class Program:
+    """Compiled terms; lines: as `run_clauses` takes them."""
+
+    lines: list[tuple[int, int, int, int]]
+    dtype: type
 
     def run(self, streams: np.ndarray, start: int, stop: int) -> None:
-        """Work out the outputs in columns `start` to `stop` of the streams, all at times no less than the lookback.
+        """Work out the outputs in columns `start` to `stop` of the streams.
 
-        streams uint32 (n_streams, n): rows by `rows`, a column a time; at least `lookback` columns before `start`.
+        streams uint32 or object (n_streams, n): rows by `Model.rows`, a column a time; at least as many columns before
+        `start` as the terms look back.
         """
-        kernels.run_clauses(self.program, streams, np.empty(DEEPEST, np.uint32), start, stop)
-
-    def run_first(self, streams: np.ndarray, time: int) -> None:
-        """Work out the outputs at a time before the lookback, the column of that number; those undefined are 0."""
-        kernels.run_clauses(self.first_programs[time], streams, np.empty(DEEPEST, np.uint32), time, time + 1)
-
-
-def _definitions(spec: Spec) -> tuple[dict[str, Term], tuple[dict[str, Term], ...]]:
-    clauses: dict[str, Term] = {}
-    first: tuple[dict[str, Term], ...] = tuple({} for _ in range(spec.lookback))
-    later: list[tuple[At, Term]] = []
-    for clause in spec.clauses:
-        target, term, index = clause.target, clause.term, clause.target.index
-        if spec.streams[target.name].is_input or target.lookback:
-            raise NotModelled(f"found {target} on the left of =; expected a value of an output at t or a fixed index")
-        _check_times(target, term)
-        if index is not None and index >= spec.lookback:
-            later.append((target, term))
-            continue
-        terms = clauses if index is None else first[index]
-        if target.name in terms:
-            raise NotModelled(f"two clauses define {target}; expected one")
-        terms[target.name] = term
-    for target, term in later:
-        if target.name not in clauses or shifted(clauses[target.name], target.index) != term:
-            raise NotModelled(f"{target} is defined for t too, from {spec.lookback} on; expected one clause")
-    return clauses, first
+        if self.dtype is not object:
+            lines = np.array(self.lines, np.int64).reshape(-1, 4)
+            kernels.run_clauses(lines, streams, np.empty(DEEPEST, np.uint32), start, stop)
+            return
+        registers = [0] * DEEPEST
+        for time in range(start, stop):
+            for operation, target, first, second in self.lines:
+                if operation == kernels.LOAD:
+                    registers[target] = int(streams[first, time - second])
+                elif operation == kernels.CONSTANT:
+                    registers[target] = first
+                elif operation == kernels.FLIP:
+                    registers[target] ^= first
+                elif operation == kernels.AND:
+                    registers[target] &= registers[first]
+                elif operation == kernels.OR:
+                    registers[target] |= registers[first]
+                elif operation == kernels.XOR:
+                    registers[target] ^= registers[first]
+                elif operation == LESS:
+                    registers[target] = second * (registers[target] < registers[first])
+                else:
+                    streams[target, time] = registers[first]
 
 
-def _check_times(target: At, term: Term) -> None:
-    for value in values_of(term):
+def _oriented(clause: Clause) -> Clause:
+    """A clause with an output on the left of = if it has one there or alone on the right."""
+    target, term = clause.target, clause.term
+    if target.name.startswith("i") and isinstance(term, At) and term.name.startswith("o"):
+        return Clause(term, target)
+    return clause
+
+
+def _is_empty(clause: Clause, masks: Mapping[str, int], widths: Widths) -> bool:
+    """Whether a clause says nothing. Raises Unsatisfiable where it asks something of inputs, or of inputs to come."""
+    target, mask = clause.target, masks[clause.target.name]
+    outputs = [value for value in (target, *values_of(clause.term)) if value.name.startswith("o")]
+    difference = least(Xor((target, clause.term)), widths[target.name], mask)
+    if difference in (Bit(0), Bits(0, widths[target.name])):
+        return True
+    if not outputs:
+        raise Unsatisfiable(f"unsatisfiable: {clause} asks something of inputs alone")
+    if all(value.index is None for value in values_of(difference)):
+        back = min(value.lookback for value in outputs)
+        early = [v for v in values_of(difference) if v.name.startswith("i") and v.lookback < back]
+        if early:
+            raise Unsatisfiable(f"unsatisfiable: by {clause} an output would have to know {early[0]} before it is read")
+    return False
+
+
+def _check_times(clause: Clause) -> None:
+    target = clause.target
+    if target.lookback:
+        raise NotModelled(f"found {target} on the left of =; expected a value of an output at t or a fixed index")
+    for value in values_of(clause.term):
         if (value.index is None) != (target.index is None):
             raise NotModelled(f"{target} is defined by {value}; a fixed index goes with fixed indices alone")
         if target.index is not None and value.index > target.index:
             raise NotModelled(f"{target} is defined by {value}, which comes after it")
 
 
-def _check_lookback(spec: Spec, clauses: Mapping[str, Term]) -> None:
-    """Raise unless some output hangs on a value as far back as the lookback, which else may be simplified away."""
-    if spec.lookback == 0:
-        return
-    for name, term in clauses.items():
-        if all(value.lookback < spec.lookback for value in values_of(term)):
-            continue
-        effective = hang_on({At(name): term}, lambda _: None, spec.streams[name].width)
-        if effective is None or any(value.lookback == spec.lookback for value in effective):
-            return
-    raise NotModelled(f"no output hangs on a value {spec.lookback} steps back; expected no values without effect")
+def _simplified(clauses: list[Clause], masks: Mapping[str, int], widths: Widths) -> tuple[list[Clause], list[Clause]]:
+    """Clauses as the interpreter looks at them, and without all that has no effect.
+
+    Of its simplification this much is on record: that of an sbf is complete, and outputs that are constants or inputs
+    are put into other clauses. Where more of it would make other parts, NotModelled is raised.
+    """
+
+    def leasts(clauses: Iterable[Clause]) -> list[Clause]:
+        return [
+            replace(clause, term=least(clause.term, widths[clause.target.name], masks[clause.target.name]))
+            for clause in clauses
+        ]
+
+    plain = put_in(clauses, masks, widths, inverted=False)
+    complete = [
+        less if widths[less.target.name] is None else clause for clause, less in zip(plain, leasts(plain), strict=True)
+    ]
+    most = put_in(leasts(plain), masks, widths, inverted=True)
+    while (more := put_in(leasts(most), masks, widths, inverted=True)) != most:
+        most = more
+    if _shape(complete) != _shape(most):
+        raise NotModelled(
+            "whether some clauses share outputs, and so what fixed indices mean, depends on how far they are simplified"
+        )
+    return complete, leasts(plain)
 
 
-def _in_order(terms: Mapping[str, Term], time: str) -> dict[str, Term]:
-    """Terms for one time, so that what one of them needs of another at that time comes before it."""
+def _shape(clauses: Iterable[Clause]) -> tuple[int, set[tuple[frozenset[At], int, int]]]:
+    """The largest lookback, and the parts with fixed indices."""
+    parts = split(clauses)
+    fixed = {(frozenset(c.target for c in p.clauses), p.lookback, p.last_index) for p in parts if p.last_index >= 0}
+    return max(part.lookback for part in parts), fixed
+
+
+def _once(
+    definitions: Iterable[Definition],
+) -> tuple[dict[At, Term], list[tuple[Definition, Definition]]]:
+    """One term of each value that is defined, and the pairs of definitions of the same value by different terms."""
+    found: dict[At, Definition] = {}
+    pairs = []
+    for definition in definitions:
+        one = found.setdefault(definition.target, definition)
+        if one.term != definition.term:
+            pairs.append((one, definition))
+    return {target: definition.term for target, definition in found.items()}, pairs
+
+
+def _ordered(clauses: Iterable[Clause], time: int | None) -> tuple[Clause, ...]:
+    """Clauses about one time, each once, so that each value is known before it is used where that can be."""
+    found = {clause.target.name: clause for clause in clauses}
+    distinct = tuple(dict.fromkeys(clauses))
     graph = {
-        name: [value.name for value in values_of(term) if _now(value, time) and value.name.startswith("o")]
-        for name, term in terms.items()
+        name: [v.name for v in values_of(clause.term) if _is_now(v, time) and v.name in found]
+        for name, clause in found.items()
     }
-    for name, needed in graph.items():
-        if free := set(needed) - set(terms):
-            raise NotModelled(f"{name}[{time}] is defined by {min(free)}[{time}], which no clause defines")
     try:
-        return {name: terms[name] for name in TopologicalSorter(graph).static_order()}
-    except CycleError as error:
-        around = ", ".join(f"{name}[{time}]" for name in error.args[1])
-        raise NotModelled(f"outputs that are defined by one another: {around}; expected no circle") from None
+        order = list(TopologicalSorter(graph).static_order())
+    except CycleError:
+        return distinct
+    return tuple(sorted(distinct, key=lambda clause: order.index(clause.target.name)))
 
 
-def _now(value: At, time: str) -> bool:
-    return value.lookback == 0 if value.index is None else str(value.index) == time
+def _is_ordered(clauses: Iterable[Clause], time: int | None) -> bool:
+    """Whether each clause defines an output by values that are known before."""
+    known: set[str] = set()
+    for clause in clauses:
+        needed = {v.name for v in values_of(clause.term) if _is_now(v, time) and v.name.startswith("o")}
+        if clause.target.name in known or clause.target.name.startswith("i") or not needed <= known:
+            return False
+        known.add(clause.target.name)
+    return True
+
+
+def _is_now(value: At, time: int | None) -> bool:
+    return value.lookback == 0 and value.index == time
 
 
 def _compile(
-    terms: Mapping[str, Term], rows: Mapping[str, int], masks: Mapping[str, int], index: int | None
-) -> np.ndarray:
-    """The program of terms about t or, with an index, about that time; int64 (n, 4), as `run_clauses` takes it."""
+    clauses: Iterable[Clause], rows: Mapping[str, int], masks: Mapping[str, int], index: int | None
+) -> list[tuple[int, int, int, int]]:
+    """The program of clauses about t or, with an index, about that time, as `run_clauses` takes it."""
     lines: list[tuple[int, int, int, int]] = []
 
     def emit(term: Term, register: int, mask: int) -> None:  # a register a level: fewer than DEEPEST
@@ -155,7 +308,11 @@ def _compile(
             back = term.lookback if index is None else index - term.index
             lines.append((kernels.LOAD, register, rows[term.name], back))
         elif isinstance(term, Bit | Bits):
-            lines.append((kernels.CONSTANT, register, term.value, 0))
+            lines.append((kernels.CONSTANT, register, term.value * mask if isinstance(term, Bit) else term.value, 0))
+        elif isinstance(term, Less):
+            emit(term.left, register, largest(term.width))
+            emit(term.right, register + 1, largest(term.width))
+            lines.append((LESS, register, register + 1, mask))
         elif isinstance(term, Not):
             emit(term.term, register, mask)
             lines.append((kernels.FLIP, register, mask, 0))
@@ -165,7 +322,7 @@ def _compile(
                 emit(part, register + 1, mask)
                 lines.append((JOINS[type(term)], register, register + 1, 0))
 
-    for name, term in terms.items():
-        emit(term, 0, masks[name])
-        lines.append((kernels.STORE, rows[name], 0, 0))
-    return np.array(lines, np.int64).reshape(-1, 4)
+    for clause in clauses:
+        emit(clause.term, 0, masks[clause.target.name])
+        lines.append((kernels.STORE, rows[clause.target.name], 0, 0))
+    return lines

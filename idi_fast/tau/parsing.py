@@ -18,13 +18,13 @@ from idi_fast.tau.formula import (
     Bit,
     Bits,
     Chain,
-    Clause,
     Not,
     NotModelled,
     Or,
     SpecError,
     Term,
     Xor,
+    check_time,
     depth,
     type_name,
 )
@@ -35,7 +35,7 @@ TOKEN = re.compile(
     r"|(?P<constant>\{\s*(?:\#x[0-9A-Fa-f]+|\#b[01]+|[0-9]+)\s*\})"
     r"|(?P<number>[0-9]+)"
     r"|(?P<text>\"[^\"\n]*\")"
-    r"|(?P<sign>:=|&&|\|\||<->|->|<-|!=|!<=|<=|>=|[^\s\w])",
+    r"|(?P<sign>:=|&&|\|\||\^\^|<->|->|<-|<<|>>|!=|!<=|<=|>=|[^\s\w])",
     re.ASCII,
 )
 
@@ -45,16 +45,20 @@ LEVELS = (Or, Xor, And)
 """The operators that join terms, the one that binds least first."""
 
 UNKNOWN = {
-    **dict.fromkeys(("!=", "<", "<=", ">", ">=", "!<="), "a clause compares by = alone: (oX[t] = term)"),
-    **dict.fromkeys(("||", "->", "<->", "<-", "?", "!"), "clauses are joined by && alone"),
-    **dict.fromkeys("+-*/%~", "terms are joined by &, | and ^ (exclusive or), and negated by ' behind them"),
+    **dict.fromkeys(("!=", "<", "<=", ">", ">=", "!<=", "!<", "!>"), "this comparison is not worked out here"),
+    **dict.fromkeys(("||", "->", "<->", "<-", "?", "!", "^^"), "formulas are not joined so here"),
+    **dict.fromkeys(
+        ("+", "-", "*", "/", "%", "~", "<<", ">>"),
+        "terms are joined by &, | and ^ (exclusive or), and "
+        "negated by ' behind them; arithmetic is not worked out, and may not end",
+    ),
 }
 """Operators of Tau that are none of these specifications, and what there is instead."""
 
 WORDS = ("always", "sometimes", "all", "ex", "G", "F", "T", "S", "X")
 """Words of Tau that begin a formula which is none of these."""
 
-WIDEST = 32
+WIDEST = 256
 """The most bits of a bitvector."""
 
 
@@ -79,16 +83,16 @@ def tokens(text: str) -> list[Token]:
 class Parser:
     """A cursor over the tokens of a text.
 
-    source: what messages call it; names: the streams that may occur, any if None; check: what each clause goes through.
+    source: what messages call it; names: the streams that may occur, any if None.
     """
 
     def __init__(self, text: str, source: str):
         self.text, self.source, self.place = text, source, 0
         self.names: Collection[str] | None = None
-        self.check: Callable[[Clause], Clause] = lambda clause: clause
+        self.time_name = ""
         self._lines = list(accumulate((len(line) + 1 for line in text.split("\n")), initial=0))
         self.tokens = self._split()
-        self._closing, self._equals = self._pair()
+        self._closing = self._pair()
 
     def fail(self, message: str, at: Token | int, kind: type[SpecError | NotModelled] = SpecError) -> NoReturn:
         """Raise an error about a token or an offset of the text."""
@@ -110,8 +114,8 @@ class Parser:
             self.fail(f"found {strange[0]!r}; expected printable ASCII alone, in comments too", strange.start())
         return [token for token in tokens(self.text) if token.kind != "space"]
 
-    def _pair(self) -> tuple[dict[int, int], list[int]]:
-        """The place of each parenthesis's partner, and how many = and && stand before each token."""
+    def _pair(self) -> dict[int, int]:
+        """The place of each parenthesis's partner."""
         closing: dict[int, int] = {}
         open_places: list[int] = []
         for place, token in enumerate(self.tokens):
@@ -119,7 +123,7 @@ class Parser:
                 open_places.append(place)
             elif token.text == ")" and open_places:
                 closing[open_places.pop()] = place
-        return closing, list(accumulate((token.text in ("=", "&&") for token in self.tokens), initial=0))
+        return closing
 
     @property
     def next(self) -> Token:
@@ -152,7 +156,7 @@ class Parser:
         if token.text in UNKNOWN:
             self.fail(f"found {token.text!r}; {UNKNOWN[token.text]}", token, NotModelled)
         if token.kind == "name" and token.text in WORDS:
-            self.fail(f"found {token.text!r}; expected clauses alone, which hold at every t", token, NotModelled)
+            self.fail(f"found {token.text!r}; which is not worked out here", token, NotModelled)
         found = token.text if token.kind == "end" else repr(token.text)
         self.fail(f"found {found}; expected {expected}", token)
 
@@ -160,34 +164,6 @@ class Parser:
         """Raise unless all is read."""
         if self.next.kind != "end":
             self.refuse("an operator or the end")
-
-    def clauses(self, level: int = 1) -> list[Clause]:
-        """Clauses joined by &&."""
-        found: list[Clause] = []
-        while True:
-            if self.next.text == "(" and self._holds_clauses():
-                opening = self.take()
-                if level > DEEPEST:
-                    self.fail(f"parentheses more than {DEEPEST} deep", opening, NotModelled)
-                found += self.clauses(level + 1)
-                self.expect(")", "&& or ')'")
-            else:
-                found.append(self.clause())
-            if not self.accept("&&"):
-                return found
-
-    def _holds_clauses(self) -> bool:
-        closing = self._closing.get(self.place, len(self.tokens) - 1)
-        return self._equals[closing] > self._equals[self.place]
-
-    def clause(self) -> Clause:
-        """A clause without parentheses: a stream's value = a term."""
-        first = self.next
-        target = self.term()
-        self.expect("=", "an operator or =")
-        if not isinstance(target, At):
-            self.fail(f"found {target} on the left of =; expected a value of an output, as o1[t]", first, NotModelled)
-        return self.checked(self.check, Clause(target, self.term()), at=first)
 
     def term(self) -> Term:
         """A term."""
@@ -202,7 +178,7 @@ class Parser:
             return self._negated(level)
         kind: type[Chain] = LEVELS[closeness]
         terms = [self._joined(closeness + 1, level)]
-        while self.accept(kind.sign):
+        while self.accept(kind.sign) or (kind is And and self._begins_term()):
             terms.append(self._joined(closeness + 1, level))
         return terms[0] if len(terms) == 1 else kind(tuple(terms))
 
@@ -210,12 +186,13 @@ class Parser:
         found = self._single(level)
         while self.accept("'"):
             found = Not(found)
-        if self.next.kind == "constant" or self.ahead("(") or (self.next.kind == "name" and self._names_value()):
-            self.fail("two terms side by side; write & between them", self.next, NotModelled)
         return found
 
-    def _names_value(self) -> bool:
-        return self.tokens[self.place + 1].text == "["
+    def _begins_term(self) -> bool:
+        """Whether a further term is next, side by side with the last: that is their product."""
+        if self.next.kind == "name":
+            return self.tokens[self.place + 1].text == "["
+        return self.next.kind == "constant" or self.next.text == "("
 
     def _single(self, level: int) -> Term:
         token = self.next
@@ -238,14 +215,21 @@ class Parser:
             self.fail(f"the stream {name.text!r} is not declared.{nearest(name.text, self.names)}", name)
         self.expect("[")
         if self.next.kind == "number":
-            found = self.checked(At, name.text, 0, self.number(), at=name)
+            found = At(name.text, 0, self.number())
         else:
-            self.expect("t", "t, t-1 or a number")
+            if self.next.kind != "name":
+                self.refuse("t, t-1 or a number")
+            time = self.take()
+            self.time_name = self.time_name or time.text
+            if time.text != self.time_name:
+                self.fail(
+                    f"found {time.text!r} where other times are {self.time_name!r}; expected one", time, NotModelled
+                )
             if self.ahead("+"):
                 self.fail("found '+'; a clause knows nothing of what comes after t", self.next, NotModelled)
-            found = self.checked(At, name.text, self.number() if self.accept("-") else 0, at=name)
+            found = At(name.text, self.number() if self.accept("-") else 0)
         self.expect("]")
-        return found
+        return self.checked(check_time, found, at=name)
 
     def number(self) -> int:
         """A whole number of a few digits."""
@@ -292,12 +276,3 @@ def parse_term(text: str, names: Collection[str] | None = None, source: str = "t
     term = parser.term()
     parser.end()
     return term
-
-
-def parse_clauses(text: str, names: Collection[str] | None = None, source: str = "the formula") -> list[Clause]:
-    """The clauses that a text joins by ``&&``, as ``(o1[t] = i1[t]) && (o1[0] = 0)``; as `parse_term`."""
-    parser = Parser(text, source)
-    parser.names = names
-    clauses = parser.clauses()
-    parser.end()
-    return clauses

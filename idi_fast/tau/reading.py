@@ -4,19 +4,21 @@ Before it reads, the interpreter puts the values it has into the clauses for t a
 time L, into those for L on), simplifies, and reads a line of each input whose value at t still occurs. The clauses for
 later steps are there because an input may be used at t-1 alone.
 
-How much that simplification finds is not on record: whether ``i1[t] | i1[t]'`` still counts as occurring, say. So two
-answers are worked out here. An input surely does not occur once constants alone have made it disappear (`fold`); it
-surely does where some output depends on it. Where the two differ, NotModelled is raised. An input that a clause
-mirrors, ``(oX[t] = iX[t])``, is beyond doubt: it is read in every step.
+How much that simplification finds is not on record in full: whether ``x | (i1[t] & x)`` still counts as having i1, or
+what is left of it where an output in it turns out to be constant. So two answers are worked out here. An input surely
+does not occur once constants, and terms that are there twice or inverted, have made it disappear (`fold`); it surely
+does where some clause depends on it even with constant outputs put in. Where the two differ, NotModelled is raised. An
+input that a clause mirrors, ``(oX[t] = iX[t])``, is beyond doubt: it is read in every step.
 """
 
 from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from idi_fast.tau.diagrams import hang_on
-from idi_fast.tau.formula import At, NotModelled, Term, fold, largest, shifted, values_of
+from idi_fast.tau.diagrams import support
+from idi_fast.tau.formula import At, Clause, NotModelled, fold, shifted, values_of
 from idi_fast.tau.model import Model
+from idi_fast.tau.parts import as_term, put_in
 
 
 class Unclear(NotModelled):
@@ -36,62 +38,73 @@ class Reader:
 
     def __init__(self, model: Model):
         self._model = model
-        self._width = {name: stream.width for name, stream in model.spec.streams.items()}
-        reach = [(model.rows[value.name], value.lookback) for value in model.spec.values]
-        self._remembered = sorted({(row, back) for row, lookback in reach for back in range(1, lookback + 1)})
+        widths = {name: stream.width for name, stream in model.spec.streams.items()}
+        self._widths = widths
+        reach = {(v.name, v.lookback) for p in model.parts for clause in p.clauses for v in values_of(clause.term)}
+        remembered = {(name, back) for name, lookback in reach for back in range(1, lookback + 1)}
+        self._remembered = sorted((model.rows[name], back) for name, back in remembered)
+        self._inputs = set(model.inputs)
+        self._fixed = [[Clause(d.target, d.term) for d in part.definitions()] for part in model.parts]
         self._answers: dict[tuple[int, ...], tuple[str, ...]] = {}
 
     @property
     def every_step(self) -> bool:
-        """Whether all inputs are read in every step from the lookback on: each is, as a whole, some output's value."""
-        whole = {term.name for term in self._model.clauses.values() if isinstance(term, At)}
+        """Whether all inputs are read in every step from `settled` on: each is, as a whole, some output's value."""
+        whole = {clause.term.name for clause in self._model.clauses if isinstance(clause.term, At)}
         return set(self._model.inputs) <= whole
 
     def names(self, time: int, streams: np.ndarray) -> tuple[str, ...]:
         """The inputs that are read at a time, in the order in which they are.
 
-        streams uint32 (n_streams, n): what was read and worked out at earlier times, a column a time; an unread value
-        is 0. Raises Unclear.
+        streams uint32 or object (n_streams, n): what was read and worked out at earlier times, a column a time; an
+        unread value is 0. Raises Unclear.
         """
-        if time < self._model.lookback:
+        if time < self._model.settled:
             return self._work_out(time, streams)
-        # From there on the answer hangs on no more than the values that a lookback reaches.
+        # From there on the answer depends on no more than the values that a lookback reaches.
         state = tuple(int(streams[row, time - back]) for row, back in self._remembered)
         if state not in self._answers:
             self._answers[state] = self._work_out(time, streams)
         return self._answers[state]
 
     def _work_out(self, time: int, streams: np.ndarray) -> tuple[str, ...]:
+        rows, masks = self._model.rows, self._model.masks
+
         def known(value: At) -> int | None:
-            return int(streams[self._model.rows[value.name], value.index]) if value.index < time else None
+            return int(streams[rows[value.name], value.index]) if value.index < time else None
 
         occurs: set[str] = set()
         surely: set[str] = set()
-        for target, term in self._instances(time):
-            # Of bitvectors no run is on record that shows how they are simplified.
-            left = term if self._width[target.name] else fold(term, known, largest(None))
-            names = {v.name for v in values_of(left) if v.index == time} if isinstance(left, Term) else set()
-            occurs |= names.intersection(self._model.inputs)
-            if isinstance(left, At):
-                surely |= names
-        if occurs - surely:
-            surely |= self._needed(time, known, occurs - surely)
-        if unclear := sorted(occurs - surely):
-            raise Unclear(unclear[0], time)
+        for group in self._groups(time):
+            clauses = [self._known(clause, known) for clause in group]
+            occurs |= {v.name for c in clauses for v in values_of(c.term) if v.index == time and v.name in self._inputs}
+            surely |= self._needed(put_in(clauses, masks, self._widths, inverted=True), time)
+        if unclear := occurs - surely:
+            raise Unclear(min(unclear), time)
         return tuple(sorted(occurs))
 
-    def _instances(self, time: int) -> Iterator[tuple[At, Term]]:
-        """The clauses that the interpreter looks at before it reads at a time, all with fixed indices."""
-        model = self._model
-        for index in range(time, model.lookback):
-            yield from ((At(name, 0, index), term) for name, term in model.first[index].items())
-        for index in range(max(time, model.lookback), time + model.lookback + 1):
-            yield from ((At(name, 0, index), shifted(term, index)) for name, term in model.clauses.items())
+    def _known(self, clause: Clause, known: Callable[[At], int | None]) -> Clause:
+        mask, width = self._model.masks[clause.target.name], self._widths[clause.target.name]
+        return Clause(clause.target, as_term(fold(clause.term, known, mask), mask, width))
 
-    def _needed(self, time: int, known: Callable[[At], int | None], names: set[str]) -> set[str]:
-        """The inputs whose value at a time some output hangs on, of the types of some; none where that is too much."""
+    def _groups(self, time: int) -> Iterator[list[Clause]]:
+        """The clauses that the interpreter looks at before it reads at a time, all with fixed indices.
+
+        It takes each part, and each of the times up to the lookback from there on, by itself.
+        """
+        model = self._model
+        for index in range(max(time, model.lookback), time + model.lookback + 1):
+            for part, fixed in zip(model.parts, self._fixed, strict=True):
+                found = [clause for clause in fixed if clause.target.index >= time]
+                for clause in part.clauses:
+                    if clause.target.index is None:
+                        found.append(Clause(At(clause.target.name, 0, index), shifted(clause.term, index)))
+                yield list(dict.fromkeys(found))
+
+    def _needed(self, clauses: list[Clause], time: int) -> set[str]:
+        """The inputs on whose value at a time some output depends; none where that is too much to work out."""
         found: set[str] = set()
-        for width in {self._width[name] for name in names}:
-            terms = {target: term for target, term in self._instances(time) if self._width[target.name] == width}
-            found |= {value.name for value in hang_on(terms, known, width) or () if value.index == time}
+        for clause in clauses:
+            needed = support(clause.term, self._widths[clause.target.name])
+            found |= {value.name for value in needed or () if value.index == time}
         return found

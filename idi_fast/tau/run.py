@@ -3,7 +3,7 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from posixpath import normpath
@@ -11,13 +11,14 @@ from posixpath import normpath
 from idi_fast.errors import InputError
 from idi_fast.files import explained
 from idi_fast.staging import install
-from idi_fast.tau.check import check_folder, estimate, find_spec
+from idi_fast.tau.check import check_folder, estimate, find_spec, read_spec
 from idi_fast.tau.check_files import leaves
-from idi_fast.tau.check_findings import Report, counted
+from idi_fast.tau.check_findings import Report, counted, several
+from idi_fast.tau.formula import NotModelled
 from idi_fast.tau.mend import EXPECTED
 from idi_fast.tau.run_process import Outcome, find_interpreter, run_process
 from idi_fast.tau.simulate import Simulation, simulate_folder
-from idi_fast.tau.spec import Spec, load_spec
+from idi_fast.tau.spec import CONSOLE, Declaration, load_spec
 
 CONTEXT = 3
 """Lines that are shown on either side of the first that differs."""
@@ -59,7 +60,8 @@ class Run:
     by: "interpreter", "simulation", or "nothing" where the check refused it; failures: why it is none, a sentence each,
     and then the folder is as it was; outputs: the files; compared: whether there is a folder ``expected``; unmatched:
     files in it that are named like outputs but are those of none; steps: lines that the simulation says; check: None
-    where it was not asked for; interpreter: its program; outcome: of its process.
+    where it was not asked for; interpreter: its program; outcome: of its process; simulated: whether there is
+    a simulation to compare with, else `steps` is what the longest output has.
     """
 
     folder: str
@@ -73,6 +75,7 @@ class Run:
     unmatched: tuple[str, ...] = ()
     interpreter: str | None = None
     outcome: Outcome | None = None
+    simulated: bool = True
 
     @property
     def differences(self) -> tuple[Output, ...]:
@@ -105,8 +108,9 @@ def run_folder(
     called with the steps done and all steps.
 
     The interpreter runs in a copy, so that no earlier output can be taken for one of this run. Its exit code 0 says
-    nothing: a run is sound if it says no ``(Error)`` and writes as many lines to every output as the simulation. Raises
-    InputError, SpecError and NotModelled where it cannot be run at all, OutputError where outputs cannot be written.
+    nothing: a run is sound if it says no ``(Error)`` and writes as many lines to every output as the simulation; of a
+    specification that is not modelled, as many lines to each. Raises InputError, SpecError and, without an interpreter,
+    NotModelled where it cannot be run at all, OutputError where outputs cannot be written.
     """
     path, _ = find_spec(folder)
     root, program = path.parent, find_interpreter(tau)
@@ -116,37 +120,68 @@ def run_folder(
     if report and report.errors:
         n = counted(len(report.errors), "error")
         return Run(str(root), path.name, "nothing", 0, (f"the check finds {n}",), (), False, report)
-    spec = load_spec(path)
-    if strays := [stream for stream in spec.streams.values() if leaves(stream.path)]:
-        stray = strays[0]
-        raise InputError(f"{stray.name} is {stray.path!r}; a run reads and writes within the folder {root} alone")
-    simulation = simulate_folder(spec, root)
-    simulated = simulation.files()
-    compared = os.path.isdir(root / EXPECTED)
+    try:
+        spec = load_spec(path)
+        streams = (*spec.inputs, *spec.outputs)
+        _stray(streams, root)
+        simulation = simulate_folder(spec, root)
+    except NotModelled:
+        if program is None:
+            raise
+        # The interpreter may take it all the same; its outputs are held against expected/ alone.
+        simulation, streams = None, read_spec(path).declarations
+        _stray(streams, root)
+    streams = tuple(stream for stream in streams if stream.path != CONSOLE)
+    simulated = simulation.files() if simulation else {}
+    names = {s.path: s.name for s in streams if not s.is_input and (simulation is None or s.path in simulated)}
     about = {
-        "folder": str(root), "spec": path.name, "compared": compared, "unmatched": _unmatched(root, simulated),
-        "check": report, "steps": simulation.steps,
+        "folder": str(root), "spec": path.name, "compared": os.path.isdir(root / EXPECTED),
+        "unmatched": _unmatched(root, names), "check": report, "simulated": simulation is not None,
     }  # fmt: skip
     if program is None:
         failures = simulation.errors
-        outputs = _outputs(root, simulation, simulated, simulated)
+        outputs = _outputs(root, names, simulated, simulated)
         if not failures:
             _install(root, simulated)
-        return Run(by="simulation", failures=failures, outputs=outputs, **about)
-    limit = timeout or PATIENCE * estimate(simulation.steps)[1]
-    outcome, found = _interpret(program, path, spec, simulation, limit, progress)
-    failures = _failures(outcome, found, simulation, limit)
-    outputs = _outputs(root, simulation, found, simulated)
+        return Run(by="simulation", steps=simulation.steps, failures=failures, outputs=outputs, **about)
+    expected = simulation.steps if simulation else max(map(len, _input_lines(root, streams)), default=0)
+    limit = timeout or PATIENCE * estimate(expected)[1]
+    outcome, found = _interpret(program, path, streams, list(names), limit, expected, progress)
+    failures = _failures(outcome, found, list(names), simulation, limit)
+    outputs = _outputs(root, names, found, simulated if simulation else None)
     if not failures:
         _install(root, found)
-    return Run(by="interpreter", failures=failures, outputs=outputs, interpreter=str(program), outcome=outcome, **about)
+    steps = simulation.steps if simulation else max((output.lines for output in outputs), default=0)
+    return Run(
+        by="interpreter", steps=steps, failures=failures, outputs=outputs, interpreter=str(program), outcome=outcome,
+        **about,
+    )  # fmt: skip
+
+
+def _stray(streams: Iterable[Declaration], root: Path) -> None:
+    """Raise where a path leads out of the folder."""
+    for stream in streams:
+        if leaves(stream.path):
+            raise InputError(f"{stream.name} is {stream.path!r}; a run reads and writes within the folder {root} alone")
+
+
+def _input_lines(root: Path, streams: Iterable[Declaration]) -> Iterator[list[bytes]]:
+    for stream in streams:
+        if stream.is_input and os.path.isfile(root / stream.path):
+            yield (root / stream.path).read_bytes().splitlines()
 
 
 def _interpret(
-    program: Path, path: Path, spec: Spec, simulation: Simulation, limit: float, progress: Callable[[int, int], None]
+    program: Path,
+    path: Path,
+    streams: Iterable[Declaration],
+    outputs: list[str],
+    limit: float,
+    steps: int,
+    progress: Callable[[int, int], None],
 ) -> tuple[Outcome, dict[str, bytes]]:
     """Run the interpreter on a copy of what it reads; how that ended, and the outputs there are."""
-    root, outputs = path.parent, list(simulation.files())
+    root = path.parent
     with explained(root / "."):
         copy = Path(tempfile.mkdtemp(prefix=".idi-fast-", dir=root))
     try:
@@ -154,14 +189,14 @@ def _interpret(
             work = copy / "run"
             work.mkdir()
             shutil.copyfile(path, work / path.name)
-            for stream in spec.streams.values():
+            for stream in streams:
                 if os.path.isdir(root / os.path.dirname(stream.path)):
                     (work / stream.path).parent.mkdir(parents=True, exist_ok=True)
                 if stream.is_input and os.path.isfile(root / stream.path):
                     shutil.copyfile(root / stream.path, work / stream.path)
         outcome = run_process(
-            [str(program), path.name, "-q"], work, copy / "log", watched=work / outputs[0], timeout=limit,
-            progress=lambda done: progress(min(done, simulation.steps), simulation.steps),
+            [str(program), path.name, "-q"], work, copy / "log", watched=work / outputs[0] if outputs else copy / "log",
+            timeout=limit, progress=lambda done: progress(min(done, steps), steps),
         )  # fmt: skip
         found = {name: (work / name).read_bytes() for name in outputs if os.path.isfile(work / name)}
     finally:
@@ -169,35 +204,40 @@ def _interpret(
     return outcome, found
 
 
-def _failures(outcome: Outcome, found: Mapping[str, bytes], simulation: Simulation, limit: float) -> tuple[str, ...]:
-    failures = []
+def _failures(
+    outcome: Outcome, found: Mapping[str, bytes], outputs: list[str], simulation: Simulation | None, limit: float
+) -> tuple[str, ...]:
+    """Why a run is none, causes first."""
+    # What the simulation calls wrong is so whoever runs it: letters, say, of which the interpreter says nothing.
+    failures = list(simulation.errors) if simulation else []
     if outcome.timed_out:
-        failures.append(f"the interpreter was stopped after {limit:,.0f} s, which is the timeout")
-    if outcome.failed:
-        failures.append("the interpreter said (Error)")
+        failures.append(
+            f"the interpreter was stopped after {limit:,.0f} s, which is the timeout: it may need longer "
+            "(--timeout SECONDS), or hang, as it does on some specifications"
+        )
+    failures += [f"the interpreter said: {line}" for line in outcome.errors]
     if outcome.code and not outcome.timed_out:
         how = f"was killed by signal {-outcome.code}" if outcome.code < 0 else f"ended with exit code {outcome.code}"
         failures.append(f"the interpreter {how}")
-    for name in simulation.files():
-        if name not in found:
-            failures.append(f"{name} was not written")
-        elif (n := len(_lines(found[name]))) != simulation.steps:
-            failures.append(f"{name} has {counted(n, 'line')}; expected {simulation.steps:,}")
-    # What the simulation calls wrong is so whoever runs it: letters, say, of which the interpreter says nothing.
-    return (*failures, *simulation.errors)
+    if missing := [name for name in outputs if name not in found]:
+        failures.append(f"{several(missing)} {'was' if len(missing) == 1 else 'were'} not written")
+    lines = {name: len(_lines(data)) for name, data in found.items()}
+    steps = simulation.steps if simulation else max(lines.values(), default=0)
+    failures += [f"{name} has {counted(n, 'line')}; expected {steps:,}" for name, n in lines.items() if n != steps]
+    return tuple(failures)
 
 
 def _outputs(
-    root: Path, simulation: Simulation, found: Mapping[str, bytes], simulated: Mapping[str, bytes]
+    root: Path, names: Mapping[str, str], found: Mapping[str, bytes], simulated: Mapping[str, bytes] | None
 ) -> tuple[Output, ...]:
     outputs, there = [], os.path.isdir(root / EXPECTED)
-    for name in simulation.values:
-        path = simulation.spec.streams[name].path
+    for path, name in names.items():
         if path not in found:
             continue
         lines = _lines(found[path])
         expected = _difference(lines, _expected(root, path)) if there else None
-        outputs.append(Output(path, name, len(lines), _difference(lines, _lines(simulated[path])), expected))
+        difference = None if simulated is None else _difference(lines, _lines(simulated[path]))
+        outputs.append(Output(path, name, len(lines), difference, expected))
     return tuple(outputs)
 
 

@@ -1,12 +1,17 @@
 """The interpreter as a process: watched by the file that grows, killed with all it started, never believed."""
 
+import ctypes
 import os
+import re
 import shutil
 import signal
 import subprocess
+import sys
+import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +21,9 @@ TAU = "TAU"
 """The variable that names the interpreter."""
 
 ERROR = b"(Error)"
+COLOUR = re.compile(rb"\x1b\[[0-9;]*m")
+"""What colours a terminal's text; the interpreter colours the word in ``(Error)`` even where it writes to a file."""
+
 POLL = 0.1
 """Seconds between two looks at a run."""
 
@@ -25,19 +33,26 @@ GRACE = 2.0
 SAID = 20
 """Lines of what the interpreter said that are kept."""
 
+ERRORS = 5
+"""Lines with ``(Error)`` that are kept."""
+
+PR_SET_PDEATHSIG = 1
+"""Linux: the signal that a process gets when its parent ends (prctl(2))."""
+
 
 @dataclass(frozen=True)
 class Outcome:
     """How a process ended.
 
-    seconds: it took; code: its exit code, negative for a signal; timed_out: whether it was killed for its time; failed:
-    whether it said ``(Error)``; said: the last lines it wrote to stdout or stderr.
+    seconds: it took; code: its exit code, negative for a signal; timed_out: whether it was killed for its time; errors:
+    the first lines in which it said ``(Error)``; said: the last lines it wrote to stdout or stderr; both without
+    colours.
     """
 
     seconds: float
     code: int
     timed_out: bool
-    failed: bool
+    errors: tuple[str, ...]
     said: tuple[str, ...]
 
 
@@ -64,15 +79,16 @@ def run_process(
     """Run a command in a folder, with nothing on its stdin, until it ends or its time is up.
 
     log: where its stdout and stderr go; watched: a file whose lines are counted, and given to `progress` as it grows;
-    timeout: seconds. Whatever ends the wait, Ctrl-C too, ends the process and those it started; so does its own end.
-    Raises InputError where it cannot be started.
+    timeout: seconds. Whatever ends the wait, Ctrl-C and a hang-up too, ends the process and those it started; so does
+    its own end. On Linux it ends with this process even where that is killed. Raises InputError where it cannot be
+    started.
     """
     begun, counter, timed_out = time.monotonic(), _Lines(watched), False
-    with open(log, "wb") as said:
+    with open(log, "wb") as said, _ended_by_hangup():
         try:
             process = subprocess.Popen(
                 command, cwd=folder, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT,
-                start_new_session=True,
+                start_new_session=True, preexec_fn=_dies_with_parent(),
             )  # fmt: skip
         except OSError as error:
             raise InputError(f"cannot run {command[0]}: {error.strerror or error}") from error
@@ -89,8 +105,40 @@ def run_process(
                     continue
         finally:
             _end(process)
-    failed, lines = _read_log(log)
-    return Outcome(time.monotonic() - begun, process.returncode, timed_out, failed, lines)
+    errors, lines = _read_log(log)
+    return Outcome(time.monotonic() - begun, process.returncode, timed_out, errors, lines)
+
+
+def _dies_with_parent() -> Callable[[], None] | None:
+    """What a child of this process calls before it becomes another program, so that it ends with its parent.
+
+    None where the system knows no such thing; there a parent that is killed leaves the child running.
+    """
+    if not sys.platform.startswith("linux"):
+        return None
+    prctl, parent = ctypes.CDLL(None).prctl, os.getpid()  # looked up here: a child of a fork should do little
+
+    def ask() -> None:
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:  # it ended before it was asked
+            os._exit(1)
+
+    return ask
+
+
+@contextmanager
+def _ended_by_hangup() -> Iterator[None]:
+    """Let a hang-up raise SystemExit, so that what is cleaned up after Ctrl-C is after that, too."""
+    number = getattr(signal, "SIGHUP", None)
+    mine = threading.current_thread() is threading.main_thread() and number is not None
+    if not mine or signal.getsignal(number) is not signal.SIG_DFL:  # ignored (nohup), or somebody else's
+        yield
+        return
+    signal.signal(number, lambda *_: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(number, signal.SIG_DFL)
 
 
 def _end(process: subprocess.Popen) -> None:
@@ -123,13 +171,20 @@ class _Lines:
         return self._lines
 
 
-def _read_log(log: Path) -> tuple[bool, tuple[str, ...]]:
-    """Whether a log holds an error, and its last lines."""
-    failed, tail = False, b""
+def _read_log(log: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The first lines of a log with an error, and its last lines, without colours."""
+    errors: list[bytes] = []
+    last: deque[bytes] = deque(maxlen=SAID)
     with open(log, "rb") as file:
-        while block := file.read(1 << 20):
-            tail += block
-            failed = failed or ERROR in tail
-            tail = tail[-65_536:]
-    lines = tail.decode("utf-8", "backslashreplace").splitlines()
-    return failed, tuple(line for line in lines if line.strip())[-SAID:]
+        # A line is cut where it is longer than any that is worth showing.
+        while line := file.readline(65_536):
+            plain = COLOUR.sub(b"", line)
+            if plain.strip():
+                last.append(plain)
+            if ERROR in plain and len(errors) < ERRORS:
+                errors.append(plain)
+    return tuple(map(_text, errors)), tuple(map(_text, last))
+
+
+def _text(line: bytes) -> str:
+    return line.decode("utf-8", "backslashreplace").rstrip()

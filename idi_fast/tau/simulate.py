@@ -16,11 +16,10 @@ import numpy as np
 
 from idi_fast.errors import InputError
 from idi_fast.streams import stream_text
-from idi_fast.tau.formula import At, values_of
-from idi_fast.tau.lines import BAD, END, FORMULA, Lines, line_text, read_input, read_lines, refusal
-from idi_fast.tau.model import Model
+from idi_fast.tau.lines import BAD, END, FORMULA, Formula, Lines, formula_text, read_input, read_lines, refusal
+from idi_fast.tau.model import KERNEL_BITS, Model
 from idi_fast.tau.reading import Reader
-from idi_fast.tau.spec import Spec
+from idi_fast.tau.spec import CONSOLE, Spec
 
 BLOCK = 16_384
 """Steps that are worked out at a time; a v38 agent's streams of that length fit the second-level cache."""
@@ -49,11 +48,12 @@ class Stop:
 class Simulation:
     """A simulated run.
 
-    steps: lines in every output file; values: of each output that a clause defines, uint8 (steps,) for sbf, uint32 for
-    bitvectors; stop: why it is over; errors: what is wrong, a sentence each, none for a sound run; lines: lines of each
-    used input up to the one that ends it; read: how many of them were read; first_read: the time of the first, None if
-    there was none; skipped: the first time after that at which no line was read, None if there was none; products: the
-    products of free variables that an sbf value of 2 or more stands for, from 2 on.
+    steps: lines in every output file; values: of each output that a clause names, uint8 (steps,) for sbf, uint32 for
+    bitvectors, Python's integers for those wider than 32 bits; stop: why it is over; errors: what is wrong, a sentence
+    each, none for a sound run; lines: lines of each used input up to the one that ends it; read: how many of them were
+    read; first_read: the time of the first, None if there was none; skipped: the first time after that at which no line
+    was read, None if there was none; formulas: what an sbf value of 2 or more stands for, from 2 on: formulas of free
+    variables as the interpreter writes them.
     """
 
     spec: Spec
@@ -65,15 +65,20 @@ class Simulation:
     read: dict[str, int]
     first_read: dict[str, int | None]
     skipped: dict[str, int | None]
-    products: tuple[str, ...] = ()
+    formulas: tuple[str, ...] = ()
 
     def files(self) -> dict[str, bytes]:
         """The output files by their names in the specification: a value a line, bitvectors in decimal."""
-        return {self.spec.streams[name].path: self._text(values) for name, values in self.values.items()}
+        streams = self.spec.streams
+        return {
+            streams[name].path: self._text(values, streams[name].width)
+            for name, values in self.values.items()
+            if streams[name].path != CONSOLE
+        }
 
-    def _text(self, values: np.ndarray) -> bytes:
-        if self.products or values.max(initial=0) > 99:
-            said = dict(enumerate(self.products, 2)) if values.dtype == np.uint8 else {}
+    def _text(self, values: np.ndarray, width: int | None) -> bytes:
+        if self.formulas or values.max(initial=0) > 99:
+            said = dict(enumerate(self.formulas, 2)) if width is None else {}
             return "".join(f"{said.get(value, value)}\n" for value in values.tolist()).encode()
         return stream_text(values)
 
@@ -81,12 +86,14 @@ class Simulation:
 class _Run:
     """Where a run stands.
 
-    streams uint32 (n_streams, n): the values up to now, a column a time; the rest as in a Simulation.
+    streams uint32 or object (n_streams, n): the values up to now, a column a time; tables: what a line of an sbf stands
+    for, from 0 on; the rest as in a Simulation.
     """
 
-    def __init__(self, model: Model, lines: dict[str, Lines]):
-        self.model, self.lines = model, lines
-        self.streams = np.zeros((len(model.rows), max(model.lookback, 1)), np.uint32)
+    def __init__(self, model: Model, lines: dict[str, Lines], tables: np.ndarray):
+        self.model, self.lines, self._tables = model, lines, tables
+        self.streams = np.zeros((len(model.rows), max(model.settled, 1)), model.dtype)
+        self.program = model.runner()
         self.time = 0
         self.stop: Stop | None = None
         self.read = dict.fromkeys(model.inputs, 0)
@@ -96,6 +103,11 @@ class _Run:
     def left(self, name: str) -> int:
         """Lines of an input that are not read yet."""
         return self.lines[name].values.size - self.read[name]
+
+    def values(self, name: str, first: int, n: int) -> np.ndarray:
+        """The values of some lines of an input; of an sbf truth tables."""
+        values = self.lines[name].values[first : first + n]
+        return self._tables[values] if self.model.spec.streams[name].width is None else values
 
     def end_at(self, name: str) -> Stop:
         """Why the run is over now that an input has no more lines."""
@@ -114,18 +126,28 @@ class _Run:
             self.streams = np.concatenate([self.streams, np.zeros_like(self.streams)], axis=1)
         for name in model.inputs:
             if name in names:
-                self.streams[model.rows[name], time] = self.lines[name].values[self.read[name]]
+                self.streams[model.rows[name], time] = self.values(name, self.read[name], 1)[0]
                 self.read[name] += 1
                 self.first_read[name] = time if self.first_read[name] is None else self.first_read[name]
             elif self.first_read[name] is not None and self.skipped[name] is None:
                 self.skipped[name] = time
-        if time < model.lookback:
-            model.run_first(self.streams, time)
+        if time < model.settled:
+            self._first(time)
         else:
-            model.run(self.streams, time, time + 1)
+            self.program.run(self.streams, time, time + 1)
         self.time += 1
-        if not names and time >= max(model.lookback, model.last_index):
+        if not names and time >= max(model.lookback, model.last_time):
             self.stop = Stop(NOTHING_READ, self.time)
+
+    def _first(self, time: int) -> None:
+        """Work out the outputs of a time that a fixed index bears upon."""
+        rows = self.model.rows
+        chosen = self.model.choices.at(
+            time, lambda value: int(self.streams[rows[value.name], value.index]), 1 << self.model.letters
+        )
+        for name, value in chosen.items():
+            self.streams[rows[name], time] = value
+        self.model.runner(time).run(self.streams, time, time + 1)
 
 
 def simulate(spec: Spec, files: Mapping[str, str | bytes]) -> Simulation:
@@ -135,21 +157,41 @@ def simulate(spec: Spec, files: Mapping[str, str | bytes]) -> Simulation:
     not mirrored and that may be read or not.
     """
     model = Model.of(spec)
-    products: list[str] = []
-    lines = {name: _lines(model, name, files.get(spec.streams[name].path), products) for name in model.inputs}
-    run, reader = _Run(model, lines), Reader(model)
+    formulas: dict[Formula, int] = {}
+    lines = {name: _lines(spec, name, files, formulas) for name in model.inputs}
+    letters = sorted({letter for formula in formulas for letter in formula.letters})
+    if letters:
+        model = Model.of(spec, len(letters))
+    tables = [0, model.truth, *(formula.over(letters) for formula in formulas)]
+    run, reader = _Run(model, lines, np.array(tables, model.dtype)), Reader(model)
     regular = bool(model.inputs) and reader.every_step
-    while run.stop is None and not (regular and run.time == model.lookback):
+    while run.stop is None and not (regular and run.time == model.settled):
         run.step(reader.names(run.time, run.streams))
     values = {name: run.streams[model.rows[name], : run.time] for name in model.outputs}
     if run.stop is None:
         values = _run_regular(run)
-    types = {name: np.uint8 if spec.streams[name].width is None else np.uint32 for name in model.outputs}
+    texts: dict[int, str] = {}
+    written = {name: _written(values[name], spec.streams[name].width, model, letters, texts) for name in model.outputs}
     return Simulation(
-        spec, run.time, {name: values[name].astype(types[name]) for name in model.outputs}, run.stop,
-        tuple(_errors(run, products, files)), {name: lines[name].values.size for name in model.inputs}, run.read,
-        run.first_read, run.skipped, tuple(products),
+        spec, run.time, written, run.stop, tuple(_errors(run, list(formulas))),
+        {name: lines[name].values.size for name in model.inputs}, run.read, run.first_read, run.skipped,
+        tuple(texts.values()),
     )  # fmt: skip
+
+
+def _written(
+    values: np.ndarray, width: int | None, model: Model, letters: list[str], texts: dict[int, str]
+) -> np.ndarray:
+    """The values of an output as a simulation has them; adds the texts of further truth tables."""
+    if width is not None:
+        return values.astype(np.uint32 if width <= KERNEL_BITS else object)
+    if not letters:
+        return values.astype(np.uint8)
+    for table in dict.fromkeys(values.tolist()):
+        if table not in (0, model.truth):
+            texts.setdefault(table, formula_text(table, letters))
+    codes = {0: 0, model.truth: 1, **{table: code for code, table in enumerate(texts, 2)}}
+    return np.array([codes[table] for table in values.tolist()], np.uint8 if len(codes) <= 256 else np.uint32)
 
 
 def simulate_folder(spec: Spec, folder: str | Path) -> Simulation:
@@ -173,33 +215,23 @@ def simulate_folder(spec: Spec, folder: str | Path) -> Simulation:
     return simulate(spec, files)
 
 
-def _lines(model: Model, name: str, data: str | bytes | None, products: list[str]) -> Lines:
+def _lines(spec: Spec, name: str, files: Mapping[str, str | bytes], formulas: dict[Formula, int]) -> Lines:
+    path = spec.streams[name].path
+    if path == CONSOLE:  # where nobody answers: the end of the input
+        return read_lines(b"")
+    data = files.get(path)
     if data is None:
         return Lines(np.empty(0, np.uint32), 0, missing=True)
-    data = data.encode() if isinstance(data, str) else data
-    lines = read_lines(data, model.spec.streams[name].width, products)
-    if lines.free < lines.values.size and not _only_mirrored(model.spec, name):
-        return lines.before_free(line_text(data, lines.free))
-    return lines
-
-
-def _only_mirrored(spec: Spec, name: str) -> bool:
-    """Whether an input goes nowhere but, as it is, into outputs that nothing hangs on."""
-    used = {value.name for clause in spec.clauses for value in values_of(clause.term)}
-    return all(
-        isinstance(clause.term, At) and clause.target.name not in used
-        for clause in spec.clauses
-        if any(value.name == name for value in values_of(clause.term))
-    )
+    return read_lines(data.encode() if isinstance(data, str) else data, spec.streams[name].width, formulas)
 
 
 def _run_regular(run: _Run) -> dict[str, np.ndarray]:
-    """Run on from the lookback, every input being read in every step, until the first has no more lines."""
-    model, back = run.model, run.model.lookback
+    """Run on from `settled`, every input being read in every step, until the first has no more lines."""
+    model, back = run.model, run.model.settled
     shortest = min(model.inputs, key=run.left)  # of several the first that is read
     steps = back + run.left(shortest)
-    window = np.zeros((len(model.rows), back + BLOCK), np.uint32)
-    values = {name: np.zeros(steps, np.uint32) for name in model.outputs}
+    window = np.zeros((len(model.rows), back + BLOCK), model.dtype)
+    values = {name: np.zeros(steps, model.dtype) for name in model.outputs}
     window[:, :back] = run.streams[:, :back]
     for name in model.outputs:
         values[name][:back] = window[model.rows[name], :back]
@@ -207,8 +239,8 @@ def _run_regular(run: _Run) -> dict[str, np.ndarray]:
         n = min(BLOCK, steps - start)
         for name in model.inputs:
             first = run.read[name] + start - back
-            window[model.rows[name], back : back + n] = run.lines[name].values[first : first + n]
-        model.run(window, back, back + n)
+            window[model.rows[name], back : back + n] = run.values(name, first, n)
+        run.program.run(window, back, back + n)
         for name in model.outputs:
             values[name][start : start + n] = window[model.rows[name], back : back + n]
         window[:, :back] = window[:, n : back + n]
@@ -221,16 +253,16 @@ def _run_regular(run: _Run) -> dict[str, np.ndarray]:
     return values
 
 
-def _errors(run: _Run, products: list[str], files: Mapping[str, str | bytes]) -> list[str]:
+def _errors(run: _Run, formulas: list[Formula]) -> list[str]:
     streams, stop = run.model.spec.streams, run.stop
     found = [f"{streams[n].path} is missing, the file of {n}" for n in run.model.inputs if run.lines[n].missing]
     for name in run.model.inputs:
         lines = run.lines[name]
         if lines.free < run.read[name]:
-            product = products[lines.values[lines.free] - 2]
+            formula = formulas[lines.values[lines.free] - 2]
             found.append(
                 f"{streams[name].path}, line {lines.free + 1}: not 0 or 1; the interpreter takes the letters for free "
-                f"variables and writes their product, {product!r}"
+                f"variables, {formula_text(formula.table, formula.letters)!r}, and outputs become formulas of them"
             )
     if stop.reason in (REASONS[BAD], REASONS[FORMULA]):
         what = refusal(run.lines[stop.stream], streams[stop.stream].width)

@@ -11,10 +11,12 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from itertools import pairwise
 from pathlib import Path
 from posixpath import normpath
 
 from idi_fast.errors import InputError, nearest
+from idi_fast.tau.clauses import ClauseParser
 from idi_fast.tau.formula import (
     DEEPEST,
     At,
@@ -22,10 +24,12 @@ from idi_fast.tau.formula import (
     Bits,
     Chain,
     Clause,
+    Less,
     Not,
     NotModelled,
     SpecError,
     Term,
+    check_time,
     children,
     depth,
     fold,
@@ -34,9 +38,13 @@ from idi_fast.tau.formula import (
     type_name,
     values_of,
 )  # fmt: skip
-from idi_fast.tau.parsing import WIDEST, Parser
+from idi_fast.tau.parsing import WIDEST, Parser, Token
 
 NAME = re.compile(r"[io]\w+", re.ASCII)
+CONSOLE = ""
+"""The path of a stream that is no file: of the console, of which nothing is read."""
+
+FORMULA_WORDS = ("always", "T", "F")
 PRINTABLE = re.compile(r"[ -~]*")
 
 
@@ -44,8 +52,9 @@ PRINTABLE = re.compile(r"[ -~]*")
 class Declaration:
     """A stream and its file.
 
-    name: begins with i if it is read, with o if it is written; path: relative to where the interpreter runs; width:
-    bits of a bitvector of type bv[width], None for sbf; comment: printed above it, no part of what is declared.
+    name: begins with i if it is read, with o if it is written; path: relative to where the interpreter runs, CONSOLE if
+    it is no file; width: bits of a bitvector of type bv[width], None for sbf; comment: printed above it, no part of
+    what is declared.
     Raises SpecError, NotModelled.
     """
 
@@ -60,7 +69,7 @@ class Declaration:
                 f"found the stream name {self.name!r}; expected i for an input or o for an output, then letters, "
                 "digits or _"
             )
-        if not PRINTABLE.fullmatch(self.path) or '"' in self.path or not self.path:
+        if not PRINTABLE.fullmatch(self.path) or '"' in self.path:
             raise SpecError(f"found the file name {self.path!r}; expected printable ASCII without quotation marks")
         if not PRINTABLE.fullmatch(self.comment):
             raise SpecError(f"found the comment {self.comment!r}; expected a line of printable ASCII")
@@ -79,7 +88,9 @@ class Declaration:
 
     def __str__(self) -> str:
         comment = f"# {self.comment}\n" if self.comment else ""
-        return f'{comment}{self.name}:{self.type} := {"in" if self.is_input else "out"} file("{self.path}").'
+        way = "in" if self.is_input else "out"
+        place = f'file("{self.path}")' if self.path else "console"
+        return f"{comment}{self.name}:{self.type} := {way} {place}."
 
 
 @dataclass(frozen=True)
@@ -94,11 +105,23 @@ class Spec:
     inputs: tuple[Declaration, ...]
     outputs: tuple[Declaration, ...]
     clauses: tuple[Clause, ...]
+    console: tuple[Declaration, ...] = ()
+
+    @classmethod
+    def of(cls, streams: Iterable[Declaration], clauses: Iterable[Clause]) -> "Spec":
+        """The specification of streams in any order."""
+        streams = list(streams)
+        filed = [stream for stream in streams if stream.path != CONSOLE]
+        return cls(
+            tuple(stream for stream in filed if stream.is_input),
+            tuple(stream for stream in filed if not stream.is_input),
+            tuple(clauses), tuple(stream for stream in streams if stream.path == CONSOLE),
+        )  # fmt: skip
 
     def __post_init__(self) -> None:
-        for name in ("inputs", "outputs", "clauses"):
+        for name in ("inputs", "outputs", "clauses", "console"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        check_declarations((*self.inputs, *self.outputs))
+        check_declarations((*self.inputs, *self.outputs, *self.console))
         if strays := [s for s in self.inputs if not s.is_input] + [s for s in self.outputs if s.is_input]:
             raise SpecError(f"{strays[0].name} is on the wrong side; inputs begin with i and outputs with o")
         if not self.clauses:
@@ -108,7 +131,7 @@ class Spec:
     @cached_property
     def streams(self) -> dict[str, Declaration]:
         """Every declaration by name, inputs first."""
-        return {stream.name: stream for stream in (*self.inputs, *self.outputs)}
+        return {stream.name: stream for stream in (*self.inputs, *self.outputs, *self.console)}
 
     @cached_property
     def values(self) -> tuple[At, ...]:
@@ -136,7 +159,7 @@ class Spec:
         return {stream.name: found[stream.name] for stream in self.inputs if stream.name in found}
 
     def __str__(self) -> str:
-        lines = [str(stream) for stream in (*self.inputs, *self.outputs)]
+        lines = [str(stream) for stream in (*self.inputs, *self.outputs, *self.console)]
         return "\n".join([*lines, " && ".join(map(str, self.clauses))]) + "\n"
 
 
@@ -148,6 +171,8 @@ def anchored(spec: Spec) -> Spec:
     """
     there = {(clause.target.name, clause.target.index) for clause in spec.clauses}
     added = []
+    if odd := [clause for clause in spec.clauses if clause.text]:
+        raise NotModelled(f"first values of {odd[0]} are not worked out; write them by hand")
     for index in range(spec.lookback):
         for clause in spec.clauses:
             name = clause.target.name
@@ -171,6 +196,8 @@ def check_declarations(streams: Iterable[Declaration]) -> None:
         if stream.name in names:
             raise SpecError(f"the stream {stream.name!r} is declared twice")
         names.add(stream.name)
+        if stream.path == CONSOLE:
+            continue
         other = taken.setdefault(normpath(stream.path), stream)
         if other is not stream and not (other.is_input and stream.is_input):
             raise NotModelled(f"{other.name} and {stream.name} share the file {stream.path!r}, which is written")
@@ -180,7 +207,7 @@ def typed(clause: Clause, streams: Mapping[str, Declaration]) -> Clause:
     """A clause whose constants have widths. Raises SpecError where a stream is unknown or types do not fit."""
     if depth(clause.term) > DEEPEST:
         raise NotModelled(f"{clause.target}: a term more than {DEEPEST} levels deep")
-    for value in (clause.target, *values_of(clause.term)):
+    for value in map(check_time, (clause.target, *values_of(clause.term))):
         if value.name not in streams:
             raise SpecError(f"the stream {value.name!r} is not declared.{nearest(value.name, streams)}")
     target = streams[clause.target.name]
@@ -193,15 +220,15 @@ def typed(clause: Clause, streams: Mapping[str, Declaration]) -> Clause:
             if (term.width or target.width) != target.width or target.width is None:
                 raise SpecError(f"{target.name} is {target.type} and {term} is not; expected one type")
             return replace(term, width=target.width)
-        if isinstance(term, Bit) and term.value and target.width is not None:
-            raise NotModelled(
-                f"found 1 where {target.name} is {target.type}: it may mean all bits; write {{ 1 }}:{target.type}"
-            )
+        if isinstance(term, Less):
+            if target.width is not None:
+                raise SpecError(f"{target.name} is {target.type} and a comparison is sbf; expected one type")
+            return term
         if isinstance(term, Chain):
             return replace(term, terms=tuple(map(fit, children(term))))
         return Not(fit(term.term)) if isinstance(term, Not) else term
 
-    return Clause(clause.target, fit(clause.term))
+    return replace(clause, term=fit(clause.term))
 
 
 def parse_spec(text: str, source: str = "the specification") -> Spec:
@@ -211,23 +238,87 @@ def parse_spec(text: str, source: str = "the specification") -> Spec:
     before the clauses, letters beyond ASCII, names that do not begin with i or o, undeclared streams, types that do not
     fit. Raises NotModelled for other parts of Tau: more types, the console, quantifiers, comparisons.
     """
-    parser = Parser(text, source)
+    parser = ClauseParser(text, source)
     streams: list[Declaration] = []
-    while parser.next.kind == "name" and parser.tokens[parser.place + 1].text in (":", ":=", "="):
+    formula = None
+    while parser.next.kind != "end":
         at = parser.next
-        streams.append(declaration(parser))
-        parser.checked(check_declarations, streams, at=at)
-    if parser.next.kind == "name" and parser.tokens[parser.place + 1].text != "[":
-        _refuse_command(parser)
-    known = {stream.name: stream for stream in streams}
-    parser.names, parser.check = known, partial(typed, streams=known)
-    if parser.next.kind == "end":
+        if at_declaration(parser):
+            streams.append(declaration(parser))
+            parser.checked(check_declarations, streams, at=at)
+        elif parser.at_definition():
+            parser.definition()
+        elif formula is None:
+            formula = parser.place
+            pass_formula(parser)
+        else:
+            parser.refuse("an operator or the end")
+    if formula is None:
         parser.refuse("clauses, as (o1[t] = i1[t]), behind the declarations")
+    parser.place = formula
+    streams += undeclared(parser, streams)
+    return Spec.of(streams, read_formula(parser, streams))
+
+
+def at_declaration(parser: Parser) -> bool:
+    """Whether a declaration is next."""
+    return parser.next.kind == "name" and parser.tokens[parser.place + 1].text in (":", ":=", "=")
+
+
+def pass_formula(parser: ClauseParser) -> None:
+    """Go on to what follows the formula: declarations, definitions or the end."""
+    first = parser.place
+    while parser.next.kind != "end":
+        ended = parser.place > first and parser.tokens[parser.place - 1].text == "."
+        if ended and (at_declaration(parser) or parser.at_definition()):
+            return
+        parser.take()
+
+
+def read_formula(parser: ClauseParser, streams: Iterable[Declaration] | None) -> list[Clause]:
+    """The clauses at the parser's cursor, over these streams, over any if None. Raises SpecError, NotModelled."""
+    known_word = parser.next.kind != "name" or parser.next.text in (*FORMULA_WORDS, *parser.macros)
+    if not known_word and parser.tokens[parser.place + 1].text != "[":
+        _refuse_command(parser)
+    if streams is not None:
+        known = {stream.name: stream for stream in streams}
+        parser.names, parser.check = known, partial(typed, streams=known)
+        parser.widths = {name: stream.width for name, stream in known.items()}
     clauses = parser.clauses()
     parser.accept(".")
-    parser.end()
-    inputs = [stream for stream in streams if stream.is_input]
-    return Spec(tuple(inputs), tuple(stream for stream in streams if not stream.is_input), tuple(clauses))
+    if not (at_declaration(parser) or parser.at_definition()):
+        parser.end()
+    return clauses
+
+
+def undeclared(parser: ClauseParser, streams: Iterable[Declaration]) -> list[Declaration]:
+    """Streams of the formula at the parser's cursor that are not declared: the console's.
+
+    Their types are those of the streams that they are joined with. Raises NotModelled where that tells none.
+    """
+    widths = {stream.name: stream.width for stream in streams}
+    pieces: list[list[Token]] = [[]]
+    for token, ahead in pairwise(parser.tokens[parser.place :]):
+        if token.text == "&&":
+            pieces.append([])
+        elif token.kind == "name" and ahead.text == "[" and NAME.fullmatch(token.text):
+            pieces[-1].append(token)
+    found: dict[str, Declaration] = {}
+    again = True
+    while again:
+        again = False
+        for piece in pieces:
+            types = {widths[token.text] for token in piece if token.text in widths}
+            for token in piece:
+                if token.text not in widths and len(types) == 1:
+                    (widths[token.text],) = types
+                    found[token.text] = Declaration(token.text, CONSOLE, widths[token.text])
+                    again = True
+    for piece in pieces:
+        for token in piece:
+            if token.text not in widths:
+                parser.fail(f"the type of {token.text} cannot be told; declare it", token, NotModelled)
+    return list(found.values())
 
 
 def load_spec(path: str | Path) -> Spec:
@@ -255,19 +346,24 @@ def declaration(parser: Parser) -> Declaration:
     way = parser.next
     if not (parser.accept("in") or parser.accept("out")):
         parser.refuse('in file("…") or out file("…")')
-    if parser.ahead("console"):
-        parser.fail('found the console; expected file("…")', parser.next, NotModelled)
-    parser.expect("file")
-    parser.expect("(")
-    if parser.next.kind != "text":
-        parser.refuse("a file name in quotation marks")
-    path = parser.take().text[1:-1]
-    parser.expect(")")
+    path = CONSOLE
+    if not parser.accept("console"):
+        parser.expect("file")
+        parser.expect("(")
+        if parser.next.kind != "text":
+            parser.refuse("a file name in quotation marks")
+        at = parser.take()
+        path = at.text[1:-1]
+        if not path:
+            parser.fail("found the file name ''; expected printable ASCII without quotation marks", at)
+        parser.expect(")")
     parser.expect(".", "'.' behind the declaration")
     stream = parser.checked(Declaration, name.text, path, width, at=name)
     if stream.is_input != (way.text == "in"):
         begins = "i" if way.text == "in" else "o"
-        parser.fail(f"found {name.text!r}; expected a name that begins with {begins}: it is an {way.text}put", name)
+        parser.fail(
+            f"found {name.text!r}; expected a name that begins with {begins}: it is an {way.text}put", name, NotModelled
+        )
     return stream
 
 

@@ -1,0 +1,120 @@
+"""Outputs of one time that clauses tie together without defining them one after the other.
+
+The interpreter solves the equations of a step at once. Of sbf it takes the greatest solution, where there is one: an
+output is 1 if it can be, but 0 if the equations do not depend on it. Of bitvectors another program chooses, so only
+what has a single solution is worked out here.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from idi_fast.tau.diagrams import FALSE, TRUE, Diagrams, TooLarge
+from idi_fast.tau.formula import At, Clause, NotModelled, values_of
+from idi_fast.tau.parts import Unsatisfiable, Widths
+
+
+@dataclass(frozen=True)
+class Solver:
+    """Equations about t, or about a fixed `time`; rows, widths: of the streams; sbf_bits: of a value of an sbf.
+
+    Raises Unsatisfiable where, whatever came before, some inputs leave no solution, NotModelled where only some of what
+    may come before does.
+    """
+
+    clauses: tuple[Clause, ...]
+    rows: dict[str, int]
+    widths: Widths
+    sbf_bits: int
+    time: int | None = None
+
+    def __post_init__(self) -> None:
+        for width in dict.fromkeys(self.widths[clause.target.name] for clause in self.clauses):
+            for bit in range(width or 1):
+                self._check(width, bit)
+
+    def _check(self, width: int | None, bit: int) -> None:
+        try:
+            variables = sorted(self._variables(width, bit), key=self._rank)
+            diagrams = Diagrams(variables)
+            rule = self._rule(diagrams, width, bit, lambda at, bit: diagrams.variable((at, bit)))
+            for outputs, join in ((True, diagrams.either), (False, diagrams.both)):
+                for variable in variables:
+                    if self._age(variable[0]) == 0 and variable[0].name.startswith("o") == outputs:
+                        rule = join(*(diagrams.fixed(rule, variable, truth) for truth in (False, True)))
+        except TooLarge:
+            raise NotModelled(
+                "whether clauses that define outputs by one another agree is too much to work out"
+            ) from None
+        if rule == FALSE:
+            clauses = " and ".join(str(clause) for clause in self._of(width))
+            raise Unsatisfiable(f"unsatisfiable: some inputs leave no solution of {clauses}")
+        if rule != TRUE:
+            raise NotModelled(
+                "after some outputs there may be no solution: what the interpreter then avoids is not worked out"
+            )
+
+    def _of(self, width: int | None) -> Iterator[Clause]:
+        return (clause for clause in self.clauses if self.widths[clause.target.name] == width)
+
+    def _age(self, value: At) -> int:
+        return value.lookback if value.index is None else self.time - value.index
+
+    def _rank(self, variable: tuple[At, int]) -> tuple[int, bool, str, int]:
+        value, bit = variable
+        return -self._age(value), value.name.startswith("o"), value.name, bit
+
+    def _variables(self, width: int | None, bit: int) -> set[tuple[At, int]]:
+        """The bits of values that one bit of some values depends on: of what is compared all."""
+        found: set[tuple[At, int]] = set()
+        for clause in self._of(width):
+            for value in (clause.target, *values_of(clause.term)):
+                own = self.widths[value.name]
+                found |= {(value, k) for k in ((bit,) if own == width else range(own or 1))}
+        return found
+
+    def _rule(self, diagrams: Diagrams, width: int | None, bit: int, value: Callable[[At, int], int]) -> int:
+        rule = TRUE
+        for clause in self._of(width):
+            differ = diagrams.differ(value(clause.target, bit), diagrams.term(clause.term, bit, value))
+            rule = diagrams.both(rule, diagrams.negated(differ))
+        return rule
+
+    def run(self, streams: np.ndarray, start: int, stop: int) -> None:
+        """Work out the outputs in columns `start` to `stop` of the streams, as `Program.run`."""
+        for time in range(start, stop):
+            for width in dict.fromkeys(self.widths[clause.target.name] for clause in self.clauses):
+                for bit in range(width or self.sbf_bits):
+                    self._solve(streams, time, width, bit)
+
+    def _solve(self, streams: np.ndarray, time: int, width: int | None, bit: int) -> None:
+        diagrams = Diagrams()
+        # A constant of an sbf is the same in all bits of a truth table.
+        place = bit if width else 0
+
+        def value(at: At, k: int) -> int:
+            age = self._age(at)
+            if age == 0 and at.name.startswith("o"):
+                return diagrams.variable(at)
+            own = bit if self.widths[at.name] == width else k
+            return int(streams[self.rows[at.name], time - age]) >> own & 1
+
+        rule = self._rule(diagrams, width, place, value)
+        among = any(clause.text for clause in self._of(width))
+        left = rule
+        for at in diagrams.support([rule]):
+            possible = [diagrams.fixed(rule, at, truth) != FALSE for truth in (False, True)]
+            if all(possible) and (width is not None or among):
+                self._undecided([at])
+            left = diagrams.fixed(left, at, possible[1])
+            streams[self.rows[at.name], time] = int(streams[self.rows[at.name], time]) | possible[1] << bit
+        if left != TRUE:
+            self._undecided(diagrams.support([rule]))
+
+    @staticmethod
+    def _undecided(values: Iterable[At]) -> None:
+        names = ", ".join(sorted(str(value) for value in values))
+        raise NotModelled(
+            f"the clauses leave more than one solution for {names}: which one the interpreter chooses is not worked out"
+        )
