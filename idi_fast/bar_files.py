@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from idi_fast.errors import DataError, nearest
-from idi_fast.timestamps import to_ns, unit_of
+from idi_fast.timestamps import TimeReader, explain_number, unit_of
 
 KINDS = {".csv": "CSV", ".csv.gz": "CSV", ".parquet": "Parquet", ".pq": "Parquet"}
 
@@ -45,7 +45,7 @@ LEAST = {"close": np.nextafter(0.0, 1.0), "open": np.nextafter(0.0, 1.0), "volum
 RULES = {
     "time": (
         lambda values: values.is_not_null(),
-        "a date or date-time like 2024-01-31T09:30:00Z, years 1700 to 2199, or a Unix epoch (not 20240131)",
+        "a date or date-time like 2024-01-31T09:30:00Z, years 1700 to 2199, or a Unix epoch of 1971 to 2099",
     ),
     "close": POSITIVE,
     "open": POSITIVE,
@@ -204,9 +204,15 @@ def _folded(name: str) -> str:
 
 def _counts_rows(file: Path, name: str) -> bool:
     """Tell an index of row numbers from one of times: 10 million seconds were over in April 1970."""
-    with explained_reading(file):
-        first = str(scan(file).select(name).head(1).collect().to_series().first())
+    values = read_head(file, [name], 1)[name]
+    first = "" if unit_of(values.dtype) else str(values.first())  # polars panics on years beyond all calendars
     return first.isdecimal() and len(first) < 8
+
+
+def read_head(file: Path, names: Iterable[str], rows: int) -> pl.DataFrame:
+    """The first rows of some of the file's columns. Raises DataError."""
+    names = list(names)
+    return next(read_batches(file, names, rows), pl.DataFrame(schema=dict.fromkeys(names, pl.Null))).head(rows)
 
 
 def listing(names: Iterable[str]) -> str:
@@ -244,7 +250,7 @@ class Converter:
     def __init__(self, file: str, columns: dict[str, str], *, first_row: int, drop: bool):
         self._row = first_row
         self._file, self._columns, self._drop = file, columns, drop
-        self._first_time = None
+        self._times, self._doubt = TimeReader(), None
 
     def convert(self, frame: pl.DataFrame) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
         """The columns by role without the rows that lack a value; and which these are, bool, None where there are none.
@@ -252,8 +258,11 @@ class Converter:
         bars, breaches = {}, []
         missing = np.zeros(len(frame), bool)
         for role, name in self._columns.items():
-            source, (holds, expected) = frame[name], RULES.get(role, NUMBER)
+            source, (holds, _) = frame[name], RULES.get(role, NUMBER)
             values = self._converted(role, source)
+            if role == "time" and self._times.is_ambiguous() and source.count():
+                row = int(source.is_not_null().arg_true()[-1])
+                self._doubt = f"{self._file}, row {self._row + row + 1}, {self._breach(role, source, row)}"
             if _is_plain(role, values):
                 bars[role] = values
                 continue
@@ -264,7 +273,7 @@ class Converter:
                 wrong = wrong & ~lacking if self._drop else wrong
             if wrong.any():
                 row = wrong.arg_max()
-                breaches.append((row, f"column {name!r}: found {_shown(source, row)}, expected {expected}"))
+                breaches.append((row, self._breach(role, source, row)))
             bars[role] = values.cast(pl.UInt8, strict=False) if role == "risk" else values
         if breaches:
             row, text = min(breaches)
@@ -275,12 +284,20 @@ class Converter:
         kept = pl.Series(~missing)
         return {role: values.filter(kept).to_numpy(writable=True) for role, values in bars.items()}, missing
 
+    def finish(self) -> None:
+        """Say that there are no more batches. Raises DataError where it cannot be told what the times are."""
+        if self._times.is_ambiguous():
+            raise DataError(self._doubt)
+
+    def _breach(self, role: str, source: pl.Series, row: int) -> str:
+        _, expected = RULES.get(role, NUMBER)
+        meaning = explain_number(source[row]) if role == "time" and unit_of(source.dtype) is None else ""
+        return f"column {self._columns[role]!r}: found {_shown(source, row)}, expected {expected}{meaning}"
+
     def _converted(self, role: str, source: pl.Series) -> pl.Series:
         """float64, for the time int64 nanoseconds UTC, with null where the source has nothing such."""
         if role == "time":
-            if self._first_time is None:
-                self._first_time = source.drop_nulls().first()
-            return to_ns(source, self._first_time)
+            return self._times.read(source)
         if role == "risk" and source.dtype == pl.String:
             source = source.str.to_lowercase().replace({"false": "0", "true": "1"})
         return source.cast(pl.Float64, strict=False)

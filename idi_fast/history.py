@@ -25,6 +25,7 @@ from idi_fast.bar_files import (
 )
 from idi_fast.errors import ConfigError, DataError, nearest
 from idi_fast.files import digest
+from idi_fast.time_columns import NO_TIME, refuse_unread_times
 
 CHUNK_BARS = 262_144
 """Bars read at a time: so few that memory stays bounded, so many that the part of Python is small."""
@@ -180,6 +181,7 @@ class HistoryFiles:
                 self.dropped += len(frame) - n
                 if n:
                     yield self._chunk(arrays, gaps[kept])
+            converter.finish()
 
     def _symbols_hint(self, file: Path) -> str:
         """How to read a file whose times do not increase, if they may be those of several symbols; else empty."""
@@ -233,10 +235,9 @@ def open_history(
         read in the order of their paths with numbers by value: `month=2` before `month=10`.
     time, price, open, volume
         Column names; without them the usual names are looked for. Only the price must exist; an adjusted
-        close is not put together with an open that was not named with it. Times are
-        dates, date-times (UTC unless they say otherwise), ISO 8601 text or integers since 1970, in a unit
-        that the size of a file's first one tells: seconds below 1e11, milliseconds below 1e14,
-        microseconds below 1e17, else nanoseconds.
+        close is not put together with an open that was not named with it. Times are dates, date-times
+        (UTC unless they say otherwise), ISO 8601 text or Unix epochs, see `TimeReader`; `time="none"` reads
+        none. Where no time was named and none was found, a column that looks like times is refused.
     risk
         Name of a column of booleans or of 0 and 1.
     extra
@@ -260,7 +261,12 @@ def open_history(
     files = find_files(Path(path)) if files is None else files
     schemas = {file: read_schema(file) for file in files}
     given = {"time": time, "close": price, "open": open, "volume": volume, "risk": risk}
-    columns = choose_columns(files[0], schemas[files[0]].names(), given, ("close", *optional), extra)
+    names, sought = schemas[files[0]].names(), ("close", *optional)
+    if time is not None and time.lower() == NO_TIME and time not in names:
+        given["time"], sought = None, tuple(role for role in sought if role != "time")
+    columns = choose_columns(files[0], names, given, sought, extra)
+    if time is None and "time" in sought:
+        refuse_unread_times(schemas, columns, name)
     check_types(schemas, columns)
     return HistoryFiles(path, files, columns, drop=nan == "drop", name=name)
 
