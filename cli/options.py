@@ -18,6 +18,9 @@ PriceColumn = Annotated[str | None, typer.Option(help="Close price column [defau
 TimeColumn = Annotated[str | None, typer.Option(help="Time column, UTC; none reads no times [default: time, date …].")]
 OpenColumn = Annotated[str | None, typer.Option(help="Opening price column [default: open, if there is one].")]
 VolumeColumn = Annotated[str | None, typer.Option(help="Volume column [default: volume, if there is one].")]
+YearDays = Annotated[
+    int | None, typer.Option(help="Trading days of a year, to annualise by [default: 365 days of 24 hours].")
+]
 Nan = Annotated[str | None, typer.Option(help="Rows with missing values: refuse or drop.")]
 Compat = Annotated[str | None, typer.Option(help="Reproduce another trainer bit for bit: idi-iann.")]
 
