@@ -121,7 +121,6 @@ def count_rows(file: Path) -> int:
 
 def read_batches(file: Path, names: Iterable[str], rows: int) -> Iterator[pl.DataFrame]:
     """The columns `names`, about `rows` rows at a time; text without outer space and null where blank."""
-    text = pl.col(pl.String).str.strip_chars().replace("", None)
     wanted, is_csv = list(dict.fromkeys(names)), _kind(file) == "CSV"
     with explained_reading(file):
         if not is_csv and file.stat().st_size <= SMALL_BYTES:
@@ -133,8 +132,12 @@ def read_batches(file: Path, names: Iterable[str], rows: int) -> Iterator[pl.Dat
                     return
         # Only if it reads all columns does polars notice a CSV row that is too long, as decimal commas make it.
         options = pl.QueryOptFlags(projection_pushdown=not is_csv)
-        frames = scan(file).select(wanted).with_columns(text)
+        frames = scan(file).select(wanted).with_columns(_stripped())
         yield from frames.collect_batches(chunk_size=rows, lazy=True, optimizations=options)
+
+
+def _stripped() -> pl.Expr:
+    return pl.col(pl.String).str.strip_chars().replace("", None)
 
 
 def _holds_numbers(parquet: pq.ParquetFile, names: list[str]) -> bool:
@@ -210,8 +213,11 @@ def _counts_rows(file: Path, name: str) -> bool:
 
 
 def read_head(file: Path, names: Iterable[str], rows: int) -> pl.DataFrame:
-    """The first rows of some of the file's columns. Raises DataError."""
+    """The first rows of some of the file's columns, as of `read_batches`. Raises DataError."""
     names = list(names)
+    if _kind(file) == "CSV":  # batches of it cannot be had without most of the file being read
+        with explained_reading(file):
+            return scan(file).select(names).head(rows).with_columns(_stripped()).collect()
     return next(read_batches(file, names, rows), pl.DataFrame(schema=dict.fromkeys(names, pl.Null))).head(rows)
 
 
