@@ -265,9 +265,9 @@ def open_history(
     if time is not None and time.lower() == NO_TIME and time not in names:
         given["time"], sought = None, tuple(role for role in sought if role != "time")
     columns = choose_columns(files[0], names, given, sought, extra)
+    check_types(schemas, columns)
     if time is None and "time" in sought:
         refuse_unread_times(schemas, columns, name)
-    check_types(schemas, columns)
     return HistoryFiles(path, files, columns, drop=nan == "drop", name=name)
 
 

@@ -325,6 +325,9 @@ def test_further_files_are_looked_at_too(tmp_path):
     text(tmp_path / "d" / "1.csv", "close\n1\n2\n")
     other = text(tmp_path / "d" / "2.csv", "close,date\n3,2024-01-01\n")
     assert_mentions(refusal(tmp_path / "d"), f"{other}: column 'date'")
+    text(tmp_path / "e" / "1.csv", "close,Date,hour\n1,2024-01-01,000000\n")
+    other = text(tmp_path / "e" / "2.csv", "close,hour\n1,093000\n")
+    assert_mentions(refusal(tmp_path / "e"), f"{other}: no column 'Date'")
 
 
 # ---- times of day in a column of their own
