@@ -145,8 +145,8 @@ def sweep(
     of its seeds' accounts, which nothing is moved between, with `fill` and `fee_bps` as for `backtest`. On simulated
     markets it is worth the mean, over `evaluation_episodes` fresh ones (1,000) and the seeds, of what is earned above
     the best of the baselines that look at nothing; validation and test episodes come of two further seeds' evaluation
-    streams. progress: called with how many runs are done, and of how many. year_days: as for `backtest`. Raises InputError,
-    ConfigError, DataError, IdiFastError.
+    streams. progress: called with how many runs are done, and of how many. year_days: as for `backtest`. Raises
+    InputError, ConfigError, DataError, IdiFastError.
     """
     points = make_points(config, grid)
     seeds = check_seeds(seeds, negative=config.engine.compat is not None)
