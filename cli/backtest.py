@@ -16,6 +16,7 @@ from idi_fast.cli.options import (
     PriceColumn,
     TimeColumn,
     VolumeColumn,
+    YearDays,
     compat_name,
     required_out,
 )  # fmt: skip
@@ -49,9 +50,7 @@ def backtest(
     ] = None,
     start: Annotated[str | None, typer.Option(help="Time of the first bar wanted, ISO 8601.")] = None,
     end: Annotated[str | None, typer.Option(help="Time of the first bar no longer wanted.")] = None,
-    year_days: Annotated[
-        int | None, typer.Option(help="Trading days of a year, to annualise by [default: 365 days of 24 hours].")
-    ] = None,
+    year_days: YearDays = None,
     price_col: PriceColumn = None,
     time_col: TimeColumn = None,
     open_col: OpenColumn = None,
@@ -250,6 +249,7 @@ def _report(out: Path, result: dict, json: bool) -> None:
     if figures.get("unvisited_states", 0.0) > 0.1:
         share = f"{figures['unvisited_states']:.0%}"
         console.note(f"{share} of the bars are in states, or with a tile coder tiles, that training never visited")
+    console.print_notes(result.get("notes", ()))
     if json:
         console.print_json({"out": str(out), **result})
         return

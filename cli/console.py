@@ -4,7 +4,7 @@ import json
 import math
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import typer
@@ -20,6 +20,22 @@ def message(text: str) -> None:
 def note(text: str) -> None:
     """Something that the user should know of a run that goes well, on stderr."""
     message(f"note: {text}")
+
+
+def print_notes(texts: Iterable[str]) -> None:
+    """All of them, on stderr."""
+    for text in texts:
+        note(text)
+
+
+def note_spikes(history: object) -> list[str]:
+    """Point out bars of a history whose close jumps and comes back; the notes that were printed. None: no history."""
+    from idi_fast.spikes import spike_note
+
+    found = None if history is None else spike_note(history)
+    notes = [] if found is None else [found]
+    print_notes(notes)
+    return notes
 
 
 def note_in_sample() -> None:

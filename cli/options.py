@@ -16,9 +16,12 @@ Out = Annotated[Path | None, typer.Option("--out", help="Folder to write; it app
 Force = Annotated[bool, typer.Option("--force", help="Replace an earlier output of idi-fast, unfinished ones too.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 PriceColumn = Annotated[str | None, typer.Option(help="Close price column [default: close, price … in any case].")]
-TimeColumn = Annotated[str | None, typer.Option(help="Time column, UTC [default: time, date … or none].")]
+TimeColumn = Annotated[str | None, typer.Option(help="Time column, UTC; none reads no times [default: time, date …].")]
 OpenColumn = Annotated[str | None, typer.Option(help="Opening price column [default: open, if there is one].")]
 VolumeColumn = Annotated[str | None, typer.Option(help="Volume column [default: volume, if there is one].")]
+YearDays = Annotated[
+    int | None, typer.Option(help="Trading days of a year, to annualise by [default: 365 days of 24 hours].")
+]
 Nan = Annotated[str | None, typer.Option(help="Rows with missing values: refuse or drop.")]
 Compat = Annotated[str | None, typer.Option(help="Reproduce another trainer bit for bit: idi-iann.")]
 

@@ -36,7 +36,10 @@ def train(settings, text: str, jobs: int | None, keep: str | None, options: Opti
 def _fill(settings, seeds: list[int], jobs: int | None, keep: str, folder: Path, kept: Kept) -> tuple[dict, dict]:
     from idi_fast.population import train_population, write_lane, write_population
     from idi_fast.population_checkpoint import PopulationCheckpoints
+    from idi_fast.trainer import load_config_history
 
+    history = load_config_history(settings) if settings.environment.kind == "history" else None
+    console.note_spikes(history)
     checkpoints = None
     if kept.folder is not None:
         checkpoints = PopulationCheckpoints(kept.folder, kept.every, resume=kept.resume, keep=keep, note=console.note)
@@ -44,7 +47,9 @@ def _fill(settings, seeds: list[int], jobs: int | None, keep: str, folder: Path,
     write = partial(write_lane, folder) if keep == "all" else None
     steps = len(seeds) * settings.episodes * settings.episode_length
     with console.training_progress(steps, lambda p: f"seed {p.lanes:,} of {p.total_lanes:,}") as progress:
-        population = train_population(settings, seeds, jobs, progress=progress, finished=write, checkpoints=checkpoints)
+        population = train_population(
+            settings, seeds, jobs, history=history, progress=progress, finished=write, checkpoints=checkpoints
+        )
     return write_population(folder, population)
 
 

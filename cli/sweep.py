@@ -16,6 +16,7 @@ from idi_fast.cli.options import (
     PriceColumn,
     TimeColumn,
     VolumeColumn,
+    YearDays,
     draft_config,
     required_out,
 )  # fmt: skip
@@ -48,6 +49,7 @@ def sweep(
     fee_bps: Annotated[
         float | None, typer.Option(help="Fee per side in basis points of the traded notional [default: the config's].")
     ] = None,
+    year_days: YearDays = None,
     price_col: PriceColumn = None,
     time_col: TimeColumn = None,
     open_col: OpenColumn = None,
@@ -79,13 +81,12 @@ def sweep(
         raise InputError("give DATA or --env crypto: there is nothing to learn in the synthetic environment")
     how = {
         "jobs": jobs, "validation_bars": validation_bars, "test_bars": test_bars, "fill": fill, "fee_bps": fee_bps,
-        "evaluation_episodes": evaluation_episodes,
+        "evaluation_episodes": evaluation_episodes, "year_days": year_days,
     }  # fmt: skip
     console.warn_of_compilation()
     with console.interruptible():
         result = _run(draft, settings.environment.data.path, target, grid, seeds, how, force)
-    for text in result.summary["notes"]:
-        console.note(text)
+    console.print_notes(result.summary["notes"])
     if json:
         console.print_json({"out": str(target), **result.summary})
     else:

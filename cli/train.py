@@ -165,6 +165,7 @@ def _fill(settings, seed: int | None, initial, out: Path, folder: Path, kept: Ke
     if kept.resume and seed is None:
         seed = recorded_seed(kept.folder)
     trainer = create_trainer(settings, seed, initial=initial)
+    console.note_spikes(trainer.history)
     trainer.compile()
     with ExitStack() as stack:
         if kept.folder is None:

@@ -16,6 +16,7 @@ from idi_fast.cli.options import (
     PriceColumn,
     TimeColumn,
     VolumeColumn,
+    YearDays,
     required_out,
     resolve_config,
 )  # fmt: skip
@@ -38,6 +39,7 @@ def walkforward(
     fee_bps: Annotated[
         float | None, typer.Option(help="Fee per side in basis points of the traded notional [default: the config's].")
     ] = None,
+    year_days: YearDays = None,
     price_col: PriceColumn = None,
     time_col: TimeColumn = None,
     open_col: OpenColumn = None,
@@ -56,13 +58,12 @@ def walkforward(
     settings, target = resolve_config(config, set_ or [], flags, names), required_out(out)
     how = {
         "train_bars": train_bars, "test_bars": test_bars, "step": step, "anchored": anchored, "warm": warm,
-        "jobs": jobs, "fill": fill, "fee_bps": fee_bps,
+        "jobs": jobs, "fill": fill, "fee_bps": fee_bps, "year_days": year_days,
     }  # fmt: skip
     console.warn_of_compilation()
     with console.interruptible():
         result = _run(settings, target, seeds, how, force)
-    for text in result["notes"]:
-        console.note(text)
+    console.print_notes(result["notes"])
     if json:
         console.print_json({"out": str(target), **result})
     else:

@@ -24,8 +24,8 @@ class Backtest:
     """A finished backtest over bars in memory: see `backtest`.
 
     assumptions, kpis (NaN means undefined), undefined (why, by name), buy_and_hold (KPIs of holding), alerts (by mood
-    and regime): as in kpis.json; trace; account: of the policy; held_equity float64 (n,): of buying and holding;
-    history: the bars from the start to the end.
+    and regime), notes (what makes the figures doubtful): as in kpis.json; trace; account: of the policy; held_equity
+    float64 (n,): of buying and holding; history: the bars from the start to the end.
     """
 
     assumptions: dict
@@ -33,6 +33,7 @@ class Backtest:
     undefined: dict
     buy_and_hold: dict
     alerts: dict
+    notes: list[str]
     trace: Trace
     account: Account
     held_equity: np.ndarray
@@ -65,7 +66,7 @@ class Backtest:
             _finish(folder, self.to_dict(), self.policy, self._data)
 
 
-_KPIS = ("assumptions", "kpis", "undefined", "buy_and_hold", "alerts")
+_KPIS = ("assumptions", "kpis", "undefined", "buy_and_hold", "alerts", "notes")
 
 
 def backtest(policy: Policy, history: History, **options: object) -> Backtest:

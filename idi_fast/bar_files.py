@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from idi_fast.errors import DataError, nearest
-from idi_fast.timestamps import to_ns, unit_of
+from idi_fast.timestamps import TimeReader, explain_number, unit_of
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
@@ -49,7 +49,7 @@ LEAST = {"close": np.nextafter(0.0, 1.0), "open": np.nextafter(0.0, 1.0), "volum
 RULES = {
     "time": (
         lambda values: values.is_not_null(),
-        "a date or date-time like 2024-01-31T09:30:00Z, years 1700 to 2199, or a Unix epoch (not 20240131)",
+        "a date or date-time like 2024-01-31T09:30:00Z, years 1700 to 2199, or a Unix epoch of 1971 to 2099",
     ),
     "close": POSITIVE,
     "open": POSITIVE,
@@ -143,7 +143,6 @@ def count_rows(file: Path) -> int:
 
 def read_batches(file: Path, names: Iterable[str], rows: int, small_bytes: int = SMALL_BYTES) -> Iterator[pl.DataFrame]:
     """The columns `names`, about `rows` rows at a time; text without outer space and null where blank."""
-    text = pl.col(pl.String).str.strip_chars().replace("", None)
     wanted, is_csv = list(dict.fromkeys(names)), _kind(file) == "CSV"
     with explained_reading(file):
         if not is_csv and file.stat().st_size <= small_bytes:
@@ -157,8 +156,12 @@ def read_batches(file: Path, names: Iterable[str], rows: int, small_bytes: int =
                     return
         # Only if it reads all columns does polars notice a CSV row that is too long, as decimal commas make it.
         options = pl.QueryOptFlags(projection_pushdown=not is_csv)
-        frames = scan(file).select(wanted).with_columns(text)
+        frames = scan(file).select(wanted).with_columns(_stripped())
         yield from frames.collect_batches(chunk_size=rows, lazy=True, optimizations=options)
+
+
+def _stripped() -> pl.Expr:
+    return pl.col(pl.String).str.strip_chars().replace("", None)
 
 
 def _holds_numbers(parquet: "pq.ParquetFile", names: list[str]) -> bool:
@@ -228,9 +231,18 @@ def _folded(name: str) -> str:
 
 def _counts_rows(file: Path, name: str) -> bool:
     """Tell an index of row numbers from one of times: 10 million seconds were over in April 1970."""
-    with explained_reading(file):
-        first = str(scan(file).select(name).head(1).collect().to_series().first())
+    values = read_head(file, [name], 1)[name]
+    first = "" if unit_of(values.dtype) else str(values.first())  # polars panics on years beyond all calendars
     return first.isdecimal() and len(first) < 8
+
+
+def read_head(file: Path, names: Iterable[str], rows: int) -> pl.DataFrame:
+    """The first rows of some of the file's columns, as of `read_batches`. Raises DataError."""
+    names = list(names)
+    if _kind(file) == "CSV":  # batches of it cannot be had without most of the file being read
+        with explained_reading(file):
+            return scan(file).select(names).head(rows).with_columns(_stripped()).collect()
+    return next(read_batches(file, names, rows), pl.DataFrame(schema=dict.fromkeys(names, pl.Null))).head(rows)
 
 
 def listing(names: Iterable[str]) -> str:
@@ -268,7 +280,7 @@ class Converter:
     def __init__(self, file: str, columns: dict[str, str], *, first_row: int, drop: bool):
         self._row = first_row
         self._file, self._columns, self._drop = file, columns, drop
-        self._first_time = None
+        self._times, self._doubt = TimeReader(), None
 
     def convert(self, frame: pl.DataFrame) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
         """The columns by role without the rows that lack a value; and which these are, bool, None where there are none.
@@ -276,8 +288,11 @@ class Converter:
         bars, breaches = {}, []
         missing = np.zeros(len(frame), bool)
         for role, name in self._columns.items():
-            source, (holds, expected) = frame[name], RULES.get(role, NUMBER)
+            source, (holds, _) = frame[name], RULES.get(role, NUMBER)
             values = self._converted(role, source)
+            if role == "time" and self._times.is_ambiguous() and source.count():
+                row = int(source.is_not_null().arg_true()[-1])
+                self._doubt = f"{self._file}, row {self._row + row + 1}, {self._breach(role, source, row)}"
             if _is_plain(role, values):
                 bars[role] = values
                 continue
@@ -288,7 +303,7 @@ class Converter:
                 wrong = wrong & ~lacking if self._drop else wrong
             if wrong.any():
                 row = wrong.arg_max()
-                breaches.append((row, f"column {name!r}: found {_shown(source, row)}, expected {expected}"))
+                breaches.append((row, self._breach(role, source, row)))
             bars[role] = values.cast(pl.UInt8, strict=False) if role == "risk" else values
         if breaches:
             row, text = min(breaches)
@@ -299,12 +314,20 @@ class Converter:
         kept = pl.Series(~missing)
         return {role: values.filter(kept).to_numpy(writable=True) for role, values in bars.items()}, missing
 
+    def finish(self) -> None:
+        """Say that there are no more batches. Raises DataError where it cannot be told what the times are."""
+        if self._times.is_ambiguous():
+            raise DataError(self._doubt)
+
+    def _breach(self, role: str, source: pl.Series, row: int) -> str:
+        _, expected = RULES.get(role, NUMBER)
+        meaning = explain_number(source[row]) if role == "time" and unit_of(source.dtype) is None else ""
+        return f"column {self._columns[role]!r}: found {_shown(source, row)}, expected {expected}{meaning}"
+
     def _converted(self, role: str, source: pl.Series) -> pl.Series:
         """float64, for the time int64 nanoseconds UTC, with null where the source has nothing such."""
         if role == "time":
-            if self._first_time is None:
-                self._first_time = source.drop_nulls().first()
-            return to_ns(source, self._first_time)
+            return self._times.read(source)
         if role == "risk" and source.dtype == pl.String:
             source = source.str.to_lowercase().replace({"false": "0", "true": "1"})
         return source.cast(pl.Float64, strict=False)

@@ -12,19 +12,23 @@ DAY_NS = kernels.DAY_NS
 YEAR_NS = 365 * DAY_NS
 LEAST_DAYS = 30
 SPACINGS = 65_536
+MOST_OFF = 0.1
+"""Share by which bars a year may differ from a median week's before it is pointed out: holidays make some 4 %."""
 
 
 class Pace(NamedTuple):
     """How fast the bars of a series go by.
 
     periods_per_year: bars a year, or NaN, and `why_not` says why nothing can be annualised; years: from the first bar
-    to the last, of 365 days, or NaN, and `why_no_growth` says why there is no growth a year.
+    to the last, of 365 days, or NaN, and `why_no_growth` says why there is no growth a year; caution: what makes
+    `periods_per_year` doubtful, or None.
     """
 
     periods_per_year: float
     why_not: str | None
     years: float
     why_no_growth: str | None
+    caution: str | None = None
 
 
 class Clock:
@@ -33,6 +37,11 @@ class Clock:
     There are (bars − 1) / (last − first) bars to a year of 365 days. With `year_days`, a number from 1 to 366, a year
     has that many trading days, each with the median number of bars of those days in UTC that have any: the sessions of
     a market that is closed at night and on holidays. Memory does not grow with the series, nor do the stretches matter.
+
+    Without `year_days` the span from the first bar to the last is taken for a part of the year like any other: but a
+    week of sessions has no weekend in it, and a hole of months no bars. So there is a `caution` where a median week of
+    seven full days in UTC, of those that have bars, makes more than a tenth more or fewer bars a year, and where
+    intraday bars have no such week; bars that are more than a day and a half apart need none.
 
     Bars are regular if at least half of the first 65,536 spacings lie within a fifth of their median: nights, weekends
     and gaps may lie between them. Others, such as bars of equal volume, are not annualised. Raises InputError.
@@ -61,8 +70,7 @@ class Clock:
             self._first = int(time[0])
         if self._bars <= SPACINGS:
             self._begin.append(time[: SPACINGS + 1 - self._bars].copy())
-        if self._year_days is not None:
-            kernels.count_days(time, self._bars_a_day)
+        kernels.count_days(time, self._bars_a_day)
         self._bars += time.size
         self._last = int(time[-1])
 
@@ -77,11 +85,23 @@ class Clock:
             why_no_growth = f"the bars span {days} day{'s' * (days != '1')}; a growth per year takes {LEAST_DAYS}"
             years = math.nan
         why_not = self._why_not()
-        return Pace(math.nan if why_not else self._periods_per_year(), why_not, years, why_no_growth)
+        if why_not is not None:
+            return Pace(math.nan, why_not, years, why_no_growth)
+        per_year = self._periods_per_year()
+        return Pace(per_year, None, years, why_no_growth, self._caution(per_year))
+
+    def _spacings(self) -> tuple[np.ndarray, float]:
+        """The first spacings in ns, and their median."""
+        spacings = np.diff(np.concatenate(self._begin))
+        return spacings, float(np.median(spacings))
+
+    def _days(self) -> np.ndarray:
+        """How many bars each day in UTC has, from that of the first bar to that of the last."""
+        first, last = (time // DAY_NS - kernels.FIRST_DAY for time in (self._first, self._last))
+        return self._bars_a_day[first : last + 1]
 
     def _why_not(self) -> str | None:
-        spacings = np.diff(np.concatenate(self._begin))
-        median = float(np.median(spacings))
+        spacings, median = self._spacings()
         share = float((np.abs(spacings - median) <= median / 5).mean())
         if share < 0.5:
             return f"the bars are irregular: only {share:.0%} of the spacings lie within a fifth of their median"
@@ -92,4 +112,31 @@ class Clock:
     def _periods_per_year(self) -> float:
         if self._year_days is None:
             return (self._bars - 1) * YEAR_NS / (self._last - self._first)
-        return self._year_days * float(np.median(self._bars_a_day[self._bars_a_day > 0]))
+        return self._year_days * self._bars_of_a_day()
+
+    def _bars_of_a_day(self) -> float:
+        days = self._days()
+        return float(np.median(days[days > 0]))
+
+    def _caution(self, per_year: float) -> str | None:
+        _, spacing = self._spacings()
+        if self._year_days is not None or spacing > 1.5 * DAY_NS:
+            return None
+        # The first and the last day may be cut short.
+        days = self._days()[1:-1]
+        weeks = days[: days.size // 7 * 7].reshape(-1, 7).sum(axis=1)
+        weeks = weeks[weeks > 0]
+        if weeks.size:
+            expected = float(np.median(weeks)) * 365 / 7
+            if abs(per_year / expected - 1.0) <= MOST_OFF:
+                return None
+            why = f"a median week makes it {expected:,.0f}: they span too little, or some are missing"
+        elif spacing < 0.9 * DAY_NS:
+            why = f"they span {(self._last - self._first) / DAY_NS:.3g} days, which may leave out days without trading"
+        else:
+            return None
+        a_day = self._bars_of_a_day()
+        return (
+            f"annualised figures take a year of {per_year:,.0f} bars, by the first and the last time, but {why}; "
+            f"--year-days 252 would make it {252 * a_day:,.0f}, --year-days 365 {365 * a_day:,.0f}"
+        )

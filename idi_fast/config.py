@@ -205,7 +205,9 @@ class DataConfig(Block):
     """The price history of the history environment, and how orders fill on it."""
 
     path: str | None = setting(None, "A Parquet or CSV file, a glob or a folder.", minLength=1)
-    time: str | None = setting(None, "Column of the bar's time; null finds it by its usual names.")
+    time: str | None = setting(
+        None, 'Column of the bar\'s time; null finds it by its usual names, "none" reads no times.'
+    )
     price: str | None = setting(None, "Column of the closing price; null finds it by its usual names.")
     open: str | None = setting(None, "Column of the opening price; null finds it by its usual names.")
     volume: str | None = setting(None, "Column of the traded volume; null finds it by its usual names.")

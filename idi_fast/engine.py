@@ -17,6 +17,7 @@ from idi_fast.kpi_definitions import Activity, Decisions, Market, Returns, Tails
 from idi_fast.policy import Policy
 from idi_fast.provenance import Witness
 from idi_fast.replay import Replay, Seen
+from idi_fast.spikes import SpikeDetector
 from idi_fast.tallies import Tally
 from idi_fast.trace import Steps, Trace
 
@@ -65,7 +66,7 @@ class Engine:
         self._holder = Bookkeeper(replace(terms, initial_position=0))
         self.tally, self._clock = Tally(source.most_bars), Clock(year_days)
         self._alerts = AlertCounts(policy.space, policy.comm_actions)
-        self._witness = Witness(policy.trained_on)
+        self._witness, self._spikes = Witness(policy.trained_on), SpikeDetector()
         self._unvisited, self._bars = 0, 0
 
     def stretches(self, *, ahead: bool = True) -> Iterator[Stretch]:
@@ -106,6 +107,7 @@ class Engine:
                     continue
                 seen = seen.from_bar(first)
             self._witness.push(seen.history)
+            self._spikes.push(seen.history)
             yield seen
 
     def _settle(self, seen: Seen, steps: Steps, next_reward: float) -> Stretch:
@@ -133,6 +135,10 @@ class Engine:
         """Which bars were run over, once all were."""
         return self._witness.describe(self._source.digests)
 
+    def spike_note(self) -> str | None:
+        """What to say of bars that jump and come back, once all stretches were run over: see `SpikeDetector`."""
+        return self._spikes.note()
+
     def summary(self) -> dict:
         """What kpis.json holds, once all stretches were run over; undefined values are null."""
         about, pace, bars = self.describe_data(), self._clock.pace(), self._bars
@@ -156,6 +162,7 @@ class Engine:
         return {
             "assumptions": assumptions, "kpis": {**result.kpis, **own}, "undefined": result.undefined,
             "buy_and_hold": result.buy_and_hold, "alerts": self._alerts.by(),
+            "notes": [note for note in (self.spike_note(), pace.caution) if note is not None],
         }  # fmt: skip
 
 

@@ -27,6 +27,7 @@ from idi_fast.bar_files import (
 from idi_fast.errors import ConfigError, DataError, nearest
 from idi_fast.files import digest
 from idi_fast.reader.client import ask, stream
+from idi_fast.time_columns import NO_TIME, refuse_unread_times
 
 CHUNK_BARS = 262_144
 """Bars read at a time: so few that memory stays bounded, so many that the part of Python is small."""
@@ -212,10 +213,9 @@ def open_history(
         read in the order of their paths with numbers by value: `month=2` before `month=10`.
     time, price, open, volume
         Column names; without them the usual names are looked for. Only the price must exist; an adjusted
-        close is not put together with an open that was not named with it. Times are
-        dates, date-times (UTC unless they say otherwise), ISO 8601 text or integers since 1970, in a unit
-        that the size of a file's first one tells: seconds below 1e11, milliseconds below 1e14,
-        microseconds below 1e17, else nanoseconds.
+        close is not put together with an open that was not named with it. Times are dates, date-times
+        (UTC unless they say otherwise), ISO 8601 text or Unix epochs, see `TimeReader`; `time="none"` reads
+        none. Where no time was named and none was found, a column that looks like times is refused.
     risk
         Name of a column of booleans or of 0 and 1.
     extra
@@ -239,7 +239,7 @@ def open_history(
     files = find_files(Path(path)) if files is None else files
     given = {"time": time, "close": price, "open": open, "volume": volume, "risk": risk}
     sought = {"given": given, "sought": ["close", *optional], "extra": list(extra)}
-    columns = ask("columns", {"files": list(map(str, files)), **sought})
+    columns = ask("columns", {"files": list(map(str, files)), **sought, "label": name})
     return HistoryFiles(path, files, columns, drop=nan == "drop", name=name)
 
 
@@ -248,12 +248,19 @@ def load_history(path: str | Path, **options: Any) -> History:
     return open_history(path, **options).load()
 
 
-def find_columns(files: list[str], given: dict[str, str | None], sought: list[str], extra: list[str]) -> Iterator:
-    """The files' column for close, time … and each of `extra`; run by the reader."""
+def find_columns(
+    files: list[str], given: dict[str, str | None], sought: list[str], extra: list[str], label: str | None
+) -> Iterator[tuple[dict[str, str], list]]:
+    """The files' column for close, time … and each of `extra`; run by the reader. label: what errors call the files."""
     schemas = {Path(file): read_schema(Path(file)) for file in files}
     first = next(iter(schemas))
-    columns = choose_columns(first, schemas[first].names(), given, sought, extra)
+    names, time = schemas[first].names(), given["time"]
+    if time is not None and time.lower() == NO_TIME and time not in names:
+        given, sought = {**given, "time": None}, [role for role in sought if role != "time"]
+    columns = choose_columns(first, names, given, sought, extra)
     check_types(schemas, columns)
+    if time is None and "time" in sought:
+        refuse_unread_times(schemas, columns, label)
     yield columns, []
 
 
@@ -289,6 +296,7 @@ def read_bars(
                     raise DataError(f"{error}{_symbols_hint(file, columns) if name is None else ''}") from None
             row += len(frame)
             yield len(frame) - n, [*(arrays[role] for role in columns), gaps[kept]]
+        converter.finish()
 
 
 def _symbols_hint(file: Path, columns: dict[str, str]) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 from idi_fast import kpis
 from idi_fast.account import Account, Terms, hold, keep_account, resolve_fill
 from idi_fast.baselines import baseline_rewards, evaluate
+from idi_fast.clock import Pace
 from idi_fast.config import TrainingConfig
 from idi_fast.environments import HistoryBars
 from idi_fast.errors import InputError
@@ -16,6 +17,7 @@ from idi_fast.features import longest_window, resolve_features
 from idi_fast.history import History
 from idi_fast.policy import Policy
 from idi_fast.replay import decide_from_flat
+from idi_fast.spikes import notes_on
 from idi_fast.verdicts import beside, beyond_chance, plain_number, short_tests, signed_percent
 
 BLIND = ("random", "hold", "buy", "sell")
@@ -34,10 +36,10 @@ class HistoryJudge:
 
     def __init__(
         self, configs: Sequence[TrainingConfig], history: History, validation_bars: int | None, test_bars: int | None,
-        fill: str | None, fee_bps: float,
+        fill: str | None, fee_bps: float, year_days: int | None = None,
     ):  # fmt: skip
         self._history, self._terms = history, Terms(resolve_fill(fill, history.open is not None), fee_bps)
-        bars = len(history)
+        self._year_days, bars = year_days, len(history)
         chosen = {
             "validation_bars": bars // 5 if validation_bars is None else validation_bars,
             "test_bars": bars // 5 if test_bars is None else test_bars,
@@ -73,7 +75,8 @@ class HistoryJudge:
     def notes(self) -> list[str]:
         """What a reader of the result should know of the bars."""
         parts = {"the validation": self._validation, "the test": self._test}
-        return short_tests({name: stop - start for name, (start, stop) in parts.items()}, self._embargo)
+        short = short_tests({name: stop - start for name, (start, stop) in parts.items()}, self._embargo)
+        return [*short, *notes_on(self._history, self._pace())]
 
     def validation(self, policy: Policy, cancelled: threading.Event) -> np.ndarray:
         """The account's equity at each close of the validation, float64 (n,), from 1."""
@@ -94,7 +97,7 @@ class HistoryJudge:
         """KPIs on the test bars of each seed, of equal capital in each, and of buying and holding."""
         accounts = {seed: self._account(policy, self._test) for seed, policy in policies.items()}
         tested = self._history.slice(*self._test)
-        per_year = kpis.periods_per_year(tested.time)
+        per_year = self._pace().periods_per_year
         book = _book([account.equity for account in accounts.values()])
         returns = _returns(book)
         return {
@@ -112,6 +115,9 @@ class HistoryJudge:
             },
             "buy_and_hold": kpis.equity_kpis(hold(tested, self._terms).equity, per_year),
         }  # fmt: skip
+
+    def _pace(self) -> Pace:
+        return kpis.pace_of(self._history.slice(*self._test).time, self._year_days)
 
     @staticmethod
     def verdict(test: dict) -> str:

@@ -14,12 +14,17 @@ from idi_fast.kpi_definitions import Moments, Totals, evaluate
 from idi_fast.tallies import Tally, moments_of
 
 
-def periods_per_year(time_ns: np.ndarray | None) -> float:
-    """Bars per year of 365 days, from the first to the last timestamp; NaN without times and for irregular bars."""
-    clock = Clock()
+def pace_of(time_ns: np.ndarray | None, year_days: float | None = None) -> Pace:
+    """How fast bars go by, by their times int64 (n,) in ns UTC, None where they have none: see `Clock`."""
+    clock = Clock(year_days)
     if time_ns is not None:
         clock.push(time_ns)
-    return clock.pace().periods_per_year
+    return clock.pace()
+
+
+def periods_per_year(time_ns: np.ndarray | None) -> float:
+    """Bars per year of 365 days, from the first to the last timestamp; NaN without times and for irregular bars."""
+    return pace_of(time_ns).periods_per_year
 
 
 def bar_returns(equity: np.ndarray) -> np.ndarray:

@@ -147,6 +147,7 @@ def sweep(
     fill: str | None = None,
     fee_bps: float | None = None,
     evaluation_episodes: int | None = None,
+    year_days: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Sweep:
     """Train every config of a grid under every seed, choose one on validation data, and report it on test data.
@@ -159,8 +160,8 @@ def sweep(
     of its seeds' accounts, which nothing is moved between, with `fill` and `fee_bps` as for `backtest`. On simulated
     markets it is worth the mean, over `evaluation_episodes` fresh ones (1,000) and the seeds, of what is earned above
     the best of the baselines that look at nothing; validation and test episodes come of two further seeds' evaluation
-    streams. progress: called with how many runs are done, and of how many. Raises InputError, ConfigError, DataError,
-    IdiFastError.
+    streams. progress: called with how many runs are done, and of how many. year_days: as for `backtest`. Raises
+    InputError, ConfigError, DataError, IdiFastError.
     """
     points = make_points(config, grid)
     config = points[0].config  # in what the following reads of it, all are the same
@@ -169,7 +170,7 @@ def sweep(
     unused = {"evaluation_episodes": evaluation_episodes}
     if not on_history:
         unused = {"history": history, "validation_bars": validation_bars, "test_bars": test_bars}
-        unused |= {"fill": fill, "fee_bps": fee_bps}
+        unused |= {"fill": fill, "fee_bps": fee_bps, "year_days": year_days}
     idle = [name for name, value in unused.items() if value is not None]
     if idle:
         raise InputError(f"the {config.environment.kind} environment has no use for {', '.join(idle)}")
@@ -177,7 +178,7 @@ def sweep(
         history = _load(points) if history is None else history
         judge = HistoryJudge(
             [point.config for point in points], history, validation_bars, test_bars, fill,
-            config.environment.market.fee_bps if fee_bps is None else fee_bps,
+            config.environment.market.fee_bps if fee_bps is None else fee_bps, year_days,
         )  # fmt: skip
     else:
         judge = EpisodeJudge(seeds, evaluation_episodes)

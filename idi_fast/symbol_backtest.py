@@ -85,6 +85,7 @@ class _Run:
         self.series = np.concatenate(times), np.concatenate(equity), np.concatenate(held)
         # Here, in the symbol's own thread: only what is added up waits for the others.
         self.summary, self.data, self.tally = engine.summary(), engine.describe_data(), engine.tally
+        self.spike_note = engine.spike_note()
 
 
 class SymbolBacktest:
@@ -100,6 +101,7 @@ class SymbolBacktest:
         self._tally, self._clock = Tally(most_bars), Clock(year_days)
         self._terms: dict = {}
         self._has_times: bool | None = None
+        self._with_spikes: list[tuple[str, str]] = []
         self.data: dict[str, dict] = {}
 
     def add(self, symbol: str, run: _Run) -> None:
@@ -113,6 +115,8 @@ class SymbolBacktest:
         self._tally.add_counts(run.tally)
         assumed = summary["assumptions"]
         self._terms = {name: assumed[name] for name in TERMS}
+        if run.spike_note is not None:
+            self._with_spikes.append((symbol, run.spike_note))
         held = {"buy_and_hold_total_return": summary["buy_and_hold"]["total_return"]}
         times = {name: assumed[name] for name in ("bars", "first_time", "last_time", "in_sample", "dropped_rows")}
         self._rows.append({"symbol": symbol, **times, **summary["kpis"], **held})
@@ -153,8 +157,16 @@ class SymbolBacktest:
                 "schema_version": SCHEMA_VERSION, "assumptions": assumptions, "kpis": {**result.kpis, **own},
                 "undefined": {name: why for name, why in result.undefined.items() if name not in mean},
                 "buy_and_hold": result.buy_and_hold,
+                "notes": [note for note in (self._spike_note(), pace.caution) if note is not None],
             }
         )  # fmt: skip
+
+    def _spike_note(self) -> str | None:
+        if not self._with_spikes:
+            return None
+        symbol, note = self._with_spikes[0]
+        others = f" (one of {len(self._with_spikes):,} symbols with such bars)" if len(self._with_spikes) > 1 else ""
+        return f"symbol {symbol!r}{others}: {note}"
 
     def write_tables(self, folder: Path) -> None:
         """equity.parquet and returns.csv of the book."""

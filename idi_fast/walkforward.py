@@ -23,6 +23,7 @@ from idi_fast.policy import Policy
 from idi_fast.provenance import describe_history, iso_time, versions
 from idi_fast.replay import decide_from_flat
 from idi_fast.seeds import check_seeds
+from idi_fast.spikes import notes_on
 from idi_fast.tables import write_table
 from idi_fast.trace import time_series
 from idi_fast.trainer import Trainer
@@ -74,7 +75,8 @@ class WalkForward:
     """A finished walk-forward analysis.
 
     windows: a row a window and seed, see `Tested`; equity: a row a tested bar and seed, over all windows;
-    summary: KPIs of that equity, of each seed and over them, and of buying and holding the same bars, as JSON values.
+    summary: KPIs of that equity, of each seed and over them, and of buying and holding the same bars, and notes on what
+    makes them doubtful, as JSON values.
     """
 
     config: TrainingConfig
@@ -122,6 +124,7 @@ def walkforward(
     jobs: int | None = None,
     fill: str | None = None,
     fee_bps: float | None = None,
+    year_days: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> WalkForward:
     """Train and test over the windows of a history, each test strictly on bars after its training.
@@ -131,7 +134,8 @@ def walkforward(
     window, so that no feature of a tested bar has seen one of the training; its bars only fill the features' windows,
     and the agent begins flat at the first tested bar, whatever the account holds. warm: a window's tables begin with
     those of the one before. fill, fee_bps: as for `backtest`. progress: called with how many runs are done, and of how
-    many. The account is one over all tests: see `account_of_tests`. Raises InputError, DataError, IdiFastError.
+    many. year_days: as for `backtest`. The account is one over all tests: see `account_of_tests`. Raises InputError,
+    DataError, IdiFastError.
     """
     if config.environment.kind != "history":
         raise InputError(f"environment.kind is {config.environment.kind!r}; a walk-forward needs 'history'")
@@ -183,7 +187,8 @@ def walkforward(
     }
     long = [np.ones(window.test_stop - window.test_start, np.int8) for window in windows]
     held = account_of_tests(long, history, windows, terms)
-    per_year = kpis.periods_per_year(history.time)
+    pace = kpis.pace_of(history.time, year_days)
+    per_year = pace.periods_per_year
     equity = _equity_frame(history, windows, accounts, held)
     return WalkForward(
         config=config,
@@ -197,7 +202,7 @@ def walkforward(
         },
         windows=_windows_frame(history, windows, accounts, held, per_year),
         equity=equity,
-        summary=_summary(equity, seeds, per_year, windows, embargo),
+        summary=_summary(equity, seeds, per_year, [*_notes(windows, embargo), *notes_on(history, pace)]),
     )  # fmt: skip
 
 
@@ -272,9 +277,7 @@ def _equity_frame(history: History, windows: list[Window], accounts: dict[int, T
     return pl.concat(frames)
 
 
-def _summary(
-    equity: pl.DataFrame, seeds: tuple[int, ...], per_year: float, windows: Sequence[Window], embargo: int
-) -> dict:
+def _summary(equity: pl.DataFrame, seeds: tuple[int, ...], per_year: float, notes: list[str]) -> dict:
     figures, held = {}, None
     for seed in map(str, seeds):
         mine = equity.filter(pl.col("seed") == seed)
@@ -304,7 +307,7 @@ def _summary(
             "buy_and_hold": holding,
             "significantly_above": above,
             "significantly_below": below,
-            "notes": _notes(windows, embargo),
+            "notes": notes,
             "verdict": _verdict(spread["total_return"]["median"], holding["total_return"], above, below, len(seeds)),
         }
     )

@@ -379,11 +379,19 @@ FIRST_DAY = -106_752
 
 @kernel
 def count_days(time, bars_a_day):
-    """Count bars by their day in UTC. time int64 (n,): nanoseconds since 1970; bars_a_day int64 (213505,): of the day
-    FIRST_DAY and of those after it. Mutates: bars_a_day."""
-    day, midnight = 0, 0
-    for t in range(time.size):
-        if t == 0 or not 0 <= time[t] - midnight < DAY_NS:
-            day = time[t] // DAY_NS
-            midnight = day * DAY_NS
-        bars_a_day[day - FIRST_DAY] += 1
+    """Count bars by their day in UTC. time int64 (n,): nanoseconds since 1970, increasing; bars_a_day int64 (213505,):
+    of the day FIRST_DAY and of those after it. Mutates: bars_a_day."""
+    t = 0
+    while t < time.size:
+        day = time[t] // DAY_NS
+        midnight = day * DAY_NS
+        # The distance to the day's last bar by doubling steps, and then by halves: a day of minutes takes 22 looks.
+        begin, step = t, 1
+        while t + step < time.size and 0 <= time[t + step] - midnight < DAY_NS:
+            t, step = t + step, step * 2
+        while step > 1:
+            step //= 2
+            if t + step < time.size and 0 <= time[t + step] - midnight < DAY_NS:
+                t += step
+        t += 1
+        bars_a_day[day - FIRST_DAY] += t - begin

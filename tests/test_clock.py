@@ -119,3 +119,74 @@ def test_what_makes_no_sense_is_refused():
     late.push(np.array([1, 2]))
     with pytest.raises(InputError, match="bar 2 has the time 2 ns, the one before it 2 ns; expected a later one"):
         late.push(np.array([2, 3]))
+
+
+# ---- what makes the bars of a year doubtful
+
+MINUTE_NS = HOUR_NS // 60
+MONDAY = 19_723  # 2024-01-01
+
+
+def sessions(days, first: int = 9 * 60 + 30, stop: int = 16 * 60, step: int = 1, weekdays: int = 5) -> np.ndarray:
+    """Bars of each `step` minutes of a day's session, on the first days of each week; days: counted from a Monday."""
+    minutes = [(MONDAY + day) * 1440 + at for day in days if day % 7 < weekdays for at in range(first, stop, step)]
+    return np.array(minutes, np.int64) * MINUTE_NS
+
+
+def test_a_week_of_sessions_is_no_week_of_a_market_that_never_closes():
+    time = sessions(range(5))
+    pace = clock(time)
+    assert pace.periods_per_year > 1.5 * 252 * 390
+    assert pace.caution == (
+        f"annualised figures take a year of {pace.periods_per_year:,.0f} bars, by the first and the last time, but "
+        "they span 4.27 days, which may leave out days without trading; --year-days 252 would make it 98,280, "
+        "--year-days 365 142,350"
+    )
+    assert clock(time, year_days=252).caution is None
+
+
+def test_a_hole_of_months_is_pointed_out():
+    day = np.array([day for day in range(365) if not 100 <= day < 190])
+    time = sessions(day, 0, 1440, 5, weekdays=7)
+    pace = clock(time)
+    assert pace.periods_per_year == pytest.approx(275 * 288, rel=1e-2)
+    assert "a median week makes it 105,120: they span too little, or some are missing" in pace.caution
+    assert pace.caution.endswith("--year-days 252 would make it 72,576, --year-days 365 105,120")
+
+
+HOLIDAYS = {7 * week + 2 for week in range(0, 52, 6)}  # nine Wednesdays
+
+
+@pytest.mark.parametrize(
+    ("days", "options", "is_doubtful"),
+    [
+        (range(365), {}, False),
+        ([day for day in range(365) if day not in HOLIDAYS], {}, False),
+        (range(3 * 365), {"step": 60}, False),
+        (range(60), {}, False),
+        (range(12), {}, True),
+        (range(19), {}, True),
+        ([*range(40), *range(200, 240)], {}, True),
+        # Day and night.
+        (range(365), {"first": 0, "stop": 1440, "step": 5, "weekdays": 7}, False),
+        (range(20), {"first": 0, "stop": 1440, "step": 5, "weekdays": 7}, False),
+        (range(5), {"first": 0, "stop": 1440, "step": 5, "weekdays": 7}, True),
+        (range(365), {"first": 0, "stop": 1440, "step": 60, "weekdays": 5}, False),
+        # A bar a day.
+        (range(3 * 365), {"stop": 600, "step": 60}, False),
+        (range(365), {"stop": 600, "step": 60, "weekdays": 7}, False),
+        ([*range(200), *range(400, 600)], {"stop": 600, "step": 60}, True),
+        # A bar a week.
+        (range(3 * 365), {"stop": 600, "step": 60, "weekdays": 1}, False),
+        ([*range(200), *range(400, 600)], {"stop": 600, "step": 60, "weekdays": 1}, False),
+    ],
+)
+def test_what_makes_a_year_doubtful(days, options, is_doubtful):
+    assert (clock(sessions(days, **options)).caution is not None) == is_doubtful
+
+
+def test_months_and_irregular_bars_are_not_doubted():
+    months = np.arange("2012-01", "2025-01", dtype="datetime64[M]").astype("datetime64[ns]").astype(np.int64)
+    assert clock(months).caution is None
+    irregular = np.cumsum(np.random.default_rng(0).exponential(60e9, 1000)).astype(np.int64)
+    assert clock(irregular).caution is None

@@ -208,8 +208,8 @@ def test_times_in_csv(tmp_path, first, second):
 def test_nanoseconds_and_times_before_1970_are_kept(tmp_path):
     path = text(tmp_path / "x.csv", "time,close\n1969-12-31T23:59:59.999999999,1\n1970-01-01T00:00:00.000000001,2\n")
     assert_array_equal(load_history(path).time, [-1, 1])
-    path = text(tmp_path / "x.csv", "time,close\n-86400,1\n0,2\n")
-    assert_array_equal(load_history(path).time, [-DAY_NS, 0])
+    path = text(tmp_path / "x.csv", "time,close\n-315619200,1\n-86400,2\n0,3\n")
+    assert_array_equal(load_history(path).time, [-3653 * DAY_NS, -DAY_NS, 0])
 
 
 def test_the_unit_of_an_epoch_is_each_files_own(tmp_path):
@@ -314,7 +314,7 @@ def test_dropping_in_parquet_and_in_any_column(tmp_path):
     nan = float("nan")
     path = parquet(
         tmp_path / "x.parquet",
-        time=[1, 2, 3, None, 5, 6, 7],
+        time=[10**9, 2 * 10**9, 3 * 10**9, None, 4 * 10**9, 4 * 10**9 + 1, 4 * 10**9 + 2],
         close=[1.0, nan, 3.0, 4.0, 5.0, 6.0, 7.0],
         more=[1, 2, 3, 4, None, 6, 7],
         flag=[False, True, None, True, True, False, True],
@@ -322,7 +322,7 @@ def test_dropping_in_parquet_and_in_any_column(tmp_path):
     )
     history = load_history(path, risk="flag", extra=["more"], nan="drop")
     assert_array_equal(history.close, [1, 6, 7])
-    assert_array_equal(history.time, [10**9, 6 * 10**9, 7 * 10**9])
+    assert_array_equal(history.time, [10**18, (4 * 10**9 + 1) * 10**9, (4 * 10**9 + 2) * 10**9])
     assert_array_equal(history.risk, [0, 0, 1])
     assert_array_equal(history.extra["more"], [1, 6, 7])
     assert_array_equal(history.after_gap, [False, True, False])

@@ -84,8 +84,8 @@ def test_a_bad_value_in_csv_is_named(tmp_path, column, value, shown, expected):
             "3000-01-01T",
         ),
         ("time", pl.Series([1, 2, 10**18]).cast(pl.Datetime("ms")), "31690708-07-05"),
-        ("time", [1, 2, 10**10], "10000000000"),
-        ("time", pl.Series([1, 2, 2**64 - 1], dtype=pl.UInt64), "18446744073709551615"),
+        ("time", [10**9, 2 * 10**9, 10**10], "10000000000"),
+        ("time", pl.Series([10**9, 2 * 10**9, 2**64 - 1], dtype=pl.UInt64), "18446744073709551615"),
     ],
 )
 def test_a_bad_value_in_parquet_is_named(tmp_path, column, values, shown):
@@ -103,12 +103,6 @@ def test_rows_are_counted_in_their_own_file(tmp_path):
     text(tmp_path / "d" / "1.csv", "close\n1\n2\n3\n")
     text(tmp_path / "d" / "2.csv", "close\n1\n-1\n")
     assert_mentions(refusal(tmp_path / "d"), tmp_path / "d" / "2.csv", "row 2", "'-1'")
-
-
-@pytest.mark.parametrize("first", ["20240131", "9223372036854775808"])
-def test_integers_that_are_no_epoch(tmp_path, first):
-    message = refusal(text(tmp_path / "x.csv", f"time,close\n{first},1\n20240201,2\n"))
-    assert_mentions(message, "row 1", "'time'", first, "a Unix epoch (not 20240131)")
 
 
 @pytest.mark.parametrize(

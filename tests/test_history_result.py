@@ -19,7 +19,7 @@ from idi_fast.history import load_history
 def history_of_all_columns(folder: Path):
     path = parquet(
         folder / "x.parquet",
-        time=[1, 2, 3, 4],
+        time=[10**9, 10**9 + 1, 10**9 + 2, 10**9 + 3],
         close=[1.0, 2.0, 3.0, 4.0],
         open=[1.5, 2.5, 3.5, 4.5],
         volume=[0, 1, 2, 3],

@@ -117,7 +117,8 @@ def test_one_is_not_counted_as_many():
 
 
 def test_times_of_several_symbols_are_recognised(tmp_path):
-    frame = pl.DataFrame({"time": [1, 2, 1, 2], "close": [1.0, 2.0, 3.0, 4.0], "ticker": ["A", "A", "B", "B"]})
+    times = [10**9, 10**9 + 1] * 2
+    frame = pl.DataFrame({"time": times, "close": [1.0, 2.0, 3.0, 4.0], "ticker": ["A", "A", "B", "B"]})
     frame.write_csv(tmp_path / "x.csv")
     with pytest.raises(DataError, match=r"times must increase; if these are several symbols: --symbol-col ticker$"):
         load_history(tmp_path / "x.csv")

@@ -409,7 +409,7 @@ def test_the_interval_of_a_sharpe_ratio_covers_it_nineteen_times_in_twenty():
 def test_the_command(tmp_path):
     history = random_walk(400)
     columns = {name: getattr(history, name) for name in ("close", "open", "volume")}
-    frame = pl.DataFrame({"time": np.arange(400) * 60, **columns})
+    frame = pl.DataFrame({"time": np.arange(400) * 86_400, **columns})
     frame.with_columns(pl.from_epoch("time")).write_parquet(tmp_path / "bars.parquet")
     sets = [f"features.{name}={json.dumps(feature)}" for name, feature in SHORT.items()]
     options = ("--train-bars", 150, "--test-bars", 60, "--episodes", 12, "--episode-length", 30, "--seeds", "0:2")
