@@ -1,7 +1,6 @@
 """Options that several commands share, and how a config is put together from file, --set and flags."""
 
 import json
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,14 +29,12 @@ def compat_name(value: str | None) -> str | None:
 
 
 def required_out(out: Path | None) -> Path:
-    """The --out folder; InputError where it was not given, is empty, the working directory or a root."""
+    """The --out folder; InputError where it was not given, or is where no output may be (`files.check_place`)."""
     if out is None:
         raise InputError("--out is missing; name the folder to write, for example --out my_agent")
-    place = Path(os.path.abspath(out))
-    # An empty name comes here as ".".
-    if place == place.parent or (os.path.exists(out) and os.path.samefile(out, ".")):
-        found = "empty or the working directory" if out == Path() else f"{out}, the working directory or a root"
-        raise InputError(f"--out is {found}; expected a folder of its own, for example --out my_agent")
+    from idi_fast.files import check_place
+
+    check_place(out)
     return out
 
 

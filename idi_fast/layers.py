@@ -13,7 +13,7 @@ from idi_fast.crew import Crew
 from idi_fast.environments import HistoryBars
 from idi_fast.episodes import temporary_log
 from idi_fast.errors import ConfigError, IdiFastError, InputError, OutputError, nearest
-from idi_fast.files import check_replaceable, explained
+from idi_fast.files import check_place, check_replaceable, explained
 from idi_fast.history import History
 from idi_fast.seeds import check_seeds
 from idi_fast.space import StateSpace
@@ -224,10 +224,12 @@ def _check_lengths(tasks: Sequence[Task]) -> None:
 
 def _check_targets(task: Task, force: bool) -> None:
     with explained(task.out):
+        check_place(task.out)
         _check_folder(task.out.parent)
         check_replaceable(task.out, force)
     if task.inputs is not None:
         with explained(task.inputs):
+            check_place(task.inputs / INDEX)
             _check_folder(task.inputs)
             for file in (*task.stream_files, task.inputs / INDEX):
                 if file.is_dir():
@@ -286,6 +288,8 @@ def run_plan(
                 staging.reserve(task.out)
                 if task.inputs is not None:
                     staging.reserve(task.inputs / INDEX)
+                    for file in task.stream_files:
+                        staging.watch(file)
 
         def work(task: Task) -> None:
             try:

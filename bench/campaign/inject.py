@@ -22,6 +22,7 @@ OWN = "idi_fast.storage."
 """How the names of the package's own audit events begin."""
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 NOT_COUNTED = ("/dev/", "/proc/", "/sys/")
+CACHES = ("__pycache__", "/kernels-", "/idi-fast-kernels-")
 
 
 class Injected(NamedTuple):
@@ -107,8 +108,7 @@ def _changes(name: str, arguments: tuple) -> bool:
     elif name not in CHANGES and not name.startswith(OWN):
         return False
     path = os.fsdecode(arguments[0]) if isinstance(arguments[0], str | bytes | os.PathLike) else ""
-    cache = os.environ.get("IDI_FAST_CACHE_DIR")
-    return not (path.startswith(NOT_COUNTED) or "__pycache__" in path or (cache is not None and path.startswith(cache)))
+    return not (path.startswith(NOT_COUNTED) or any(part in path for part in CACHES))
 
 
 if __name__ == "__main__":

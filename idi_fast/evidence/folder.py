@@ -8,6 +8,9 @@ from pathlib import Path, PurePosixPath
 from idi_fast.errors import EvidenceError, InputError
 from idi_fast.evidence.strict_json import MAX_JSON
 from idi_fast.staging import Staging
+from idi_fast.storage import hidden
+from idi_fast.storage.failures import explained
+from idi_fast.storage.journal import settle_beside
 
 MAX_FILES = 100_000
 MAX_DEPTH = 16
@@ -17,14 +20,15 @@ def existing(folder: str | Path) -> Path:
     """The path of a folder that there is. Raises InputError."""
     if not os.path.isdir(folder):
         raise InputError(f"{folder} is not a folder; expected an output of idi-fast")
+    settle_beside(Path(folder))
     return Path(folder)
 
 
 def safe_files(folder: Path) -> dict[str, int]:
     """All files below a folder by their paths with forward slashes, sorted, and their lengths in bytes.
 
-    Raises EvidenceError for a link, whatever it leads to, for what is neither file nor folder, and for more than
-    MAX_FILES.
+    Hidden folders in which idi-fast is at work are left out. Raises EvidenceError for a link, whatever it leads to, for
+    what is neither file nor folder, and for more than MAX_FILES.
     """
     found: dict[str, int] = {}
     waiting = [""]
@@ -40,6 +44,8 @@ def safe_files(folder: Path) -> dict[str, int]:
                 if stat.S_ISLNK(mode.st_mode):
                     raise EvidenceError(f"{name} is a link; links are not followed")
                 if stat.S_ISDIR(mode.st_mode):
+                    if hidden.is_ours(folder / name):
+                        continue
                     waiting.append(f"{name}/")
                 elif stat.S_ISREG(mode.st_mode):
                     found[name] = mode.st_size
@@ -82,11 +88,14 @@ def put_files(folder: Path, files: Mapping[str, bytes]) -> None:
     What the folder holds below a name at its top that one of the files stands under is replaced as a whole. Raises
     OutputError.
     """
-    with Staging() as staging:
+    with Staging(together=True) as staging:
         places = [folder / top for top in dict.fromkeys(PurePosixPath(name).parts[0] for name in files)]
+        for place in places:
+            staging.watch(place)
         for name, data in files.items():
-            top, *rest = PurePosixPath(name).parts
-            place = staging.reserve(folder / top).joinpath(*rest)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(data)
+            with explained(folder / name):
+                top, *rest = PurePosixPath(name).parts
+                made = staging.reserve(folder / top).joinpath(*rest)
+                made.parent.mkdir(parents=True, exist_ok=True)
+                made.write_bytes(data)
         staging.swap(places)

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,7 +9,8 @@ from posixpath import normpath
 
 from idi_fast.errors import InputError
 from idi_fast.files import explained
-from idi_fast.staging import install
+from idi_fast.staging import Staging, install
+from idi_fast.storage.hidden import appearance
 from idi_fast.tau.check import check_folder, estimate, find_spec
 from idi_fast.tau.check_files import leaves
 from idi_fast.tau.check_findings import Report, counted
@@ -127,18 +127,19 @@ def run_folder(
         "folder": str(root), "spec": path.name, "compared": compared, "unmatched": _unmatched(root, simulated),
         "check": report, "steps": simulation.steps,
     }  # fmt: skip
+    before = {place: appearance(place) for place in _places(root, simulated)}
     if program is None:
         failures = simulation.errors
         outputs = _outputs(root, simulation, simulated, simulated)
         if not failures:
-            _install(root, simulated)
+            install(_places(root, simulated), before)
         return Run(by="simulation", failures=failures, outputs=outputs, **about)
     limit = timeout or PATIENCE * estimate(simulation.steps)[1]
     outcome, found = _interpret(program, path, spec, simulation, limit, progress)
     failures = _failures(outcome, found, simulation, limit)
     outputs = _outputs(root, simulation, found, simulated)
     if not failures:
-        _install(root, found)
+        install(_places(root, found), before)
     return Run(by="interpreter", failures=failures, outputs=outputs, interpreter=str(program), outcome=outcome, **about)
 
 
@@ -147,9 +148,8 @@ def _interpret(
 ) -> tuple[Outcome, dict[str, bytes]]:
     """Run the interpreter on a copy of what it reads; how that ended, and the outputs there are."""
     root, outputs = path.parent, list(simulation.files())
-    with explained(root / "."):
-        copy = Path(tempfile.mkdtemp(prefix=".idi-fast-", dir=root))
-    try:
+    with Staging() as staging:
+        copy = staging.scratch(root)
         with explained(root / "."):
             work = copy / "run"
             work.mkdir()
@@ -164,8 +164,6 @@ def _interpret(
             progress=lambda done: progress(min(done, simulation.steps), simulation.steps),
         )  # fmt: skip
         found = {name: (work / name).read_bytes() for name in outputs if os.path.isfile(work / name)}
-    finally:
-        shutil.rmtree(copy, ignore_errors=True)
     return outcome, found
 
 
@@ -235,6 +233,6 @@ def _difference(found: list[str], expected: list[str]) -> Difference | None:
     return Difference(at + 1, at, begin + 1, *shown)
 
 
-def _install(root: Path, files: Mapping[str, bytes]) -> None:
-    """Put outputs into a folder, all or none."""
-    install({Path(os.path.abspath(root)) / normpath(name): data for name, data in files.items()})
+def _places(root: Path, files: Mapping[str, bytes]) -> dict[Path, bytes]:
+    """Files by their places in a folder."""
+    return {Path(os.path.abspath(root)) / normpath(name): data for name, data in files.items()}
