@@ -31,6 +31,7 @@ from idi_fast.cli import (
     walkforward,
     workflow,
 )
+from idi_fast.cli.options import add_command
 from idi_fast.errors import Cancelled, IdiFastError, InputError
 
 app = typer.Typer(
@@ -47,7 +48,7 @@ for command in (
     export.export, spec.spec, layers.layers, compare.compare, manifest.manifest, commit.commit, commit.open,
     commit.verify_opening, prove.prove, verify.verify, workflow.workflow, bench.bench,
 ):  # fmt: skip
-    app.command()(command)
+    add_command(app, command)
 app.add_typer(tau.app, name="tau")
 
 

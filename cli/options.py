@@ -1,10 +1,12 @@
 """Options that several commands share, and how a config is put together from file, --set and flags."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
+from typer.core import TyperCommand
 
 from idi_fast.config import TrainingConfig
 from idi_fast.config_io import with_overrides
@@ -19,6 +21,26 @@ OpenColumn = Annotated[str | None, typer.Option(help="Opening price column [defa
 VolumeColumn = Annotated[str | None, typer.Option(help="Volume column [default: volume, if there is one].")]
 Nan = Annotated[str | None, typer.Option(help="Rows with missing values: refuse or drop.")]
 Compat = Annotated[str | None, typer.Option(help="Reproduce another trainer bit for bit: idi-iann.")]
+
+
+def add_command(app: typer.Typer, function: Callable) -> Callable:
+    """Register a command under its function's name; a path that is given as an empty text is a usage error."""
+    hints = get_type_hints(function)
+    paths = {name for name, hint in hints.items() if Path in (hint, *get_args(hint)) or name == "data"}
+
+    class Command(TyperCommand):
+        def parse_args(self, ctx, args):
+            # As paths they would be the working directory.
+            given, *_ = self.make_parser(ctx).parse_args(args=list(args))
+            for parameter in self.params:
+                value = given.get(parameter.name)
+                if parameter.name in paths and "" in (value if isinstance(value, list) else [value]):
+                    option = parameter.opts[-1]
+                    name = option if option.startswith("-") else parameter.metavar or parameter.name.upper()
+                    raise InputError(f"{name} is empty; expected a path")
+            return super().parse_args(ctx, args)
+
+    return app.command(cls=Command)(function)
 
 
 def compat_name(value: str | None) -> str | None:

@@ -12,7 +12,6 @@ import json
 import os
 import stat
 import sys
-import tempfile
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -57,8 +56,10 @@ def state_folders() -> list[Path]:
         base = home / "Library" / "Application Support" / "idi-fast"
     else:
         base = Path(os.environ.get("XDG_STATE_HOME") or home / ".local" / "state") / "idi-fast"
+    # Not `tempfile.gettempdir`, which writes a file to find out, and fails on a full disk.
+    temporary = os.environ.get("TMPDIR") or os.environ.get("TEMP") or "/tmp"
     user = os.environ.get("USERNAME", "user") if os.name == "nt" else os.geteuid()
-    return [base / "open", Path(tempfile.gettempdir()) / f"idi-fast-state-{user}"]
+    return [base / "open", Path(temporary) / f"idi-fast-state-{user}"]
 
 
 class Record:
