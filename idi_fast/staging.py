@@ -146,7 +146,7 @@ class Staging:
             raise FileExistsError(f"{place} was changed meanwhile")
         folder = self._hidden[place.parent]
         new = hidden.identity(folder / hidden.NEW / place.name)
-        return journal.Step(Path(os.path.abspath(place)), folder, new, None if stands is None else stands[:2])
+        return journal.Step(Path(os.path.abspath(place)), folder, new, stands)
 
     @staticmethod
     def _in_one_step(step: journal.Step, begun: list[journal.Step]) -> bool:

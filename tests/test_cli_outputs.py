@@ -70,7 +70,7 @@ def test_a_folder_that_cannot_be_written_to(command, commands, tmp_path):
 
 @pytest.mark.parametrize("command", ["train", "export"])
 def test_a_renaming_that_fails(command, commands, tmp_path):
-    for number in range(1, {"train": 1, "export": 14}[command] + 1):
+    for number in range(1, {"train": 1, "export": 6}[command] + 1):
         for error, code in ((cli.FULL, 1), (cli.DENIED, 2)):
             with cli.failing_rename(error, first=number, last=number):
                 line = cli.refused(tmp_path, *commands[command], code=code)
@@ -82,7 +82,7 @@ def test_an_interrupt_between_renamings_leaves_the_old_or_the_new(command, comma
     before = cli.snapshot(tmp_path)
     cli.succeed(*commands[command])
     after, broken = cli.snapshot(tmp_path), []
-    for number in range(1, {"train": 1, "export": 14}[command] + 1):
+    for number in range(1, {"train": 1, "export": 6}[command] + 1):
         cli.restore(tmp_path, before)
         with cli.failing_rename(KeyboardInterrupt(), first=number, last=number, after=True):
             status, stdout, _ = cli.run(*commands[command])
@@ -96,14 +96,14 @@ def test_an_interrupt_between_renamings_leaves_the_old_or_the_new(command, comma
 def test_what_cannot_be_taken_back_the_next_command_completes(commands, tmp_path):
     cli.succeed(*commands["export"])
     after = cli.snapshot(tmp_path)
-    (tmp_path / "spec" / "q_buy.in").write_text("0\n")
+    (tmp_path / "spec" / "price_up.in").write_text("0\n")
     with cli.failing_rename(cli.FULL, first=5, last=99):
         status, stdout, stderr = cli.run(*commands["export"])
     assert (status, stdout, stderr.count("\n")) == (1, "", 1)
     cli.assert_mentions(stderr, "cannot write", "which the next command of idi-fast completes")
     outcome = cli.run("--version")
     assert (outcome.status, outcome.stderr.count("\n")) == (0, 1)
-    cli.assert_mentions(outcome.stderr, "note: completed what an interrupted", f"14 files and folders in {tmp_path}")
+    cli.assert_mentions(outcome.stderr, "note: completed what an interrupted", f"6 files and folders in {tmp_path}")
     assert cli.snapshot(tmp_path) == after
 
 

@@ -170,7 +170,7 @@ def left_of_a_kill(folder, name="streams.json"):
     made = staging.reserve(folder / name)
     made.write_text("new")
     path = made.parent.parent
-    journal.write(path, [journal.Step(folder / name, path, hidden.identity(made), hidden.identity(folder / name))])
+    journal.write(path, [journal.Step(folder / name, path, hidden.identity(made), hidden.appearance(folder / name))])
     for handle in staging._locks:
         os.close(handle)
     staging._record.close()

@@ -27,12 +27,12 @@ MOST = 1 << 24
 
 
 class Step(NamedTuple):
-    """A place; the hidden folder with what is to stand there; identities of that, and of what stood there or None."""
+    """A place; the hidden folder with what is to stand there; the identity of that; and how looked what stood there."""
 
     place: Path
     folder: Path
     new: hidden.Identity
-    old: hidden.Identity | None
+    old: tuple | None
 
     @property
     def made(self) -> Path:
@@ -167,7 +167,7 @@ def take_step(step: Step, *, at_once: bool = False) -> None:
         displaced = step.aside
         os.rename(step.place, displaced)
         exchange.rename_new(step.made, step.place)
-    if hidden.identity(displaced) != step.old:
+    if hidden.appearance(displaced) != step.old:
         raise FileExistsError(f"{step.place} was changed meanwhile")
 
 
@@ -359,7 +359,7 @@ def _complete(step: Step) -> Path | None:
             os.rmdir(step.place)
         exchange.rename_new(step.made, step.place)
         return None
-    if stands == step.old:
+    if hidden.appearance(step.place) == step.old:
         take_step(step)
         return None
     return keep(step.made, step.place)
