@@ -2,6 +2,7 @@
 
 import gc
 import io
+import os
 import signal
 import sys
 import traceback
@@ -15,6 +16,7 @@ from idi_fast.cli import (
     bench,
     commit,
     compare,
+    console,
     evaluate,
     export,
     layers,
@@ -29,6 +31,7 @@ from idi_fast.cli import (
     walkforward,
     workflow,
 )
+from idi_fast.cli.options import add_command
 from idi_fast.errors import Cancelled, IdiFastError, InputError
 
 app = typer.Typer(
@@ -45,7 +48,7 @@ for command in (
     export.export, spec.spec, layers.layers, compare.compare, manifest.manifest, commit.commit, commit.open,
     commit.verify_opening, prove.prove, verify.verify, workflow.workflow, bench.bench,
 ):  # fmt: skip
-    app.command()(command)
+    add_command(app, command)
 app.add_typer(tau.app, name="tau")
 
 
@@ -80,12 +83,21 @@ def main() -> None:
     # A polite kill unwinds like Ctrl-C, so that no temporary folder is left behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        app()
+        _settle()
+        app(prog_name="idi-fast")
     except Exception as error:  # noqa: BLE001 -- the outermost place: every error becomes one line and an exit code
         if "--debug" in sys.argv:
             traceback.print_exc()
         typer.echo(f"error: {_describe(error)}", err=True)
         sys.exit(_exit_code(error))
+
+
+def _settle() -> None:
+    """Complete or take back what commands had begun that were killed, before anything else is done."""
+    from idi_fast.storage.journal import settle
+
+    if "_IDI_FAST_COMPLETE" not in os.environ:  # the shell's completion, which is to print nothing else
+        settle(console.note)
 
 
 def _describe(error: Exception) -> str:

@@ -58,11 +58,9 @@ def open(
     if out is None:
         typer.echo(text.decode())
         return
-    from idi_fast.errors import OutputError
+    from idi_fast.evidence.openings import write_opening
 
-    if out.exists():
-        raise OutputError(f"the output {out} already exists; choose another name")
-    out.write_bytes(text)
+    write_opening(out, text)
     console.print_rows([("opening", str(out))])
 
 

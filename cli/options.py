@@ -1,11 +1,11 @@
 """Options that several commands share, and how a config is put together from file, --set and flags."""
 
-import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
+from typer.core import TyperCommand
 
 from idi_fast.cli import console
 from idi_fast.config import TrainingConfig
@@ -26,6 +26,26 @@ Nan = Annotated[str | None, typer.Option(help="Rows with missing values: refuse 
 Compat = Annotated[str | None, typer.Option(help="Reproduce another trainer bit for bit: idi-iann.")]
 
 
+def add_command(app: typer.Typer, function: Callable) -> Callable:
+    """Register a command under its function's name; a path that is given as an empty text is a usage error."""
+    hints = get_type_hints(function)
+    paths = {name for name, hint in hints.items() if Path in (hint, *get_args(hint)) or name == "data"}
+
+    class Command(TyperCommand):
+        def parse_args(self, ctx, args):
+            # As paths they would be the working directory.
+            given, *_ = self.make_parser(ctx).parse_args(args=list(args))
+            for parameter in self.params:
+                value = given.get(parameter.name)
+                if parameter.name in paths and "" in (value if isinstance(value, list) else [value]):
+                    option = parameter.opts[-1]
+                    name = option if option.startswith("-") else parameter.metavar or parameter.name.upper()
+                    raise InputError(f"{name} is empty; expected a path")
+            return super().parse_args(ctx, args)
+
+    return app.command(cls=Command)(function)
+
+
 def compat_name(value: str | None) -> str | None:
     """The config's spelling of a --compat value."""
     if value is None or value.replace("-", "_") == "idi_iann":
@@ -34,14 +54,12 @@ def compat_name(value: str | None) -> str | None:
 
 
 def required_out(out: Path | None) -> Path:
-    """The --out folder; InputError where it was not given, is empty, the working directory or a root."""
+    """The --out folder; InputError where it was not given, or is where no output may be (`files.check_place`)."""
     if out is None:
         raise InputError("--out is missing; name the folder to write, for example --out my_agent")
-    place = Path(os.path.abspath(out))
-    # An empty name comes here as ".".
-    if place == place.parent or (os.path.exists(out) and os.path.samefile(out, ".")):
-        found = "empty or the working directory" if out == Path() else f"{out}, the working directory or a root"
-        raise InputError(f"--out is {found}; expected a folder of its own, for example --out my_agent")
+    from idi_fast.files import check_place
+
+    check_place(out)
     return out
 
 

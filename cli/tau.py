@@ -6,14 +6,13 @@ from typing import Annotated
 import typer
 
 from idi_fast.cli import console
-from idi_fast.cli.options import Json
+from idi_fast.cli.options import Json, add_command
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Check and run the folder of a Tau specification.")
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a Tau specification, or its .tau file.")]
 
 
-@app.command()
 def check(
     folder: Folder,
     fix: Annotated[
@@ -45,7 +44,6 @@ def check(
         raise typer.Exit(1)
 
 
-@app.command()
 def run(
     folder: Folder,
     tau: Annotated[
@@ -76,6 +74,10 @@ def run(
         for failure in result.failures:
             console.message(f"error: {failure}")
         raise typer.Exit(1)
+
+
+for command in (check, run):
+    add_command(app, command)
 
 
 def _report(report, *, hint: bool) -> None:

@@ -17,11 +17,12 @@ import numpy as np
 from idi_fast.config import TrainingConfig
 from idi_fast.episodes import EpisodeRewards
 from idi_fast.errors import ArtifactError, InputError, OutputError
-from idi_fast.files import clear_up, explained, list_files, unfinished_prefix
+from idi_fast.files import explained, list_files
 from idi_fast.history import History
 from idi_fast.kernels._jit import CACHE_FOLDER
 from idi_fast.policy import Policy
 from idi_fast.provenance import describe_history, versions
+from idi_fast.storage import hidden, journal
 
 FORMAT = "idi-fast-checkpoint-1"
 REWARDS = "rewards.f8"
@@ -189,7 +190,7 @@ def checkpoint_folder(out: str | Path, *, wanted: bool, resume: bool, force: boo
                 f"{folder} holds the checkpoints of an unfinished run; --resume continues it, --force discards it"
             )
         with explained(out):
-            clear_up(folder, out)
+            _clear_up(folder, out)
         try:
             yield folder if wanted else None
         except BaseException:
@@ -206,7 +207,7 @@ def can_resume(out: str | Path) -> bool:
 
 def _folder_of(out: str | Path) -> Path:
     out = Path(os.path.abspath(out))
-    return out.with_name(f"{out.name}.checkpoint")
+    return out.with_name(f"{out.name}{journal.CHECKPOINT}")
 
 
 def _check_ours(folder: Path, out: Path) -> None:
@@ -214,11 +215,28 @@ def _check_ours(folder: Path, out: Path) -> None:
         raise OutputError(
             f"{folder} exists and is not a folder, but checkpoints go there; choose another name for --out"
         )
-    unfinished = re.escape(unfinished_prefix(out))
-    ours = re.compile(rf"{OURS}|{unfinished}[^/]+/.*")
+    ours = re.compile(rf"{OURS}|{re.escape(_earlier_prefix(out))}[^/]+/.*")
     foreign = [name for name in list_files(folder) if not ours.fullmatch(name)]
     if foreign:
         raise OutputError(f"{folder} holds {foreign[0]}, which idi-fast did not write; move it away first")
+
+
+def _clear_up(folder: Path, out: Path) -> None:
+    """Remove what a killed process left in a folder of checkpoints besides these."""
+    journal.settle_beside(folder)
+    for path in folder.glob(".*"):
+        if path.is_file():
+            path.unlink()
+        elif path.name.startswith(_earlier_prefix(out)):
+            # Of an earlier version, which put a replaced output aside there.
+            if (path / hidden.OLD).exists() and not out.exists():
+                os.rename(path / hidden.OLD, out)
+            shutil.rmtree(path)
+
+
+def _earlier_prefix(out: Path) -> str:
+    """How the names of earlier versions' hidden folders begin."""
+    return f".{out.name}-"
 
 
 @contextmanager

@@ -28,6 +28,10 @@ class OutputError(InputError):
     """An output cannot be written; whatever stood there before is untouched."""
 
 
+class WriteError(IdiFastError):
+    """The work ran, but the disk is full or broken, or another process took the output's place (exit code 1)."""
+
+
 class EvidenceError(InputError):
     """A commitment, an opening or a proof cannot be made of what was given, or does not hold."""
 

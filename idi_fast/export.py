@@ -10,6 +10,7 @@ import polars as pl
 
 from idi_fast.artifact import read_trace
 from idi_fast.errors import ArtifactError, InputError, nearest
+from idi_fast.files import check_place
 from idi_fast.reader.client import stream
 from idi_fast.streams import CONTRACTS, check_stream, install_streams, left_behind, stream_files, stream_type
 from idi_fast.tables import Table
@@ -130,6 +131,8 @@ def export_streams(
         types = {name: stream_type(name) for name in CONTRACTS[ALL]}
     else:
         types = find_contract(kind, others=[ALL]).types
+    check_place(folder)
+    check_place(Path(folder) / "streams.json")  # nor may the folder itself be an output of ours
     taken = take_streams(artifact, str(kind), types, streams=streams, columns=columns)
     install_streams(stream_files(taken.values, types, newline=taken.about["compat"] is None), Path(folder))
     return {

@@ -3,8 +3,6 @@
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,14 +10,15 @@ from pathlib import Path
 from idi_fast.errors import ArtifactError, OutputError
 from idi_fast.json_files import load_json
 from idi_fast.own_files import foreign_file
+from idi_fast.staging import Staging
+from idi_fast.storage import hidden
+from idi_fast.storage.failures import explained
 
 MANIFEST = "manifest.json"
 TIMINGS = "timings.json"
 """The one file that two equal runs may differ in; no manifest lists it."""
 LATER = "later"
 """In a manifest: files that the user's tools make in the folder; they go with it when it is replaced."""
-REPLACED = "old"
-"""Name of a replaced folder while it stands aside."""
 BEST = "best"
 """The folder of a population's best agent."""
 
@@ -31,30 +30,49 @@ def new_directory(
     """A folder to fill, which becomes `target` when the block ends well; on any exception nothing is left of it.
 
     It is made beside the target or, so that what a killed process leaves is found again, `within` a folder on the same
-    disk; `clear_up` removes it.
-    An existing target is refused before the block runs, unless it is an empty folder or, with `force`, an earlier
-    output of idi-fast that holds none of the `inputs`. Raises OutputError; an OSError in writing becomes one.
+    disk. An existing target is refused before the block runs, unless it is an empty folder or, with `force`, an earlier
+    output of idi-fast that holds none of the `inputs`. Raises OutputError; an OSError in writing becomes one, or a
+    WriteError, as does another target at the end than at the beginning: see `Staging.swap`.
     """
-    target = Path(os.path.abspath(target))
-    with explained(target):
-        for path in inputs:
-            if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(target)):
-                raise OutputError(f"the output {target} would replace {path}, which is read; choose another name")
-        check_replaceable(target, force)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=unfinished_prefix(target), dir=within or target.parent))
-    try:
+    named, target = target, Path(os.path.abspath(target))
+    with Staging(within) as staging:
+        staging.watch(target)
         with explained(target):
+            check_place(named)
+            check_kept(target, inputs)
+            check_replaceable(target, force)
+            folder = staging.reserve(target)
+            folder.mkdir()
             yield folder
-            folder.chmod(0o777 & ~_umask())
-            _swap(folder, target, within or target.parent)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        staging.swap([target])
 
 
-def unfinished_prefix(target: Path) -> str:
-    """How the name of a folder begins that is to become `target`."""
-    return f".{target.name}-"
+def check_kept(target: Path, inputs: Iterable[str | Path]) -> None:
+    """Raise OutputError where an output would take the place of what is read."""
+    for path in inputs:
+        if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(target)):
+            raise OutputError(f"the output {target} would replace {path}, which is read; choose another name")
+
+
+def check_place(place: str | Path) -> None:
+    """Raise OutputError where no output may be: no name, the working directory, a root, within another output.
+
+    Every output that a user can name is checked; what a command adds to an output of ours, such as a proof, is not, nor
+    what is made in a hidden folder.
+    """
+    place = Path(place)
+    absolute = Path(os.path.abspath(place))
+    if absolute == absolute.parent or (os.path.exists(place) and os.path.samefile(place, ".")):
+        found = "empty or the working directory" if place == Path() else f"{place}, the working directory or a root"
+        raise OutputError(f"the output is {found}; expected a place of its own, for example my_agent")
+    for parent in absolute.parents:
+        if hidden.NAME.fullmatch(parent.name):
+            return
+        if read_manifest(parent) is not None:
+            raise OutputError(
+                f"the output {place} would lie in {parent}, an output of idi-fast that holds nothing but its own "
+                "files; choose a place outside"
+            )
 
 
 def check_replaceable(target: Path, force: bool) -> None:
@@ -87,9 +105,12 @@ def read_manifest(folder: Path) -> dict | None:
 
 
 def list_files(folder: Path) -> list[str]:
-    """All files below a folder, as sorted paths relative to it with forward slashes."""
-    paths = (os.path.join(parent, name) for parent, _, names in os.walk(folder) for name in names)
-    return sorted(os.path.relpath(path, folder).replace(os.sep, "/") for path in paths)
+    """All files below a folder but those in hidden folders of ours, as sorted relative paths with forward slashes."""
+    found = []
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not hidden.is_ours(Path(parent, name))]
+        found += [os.path.join(parent, name) for name in names]
+    return sorted(os.path.relpath(path, folder).replace(os.sep, "/") for path in found)
 
 
 def refuse_population(folder: Path) -> None:
@@ -104,57 +125,6 @@ def check_digest(path: Path) -> None:
     manifest = read_manifest(path.parent)
     if manifest is not None and path.name in manifest["files"] and digest(path) != manifest["files"][path.name]:
         raise ArtifactError(f"{path} is not the file that {MANIFEST} beside it describes: it was changed or damaged")
-
-
-@contextmanager
-def explained(target: Path) -> Iterator[None]:
-    """Make an OSError in writing an OutputError about `target`; one about a file that was read stays as it is."""
-    try:
-        yield
-    except OSError as error:
-        if error.filename and not os.path.abspath(error.filename).startswith(os.path.abspath(target.parent)):
-            raise
-        raise OutputError(f"cannot write {target}: {error.strerror or error}; nothing there was changed") from error
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def _swap(folder: Path, target: Path, within: Path) -> None:
-    if not target.exists():
-        os.rename(folder, target)
-        return
-    # A non-empty folder cannot be renamed over; the old one steps aside and comes back if the new one cannot follow.
-    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=within))
-    old = aside / REPLACED
-    try:
-        os.rename(target, old)
-        os.rename(folder, target)
-    except BaseException as error:
-        if old.exists() and not target.exists():
-            try:
-                os.rename(old, target)
-            except OSError:
-                message = f"cannot write {target}: {error}; what stood there is now in {old}"
-                raise OutputError(message) from error
-        raise
-    finally:
-        if target.exists():
-            shutil.rmtree(aside, ignore_errors=True)
-
-
-def clear_up(folder: Path, target: Path) -> None:
-    """Remove what a killed process left of `new_directory(target, within=folder)`; what it had replaced comes back."""
-    for path in folder.glob(".*"):
-        if (path / REPLACED).exists() and not target.exists():
-            os.rename(path / REPLACED, target)
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
 
 
 def write_json(path: Path, data: object) -> None:

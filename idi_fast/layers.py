@@ -16,7 +16,7 @@ from idi_fast.crew import Crew
 from idi_fast.environments import HistoryBars
 from idi_fast.episodes import temporary_log
 from idi_fast.errors import ConfigError, IdiFastError, InputError, OutputError, nearest
-from idi_fast.files import check_replaceable, explained
+from idi_fast.files import check_place, check_replaceable, explained
 from idi_fast.history import History
 from idi_fast.layer_plan import INDEX, Layer, Place, check_places, read_layers, real_path
 from idi_fast.seeds import check_seeds
@@ -217,10 +217,12 @@ def _count_lines(file: Path) -> int | None:
 
 def _check_targets(task: Task, force: bool) -> None:
     with explained(task.out):
+        check_place(task.out)
         _check_folder(task.out.parent)
         check_replaceable(task.out, force)
     if task.inputs is not None:
         with explained(task.inputs):
+            check_place(task.inputs / INDEX)
             _check_folder(task.inputs)
             for file in (*task.stream_files, task.inputs / INDEX):
                 if file.is_dir():
@@ -280,6 +282,8 @@ def run_plan(
                 staging.reserve(task.out)
                 if task.inputs is not None:
                     staging.reserve(task.inputs / INDEX)
+                    for file in task.stream_files:
+                        staging.watch(file)
 
         def work(task: Task) -> None:
             try:

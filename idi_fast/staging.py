@@ -1,115 +1,252 @@
-"""Outputs in several places that appear together or not at all: made beside these, and renamed at the end."""
+"""Outputs that appear together or not at all: made in hidden folders beside their places, and renamed at the end."""
 
 import os
-import shutil
-import tempfile
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
-from idi_fast.errors import OutputError
-from idi_fast.files import explained
+from idi_fast.errors import OutputError, WriteError
+from idi_fast.storage import hidden, journal
+from idi_fast.storage.exchange import Unsupported
+from idi_fast.storage.failures import explained, failure
+
+PATIENCE = 10.0
+"""Seconds that the renames of another process are waited for."""
 
 
 class Staging:
     """Files and folders in the making, each in a hidden folder beside its place; a context.
 
-    When it ends nothing is left but what has taken its place: neither hidden folders nor parents made for nothing.
+    What stands at a place is remembered when the place is first named, and only that is ever replaced. When the context
+    ends nothing is left but what has taken its place; the next command sees to what a kill leaves (`journal`).
+
+    inside: a folder on the same disk to hold the hidden folder instead; together: whether files are parts of the folder
+    they lie in, so that what cannot be put there is kept as a folder beside it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, inside: Path | None = None, *, together: bool = False) -> None:
+        self._inside, self._together = inside, together
+        self._record: journal.Record | None = None
         self._hidden: dict[Path, Path] = {}
+        self._locks: list[int] = []
         self._parents: list[Path] = []
-        self._kept: set[Path] = set()
+        self._before: dict[Path, tuple | None] = {}
+        self._is_left = False
 
     def __enter__(self) -> Self:
         return self
 
+    def watch(self, place: Path, *before: tuple | None) -> None:
+        """Remember what stands at a place, or stood there `before`, unless that has been done."""
+        if place not in self._before:
+            with explained(place):
+                self._before[place] = before[0] if before else hidden.appearance(place)
+
     def reserve(self, place: Path) -> Path:
         """Where to make what is to stand at `place`; nothing is there yet. Raises OutputError."""
-        parent = place.parent
+        self.watch(place)
+        return self._folder(place.parent, place) / hidden.NEW / place.name
+
+    def scratch(self, parent: Path) -> Path:
+        """An empty folder in a folder, for files that go when the context ends. Raises OutputError."""
+        folder = self._folder(parent, parent / ".") / hidden.SCRATCH
+        with explained(parent / "."):
+            folder.mkdir()
+        return folder
+
+    def _folder(self, parent: Path, place: Path) -> Path:
+        """The hidden folder of a place's parent, made where there is none yet."""
         if parent not in self._hidden:
             with explained(place):
-                missing = [folder for folder in (parent, *parent.parents) if not folder.exists()]
-                self._parents += reversed(missing)
-                parent.mkdir(parents=True, exist_ok=True)
-                self._hidden[parent] = Path(tempfile.mkdtemp(prefix=".idi-fast-", dir=parent))
-                for name in ("new", "old"):
+                record = self._record = self._record or journal.Record()
+                for missing in reversed([path for path in (parent, *parent.parents) if not path.exists()]):
+                    record.add("parent", os.path.abspath(missing))
+                    self._parents.append(missing)
+                    missing.mkdir(exist_ok=True)
+                home = Path(os.path.abspath(self._inside or parent))
+                journal.settle_beside(home)
+                while parent not in self._hidden:
+                    folder = hidden.free_path(home)
+                    record.add("folder", str(folder))
+                    if (handle := hidden.make(folder)) is not None:
+                        self._hidden[parent] = folder
+                        self._locks.append(handle)
+                for name in (hidden.NEW, hidden.OLD):
                     (self._hidden[parent] / name).mkdir()
-        return self._hidden[parent] / "new" / place.name
+        return self._hidden[parent]
 
     def swap(self, places: Iterable[Path]) -> None:
         """Put what was made for these reserved places there; what stood there goes.
 
         If one cannot be put there, or on an interrupt, all are taken back, and what stood there stands there again.
-        Raises OutputError.
+        Raises OutputError; WriteError where the disk is full, and where something stands there that did not when the
+        place was first named: what was made is then kept under a free name, which the error tells.
         """
-        places, begun = list(places), []
+        places = list(places)
         for place in places:
-            if not os.path.lexists(self._sides(place)[0]):
+            if not os.path.lexists(self._made(place)):
                 raise OutputError(f"cannot write {place}: what was made for it is gone; nothing was changed")
+        if not places:
+            return
+        at, begun = places[0], []
         try:
-            for place in places:
-                begun.append(place)
-                new, old = self._sides(place)
-                if os.path.lexists(place):
-                    os.rename(place, old)
-                os.rename(new, place)
+            self._sync(places)
+            with _held({place.parent for place in places}):
+                steps = [self._step(place) for place in places]
+                for step in steps:
+                    self._record.add("place", str(step.place), step.new)
+                is_alone = len(steps) == 1 and self._in_one_step(steps[0], begun)
+                if not is_alone:
+                    # From here on it will be completed, whatever becomes of this process.
+                    journal.write(steps[0].folder, steps)
+                    for step in steps:
+                        at = step.place
+                        begun.append(step)
+                        journal.take_step(step)
         except BaseException as error:
-            stranded = [place for place in reversed(begun) if not self._take_back(place)]
-            if isinstance(error, OSError) or stranded:
-                reason = getattr(error, "strerror", None) or type(error).__name__
-                raise OutputError(f"cannot write {begun[-1]}: {reason}; {self._what_is_left(stranded)}") from error
+            self._take_back(begun, error)
+            if isinstance(error, FileExistsError):
+                raise self._overtaken(places) from error
+            if isinstance(error, OSError):
+                raise failure(at, error, "everything is as it was") from error
             raise
+        self._is_left = True  # if this fails, the next command sees to it: all is in its place already
+        for parent in {place.parent for place in places}:
+            journal.sync_folder(parent)
+        (steps[0].folder / hidden.JOURNAL).unlink(missing_ok=True)
+        self._is_left = False
 
-    def _sides(self, place: Path) -> tuple[Path, Path]:
-        hidden = self._hidden[place.parent]
-        return hidden / "new" / place.name, hidden / "old" / place.name
+    def _made(self, place: Path) -> Path:
+        return self._hidden[place.parent] / hidden.NEW / place.name
 
-    def _take_back(self, place: Path) -> bool:
-        """Whether all is at `place` as it was."""
-        # Where an interrupt fell between two renamings shows from what lies where.
-        new, old = self._sides(place)
+    def _sync(self, places: list[Path]) -> None:
+        """Have what was made on the disk, so that a full one shows before anything is replaced, and no power failure
+        takes both the old and the new. A single new output replaces nothing, and is as lasting as the system's writes.
+        """
+        if len(places) == 1 and self._before[places[0]] is None:
+            return
+        for place in places:
+            made = self._made(place)
+            if not made.is_dir() or made.is_symlink():
+                _sync_file(made)
+                continue
+            for parent, _, names in os.walk(made):
+                for name in names:
+                    _sync_file(Path(parent, name))
+                journal.sync_folder(Path(parent))
+        for folder in {self._hidden[place.parent] for place in places}:
+            journal.sync_folder(folder / hidden.NEW)
+
+    def _step(self, place: Path) -> journal.Step:
+        """What is to be done at a place; FileExistsError where something else stands there than at the beginning."""
+        stands = hidden.appearance(place)
+        if stands is not None and stands != self._before[place]:
+            raise FileExistsError(f"{place} was changed meanwhile")
+        folder = self._hidden[place.parent]
+        new = hidden.identity(folder / hidden.NEW / place.name)
+        return journal.Step(Path(os.path.abspath(place)), folder, new, stands)
+
+    @staticmethod
+    def _in_one_step(step: journal.Step, begun: list[journal.Step]) -> bool:
+        """Whether a step could be taken at once; `begun` holds it while it may have been."""
+        begun.append(step)
         try:
-            if not os.path.lexists(new):
-                os.rename(place, new)
-            if os.path.lexists(old):
-                os.rename(old, place)
-        except OSError:
+            journal.take_step(step, at_once=True)
+        except Unsupported:
+            begun.clear()
             return False
         return True
 
-    def _what_is_left(self, stranded: list[Path]) -> str:
+    def _take_back(self, begun: list[journal.Step], error: BaseException) -> None:
+        stranded = [step for step in reversed(begun) if not journal.take_back(step)]
         if not stranded:
-            return "everything is as it was"
-        parents = {place.parent for place in stranded}
-        self._kept |= parents
-        places, hidden = (", ".join(map(str, paths)) for paths in (stranded, [self._hidden[path] for path in parents]))
-        return f"everything is as it was but for {places}; what stood there is in {hidden}"
+            for step in begun[:1]:
+                (step.folder / hidden.JOURNAL).unlink(missing_ok=True)
+            return
+        self._is_left = True
+        places = ", ".join(str(step.place) for step in stranded)
+        left = f"everything is as it was but for {places}, which the next command of idi-fast completes"
+        raise failure(begun[-1].place, error, left) from error
+
+    def _overtaken(self, places: list[Path]) -> WriteError:
+        """Keep what was made under free names, and tell them."""
+        kept = []
+        for parent, hidden_folder in self._hidden.items():
+            made = [place for place in places if place.parent == parent]
+            if made and (self._together or len(made) > 1) and all(self._made(place).is_file() for place in made):
+                kept.append(journal.keep(hidden_folder / hidden.NEW, parent))
+            else:
+                kept += [journal.keep(self._made(place), place) for place in made]
+        changed = [place for place in places if hidden.appearance(place) != self._before[place]] or places
+        return WriteError(
+            f"{changed[0]} was made or changed by another process meanwhile, and stays as it is; "
+            f"what was made here is in {', '.join(map(str, kept))}"
+        )
 
     def __exit__(self, *error: object) -> None:
-        for parent, hidden in self._hidden.items():
-            if parent not in self._kept:
-                shutil.rmtree(hidden, ignore_errors=True)
+        if not self._is_left:
+            for folder in self._hidden.values():
+                with suppress(OSError):  # the next command sees to it
+                    hidden.remove(folder)
+        for handle in self._locks:
+            os.close(handle)
         for folder in reversed(self._parents):
             with suppress(OSError):  # it is not empty: something took its place there
                 folder.rmdir()
+        if self._record is not None and any(map(os.path.lexists, self._hidden.values())):
+            self._record.leave()
+        elif self._record is not None:
+            self._record.close()
 
 
-def install(files: Mapping[Path, bytes]) -> None:
+@contextmanager
+def _held(folders: Iterable[Path]) -> Iterator[None]:
+    """Hold folders against other processes that put outputs there, for the moment that it takes.
+
+    Raises WriteError after PATIENCE. Systems and disks without such locks do without.
+    """
+    handles: list[int] = []
+    try:
+        for folder in sorted(folders) if os.name == "posix" else ():
+            handles.append(os.open(folder, os.O_RDONLY))
+            patience = time.monotonic() + PATIENCE
+            while (free := hidden.lock(handles[-1])) is False:
+                if time.monotonic() > patience:
+                    raise WriteError(f"another process holds {folder}; wait for it or choose another place")
+                time.sleep(0.01)
+            if free is None:
+                break
+        yield
+    finally:
+        for handle in handles:
+            os.close(handle)
+
+
+def _sync_file(path: Path) -> None:
+    if path.is_symlink() or not path.is_file():
+        return
+    handle = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def install(files: Mapping[Path, bytes], before: Mapping[Path, tuple | None] | None = None) -> None:
     """Put files in their places, all or none; what lies beside them is left alone.
 
-    Raises OutputError, also where a folder stands in a file's place: it would go with all that it holds.
+    before: what stood there when the work began, as `hidden.appearance` says; by default what does now. Raises
+    OutputError, also where a folder stands in a file's place: it would go with all that it holds; WriteError.
     """
-    with Staging() as staging:
+    with Staging(together=True) as staging:
+        for place in files:
+            staging.watch(place, *([before[place]] if before else []))
         for place, data in files.items():
             with explained(place):
                 if place.is_dir():
                     raise OutputError(f"{place} is a folder where a file is to stand; nothing was changed")
-                # Synced, so that a full disk shows before anything is replaced.
                 with open(staging.reserve(place), "xb") as file:
                     file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
         staging.swap(files)

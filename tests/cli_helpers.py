@@ -18,6 +18,7 @@ import numpy as np
 import polars as pl
 
 from idi_fast.cli import main
+from idi_fast.storage import exchange
 
 MAIN = "from idi_fast.cli import main; main()"
 NOTICE = "compiling kernels; this happens once"
@@ -110,11 +111,11 @@ def succeed(*args: object) -> Outcome:
     return outcome
 
 
-def refused(folder: Path, *args: object) -> str:
+def refused(folder: Path, *args: object, code: int = 2) -> str:
     """Run a command that is to be refused in one line, with `folder` as it was before; return that line."""
     before = snapshot(folder)
     outcome = run(*args)
-    assert (outcome.status, outcome.stdout, outcome.stderr.count("\n")) == (2, "", 1), outcome
+    assert (outcome.status, outcome.stdout, outcome.stderr.count("\n")) == (code, "", 1), outcome
     assert outcome.stderr.startswith("error: ")
     assert "internal error" not in outcome.stderr
     assert snapshot(folder) == before
@@ -253,15 +254,18 @@ def failing_write(name: str, error: BaseException) -> Iterator[None]:
 
 @contextlib.contextmanager
 def failing_rename(error: BaseException, *, first: int, last: int, after: bool = False) -> Iterator[None]:
-    """Raise `error` in renames number `first` to `last`, counted from 1: instead of the renaming, or after it."""
-    real, calls = os.rename, iter(range(1, 10_000))
+    """Raise `error` in the steps number `first` to `last` that put something in its place, counted from 1.
 
-    def rename(source, target):
+    after: after the step instead of before it.
+    """
+    real, calls = exchange._call, iter(range(1, 10_000))
+
+    def call(source, target, *, exchanged):
         fails = first <= next(calls) <= last
         if not fails or after:
-            real(source, target)
+            real(source, target, exchanged=exchanged)
         if fails:
             raise error
 
-    with mock.patch("os.rename", rename):
+    with mock.patch.object(exchange, "_call", call):
         yield

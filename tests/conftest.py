@@ -20,6 +20,14 @@ def pytest_configure(config):
         config.addinivalue_line("filterwarnings", "ignore:overflow encountered in scalar:RuntimeWarning")
 
 
+@pytest.fixture(autouse=True)
+def state(tmp_path_factory, monkeypatch) -> Path:
+    """A state folder of each test's own, so that none sees to what another has killed."""
+    folder = tmp_path_factory.mktemp("state")
+    monkeypatch.setenv("IDI_FAST_STATE_DIR", str(folder))
+    return folder
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory) -> Path:
     """A folder with price histories and an agent of each kind."""

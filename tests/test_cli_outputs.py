@@ -1,12 +1,12 @@
 """What stood there stays: outputs that are refused, interrupted or cannot be written."""
 
-import os
 import re
-import tempfile
 from unittest import mock
 
 import cli_helpers as cli
 import pytest
+
+from idi_fast.storage import hidden
 
 
 @pytest.mark.parametrize("command", ["train", "backtest"])
@@ -54,7 +54,8 @@ def test_a_write_that_fails(command, name, error, commands, tmp_path):
     before = cli.snapshot(tmp_path)
     with cli.failing_write(name, error):
         if isinstance(error, OSError):
-            cli.assert_mentions(cli.refused(tmp_path, *commands[command]), "cannot write", error.strerror, "nothing")
+            line = cli.refused(tmp_path, *commands[command], code=1 if error is cli.FULL else 2)
+            cli.assert_mentions(line, "cannot write", error.strerror, "nothing")
         else:
             status, stdout, stderr = cli.run(*commands[command])
             assert (status, stdout, stderr.count("\n")) == (130, "", stderr.count("interrupted"))
@@ -63,15 +64,17 @@ def test_a_write_that_fails(command, name, error, commands, tmp_path):
 
 @pytest.mark.parametrize("command", ["train", "backtest", "export"])
 def test_a_folder_that_cannot_be_written_to(command, commands, tmp_path):
-    with mock.patch.object(tempfile, "mkdtemp", side_effect=cli.DENIED):
+    with mock.patch.object(hidden, "make", side_effect=cli.DENIED):
         cli.assert_mentions(cli.refused(tmp_path, *commands[command]), "cannot write", cli.DENIED.strerror)
 
 
 @pytest.mark.parametrize("command", ["train", "export"])
 def test_a_renaming_that_fails(command, commands, tmp_path):
-    for number in range(1, {"train": 2, "export": 12}[command] + 1):
-        with cli.failing_rename(cli.FULL, first=number, last=number):
-            cli.assert_mentions(cli.refused(tmp_path, *commands[command]), "cannot write", cli.FULL.strerror)
+    for number in range(1, {"train": 1, "export": 6}[command] + 1):
+        for error, code in ((cli.FULL, 1), (cli.DENIED, 2)):
+            with cli.failing_rename(error, first=number, last=number):
+                line = cli.refused(tmp_path, *commands[command], code=code)
+            cli.assert_mentions(line, "cannot write", error.strerror, "everything is as it was")
 
 
 @pytest.mark.parametrize("command", ["train", "export"])
@@ -79,7 +82,7 @@ def test_an_interrupt_between_renamings_leaves_the_old_or_the_new(command, comma
     before = cli.snapshot(tmp_path)
     cli.succeed(*commands[command])
     after, broken = cli.snapshot(tmp_path), []
-    for number in range(1, {"train": 2, "export": 12}[command] + 1):
+    for number in range(1, {"train": 1, "export": 6}[command] + 1):
         cli.restore(tmp_path, before)
         with cli.failing_rename(KeyboardInterrupt(), first=number, last=number, after=True):
             status, stdout, _ = cli.run(*commands[command])
@@ -90,14 +93,18 @@ def test_an_interrupt_between_renamings_leaves_the_old_or_the_new(command, comma
     assert broken == []
 
 
-def test_an_old_output_that_cannot_be_put_back_is_kept(commands, tmp_path):
-    policy = (tmp_path / "old" / "policy.parquet").read_bytes()
-    with cli.failing_rename(cli.FULL, first=2, last=99):
-        status, stdout, stderr = cli.run(*commands["train"])
-    assert (status, stdout, stderr.count("\n")) == (2, "", 1)
-    kept = [name for name, data in cli.snapshot(tmp_path).items() if data == policy]
-    assert len(kept) == 1
-    cli.assert_mentions(stderr, tmp_path / os.path.dirname(kept[0]))
+def test_what_cannot_be_taken_back_the_next_command_completes(commands, tmp_path):
+    cli.succeed(*commands["export"])
+    after = cli.snapshot(tmp_path)
+    (tmp_path / "spec" / "price_up.in").write_text("0\n")
+    with cli.failing_rename(cli.FULL, first=5, last=99):
+        status, stdout, stderr = cli.run(*commands["export"])
+    assert (status, stdout, stderr.count("\n")) == (1, "", 1)
+    cli.assert_mentions(stderr, "cannot write", "which the next command of idi-fast completes")
+    outcome = cli.run("--version")
+    assert (outcome.status, outcome.stderr.count("\n")) == (0, 1)
+    cli.assert_mentions(outcome.stderr, "note: completed what an interrupted", f"6 files and folders in {tmp_path}")
+    assert cli.snapshot(tmp_path) == after
 
 
 def test_a_disk_that_fills_up(commands, world, tmp_path):
@@ -109,7 +116,7 @@ def test_a_disk_that_fills_up(commands, world, tmp_path):
     calls += [(size, commands["backtest"]) for size in (0, 20, 1000)]
     calls += [(size, commands["export"]) for size in (0, 20)]
     outcomes = cli.run_batch(calls)
-    assert [outcome.status for outcome in outcomes] == [0] + [2] * (len(calls) - 1)
+    assert [outcome.status for outcome in outcomes] == [0] + [1] * (len(calls) - 1)
     refusal = re.compile(r"error: cannot write [^\n]*File too large[^\n]*\n")
     assert [text for _, _, text in outcomes[1:] if not refusal.fullmatch(text)] == []
     assert {name: data for name, data in cli.snapshot(tmp_path).items() if not name.startswith("first")} == before

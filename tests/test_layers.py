@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import tempfile
 from pathlib import Path
 from unittest import mock
 
@@ -15,6 +14,7 @@ import idi_fast.layers
 from idi_fast.errors import IdiFastError, OutputError
 from idi_fast.layers import run_plan
 from idi_fast.staging import Staging
+from idi_fast.storage import exchange, hidden
 from idi_fast.streams import CONTRACTS
 
 # --- all of it
@@ -212,7 +212,7 @@ def test_an_error_that_is_a_fault_of_ours_stops_all(good_plan, tmp_path):
 def test_a_write_that_fails(good_plan, tmp_path, name):
     before = cli.snapshot(tmp_path)
     with cli.failing_write(name, cli.FULL):
-        message = cli.refused(tmp_path, "layers", good_plan)
+        message = cli.refused(tmp_path, "layers", good_plan, code=1)
     cli.assert_mentions(message, "layer 'momentum': cannot write", cli.FULL.strerror, "nothing there was changed")
     with cli.failing_write(name, KeyboardInterrupt()):
         status, stdout, _ = cli.run("layers", good_plan, "--jobs", 1)
@@ -229,7 +229,7 @@ def test_a_stream_that_cannot_be_installed(good_plan, tmp_path, name):
         return real(path, data)
 
     with mock.patch.object(Path, "write_bytes", write):
-        message = cli.refused(tmp_path, "layers", good_plan)
+        message = cli.refused(tmp_path, "layers", good_plan, code=1)
     cli.assert_mentions(message, "cannot write ", "specs/momentum/inputs/", cli.FULL.strerror)
 
 
@@ -239,39 +239,41 @@ def test_a_swap_that_fails_takes_all_back(good_plan, tmp_path, error, after):
     run_plan(good_plan, only=["crypto", "momentum"])
     (tmp_path / "specs" / "crypto" / "inputs" / "notes.txt").write_text("mine")
     before = cli.snapshot(tmp_path)
-    with mock.patch("os.rename", side_effect=os.rename) as counted:
+    with mock.patch.object(exchange, "_call", side_effect=exchange._call) as counted:
         run_plan(good_plan, force=True)
     renames, changed = counted.call_count, cli.snapshot(tmp_path)
-    # Two artifacts and 26 streams and two indices are moved aside, then as many and half again are put in place.
-    assert renames == 2 * (2 + 26 + 2) + 1 + 13 + 1
+    # Of three layers: artifact, 13 streams and an index each.
+    assert renames == 3 * (1 + 13 + 1)
     assert changed != before
     cli.restore(tmp_path, before)
     for number in [*range(1, renames, 7), renames]:
         with cli.failing_rename(error, first=number, last=number, after=after):
             outcome = cli.run("layers", good_plan, "--force", "--jobs", 2)
-        assert outcome.status == (2 if error is cli.FULL else 130)
+        assert outcome.status == (1 if error is cli.FULL else 130)
         assert outcome.stdout == ""
         if error is cli.FULL:
             cli.assert_mentions(outcome.stderr, "cannot write", cli.FULL.strerror, "everything is as it was\n")
         assert cli.snapshot(tmp_path) == before
 
 
-def test_what_cannot_be_put_back_is_kept(good_plan, tmp_path):
+def test_what_cannot_be_taken_back_is_completed_later(good_plan, tmp_path):
     run_plan(good_plan, only=["momentum"])
-    policy = (tmp_path / "artifacts/momentum/policy.parquet").read_bytes()
-    with cli.failing_rename(cli.FULL, first=2, last=99):
+    with cli.failing_rename(cli.FULL, first=3, last=99):
         status, stdout, stderr = cli.run("layers", good_plan, "--only", "momentum", "--force")
-    assert (status, stdout) == (2, "")
-    (kept,) = [
-        name for name, data in cli.snapshot(tmp_path).items()
-        if data == policy and "/old/" in name
-    ]  # fmt: skip
-    cli.assert_mentions(stderr, "everything is as it was but for", tmp_path / kept.partition("/old/")[0])
+    assert (status, stdout) == (1, "")
+    cli.assert_mentions(stderr, "everything is as it was but for", tmp_path / "artifacts/momentum")
+    assert "note: completed what" in cli.run("--version").stderr
+    left = cli.snapshot(tmp_path)
+    run_plan(good_plan, only=["momentum"], force=True)
+    after = cli.snapshot(tmp_path)
+    assert {name for name in {*left, *after} if left.get(name) != after.get(name)} <= {
+        "artifacts/momentum/timings.json"
+    }
 
 
 def test_a_folder_that_cannot_be_written_to_is_told_before_anything_is_trained(good_plan, tmp_path):
     with (
-        mock.patch.object(tempfile, "mkdtemp", side_effect=cli.DENIED),
+        mock.patch.object(hidden, "make", side_effect=cli.DENIED),
         mock.patch.object(idi_fast.layers, "create_trainer", side_effect=AssertionError),
     ):
         message = cli.refused(tmp_path, "layers", good_plan)

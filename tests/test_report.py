@@ -18,11 +18,12 @@ from typer.testing import CliRunner
 
 from idi_fast import report as reports
 from idi_fast.cli.report import report as command
-from idi_fast.errors import ArtifactError, InputError, OutputError
+from idi_fast.errors import ArtifactError, InputError, OutputError, WriteError
 from idi_fast.report import course, page, theme, write_report
 from idi_fast.report.formats import number
 from idi_fast.report.parts import Note
 from idi_fast.report.pictures import picture
+from idi_fast.storage import exchange
 
 LIBRARY = "window.Plotly = {}; // not plotly.js: what is written around it is looked at here"
 
@@ -317,7 +318,7 @@ def test_a_report_appears_whole_or_not_at_all(runs, tmp_path, had_one):
         write_report(runs / "backtest", tmp_path / "report.html")
     before = snapshot(tmp_path)
     full = OSError(28, "No space left on device")
-    with mock.patch("os.replace", side_effect=full), pytest.raises(OutputError, match="No space left"):
+    with mock.patch.object(exchange, "_call", side_effect=full), pytest.raises(WriteError, match="No space left"):
         write_report(runs / "training", tmp_path / "report.html", force=True)
     assert snapshot(tmp_path) == before
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tau_folders import RECORDED, make_folder, oracle_outputs, recorded_folder
 from tau_specs import LAYERED, V38, System, lookback_of, systems
 
-from idi_fast.errors import OutputError
+from idi_fast.errors import OutputError, WriteError
 from idi_fast.tau.check import check_folder
 from idi_fast.tau.formula import NotModelled
 from idi_fast.tau.mend import Mended, mend_folder, mend_spec
@@ -210,7 +210,7 @@ FAILURES = {"write": lambda: failing_write("agent.tau", FULL), "rename": lambda:
 def test_all_or_nothing(fail, in_place, tmp_path):
     folder = recorded_folder(tmp_path / "a", "holding_unmirrored")
     before = snapshot(tmp_path)
-    with FAILURES[fail](), pytest.raises(OutputError, match="No space left"):
+    with FAILURES[fail](), pytest.raises(WriteError, match="No space left"):
         mend_folder(folder, folder if in_place else tmp_path / "b/c", force=True)
     assert snapshot(tmp_path) == before
 

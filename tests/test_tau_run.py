@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from unittest import mock
@@ -16,7 +15,8 @@ from cli_helpers import FULL, failing_rename, finish, snapshot, start
 from tau_folders import RECORDED, fake_tau, is_alive, make_folder, oracle_outputs, recorded_folder
 from tau_specs import V38
 
-from idi_fast.errors import InputError, OutputError
+from idi_fast.errors import InputError, OutputError, WriteError
+from idi_fast.storage import hidden
 from idi_fast.tau.formula import NotModelled
 from idi_fast.tau.run import Run, run_folder
 from idi_fast.tau.run_process import find_interpreter
@@ -206,7 +206,7 @@ def test_a_relative_folder_that_cannot_be_written_to(folder, monkeypatch):
     script = fake_tau(folder.parent / "bin", "right", right(folder))
     monkeypatch.chdir(folder.parent)
     denied = PermissionError(errno.EACCES, "Permission denied", f"{folder.name}/.idi-fast-x")
-    with mock.patch.object(tempfile, "mkdtemp", side_effect=denied), pytest.raises(OutputError, match="cannot write"):
+    with mock.patch.object(hidden, "make", side_effect=denied), pytest.raises(OutputError, match="cannot write"):
         run_folder(folder.name, str(script))
 
 
@@ -308,7 +308,7 @@ def test_unchecked_runs_that_cannot_be_sound(tmp_path):
 
 def test_outputs_appear_all_or_none(folder):
     before = snapshot(folder)
-    with failing_rename(FULL, first=4, last=4), pytest.raises(OutputError, match="No space left"):
+    with failing_rename(FULL, first=2, last=2), pytest.raises(WriteError, match="No space left"):
         run_folder(folder)
     assert snapshot(folder) == before
 

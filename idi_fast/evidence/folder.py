@@ -9,6 +9,9 @@ from idi_fast.errors import EvidenceError, InputError, OutputError
 from idi_fast.files import MANIFEST
 from idi_fast.json_files import MAX_JSON, UnfitFile, read_regular
 from idi_fast.staging import Staging
+from idi_fast.storage import hidden
+from idi_fast.storage.failures import explained
+from idi_fast.storage.journal import settle_beside
 
 MAX_FILES = 100_000
 MAX_DEPTH = 16
@@ -21,14 +24,15 @@ def existing(folder: str | Path) -> Path:
     folder = Path(folder)
     if os.path.isdir(folder / MANIFEST):
         raise InputError(f"{folder / MANIFEST} is a folder; expected the manifest of an output of idi-fast")
+    settle_beside(folder)
     return folder
 
 
 def safe_files(folder: Path) -> dict[str, int]:
     """All files below a folder by their paths with forward slashes, sorted, and their lengths in bytes.
 
-    Raises EvidenceError for a link, whatever it leads to, for what is neither file nor folder, and for more than
-    MAX_FILES.
+    Hidden folders in which idi-fast is at work are left out. Raises EvidenceError for a link, whatever it leads to, for
+    what is neither file nor folder, and for more than MAX_FILES.
     """
     found: dict[str, int] = {}
     waiting = [""]
@@ -44,6 +48,8 @@ def safe_files(folder: Path) -> dict[str, int]:
                 if stat.S_ISLNK(mode.st_mode):
                     raise EvidenceError(f"{name} is a link; links are not followed")
                 if stat.S_ISDIR(mode.st_mode):
+                    if hidden.is_ours(folder / name):
+                        continue
                     waiting.append(f"{name}/")
                 elif stat.S_ISREG(mode.st_mode):
                     found[name] = mode.st_size
@@ -84,11 +90,14 @@ def put_files(folder: Path, files: Mapping[str, bytes]) -> None:
     for name in files:
         if os.path.isdir(folder / name):  # it would go with all that it holds
             raise OutputError(f"{folder / name} is a folder where a file is to stand; nothing was changed")
-    with Staging() as staging:
+    with Staging(together=True) as staging:
         places = [folder / top for top in dict.fromkeys(PurePosixPath(name).parts[0] for name in files)]
+        for place in places:
+            staging.watch(place)
         for name, data in files.items():
-            top, *rest = PurePosixPath(name).parts
-            place = staging.reserve(folder / top).joinpath(*rest)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(data)
+            with explained(folder / name):
+                top, *rest = PurePosixPath(name).parts
+                made = staging.reserve(folder / top).joinpath(*rest)
+                made.parent.mkdir(parents=True, exist_ok=True)
+                made.write_bytes(data)
         staging.swap(places)

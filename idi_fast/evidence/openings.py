@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from idi_fast.errors import ArtifactError, EvidenceError, InputError, nearest
+from idi_fast.errors import ArtifactError, EvidenceError, InputError, OutputError, nearest
 from idi_fast.evidence import reference
 from idi_fast.evidence.fixed_point import differing_states, to_fixed_point
 from idi_fast.evidence.folder import put_files, read_file
@@ -19,8 +19,9 @@ from idi_fast.evidence.publish import committed
 from idi_fast.evidence.published import reference_tree, state_values
 from idi_fast.evidence.reference import COMMIT_FILE, PATHS_FILE
 from idi_fast.evidence.strict_json import integer, parse_object, take
-from idi_fast.files import MANIFEST, digest, new_directory
+from idi_fast.files import MANIFEST, check_place, digest, explained, new_directory
 from idi_fast.policy import Policy
+from idi_fast.staging import Staging
 
 OURS, IDI = "idi-fast", "idi"
 FORMS = (OURS, IDI)
@@ -107,6 +108,18 @@ def _verify_theirs(text: bytes, opened: bytes) -> dict[str, Any]:
         raise EvidenceError(f"the opening's path has {len(path)} hashes; expected {levels} of 32 bytes each")
     reference.verify_path(root, key, values, path)
     return {"form": reference.LEAF_ENCODING, "state": key, "values": values}
+
+
+def write_opening(out: Path, text: bytes) -> None:
+    """Write an opening to a new file. Raises OutputError, WriteError."""
+    with Staging() as staging:
+        staging.watch(out)
+        check_place(out)
+        if os.path.lexists(out):
+            raise OutputError(f"the output {out} already exists; choose another name")
+        with explained(out):
+            staging.reserve(out).write_bytes(text)
+        staging.swap([out])
 
 
 def _check_form(form: str, private: Path | None) -> None:

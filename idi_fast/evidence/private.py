@@ -4,10 +4,14 @@ import os
 import secrets
 import stat
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from idi_fast.errors import InputError, OutputError
 from idi_fast.evidence.merkle import SEED
+from idi_fast.staging import Staging
+from idi_fast.storage.exchange import rename_new
+from idi_fast.storage.failures import explained
 
 SALT, BLINDING = "salt.seed", "blinding.seed"
 """The secret files: what salts the leaves of a commitment, and what hides its values in zero-knowledge proofs."""
@@ -46,12 +50,15 @@ def secret_seed(folder: Path, name: str, *, make: bool) -> bytes:
     """
     path = folder / name
     if make and not os.path.lexists(path):
-        try:
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with Staging() as staging, explained(path):
+            made = staging.reserve(path)
+            handle = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(handle, "wb") as file:
                 file.write(secrets.token_bytes(SEED))
-        except OSError as error:
-            raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+                file.flush()
+                os.fsync(handle)
+            with suppress(FileExistsError):  # another process has just drawn one, which serves as well
+                rename_new(made, path)
     try:
         seed = path.read_bytes()
     except OSError as error:

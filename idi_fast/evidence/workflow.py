@@ -10,7 +10,6 @@ from idi_fast.artifact import finished_run, write_training
 from idi_fast.checkpoint import Checkpoints, Every, checkpoint_folder
 from idi_fast.config import TrainingConfig
 from idi_fast.errors import IdiFastError, InputError
-from idi_fast.evidence.folder import put_files
 from idi_fast.evidence.manifest import Manifest, check_files, rebuilt
 from idi_fast.evidence.private import private_folder
 from idi_fast.evidence.provers import CLAIM, MANIFEST_FILE, Means, find_prover
@@ -19,8 +18,9 @@ from idi_fast.evidence.published import TRACE
 from idi_fast.evidence.spec_check import ABOUT, SPEC_FOLDER
 from idi_fast.evidence.strict_json import parse_object
 from idi_fast.evidence.verify import REQUIRABLE, Verification, verify_folder
-from idi_fast.files import MANIFEST, check_replaceable, new_directory, read_manifest, unfinished_prefix
+from idi_fast.files import MANIFEST, check_replaceable, digest, new_directory, read_manifest
 from idi_fast.spec_folder import write_spec
+from idi_fast.staging import Staging
 from idi_fast.trainer import Progress, create_trainer
 
 CHECKPOINT_SECONDS = 30.0
@@ -126,8 +126,8 @@ def _train(
 
 
 def _clear_up(out: Path) -> None:
-    """Remove what a kill has left of a specification: it is in the folder before it is in the manifest."""
-    for left in out.glob(f"{unfinished_prefix(out / SPEC_FOLDER)}*"):
+    """Remove what a kill of an earlier version has left of a specification, which it wrote before the manifest."""
+    for left in out.glob(f".{SPEC_FOLDER}-*"):
         shutil.rmtree(left)
     place, manifest = out / SPEC_FOLDER, read_manifest(out)
     if place.exists() and manifest and not any(name.startswith(f"{SPEC_FOLDER}/") for name in manifest["files"]):
@@ -156,13 +156,23 @@ def _of_the_same_trace(out: Path, artifact: Path) -> bool:
 
 
 def _specify(out: Path, kind: str | Path) -> str:
-    if (out / SPEC_FOLDER).exists() and _is_spec(out, kind):
+    place = out / SPEC_FOLDER
+    if place.exists() and _is_spec(out, kind):
         return "there"
-    write_spec(out, out / SPEC_FOLDER, kind, force=True)
-    manifest = rebuilt(out)
-    later = tuple(f"{SPEC_FOLDER}/{name}" for name in Manifest.of(out / SPEC_FOLDER).later)
-    files = {name: about for name, about in manifest.files.items() if name not in later}
-    put_files(out, {MANIFEST: replace(manifest, later=later, files=files).text()})
+    with Staging(together=True) as staging:
+        staging.watch(place)
+        staging.watch(out / MANIFEST)
+        check_replaceable(place, force=True)
+        made = staging.reserve(place)
+        write_spec(out, made, kind)
+        manifest, spec = rebuilt(out), Manifest.of(made)
+        files = {name: about for name, about in manifest.files.items() if not name.startswith(f"{SPEC_FOLDER}/")}
+        listed = [*spec.files, MANIFEST]
+        files |= {f"{SPEC_FOLDER}/{name}": digest(made / name) for name in listed}
+        later = tuple(f"{SPEC_FOLDER}/{name}" for name in spec.later)
+        manifest = replace(manifest, later=later, files=dict(sorted(files.items())))
+        staging.reserve(out / MANIFEST).write_bytes(manifest.text())
+        staging.swap([place, out / MANIFEST])
     return "done"
 
 

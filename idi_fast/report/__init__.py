@@ -2,12 +2,12 @@
 
 import os
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 
+from idi_fast import files
 from idi_fast.artifact import SCHEMA_VERSION, write_manifest
 from idi_fast.errors import ArtifactError, OutputError
-from idi_fast.files import explained, new_directory, unfinished_prefix
+from idi_fast.files import check_kept, check_place, explained
 from idi_fast.report.backtests import backtest_page
 from idi_fast.report.learning import training_page
 from idi_fast.report.page import GENERATOR, plotly_js, render
@@ -17,6 +17,7 @@ from idi_fast.report.populations import population_page
 from idi_fast.report.run import Run
 from idi_fast.report.symbols import symbols_page
 from idi_fast.report.walks import walk_page
+from idi_fast.staging import Staging
 
 PAGES: dict[str, Callable[[Run], Page]] = {
     "backtest": backtest_page,
@@ -46,17 +47,27 @@ def write_report(
     target = folder.with_name(f"{folder.name}.html") if out is None else Path(os.path.abspath(out))
     pictures = None if png is None else Path(os.path.abspath(png))
     _check_places(target, pictures, folder)
-    check_replaceable(target, force)
-    library = plotly_js()
-    if pictures is not None:
-        check_kaleido()
-    with ExitStack() as stack:
-        made = None if pictures is None else stack.enter_context(new_directory(pictures, force=force, inputs=(run,)))
-        page = _page(found)
-        if made is not None:
-            write_pictures(page.figures, made)
-            write_manifest(made, config_sha256=_fingerprint(found), training={})
-        _write(target, render(page, library).encode())
+    with Staging() as staging:
+        staging.watch(target)
+        check_replaceable(target, force)
+        library = plotly_js()
+        if pictures is not None:
+            check_kaleido()
+            staging.watch(pictures)
+            with explained(pictures):
+                check_kept(pictures, (run,))
+                files.check_replaceable(pictures, force)
+        page, places = _page(found), [target]
+        with explained(target):
+            staging.reserve(target).write_bytes(render(page, library).encode())
+        if pictures is not None:
+            places.append(pictures)
+            with explained(pictures):
+                made = staging.reserve(pictures)
+                made.mkdir()
+                write_pictures(page.figures, made)
+                write_manifest(made, config_sha256=_fingerprint(found), training={})
+        staging.swap(places)
     return {
         "schema_version": SCHEMA_VERSION, "run": str(run), "kind": found.kind, "out": str(target),
         "figures": [figure.name for figure in page.figures], "png": None if png is None else str(png),
@@ -76,6 +87,8 @@ def _fingerprint(run: Run) -> str:
 
 def _check_places(target: Path, pictures: Path | None, folder: Path) -> None:
     for path in (target, pictures):
+        if path is not None:
+            check_place(path)
         if path is not None and Path(os.path.realpath(path)).is_relative_to(folder):
             raise OutputError(f"{path} would lie in the run, whose manifest lists all it holds; name another place")
     if pictures is not None and target.is_relative_to(pictures):
@@ -92,16 +105,3 @@ def check_replaceable(target: Path, force: bool) -> None:
     with explained(target), open(target, "rb") as file:
         if GENERATOR.encode() not in file.read(4096):
             raise OutputError(f"{target} is something other than a report of idi-fast; --force will not replace it")
-
-
-def _write(target: Path, data: bytes) -> None:
-    """Write a file that appears whole or not at all."""
-    with explained(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f"{unfinished_prefix(target)}{os.getpid()}")
-        try:
-            part.write_bytes(data)
-            os.replace(part, target)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise

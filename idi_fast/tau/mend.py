@@ -8,7 +8,7 @@ from pathlib import Path
 from posixpath import normpath
 
 from idi_fast.errors import OutputError
-from idi_fast.files import explained
+from idi_fast.files import check_place, explained
 from idi_fast.staging import Staging
 from idi_fast.tau.check import check_folder, find_spec, read_spec
 from idi_fast.tau.check_clauses import first_read
@@ -127,7 +127,8 @@ def mend_folder(folder: str | Path, out: str | Path, *, force: bool = False) -> 
         plan = _plan(root, path.name, reading, in_place)
     except SpecError as error:
         return Mended(before, None, "", (), f"the interpreter would not start it; {error}")
-    with Staging() as staging:
+    with Staging(together=in_place) as staging:
+        staging.watch(out)
         if in_place:
             _replace(staging, root, plan)
         else:
@@ -141,6 +142,7 @@ def _check_target(root: Path, out: Path, in_place: bool, force: bool) -> None:
         if not force:
             raise OutputError(f"{out} is the folder itself; --force mends it in place")
         return
+    check_place(out)
     if Path(os.path.realpath(out)).is_relative_to(os.path.realpath(root)):
         raise OutputError(f"{out} is within {root}, which is read; choose another place")
     if os.path.lexists(out) and (not os.path.isdir(out) or os.path.islink(out) or os.listdir(out)):

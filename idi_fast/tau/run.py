@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,7 +9,8 @@ from posixpath import normpath
 
 from idi_fast.errors import InputError
 from idi_fast.files import explained
-from idi_fast.staging import install
+from idi_fast.staging import Staging, install
+from idi_fast.storage.hidden import appearance
 from idi_fast.tau.check import check_folder, estimate, find_spec, read_spec
 from idi_fast.tau.check_files import leaves
 from idi_fast.tau.check_findings import Report, counted, several
@@ -138,11 +138,12 @@ def run_folder(
         "folder": str(root), "spec": path.name, "compared": os.path.isdir(root / EXPECTED),
         "unmatched": _unmatched(root, names), "check": report, "simulated": simulation is not None,
     }  # fmt: skip
+    before = {place: appearance(place) for place in _places(root, dict.fromkeys(names, b""))}
     if program is None:
         failures = simulation.errors
         outputs = _outputs(root, names, simulated, simulated)
         if not failures:
-            _install(root, simulated)
+            install(_places(root, simulated), before)
         return Run(by="simulation", steps=simulation.steps, failures=failures, outputs=outputs, **about)
     expected = simulation.steps if simulation else max(map(len, _input_lines(root, streams)), default=0)
     limit = timeout or PATIENCE * estimate(expected)[1]
@@ -150,7 +151,7 @@ def run_folder(
     failures = _failures(outcome, found, list(names), simulation, limit)
     outputs = _outputs(root, names, found, simulated if simulation else None)
     if not failures:
-        _install(root, found)
+        install(_places(root, found), before)
     steps = simulation.steps if simulation else max((output.lines for output in outputs), default=0)
     return Run(
         by="interpreter", steps=steps, failures=failures, outputs=outputs, interpreter=str(program), outcome=outcome,
@@ -182,9 +183,8 @@ def _interpret(
 ) -> tuple[Outcome, dict[str, bytes]]:
     """Run the interpreter on a copy of what it reads; how that ended, and the outputs there are."""
     root = path.parent
-    with explained(root / "."):
-        copy = Path(tempfile.mkdtemp(prefix=".idi-fast-", dir=root))
-    try:
+    with Staging() as staging:
+        copy = staging.scratch(root)
         with explained(root / "."):
             work = copy / "run"
             work.mkdir()
@@ -199,8 +199,6 @@ def _interpret(
             timeout=limit, progress=lambda done: progress(min(done, steps), steps),
         )  # fmt: skip
         found = {name: (work / name).read_bytes() for name in outputs if os.path.isfile(work / name)}
-    finally:
-        shutil.rmtree(copy, ignore_errors=True)
     return outcome, found
 
 
@@ -275,6 +273,6 @@ def _difference(found: list[str], expected: list[str]) -> Difference | None:
     return Difference(at + 1, at, begin + 1, *shown)
 
 
-def _install(root: Path, files: Mapping[str, bytes]) -> None:
-    """Put outputs into a folder, all or none."""
-    install({Path(os.path.abspath(root)) / normpath(name): data for name, data in files.items()})
+def _places(root: Path, files: Mapping[str, bytes]) -> dict[Path, bytes]:
+    """Files by their places in a folder."""
+    return {Path(os.path.abspath(root)) / normpath(name): data for name, data in files.items()}

@@ -1,0 +1,5 @@
+"""`python -m idi_fast` is `idi-fast`."""
+
+from idi_fast.cli import main
+
+main()

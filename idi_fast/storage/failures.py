@@ -1,0 +1,33 @@
+"""What goes wrong in writing, told as errors of ours."""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from idi_fast.errors import IdiFastError, OutputError, WriteError
+
+OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+"""A disk that is full (for this user, or for a file of this length) or broken."""
+
+
+@contextmanager
+def explained(target: Path) -> Iterator[None]:
+    """Make an OSError in writing an error about `target`; one about a file that was read stays as it is.
+
+    WriteError where the disk is full or broken, else OutputError.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename and not os.path.abspath(error.filename).startswith(os.path.abspath(target.parent)):
+            raise
+        raise failure(target, error, "nothing there was changed") from error
+
+
+def failure(target: Path, error: BaseException, left: str) -> IdiFastError:
+    """The error that says what failed in writing `target`, and what is left there."""
+    kind = WriteError if isinstance(error, OSError) and error.errno in OF_THE_DISK else OutputError
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return kind(f"cannot write {target}: {reason}; {left}")

@@ -1,0 +1,127 @@
+"""Hidden folders beside the places of outputs, and locks that say whether a live process is at work in one."""
+
+import errno
+import os
+import re
+import secrets
+import shutil
+import stat
+from pathlib import Path
+
+NAME = re.compile(r"\.idi-fast-[0-9a-z_]{8,12}")
+"""What the folders are called; those of earlier versions ended in eight letters."""
+LOCK, NEW, OLD, JOURNAL, SCRATCH = "lock", "new", "old", "journal.json", "scratch"
+PARTS = {LOCK, NEW, OLD, JOURNAL, f"{JOURNAL}.tmp", SCRATCH, "run", "log"}
+"""All that is in one; the last two are of earlier versions."""
+
+Identity = tuple[int, int]
+"""Device and number of a file or folder, which stay through renames."""
+
+
+def free_path(parent: Path) -> Path:
+    """The path of a hidden folder that is not there yet."""
+    return parent / f".idi-fast-{secrets.token_hex(6)}"
+
+
+def make(path: Path) -> int | None:
+    """Make a hidden folder; return the descriptor that holds its lock, None where it had to be removed at once.
+
+    Raises OSError.
+    """
+    os.mkdir(path, 0o700)
+    try:
+        handle = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        # A process that clears up takes a folder without a held lock for an orphan.
+        if lock(handle) is not False and os.path.lexists(path / LOCK):
+            return handle
+        os.close(handle)
+    except FileNotFoundError:
+        pass
+    return None
+
+
+def remove(path: Path) -> None:
+    """Remove a hidden folder, its lock last. Raises OSError."""
+    for name in os.listdir(path):
+        if name != LOCK:
+            part = path / name
+            shutil.rmtree(part) if part.is_dir() and not part.is_symlink() else part.unlink()
+    (path / LOCK).unlink(missing_ok=True)
+    path.rmdir()
+
+
+def lock(handle: int) -> bool | None:
+    """Whether this process now holds a file's lock, which ends with the process, however that ends.
+
+    False: another holds it; None: there are no locks on this system or disk.
+    """
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return False if error.errno in (errno.EWOULDBLOCK, errno.EACCES) else None
+    return True
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a folder is one of ours by name, owner and what is in it; links are none."""
+    try:
+        if not NAME.fullmatch(path.name) or not owned(path, stat.S_ISDIR):
+            return False
+        return set(os.listdir(path)) <= PARTS
+    except OSError:
+        return False
+
+
+def owned(path: Path, kind=stat.S_ISREG) -> bool:
+    """Whether a path is a file (or `kind`) of this user, and no link. Raises OSError."""
+    about = os.lstat(path)
+    return kind(about.st_mode) and (os.name == "nt" or about.st_uid == os.geteuid())
+
+
+def within(folder: Path) -> list[Path]:
+    """The folders in a folder that bear the name of hidden ones."""
+    try:
+        with os.scandir(folder) as entries:
+            return [
+                folder / entry.name
+                for entry in entries
+                if NAME.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
+            ]
+    except OSError:
+        return []
+
+
+def identity(path: Path) -> Identity | None:
+    """What stands at a path, None where nothing does."""
+    about = _stat(path)
+    return None if about is None else (about.st_dev, about.st_ino)
+
+
+def appearance(path: Path) -> tuple | None:
+    """What stands at a path, and marks of its content, since a system gives the number of what is gone anew."""
+    about = _stat(path)
+    if about is None:
+        return None
+    if not stat.S_ISDIR(about.st_mode):
+        return about.st_dev, *_marks(about)
+    # Of a manifest not the bytes: what is called so may be of any length, or wait for a writer.
+    manifest = _stat(path / "manifest.json")
+    return about.st_dev, about.st_ino, not os.listdir(path), *(_marks(manifest) if manifest else ())
+
+
+def _marks(about: os.stat_result) -> tuple[int, int, int]:
+    return about.st_ino, about.st_size, about.st_mtime_ns
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    try:
+        return os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
