@@ -40,6 +40,10 @@ class Cancelled(IdiFastError):
     """The work was cancelled before its end and left nothing behind but its checkpoints, if any (exit code 130)."""
 
 
+class CacheWarning(RuntimeWarning):
+    """A cache cannot be kept; the work goes on without it and takes longer."""
+
+
 def nearest(name: str, known: Iterable[str], likeness: float = 0.5) -> str:
     """Return `` Did you mean 'x'?`` for the known name closest to `name`, else an empty string.
 

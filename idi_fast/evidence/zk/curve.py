@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
 
-from idi_fast.errors import EvidenceError, InputError
+from idi_fast.errors import CacheWarning, EvidenceError, InputError
 from idi_fast.kernels._jit import CACHE_FOLDER
 
 try:
@@ -80,7 +80,7 @@ def _keep(data: bytes) -> None:
     except OSError as error:
         warnings.warn(
             f"cannot keep the generators in {CACHE_FOLDER} ({error.strerror}); they are derived anew each time",
-            RuntimeWarning,
+            CacheWarning,
             stacklevel=2,
         )
 

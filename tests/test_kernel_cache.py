@@ -1,0 +1,205 @@
+"""The cache of compiled kernels: whatever becomes of its files, kernels come to the same, and it is whole again."""
+
+import errno
+import os
+import pickle
+import random
+import shutil
+import warnings
+from pathlib import Path
+
+import cli_helpers as cli
+import numpy as np
+import pytest
+
+from idi_fast.errors import CacheWarning
+from idi_fast.kernels import _cache, _jit
+
+
+def halves(numbers):
+    total = numbers[0] * 0
+    for number in numbers:
+        total += number / 2
+    return total
+
+
+CALLS = (np.arange(5.0), 3.75e0 + np.arange(4)), (np.arange(5), np.arange(4) * 2)
+"""Two calls for each of two signatures."""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    """The cache, in a folder of its own."""
+    monkeypatch.setattr(_cache, "CACHE_FOLDER", tmp_path / "cache")
+    monkeypatch.setattr(_cache.KernelCache, "_keeps", True)
+    return tmp_path / "cache"
+
+
+def work(signatures: tuple[int, ...] = (0, 1)) -> tuple[int, int]:
+    """Call a kernel anew, as another process would; how many signatures were loaded, and how many compiled."""
+    made = _jit.kernel(halves)
+    for which in signatures:
+        for numbers in CALLS[which]:
+            assert made(numbers) == halves(numbers)
+    return sum(made.stats.cache_hits.values()), sum(made.stats.cache_misses.values())
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if not path.is_dir())
+
+
+def test_kernels_are_compiled_once(folder):
+    assert _cache.cache_is_cold()
+    assert work() == (0, 2)
+    assert [path.suffix for path in files(folder)] == [".nbc", ".nbc", ".nbi"]
+    assert not _cache.cache_is_cold()
+    assert work() == (2, 0)
+
+
+def emptied(data: bytes, draw: random.Random) -> bytes:
+    return b""
+
+
+def cut(data: bytes, draw: random.Random) -> bytes:
+    return data[: draw.randrange(len(data))]
+
+
+def flipped(data: bytes, draw: random.Random) -> bytes:
+    at = draw.randrange(len(data))
+    return data[:at] + bytes([data[at] ^ 1 << draw.randrange(8)]) + data[at + 1 :]
+
+
+def lengthened(data: bytes, draw: random.Random) -> bytes:
+    return data + draw.randbytes(draw.randrange(1, 100))
+
+
+def unpickled(data: bytes, draw: random.Random) -> bytes:
+    """What would end the process if it were unpickled."""
+    return pickle.dumps(_Exits())
+
+
+class _Exits:
+    def __reduce__(self):
+        return os._exit, (1,)
+
+
+def test_a_damaged_file_is_compiled_anew(folder, tmp_path):
+    work()
+    whole, draw = cli.snapshot(folder), random.Random(3)
+    for damage in (emptied, cut, flipped, lengthened, unpickled):
+        for path in files(folder):
+            for _ in range(2):
+                path.write_bytes(damage(path.read_bytes(), draw))
+                loaded, compiled = work()
+                assert compiled == (2 if path.suffix == ".nbi" else 1)
+                assert loaded + compiled == 2
+                assert work() == (2, 0)
+    assert cli.snapshot(folder).keys() == whole.keys()
+
+
+def test_files_that_stand_in_anothers_place_are_not_taken_for_it(folder):
+    work()
+    one, other, index = files(folder)
+    for source, target in ((one, other), (other, one), (one, index), (index, one)):
+        shutil.copy(source, target)
+        assert work()[1] >= 1
+        assert work() == (2, 0)
+
+
+def test_a_name_that_two_processes_gave_away_at_once_is_nobodys(folder):
+    work((0,))
+    code, index = files(folder)
+    floats = code.read_bytes()
+    index.unlink()
+    work((1,))
+    code.write_bytes(floats)  # the other process wrote its index first and its code last
+    assert work((1,)) == (0, 1)
+    assert work() == (1, 1)
+    assert work() == (2, 0)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes by name")
+def test_what_is_no_file_is_replaced(folder):
+    work()
+    for path in files(folder):
+        path.unlink()
+        os.mkfifo(path)
+        assert work()[1] >= 1
+        assert work() == (2, 0)
+
+
+@pytest.mark.parametrize("way", ["folder", "file"])
+def test_what_is_in_the_way_is_worked_around_with_one_warning(way, folder):
+    work()
+    index = files(folder)[-1]
+    if way == "folder":
+        index.unlink()
+        index.mkdir()
+    else:
+        shutil.rmtree(index.parent)
+        index.parent.write_bytes(b"")
+    with pytest.warns(
+        CacheWarning, match="cannot keep compiled kernels in .*; the next run compiles them anew"
+    ) as said:
+        assert work() == (0, 2)
+    assert len(said) == 1
+
+
+def test_a_full_disk_is_worked_around_with_one_warning(folder, monkeypatch):
+    def full(path, *_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.warns(CacheWarning, match="No space left on device") as said:
+        assert work() == (0, 2)
+    assert len(said) == 1
+    assert files(folder) == []
+
+
+def test_kernels_of_another_version_are_compiled_anew(folder, monkeypatch):
+    work()
+    monkeypatch.setattr(_cache.llvmlite, "__version__", "0.0")
+    assert work() == (0, 2)
+    assert work() == (2, 0)
+
+
+def test_where_nothing_can_be_written_a_run_says_so_once_and_works(tmp_path):
+    (tmp_path / "cache").write_bytes(b"")
+    env = {"IDI_FAST_CACHE_DIR": str(tmp_path / "cache"), "TMPDIR": str(tmp_path / "none"), "NUMBA_DISABLE_JIT": "0"}
+    code = "import tempfile; tempfile.gettempdir = lambda: '/proc/none'\n" + cli.MAIN
+    status, stdout, stderr = cli.finish(cli.start("train", "--out", tmp_path / "a", *cli.QUICK, env=env, code=code))
+    assert (status, bool(stdout), stderr.count("\n")) == (0, True, 1)
+    cli.assert_mentions(stderr, "warning: cannot write to", "every run compiles them anew", "IDI_FAST_CACHE_DIR")
+    cli.succeed("train", "--out", tmp_path / "b", *cli.QUICK)
+    assert cli.same_run(tmp_path / "a", tmp_path / "b")
+
+
+def test_without_a_home_kernels_go_to_a_temporary_folder_of_the_users_own(tmp_path, monkeypatch):
+    def home():
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("IDI_FAST_CACHE_DIR", "NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", home)
+    monkeypatch.setattr(_cache.tempfile, "tempdir", str(tmp_path))
+    with pytest.warns(CacheWarning, match="there is no home folder .* are kept in") as said:
+        folder, usable = _cache._cache_folder()
+    assert (len(said), usable, folder.name) == (1, True, _cache.NAME)
+    if os.name == "posix":
+        assert folder.parent.stat().st_mode & 0o777 == 0o700
+        # Whoever can write there can have anything run.
+        folder.parent.chmod(0o777)
+        with pytest.warns(CacheWarning, match="are not kept"):
+            assert _cache._cache_folder()[1] is False
+
+
+def test_a_warm_cache_that_is_read_only_is_used(folder, monkeypatch):
+    work()
+    monkeypatch.setattr(_cache, "_user_cache_root", lambda: folder)
+    (folder / _cache.NAME).mkdir()
+    for path in files(folder):
+        shutil.copy(path, folder / _cache.NAME)
+    monkeypatch.setattr(_cache, "_writable", lambda folder: False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert _cache._cache_folder() == (folder / _cache.NAME, True)
