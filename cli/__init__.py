@@ -3,72 +3,21 @@
 import gc
 import io
 import os
-import signal
 import sys
 import traceback
-from typing import Annotated
+import warnings
 
-import typer
-
-from idi_fast import __version__
-from idi_fast.cli import (
-    backtest,
-    bench,
-    commit,
-    compare,
-    console,
-    evaluate,
-    export,
-    layers,
-    manifest,
-    prove,
-    report,
-    spec,
-    sweep,
-    tau,
-    train,
-    verify,
-    walkforward,
-    workflow,
-)
-from idi_fast.cli.options import add_command
-from idi_fast.errors import Cancelled, IdiFastError, InputError
-
-app = typer.Typer(
-    name="idi-fast",
-    no_args_is_help=True,
-    add_completion=True,
-    # Plain help takes a tenth of a second; drawn by rich it takes three times that.
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-)
-for command in (
-    train.train, evaluate.evaluate, backtest.backtest, report.report, walkforward.walkforward, sweep.sweep,
-    export.export, spec.spec, layers.layers, compare.compare, manifest.manifest, commit.commit, commit.open,
-    commit.verify_opening, prove.prove, verify.verify, workflow.workflow, bench.bench,
-):  # fmt: skip
-    add_command(app, command)
-app.add_typer(tau.app, name="tau")
+from idi_fast.cli import signals
+from idi_fast.errors import CacheWarning, Cancelled, IdiFastError, InputError
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"idi-fast {__version__}")
-        raise typer.Exit
+def __getattr__(name: str):
+    # `main` imports the commands once signals are watched: with all they need that takes some tenths of a second.
+    if name == "app":
+        from idi_fast.cli.commands import app
 
-
-@app.callback()
-def options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
-    ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
-) -> None:
-    """Train lookup-table agents for the Tau language, backtest them on price histories, write their input streams.
-
-    Exit codes: 0 ok; 1 the work ran and failed; 2 usage, config or input error; 130 interrupted; 143 terminated.
-    """
+        return app
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def main() -> None:
@@ -80,24 +29,45 @@ def main() -> None:
         # A terminal that cannot show a dash or an emoji gets a question mark, not an error.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-    # A polite kill unwinds like Ctrl-C, so that no temporary folder is left behind.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    with signals.watched(), warnings.catch_warnings():
+        # A line, and no line of our source with it; -W error does not make a failure of it.
+        warnings.simplefilter("always", CacheWarning)
+        warnings.showwarning = _show_warning
+        _run()
+
+
+def _run() -> None:
     try:
         _settle()
+        from idi_fast.cli.commands import app
+
         app(prog_name="idi-fast")
     except Exception as error:  # noqa: BLE001 -- the outermost place: every error becomes one line and an exit code
+        if signals.came():  # where C code calls Python, an interrupt may come out as another error
+            sys.exit(1)
         if "--debug" in sys.argv:
             traceback.print_exc()
-        typer.echo(f"error: {_describe(error)}", err=True)
+        _print_error(f"error: {_describe(error)}")
         sys.exit(_exit_code(error))
 
 
 def _settle() -> None:
     """Complete or take back what commands had begun that were killed, before anything else is done."""
+    from idi_fast.cli import console
     from idi_fast.storage.journal import settle
 
     if "_IDI_FAST_COMPLETE" not in os.environ:  # the shell's completion, which is to print nothing else
         settle(console.note)
+
+
+def _print_error(text: str) -> None:
+    import typer
+
+    typer.echo(text, err=True)
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    _print_error(f"warning: {message}")
 
 
 def _describe(error: Exception) -> str:

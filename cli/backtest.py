@@ -113,7 +113,7 @@ def backtest(
     console.prepare_reading()
     conditions = _conditions(fail_if or [], is_pooled=is_pooled)
     console.warn_of_compilation()
-    with console.interruptible():
+    with console.interruptible(source.out):
         if is_compat:
             result = _compat(source, fee_bps)
         elif is_pooled:

@@ -1,7 +1,6 @@
 """What `idi-fast train` does around a training run, of one seed or of many: its folder, and checkpoints beside it."""
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,13 +29,6 @@ Written = tuple[dict, dict]
 """run.json and timings.json."""
 
 
-def what_is_left(out: Path) -> str:
-    """What to say of a run that was interrupted."""
-    from idi_fast.checkpoint import can_resume
-
-    return "--resume continues the run from its last checkpoint" if can_resume(out) else "nothing was written"
-
-
 def write(
     settings, options: Options, finished: Callable[[], Written | None], fill: Callable[[Path, Kept], Written]
 ) -> Written:
@@ -44,7 +36,7 @@ def write(
 
     finished: what a resumed run finds complete at its place, or None.
     """
-    from idi_fast.checkpoint import Every, checkpoint_folder
+    from idi_fast.checkpoint import Every, can_resume, checkpoint_folder
     from idi_fast.files import new_directory
 
     out, every, resume, force, _ = options
@@ -52,8 +44,14 @@ def write(
     console.warn_of_compilation()
     wanted, data = resume or period is not None, settings.environment.data.path
     inputs = () if data is None else (data,)
-    left = partial(what_is_left, out)
-    with console.interruptible(left), checkpoint_folder(out, wanted=wanted, resume=resume, force=force) as kept:
+
+    def unchanged() -> str:
+        return "--resume continues the run from its last checkpoint" if can_resume(out) else console.UNWRITTEN
+
+    with (
+        console.interruptible(out, unchanged=unchanged),
+        checkpoint_folder(out, wanted=wanted, resume=resume, force=force) as kept,
+    ):
         done = finished() if resume else None
         if done is not None:
             console.note(f"{out} is complete already; nothing was done")

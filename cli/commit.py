@@ -28,7 +28,8 @@ def commit(
     place = required_out(out)
     from idi_fast.evidence.openings import write_commitment
 
-    report = write_commitment(artifact, place, form, private=private, force=force)
+    with console.interruptible(place):
+        report = write_commitment(artifact, place, form, private=private, force=force)
     if json:
         console.print_json({"schema_version": 1, **report})
         return
@@ -60,7 +61,8 @@ def open(
         return
     from idi_fast.evidence.openings import write_opening
 
-    write_opening(out, text)
+    with console.interruptible(out):
+        write_opening(out, text)
     console.print_rows([("opening", str(out))])
 
 

@@ -23,7 +23,7 @@ def compare(
     console.prepare_reading()
     from idi_fast.compare import compare
 
-    with console.interruptible(lambda: "the comparison is not complete"):
+    with console.interruptible(unchanged=lambda: "the comparison is not complete"):
         report = compare(a, b, context)
     if json:
         console.print_json(report)

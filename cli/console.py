@@ -2,14 +2,18 @@
 
 import json
 import math
-import signal
+import os
+import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 
 import typer
 
-from idi_fast.errors import Cancelled
+from idi_fast.cli import signals
+
+UNWRITTEN = "nothing was written"
 
 
 def message(text: str) -> None:
@@ -95,41 +99,58 @@ def warn_of_compilation() -> None:
 
 
 @contextmanager
-def interruptible(left: Callable[[], str] = lambda: "nothing was written") -> Iterator[None]:
-    """On Ctrl-C or SIGTERM say what is left of the run; the exit codes are typer's 130 and the handler's 143."""
+def interruptible(*outputs: Path | None, unchanged: Callable[[], str] = lambda: UNWRITTEN) -> Iterator[None]:
+    """On a signal, in the block or until the command ends, say what is left of the run.
+
+    outputs: files and folders that the run writes, or writes into; unchanged: says what is left while these are as they
+    were before; it may import nothing, since a signal may have cut an import short.
+    """
+    left, watch = _what_is_left(outputs, unchanged), signals.current()
+    if watch is not None:
+        watch.left = left
     try:
         yield
-    except (KeyboardInterrupt, SystemExit):  # the latter is raised by the handler of SIGTERM only
-        message(f"interrupted; {left()}")
+    except KeyboardInterrupt:
+        if watch is None:
+            message(f"interrupted; {left()}")
+        else:
+            watch.say()
         raise
 
 
-@contextmanager
-def stopped_by_signals(cancel: Callable[[], None], left: Callable[[], str]) -> Iterator[None]:
-    """The first Ctrl-C or SIGTERM asks the work to stop where it can save itself, a second one ends it at once.
+def _what_is_left(outputs: Sequence[Path | None], unchanged: Callable[[], str]) -> Callable[[], str]:
+    places = [os.path.abspath(place) for place in outputs if place is not None]
+    before = [_identity(place) for place in places]
 
-    Says what is left of the run once `Cancelled` comes of it; the exit code is 130, or 143 after SIGTERM.
-    """
-    handlers, caught = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}, []
+    def left() -> str:
+        changed = [(old, new) for old, new in zip(before, map(_identity, places), strict=True) if old != new]
+        if not changed:
+            return unchanged()
+        replaced = all(old is not None and new is not None and old[:2] != new[:2] for old, new in changed)
+        return "the output was replaced" if replaced else "the output was written"
 
-    def restore() -> None:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+    return left
 
-    def stop(number: int, frame: object) -> None:
-        caught.append(number)
-        restore()
-        cancel()
 
+def _identity(place: str) -> tuple[int, int, frozenset] | None:
+    """What tells a file, or a folder with what stands in it, from one that is renamed there; None where nothing is."""
     try:
-        for number in handlers:
-            signal.signal(number, stop)
+        found = os.lstat(place)
+        inside = os.scandir(place) if stat.S_ISDIR(found.st_mode) else nullcontext(())
+        with inside as entries:
+            # Hidden ones are in the making.
+            names = frozenset((entry.name, entry.inode()) for entry in entries if not entry.name.startswith("."))
+    except (OSError, ValueError):
+        return None
+    return found.st_dev, found.st_ino, names
+
+
+@contextmanager
+def stopped_by_signals(cancel: Callable[[], None]) -> Iterator[None]:
+    """The first signal asks the work to stop where it can save itself, a second one ends it at once."""
+    watch = signals.current()
+    with nullcontext() if watch is None else watch.cancelling(cancel):
         yield
-    except Cancelled:
-        message(f"interrupted; {left()}")
-        raise typer.Exit(128 + caught[0]) from None
-    finally:
-        restore()
 
 
 @contextmanager

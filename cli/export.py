@@ -35,7 +35,8 @@ def export(
     console.prepare_reading()
     from idi_fast.export import export_streams, stream_columns
 
-    report = export_streams(artifact, to, kind, streams=stream_columns(streams or ()), columns=columns)
+    with console.interruptible(to):
+        report = export_streams(artifact, to, kind, streams=stream_columns(streams or ()), columns=columns)
     if report["left_behind"]:
         names = ", ".join(report["left_behind"])
         console.note(f"of an earlier export, and perhaps of another length: {names}")

@@ -33,7 +33,9 @@ def layers(
         _report_plan({"schema_version": 1, "plan": str(plan), "layers": described}, json)
         return
     console.warn_of_compilation()
-    with console.interruptible(), console.counted_progress("layers") as progress:
+    report = None
+    said = ("the outputs were written", console.UNWRITTEN)
+    with console.interruptible(unchanged=lambda: said[report is None]), console.counted_progress("layers") as progress:
         report = run_plan(
             plan, only=only or (), keep_going=keep_going, force=force, jobs=jobs, progress=progress, note=console.note
         )

@@ -34,9 +34,10 @@ def manifest(
     if check:
         made, wrong = check_manifest(folder)
     else:
-        made = update_manifest(
-            folder, prover=proof_policy, require_proof=proof_policy not in (None, "none"), reference=idi_manifest
-        )
+        with console.interruptible(folder):
+            made = update_manifest(
+                folder, prover=proof_policy, require_proof=proof_policy not in (None, "none"), reference=idi_manifest
+            )
     if json:
         files = 0 if made is None else len(made.files)
         console.print_json(

@@ -47,7 +47,7 @@ def prove(
     from idi_fast.evidence.publish import prove_folder
 
     chosen = find_prover(prover)
-    with console.interruptible(), console.counted_progress("states") as progress:
+    with console.interruptible(folder if out is None else out), console.counted_progress("states") as progress:
         means = Means(
             private=private, command=command, timeout=timeout, bind=tuple(bind or ()), tx_hash=tx_hash, jobs=jobs,
             progress=progress,

@@ -1,5 +1,6 @@
 """`idi-fast report`."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -20,7 +21,7 @@ def report(
     console.prepare_reading()
     from idi_fast.report import write_report
 
-    with console.interruptible():
+    with console.interruptible(out or Path(f"{os.path.abspath(run)}.html")):
         result = write_report(run, out, png=png, force=force)
     if json:
         console.print_json(result)

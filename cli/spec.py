@@ -30,7 +30,7 @@ def spec(
     from idi_fast.export import stream_columns
     from idi_fast.spec_folder import write_spec
 
-    with console.interruptible():
+    with console.interruptible(place):
         report = write_spec(
             artifact, place, kind, streams=stream_columns(streams or ()), columns=columns, name_prefix=name_prefix,
             emotes=not no_emotes, start=start, ticks=ticks, force=force,

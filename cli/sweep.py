@@ -84,7 +84,7 @@ def sweep(
         "evaluation_episodes": evaluation_episodes, "year_days": year_days,
     }  # fmt: skip
     console.warn_of_compilation()
-    with console.interruptible():
+    with console.interruptible(target):
         result = _run(draft, settings.environment.data.path, target, grid, seeds, how, force)
     console.print_notes(result.summary["notes"])
     if json:

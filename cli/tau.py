@@ -31,7 +31,7 @@ def check(
 
     if force and fix is None:
         raise InputError("--force goes with --fix; it mends a folder in place")
-    with console.interruptible():
+    with console.interruptible(fix):
         mended = mend_folder(folder, fix, force=force) if fix else None
         report = mended.before if mended else check_folder(folder)
     if json:
@@ -64,7 +64,10 @@ def run(
     """
     from idi_fast.tau.run import run_folder
 
-    with console.interruptible(lambda: "the outputs are as they were"), console.counted_progress("steps") as progress:
+    with (
+        console.interruptible(unchanged=lambda: "the outputs are as they were"),
+        console.counted_progress("steps") as progress,
+    ):
         result = run_folder(folder, tau, timeout=timeout, check=not no_check, progress=progress)
     if json:
         console.print_json(result.as_dict())

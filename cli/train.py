@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from idi_fast.cli import checkpointed, console, population
-from idi_fast.cli.checkpointed import Kept, Options, what_is_left
+from idi_fast.cli.checkpointed import Kept, Options
 from idi_fast.cli.options import (
     FLAGS,
     Compat,
@@ -151,12 +151,12 @@ def _train(settings, seed: int, init_policy: Path | None, options: Options) -> N
         settings,
         options,
         lambda: finished_run(options.out, settings, seed, initial),
-        partial(_fill, settings, seed, initial, options.out),
+        partial(_fill, settings, seed, initial),
     )
     _report(options.out, *done, options.json)
 
 
-def _fill(settings, seed: int | None, initial, out: Path, folder: Path, kept: Kept) -> tuple[dict, dict]:
+def _fill(settings, seed: int | None, initial, folder: Path, kept: Kept) -> tuple[dict, dict]:
     from idi_fast import create_trainer
     from idi_fast.artifact import write_training
     from idi_fast.checkpoint import Checkpoints, recorded_seed
@@ -173,7 +173,7 @@ def _fill(settings, seed: int | None, initial, out: Path, folder: Path, kept: Ke
         else:
             checkpoints = Checkpoints(kept.folder, kept.every, resume=kept.resume, note=console.note)
             log = {"checkpoints": stack.enter_context(checkpoints)}
-            stopping = console.stopped_by_signals(trainer.cancel, partial(what_is_left, out))
+            stopping = console.stopped_by_signals(trainer.cancel)
         with stopping, console.training_progress(settings.episodes * settings.episode_length) as progress:
             trainer.train(progress, **log)
         seconds = {"training_seconds": trainer.training_seconds}

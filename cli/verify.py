@@ -38,7 +38,7 @@ def verify(
 
     means = Means(data=data, initial=init_policy, root=root, verify_command=command, timeout=timeout)
     console.warn_of_compilation()
-    with console.interruptible(lambda: "nothing was decided"):
+    with console.interruptible(unchanged=lambda: "nothing was decided"):
         result = verify_folder(folder, require=require, policy=policy, sample=sample, means=means)
     if json:
         console.print_json(result.as_dict())

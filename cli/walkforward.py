@@ -61,7 +61,7 @@ def walkforward(
         "jobs": jobs, "fill": fill, "fee_bps": fee_bps, "year_days": year_days,
     }  # fmt: skip
     console.warn_of_compilation()
-    with console.interruptible():
+    with console.interruptible(target):
         result = _run(settings, target, seeds, how, force)
     console.print_notes(result["notes"])
     if json:

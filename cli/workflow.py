@@ -40,7 +40,7 @@ def workflow(
     console.warn_of_compilation()
     steps = settings.episodes * settings.episode_length
     with (
-        console.interruptible(lambda: "the same command goes on from here"),
+        console.interruptible(unchanged=lambda: "the same command goes on from here"),
         console.training_progress(steps) as progress,
     ):
         means = Means(private=private, command=command, verify_command=verify_command, timeout=timeout, jobs=jobs)

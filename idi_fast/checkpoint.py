@@ -23,6 +23,7 @@ from idi_fast.kernels._jit import CACHE_FOLDER
 from idi_fast.policy import Policy
 from idi_fast.provenance import describe_history, versions
 from idi_fast.storage import hidden, journal
+from idi_fast.unfinished import removing
 
 FORMAT = "idi-fast-checkpoint-1"
 REWARDS = "rewards.f8"
@@ -33,6 +34,10 @@ OURS = r"(seed_[^/]+/)?(checkpoint_\d+|rewards\.f8|lock|\.checkpoint|\.?(populat
 """The files of a checkpoint folder; a population has a folder seed_<seed> for each lane in it."""
 KEPT = 2
 DIGEST_BYTES = 32
+
+
+SAVING_RUNS: set["Checkpoints"] = set()
+"""The checkpoints of runs in training: once cancelled they save themselves, so whoever ends this process lets them."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,15 @@ class Checkpoints:
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
+
+    @contextmanager
+    def saving(self) -> Iterator[None]:
+        """While the block lasts, the run is one of `SAVING_RUNS`."""
+        SAVING_RUNS.add(self)
+        try:
+            yield
+        finally:
+            SAVING_RUNS.discard(self)
 
     def restore(self, run: dict, state: dict[str, np.ndarray]) -> Position:
         """Copy the newest sound checkpoint into the arrays of `state` and return its position; else that of no row.
@@ -185,17 +199,23 @@ def checkpoint_folder(out: str | Path, *, wanted: bool, resume: bool, force: boo
         yield None
         return
     with _lock(folder):
-        if stands and not (resume or force):
+        # One without a checkpoint is of a run that was killed before its first.
+        if can_resume(out) and not (resume or force):
             raise OutputError(
                 f"{folder} holds the checkpoints of an unfinished run; --resume continues it, --force discards it"
             )
         with explained(out):
             _clear_up(folder, out)
-        try:
-            yield folder if wanted else None
-        except BaseException:
+
+        def remove_unless_kept() -> None:
             if not can_resume(out):
                 shutil.rmtree(folder, ignore_errors=True)
+
+        try:
+            with removing(remove_unless_kept):
+                yield folder if wanted else None
+        except BaseException:
+            remove_unless_kept()
             raise
         shutil.rmtree(folder, ignore_errors=True)
 

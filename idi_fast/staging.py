@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
@@ -11,6 +11,7 @@ from idi_fast.errors import OutputError, WriteError
 from idi_fast.storage import hidden, journal
 from idi_fast.storage.exchange import Unsupported
 from idi_fast.storage.failures import explained, failure
+from idi_fast.unfinished import removing
 
 PATIENCE = 10.0
 """Seconds that the renames of another process are waited for."""
@@ -34,8 +35,10 @@ class Staging:
         self._parents: list[Path] = []
         self._before: dict[Path, tuple | None] = {}
         self._is_left = False
+        self._ending = ExitStack()
 
     def __enter__(self) -> Self:
+        self._ending.enter_context(removing(self._remove))
         return self
 
     def watch(self, place: Path, *before: tuple | None) -> None:
@@ -90,6 +93,7 @@ class Staging:
                 raise OutputError(f"cannot write {place}: what was made for it is gone; nothing was changed")
         if not places:
             return
+        self._ending.close()  # from here on the hidden folders may hold what stood there before
         at, begun = places[0], []
         try:
             self._sync(places)
@@ -186,6 +190,10 @@ class Staging:
         )
 
     def __exit__(self, *error: object) -> None:
+        self._ending.close()
+        self._remove()
+
+    def _remove(self) -> None:
         if not self._is_left:
             for folder in self._hidden.values():
                 with suppress(OSError):  # the next command sees to it

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -130,7 +131,8 @@ class Trainer:
         if rewards is not None:
             self.rewards = rewards
         # Rewards beyond all numbers are an error that the rollout explains, not a warning.
-        with np.errstate(over="ignore", invalid="ignore"):
+        saving = nullcontext() if checkpoints is None else checkpoints.saving()
+        with saving, np.errstate(over="ignore", invalid="ignore"):
             self._train(position, progress, checkpoints)
 
     def _train(

@@ -1,7 +1,5 @@
 """The one decorator of all kernels."""
 
-import os
-
 import numba
 import numpy as np
 from llvmlite import ir
