@@ -334,3 +334,12 @@ def test_mended_equations_pass_the_check_and_mean_the_same(tmp_path_factory, sys
     again = load_spec(Path(result.folder, "agent.tau"))
     assert mend_spec(again) == again
     assert parse_spec(str(again)) == again
+
+
+def test_what_would_not_start_is_not_written(tmp_path):
+    text = 'i1:sbf := in file("inputs/a.in").\no1:sbf := out file("outputs/a.out").\n(o1[t] = i1[t]) && (o1[0] = 0)'
+    folder = make_folder(tmp_path / "a", text, {"inputs/a.in": "1\n"})
+    mended = mend_folder(folder, tmp_path / "out")
+    assert "would not start it; unsatisfiable: at time 0 both (o1[0] = 0) and (o1[t] = i1[t]) hold" in mended.refused
+    assert [finding.code for finding in mended.left] == ["unsatisfiable"]
+    assert not (tmp_path / "out").exists()
