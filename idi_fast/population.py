@@ -24,7 +24,7 @@ from idi_fast.environments import HistoryBars
 from idi_fast.episodes import EpisodeRewards
 from idi_fast.errors import IdiFastError, InputError
 from idi_fast.evaluation import Evaluation, Evaluator
-from idi_fast.files import BEST, TIMINGS, new_directory, write_json
+from idi_fast.files import BEST, TIMINGS, list_files, new_directory, write_json
 from idi_fast.history import History
 from idi_fast.policy import Policy
 from idi_fast.population_checkpoint import PopulationCheckpoints
@@ -273,7 +273,10 @@ def write_population(folder: Path, population: Population) -> tuple[dict, dict]:
     best, config = population.best, population.config
     lane = folder / "seeds" / str(best.seed)
     if lane.exists():
-        shutil.copytree(lane, folder / BEST)
+        for name in list_files(lane):  # not by shutil.copytree, whose error does not say that a disk is full
+            place = folder / BEST / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(lane / name, place)
     else:
         (folder / BEST).mkdir()
         took = {"training_seconds": best.trainer.training_seconds}

@@ -174,3 +174,13 @@ def test_ctrl_c_cancels_all_lanes_and_leaves_nothing(tmp_path):
     assert cli.finish(process) == (130, "", "interrupted; nothing was written\n")
     assert time.monotonic() - started < 5
     assert cli.snapshot(tmp_path) == {}
+
+
+def test_a_disk_that_gets_full_while_the_best_lane_is_copied_is_said(tmp_path, monkeypatch):
+    def full(*args, **kwargs):
+        raise cli.FULL
+
+    monkeypatch.setattr("shutil.copyfile", full)
+    outcome = cli.run("train", *QUICK, "--keep", "all", "--out", tmp_path / "out")
+    assert (outcome.status, outcome.stdout, os.listdir(tmp_path)) == (1, "", [])
+    assert outcome.stderr == f"error: cannot write {tmp_path / 'out'}: {cli.FULL.strerror}; nothing there was changed\n"
