@@ -5,6 +5,8 @@ somebody else may have written are parsed by a reader, a process that is started
 is an interpreter of its own (`sys.executable`), not a fork: this process has threads.
 """
 
+from __future__ import annotations
+
 import atexit
 import json
 import os
@@ -16,13 +18,14 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 from time import monotonic
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from idi_fast import __version__, errors
 from idi_fast.errors import DataError, IdiFastError
 from idi_fast.reader.messages import VERSION, Slot, make_slots, read_array, read_message, write_message
+
+if TYPE_CHECKING:  # at run time the reader starts first, while the rest is imported
+    import numpy as np
 
 READ_AHEAD = 2
 """Items that a reader makes before they are asked for."""

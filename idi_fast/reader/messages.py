@@ -3,13 +3,16 @@
 Where the system has anonymous memory files (Linux), arrays travel through these: a pipe copies them twice.
 """
 
+from __future__ import annotations
+
 import json
 import mmap
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+if TYPE_CHECKING:  # at run time where it is needed: the reader starts before the rest is imported
+    import numpy as np
 
 VERSION = 1
 SLOTS = 12
@@ -49,6 +52,8 @@ def read_message(descriptor: int) -> dict[str, Any]:
 
 def read_array(descriptor: int, dtype: str, n: int) -> np.ndarray:
     """An array that follows a message. Raises EOFError, OSError."""
+    import numpy as np
+
     array = np.empty(n, dtype)
     _fill(descriptor, memoryview(array.view(np.uint8)))
     return array
@@ -89,6 +94,8 @@ class Slot:
 
     def write(self, arrays: Sequence[np.ndarray]) -> list[int]:
         """Copy contiguous arrays into the file, which grows as needed; where each begins."""
+        import numpy as np
+
         places, size = [], 0
         for array in arrays:
             places.append(size)
@@ -108,6 +115,8 @@ class Slot:
 
     def read(self, layout: Sequence[tuple[str, int, int]], free: Callable[[], None]) -> list[np.ndarray]:
         """Arrays of (dtype, length, beginning) where they lie, writable; `free` is called when all of them are gone."""
+        import numpy as np
+
         lease = _Lease(free)
         size = max((place + np.dtype(dtype).itemsize * n for dtype, n, place in layout), default=0)
         return [
@@ -128,6 +137,8 @@ class _Part:
     """What an array in a slot rests on, and with it all its views."""
 
     def __init__(self, lease: _Lease, mapped: mmap.mmap, dtype: str, n: int, place: int):
+        import numpy as np
+
         self._lease, self._mapped = lease, mapped
         # By its address: of an array on a buffer NumPy would keep the buffer alone, and not what it is lent from.
         address, _ = np.frombuffer(mapped, np.uint8).__array_interface__["data"]
