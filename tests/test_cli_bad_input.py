@@ -162,7 +162,7 @@ LATER = ["backtest", "later.parquet", "--out", "x"]
         (["export", "agent/policy.parquet", "--to", "x"], ["agent/policy.parquet", "not a trace"]),
         (["export", "agent/episodes.parquet", "--to", "x"], ["agent/episodes.parquet", "not a trace"]),
         (["export", "bars.csv", "--to", "x"], ["bars.csv", "trace"]),
-        (["export", "agent", "--to", "bars.csv"], ["bars.csv", "File exists"]),
+        (["export", "agent", "--to", "bars.csv"], ["bars.csv", "Not a directory"]),
         (["export", "agent", "--to", "bars.csv/x"], ["bars.csv/x", "Not a directory"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
@@ -264,7 +264,7 @@ def test_a_damaged_trace(damage, part, world, tmp_path):
 def test_a_cut_file(name, size, world, old, tmp_path):
     file = tmp_path / f"{name}.parquet"
     file.write_bytes((world / "agent" / file.name).read_bytes()[:size])
-    args = ("export", file, "--to", old / "streams")
+    args = ("export", file, "--to", tmp_path / "spec")
     if name == "policy":
         args = ("backtest", world / "later.parquet", "--policy", file, "--out", old, "--force")
     cli.assert_mentions(cli.refused(tmp_path, *args), file)

@@ -243,7 +243,6 @@ INPUTS, OUTPUTS = OWN["inputs"], OWN["outputs"]
         (output("{ 256 }", type="bv[8]"), ["outputs[0].equation", "{ 256 } does not fit bv[8]"]),
         (output("sell[t] + 1"), ["outputs[0].equation, column 9", "found '+'"]),
         (output("out[t] | sell[t]"), ["outputs: outputs that are defined by one another: o_out[t]", "no circle"]),
-        (output("sell[t] & (buy[t-2] & 0)"), ["outputs", "no output hangs on a value 2 steps back"]),
         ({"guarantees": [{"never": "hold[t]", "meaning": "m"}]}, ["guarantees[0].never", "'hold'", "'holding'?"]),
         ({"guarantees": [{"never": "level[t]", "meaning": "m"}]}, ["guarantees[0].never", "i_level is bv[8]"]),
         ({"guarantees": [{"never": "buy[t]"}]}, ["guarantees[0].meaning is missing"]),

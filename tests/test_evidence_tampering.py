@@ -176,7 +176,7 @@ def test_what_is_changed_everywhere_is_caught_by_training_again(copy, key):
     shutil.rmtree(copy / "spec")
     remake(copy)
     (text,) = verify_folder(copy).failures
-    assert text.startswith("proof (replay): policy.parquet: q_")
+    assert text.startswith("proof (replay): policy.parquet")
     assert "trained again" in text
     sampled = verify_folder(copy, sample=3)
     assert (sampled.failures, sampled.prover) == ([], "replay")

@@ -303,7 +303,7 @@ def test_force_replaces_reports_and_nothing_else(runs, tmp_path):
 
 def test_neither_report_nor_pictures_are_put_into_the_run_nor_the_one_among_the_others(runs, tmp_path):
     run = runs / "backtest"
-    places = {"would lie in the run": [{"out": run / "r.html"}, {"png": run / "png"}]}
+    places = {"would lie in ": [{"out": run / "r.html"}, {"png": run / "png"}]}
     places["would lie among the pictures"] = [{"out": tmp_path / "png" / "r.html", "png": tmp_path / "png"}]
     for message, options in places.items():
         for option in options:

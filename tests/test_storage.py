@@ -9,7 +9,7 @@ import cli_helpers as cli
 import pytest
 
 from idi_fast.errors import InputError, OutputError, WriteError
-from idi_fast.files import new_directory
+from idi_fast.files import digest, new_directory
 from idi_fast.staging import Staging, install
 from idi_fast.storage import exchange, hidden, journal
 
@@ -30,8 +30,9 @@ def put(path, text):
 
 def ours(folder, text):
     """An output of idi-fast, as far as its manifest says."""
-    put(folder / "x.txt", text)
-    put(folder / "manifest.json", json.dumps({"config_sha256": "", "files": {"x.txt": {}}}))
+    put(folder / "returns.csv", text)
+    files = {"returns.csv": digest(folder / "returns.csv")}
+    put(folder / "manifest.json", json.dumps({"config_sha256": "", "files": files}))
     return folder
 
 
@@ -85,7 +86,7 @@ def test_what_was_not_there_at_the_start_is_not_replaced(each_way, tmp_path, for
     with pytest.raises(WriteError, match=r"out was made or changed by another process.*out-2$") as caught:
         run()
     assert not isinstance(caught.value, InputError)
-    assert (tmp_path / "out/x.txt").read_text() == "theirs"
+    assert (tmp_path / "out/returns.csv").read_text() == "theirs"
     assert (tmp_path / "out-2/x.txt").read_text() == "mine"
     assert sorted(os.listdir(tmp_path)) == ["out", "out-2"]
 
@@ -93,18 +94,18 @@ def test_what_was_not_there_at_the_start_is_not_replaced(each_way, tmp_path, for
 def test_only_what_stood_there_is_replaced(each_way, tmp_path):
     def run():
         with new_directory(tmp_path / "out", force=True) as folder:
-            put(folder / "x.txt", "mine")
+            put(folder / "returns.csv", "mine")
             os.rename(tmp_path / "out", tmp_path / "gone")
             ours(tmp_path / "out", "theirs")
 
     ours(tmp_path / "out", "old")
     with pytest.raises(WriteError, match="out-2"):
         run()
-    assert (tmp_path / "out/x.txt").read_text() == "theirs"
-    assert (tmp_path / "out-2/x.txt").read_text() == "mine"
+    assert (tmp_path / "out/returns.csv").read_text() == "theirs"
+    assert (tmp_path / "out-2/returns.csv").read_text() == "mine"
     with new_directory(tmp_path / "gone", force=True) as folder:
-        put(folder / "x.txt", "new")
-    assert cli.snapshot(tmp_path / "gone") == {"x.txt": b"new"}
+        put(folder / "returns.csv", "new")
+    assert cli.snapshot(tmp_path / "gone") == {"returns.csv": b"new"}
 
 
 def test_an_empty_folder_that_is_filled_meanwhile_is_kept(each_way, tmp_path):

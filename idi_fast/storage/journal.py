@@ -114,7 +114,7 @@ def _remove_locked(path: Path, handle: int) -> None:
     if os.name == "nt":  # where nothing is removed that is open
         os.close(handle)
         handle = -1
-    with suppress(FileNotFoundError):
+    with suppress(OSError):  # the next command sees to it
         os.unlink(path)
     if handle >= 0:
         os.close(handle)

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from idi_fast.config_io import REQUIRED, Block, SettingError, setting
@@ -150,7 +151,22 @@ class Contract(Block):
             with _at(key):
                 typed(Clause(At(names[output.name]), _term(output, names)), {d.name: d for d in declared.values()})
         with _at("outputs"):
+            self._refuse_circles(names)
             Model.of(self.guarded())
+
+    def _refuse_circles(self, names: Mapping[str, str]) -> None:
+        """Raise NotModelled where outputs need one another at one time: what solves such equations is the
+        interpreter's choice, and a contract is to say what comes out."""
+        outputs = {output.name for output in self.outputs}
+        graph = {
+            output.name: [value.name for value in values_of(parse_term(output.equation)) if value.lookback == 0]
+            for output in self.outputs
+        }
+        try:
+            TopologicalSorter({name: outputs.intersection(needed) for name, needed in graph.items()}).prepare()
+        except CycleError as error:
+            around = ", ".join(f"{names[name]}[t]" for name in error.args[1])
+            raise NotModelled(f"outputs that are defined by one another: {around}; expected no circle") from None
 
 
 @contextmanager
