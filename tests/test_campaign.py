@@ -20,7 +20,7 @@ from idi_fast.bench.campaign.worker import Outcome, Worker
 
 TRIALS = {
     "configs": 25, "prices": 20, "artifacts": 20, "specifications": 20,
-    "kills": 5, "disks": 3, "signals": 2, "writers": 1,
+    "kills": 3, "disks": 2, "signals": 1, "writers": 1,
 }  # fmt: skip
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the campaign's worker forks, and reads /proc")
 

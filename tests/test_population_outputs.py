@@ -144,8 +144,8 @@ def test_a_population_that_cannot_be_written(tmp_path):
     for keep in ("best", "all"):
         for name in ("policy.parquet", "summary.parquet"):
             with cli.failing_write(name, cli.FULL):
-                how = ("--keep", keep, "--jobs", 2)
-                message = cli.refused(tmp_path, "train", *QUICK, "--out", tmp_path / "pop", *how, code=1)
+                args = ("--out", tmp_path / "pop", "--keep", keep, "--jobs", 2)
+                message = cli.refused(tmp_path, "train", *QUICK, *args, code=1)
             cli.assert_mentions(message, "cannot write", cli.FULL.strerror)
     assert cli.snapshot(tmp_path) == before
     population = run(config())

@@ -173,6 +173,21 @@ def test_memory_files_are_emptied_after_use(readers, tmp_path):
     assert sum(sizes) < 2**26
 
 
+def test_a_slot_may_become_free_while_others_are_emptied(readers, tmp_path, monkeypatch):
+    path = write_bars(tmp_path / "bars.parquet")
+    load_history(path)
+    (reader,) = readers._all
+    held = [reader._free.pop()]  # as by arrays that another thread still has
+
+    def trim(slot):
+        if held:
+            reader._free.appendleft(held.pop())
+
+    monkeypatch.setattr(messages.Slot, "trim", trim)
+    load_history(path)
+    assert sorted(reader._free) == list(range(len(reader._slots)))
+
+
 def test_relative_paths_follow_the_working_directory(tmp_path, monkeypatch):
     for n in (10, 20):
         (tmp_path / str(n)).mkdir()

@@ -76,7 +76,7 @@ def run_killed(
     return Injected(returncode == -signal.SIGKILL, returncode, events, stdout, stderr)
 
 
-def _watch(fault: str, log: str) -> None:
+def watch(fault: str, log: str) -> None:
     """Set the hook that counts, and injects the fault."""
     at, number, error, lasting = (int(part) for part in fault.split(":")) if fault else (0, 0, 0, 0)
     out = os.open(log, os.O_WRONLY | os.O_APPEND)
@@ -117,5 +117,5 @@ if __name__ == "__main__":
     sys.argv = ["idi-fast", *_arguments]
     from idi_fast.cli import main
 
-    _watch(_fault, _log)
+    watch(_fault, _log)
     main()

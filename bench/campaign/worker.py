@@ -177,7 +177,7 @@ class _Forks:
         if request["fault"] is not None:
             from idi_fast.bench.campaign import inject
 
-            inject._watch(request["fault"], str(self.folder / "events"))
+            inject.watch(request["fault"], str(self.folder / "events"))
         os._exit(_call(request["argv"]))
 
     def _settle(self) -> None:
@@ -224,7 +224,7 @@ def _import_all() -> None:
     import pyarrow.parquet  # noqa: F401
 
     import idi_fast.backtest
-    import idi_fast.cli
+    import idi_fast.cli.commands
     import idi_fast.evidence.workflow
     import idi_fast.layers
     import idi_fast.sweep

@@ -145,7 +145,7 @@ class Reader:
             self._timer = None
         self._free.extendleft(slot for slot in self._offered if slot is not None)
         self._offered.clear()
-        for slot in self._free:
+        for slot in self._free.copy():  # other threads may let go of arrays meanwhile, which frees their slots
             self._slots[slot].trim()
 
     def _greet(self) -> None:
