@@ -123,7 +123,8 @@ def explain_number(value: object) -> str:
 
 
 def _is_number(value: object) -> bool:
-    return not isinstance(value, str) or re.fullmatch(r"[+-]?\d+", value) is not None
+    # No epoch or date has more digits, and Python refuses to read some thousands of them.
+    return not isinstance(value, str) or re.fullmatch(r"[+-]?\d{1,20}", value) is not None
 
 
 def _epoch_unit(first: int | str | None) -> str | None:

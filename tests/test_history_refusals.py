@@ -281,6 +281,14 @@ def test_times_that_no_int64_of_nanoseconds_holds(tmp_path):
     assert_mentions(refusal(tmp_path / "bars.parquet"), "bars.parquet", "time")
 
 
+@pytest.mark.parametrize("row", [1, 2])
+def test_a_time_of_thousands_of_digits(tmp_path, row):
+    times = ["1704067200", "1704153600", "1704240000"]
+    times[row - 1] = "9" * 5000
+    path = text(tmp_path / "bars.csv", "time,close\n" + "".join(f"{time},1.0\n" for time in times))
+    assert_mentions(refusal(path), "bars.csv", f"row {row}", "'time'")
+
+
 def test_text_that_is_no_utf_8(tmp_path):
     letters = b"1.52.5\xff\xfe"
     offsets = pa.array([0, 3, 6, 8], pa.int32()).buffers()[1]

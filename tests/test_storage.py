@@ -327,6 +327,20 @@ def test_a_disk_that_is_full(world, tmp_path, command):
     assert cli.snapshot(tmp_path) == before
 
 
+def test_a_disk_that_takes_a_hidden_folder_and_no_lock_in_it(tmp_path, monkeypatch):
+    real = os.open
+
+    def full(path, *args, **kwargs):
+        if os.path.basename(path) == hidden.LOCK:
+            raise cli.FULL
+        return real(path, *args, **kwargs)
+
+    monkeypatch.setattr("os.open", full)
+    with pytest.raises(WriteError, match="No space left"), new_directory(tmp_path / "out"):
+        pass
+    assert os.listdir(tmp_path) == []
+
+
 def test_an_output_of_a_broken_name_is_the_user_s(tmp_path):
     with pytest.raises(OutputError, match="File name too long"), new_directory(tmp_path / ("n" * 300)):
         pass

@@ -112,6 +112,8 @@ REFUSED = {
     "always i1[t]": (NotModelled, 1, "found 'always'; which is not worked out here"),
     "i1[t] & o2[n]": (NotModelled, 12, "found 'n' where other times are 't'; expected one"),
     "5": (SpecError, 1, "found 5; expected 0 or 1. A bitvector stands in braces: { 5 }"),
+    "i1[t] & " + "9" * 5000: (SpecError, 9, "found a number of 5,000 digits; expected 0 or 1"),
+    "i1[" + "9" * 5000 + "]": (NotModelled, 1, "at most 64 steps back"),
     "{ 0x5 }": (SpecError, 1, "found '{'"),
     "{ 8 }:bv[3]": (SpecError, 1, "{ 8 } does not fit bv[3], which takes 0 to 7"),
     "{ 8 }:bv[257]": (NotModelled, 7, "found bv[257]; expected 1 to 256 bits"),

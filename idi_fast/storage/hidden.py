@@ -37,6 +37,9 @@ def make(path: Path) -> int | None:
         os.close(handle)
     except FileNotFoundError:
         pass
+    except OSError:  # a full disk takes a folder and no file
+        os.rmdir(path)
+        raise
     return None
 
 

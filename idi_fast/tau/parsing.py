@@ -39,6 +39,9 @@ TOKEN = re.compile(
     re.ASCII,
 )
 
+MOST_DIGITS = 9
+"""Digits of a number in a clause that is read; what has more is too large for every place in which one stands."""
+
 STRANGE = re.compile(r"[^\t\r\n -~]")
 
 LEVELS = (Or, Xor, And)
@@ -199,6 +202,8 @@ class Parser:
         if token.kind == "name" and token.text not in WORDS:
             return self._value()
         if token.kind == "number":
+            if len(token.text) > MOST_DIGITS:  # Python itself refuses to read numbers of thousands of digits
+                self.fail(f"found a number of {len(token.text):,} digits; expected 0 or 1", token)
             return self.checked(Bit, int(self.take().text), at=token)
         if token.kind == "constant":
             return self._bitvector()
@@ -236,8 +241,7 @@ class Parser:
         if self.next.kind != "number":
             self.refuse("a number")
         token = self.take()
-        # Python itself refuses to read numbers of thousands of digits.
-        return int(token.text) if len(token.text) < 10 else 10**10
+        return int(token.text) if len(token.text) <= MOST_DIGITS else 10**MOST_DIGITS
 
     def _bitvector(self) -> Bits:
         token = self.take()
