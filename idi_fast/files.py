@@ -44,6 +44,10 @@ def new_directory(
             folder = staging.reserve(target)
             folder.mkdir()
             yield folder
+        try:
+            check_replaceable(target, force)  # once more: files may have been put there meanwhile
+        except OutputError as error:
+            raise staging.overtaken([target]) from error
         staging.swap([target])
 
 

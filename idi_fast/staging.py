@@ -31,6 +31,7 @@ class Staging:
         self._inside, self._together = inside, together
         self._record: journal.Record | None = None
         self._hidden: dict[Path, Path] = {}
+        self._noted: list[Path] = []
         self._locks: list[int] = []
         self._parents: list[Path] = []
         self._before: dict[Path, tuple | None] = {}
@@ -73,6 +74,7 @@ class Staging:
                 while parent not in self._hidden:
                     folder = hidden.free_path(home)
                     record.add("folder", str(folder))
+                    self._noted.append(folder)
                     if (handle := hidden.make(folder)) is not None:
                         self._hidden[parent] = folder
                         self._locks.append(handle)
@@ -101,6 +103,8 @@ class Staging:
                 steps = [self._step(place) for place in places]
                 for step in steps:
                     self._record.add("place", str(step.place), step.new)
+                # Until all is done, or taken back, the hidden folders may hold what stood there, whatever interrupts.
+                self._is_left = True
                 is_alone = len(steps) == 1 and self._in_one_step(steps[0], begun)
                 if not is_alone:
                     # From here on it will be completed, whatever becomes of this process.
@@ -112,11 +116,10 @@ class Staging:
         except BaseException as error:
             self._take_back(begun, error)
             if isinstance(error, FileExistsError):
-                raise self._overtaken(places) from error
+                raise self.overtaken(places) from error
             if isinstance(error, OSError):
                 raise failure(at, error, "everything is as it was") from error
             raise
-        self._is_left = True  # if this fails, the next command sees to it: all is in its place already
         for parent in {place.parent for place in places}:
             journal.sync_folder(parent)
         (steps[0].folder / hidden.JOURNAL).unlink(missing_ok=True)
@@ -168,19 +171,19 @@ class Staging:
         if not stranded:
             for step in begun[:1]:
                 (step.folder / hidden.JOURNAL).unlink(missing_ok=True)
+            self._is_left = False
             return
-        self._is_left = True
         places = ", ".join(str(step.place) for step in stranded)
         left = f"everything is as it was but for {places}, which the next command of idi-fast completes"
         raise failure(begun[-1].place, error, left) from error
 
-    def _overtaken(self, places: list[Path]) -> WriteError:
+    def overtaken(self, places: list[Path]) -> WriteError:
         """Keep what was made under free names, and tell them."""
         kept = []
         for parent, hidden_folder in self._hidden.items():
             made = [place for place in places if place.parent == parent]
             if made and (self._together or len(made) > 1) and all(self._made(place).is_file() for place in made):
-                kept.append(journal.keep(hidden_folder / hidden.NEW, parent))
+                kept.append(journal.keep(hidden_folder / hidden.NEW, Path(os.path.abspath(parent))))
             else:
                 kept += [journal.keep(self._made(place), place) for place in made]
         changed = [place for place in places if hidden.appearance(place) != self._before[place]] or places
@@ -194,19 +197,24 @@ class Staging:
         self._remove()
 
     def _remove(self) -> None:
+        if os.name == "nt":  # where nothing is removed that is open
+            self._unlock()
         if not self._is_left:
             for folder in self._hidden.values():
                 with suppress(OSError):  # the next command sees to it
                     hidden.remove(folder)
-        for handle in self._locks:
-            os.close(handle)
+        self._unlock()
         for folder in reversed(self._parents):
             with suppress(OSError):  # it is not empty: something took its place there
                 folder.rmdir()
-        if self._record is not None and any(map(os.path.lexists, self._hidden.values())):
+        if self._record is not None and any(map(os.path.lexists, self._noted)):
             self._record.leave()
         elif self._record is not None:
             self._record.close()
+
+    def _unlock(self) -> None:
+        while self._locks:
+            os.close(self._locks.pop())
 
 
 @contextmanager
@@ -217,7 +225,11 @@ def _held(folders: Iterable[Path]) -> Iterator[None]:
     """
     handles: list[int] = []
     try:
-        for folder in sorted(folders) if os.name == "posix" else ():
+        # One folder may have two names, and would wait for itself; in one order, two processes do not wait in a circle.
+        found = {(about.st_dev, about.st_ino): folder for folder in folders for about in [os.stat(folder)]}
+        for _, folder in sorted(found.items()) if os.name == "posix" else ():
+            if not os.access(folder, os.R_OK):  # one may write there, but not list
+                break
             handles.append(os.open(folder, os.O_RDONLY))
             patience = time.monotonic() + PATIENCE
             while (free := hidden.lock(handles[-1])) is False:

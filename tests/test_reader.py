@@ -270,3 +270,20 @@ def test_a_script_needs_no_main_guard(tmp_path):
     command = [sys.executable, script, write_bars(tmp_path / "bars.parquet"), ABORTS]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert (done.stdout, done.stderr, done.returncode) == ("1000\nDataError\n", "", 0)
+
+
+@pytest.mark.parametrize("name", ["json.py", "queue.py", "numpy.py"])
+def test_what_lies_in_the_working_directory_is_not_imported(name, tmp_path):
+    """A stranger's folder is a place to verify, not one to run code from."""
+    (tmp_path / name).write_text("import os\nopen('ran', 'w').close()\nos._exit(0)\n")
+    pl.DataFrame({"close": [1.0, 2.0, 3.0]}).write_parquet(tmp_path / "bars.parquet")
+    code = "from idi_fast.cli import main; main()"
+    command = [sys.executable, "-P", "-c", code, "backtest", "bars.parquet", "--policy", "none", "--out", "x"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1), ended
+    load = "import idi_fast; print(len(idi_fast.load_history('bars.parquet')))"
+    ended = subprocess.run(
+        [sys.executable, "-P", "-c", load], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (ended.stdout, ended.returncode) == ("3\n", 0), ended
+    assert not (tmp_path / "ran").exists()

@@ -345,3 +345,17 @@ def test_an_output_of_a_broken_name_is_the_user_s(tmp_path):
     with pytest.raises(OutputError, match="File name too long"), new_directory(tmp_path / ("n" * 300)):
         pass
     assert os.listdir(tmp_path) == []
+
+
+def test_a_file_put_into_the_old_output_meanwhile_is_kept(each_way, tmp_path):
+    def run():
+        with new_directory(tmp_path / "out", force=True) as folder:
+            put(folder / "x.txt", "mine")
+            put(tmp_path / "out/thesis.txt", "ten years")
+
+    ours(tmp_path / "out", "old")
+    with pytest.raises(WriteError, match="out-2"):
+        run()
+    assert cli.snapshot(tmp_path / "out-2") == {"x.txt": b"mine"}
+    assert (tmp_path / "out/thesis.txt").read_text() == "ten years"
+    assert (tmp_path / "out/returns.csv").read_text() == "old"

@@ -323,6 +323,8 @@ def test_mended_equations_pass_the_check_and_mean_the_same(tmp_path_factory, sys
     files = {spec.streams[name].path: "".join(f"{v}\n" for v in column) for name, column in lines.items()}
     folder = make_folder(tmp_path_factory.mktemp("random") / "a", str(spec), files)
     result = mended(folder)
+    assume(not result.refused)  # with the clauses that begin its mirrors nothing would satisfy it
+    assume("nothing-read" not in {finding.code for finding in result.after.findings})  # as when i0 ^ i0 is all
     assert [f for f in result.after.findings if f.code not in ("unused", "unread-file")] == []
     assert result.after.steps == steps
     written, expected = outputs(result), of_the_equations(system, lines, steps)

@@ -365,3 +365,27 @@ def test_a_second_column_of_full_times_changes_nothing(tmp_path):
         tmp_path / "x.csv", "open_time,close_time,close\n1613606400000,1613609999999,1\n1613610000000,1613613599999,2\n"
     )
     assert re.match("open", load_history(path).columns["time"])
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [f"202102{day:02d} 09:30:00" for day in range(28, 0, -1)],
+        [f"2021_02_{day:02d}" for day in range(1, 29)],
+        [f"{month:02d}/2021" for month in range(1, 13)],
+        ["1613640600", "1613647800", "1613644200", *(str(1613651400 + 3600 * hour) for hour in range(20))],
+        [str(1613640600 + 3600 * (hour + 10) % 72000) for hour in range(20)],
+    ],
+)
+def test_times_out_of_order_or_in_other_forms_are_not_passed_over(values, tmp_path):
+    rows = "".join(f"{value},{100 + number}\n" for number, value in enumerate(values))
+    (tmp_path / "bars.csv").write_text(f"Stamp,close\n{rows}")
+    with pytest.raises(DataError, match=r"'Stamp'.* looks like the bars' times"):
+        load_history(tmp_path / "bars.csv")
+
+
+def test_each_file_of_a_folder_is_looked_at(tmp_path):
+    (tmp_path / "1.csv").write_text("x,close\n1,10\n5,11\n2,12\n")
+    (tmp_path / "2.csv").write_text("x,close\n2021-02-05,10\n2021-02-03,11\n2021-02-04,12\n")
+    with pytest.raises(DataError, match=r"2\.csv: column 'x'"):
+        load_history(tmp_path)

@@ -65,7 +65,7 @@ class Reader:
     """One process that reads, for one thread at a time."""
 
     def __init__(self) -> None:
-        slots = make_slots()
+        interpreter, slots = _interpreter(), make_slots()
         self._slots, self._free = [Slot(slot) for slot in slots], deque(range(len(slots)))
         self._descriptors, self._greeted, self.is_alive = slots, False, True
         is_main = threading.current_thread() is threading.main_thread()
@@ -76,7 +76,8 @@ class Reader:
             if sys.platform == "win32"
             else {"process_group": 0, "pass_fds": slots}  # Ctrl-C is for this process, which ends the reader
         )
-        command = [_interpreter(), "-c", BOOT, json.dumps(about)]
+        # -P: what lies in the working directory, perhaps a stranger's folder, is not imported.
+        command = [interpreter, "-P", "-c", BOOT, json.dumps(about)]
         environment = {**os.environ, "RUST_BACKTRACE": "0"}
         try:
             self._process = subprocess.Popen(

@@ -62,11 +62,15 @@ def _rename_in_steps(source: Path, target: Path) -> None:
     else:
         try:
             os.link(source, target, follow_symlinks=False)
-            os.unlink(source)
-        except PermissionError:  # a disk without hard links, where a moment stays between look and step
+        except (OSError, NotImplementedError) as error:
+            if getattr(error, "errno", errno.ENOSYS) not in CANNOT | {errno.EACCES, errno.EMLINK}:
+                raise
+            # A disk without hard links, where a moment stays between look and step.
             if os.path.lexists(target):
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), os.fspath(target)) from None
             os.rename(source, target)
+        else:
+            os.unlink(source)
 
 
 def _call(source: Path, target: Path, *, exchanged: bool) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from idi_fast.storage import exchange, hidden
+from idi_fast.storage.failures import OF_THE_DISK
 
 FORMAT = "idi-fast-journal-1"
 CHECKPOINT = ".checkpoint"
@@ -59,7 +60,7 @@ def state_folders() -> list[Path]:
     # Not `tempfile.gettempdir`, which writes a file to find out, and fails on a full disk.
     temporary = os.environ.get("TMPDIR") or os.environ.get("TEMP") or "/tmp"
     user = os.environ.get("USERNAME", "user") if os.name == "nt" else os.geteuid()
-    return [base / "open", Path(temporary) / f"idi-fast-state-{user}"]
+    return [Path(os.path.abspath(base)) / "open", Path(temporary) / f"idi-fast-state-{user}"]
 
 
 class Record:
@@ -188,13 +189,20 @@ def take_back(step: Step) -> bool:
 
 
 def sync_folder(folder: Path) -> None:
-    """Have the names in a folder on the disk."""
-    if os.name == "posix":  # Windows cannot open folders
+    """Have the names in a folder on the disk, where the system and the disk can do that for folders."""
+    if os.name != "posix":  # Windows cannot open folders
+        return
+    try:
         handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    except PermissionError:  # one may write there, but not list
+        return
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno in OF_THE_DISK:
+            raise
+    finally:
+        os.close(handle)
 
 
 def settle(say: Callable[[str], None]) -> None:
@@ -224,13 +232,17 @@ def _settle_record(path: Path, say: Callable[[str], None]) -> None:
         os.close(handle)
         return
     found: dict[str, list] = {}
-    for line in os.read(handle, MOST).splitlines():
-        with suppress(ValueError, TypeError):  # the last line of a process that was killed while writing it
-            kind, *values = json.loads(line)
-            found.setdefault(kind, []).append(values)
-    folders = [Path(folder) for (folder,) in found.get("folder", ())]
-    command = found.get("command", [["process"]])[0][0]
-    placed = [Path(place) for place, new in found.get("place", ()) if hidden.identity(Path(place)) == tuple(new)]
+    try:
+        for line in os.read(handle, MOST).splitlines():
+            with suppress(ValueError):  # the last line of a process that was killed while writing it
+                kind, *values = json.loads(line)
+                found.setdefault(kind, []).append(values)
+        folders = [Path(folder) for (folder,) in found.get("folder", ())]
+        command = found.get("command", [["process"]])[0][0]
+        placed = [Path(place) for place, new in found.get("place", ()) if hidden.identity(Path(place)) == tuple(new)]
+    except (OSError, ValueError, TypeError, IndexError):  # no record of ours: it must not stand in any command's way
+        os.close(handle)
+        return
     there = [folder for folder in folders if os.path.lexists(folder)]
     if settle_folders(there, command, say, recorded=True, placed=placed):
         for (parent,) in reversed(found.get("parent", ())):
