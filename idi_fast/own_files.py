@@ -2,7 +2,9 @@
 since anybody can write one that names the files of others."""
 
 import json
+import os
 import re
+import stat
 from collections.abc import Collection, Iterable
 from hashlib import sha256
 from pathlib import Path
@@ -32,18 +34,22 @@ def foreign_file(folder: Path, names: Iterable[str], listed: dict, later: Collec
     it says the user's tools make.
     """
     for name in names:
+        is_made_later = name in later and name not in listed and MADE_LATER.fullmatch(name)
+        # What a link leads to is not looked at, and a pipe would wait for somebody to write to it.
+        if not is_made_later and not stat.S_ISREG(os.lstat(folder / name).st_mode):
+            return f"{name}, which idi-fast did not write: it is no regular file"
         if name in listed:
             if not KNOWN.fullmatch(name):
                 return f"{name}, which idi-fast did not write"
             if not (_is_as_listed(folder / name, listed[name]) or _has_our_form(folder / name)):
                 return f"{name}, which was changed since idi-fast wrote it, or never was its own"
-        elif not (MADE_LATER.fullmatch(name) if name in later else _is_timings(folder / name, name, listed)):
+        elif not (is_made_later or (name not in later and _is_timings(folder / name, name, listed))):
             return f"{name}, which idi-fast did not write"
     return None
 
 
 def _is_as_listed(path: Path, entry: object) -> bool:
-    if not isinstance(entry, dict) or path.is_symlink() or entry.get("bytes") != path.stat().st_size:
+    if not isinstance(entry, dict) or entry.get("bytes") != path.stat().st_size:
         return False
     if entry["bytes"] > DIGESTED_BYTES:
         return True
@@ -52,8 +58,6 @@ def _is_as_listed(path: Path, entry: object) -> bool:
 
 def _has_our_form(path: Path) -> bool:
     """Whether a file that was changed still shows what it was: a stream, a table with our metadata, JSON of ours."""
-    if path.is_symlink():
-        return False
     with open(path, "rb") as file:
         if path.suffix in (".in", ".out"):
             return not file.read(LOOKED_AT).strip(b"0123456789\r\n")

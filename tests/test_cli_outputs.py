@@ -1,5 +1,6 @@
 """What stood there stays: outputs that are refused, interrupted or cannot be written."""
 
+import os
 import re
 from unittest import mock
 
@@ -28,6 +29,16 @@ def test_an_output_that_cannot_be(make, options, parts, command, world, old, tmp
     out = make(tmp_path)
     args = {"train": cli.QUICK, "backtest": (world / "later.parquet", "--policy", world / "agent")}[command]
     cli.assert_mentions(cli.refused(tmp_path, command, *args, "--out", out, *options), *parts)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes by name")
+@pytest.mark.parametrize("name", ["run.json", "timings.json", "policy.parquet", "streams/q_buy.in"])
+def test_a_pipe_in_an_earlier_output_is_not_waited_for(name, old):
+    (old / name).unlink()
+    os.mkfifo(old / name)
+    outcome = cli.finish(cli.start("train", *cli.QUICK, "--force", "--out", old))
+    assert (outcome.status, outcome.stdout) == (2, "")
+    cli.assert_mentions(outcome.stderr, f"holds {name}, which idi-fast did not write", "no regular file")
 
 
 @pytest.fixture
