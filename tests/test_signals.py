@@ -9,6 +9,8 @@ import time
 import cli_helpers as cli
 import pytest
 
+from idi_fast.checkpoint import checkpoint_paths
+
 NUMBERS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 UNWRITTEN = "interrupted; nothing was written\n"
 LIMIT = 20.0
@@ -148,7 +150,7 @@ save, episodes, seconds = Checkpoints.save, *map(int, sys.argv[1:3])
 del sys.argv[1:3]
 
 def slow(self, position, state):
-    if position.episodes == episodes and not signals.came():
+    if position.episodes >= episodes and not signals.came():
         print("begun", flush=True)
         patience = time.monotonic() + 30
         while not signals.came() and time.monotonic() < patience:
@@ -163,14 +165,26 @@ from idi_fast.cli import main; main()
 CONTINUES = "interrupted; --resume continues the run from its last checkpoint\n"
 
 
+# Runs save themselves between blocks of 16,384 rows: 300 episodes of 65 rows are more than one.
+LONG = ("--episodes", 300, "--checkpoint-every", 3)
+
+
+@pytest.mark.parametrize("episodes", [3, 300], ids=["on its way", "at its end"])
 @pytest.mark.parametrize("several", [(), ("--seeds", "0:2", "--jobs", 1)], ids=["run", "population"])
-def test_a_checkpoint_that_is_being_saved_is_waited_for(several, tmp_path):
-    args = ("train", "--out", tmp_path / "a", "--episodes", 6, "--checkpoint-every", 3, *several)
-    process = begin(SAVING, 6, 2, *args)
+def test_a_checkpoint_that_is_being_saved_is_waited_for(several, episodes, tmp_path):
+    args = ("train", "--out", tmp_path / "a", *LONG, *several)
+    process = begin(SAVING, episodes, 2, *args)
     assert ended(process, signal.SIGINT) == (130, CONTINUES)
     assert os.listdir(tmp_path) == ["a.checkpoint"]
+    (latest, *_) = checkpoint_paths(next(tmp_path.glob("a.checkpoint/**/checkpoint_*")).parent)
+    assert (int(latest.name.removeprefix("checkpoint_")) < 300 * 65) == (episodes < 300)
     cli.succeed(*args, "--resume")
     assert os.listdir(tmp_path) == ["a"]
+    cli.succeed(*args[:2], tmp_path / "whole", *args[3:])
+    assert cli.snapshot(tmp_path / "a").keys() == cli.snapshot(tmp_path / "whole").keys()
+    for name in ("policy.parquet", "episodes.parquet", "summary.parquet"):
+        for path in (tmp_path / "a").glob(f"**/{name}"):
+            assert path.read_bytes() == (tmp_path / "whole" / path.relative_to(tmp_path / "a")).read_bytes()
 
 
 def test_a_second_signal_does_not_wait_for_the_checkpoint(tmp_path):
