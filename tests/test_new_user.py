@@ -17,13 +17,18 @@ from idi_fast.evaluation import Evaluation
 from idi_fast.history import load_history
 from idi_fast.tables import TableWriter
 
+NO_PLACE = {
+    "": "--out is empty; expected a path",
+    ".": "the output is empty or the working directory; expected a place of its own, for example my_agent",
+    "/": "the output is /, the working directory or a root; expected a place of its own, for example my_agent",
+}
 
-@pytest.mark.parametrize("out", ["", ".", "/"])
+
+@pytest.mark.parametrize("out", NO_PLACE)
 def test_an_output_needs_a_folder_of_its_own(out, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     outcome = cli.run("train", *cli.QUICK, "--out", out)
-    assert outcome.status == 2
-    cli.assert_mentions(outcome.stderr, " is ", "expected a p")
+    assert (outcome.status, outcome.stdout, outcome.stderr) == (2, "", f"error: {NO_PLACE[out]}\n")
     assert os.listdir(tmp_path) == []
 
 
@@ -100,6 +105,21 @@ def test_a_table_that_an_error_cut_short_is_closed_in_silence(tmp_path):
 
     with pytest.raises(IdiFastError, match="enough"):
         fail()
+
+
+KILLED = """
+import os, signal
+from idi_fast.trainer import Trainer
+Trainer.compile = lambda self: os.kill(os.getpid(), signal.{name})
+from idi_fast.cli import main; main()
+"""
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_a_polite_kill_is_told_of_like_an_interrupt(name, code, tmp_path):
+    process = cli.start("train", *cli.QUICK, "--out", tmp_path / "a", code=KILLED.format(name=name))
+    assert cli.finish(process) == (code, "", "interrupted; nothing was written\n")
+    assert os.listdir(tmp_path) == []
 
 
 def test_one_is_not_counted_as_many():

@@ -303,13 +303,29 @@ def test_force_replaces_reports_and_nothing_else(runs, tmp_path):
 
 def test_neither_report_nor_pictures_are_put_into_the_run_nor_the_one_among_the_others(runs, tmp_path):
     run = runs / "backtest"
-    places = {"would lie in ": [{"out": run / "r.html"}, {"png": run / "png"}]}
-    places["would lie among the pictures"] = [{"out": tmp_path / "png" / "r.html", "png": tmp_path / "png"}]
-    for message, options in places.items():
-        for option in options:
-            with pytest.raises(OutputError, match=message):
-                write_report(run, **{"out": tmp_path / "r.html", **option})
-    assert os.listdir(tmp_path) == []
+    within = (
+        "the output {} would lie in {}, an output of idi-fast that holds nothing but its own files; "
+        "choose a place outside"
+    )
+    among = "{} would lie among the pictures, a folder that is replaced whole; name another place"
+    among_them = {"out": tmp_path / "png" / "r.html", "png": tmp_path / "png"}
+    for options, message in (
+        ({"out": run / "r.html"}, within.format(run / "r.html", run)),
+        ({"png": run / "png"}, within.format(run / "png", run)),
+        (among_them, among.format(among_them["out"])),
+    ):
+        with pytest.raises(OutputError) as refused:
+            write_report(run, **{"out": tmp_path / "r.html", **options})
+        assert str(refused.value) == message
+    # A link to a folder of the run is in the run, though no folder above the link has a manifest.
+    run = Path(shutil.copytree(run, tmp_path / "run"))
+    (run / "inside").mkdir()
+    (tmp_path / "link").symlink_to(run / "inside")
+    with pytest.raises(OutputError) as refused:
+        write_report(run, tmp_path / "link" / "r.html")
+    place = tmp_path / "link" / "r.html"
+    assert str(refused.value) == f"{place} would lie in the run, whose manifest lists all it holds; name another place"
+    assert (sorted(os.listdir(tmp_path)), os.listdir(run / "inside")) == (["link", "run"], [])
 
 
 @pytest.mark.parametrize("had_one", [False, True])
