@@ -166,7 +166,7 @@ class Machine:
             for time in range(lookback, last + lookback + 1):
                 times.append(time)
                 for name in [target[1] for target in targets if target[0] == "back"]:
-                    again = (clauses[name], time)
+                    again = (terms["back", name, 0], time)  # what is put in holds before its own clause does
                     if (name, time) in first and first[name, time] != self._at(*again):
                         self.twice.append(((name, time), first[name, time], again))
                     self.fixed.setdefault((name, time), self._at(*again))
