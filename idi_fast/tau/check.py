@@ -1,6 +1,7 @@
 """Checking a specification's folder: what will go wrong when the interpreter runs it, at which step, and what to do."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from idi_fast.errors import InputError
@@ -12,9 +13,11 @@ from idi_fast.tau.check_files import (
     check_outputs,
     check_places,
     check_strays,
+    leaves,
 )
 from idi_fast.tau.check_findings import Finding, Report, in_order, several
 from idi_fast.tau.check_text import Reading, read_text
+from idi_fast.tau.mend_clauses import corrected
 
 SPEC = "agent.tau"
 SPEC_FOLDER = "spec"
@@ -91,6 +94,8 @@ def check_folder(folder: str | Path) -> Report:
     findings += check_outputs(root, outputs)
     findings += check_places(reading.declarations, path.name, reading.places)
     findings += check_strays(root, inputs)
+    written = spec is not None and not corrected(spec)[1]
+    findings = [replace(f, mendable=f.mendable and written and not leaves(f.file)) for f in findings]
     return Report(
         str(root), path.name, in_order(findings), {s.path: files[s.name].total for s in inputs if s.name in used},
         tuple(sorted(run.files())) if run else (), run.steps if run else None, estimate(run.steps) if run else None,

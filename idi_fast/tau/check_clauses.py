@@ -1,10 +1,13 @@
 """Whether a specification reads its inputs in step: each from time 0 on, and in every step."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
+from idi_fast.tau.check_files import tidy
 from idi_fast.tau.check_findings import NOT_MODELLED, REFUSED, Finding, several
 from idi_fast.tau.check_text import Reading
 from idi_fast.tau.formula import At, NotModelled, values_of
+from idi_fast.tau.mend_clauses import corrected
 from idi_fast.tau.model import Model
 from idi_fast.tau.parts import Unsatisfiable
 from idi_fast.tau.reading import Unclear
@@ -76,11 +79,14 @@ def check_clauses(spec: Spec, reading: Reading, files: Mapping[str, bytes]) -> t
             "correct it by hand", mendable=False,
         )  # fmt: skip
         return check.findings, None
-    check.alignment()
-    run = check.simulated(files)
-    check.mirrors(run)
-    check.unused()
-    return check.findings, run
+    run = check.all(files)
+    if not any(finding.mendable for finding in check.findings):
+        return check.findings, run
+    mended = _Check(corrected(spec)[0], reading)
+    mended.model = Model.of(mended.spec)
+    mended.all({path: tidy(data) for path, data in files.items()})
+    left = {(finding.code, finding.stream) for finding in mended.findings}
+    return [replace(f, mendable=f.mendable and (f.code, f.stream) not in left) for f in check.findings], run
 
 
 class _Check:
@@ -92,6 +98,14 @@ class _Check:
         self.findings: list[Finding] = []
         self.unclear: Unclear | None = None
         self.model: Model
+
+    def all(self, files: Mapping[str, bytes]) -> Simulation | None:
+        """Find all there is; the run over the files if that can be told."""
+        self.alignment()
+        run = self.simulated(files)
+        self.mirrors(run)
+        self.unused()
+        return run
 
     def say(
         self, severity: str, code: str, found: str, effect: str, remedy: str, *, stream: str = "",
@@ -158,7 +172,7 @@ class _Check:
             self.say(
                 "warning", "nothing-read", f"no line is read at step {run.steps - 1}",
                 "the run ends with that step: the interpreter would go on by hand", "mirror an input",
-                step=run.steps - 1, mendable=bool(self.first),
+                step=run.steps - 1,
             )  # fmt: skip
         return run
 

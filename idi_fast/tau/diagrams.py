@@ -140,6 +140,14 @@ class Diagrams:
             node = join(node, other)
         return node
 
+    def written(self, node: int, value: Callable[[Hashable], At]) -> Term:
+        """A diagram as a term of the values that its variables are, of 0 and of 1."""
+        if node <= TRUE:
+            return Bit(node)
+        name, low, high = self.parts(node)
+        low, high = self.written(low, value), self.written(high, value)
+        return Or((And((value(name), high)), And((Not(value(name)), low))))
+
     def _less(self, term: Less, value: Callable[[At, int], int]) -> int:
         node = FALSE
         for bit in range(term.width):  # the last bit that differs decides

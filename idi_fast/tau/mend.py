@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from posixpath import normpath
 
@@ -11,13 +11,12 @@ from idi_fast.errors import OutputError
 from idi_fast.files import check_place, explained
 from idi_fast.staging import Staging
 from idi_fast.tau.check import check_folder, find_spec, read_spec
-from idi_fast.tau.check_clauses import first_read
 from idi_fast.tau.check_files import leaves, tidy
 from idi_fast.tau.check_findings import Finding, Report, counted, several
 from idi_fast.tau.check_text import Reading
-from idi_fast.tau.formula import At, Clause, NotModelled, SpecError, shifted
-from idi_fast.tau.model import Model
-from idi_fast.tau.spec import Declaration, Spec, anchored, parse_spec
+from idi_fast.tau.mend_clauses import corrected
+from idi_fast.tau.mend_clauses import mend_spec as mend_spec
+from idi_fast.tau.spec import Spec, parse_spec
 
 EXPECTED = "expected"
 """The folder of what the interpreter should leave in ``outputs``, under the same names."""
@@ -63,48 +62,6 @@ class _Plan:
     outdated: bool
 
 
-def mend_spec(spec: Spec) -> Spec:
-    """The same clauses with a mirror of every used input and fixed first values: all inputs are read in step from 0 on.
-
-    Values before time 0 are 0. What is there already stays. An input that no clause uses is left alone. Raises
-    NotModelled where the clauses do not define their outputs, Unsatisfiable where nothing satisfies them.
-    """
-    Model.of(spec)
-    taken = {*spec.streams}
-    paths = {normpath(stream.path) for stream in spec.streams.values()}
-    for name in [name for name in first_read(spec) if not _is_mirrored(spec, name)]:
-        stem = name.removeprefix("i_") if name != "i_" else name
-        mirror = _free(f"o_mirror_{stem}", taken)
-        taken.add(mirror)
-        folder = os.path.dirname(spec.outputs[0].path) if spec.outputs else "outputs"
-        path = _free(os.path.join(folder, f"mirror_{stem}"), paths, ".out")
-        paths.add(normpath(path))
-        stream = Declaration(mirror, path, spec.streams[name].width)
-        spec = replace(
-            spec, outputs=(*spec.outputs, stream), clauses=(*spec.clauses, Clause(At(mirror), At(name)))
-        )  # fmt: skip
-    return anchored(spec)
-
-
-def _is_mirrored(spec: Spec, name: str) -> bool:
-    """Whether some output is the input, perhaps of some steps ago, at every time of which it is said what it is."""
-    fixed = [clause for clause in spec.clauses if clause.target.index is not None]
-    for clause in spec.clauses:
-        term, mirror = clause.term, clause.target
-        if mirror.index is None and isinstance(term, At) and term.name == name:
-            first = [c for c in fixed if c.target.name == mirror.name and c.target.index >= term.lookback]
-            if all(c.term == shifted(term, c.target.index) for c in first):
-                return True
-    return False
-
-
-def _free(name: str, taken: set[str], end: str = "") -> str:
-    free, n = f"{name}{end}", 2
-    while normpath(free) in taken or free in taken:
-        free, n = f"{name}_{n}{end}", n + 1
-    return free
-
-
 def mend_folder(folder: str | Path, out: str | Path, *, force: bool = False) -> Mended:
     """Write a corrected copy of a specification's folder to `out`, whole or not at all.
 
@@ -121,12 +78,11 @@ def mend_folder(folder: str | Path, out: str | Path, *, force: bool = False) -> 
     _check_target(root, out, in_place, force)
     reading = read_spec(path)
     if reading.spec is None:
-        why = "the specification cannot be read as it is; correct it by hand first"
+        return Mended(before, None, "", (), _unread(reading))
+    mended, why = corrected(reading.spec)
+    if why:
         return Mended(before, None, "", (), why)
-    try:
-        plan = _plan(root, path.name, reading, in_place)
-    except SpecError as error:
-        return Mended(before, None, "", (), f"the interpreter would not start it; {error}")
+    plan = _plan(root, path.name, reading, mended, in_place)
     with Staging(together=in_place) as staging:
         staging.watch(out)
         if in_place:
@@ -135,6 +91,15 @@ def mend_folder(folder: str | Path, out: str | Path, *, force: bool = False) -> 
             _copy(staging, root, out, reading, plan)
     after = check_folder(out / path.name if Path(folder).suffix == ".tau" else out)
     return Mended(before, after, given, plan.changes)
+
+
+def _unread(reading: Reading) -> str:
+    """Why a specification that is not read as a whole cannot be mended."""
+    errors = [finding for finding in reading.findings if not finding.mendable]
+    if errors and all(finding.code == "not-modelled" for finding in errors):
+        return f"what the clauses say is not modelled; {errors[0]}. Correct it by hand"
+    first = f": {errors[0]}" if errors else ""
+    return f"the specification cannot be read as it is; correct it by hand first{first}"
 
 
 def _check_target(root: Path, out: Path, in_place: bool, force: bool) -> None:
@@ -149,17 +114,12 @@ def _check_target(root: Path, out: Path, in_place: bool, force: bool) -> None:
         raise OutputError(f"the output {out} already exists; choose another name")
 
 
-def _plan(root: Path, name: str, reading: Reading, in_place: bool) -> _Plan:
+def _plan(root: Path, name: str, reading: Reading, mended: Spec, in_place: bool) -> _Plan:
     spec, changes = reading.spec, []
     files: dict[str, bytes] = {}
     outdated = False
     if not reading.current:
         changes.append(f"{name} is written in today's syntax and in ASCII")
-    try:
-        mended = mend_spec(spec)
-        Model.of(mended)
-    except NotModelled:
-        mended = spec
     if mended != spec:
         outdated = True
         changes += _additions(spec, mended)

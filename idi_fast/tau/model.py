@@ -96,7 +96,7 @@ class Model:
             for part in parts
             for d in part.definitions()
         ]
-        terms, pairs = _once(definitions)
+        terms, pairs, circular = _once(definitions)
         choices = Choices(terms, widths, pairs)
         last_time = max((definition.target.index for definition in definitions), default=-1)
         rows = {name: row for row, name in enumerate((*inputs, *outputs))}
@@ -108,6 +108,10 @@ class Model:
             ]
             known = {clause.target for clause in there}
             there += [Clause(at, term) for at, term in terms.items() if at.index == time and at not in known]
+            if not pairs:
+                there += [Clause(d.target, d.term, d.clause.text) for d in circular if d.target.index == time]
+            elif not _is_ordered(_ordered(there, time), time):  # what is solved must fit all that is said of the time
+                there += [Clause(d.target, d.term, d.clause.text) for d in definitions if d.target.index == time]
             first.append(_ordered(there, time))
         return cls(
             spec, lookback, last_time, _ordered(about_t, None), tuple(first), parts, choices, inputs, outputs, rows,
@@ -256,15 +260,37 @@ def _shape(clauses: Iterable[Clause]) -> tuple[int, set[tuple[frozenset[At], int
 
 def _once(
     definitions: Iterable[Definition],
-) -> tuple[dict[At, Term], list[tuple[Definition, Definition]]]:
-    """One term of each value that is defined, and the pairs of definitions of the same value by different terms."""
+) -> tuple[dict[At, Term], list[tuple[Definition, Definition]], list[Definition]]:
+    """One term of each value that is defined without a circle, pairs of definitions that must agree, and the circular.
+
+    A circular definition is paired with the value itself where that, or any other, is defined twice.
+    """
     found: dict[At, Definition] = {}
-    pairs = []
+    pairs, circular = [], []
     for definition in definitions:
-        one = found.setdefault(definition.target, definition)
-        if one.term != definition.term:
+        one = found.get(definition.target)
+        if one is None and _reaches(definition.term, definition.target, found):
+            circular.append(definition)
+        elif one is None:
+            found[definition.target] = definition
+        elif one.term != definition.term:
             pairs.append((one, definition))
-    return {target: definition.term for target, definition in found.items()}, pairs
+    if pairs or any(definition.target in found for definition in circular):
+        pairs += [(replace(definition, term=definition.target), definition) for definition in circular]
+    return {target: definition.term for target, definition in found.items()}, pairs, circular
+
+
+def _reaches(term: Term, target: At, found: Mapping[At, Definition]) -> bool:
+    """Whether a value is among those that a term comes down to."""
+    seen: set[At] = set()
+    left = [term]
+    while left:
+        new = set(values_of(left.pop())) - seen
+        if target in new:
+            return True
+        seen |= new
+        left += [found[value].term for value in new if value in found]
+    return False
 
 
 def _ordered(clauses: Iterable[Clause], time: int | None) -> tuple[Clause, ...]:

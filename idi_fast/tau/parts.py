@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from idi_fast.tau.diagrams import FALSE, TRUE, Diagrams, TooLarge, support
 from idi_fast.tau.formula import (
+    And,
     At,
     Bit,
     Bits,
@@ -19,6 +20,7 @@ from idi_fast.tau.formula import (
     Less,
     Not,
     NotModelled,
+    Or,
     SpecError,
     Term,
     fold,
@@ -161,6 +163,21 @@ class _Rule:
             node = high if low == FALSE else low
         return found
 
+    def allowed(self, target: At, order: Callable[[At], int]) -> Callable[[Term], Term] | None:
+        """As `Choices.wanted`, for this rule alone; None where it leaves the output free."""
+        diagrams, node = self.diagrams, self.node
+        for leaf in sorted(diagrams.support([node]), key=_in_time):
+            if leaf.name.startswith("o") and leaf.index == target.index and order(leaf) > order(target):
+                node = diagrams.either(*(diagrams.fixed(node, leaf, truth) for truth in (False, True)))
+        if target not in diagrams.support([node]):
+            return None
+        zero, one = (diagrams.written(diagrams.fixed(node, target, truth), lambda at: at) for truth in (False, True))
+        if self.width is None:
+            return lambda term: Or((And((term, one)), Not(zero)))
+        own = Bits(1 << self.bit, self.width)
+        zero, one = (Or((part, Not(own))) for part in (zero, one))
+        return lambda term: Or((And((term, one)), Not(zero)))
+
 
 class Choices:
     """Which values the free outputs must take so that values that are defined twice agree, for some of the parts.
@@ -232,6 +249,16 @@ class Choices:
             halves = (diagrams.fixed(rule, leaf, truth) for truth in (False, True))
             rule = (diagrams.both if leaf.name.startswith("i") else diagrams.either)(*halves)
         return rule == TRUE
+
+    def wanted(self, target: At, order: Callable[[At], int]) -> Iterator[Callable[[Term], Term]]:
+        """What makes of a term for a free output one that the clauses allow, equal to it wherever they allow that.
+
+        order: of the outputs of that time; the term may have those before it, and leaves a choice to those behind it.
+        """
+        for rule in self._rules.get(target.index, ()):
+            found = rule.allowed(target, order)
+            if found is not None:
+                yield found
 
     def at(self, time: int, known: Callable[[At], int], bits: int) -> dict[str, int]:
         """The free outputs that must have some value at a time, and that value; others may be anything.

@@ -41,7 +41,7 @@ class Solver:
             rule = self._rule(diagrams, width, bit, lambda at, bit: diagrams.variable((at, bit)))
             for outputs, join in ((True, diagrams.either), (False, diagrams.both)):
                 for variable in variables:
-                    if self._age(variable[0]) == 0 and variable[0].name.startswith("o") == outputs:
+                    if self._age(variable[0]) == 0 and self._is_output(variable[0]) == outputs:
                         rule = join(*(diagrams.fixed(rule, variable, truth) for truth in (False, True)))
         except TooLarge:
             raise NotModelled(
@@ -81,6 +81,32 @@ class Solver:
             rule = diagrams.both(rule, diagrams.negated(differ))
         return rule
 
+    def explicit(self) -> Iterator[Clause]:
+        """A clause that defines each output which a formula that is no equation is about.
+
+        Raises NotModelled where a formula leaves a choice, or decides by comparing bitvectors.
+        """
+        formulas = [clause for clause in self.clauses if clause.text]
+        names = [value for c in formulas for value in (c.target, *values_of(c.term)) if self._is_output(value)]
+        if not names:
+            return
+        variables = sorted(self._variables(None, 0), key=self._rank)
+        diagrams = Diagrams(variables)
+        rule = self._rule(diagrams, None, 0, lambda at, bit: diagrams.variable((at, bit)))
+        for target in dict.fromkeys(names):
+            node = rule
+            for variable in variables:
+                if self._is_output(variable[0]) and variable[0] != target:
+                    node = diagrams.either(*(diagrams.fixed(node, variable, truth) for truth in (False, True)))
+            zero, one = (diagrams.fixed(node, (target, 0), truth) for truth in (False, True))
+            compared = [at for at, _ in diagrams.support([one]) if self.widths[at.name] is not None]
+            if diagrams.both(zero, one) != FALSE or compared:
+                raise NotModelled(f"the formulas about {target} do not come down to an equation of sbf")
+            yield Clause(target, diagrams.written(one, lambda variable: variable[0]))
+
+    def _is_output(self, value: At) -> bool:
+        return self._age(value) == 0 and value.name.startswith("o")
+
     def run(self, streams: np.ndarray, start: int, stop: int) -> None:
         """Work out the outputs in columns `start` to `stop` of the streams, as `Program.run`."""
         for time in range(start, stop):
@@ -95,7 +121,7 @@ class Solver:
 
         def value(at: At, k: int) -> int:
             age = self._age(at)
-            if age == 0 and at.name.startswith("o"):
+            if self._is_output(at):
                 return diagrams.variable(at)
             own = bit if self.widths[at.name] == width else k
             return int(streams[self.rows[at.name], time - age]) >> own & 1

@@ -171,8 +171,6 @@ def anchored(spec: Spec) -> Spec:
     """
     there = {(clause.target.name, clause.target.index) for clause in spec.clauses}
     added = []
-    if odd := [clause for clause in spec.clauses if clause.text]:
-        raise NotModelled(f"first values of {odd[0]} are not worked out; write them by hand")
     for index in range(spec.lookback):
         for clause in spec.clauses:
             name = clause.target.name

@@ -148,7 +148,7 @@ class Machine:
         self.masks = {name: 1 if width is None else 2**width - 1 for name, width in widths.items()}
         terms = {("back", name, 0): term for name, term in clauses.items()}
         terms |= {("fixed", name, time): term for (name, time), term in first.items()}
-        self.clauses = clauses
+        self.clauses, self.first = clauses, first
         for _ in terms:  # what is put in may make further ones constant
             known = {target: constant_of(term, self.masks[target[1]]) for target, term in terms.items()}
             known = {target: value for target, value in known.items() if value is not None}
