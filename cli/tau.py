@@ -23,7 +23,7 @@ def check(
 ) -> None:
     """Say what will go wrong when the interpreter runs a folder, at which step, and what to do.
 
-    Exit code 1 if there are errors, with --fix if errors are left.
+    Exit code 1 if there are errors, with --fix if errors are left, 2 if it can write nothing.
     """
     from idi_fast.errors import InputError
     from idi_fast.tau.check import check_folder
@@ -38,9 +38,11 @@ def check(
         console.print_json(mended.as_dict() if mended else report.as_dict())
     else:
         _report(report, hint=mended is None)
-        if mended:
+        if mended and mended.folder:
             _report_mended(mended)
-    if (mended.left or mended.refused) if mended else report.errors:
+    if mended and mended.refused:
+        raise InputError(f"nothing was written: {mended.refused}")
+    if mended.left if mended else report.errors:
         raise typer.Exit(1)
 
 
@@ -113,9 +115,6 @@ def _summary(report, hint: bool) -> str:
 
 def _report_mended(mended) -> None:
     typer.echo()
-    if not mended.folder:
-        typer.echo(f"nothing was written: {mended.refused}")
-        return
     typer.echo(f"mended in {mended.folder}")
     for change in mended.changes or ("nothing had to be changed",):
         typer.echo(f"  {change}")

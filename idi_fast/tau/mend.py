@@ -95,11 +95,12 @@ def mend_folder(folder: str | Path, out: str | Path, *, force: bool = False) -> 
 
 def _unread(reading: Reading) -> str:
     """Why a specification that is not read as a whole cannot be mended."""
+    # What is left when older syntax is put right; where nothing is written, no finding is called mendable any more.
     errors = [finding for finding in reading.findings if not finding.mendable]
-    if errors and all(finding.code == "not-modelled" for finding in errors):
-        return f"what the clauses say is not modelled; {errors[0]}. Correct it by hand"
     first = f": {errors[0]}" if errors else ""
-    return f"the specification cannot be read as it is; correct it by hand first{first}"
+    if errors and all(finding.code == "not-modelled" for finding in errors):
+        return f"the interpreter may take it, but it is not modelled here{first}"
+    return f"the specification cannot be read{first}"
 
 
 def _check_target(root: Path, out: Path, in_place: bool, force: bool) -> None:

@@ -8,6 +8,7 @@ from graphlib import CycleError, TopologicalSorter
 import numpy as np
 
 from idi_fast.kernels import tau as kernels
+from idi_fast.tau.conflicts import Said, describe, minimal
 from idi_fast.tau.formula import (
     DEEPEST,
     And,
@@ -72,15 +73,19 @@ class Model:
         """The model of a specification, for values of sbf that are functions of so many free variables.
 
         Raises NotModelled where its clauses do not define the outputs one by one, Unsatisfiable where no outputs
-        satisfy them.
+        satisfy them; that names clauses that conflict, and the times.
         """
-        return _model(spec, letters)
+        try:
+            return _model(spec, letters)
+        except Unsatisfiable:
+            raise _explained(spec, letters) from None
 
     @classmethod
     def _of(cls, spec: Spec, letters: int) -> "Model":
         widths = {name: stream.width for name, stream in spec.streams.items()}
         masks = {name: largest(1 << letters if width is None else width) for name, width in widths.items()}
-        said = [clause for clause in map(_oriented, spec.clauses) if not _is_empty(clause, masks, widths)]
+        given = [clause for clause in spec.clauses if not _is_empty(_oriented(clause), masks, widths)]
+        said = [_oriented(clause) for clause in given]
         if not said:
             raise NotModelled("the clauses say nothing: every output may be anything")
         for clause in said:
@@ -97,7 +102,11 @@ class Model:
             for d in part.definitions()
         ]
         terms, pairs, circular = _once(definitions)
-        choices = Choices(terms, widths, pairs)
+        try:
+            choices = Choices(terms, widths, pairs)
+        except Unsatisfiable as error:
+            error.definitions, error.origin = definitions, dict(zip(looked_at, given, strict=True))
+            raise
         last_time = max((definition.target.index for definition in definitions), default=-1)
         rows = {name: row for row, name in enumerate((*inputs, *outputs))}
         about_t = [clause for clause in effective if clause.target.index is None]
@@ -148,6 +157,45 @@ class Model:
 def _model(spec: Spec, letters: int) -> Model:
     """A check asks for the model of the same specification several times."""
     return Model._of(spec, letters)
+
+
+def _explained(spec: Spec, letters: int) -> Unsatisfiable:
+    """Of a specification that nothing satisfies the clauses that conflict, no more than it takes."""
+    fewest = minimal(spec.clauses, lambda some: _conflict(replace(spec, clauses=some), letters) is not None)
+    core = replace(spec, clauses=fewest)
+    conflict, widths = _conflict(core, letters), {name: stream.width for name, stream in core.streams.items()}
+    definitions = minimal(conflict.definitions, lambda some: not _agree(some, widths))
+    times: dict[Clause, set[int]] = {clause: {conflict.time} - {None} for clause in core.clauses}
+    for definition in definitions:
+        times[conflict.origin[definition.clause]].add(definition.target.index)
+    said = tuple(
+        Said(clause, tuple(sorted(times[clause])) if clause.target.index is None else ())
+        for clause in sorted(core.clauses, key=lambda clause: clause.target.index is None)
+    )
+    error = Unsatisfiable(describe(said, definitions) if len(said) > 1 else str(conflict))
+    error.said, error.definitions = said, definitions
+    return error
+
+
+def _conflict(spec: Spec, letters: int) -> Unsatisfiable | None:
+    try:
+        Model._of(spec, letters)
+    except Unsatisfiable as error:
+        return error
+    except NotModelled:
+        pass
+    return None
+
+
+def _agree(definitions: Iterable[Definition], widths: Widths) -> bool:
+    terms, pairs, _ = _once(definitions)
+    try:
+        Choices(terms, widths, pairs)
+    except Unsatisfiable:
+        return False
+    except NotModelled:
+        pass
+    return True
 
 
 @dataclass(frozen=True)

@@ -33,10 +33,6 @@ Widths = Mapping[str, int | None]
 """Bits of each stream, None for sbf."""
 
 
-class Unsatisfiable(SpecError):
-    """Clauses that no outputs satisfy whatever the inputs are: the interpreter ends with exit code 1."""
-
-
 @dataclass(frozen=True)
 class Definition:
     """What an output is at a fixed time: a term with fixed indices alone, and the clause that says so."""
@@ -44,6 +40,20 @@ class Definition:
     target: At
     term: Term
     clause: Clause
+
+
+class Unsatisfiable(SpecError):
+    """Clauses that no outputs satisfy whatever the inputs are: the interpreter ends with exit code 1.
+
+    said: of those that conflict no more than it takes, and when (`conflicts.Said`); definitions: what the clauses say
+    of fixed times, where that conflicts; origin: the clause that each of their clauses was made of; time: at which
+    clauses about t conflict, None where it is any.
+    """
+
+    said: tuple = ()
+    definitions: Sequence[Definition] = ()
+    origin: Mapping[Clause, Clause] = {}
+    time: int | None = None
 
 
 @dataclass(frozen=True)
@@ -217,11 +227,10 @@ class Choices:
                 for time, rule in rules.items():
                     self._rules.setdefault(time, []).append(rule)
                 return
-            alone = [pair for pair in pairs if not self._winnable(width, bit, [pair], {})]
         except TooLarge:
             target = pairs[0][0].target
             raise NotModelled(f"{target} is defined twice; whether both agree is too much to work out") from None
-        raise Unsatisfiable(_conflict(alone or pairs))
+        raise Unsatisfiable("unsatisfiable")
 
     def _winnable(
         self, width: int | None, bit: int, pairs: list[tuple[Definition, Definition]], rules: dict[int, _Rule]
@@ -276,12 +285,3 @@ class Choices:
 
 def _in_time(value: At) -> tuple[int, bool, str]:
     return value.index, value.name.startswith("o"), value.name
-
-
-def _conflict(pairs: Sequence[tuple[Definition, Definition]]) -> str:
-    one, other = pairs[0]
-    more = f" (and so at {len(pairs) - 1} more)" if len(pairs) > 1 else ""
-    return (
-        f"unsatisfiable: at time {one.target.index} both {one.clause} and {other.clause} hold, and some inputs make "
-        f"them differ about {one.target}{more}"
-    )

@@ -7,11 +7,10 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,12 +78,11 @@ def run_process(
     """Run a command in a folder, with nothing on its stdin, until it ends or its time is up.
 
     log: where its stdout and stderr go; watched: a file whose lines are counted, and given to `progress` as it grows;
-    timeout: seconds. Whatever ends the wait, Ctrl-C and a hang-up too, ends the process and those it started; so does
-    its own end. On Linux it ends with this process even where that is killed. Raises InputError where it cannot be
-    started.
+    timeout: seconds. Whatever is raised meanwhile, as by Ctrl-C, ends the process and those it started; so does its own
+    end. On Linux it ends with this process even where that is killed. Raises InputError where it cannot be started.
     """
     begun, counter, timed_out = time.monotonic(), _Lines(watched), False
-    with open(log, "wb") as said, _ended_by_hangup():
+    with open(log, "wb") as said:
         try:
             process = subprocess.Popen(
                 command, cwd=folder, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT,
@@ -124,21 +122,6 @@ def _dies_with_parent() -> Callable[[], None] | None:
             os._exit(1)
 
     return ask
-
-
-@contextmanager
-def _ended_by_hangup() -> Iterator[None]:
-    """Let a hang-up raise SystemExit, so that what is cleaned up after Ctrl-C is after that, too."""
-    number = getattr(signal, "SIGHUP", None)
-    mine = threading.current_thread() is threading.main_thread() and number is not None
-    if not mine or signal.getsignal(number) is not signal.SIG_DFL:  # ignored (nohup), or somebody else's
-        yield
-        return
-    signal.signal(number, lambda *_: sys.exit(128 + number))
-    try:
-        yield
-    finally:
-        signal.signal(number, signal.SIG_DFL)
 
 
 def _end(process: subprocess.Popen) -> None:

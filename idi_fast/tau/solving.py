@@ -48,8 +48,9 @@ class Solver:
                 "whether clauses that define outputs by one another agree is too much to work out"
             ) from None
         if rule == FALSE:
-            clauses = " and ".join(str(clause) for clause in self._of(width))
-            raise Unsatisfiable(f"unsatisfiable: some inputs leave no solution of {clauses}")
+            error = Unsatisfiable("unsatisfiable")
+            error.time = self.time
+            raise error
         if rule != TRUE:
             raise NotModelled(
                 "after some outputs there may be no solution: what the interpreter then avoids is not worked out"

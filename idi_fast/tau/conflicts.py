@@ -1,0 +1,53 @@
+"""Which clauses conflict where nothing satisfies a specification: no more of them than it takes, and at which times."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from idi_fast.tau.formula import Clause
+from idi_fast.tau.parts import Definition
+
+Part = TypeVar("Part")
+
+
+@dataclass(frozen=True)
+class Said:
+    """A clause that conflicts with others, and the times at which it does; none for one that holds at a fixed time."""
+
+    clause: Clause
+    times: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        if not self.times:
+            return str(self.clause)
+        return f"{self.clause} at time{'s' * (len(self.times) > 1)} {joined(map(str, self.times))}"
+
+
+def minimal(parts: Sequence[Part], conflict: Callable[[list[Part]], bool]) -> list[Part]:
+    """Parts that conflict and of which none can be left out, found by leaving out one after the other.
+
+    That is done again until nothing changes: with fewer clauses others may hold at other times.
+    """
+    found, before = list(parts), None
+    while found != before:
+        before = list(found)
+        for part in before:
+            rest = [other for other in found if other is not part]
+            if rest and conflict(rest):
+                found = rest
+    return found
+
+
+def describe(said: Sequence[Said], definitions: Sequence[Definition]) -> str:
+    """A sentence about clauses that conflict; definitions: what they say of fixed times, where it is that."""
+    if len(said) == len(definitions) == 2 and definitions[0].target == definitions[1].target:
+        target = definitions[0].target
+        both = f"at time {target.index} both {definitions[0].clause} and {definitions[1].clause} hold"
+        return f"unsatisfiable: {both}, and some inputs make them differ about {target}"
+    return f"unsatisfiable: some inputs leave no solution of {joined(map(str, said))}"
+
+
+def joined(parts: Iterable[str]) -> str:
+    """Things in a row: ``a``, ``a and b``, ``a, b and c``."""
+    *others, last = parts
+    return f"{', '.join(others)} and {last}" if others else last
