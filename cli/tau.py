@@ -34,14 +34,14 @@ def check(
     with console.interruptible(fix):
         mended = mend_folder(folder, fix, force=force) if fix else None
         report = mended.before if mended else check_folder(folder)
+    if mended and mended.refused:
+        raise InputError(f"nothing was written: {mended.refused}")
     if json:
         console.print_json(mended.as_dict() if mended else report.as_dict())
     else:
         _report(report, hint=mended is None)
-        if mended and mended.folder:
+        if mended:
             _report_mended(mended)
-    if mended and mended.refused:
-        raise InputError(f"nothing was written: {mended.refused}")
     if mended.left if mended else report.errors:
         raise typer.Exit(1)
 
