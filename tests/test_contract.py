@@ -173,6 +173,31 @@ def test_a_contract_of_ones_own(tmp_path):
         assert_array_equal(found[f"o_{MIRROR}{name}"], bits)
 
 
+LATE = [  # an output that hangs on the value of two steps ago, and one whose equation names it without effect
+    ("sell[t] & buy[t-2]", lambda buy, sell, t: sell[t] & (buy[t - 2] if t > 1 else 0)),
+    ("sell[t] | buy[t-2]'", lambda buy, sell, t: sell[t] | 1 - (buy[t - 2] if t > 1 else 0)),
+    ("sell[t] & (buy[t-2] & 0)", lambda buy, sell, t: 0),
+    ("sell[t] ^ (buy[t-2] & 0)", lambda buy, sell, t: sell[t]),
+    ("sell[t] ^ out[t-2]", None),
+]
+
+
+@pytest.mark.parametrize(("equation", "expected"), LATE)
+def test_values_of_two_steps_ago(equation, expected, tmp_path):
+    file = tmp_path / "own.json"
+    file.write_text(json.dumps({**OWN, **output(equation)}))
+    contract = find_contract(str(file))
+    spec = contract.specification()
+    assert (spec.lookback, spec.last_index) == (2, 1)
+    inputs = random_streams(contract.types, 50, 3)
+    found = values(spec, inputs)["o_out"].tolist()
+    buy, sell = (inputs[name].tolist() for name in ("buy", "sell"))
+    if expected is None:
+        assert found == [sell[t] ^ (found[t - 2] if t > 1 else 0) for t in range(50)]
+    else:
+        assert found == [expected(buy, sell, t) for t in range(50)]
+
+
 @pytest.mark.parametrize("file", CONTRACT_FILES.values(), ids=str)
 def test_the_agents_are_in_the_form_of_ones_own(file, tmp_path):
     (tmp_path / "copy.json").write_bytes(file.read_bytes())

@@ -207,3 +207,31 @@ def test_anchored_specifications_begin_with_nothing_before_them():
     ]  # fmt: skip
     assert anchored(anchored(spec)) == anchored(spec)
     assert anchored(SPEC).clauses == (*SPEC.clauses, Clause(At("o8", 0, 0), At("i8", 0, 0) | Bits(3, 5)))
+
+
+def test_an_output_without_a_type_has_that_of_what_its_clauses_join_it_with():
+    text = """\
+o1 := out file("a").
+o2 := out file("b").
+o3 := out file("c").
+i1:sbf := in file("d").
+i2:bv[5] := in file("e").
+(o1[t] = i1[t]) && (o3[t] = i2[t] & o2[t-1]) && (o2[t] = i2[t])
+"""
+    spec = parse_spec(text)
+    assert {name: stream.width for name, stream in spec.streams.items() if name[0] == "o"} == {
+        "o1": None, "o2": 5, "o3": 5,
+    }  # fmt: skip
+    assert parse_spec(str(spec)) == spec
+    with pytest.raises(NotModelled, match=r"o3 has no type; expected o3:sbf or o3:bv\[n\]"):
+        parse_spec(text.replace("i2[t] & o2[t-1]", "1"))
+    with pytest.raises(NotModelled, match="o2 has no type"):
+        parse_spec(text.replace("i2:bv[5]", "i2:tau"))
+
+
+def test_an_operator_of_bitvectors_between_values_of_sbf_is_refused():
+    text = 'i1:{0} := in file("a").\no1:{0} := out file("b").\n(o1[t] = i1[t] !& i1[t])'
+    with pytest.raises(SpecError, match="found '!&', of which the interpreter infers no type between values of sbf"):
+        parse_spec(text.format("sbf"))
+    with pytest.raises(NotModelled, match="found '!'"):  # what comes of that is not on record
+        parse_spec(text.format("bv[5]"))

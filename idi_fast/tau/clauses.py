@@ -8,6 +8,7 @@ formula says what outputs are equal to, not what they differ from: an sbf has mo
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from itertools import accumulate
+from typing import NoReturn
 
 from idi_fast.tau.formula import (
     DEEPEST,
@@ -72,6 +73,12 @@ class ClauseParser(Parser):
     def clauses(self) -> list[Clause]:
         """Clauses joined by &&."""
         return self._flat(self._conditional(1))
+
+    def refuse(self, expected: str) -> NoReturn:
+        """Fail at the next token; of what is on record as an error of the interpreter's own, as that."""
+        if self.ahead("!", "&") and self.widths is not None and not any(self.widths.values()):
+            self.fail("found '!&', of which the interpreter infers no type between values of sbf", self.next)
+        super().refuse(expected)
 
     # Definitions
 

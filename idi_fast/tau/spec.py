@@ -295,28 +295,49 @@ def undeclared(parser: ClauseParser, streams: Iterable[Declaration]) -> list[Dec
     Their types are those of the streams that they are joined with. Raises NotModelled where that tells none.
     """
     widths = {stream.name: stream.width for stream in streams}
+    names, types = _inferred(parser.tokens[parser.place :], widths)
+    for token in names:
+        if token.text not in types:
+            parser.fail(f"the type of {token.text} cannot be told; declare it", token, NotModelled)
+    first = {token.text: token for token in reversed(names)}
+    return [
+        parser.checked(Declaration, name, CONSOLE, width, at=first[name])
+        for name, width in types.items()
+        if name not in widths
+    ]
+
+
+def _inferred(tokens: list[Token], widths: Mapping[str, int | None]) -> tuple[list[Token], dict[str, int | None]]:
+    """The streams of a formula, and their types as far as clauses join them with streams of known types."""
     pieces: list[list[Token]] = [[]]
-    for token, ahead in pairwise(parser.tokens[parser.place :]):
+    for token, ahead in pairwise(tokens):
         if token.text == "&&":
             pieces.append([])
         elif token.kind == "name" and ahead.text == "[" and NAME.fullmatch(token.text):
             pieces[-1].append(token)
-    found: dict[str, Declaration] = {}
+    found = dict(widths)
     again = True
     while again:
         again = False
         for piece in pieces:
-            types = {widths[token.text] for token in piece if token.text in widths}
+            types = {found[token.text] for token in piece if token.text in found}
             for token in piece:
-                if token.text not in widths and len(types) == 1:
-                    (widths[token.text],) = types
-                    found[token.text] = Declaration(token.text, CONSOLE, widths[token.text])
+                if token.text not in found and len(types) == 1:
+                    (found[token.text],) = types
                     again = True
-    for piece in pieces:
-        for token in piece:
-            if token.text not in widths:
-                parser.fail(f"the type of {token.text} cannot be told; declare it", token, NotModelled)
-    return list(found.values())
+    return [token for piece in pieces for token in piece], found
+
+
+def _declared(tokens: list[Token]) -> dict[str, int | None]:
+    """The types that declarations say, wherever these stand."""
+    found: dict[str, int | None] = {}
+    for place, token in enumerate(tokens):
+        said = [each.text for each in tokens[place : place + 7]]
+        if token.kind == "name" and said[1:4] == [":", "sbf", ":="]:
+            found[token.text] = None
+        elif token.kind == "name" and said[1:4] == [":", "bv", "["] and said[5:] == ["]", ":="] and len(said[4]) < 4:
+            found[token.text] = int(said[4]) if said[4].isdecimal() else WIDEST + 1  # the declaration itself is refused
+    return found
 
 
 def load_spec(path: str | Path) -> Spec:
@@ -332,12 +353,12 @@ def load_spec(path: str | Path) -> Spec:
 def declaration(parser: Parser) -> Declaration:
     """The declaration at the parser's cursor. Raises SpecError, NotModelled."""
     name = parser.take()
-    if parser.ahead(":="):
+    types = _inferred(parser.tokens, _declared(parser.tokens))[1] if parser.ahead(":=", "out") else {}
+    if parser.ahead(":=") and name.text not in types:
         parser.fail(f"{name.text} has no type; expected {name.text}:sbf or {name.text}:bv[n]", parser.next, NotModelled)
     if parser.ahead("="):
         parser.fail("found '='; declarations are written name:type := in file(\"…\").", parser.next)
-    parser.expect(":")
-    width = parser.type()
+    width = parser.type() if parser.accept(":") else types[name.text]
     if parser.ahead("="):
         parser.fail("found '=', the older syntax of declarations; expected ':='", parser.next)
     parser.expect(":=")
