@@ -78,7 +78,7 @@ class Model:
         try:
             return _model(spec, letters)
         except Unsatisfiable:
-            raise _explained(spec, letters) from None
+            raise _explained(spec, letters).with_traceback(None) from None
 
     @classmethod
     def _of(cls, spec: Spec, letters: int) -> "Model":
@@ -159,6 +159,7 @@ def _model(spec: Spec, letters: int) -> Model:
     return Model._of(spec, letters)
 
 
+@lru_cache(maxsize=8)
 def _explained(spec: Spec, letters: int) -> Unsatisfiable:
     """Of a specification that nothing satisfies the clauses that conflict, no more than it takes."""
     fewest = minimal(spec.clauses, lambda some: _conflict(replace(spec, clauses=some), letters) is not None)
@@ -172,7 +173,7 @@ def _explained(spec: Spec, letters: int) -> Unsatisfiable:
         Said(clause, tuple(sorted(times[clause])) if clause.target.index is None else ())
         for clause in sorted(core.clauses, key=lambda clause: clause.target.index is None)
     )
-    error = Unsatisfiable(describe(said, definitions) if len(said) > 1 else str(conflict))
+    error = Unsatisfiable(str(conflict) or describe(said, definitions))
     error.said, error.definitions = said, definitions
     return error
 

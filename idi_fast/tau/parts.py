@@ -230,7 +230,7 @@ class Choices:
         except TooLarge:
             target = pairs[0][0].target
             raise NotModelled(f"{target} is defined twice; whether both agree is too much to work out") from None
-        raise Unsatisfiable("unsatisfiable")
+        raise Unsatisfiable()
 
     def _winnable(
         self, width: int | None, bit: int, pairs: list[tuple[Definition, Definition]], rules: dict[int, _Rule]

@@ -48,7 +48,7 @@ class Solver:
                 "whether clauses that define outputs by one another agree is too much to work out"
             ) from None
         if rule == FALSE:
-            error = Unsatisfiable("unsatisfiable")
+            error = Unsatisfiable()
             error.time = self.time
             raise error
         if rule != TRUE:
