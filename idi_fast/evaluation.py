@@ -46,7 +46,7 @@ class Evaluation:
             mean = float(rewards.mean())
             error = float(rewards.std(ddof=1)) / math.sqrt(n) if n > 1 else None
         if not math.isfinite(mean) or not math.isfinite(error or 0.0):
-            raise IdiFastError("the rewards of the evaluation grew beyond all numbers; use a smaller volatility or pnl")
+            raise IdiFastError("the rewards of the evaluation overflowed; use a smaller volatility or pnl")
         return cls(mean, error, n)
 
 

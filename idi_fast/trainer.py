@@ -86,9 +86,7 @@ class Trainer:
         q = self._agent.values()
         numbers = q, tables.comm_q, self.stats()["mean_reward"]
         if not all(np.isfinite(number).all() for number in numbers):
-            raise IdiFastError(
-                "the Q-values grew beyond all numbers; use a smaller learning_rate, discount or volatility"
-            )
+            raise IdiFastError("the Q-values overflowed; use a smaller learning_rate, discount or volatility")
         tape, facts = environment.facts(self.config.episode_length + 1)
         trace = replay(self.config, environment.space, self._rules, q, tables.comm_q, tape, facts)
         if self.config.engine.compat:
