@@ -13,6 +13,7 @@ import numpy as np
 from idi_fast.buffers import Buffers
 from idi_fast.config import TrainingConfig
 from idi_fast.errors import DataError
+from idi_fast.feature_columns import FEATURES
 from idi_fast.features import Bars, BarStream, Encoder, named, resolve_features
 from idi_fast.history import History
 from idi_fast.kernels import market, tape_mt19937, tape_words
@@ -21,7 +22,7 @@ from idi_fast.kernels.crypto import N_REGIMES, START_PRICE
 from idi_fast.kernels.learn import Tape
 from idi_fast.rng import Generator, Generators
 from idi_fast.simulation import STRESS, CryptoMarket, SimulatedBars, finite, market_parameters
-from idi_fast.space import FEATURES, StateSpace
+from idi_fast.space import StateSpace
 
 CALIBRATION_BARS = 65_536
 """Simulated bars that the crypto environment's bucket edges are fitted on: quantiles good to about 0.2 %."""
