@@ -11,10 +11,11 @@ from idi_fast.bench.oracle import learn as oracle
 from idi_fast.bench.oracle import replay as replay_oracle
 from idi_fast.bench.yardsticks import EPISODE_LENGTH, SEED
 from idi_fast.config import TrainingConfig
+from idi_fast.feature_columns import FEATURES
 from idi_fast.kernels import learn
 from idi_fast.kernels import replay as replays
 from idi_fast.rng import make_generators
-from idi_fast.space import FEATURES, StateSpace, make_rules
+from idi_fast.space import StateSpace, make_rules
 
 POSITIONS = (-1, 0, 1)
 

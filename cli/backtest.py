@@ -173,9 +173,9 @@ def _backtest(source: Source, terms: dict, trace: bool, lookahead: bool) -> dict
     from dataclasses import replace
 
     from idi_fast.backtest import write_backtest
+    from idi_fast.config_history import open_config_history
     from idi_fast.files import new_directory
     from idi_fast.policy import Policy
-    from idi_fast.trainer import open_config_history
 
     policy, risk = Policy.load(source.policy), source.columns.pop("risk", None)
     data = replace(policy.config.environment.data, path=source.data, **source.columns)

@@ -16,6 +16,7 @@ from idi_fast.cli import (
     manifest,
     prove,
     report,
+    simulate,
     spec,
     sweep,
     tau,
@@ -36,9 +37,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 for command in (
-    train.train, evaluate.evaluate, backtest.backtest, report.report, walkforward.walkforward, sweep.sweep,
-    export.export, spec.spec, layers.layers, compare.compare, manifest.manifest, commit.commit, commit.open,
-    commit.verify_opening, prove.prove, verify.verify, workflow.workflow, bench.bench,
+    simulate.simulate, train.train, evaluate.evaluate, backtest.backtest, report.report, walkforward.walkforward,
+    sweep.sweep, export.export, spec.spec, layers.layers, compare.compare, manifest.manifest, commit.commit,
+    commit.open, commit.verify_opening, prove.prove, verify.verify, workflow.workflow, bench.bench,
 ):  # fmt: skip
     add_command(app, command)
 app.add_typer(tau.app, name="tau")

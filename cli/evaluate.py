@@ -30,9 +30,9 @@ def evaluate(
     from dataclasses import replace
 
     from idi_fast.baselines import evaluate
+    from idi_fast.config_history import load_config_history
     from idi_fast.errors import InputError
     from idi_fast.policy import Policy
-    from idi_fast.trainer import load_config_history
 
     columns = {"path": data, "price": price_col, "time": time_col, "open": open_col, "volume": volume_col, "nan": nan}
     given = {name: value for name, value in columns.items() if value is not None}

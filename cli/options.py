@@ -24,6 +24,16 @@ YearDays = Annotated[
 ]
 Nan = Annotated[str | None, typer.Option(help="Rows with missing values: refuse or drop.")]
 Compat = Annotated[str | None, typer.Option(help="Reproduce another trainer bit for bit: idi-iann.")]
+Stress = Annotated[
+    str | None, typer.Option(help="Stress: normal, panic, extreme_shock, fee_spike, bear_market or flash_crash.")
+]
+DriftBull = Annotated[float | None, typer.Option(help="Bull drift, log return per bar.")]
+DriftBear = Annotated[float | None, typer.Option(help="Bear drift, log return per bar.")]
+DriftChop = Annotated[float | None, typer.Option(help="Chop drift, log return per bar.")]
+VolBase = Annotated[float | None, typer.Option(help="Volatility per bar outside panics.")]
+VolPanic = Annotated[float | None, typer.Option(help="Volatility per bar in a panic.")]
+ShockProb = Annotated[float | None, typer.Option(help="Probability of a shock per bar.")]
+ShockScale = Annotated[float | None, typer.Option(help="Standard deviation of a shock.")]
 
 
 def add_command(app: typer.Typer, function: Callable) -> Callable:

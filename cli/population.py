@@ -34,9 +34,9 @@ def train(settings, text: str, jobs: int | None, keep: str | None, options: Opti
 
 
 def _fill(settings, seeds: list[int], jobs: int | None, keep: str, folder: Path, kept: Kept) -> tuple[dict, dict]:
+    from idi_fast.config_history import load_config_history
     from idi_fast.population import train_population, write_lane, write_population
     from idi_fast.population_checkpoint import PopulationCheckpoints
-    from idi_fast.trainer import load_config_history
 
     history = load_config_history(settings) if settings.environment.kind == "history" else None
     console.note_spikes(history)

@@ -71,9 +71,9 @@ def walkforward(
 
 
 def _run(settings, out: Path, seeds: str, how: dict, force: bool) -> dict:
+    from idi_fast.config_history import load_config_history
     from idi_fast.files import new_directory
     from idi_fast.seeds import parse_seeds
-    from idi_fast.trainer import load_config_history
     from idi_fast.walkforward import walkforward
 
     inputs = (settings.environment.data.path,)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from idi_fast.history import History, load_history
     from idi_fast.policy import Policy
     from idi_fast.population import Population, train_population
+    from idi_fast.simulation import simulate_history
     from idi_fast.trace import Trace
     from idi_fast.trainer import Progress, Trainer, create_trainer
 
@@ -22,6 +23,7 @@ _HOMES = {
     "Policy": "idi_fast.policy",
     "Population": "idi_fast.population",
     "train_population": "idi_fast.population",
+    "simulate_history": "idi_fast.simulation",
     "evaluate": "idi_fast.baselines",
     "select_best_policy": "idi_fast.evaluation",
     "Trace": "idi_fast.trace",
@@ -31,7 +33,8 @@ _HOMES = {
 }
 __all__ = [
     "History", "Policy", "Population", "Progress", "Trace", "Trainer", "TrainingConfig", "__version__",
-    "create_trainer", "evaluate", "load_history", "select_best_policy", "train_population",
+    "create_trainer", "evaluate", "load_history", "select_best_policy", "simulate_history",
+    "train_population",
 ]  # fmt: skip
 
 

@@ -5,9 +5,9 @@ from typing import Self
 
 import numpy as np
 
+from idi_fast.json_files import null_nan
 from idi_fast.kernels.backtest import count_alerts
 from idi_fast.kernels.crypto import N_REGIMES, REGIMES
-from idi_fast.kpis import null_nan
 from idi_fast.space import StateSpace
 from idi_fast.trace import Trace
 

@@ -10,6 +10,7 @@ import polars as pl
 from idi_fast import episodes
 from idi_fast.baselines import evaluate, quick_episodes
 from idi_fast.config import TrainingConfig
+from idi_fast.config_history import load_config_history
 from idi_fast.errors import ArtifactError
 from idi_fast.files import (
     LATER,
@@ -27,7 +28,7 @@ from idi_fast.policy import Policy
 from idi_fast.provenance import describe_history, versions
 from idi_fast.tables import read_table, write_blocks, write_table
 from idi_fast.trace import Trace
-from idi_fast.trainer import Trainer, load_config_history
+from idi_fast.trainer import Trainer
 
 SCHEMA_VERSION = 1
 MANIFEST_VERSION = 2

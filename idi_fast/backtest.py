@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from idi_fast import kpis
 from idi_fast.account import Account, Terms, resolve_fill
 from idi_fast.artifact import SCHEMA_VERSION, write_backtest_run
 from idi_fast.backtest_files import EquityRows, TradeRows, backtest_files
@@ -14,6 +13,7 @@ from idi_fast.engine import Engine, Stretch
 from idi_fast.errors import InputError
 from idi_fast.files import new_directory, write_json
 from idi_fast.history import History, HistoryFiles
+from idi_fast.json_files import null_nan
 from idi_fast.policy import Policy
 from idi_fast.timestamps import parse_time
 from idi_fast.trace import Trace
@@ -139,7 +139,7 @@ def make_engine(
 
 
 def _kpis_file(summary: dict) -> dict:
-    return kpis.null_nan({"schema_version": SCHEMA_VERSION, **summary})
+    return null_nan({"schema_version": SCHEMA_VERSION, **summary})
 
 
 def _finish(folder: Path, result: dict, policy: Policy, data: dict) -> None:

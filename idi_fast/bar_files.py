@@ -5,7 +5,7 @@ import glob
 import gzip
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from idi_fast.errors import DataError, nearest
+from idi_fast.reader.current_file import at
 from idi_fast.timestamps import TimeReader, explain_number, unit_of
 
 if TYPE_CHECKING:
@@ -57,9 +58,6 @@ RULES = {
     "risk": (lambda values: values.is_in([0.0, 1.0]), "0 or 1, or false or true"),
 }
 
-on_reading: list[Callable[[Path], None]] = []
-"""Who is told of each file before it is parsed."""
-
 
 def find_files(path: Path) -> tuple[Path, ...]:
     """Return the files that `path` stands for, in reading order, all of one kind."""
@@ -90,12 +88,6 @@ def _data_files(folder: Path) -> list[Path]:
 
 def _kind(file: Path) -> str | None:
     return next((kind for suffix, kind in KINDS.items() if file.name.lower().endswith(suffix)), None)
-
-
-def at(file: Path | str) -> None:
-    """Tell of a file that it is parsed next."""
-    for tell in on_reading:
-        tell(file)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import numpy as np
 
 from idi_fast.alerts import AlertCounts
 from idi_fast.config import TrainingConfig
+from idi_fast.config_history import load_config_history
 from idi_fast.errors import InputError
 from idi_fast.evaluation import EVALUATION_EPISODES, Evaluation, Evaluator
 from idi_fast.history import History
@@ -18,7 +19,6 @@ from idi_fast.kernels.crypto import REGIME_BEAR, REGIME_BULL, REGIME_PANIC
 from idi_fast.policy import Policy
 from idi_fast.provenance import saw
 from idi_fast.space import BUY, HOLD, SELL, StateSpace
-from idi_fast.trainer import load_config_history
 from idi_fast.verdicts import beside, plain_number
 
 CONFIDENCE = 0.95

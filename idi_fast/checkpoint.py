@@ -19,7 +19,7 @@ from idi_fast.episodes import EpisodeRewards
 from idi_fast.errors import ArtifactError, InputError, OutputError
 from idi_fast.files import explained, list_files
 from idi_fast.history import History
-from idi_fast.kernels._jit import CACHE_FOLDER
+from idi_fast.kernels._jit import SOURCES_HASH
 from idi_fast.policy import Policy
 from idi_fast.provenance import describe_history, versions
 from idi_fast.storage import hidden, journal
@@ -308,9 +308,8 @@ def recorded_seed(folder: Path) -> int | None:
 
 def describe_run(config: TrainingConfig, seed: int, history: History | None, initial: Policy | None = None) -> dict:
     """All that decides a run's numbers, as JSON values: two runs that agree in it come to the same."""
-    kernels = CACHE_FOLDER.name.rpartition("-")[2]  # a hash over their sources
     about = {
-        "config": config.to_dict(), "seed": str(seed), "versions": versions(), "kernels": kernels,
+        "config": config.to_dict(), "seed": str(seed), "versions": versions(), "kernels": SOURCES_HASH,
         "initial_policy": None if initial is None else initial.identity(),
         "data": None if history is None else {**describe_history(history), "sha256": _digest(history)},
     }  # fmt: skip

@@ -5,10 +5,9 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from idi_fast.errors import Cancelled, InputError
-from idi_fast.trainer import Trainer
 
 POLL_SECONDS = 0.1
 Item = TypeVar("Item")
@@ -19,6 +18,13 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+class Cancellable(Protocol):
+    """Work that can be ended from another thread."""
+
+    def cancel(self) -> None:
+        """End it soon."""
 
 
 class Crew:
@@ -33,10 +39,10 @@ class Crew:
         self.jobs = max(1, min(usable_cores() if jobs is None else jobs, items))
         self.stopped = threading.Event()
         self._lock = threading.Lock()
-        self._running: set[Trainer] = set()
+        self._running: set[Cancellable] = set()
 
     @contextmanager
-    def training(self, trainer: Trainer) -> Iterator[None]:
+    def training(self, trainer: Cancellable) -> Iterator[None]:
         """While the block lasts, the trainer is cancelled when the crew stops."""
         with self._lock:
             self._running.add(trainer)

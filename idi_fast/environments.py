@@ -12,7 +12,8 @@ import numpy as np
 
 from idi_fast.buffers import Buffers
 from idi_fast.config import TrainingConfig
-from idi_fast.errors import DataError, IdiFastError
+from idi_fast.errors import DataError
+from idi_fast.feature_columns import FEATURES
 from idi_fast.features import Bars, BarStream, Encoder, named, resolve_features
 from idi_fast.history import History
 from idi_fast.kernels import market, tape_mt19937, tape_words
@@ -20,17 +21,9 @@ from idi_fast.kernels.blocks import Synthetic, synthetic_block
 from idi_fast.kernels.crypto import N_REGIMES, START_PRICE
 from idi_fast.kernels.learn import Tape
 from idi_fast.rng import Generator, Generators
-from idi_fast.space import FEATURES, StateSpace
+from idi_fast.simulation import STRESS, CryptoMarket, SimulatedBars, finite, market_parameters
+from idi_fast.space import StateSpace
 
-# drift override, volatility multiplier, shock probability override, fee multiplier, forced regime (−1: none)
-STRESS = {
-    "normal": (np.nan, 1.0, np.nan, 1.0, -1.0),
-    "panic": (-0.01, 4.0, 0.2, 1.0, 3.0),
-    "extreme_shock": (np.nan, 2.0, 0.5, 1.0, -1.0),
-    "fee_spike": (np.nan, 1.0, np.nan, 10.0, -1.0),
-    "bear_market": (-0.005, 1.5, np.nan, 1.0, 1.0),
-    "flash_crash": (-0.02, 5.0, 0.8, 1.0, 3.0),
-}
 CALIBRATION_BARS = 65_536
 """Simulated bars that the crypto environment's bucket edges are fitted on: quantiles good to about 0.2 %."""
 
@@ -77,13 +70,6 @@ def reward_weights(config: TrainingConfig) -> np.ndarray:
     """The weights of PnL, scarcity alignment and ethics, float64 (3,)."""
     rewards = config.rewards
     return np.array([rewards.pnl, rewards.scarcity_alignment, rewards.ethics_bonus])
-
-
-def market_parameters(config: TrainingConfig) -> tuple[np.ndarray, np.ndarray]:
-    """The crypto market's parameters float64 (8,) and its stress scenario float64 (5,), as the kernels take them."""
-    m = config.environment.market
-    parameters = (m.drift_bull, m.drift_bear, m.drift_chop, m.vol_base, m.vol_panic, m.shock_prob, m.shock_scale)
-    return np.array([*parameters, m.fee_bps]), np.array(STRESS[m.stress_scenario])
 
 
 def charged_fee_bps(config: TrainingConfig) -> float:
@@ -202,33 +188,27 @@ class CryptoEnvironment(_MarketTape):
     def __init__(self, config: TrainingConfig, generators: Generators, encoder: Encoder | None):
         super().__init__(config)
         self._generator = generators.environment
-        self._market, self._stress = market_parameters(config)
-        self._state = np.array([0.0, 2.0, 0.0])
+        self._market = CryptoMarket(config)
         if encoder is None:
-            columns, _, _ = self._simulate(generators.calibration, self._state.copy(), CALIBRATION_BARS)
-            encoder = Encoder.fit(config, resolve_features(config, {"volume": "volume"}), columns)
+            bars = CryptoMarket(config).bars(generators.calibration, CALIBRATION_BARS)
+            encoder = Encoder.fit(config, resolve_features(config, {"volume": "volume"}), _columns(bars))
         self.encoder = encoder
         self._bars = BarStream(self.encoder, charged_fee_bps(config))
 
     @property
     def state(self) -> dict[str, np.ndarray]:
         parts = {"generator": self._generator.state, "bars": self._bars.state}
-        return {"market": self._state, **{k: v for name, part in parts.items() for k, v in named(name, part).items()}}
-
-    def _simulate(self, generator: Generator, state: np.ndarray, n: int):
-        words = np.empty((n, 4), np.uint64)
-        generator.words64(words)
-        close, volume = np.empty(n), np.empty(n)
-        regime, risk = np.empty(n, np.uint8), np.empty(n, np.uint8)
-        tape_words.crypto_bars(words, self._market, self._stress, state, close, volume, regime, risk)
-        return {"close": _finite(close), "volume": volume}, regime, risk
+        return {
+            "market": self._market.state,
+            **{k: v for name, part in parts.items() for k, v in named(name, part).items()},
+        }
 
     def _advance(self, n: int) -> tuple[Bars, np.ndarray]:
-        columns, regime, risk = self._simulate(self._generator, self._state, n)
-        bars = self._bars.push(columns, np.empty(0))
+        simulated = self._market.bars(self._generator, n)
+        bars = self._bars.push(_columns(simulated), np.empty(0))
         if "regime" in self.space.names:
-            bars = bars._replace(code=bars.code * N_REGIMES + regime)
-        return bars._replace(regime=regime, risk=risk), columns["close"]
+            bars = bars._replace(code=bars.code * N_REGIMES + simulated.regime)
+        return bars._replace(regime=simulated.regime, risk=simulated.risk), simulated.log_close
 
     def fill(self, n: int) -> Tape:
         return self.tape(self._advance(n)[0])
@@ -236,17 +216,14 @@ class CryptoEnvironment(_MarketTape):
     def facts(self, n: int) -> tuple[Tape, Facts]:
         bars, value = self._advance(n)
         with np.errstate(over="ignore"):
-            close = _finite(START_PRICE * np.exp(value - value[0]))
+            close = finite(START_PRICE * np.exp(value - value[0]))
         return self.tape(bars), Facts(
             value=value, entry=entry_values(value), regime=bars.regime, risk=bars.risk, move=bars.move, close=close,
         )  # fmt: skip
 
 
-def _finite(prices: np.ndarray) -> np.ndarray:
-    """The prices; IdiFastError where one is infinite or NaN."""
-    if not np.isfinite(prices).all():
-        raise IdiFastError("the simulated prices grew beyond all numbers; use smaller drifts, volatilities or shocks")
-    return prices
+def _columns(bars: SimulatedBars) -> dict[str, np.ndarray]:
+    return {"close": bars.log_close, "volume": bars.log_volume}
 
 
 class HistoryBars:

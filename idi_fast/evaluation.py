@@ -10,6 +10,7 @@ import numpy as np
 
 from idi_fast.agent import make_memory, make_tables
 from idi_fast.config import TrainingConfig
+from idi_fast.config_history import load_config_history
 from idi_fast.environments import Environment, HistoryBars, make_environment, market_tape, reward_weights
 from idi_fast.errors import Cancelled, IdiFastError, InputError
 from idi_fast.features import Bars
@@ -19,7 +20,6 @@ from idi_fast.policy import Policy
 from idi_fast.rng import make_generators
 from idi_fast.space import make_rules
 from idi_fast.trace import Trace, replay
-from idi_fast.trainer import load_config_history
 
 EVALUATION_EPISODES = 1000
 """Episodes of an evaluation: its standard error is then a thirtieth of an episode's own spread."""
@@ -46,7 +46,7 @@ class Evaluation:
             mean = float(rewards.mean())
             error = float(rewards.std(ddof=1)) / math.sqrt(n) if n > 1 else None
         if not math.isfinite(mean) or not math.isfinite(error or 0.0):
-            raise IdiFastError("the rewards of the evaluation grew beyond all numbers; use a smaller volatility or pnl")
+            raise IdiFastError("the rewards of the evaluation overflowed; use a smaller volatility or pnl")
         return cls(mean, error, n)
 
 

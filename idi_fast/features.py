@@ -8,11 +8,10 @@ import numpy as np
 
 from idi_fast.config import FeatureConfig, TrainingConfig
 from idi_fast.errors import DataError
+from idi_fast.feature_columns import FEATURES, MARKET_COLUMNS, feature_in_use
 from idi_fast.kernels import features as transforms
 from idi_fast.kernels.encoding import Carry, Encoding, encode_bars
-from idi_fast.space import FEATURES
 
-MARKET_COLUMNS = ("close", "open", "volume")
 LOGARITHMIC = ("log_return", "drawdown", "ema_ratio", "volatility")
 """Transforms of logarithms. The market's own columns come as such; others are taken as they are by the rest."""
 
@@ -49,11 +48,6 @@ def resolve_features(config: TrainingConfig, columns: dict[str, str]) -> dict[st
     return {
         name: replace(feature, column=roles.get(feature.column, feature.column)) for name, feature in chosen.items()
     }
-
-
-def feature_in_use(config: TrainingConfig, name: str) -> bool:
-    """Whether a feature says anything: with a single bucket it does not, and needs no column, window or value."""
-    return getattr(config.quantizer, f"{name}_buckets") > 1
 
 
 def named(prefix: str, state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import json
+import math
 import os
 import secrets
 import stat
@@ -105,3 +106,12 @@ def write_json(path: str | os.PathLike[str], tree: Any) -> None:
     finally:
         with contextlib.suppress(OSError):  # it is there only after a failure
             temporary.unlink()
+
+
+def null_nan(value: object) -> object:
+    """The same with None, JSON's null, for every float in it that is not a finite number."""
+    if isinstance(value, dict):
+        return {name: null_nan(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [null_nan(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -102,15 +102,6 @@ def equity_kpis(equity: np.ndarray, per_year: float) -> dict[str, float]:
     }
 
 
-def null_nan(value: object) -> object:
-    """The same with None, JSON's null, for every float in it that is not a finite number."""
-    if isinstance(value, dict):
-        return {name: null_nan(part) for name, part in value.items()}
-    if isinstance(value, list):
-        return [null_nan(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 def trade_kpis(trades: np.ndarray) -> dict[str, float]:
     """KPIs of the trades of `kernels.backtest.account`; a trade still open counts apart and neither wins nor loses."""
     closed = trades[trades[:, 1] >= 0]

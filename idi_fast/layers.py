@@ -11,11 +11,13 @@ from pathlib import Path
 
 from idi_fast.artifact import SCHEMA_VERSION, write_training
 from idi_fast.config import Note, TrainingConfig
+from idi_fast.config_history import load_config_history
 from idi_fast.config_io import SettingError
 from idi_fast.crew import Crew
 from idi_fast.environments import HistoryBars
 from idi_fast.episodes import temporary_log
 from idi_fast.errors import ConfigError, IdiFastError, InputError, OutputError, nearest
+from idi_fast.feature_columns import feature_columns
 from idi_fast.files import check_place, check_replaceable, explained
 from idi_fast.history import History
 from idi_fast.layer_plan import INDEX, Layer, Place, check_places, read_layers, real_path
@@ -30,7 +32,7 @@ from idi_fast.streams import (
     stream_index,
     stream_type,
 )
-from idi_fast.trainer import create_trainer, feature_columns, load_config_history
+from idi_fast.trainer import create_trainer
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import polars as pl
 
 from idi_fast.config import TrainingConfig
 from idi_fast.errors import ArtifactError, ConfigError, nearest
+from idi_fast.feature_columns import FEATURES
 from idi_fast.features import Encoder
 from idi_fast.files import refuse_population
 from idi_fast.kernels.backtest import count_marked
@@ -19,7 +20,7 @@ from idi_fast.kernels.tiles import tile_codes
 from idi_fast.layout import Layout
 from idi_fast.provenance import DESCRIPTION_KEYS
 from idi_fast.reader.client import ANY, Limits
-from idi_fast.space import ACTIONS, FEATURES, StateSpace, comm_columns
+from idi_fast.space import ACTIONS, StateSpace, comm_columns
 from idi_fast.tables import open_table, write_table
 
 FORMAT = "idi-fast-policy-1"

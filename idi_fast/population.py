@@ -19,6 +19,7 @@ from idi_fast.artifact import (
 )
 from idi_fast.baselines import Report, beside_best_baseline, compare_to_baselines
 from idi_fast.config import TrainingConfig
+from idi_fast.config_history import load_config_history
 from idi_fast.crew import Crew
 from idi_fast.environments import HistoryBars
 from idi_fast.episodes import EpisodeRewards
@@ -31,7 +32,7 @@ from idi_fast.population_checkpoint import PopulationCheckpoints
 from idi_fast.seeds import check_seeds
 from idi_fast.tables import write_table
 from idi_fast.trace import Trace
-from idi_fast.trainer import Trainer, load_config_history
+from idi_fast.trainer import Trainer
 from idi_fast.verdicts import beyond_chance
 
 

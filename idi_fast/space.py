@@ -6,11 +6,11 @@ from math import prod
 import numpy as np
 
 from idi_fast.config import TrainingConfig
+from idi_fast.feature_columns import FEATURES
 from idi_fast.kernels.crypto import N_REGIMES
 from idi_fast.kernels.learn import Rules
 
 ACTIONS = ("hold", "buy", "sell")
-FEATURES = ("price", "volume", "trend", "scarcity")
 HOLD, BUY, SELL = range(3)
 DIGITS = (*FEATURES, "mood", "regime", "position", "big_move", "pnl_sign")
 """What the digits of a state may be called."""

@@ -18,16 +18,19 @@ from idi_fast import kpis
 from idi_fast.artifact import SCHEMA_VERSION, write_manifest
 from idi_fast.config import TrainingConfig
 from idi_fast.config_draft import Draft
+from idi_fast.config_history import open_config_history
 from idi_fast.crew import Crew
 from idi_fast.errors import ConfigError, InputError
+from idi_fast.feature_columns import feature_columns
 from idi_fast.files import new_directory, write_json
 from idi_fast.history import History
+from idi_fast.json_files import null_nan
 from idi_fast.judges import EpisodeJudge, HistoryJudge
 from idi_fast.policy import Policy
 from idi_fast.provenance import describe_history, versions
 from idi_fast.seeds import check_seeds
 from idi_fast.tables import write_table
-from idi_fast.trainer import Trainer, feature_columns, open_config_history
+from idi_fast.trainer import Trainer
 
 SIGNIFICANT = 0.95
 """Deflated Sharpe ratio from which on a sweep's best is called more than luck."""
@@ -232,7 +235,7 @@ def sweep(
     return Sweep(
         config=points[chosen].config, history=history, chosen=chosen, policies=policies,
         points=_points_frame(points, seeds, scores, by_trial), trials=_trials_frame(points, by_trial),
-        summary=kpis.null_nan(summary),
+        summary=null_nan(summary),
     )  # fmt: skip
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from idi_fast import kpis
 from idi_fast.artifact import SCHEMA_VERSION, write_backtest_run
 from idi_fast.backtest import make_engine
 from idi_fast.backtest_files import GROUP_ROWS, ReturnRows, TradeRows
@@ -17,6 +16,7 @@ from idi_fast.engine import Engine, NoBars
 from idi_fast.errors import InputError
 from idi_fast.files import digest, write_json
 from idi_fast.history import History, HistoryFiles
+from idi_fast.json_files import null_nan
 from idi_fast.kpi_definitions import Totals
 from idi_fast.policy import Policy
 from idi_fast.provenance import iso_time
@@ -152,7 +152,7 @@ class SymbolBacktest:
             "dropped_rows": int(table["dropped_rows"].sum()),
         }
         own = {**mean, "liquidated_symbols": int(table["liquidated_at"].is_not_null().sum())}
-        return kpis.null_nan(
+        return null_nan(
             {
                 "schema_version": SCHEMA_VERSION, "assumptions": assumptions, "kpis": {**result.kpis, **own},
                 "undefined": {name: why for name, why in result.undefined.items() if name not in mean},

@@ -7,10 +7,10 @@ from urllib.parse import unquote
 
 from idi_fast.bar_files import SYMBOL_KEY, find_files
 from idi_fast.config import DataConfig, TrainingConfig
+from idi_fast.config_history import open_config_history
 from idi_fast.errors import InputError
 from idi_fast.history import HistoryFiles
 from idi_fast.reader.client import ask
-from idi_fast.trainer import open_config_history
 
 
 def open_symbols(

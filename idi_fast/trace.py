@@ -9,12 +9,13 @@ import polars as pl
 
 from idi_fast.config import TrainingConfig
 from idi_fast.environments import Facts, charged_fee_bps
+from idi_fast.feature_columns import FEATURES
 from idi_fast.features import Bars
 from idi_fast.kernels import streams as kernels
 from idi_fast.kernels.learn import Rules, Tape
 from idi_fast.kernels.replay import replay_bars, replay_rows
 from idi_fast.layout import Layout
-from idi_fast.space import ACTIONS, BUY, FEATURES, SELL, StateSpace, comm_columns
+from idi_fast.space import ACTIONS, BUY, SELL, StateSpace, comm_columns
 from idi_fast.streams import MARKET_STREAMS, TRACE_STREAMS, install_streams, select_streams, stream_files
 
 MEANINGS = {"positive": kernels.POSITIVE, "alert": kernels.ALERT, "persist": kernels.PERSIST}

@@ -1,26 +1,26 @@
 """Training: an environment's tape, an agent that learns from it, and the greedy rollout at the end."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 
 from idi_fast.agent import Agent, exploration_step
 from idi_fast.checkpoint import Checkpoints, Position, describe_run
-from idi_fast.config import DataConfig, TrainingConfig
+from idi_fast.config import TrainingConfig
+from idi_fast.config_history import load_config_history
 from idi_fast.environments import HistoryBars, SyntheticEnvironment, make_environment
 from idi_fast.episodes import EpisodeRewards
-from idi_fast.errors import Cancelled, DataError, IdiFastError, InputError
-from idi_fast.features import MARKET_COLUMNS, feature_in_use, named
-from idi_fast.history import History, HistoryFiles, open_history
+from idi_fast.errors import Cancelled, IdiFastError, InputError
+from idi_fast.features import named
+from idi_fast.history import History
 from idi_fast.policy import Policy
 from idi_fast.provenance import describe_history
 from idi_fast.rng import draw_seed, make_generators
-from idi_fast.space import FEATURES, make_rules
+from idi_fast.space import make_rules
 from idi_fast.trace import Trace, replay
 
 BLOCK_ROWS = 16_384
@@ -86,9 +86,7 @@ class Trainer:
         q = self._agent.values()
         numbers = q, tables.comm_q, self.stats()["mean_reward"]
         if not all(np.isfinite(number).all() for number in numbers):
-            raise IdiFastError(
-                "the Q-values grew beyond all numbers; use a smaller learning_rate, discount or volatility"
-            )
+            raise IdiFastError("the Q-values overflowed; use a smaller learning_rate, discount or volatility")
         tape, facts = environment.facts(self.config.episode_length + 1)
         trace = replay(self.config, environment.space, self._rules, q, tables.comm_q, tape, facts)
         if self.config.engine.compat:
@@ -245,33 +243,3 @@ def create_trainer(
         history = load_config_history(config)
     bars = None if history is None else HistoryBars(config, history)
     return Trainer(config, draw_seed() if seed is None else seed, bars, initial)
-
-
-def feature_columns(config: TrainingConfig) -> tuple[str, ...]:
-    """Columns beyond close, open and volume that the config's features of more than one bucket read."""
-    features = (getattr(config.features, name) for name in FEATURES if feature_in_use(config, name))
-    named = {feature.column for feature in features if feature is not None}
-    return tuple(sorted(named - set(MARKET_COLUMNS)))
-
-
-def load_config_history(config: TrainingConfig, data: DataConfig | None = None) -> History:
-    """The history that a config's `environment.data` names, with the columns that its features read."""
-    return open_config_history(config, data).load()
-
-
-def open_config_history(
-    config: TrainingConfig, data: DataConfig | None = None, risk: str | None = None, extra: Iterable[str] = (),
-    **files: Any,
-) -> HistoryFiles:  # fmt: skip
-    """The same, not yet read; risk: a column of risk events, extra: further columns to read besides; files: `files` and
-    `name` of `open_history`."""
-    data = config.environment.data if data is None else data
-    if data.path is None:
-        raise DataError(
-            "environment.kind is 'history', but there is no price history: name one (--data PATH of train), or set "
-            "environment.data.path"
-        )
-    return open_history(
-        data.path, time=data.time, price=data.price, open=data.open, volume=data.volume, risk=risk,
-        extra=sorted({*feature_columns(config), *extra}), nan=data.nan, **files,
-    )  # fmt: skip

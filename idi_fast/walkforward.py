@@ -19,6 +19,7 @@ from idi_fast.errors import InputError
 from idi_fast.features import longest_window, resolve_features
 from idi_fast.files import new_directory, write_json
 from idi_fast.history import History
+from idi_fast.json_files import null_nan
 from idi_fast.policy import Policy
 from idi_fast.provenance import describe_history, iso_time, versions
 from idi_fast.replay import decide_from_flat
@@ -300,7 +301,7 @@ def _summary(equity: pl.DataFrame, seeds: tuple[int, ...], per_year: float, note
     above = {name: [seed for seed, of in figures.items() if of[key][0] > 0.0] for name, key in intervals.items()}
     below = {name: [seed for seed, of in figures.items() if of[key][1] < 0.0] for name, key in intervals.items()}
     holding = kpis.equity_kpis(held, per_year)
-    return kpis.null_nan(
+    return null_nan(
         {
             "by_seed": figures,
             "over_seeds": spread,

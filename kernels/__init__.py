@@ -14,17 +14,16 @@ def naming_variables() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        given = {name: value for name, value in os.environ.items() if name.startswith("NUMBA_")}
         text = str(error)
-        words = set(re.findall(r"\w+", text.lower()))
-        # "Number of threads specified must be > 0." is all that is said of NUMBA_NUM_THREADS.
-        named = [name for name in given if name in text] or [
-            name for name in given if words & set(name.lower().split("_")[1:])
-        ]
-        if not named:
+        named = set(re.findall(r"NUMBA_\w+", text))
+        # "Number of threads specified must be > 0." is all that Numba says of this one.
+        if "number of threads" in text.lower():
+            named.add("NUMBA_NUM_THREADS")
+        given = sorted(named & os.environ.keys())
+        if not given:
             raise
         reason = text.partition("\n")[0].rstrip(".")
-        shown = " or ".join(f"{name} ({given[name]!r})" for name in named)
+        shown = " or ".join(f"{name} ({os.environ[name]!r})" for name in given)
         raise InputError(f"Numba cannot be used: {reason}; correct or unset {shown}") from error
 
 

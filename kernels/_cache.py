@@ -81,33 +81,33 @@ def _private_temporary_folder() -> Path | None:
     return folder if ours else None
 
 
-def _cache_folder() -> tuple[Path, bool]:
-    """The folder, and whether it can be used at all."""
+def _cache_folder() -> Path | None:
+    """The folder; None where kernels cannot be kept anywhere, of which the user is told."""
     root = _user_cache_root()
     folder = None if root is None else root / NAME
     # One that is full of kernels, but read-only, saves as much time as any.
     if folder is not None and (_writable(folder) or _holds_kernels(folder)):
-        return folder, True
+        return folder
     found = "there is no home folder for the kernel cache" if folder is None else f"cannot write to {folder}"
     temporary = _private_temporary_folder()
     if temporary is not None and _writable(temporary / NAME):
-        kept, place, usable = f"are kept in {temporary / NAME}", temporary / NAME, True
+        kept, place = f"are kept in {temporary / NAME}", temporary / NAME
     else:
-        kept, place, usable = "are not kept: every run compiles them anew", folder or Path(NAME), False
+        kept, place = "are not kept: every run compiles them anew", None
     warnings.warn(f"{found}; compiled kernels {kept} ({ADVICE})", CacheWarning, stacklevel=2)
-    return place, usable
+    return place
 
 
 def _holds_kernels(folder: Path) -> bool:
     return next(folder.rglob("*.nbi"), None) is not None
 
 
-CACHE_FOLDER, _USABLE = _cache_folder()
+CACHE_FOLDER = _cache_folder()
 
 
 def cache_is_cold() -> bool:
     """Whether no kernel has been compiled into the cache yet, so that the first call will take seconds."""
-    return not _holds_kernels(CACHE_FOLDER)
+    return CACHE_FOLDER is None or not _holds_kernels(CACHE_FOLDER)
 
 
 class _Locator(_CacheLocator):
@@ -207,7 +207,7 @@ class KernelCache(FunctionCache):
     """The cache of one kernel, without which the kernel is compiled: no fault of the disk is one of the run."""
 
     _impl_class = _CompiledKernels
-    _keeps = _USABLE
+    _told = False
 
     def __init__(self, function):
         super().__init__(function)
@@ -216,23 +216,21 @@ class KernelCache(FunctionCache):
         )
 
     def load_overload(self, sig, target_context):
-        if not _USABLE:  # nobody can say whose files these would be
-            return None
         try:
             return super().load_overload(sig, target_context)
         except OSError:
             return None
 
     def save_overload(self, sig, data) -> None:
-        if not KernelCache._keeps:
-            return
         try:
             super().save_overload(sig, data)
         except OSError as error:
-            KernelCache._keeps = False  # one warning will do, and what failed once would fail again
-            reason = error.strerror or type(error).__name__
+            if KernelCache._told:  # one warning will do for all kernels
+                return
+            KernelCache._told = True
+            place, reason = error.filename2 or error.filename or CACHE_FOLDER, error.strerror or type(error).__name__
             warnings.warn(
-                f"cannot keep compiled kernels in {CACHE_FOLDER}: {reason}; the next run compiles them anew ({ADVICE})",
+                f"cannot keep a compiled kernel in {place}: {reason}; the next run compiles it anew ({ADVICE})",
                 CacheWarning,
                 stacklevel=2,
             )

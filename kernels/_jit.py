@@ -8,6 +8,7 @@ from numba.extending import intrinsic
 
 from idi_fast.kernels import naming_variables
 from idi_fast.kernels._cache import CACHE_FOLDER as CACHE_FOLDER
+from idi_fast.kernels._cache import SOURCES_HASH as SOURCES_HASH
 from idi_fast.kernels._cache import KernelCache
 from idi_fast.kernels._cache import cache_is_cold as cache_is_cold
 
@@ -28,7 +29,7 @@ def kernel(function=None, *, inline=False, splice=False):
     compiled = numba.njit(
         nogil=True, error_model="numpy", fastmath=False, forceinline=inline, inline="always" if splice else "never"
     )(function)
-    if not numba.config.DISABLE_JIT:
+    if not numba.config.DISABLE_JIT and CACHE_FOLDER is not None:
         # In the place of what cache=True puts there, which is numba's own cache.
         compiled._cache = KernelCache(function)
     return compiled

@@ -14,7 +14,7 @@ CONFIGS = {
 }
 """Of which the last one's values grow beyond all numbers."""
 GOOD = ("momentum", "crypto", "reference")
-FAILURE = "layer 'endless': the Q-values grew beyond all numbers"
+FAILURE = "layer 'endless': the Q-values overflowed"
 
 
 def layer(of: str, /, **changes) -> dict:

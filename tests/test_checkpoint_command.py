@@ -121,7 +121,7 @@ def test_a_checkpoint_of_other_versions_is_refused(begun, tmp_path, monkeypatch)
     def refusal() -> str:
         return cli.refused(tmp_path, *TRAIN, "--out", begun, "--resume")
 
-    monkeypatch.setattr(idi_fast.checkpoint, "CACHE_FOLDER", Path("kernels-0123"))
+    monkeypatch.setattr(idi_fast.checkpoint, "SOURCES_HASH", "0123")
     cli.assert_mentions(refusal(), 'another run: kernels is "0123" here and "')
     monkeypatch.undo()
     now = idi_fast.checkpoint.versions()

@@ -4,6 +4,7 @@ import errno
 import os
 import pickle
 import random
+import re
 import shutil
 import warnings
 from pathlib import Path
@@ -31,7 +32,7 @@ CALLS = (np.arange(5.0), 3.75e0 + np.arange(4)), (np.arange(5), np.arange(4) * 2
 def folder(tmp_path, monkeypatch) -> Path:
     """The cache, in a folder of its own."""
     monkeypatch.setattr(_cache, "CACHE_FOLDER", tmp_path / "cache")
-    monkeypatch.setattr(_cache.KernelCache, "_keeps", True)
+    monkeypatch.setattr(_cache.KernelCache, "_told", False)
     return tmp_path / "cache"
 
 
@@ -138,11 +139,26 @@ def test_what_is_in_the_way_is_worked_around_with_one_warning(way, folder):
     else:
         shutil.rmtree(index.parent)
         index.parent.write_bytes(b"")
-    with pytest.warns(
-        CacheWarning, match="cannot keep compiled kernels in .*; the next run compiles them anew"
-    ) as said:
+    with pytest.warns(CacheWarning, match="cannot keep a compiled kernel in .*; the next run compiles it anew") as said:
         assert work() == (0, 2)
     assert len(said) == 1
+
+
+def doubled(numbers):
+    return numbers[0] * 2
+
+
+def test_what_is_in_the_way_of_one_kernel_is_in_no_others(folder):
+    work()
+    index = files(folder)[-1]
+    index.unlink()
+    index.mkdir()
+    with pytest.warns(CacheWarning, match=re.escape(f"in {index}: ")):
+        work()
+    for misses in (1, 0):
+        made = _jit.kernel(doubled)
+        assert made(CALLS[0][0]) == 0
+        assert sum(made.stats.cache_misses.values()) == misses
 
 
 def test_a_full_disk_is_worked_around_with_one_warning(folder, monkeypatch):
@@ -183,14 +199,14 @@ def test_without_a_home_kernels_go_to_a_temporary_folder_of_the_users_own(tmp_pa
     monkeypatch.setattr(Path, "home", home)
     monkeypatch.setattr(_cache.tempfile, "tempdir", str(tmp_path))
     with pytest.warns(CacheWarning, match="there is no home folder .* are kept in") as said:
-        folder, usable = _cache._cache_folder()
-    assert (len(said), usable, folder.name) == (1, True, _cache.NAME)
+        folder = _cache._cache_folder()
+    assert (len(said), folder.name) == (1, _cache.NAME)
     if os.name == "posix":
         assert folder.parent.stat().st_mode & 0o777 == 0o700
         # Whoever can write there can have anything run.
         folder.parent.chmod(0o777)
         with pytest.warns(CacheWarning, match="are not kept"):
-            assert _cache._cache_folder()[1] is False
+            assert _cache._cache_folder() is None
 
 
 def test_a_warm_cache_that_is_read_only_is_used(folder, monkeypatch):
@@ -202,4 +218,4 @@ def test_a_warm_cache_that_is_read_only_is_used(folder, monkeypatch):
     monkeypatch.setattr(_cache, "_writable", lambda folder: False)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert _cache._cache_folder() == (folder / _cache.NAME, True)
+        assert _cache._cache_folder() == folder / _cache.NAME

@@ -12,6 +12,7 @@ from idi_fast import kpi_definitions as definitions
 from idi_fast import kpis
 from idi_fast.clock import Pace
 from idi_fast.errors import InputError
+from idi_fast.json_files import null_nan
 from idi_fast.tallies import Result, Tally
 
 PACE = Pace(100.0, None, 0.5, None)
@@ -303,7 +304,7 @@ def test_what_cannot_be_counted_is_refused():
 
 def test_an_undefined_value_is_null_in_json_and_has_a_reason():
     result = run([1.0])
-    written = json.loads(json.dumps(kpis.null_nan(result._asdict()), allow_nan=False))
+    written = json.loads(json.dumps(null_nan(result._asdict()), allow_nan=False))
     nulls = {name for name, value in written["kpis"].items() if value is None}
     nulls |= {f"buy_and_hold.{name}" for name, value in written["buy_and_hold"].items() if value is None}
     assert nulls == set(written["undefined"])

@@ -12,13 +12,13 @@ from numpy.testing import assert_array_equal
 from idi_fast import TrainingConfig, create_trainer, lookahead
 from idi_fast.environments import log_columns
 from idi_fast.errors import ArtifactError, InputError
+from idi_fast.feature_columns import FEATURES
 from idi_fast.features import Encoder, FeatureStream
 from idi_fast.history import History
 from idi_fast.kernels import features as transforms
 from idi_fast.lookahead import Finding, check_lookahead, stretches
 from idi_fast.provenance import iso_time
 from idi_fast.replay import replay_history
-from idi_fast.space import FEATURES
 
 SIGNAL = {"column": "signal", "transform": "level", "window": 1}
 

@@ -9,10 +9,10 @@ from idi_fast.backtest import backtest
 from idi_fast.bench import study
 from idi_fast.bench.known_market import Chain, draw_paths, optimal_values, rewards_of_knowing
 from idi_fast.config import MarketConfig
-from idi_fast.environments import market_parameters
 from idi_fast.errors import ArtifactError
 from idi_fast.evaluation import Evaluator
 from idi_fast.kernels.tape_words import crypto_bars
+from idi_fast.simulation import market_parameters
 
 REGIME = {"kind": "crypto", "observe_regime": True}
 

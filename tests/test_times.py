@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from idi_fast import TrainingConfig
+from idi_fast.config_history import load_config_history
 from idi_fast.errors import DataError
 from idi_fast.history import load_history, open_history
 from idi_fast.timestamps import AMBIGUOUS_ROWS, TICKS_PER_SECOND, TimeReader
-from idi_fast.trainer import load_config_history
 
 STARTS = {"date": datetime(2021, 2, 18, 9, 30), "month's end": datetime(2019, 12, 31, 23, 59)}
 STEPS = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": timedelta(days=1)}

@@ -3,6 +3,7 @@
 import random
 import subprocess
 import sys
+import warnings
 
 import pytest
 from py_arkworks_bls12381 import G1Point, Scalar
@@ -155,6 +156,11 @@ def test_a_cache_that_cannot_be_written_is_told_of(no_generators_yet, monkeypatc
     monkeypatch.setattr(curve, "GENERATORS_SHA256", curve.hashlib.sha256(data).hexdigest())
     monkeypatch.setattr(curve, "CACHE_FOLDER", no_generators_yet.parent / "nowhere")
     with pytest.warns(RuntimeWarning, match="cannot keep the generators"):
+        assert curve.generators().value == G1Point()
+    curve.generators.cache_clear()
+    monkeypatch.setattr(curve, "CACHE_FOLDER", None)  # of which the user has been told already
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
         assert curve.generators().value == G1Point()
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from idi_fast.artifact import write_training
 from idi_fast.compare import compare
 from idi_fast.config import TrainingConfig
+from idi_fast.config_history import load_config_history
 from idi_fast.errors import EvidenceError, IdiFastError, InputError
 from idi_fast.evidence.content import TRAIN
 from idi_fast.evidence.folder import safe_files
@@ -21,7 +22,7 @@ from idi_fast.policy import Policy
 from idi_fast.provenance import SAMPLES, describe_history, iso_time, versions
 from idi_fast.reader.client import ANY, Limits
 from idi_fast.tables import Table
-from idi_fast.trainer import create_trainer, load_config_history
+from idi_fast.trainer import create_trainer
 
 OF_TRAINING = ("policy.parquet", "episodes.parquet", "trace.parquet", "run.json")
 

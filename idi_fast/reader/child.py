@@ -179,9 +179,9 @@ def main(parent: int, dies_with_thread: bool, slots: list[int]) -> None:
     child = Child(_detach(parent, dies_with_thread=dies_with_thread), slots)
     child._say({"hello": [VERSION, __version__]})
     threading.Thread(target=child.listen, args=(0,), daemon=True).start()
-    from idi_fast import bar_files
+    from idi_fast.reader import current_file
 
-    bar_files.on_reading.append(child.at)
+    current_file.on_reading.append(child.at)
     if child.requests.empty():
         import pyarrow.parquet  # noqa: F401 -- while there is nothing else to do
     child.serve()

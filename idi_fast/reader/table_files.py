@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from idi_fast.bar_files import at
 from idi_fast.errors import ArtifactError
+from idi_fast.reader.current_file import at
 
 BLOCK_BYTES = 2**26
 """About so many bytes of a table are on their way at a time."""

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from idi_fast.feature_columns import FEATURES
 from idi_fast.policy import Policy
 from idi_fast.report import theme
 from idi_fast.report.formats import count, plural
 from idi_fast.report.parts import Figure
-from idi_fast.space import ACTIONS, FEATURES, StateSpace
+from idi_fast.space import ACTIONS, StateSpace
 
 MOST_STATES = 2**18
 """States that are looked at where a tile coder makes more of them than there are rows."""

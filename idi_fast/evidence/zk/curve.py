@@ -34,6 +34,9 @@ GENERATORS_SHA256 = "3062d33771998f76abcb547d4d065abb2f277fcddd219b2155d62aacd3a
 written, need not be trusted, and another version of the library that hashes otherwise is noticed."""
 
 
+FILE = "bls12381-generators.bin"
+
+
 class Generators(NamedTuple):
     """Points of which nobody knows how one is a multiple of another, since each is the hash of a text (RFC 9380).
 
@@ -53,8 +56,7 @@ def generators() -> Generators:
 
     Raises InputError where the curve library hashes to other points than it should.
     """
-    path = CACHE_FOLDER / "bls12381-generators.bin"
-    data = path.read_bytes() if path.is_file() else b""
+    data = _kept()
     if hashlib.sha256(data).hexdigest() != GENERATORS_SHA256:
         data = derived_generators()
         if hashlib.sha256(data).hexdigest() != GENERATORS_SHA256:
@@ -72,11 +74,26 @@ def derived_generators() -> bytes:
     return b"".join(Point.hash_to_curve(name.encode(), DOMAIN).to_xy_bytes_be() for name in names)
 
 
-def _keep(data: bytes) -> None:
+def _kept() -> bytes:
+    """What the cache holds; nothing where that cannot be read."""
     try:
-        with tempfile.NamedTemporaryFile(dir=CACHE_FOLDER, delete=False) as file:
-            file.write(data)
-        os.replace(file.name, CACHE_FOLDER / "bls12381-generators.bin")
+        return (CACHE_FOLDER / FILE).read_bytes() if CACHE_FOLDER and (CACHE_FOLDER / FILE).is_file() else b""
+    except OSError:
+        return b""
+
+
+def _keep(data: bytes) -> None:
+    if CACHE_FOLDER is None:
+        return
+    try:
+        descriptor, path = tempfile.mkstemp(dir=CACHE_FOLDER)
+        try:
+            with open(descriptor, "wb") as file:
+                file.write(data)
+            os.replace(path, CACHE_FOLDER / FILE)
+        except OSError:
+            os.unlink(path)
+            raise
     except OSError as error:
         warnings.warn(
             f"cannot keep the generators in {CACHE_FOLDER} ({error.strerror}); they are derived anew each time",
