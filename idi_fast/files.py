@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from idi_fast.errors import ArtifactError, OutputError
-from idi_fast.json_files import load_json
+from idi_fast.json_files import load_json, open_regular
 from idi_fast.own_files import foreign_file
 from idi_fast.staging import Staging
 from idi_fast.storage import hidden
@@ -127,7 +127,13 @@ def refuse_population(folder: Path) -> None:
 def check_digest(path: Path) -> None:
     """Raise ArtifactError if a manifest beside the file says that it was another; without one it is taken as it is."""
     manifest = read_manifest(path.parent)
-    if manifest is not None and path.name in manifest["files"] and digest(path) != manifest["files"][path.name]:
+    if manifest is None or path.name not in manifest["files"]:
+        return
+    try:
+        found = digest(path)
+    except OSError as error:
+        raise ArtifactError(f"{path}: cannot be read: {error.strerror}") from error
+    if found != manifest["files"][path.name]:
         raise ArtifactError(f"{path} is not the file that {MANIFEST} beside it describes: it was changed or damaged")
 
 
@@ -137,9 +143,9 @@ def write_json(path: Path, data: object) -> None:
 
 
 def digest(path: Path) -> dict[str, object]:
-    """SHA-256 and length of a file, read in pieces."""
+    """SHA-256 and length of a regular file, read in pieces. Raises OSError."""
     sha256 = hashlib.sha256()
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         while block := file.read(1 << 20):
             sha256.update(block)
         return {"sha256": sha256.hexdigest(), "bytes": file.tell()}

@@ -7,8 +7,9 @@ import os
 import secrets
 import stat
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from idi_fast.errors import ConfigError, OutputError
 
@@ -24,8 +25,9 @@ class UnfitFile(OSError):
     """What a path leads to is no regular file, or too large; `strerror` says what of these it is."""
 
 
-def read_regular(path: str | os.PathLike[str], limit: int = MAX_JSON, *, follow: bool = True) -> bytes:
-    """The bytes of a regular file of at most `limit` bytes.
+@contextlib.contextmanager
+def open_regular(path: str | os.PathLike[str], *, follow: bool = True) -> Iterator[BinaryIO]:
+    """A regular file, opened for reading.
 
     follow: whether a link is followed. Raises UnfitFile for anything else, since reading a pipe may wait for ever, and
     some devices have no end; OSError.
@@ -40,12 +42,19 @@ def read_regular(path: str | os.PathLike[str], limit: int = MAX_JSON, *, follow:
         if not stat.S_ISREG(about.st_mode):
             kind = _KINDS.get(stat.S_IFMT(about.st_mode), "something else")
             raise UnfitFile(errno.EINVAL, f"is {kind}; expected a regular file", os.fspath(path))
-        if about.st_size > limit:
-            raise UnfitFile(errno.EFBIG, f"has {about.st_size:,} bytes; expected at most {limit:,}", os.fspath(path))
         with os.fdopen(handle, "rb", closefd=False) as file:
-            return file.read(about.st_size)
+            yield file
     finally:
         os.close(handle)
+
+
+def read_regular(path: str | os.PathLike[str], limit: int = MAX_JSON, *, follow: bool = True) -> bytes:
+    """The bytes of a regular file of at most `limit` bytes. Raises UnfitFile for anything else (see `open_regular`)."""
+    with open_regular(path, follow=follow) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > limit:
+            raise UnfitFile(errno.EFBIG, f"has {size:,} bytes; expected at most {limit:,}", os.fspath(path))
+        return file.read(size)
 
 
 def load_json(path: str | os.PathLike[str], limit: int = MAX_JSON) -> Any:
