@@ -44,10 +44,6 @@ def new_directory(
             folder = staging.reserve(target)
             folder.mkdir()
             yield folder
-        try:
-            check_replaceable(target, force)  # once more: files may have been put there meanwhile
-        except OutputError as error:
-            raise staging.overtaken([target]) from error
         staging.swap([target])
 
 
@@ -93,7 +89,7 @@ def check_replaceable(target: Path, force: bool) -> None:
     if manifest is None:
         raise OutputError(f"{target} holds something other than an output of idi-fast; --force will not replace it")
     names = [name for name in list_files(target) if name != MANIFEST]
-    foreign = foreign_file(target, names, manifest["files"], manifest.get(LATER, ()))
+    foreign = foreign_file(target, names, manifest)
     if foreign is not None:
         raise OutputError(f"{target} holds {foreign}; move it away first")
 
@@ -109,11 +105,9 @@ def read_manifest(folder: Path) -> dict | None:
 
 
 def list_files(folder: Path) -> list[str]:
-    """All files below a folder but those in hidden folders of ours, as sorted relative paths with forward slashes."""
-    found = []
-    for parent, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not hidden.is_ours(Path(parent, name))]
-        found += [os.path.join(parent, name) for name in names]
+    """All files below a folder, and links, but those in hidden folders of ours, as sorted relative paths with forward
+    slashes. Raises OSError, also for a folder that cannot be listed."""
+    found = [path for path in hidden.content(folder) if os.path.islink(path) or not os.path.isdir(path)]
     return sorted(os.path.relpath(path, folder).replace(os.sep, "/") for path in found)
 
 

@@ -29,11 +29,16 @@ def put(path, text):
 
 
 def ours(folder, text):
-    """An output of idi-fast, as far as its manifest says."""
-    put(folder / "returns.csv", text)
-    files = {"returns.csv": digest(folder / "returns.csv")}
-    put(folder / "manifest.json", json.dumps({"config_sha256": "", "files": files}))
+    """An output of idi-fast: a commitment whose root is the text."""
+    about = {"format": "idi-fast-commitment-1", "root": text, "size": 1, "actions": 3, "q_scale": 1}
+    put(folder / "commitment.json", json.dumps(about))
+    files = {"commitment.json": digest(folder / "commitment.json")}
+    put(folder / "manifest.json", json.dumps({"schema_version": 2, "config_sha256": "0" * 64, "files": files}))
     return folder
+
+
+def told(folder):
+    return json.loads((folder / "commitment.json").read_bytes())["root"]
 
 
 # --- renaming
@@ -86,7 +91,7 @@ def test_what_was_not_there_at_the_start_is_not_replaced(each_way, tmp_path, for
     with pytest.raises(WriteError, match=r"out was made or changed by another process.*out-2$") as caught:
         run()
     assert not isinstance(caught.value, InputError)
-    assert (tmp_path / "out/returns.csv").read_text() == "theirs"
+    assert told(tmp_path / "out") == "theirs"
     assert (tmp_path / "out-2/x.txt").read_text() == "mine"
     assert sorted(os.listdir(tmp_path)) == ["out", "out-2"]
 
@@ -101,7 +106,7 @@ def test_only_what_stood_there_is_replaced(each_way, tmp_path):
     ours(tmp_path / "out", "old")
     with pytest.raises(WriteError, match="out-2"):
         run()
-    assert (tmp_path / "out/returns.csv").read_text() == "theirs"
+    assert told(tmp_path / "out") == "theirs"
     assert (tmp_path / "out-2/returns.csv").read_text() == "mine"
     with new_directory(tmp_path / "gone", force=True) as folder:
         put(folder / "returns.csv", "new")
@@ -358,4 +363,4 @@ def test_a_file_put_into_the_old_output_meanwhile_is_kept(each_way, tmp_path):
         run()
     assert cli.snapshot(tmp_path / "out-2") == {"x.txt": b"mine"}
     assert (tmp_path / "out/thesis.txt").read_text() == "ten years"
-    assert (tmp_path / "out/returns.csv").read_text() == "old"
+    assert told(tmp_path / "out") == "old"

@@ -1,11 +1,13 @@
 """Hidden folders beside the places of outputs, and locks that say whether a live process is at work in one."""
 
 import errno
+import hashlib
 import os
 import re
 import secrets
 import shutil
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 NAME = re.compile(r"\.idi-fast-[0-9a-z_]{8,12}")
@@ -108,22 +110,45 @@ def identity(path: Path) -> Identity | None:
 
 
 def appearance(path: Path) -> tuple | None:
-    """What stands at a path, and marks of its content, since a system gives the number of what is gone anew."""
+    """What stands at a path, and marks of all that it holds: another at the end than at the beginning was changed."""
     about = _stat(path)
     if about is None:
         return None
     if not stat.S_ISDIR(about.st_mode):
         return about.st_dev, *_marks(about)
-    # Of a manifest not the bytes: what is called so may be of any length, or wait for a writer.
-    manifest = _stat(path / "manifest.json")
-    return about.st_dev, about.st_ino, not os.listdir(path), *(_marks(manifest) if manifest else ())
+    # Of files not the bytes: they may be of any length, or wait for a writer.
+    marks = hashlib.sha256()
+    for part in sorted(content(path)):
+        inner = _stat(part)
+        seen = None if inner is None else inner.st_ino if stat.S_ISDIR(inner.st_mode) else _marks(inner)
+        marks.update(f"{os.path.relpath(part, path)!r} {seen}\n".encode("utf-8", "surrogateescape"))
+    return about.st_dev, about.st_ino, marks.hexdigest()
+
+
+def content(folder: str | Path) -> Iterator[str]:
+    """The paths of all files, links and folders below a folder but for hidden folders of ours.
+
+    What goes meanwhile is left out. Raises OSError, also for a folder that cannot be listed.
+    """
+    try:
+        entries = os.scandir(folder)
+    except FileNotFoundError:
+        return
+    with entries:
+        for entry in entries:
+            is_folder = entry.is_dir(follow_symlinks=False)
+            if is_folder and is_ours(Path(entry.path)):
+                continue
+            yield entry.path
+            if is_folder:
+                yield from content(entry.path)
 
 
 def _marks(about: os.stat_result) -> tuple[int, int, int]:
     return about.st_ino, about.st_size, about.st_mtime_ns
 
 
-def _stat(path: Path) -> os.stat_result | None:
+def _stat(path: str | Path) -> os.stat_result | None:
     try:
         return os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
