@@ -54,7 +54,7 @@ def _run() -> None:
 def _settle() -> None:
     """Complete or take back what commands had begun that were killed, before anything else is done."""
     from idi_fast.cli import console
-    from idi_fast.storage.journal import settle
+    from idi_fast.storage.settling import settle
 
     if "_IDI_FAST_COMPLETE" not in os.environ:  # the shell's completion, which is to print nothing else
         settle(console.note)

@@ -1,14 +1,13 @@
 """Outputs appear whole or not at all: folders are made under a temporary name and renamed."""
 
 import hashlib
-import json
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from idi_fast.errors import ArtifactError, OutputError
-from idi_fast.json_files import load_json, open_regular
+from idi_fast.json_files import json_text, load_json, open_regular
 from idi_fast.own_files import foreign_file
 from idi_fast.staging import Staging
 from idi_fast.storage import hidden
@@ -132,8 +131,8 @@ def check_digest(path: Path) -> None:
 
 
 def write_json(path: Path, data: object) -> None:
-    """Write JSON for people and tools: indent 2, a final newline, no NaN."""
-    path.write_text(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    """Write JSON into a folder that is being made; `staging.install` puts a file into one of the user's."""
+    path.write_bytes(json_text(data).encode())
 
 
 def digest(path: Path) -> dict[str, object]:

@@ -4,14 +4,12 @@ import contextlib
 import errno
 import json
 import os
-import secrets
 import stat
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, BinaryIO
 
-from idi_fast.errors import ConfigError, OutputError
+from idi_fast.errors import ConfigError, InputError
 
 MAX_JSON = 64 * 1024 * 1024
 """Bytes of a JSON file: manifests of many thousand files and run.json of any training are far smaller."""
@@ -21,8 +19,11 @@ _KINDS = {
 }  # fmt: skip
 
 
-class UnfitFile(OSError):
+class UnfitFile(InputError, OSError):
     """What a path leads to is no regular file, or too large; `strerror` says what of these it is."""
+
+    def __str__(self) -> str:
+        return f"{self.filename} {self.strerror}"
 
 
 @contextlib.contextmanager
@@ -53,7 +54,7 @@ def read_regular(path: str | os.PathLike[str], limit: int = MAX_JSON, *, follow:
     with open_regular(path, follow=follow) as file:
         size = os.fstat(file.fileno()).st_size
         if size > limit:
-            raise UnfitFile(errno.EFBIG, f"has {size:,} bytes; expected at most {limit:,}", os.fspath(path))
+            raise UnfitFile(errno.EINVAL, f"has {size:,} bytes; expected at most {limit:,}", os.fspath(path))
         return file.read(size)
 
 
@@ -99,18 +100,3 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def json_text(tree: Any) -> str:
     """Return the tree as the JSON text this package writes: indented, Unicode, newline-terminated."""
     return json.dumps(tree, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def write_json(path: str | os.PathLike[str], tree: Any) -> None:
-    """Write the tree as JSON, so that the file is at every moment either the old one or the whole new one."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with temporary.open("x", encoding="utf-8", newline="\n") as file:
-            file.write(json_text(tree))
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror}") from None
-    finally:
-        with contextlib.suppress(OSError):  # it is there only after a failure
-            temporary.unlink()

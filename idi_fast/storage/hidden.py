@@ -16,6 +16,11 @@ LOCK, NEW, OLD, JOURNAL, SCRATCH = "lock", "new", "old", "journal.json", "scratc
 PARTS = {LOCK, NEW, OLD, JOURNAL, f"{JOURNAL}.tmp", SCRATCH, "run", "log"}
 """All that is in one; the last two are of earlier versions."""
 
+CHECKPOINT = ".checkpoint"
+"""How the folder of an output's checkpoints ends, in which the output may be made."""
+OPEN_STAYS = os.name == "nt"
+"""Whether no file is removed that is open."""
+
 Identity = tuple[int, int]
 """Device and number of a file or folder, which stay through renames."""
 
