@@ -41,12 +41,24 @@ def open_regular(path: str | os.PathLike[str], *, follow: bool = True) -> Iterat
         if stat.S_ISDIR(about.st_mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
         if not stat.S_ISREG(about.st_mode):
-            kind = _KINDS.get(stat.S_IFMT(about.st_mode), "something else")
-            raise UnfitFile(errno.EINVAL, f"is {kind}; expected a regular file", os.fspath(path))
+            raise UnfitFile(errno.EINVAL, f"is {_kind(about.st_mode)}; expected a regular file", os.fspath(path))
         with os.fdopen(handle, "rb", closefd=False) as file:
             yield file
     finally:
         os.close(handle)
+
+
+def describe_unfit(path: str | os.PathLike[str]) -> str:
+    """What is wrong with a path that there is, and that does not lead to a regular file, behind its name."""
+    kind = "is a link to " if os.path.islink(path) else "is "
+    if not os.path.exists(path):
+        return "is a link that leads nowhere; expected a regular file"
+    mode = os.stat(path).st_mode
+    return f"{kind}{'a folder' if stat.S_ISDIR(mode) else _kind(mode)}; expected a regular file"
+
+
+def _kind(mode: int) -> str:
+    return _KINDS.get(stat.S_IFMT(mode), "something else")
 
 
 def read_regular(path: str | os.PathLike[str], limit: int = MAX_JSON, *, follow: bool = True) -> bytes:

@@ -10,7 +10,18 @@ from pathlib import Path
 import polars as pl
 
 from idi_fast.bench.campaign import mutate
-from idi_fast.bench.campaign.trial import FAILED, OK, REFUSED, WRONG, Trial, describe, difference, expect, judge, tree
+from idi_fast.bench.campaign.trial import (
+    FAILED,
+    OK,
+    REFUSED,
+    WRONG,
+    Trial,
+    describe,
+    difference,
+    expect,
+    tree,
+    verdict_on,
+)
 from idi_fast.bench.campaign.world import QUICK, World
 from idi_fast.files import MANIFEST, TIMINGS, list_files
 
@@ -67,7 +78,7 @@ def _tampered(world: World, rng: random.Random, trial: Trial, kind: str) -> str:
     before = tree(folder)
     changed = difference(tree(folder / name), whole)
     outcome = world.worker.run(*(str(arg).format(run=name) for arg in READERS[kind]), cwd=folder)
-    verdict = judge(outcome, silent_failure=kind in SILENT)
+    verdict = verdict_on(outcome, silent_failure=kind in SILENT)
     if kind == "verify" and changed and MANIFEST not in touched:
         expect(verdict != OK, WRONG, f"taken for whole, though {changed}: {describe(outcome)}")
     if CHECKED.get(kind) in touched and changed and name != "population" and MANIFEST not in touched:
@@ -88,10 +99,10 @@ def _forged(world: World, rng: random.Random, trial: Trial) -> str:
     kind = rng.choice(changes)
     trial.what = f"{name}: {_FORGERIES[kind](rng, folder / name)}, and the manifest made anew"
     made = world.worker.run("manifest", name, cwd=folder)
-    if judge(made, silent_failure=False) != OK:
+    if verdict_on(made, silent_failure=False) != OK:
         return REFUSED
     outcome = world.worker.run("verify", name, cwd=folder)
-    verdict = judge(outcome)
+    verdict = verdict_on(outcome)
     expect(verdict == FAILED, WRONG, f"a forgery was taken for whole: {describe(outcome)}")
     return verdict
 

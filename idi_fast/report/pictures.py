@@ -47,8 +47,11 @@ def write_pictures(figures: Sequence[Figure], folder: Path) -> None:
         ) from None
     except BrowserFailedError as error:
         raise InputError(f"--png draws with Chrome or Chromium, which does not start here: {error}") from error
-    for figure in figures:
-        path = folder / f"{figure.name}.png"
+
+
+def mark_pictures(folder: Path) -> None:
+    """Mark the PNG files in a folder as ours."""
+    for path in folder.glob("*.png"):
         path.write_bytes(marked(path.read_bytes()))
 
 
