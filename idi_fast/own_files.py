@@ -213,8 +213,12 @@ _is_claim = _keys("schema_version", "prover", "proven", "trusted")
 
 
 def _is_proof(path: Path, part: Path) -> bool:
-    """Bytes of any prover, beside the claim of one."""
-    return _is_claim(part / "proof/proof.json", part)
+    """The digest that the receipt beside it tells, or bytes of another prover beside what comes with them."""
+    claim = load_json(part / "proof/proof.json")
+    if claim["prover"] == "digest":
+        return read_regular(path) == load_json(part / "proof/receipt.json")["digest"].encode()
+    beside = {"zk": "commitment.json", "command": "proof/receipt.json"}[claim["prover"]]
+    return _is_claim(part / "proof/proof.json", part) and os.path.isfile(part / beside)
 
 
 def _is_of_paths(path: Path, part: Path) -> bool:

@@ -1,5 +1,6 @@
 """Tampered folders of every kind: no command breaks on them, and `verify` never takes changed content for whole."""
 
+import hashlib
 import json
 import os
 import random
@@ -12,6 +13,7 @@ import polars as pl
 from idi_fast.bench.campaign import mutate
 from idi_fast.bench.campaign.trial import (
     FAILED,
+    LOST,
     OK,
     REFUSED,
     WRONG,
@@ -49,6 +51,15 @@ RUNS = (
     "agent", "agent", "synthetic", "compat", "tiles", "population", "test", "walk", "grid", "spec", "binding", "proven",
 )  # fmt: skip
 FORGED = ("proven", "proven", "agent", "test")
+USERS = (
+    b"# Thesis\n\nTen years of work.\n",
+    b"date,return\n2024-01-02,0.01\n2024-01-03,-0.02\n",
+    b'{"schema_version": 1, "kind": "diary", "entries": []}\n',
+    b"\x89PNG\r\n\x1a\n" + bytes(200),
+    b"PAR1" + bytes(200) + b"idi-fast-" + (4).to_bytes(4, "little") + b"PAR1",
+    b'i_x:sbf := in file("x.in").\n',
+)
+"""What users keep in files."""
 CHECKED = {
     "evaluate": "policy.parquet",
     "backtest": "policy.parquet",
@@ -63,6 +74,8 @@ def attempt(world: World, rng: random.Random, trial: Trial) -> str:
     part = rng.random()
     if part < 0.2:
         return _forged(world, rng, trial)
+    if part > 0.94:
+        return _listed(world, rng, trial)
     return _tampered(world, rng, trial, "verify" if part < 0.5 else rng.choice(sorted(READERS)))
 
 
@@ -105,6 +118,30 @@ def _forged(world: World, rng: random.Random, trial: Trial) -> str:
     verdict = verdict_on(outcome)
     expect(verdict == FAILED, WRONG, f"a forgery was taken for whole: {describe(outcome)}")
     return verdict
+
+
+def _listed(world: World, rng: random.Random, trial: Trial) -> str:
+    """Put a user's file in the place of one of a run's, listed with its true digest: --force deletes nothing."""
+    name, trial.kind = rng.choice(RUNS), "replace users' files"
+    folder = world.sandbox(name)
+    manifest = json.loads((folder / name / MANIFEST).read_bytes())
+    path = rng.choice(sorted(manifest["files"]))
+    data = rng.choice(USERS)
+    (folder / name / path).write_bytes(data)
+    manifest["files"][path] = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+    if rng.random() < 0.5:  # nothing else of ours is there
+        kept = {path: manifest["files"][path]}
+        for other in set(list_files(folder / name)) - {path, MANIFEST}:
+            (folder / name / other).unlink()
+        manifest["files"] = kept
+    (folder / name / MANIFEST).write_text(json.dumps(manifest))
+    trial.what = f"{name}: {path} is {data[:24]!r}…"
+    before = tree(folder)
+    outcome = world.worker.run("train", *QUICK, "--force", "--out", name, cwd=folder)
+    expect(verdict_on(outcome) == REFUSED, LOST, f"a user's file was replaced: {describe(outcome)}")
+    left = difference(tree(folder), before)
+    expect(not left, LOST, f"refused, and yet {left}: {describe(outcome)}")
+    return REFUSED
 
 
 def _tamper(rng: random.Random, run: Path) -> tuple[set[str], str]:
