@@ -1,10 +1,8 @@
 """Hidden folders beside the places of outputs, and locks that say whether a live process is at work in one."""
 
 import errno
-import hashlib
 import os
 import re
-import secrets
 import shutil
 import stat
 from collections.abc import Iterator
@@ -27,7 +25,7 @@ Identity = tuple[int, int]
 
 def free_path(parent: Path) -> Path:
     """The path of a hidden folder that is not there yet."""
-    return parent / f".idi-fast-{secrets.token_hex(6)}"
+    return parent / f".idi-fast-{os.urandom(6).hex()}"
 
 
 def make(path: Path) -> int | None:
@@ -121,6 +119,8 @@ def appearance(path: Path) -> tuple | None:
         return None
     if not stat.S_ISDIR(about.st_mode):
         return about.st_dev, *_marks(about)
+    import hashlib  # here, since most commands do without
+
     # Of files not the bytes: they may be of any length, or wait for a writer.
     marks = hashlib.sha256()
     for part in sorted(content(path)):

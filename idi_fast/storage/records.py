@@ -27,6 +27,16 @@ def state_folders() -> list[Path]:
     return [Path(os.path.abspath(base)) / "open", Path(temporary) / f"idi-fast-state-{user}"]
 
 
+def found() -> list[Path]:
+    """The records that there are, of processes that are at work or were killed."""
+    paths: list[Path] = []
+    for folder in state_folders():
+        with suppress(OSError):
+            if is_private(folder):
+                paths += sorted(Path(entry.path) for entry in os.scandir(folder) if entry.name.endswith(".jsonl"))
+    return paths
+
+
 class Record:
     """A line of JSON for each thing that an operation makes, written before it is made; `close` removes it.
 

@@ -21,19 +21,12 @@ Say = Callable[[str], None]
 
 
 def settle(say: Say) -> None:
-    """Complete or take back what processes that are gone had begun, by the user's records; `say` it, a sentence each.
+    """Complete or take back what processes that are gone had begun, by the records that there are.
 
-    Cheap where there is nothing to do, which is nearly always.
+    say: is told it, a sentence each.
     """
-    for folder in records.state_folders():
-        try:
-            if not records.is_private(folder):
-                continue
-            paths = [Path(entry.path) for entry in os.scandir(folder) if entry.name.endswith(".jsonl")]
-        except OSError:
-            continue
-        for path in sorted(paths):
-            _settle_record(path, say)
+    for path in records.found():
+        _settle_record(path, say)
 
 
 def _settle_record(path: Path, say: Say) -> None:
