@@ -191,6 +191,7 @@ class Staging:
             raise failure(begun[-1].place, error, left) from error
         for step in begun[:1]:
             (step.folder / hidden.JOURNAL).unlink(missing_ok=True)
+            self._record.add("undone")
         self._is_left = False
         return [path for path in kept if path is not None]
 

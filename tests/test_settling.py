@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 import sys
+from unittest import mock
 
 import cli_helpers as cli
 import pytest
@@ -89,6 +91,27 @@ def test_an_output_that_was_changed_in_the_moment_of_its_exchange_and_a_kill(tmp
     assert told(tmp_path / "out") == "new"
     assert (tmp_path / "out-2/thesis.txt").read_text() == "ten years"
     cli.assert_mentions(said[0], "in which it was replaced", tmp_path / "out-2")
+
+
+def test_what_the_user_has_removed_with_all_that_was_left_of_it(tmp_path, state):
+    killed(tmp_path / "a")
+    shutil.rmtree(tmp_path / "a")
+    assert settled(tmp_path) == []
+    assert list((state / "open").iterdir()) == []
+
+
+def test_an_operation_that_took_itself_back_and_could_not_remove_its_hidden_folder(tmp_path, state, monkeypatch):
+    def run():
+        with new_directory(tmp_path / "out") as folder:
+            put(folder / "x.txt", "mine")
+            put(tmp_path / "out", "theirs")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(hidden, "remove", mock.Mock(side_effect=cli.DENIED))
+        with pytest.raises(WriteError, match=r"out-2$"):
+            run()
+    assert settled(tmp_path) == [f"took back what an interrupted `{records.command()}` had begun in {tmp_path}"]
+    assert sorted(os.listdir(tmp_path)) == ["out", "out-2"]
 
 
 def test_an_operation_that_was_killed_while_its_hidden_folder_went(tmp_path, state):

@@ -54,7 +54,8 @@ def _settle_record(path: Path, say: Say) -> None:
         os.close(handle)
         return
     there = [folder for folder in folders if os.path.lexists(folder)]
-    ended = [step.place for step in steps] if "done" in found else None
+    # What was completed, or taken back by its own process, left nothing but its hidden folders.
+    ended = [step.place for step in steps] if "done" in found else [] if "undone" in found else None
     if _settle_folders(there, command, say, record=handle, steps=steps, ended=ended):
         for parent in reversed(parents):
             with suppress(OSError):  # it is not empty
@@ -120,15 +121,19 @@ def _settle_folders(
             elif record is None:
                 _return_old(folder, place)
         folders = [folder for folder in folders if os.path.lexists(folder)]
+        notes: list[str] = []
         if ended is None:
-            ended, command = _end(folders, command, say, steps, is_recorded=record is not None)
+            ended, notes, command = _end(folders, command, steps, is_recorded=record is not None)
+            for note in notes:
+                say(note)
             if record is not None:
-                os.write(record, b'["done"]\n')
+                with suppress(OSError):  # a full disk must not keep anything from being removed
+                    os.write(record, b'["done"]\n' if ended else b'["undone"]\n')
         if hidden.OPEN_STAYS:
             _let_go(locks)
         for folder in folders:
             hidden.remove(folder)
-        if folders:
+        if folders and (ended or not notes):
             what = f"what an interrupted `{command}` had begun" if command else "what an interrupted run had begun"
             say(f"completed {what}: {_several(ended)}" if ended else f"took back {what} in {folders[0].parent}")
     except (OSError, ValueError):
@@ -139,12 +144,13 @@ def _settle_folders(
 
 
 def _end(
-    folders: list[Path], command: str | None, say: Say, steps: Sequence[journal.Step], *, is_recorded: bool
-) -> tuple[list[Path], str | None]:
-    """Complete what has been begun; return the places where the new ones are now, and whose they are."""
+    folders: list[Path], command: str | None, steps: Sequence[journal.Step], *, is_recorded: bool
+) -> tuple[list[Path], list[str], str | None]:
+    """Complete what has been begun; return the places where the new ones are now, what their user has to know of the
+    others, and whose all that is."""
     journals = [folder for folder in folders if os.path.lexists(folder / hidden.JOURNAL)]
     if not journals:
-        steps = [step for step in steps if hidden.identity(step.made) != step.new]
+        steps = [step for step in steps if step.folder in folders and hidden.identity(step.made) != step.new]
     elif is_recorded:
         steps, command = journal.read(journals[0], folders)
     else:
@@ -152,13 +158,11 @@ def _end(
         if any(step.new not in (hidden.identity(step.place), hidden.identity(step.made)) for step in steps):
             raise ValueError(f"{journals[0]} was copied: its journal speaks of other files")
     notes = {step.place: journal.complete(step) for step in steps}
-    for note in filter(None, notes.values()):
-        say(note)
-    for parent in {step.place.parent for step in steps}:
+    for parent in filter(os.path.isdir, {step.place.parent for step in steps}):
         sync_folder(parent)
     for folder in journals:
         os.unlink(folder / hidden.JOURNAL)
-    return [place for place, note in notes.items() if note is None], command
+    return [place for place, note in notes.items() if note is None], list(filter(None, notes.values())), command
 
 
 def _let_go(locks: list[int]) -> None:
