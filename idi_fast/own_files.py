@@ -44,14 +44,14 @@ def foreign_file(folder: Path, names: Iterable[str], manifest: dict) -> str | No
         # What a link leads to is not looked at, and a pipe would wait for somebody to write to it.
         if not stat.S_ISREG(os.lstat(folder / name).st_mode):
             return f"{name}, which idi-fast did not write: it is no regular file"
-        form = next((form for form in FORMS if form.names.fullmatch(name)), None)
+        found = next(((form, match) for form in FORMS if (match := form.names.fullmatch(name))), None)
         is_expected = name in listed or TIMED.fullmatch(name)
         if not is_expected and isinstance(later, list) and name in later:
             is_expected = MADE_LATER.fullmatch(name)
-        if form is None or not is_expected:
+        if found is None or not is_expected:
             return f"{name}, which idi-fast did not write"
-        part = folder / form.names.fullmatch(name)["part"]
-        if not _fits(form, folder / name, part):
+        form, match = found
+        if not _fits(form, folder / name, folder / match["part"]):
             return f"{name}, which has not the form of what idi-fast writes under this name"
         if form.is_digested and not _is_as_listed(folder / name, listed.get(name)):
             return f"{name}, which was changed since idi-fast wrote it, or never was its own"
@@ -99,9 +99,8 @@ def _is_run(path: Path, part: Path) -> bool:
     """run.json, which tells the config that the manifest beside it names."""
     run = load_json(path)
     told = run["policy"]["fingerprint"] if "policy" in run else run["fingerprint"]
-    return {"schema_version", "kind", "versions"} <= set(run) and told == load_json(part / "manifest.json")[
-        "config_sha256"
-    ]
+    named = load_json(part / "manifest.json")["config_sha256"]
+    return {"schema_version", "kind", "versions"} <= set(run) and told == named
 
 
 def _is_config(path: Path, part: Path) -> bool:
@@ -115,10 +114,8 @@ def _is_other_manifest(path: Path, part: Path) -> bool:
 def _is_timings(path: Path, part: Path) -> bool:
     """Seconds by name, beside a manifest of ours."""
     found = load_json(path, LOOKED_AT)
-    names = {"jobs", "training_seconds"}
-    return (
-        set(found) <= names and all(map(_is_number, found.values())) and is_manifest(load_json(part / "manifest.json"))
-    )
+    are_seconds = set(found) <= {"jobs", "training_seconds"} and all(map(_is_number, found.values()))
+    return are_seconds and is_manifest(load_json(part / "manifest.json"))
 
 
 def _is_number(value: object) -> bool:
@@ -191,9 +188,7 @@ def _is_specification(path: Path, part: Path) -> bool:
 
 def _is_readme(path: Path, part: Path) -> bool:
     with open_regular(path) as file:
-        return (
-            re.search(rb"^idi-fast \S+ wrote this folder from ticks ", file.read(LOOKED_AT), re.MULTILINE) is not None
-        )
+        return re.search(rb"(?m)^idi-fast \S+ wrote this folder from ticks ", file.read(LOOKED_AT)) is not None
 
 
 def _is_of_returns(path: Path, part: Path) -> bool:
