@@ -53,10 +53,13 @@ def _run() -> None:
 
 def _settle() -> None:
     """Complete or take back what commands had begun that were killed, before anything else is done."""
-    from idi_fast.cli import console
-    from idi_fast.storage.journal import settle
+    from idi_fast.storage import records
 
-    if "_IDI_FAST_COMPLETE" not in os.environ:  # the shell's completion, which is to print nothing else
+    # The shell's completion is to print nothing else. And nearly always there is nothing to settle.
+    if "_IDI_FAST_COMPLETE" not in os.environ and records.found():
+        from idi_fast.cli import console
+        from idi_fast.storage.settling import settle
+
         settle(console.note)
 
 

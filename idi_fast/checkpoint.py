@@ -22,7 +22,9 @@ from idi_fast.history import History
 from idi_fast.kernels._jit import SOURCES_HASH
 from idi_fast.policy import Policy
 from idi_fast.provenance import describe_history, versions
-from idi_fast.storage import hidden, journal
+from idi_fast.storage import hidden
+from idi_fast.storage.settling import settle_beside
+from idi_fast.storage.syncing import sync_folder
 from idi_fast.unfinished import removing
 
 FORMAT = "idi-fast-checkpoint-1"
@@ -175,7 +177,7 @@ class Checkpoints:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, self._folder / f"checkpoint_{position.rows:018d}")
-        sync(self._folder)
+        sync_folder(self._folder)
         _remove(checkpoint_paths(self._folder)[KEPT:])
         self._saved, self._saved_at = position, monotonic()
 
@@ -208,7 +210,8 @@ def checkpoint_folder(out: str | Path, *, wanted: bool, resume: bool, force: boo
             _clear_up(folder, out)
 
         def remove_unless_kept() -> None:
-            if not can_resume(out):
+            # A hidden folder that is still there may hold what stood at `out`.
+            if not can_resume(out) and not hidden.within(folder):
                 shutil.rmtree(folder, ignore_errors=True)
 
         try:
@@ -227,7 +230,7 @@ def can_resume(out: str | Path) -> bool:
 
 def _folder_of(out: str | Path) -> Path:
     out = Path(os.path.abspath(out))
-    return out.with_name(f"{out.name}{journal.CHECKPOINT}")
+    return out.with_name(f"{out.name}{hidden.CHECKPOINT}")
 
 
 def _check_ours(folder: Path, out: Path) -> None:
@@ -243,7 +246,7 @@ def _check_ours(folder: Path, out: Path) -> None:
 
 def _clear_up(folder: Path, out: Path) -> None:
     """Remove what a killed process left in a folder of checkpoints besides these."""
-    journal.settle_beside(folder)
+    settle_beside(folder, out)
     for path in folder.glob(".*"):
         if path.is_file():
             path.unlink()
@@ -261,19 +264,16 @@ def _earlier_prefix(out: Path) -> str:
 
 @contextmanager
 def _lock(folder: Path) -> Iterator[None]:
-    try:
-        import fcntl
-    except ImportError:  # Windows
+    """Hold a folder of checkpoints against other processes, as far as there are locks. Raises OutputError."""
+    if hidden.OPEN_STAYS:  # the folder is to go while it is held
         yield
         return
     with explained(folder):
         file = open(folder / LOCK, "ab")  # noqa: SIM115 -- closed below
     with file:
-        try:
-            # The lock ends with the process, however that ends.
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise OutputError(f"another process is at work in {folder}; wait for it or choose another --out") from None
+        # The lock ends with the process, however that ends.
+        if hidden.lock(file.fileno()) is False:
+            raise OutputError(f"another process is at work in {folder}; wait for it or choose another --out")
         if not os.path.exists(folder / LOCK):
             raise OutputError(f"another process has just ended its work in {folder}; try again")
         yield
@@ -395,14 +395,3 @@ def _read_arrays(file: BinaryIO, layout: list, state: dict[str, np.ndarray], pat
 def _remove(paths: list[Path]) -> None:
     for path in paths:
         path.unlink()
-
-
-def sync(path: Path) -> None:
-    """Have a file or a folder on the disk: a rename lasts through a power failure only once its folder is."""
-    if path.is_dir() and os.name != "posix":  # Windows cannot open folders
-        return
-    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

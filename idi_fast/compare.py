@@ -95,7 +95,11 @@ def _existing(path: str | Path) -> Path:
 
 def _names(folder: Path) -> set[str]:
     """Files in and below a folder that are compared, relative to it; hidden ones are not."""
-    names = {name for name in list_files(folder) if not any(part.startswith(".") for part in name.split("/"))}
+    try:
+        found = [name for name in list_files(folder) if not os.path.isdir(folder / name)]  # a link to a folder
+    except OSError as error:
+        raise ArtifactError(f"{error.filename}: cannot be read: {error.strerror}") from error
+    names = {name for name in found if not any(part.startswith(".") for part in name.split("/"))}
     if all(_kind(Path(name)) in ("bytes", "text") for name in names):
         raise InputError(f"{folder} holds nothing to compare; expected streams (*.in, *.out), Parquet or JSON files")
     return {name for name in names if name.rpartition("/")[2] not in NOT_LOOKED_AT}

@@ -8,12 +8,13 @@ import os
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 from idi_fast.config_draft import Draft, is_schema, schema_defaults
 from idi_fast.config_io import REQUIRED, Block, FrozenMapping, SettingError, setting
 from idi_fast.errors import ConfigError
-from idi_fast.json_files import read_json, write_json
+from idi_fast.json_files import json_text, read_json
 
 Compat = Literal["idi_iann"]
 Rng = Literal["sfc64", "mt19937"]
@@ -310,8 +311,10 @@ class TrainingConfig(Block):
         return Draft(cls, tree, name)
 
     def to_json(self, path: str | os.PathLike[str]) -> None:
-        """Write every field to a JSON file, atomically; OutputError leaves what stood there."""
-        write_json(path, self.to_dict())
+        """Write every field to a JSON file, whole or not at all; OutputError and WriteError leave what stood there."""
+        from idi_fast.staging import install
+
+        install({Path(path): json_text(self.to_dict()).encode()})
 
     def fingerprint(self) -> str:
         """Return the SHA-256, in hexadecimal, of the canonical JSON: sorted keys, no spaces, UTF-8."""

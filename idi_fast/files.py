@@ -1,14 +1,13 @@
 """Outputs appear whole or not at all: folders are made under a temporary name and renamed."""
 
 import hashlib
-import json
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from idi_fast.errors import ArtifactError, OutputError
-from idi_fast.json_files import load_json
+from idi_fast.json_files import json_text, load_json, open_regular
 from idi_fast.own_files import foreign_file
 from idi_fast.staging import Staging
 from idi_fast.storage import hidden
@@ -44,10 +43,6 @@ def new_directory(
             folder = staging.reserve(target)
             folder.mkdir()
             yield folder
-        try:
-            check_replaceable(target, force)  # once more: files may have been put there meanwhile
-        except OutputError as error:
-            raise staging.overtaken([target]) from error
         staging.swap([target])
 
 
@@ -93,7 +88,7 @@ def check_replaceable(target: Path, force: bool) -> None:
     if manifest is None:
         raise OutputError(f"{target} holds something other than an output of idi-fast; --force will not replace it")
     names = [name for name in list_files(target) if name != MANIFEST]
-    foreign = foreign_file(target, names, manifest["files"], manifest.get(LATER, ()))
+    foreign = foreign_file(target, names, manifest)
     if foreign is not None:
         raise OutputError(f"{target} holds {foreign}; move it away first")
 
@@ -109,11 +104,9 @@ def read_manifest(folder: Path) -> dict | None:
 
 
 def list_files(folder: Path) -> list[str]:
-    """All files below a folder but those in hidden folders of ours, as sorted relative paths with forward slashes."""
-    found = []
-    for parent, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not hidden.is_ours(Path(parent, name))]
-        found += [os.path.join(parent, name) for name in names]
+    """All files below a folder, and links, but those in hidden folders of ours, as sorted relative paths with forward
+    slashes. Raises OSError, also for a folder that cannot be listed."""
+    found = [path for path in hidden.content(folder) if os.path.islink(path) or not os.path.isdir(path)]
     return sorted(os.path.relpath(path, folder).replace(os.sep, "/") for path in found)
 
 
@@ -127,19 +120,25 @@ def refuse_population(folder: Path) -> None:
 def check_digest(path: Path) -> None:
     """Raise ArtifactError if a manifest beside the file says that it was another; without one it is taken as it is."""
     manifest = read_manifest(path.parent)
-    if manifest is not None and path.name in manifest["files"] and digest(path) != manifest["files"][path.name]:
+    if manifest is None or path.name not in manifest["files"]:
+        return
+    try:
+        found = digest(path)
+    except OSError as error:
+        raise ArtifactError(f"{path}: cannot be read: {error.strerror}") from error
+    if found != manifest["files"][path.name]:
         raise ArtifactError(f"{path} is not the file that {MANIFEST} beside it describes: it was changed or damaged")
 
 
 def write_json(path: Path, data: object) -> None:
-    """Write JSON for people and tools: indent 2, a final newline, no NaN."""
-    path.write_text(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    """Write JSON into a folder that is being made; `staging.install` puts a file into one of the user's."""
+    path.write_bytes(json_text(data).encode())
 
 
 def digest(path: Path) -> dict[str, object]:
-    """SHA-256 and length of a file, read in pieces."""
+    """SHA-256 and length of a regular file, read in pieces. Raises OSError."""
     sha256 = hashlib.sha256()
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         while block := file.read(1 << 20):
             sha256.update(block)
         return {"sha256": sha256.hexdigest(), "bytes": file.tell()}

@@ -5,13 +5,12 @@ import errno
 import json
 import math
 import os
-import secrets
 import stat
 from collections import Counter
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, BinaryIO
 
-from idi_fast.errors import ConfigError, OutputError
+from idi_fast.errors import ConfigError, InputError
 
 MAX_JSON = 64 * 1024 * 1024
 """Bytes of a JSON file: manifests of many thousand files and run.json of any training are far smaller."""
@@ -21,12 +20,16 @@ _KINDS = {
 }  # fmt: skip
 
 
-class UnfitFile(OSError):
+class UnfitFile(InputError, OSError):
     """What a path leads to is no regular file, or too large; `strerror` says what of these it is."""
 
+    def __str__(self) -> str:
+        return f"{self.filename} {self.strerror}"
 
-def read_regular(path: str | os.PathLike[str], limit: int = MAX_JSON, *, follow: bool = True) -> bytes:
-    """The bytes of a regular file of at most `limit` bytes.
+
+@contextlib.contextmanager
+def open_regular(path: str | os.PathLike[str], *, follow: bool = True) -> Iterator[BinaryIO]:
+    """A regular file, opened for reading.
 
     follow: whether a link is followed. Raises UnfitFile for anything else, since reading a pipe may wait for ever, and
     some devices have no end; OSError.
@@ -39,14 +42,33 @@ def read_regular(path: str | os.PathLike[str], limit: int = MAX_JSON, *, follow:
         if stat.S_ISDIR(about.st_mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
         if not stat.S_ISREG(about.st_mode):
-            kind = _KINDS.get(stat.S_IFMT(about.st_mode), "something else")
-            raise UnfitFile(errno.EINVAL, f"is {kind}; expected a regular file", os.fspath(path))
-        if about.st_size > limit:
-            raise UnfitFile(errno.EFBIG, f"has {about.st_size:,} bytes; expected at most {limit:,}", os.fspath(path))
+            raise UnfitFile(errno.EINVAL, f"is {_kind(about.st_mode)}; expected a regular file", os.fspath(path))
         with os.fdopen(handle, "rb", closefd=False) as file:
-            return file.read(about.st_size)
+            yield file
     finally:
         os.close(handle)
+
+
+def describe_unfit(path: str | os.PathLike[str]) -> str:
+    """What is wrong with a path that there is, and that does not lead to a regular file, behind its name."""
+    kind = "is a link to " if os.path.islink(path) else "is "
+    if not os.path.exists(path):
+        return "is a link that leads nowhere; expected a regular file"
+    mode = os.stat(path).st_mode
+    return f"{kind}{'a folder' if stat.S_ISDIR(mode) else _kind(mode)}; expected a regular file"
+
+
+def _kind(mode: int) -> str:
+    return _KINDS.get(stat.S_IFMT(mode), "something else")
+
+
+def read_regular(path: str | os.PathLike[str], limit: int = MAX_JSON, *, follow: bool = True) -> bytes:
+    """The bytes of a regular file of at most `limit` bytes. Raises UnfitFile for anything else (see `open_regular`)."""
+    with open_regular(path, follow=follow) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > limit:
+            raise UnfitFile(errno.EINVAL, f"has {size:,} bytes; expected at most {limit:,}", os.fspath(path))
+        return file.read(size)
 
 
 def load_json(path: str | os.PathLike[str], limit: int = MAX_JSON) -> Any:
@@ -91,21 +113,6 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def json_text(tree: Any) -> str:
     """Return the tree as the JSON text this package writes: indented, Unicode, newline-terminated."""
     return json.dumps(tree, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def write_json(path: str | os.PathLike[str], tree: Any) -> None:
-    """Write the tree as JSON, so that the file is at every moment either the old one or the whole new one."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with temporary.open("x", encoding="utf-8", newline="\n") as file:
-            file.write(json_text(tree))
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror}") from None
-    finally:
-        with contextlib.suppress(OSError):  # it is there only after a failure
-            temporary.unlink()
 
 
 def null_nan(value: object) -> object:

@@ -16,12 +16,12 @@ from idi_fast.checkpoint import (
     checkpoint_paths,
     describe_run,
     discard,
-    sync,
 )
 from idi_fast.config import TrainingConfig
 from idi_fast.errors import ArtifactError, InputError
 from idi_fast.files import write_json
 from idi_fast.history import History
+from idi_fast.storage.syncing import sync_file, sync_folder
 
 
 class PopulationCheckpoints:
@@ -86,9 +86,9 @@ class PopulationCheckpoints:
 def _write_whole(path: Path, data: dict) -> None:
     temporary = path.with_name(f".{path.name}")
     write_json(temporary, data)
-    sync(temporary)
+    sync_file(temporary)
     os.replace(temporary, path)
-    sync(path.parent)
+    sync_folder(path.parent)
 
 
 def _read_population(path: Path) -> dict:

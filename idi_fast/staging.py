@@ -1,5 +1,6 @@
 """Outputs that appear together or not at all: made in hidden folders beside their places, and renamed at the end."""
 
+import errno
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,6 +12,9 @@ from idi_fast.errors import OutputError, WriteError
 from idi_fast.storage import hidden, journal
 from idi_fast.storage.exchange import Unsupported
 from idi_fast.storage.failures import explained, failure
+from idi_fast.storage.records import Record
+from idi_fast.storage.settling import settle_beside
+from idi_fast.storage.syncing import sync_file, sync_folder
 from idi_fast.unfinished import removing
 
 PATIENCE = 10.0
@@ -29,7 +33,7 @@ class Staging:
 
     def __init__(self, inside: Path | None = None, *, together: bool = False) -> None:
         self._inside, self._together = inside, together
-        self._record: journal.Record | None = None
+        self._record: Record | None = None
         self._hidden: dict[Path, Path] = {}
         self._noted: list[Path] = []
         self._locks: list[int] = []
@@ -64,13 +68,17 @@ class Staging:
         """The hidden folder of a place's parent, made where there is none yet."""
         if parent not in self._hidden:
             with explained(place):
-                record = self._record = self._record or journal.Record()
+                record = self._record = self._record or Record()
                 for missing in reversed([path for path in (parent, *parent.parents) if not path.exists()]):
                     record.add("parent", os.path.abspath(missing))
+                    try:
+                        missing.mkdir()
+                    except FileExistsError:  # another process was faster, whose folder it is
+                        record.add("parent of others", os.path.abspath(missing))
+                        continue
                     self._parents.append(missing)
-                    missing.mkdir(exist_ok=True)
                 home = Path(os.path.abspath(self._inside or parent))
-                journal.settle_beside(home)
+                settle_beside(home, None if self._together else place)
                 while parent not in self._hidden:
                     folder = hidden.free_path(home)
                     record.add("folder", str(folder))
@@ -102,7 +110,7 @@ class Staging:
             with _held({place.parent for place in places}):
                 steps = [self._step(place) for place in places]
                 for step in steps:
-                    self._record.add("place", str(step.place), step.new)
+                    self._record.add("step", *step.to_json())
                 # Until all is done, or taken back, the hidden folders may hold what stood there, whatever interrupts.
                 self._is_left = True
                 is_alone = len(steps) == 1 and self._in_one_step(steps[0], begun)
@@ -114,15 +122,18 @@ class Staging:
                         begun.append(step)
                         journal.take_step(step)
         except BaseException as error:
-            self._take_back(begun, error)
+            before = self._take_back(begun, error)
             if isinstance(error, FileExistsError):
-                raise self.overtaken(places) from error
+                raise self._overtaken(places, before) from error
+            if isinstance(error, BlockingIOError):
+                raise WriteError(f"{error.strerror}; {self._keep(places)}") from error
             if isinstance(error, OSError):
                 raise failure(at, error, "everything is as it was") from error
             raise
         for parent in {place.parent for place in places}:
-            journal.sync_folder(parent)
+            sync_folder(parent)
         (steps[0].folder / hidden.JOURNAL).unlink(missing_ok=True)
+        self._record.add("done")
         self._is_left = False
 
     def _made(self, place: Path) -> Path:
@@ -137,14 +148,14 @@ class Staging:
         for place in places:
             made = self._made(place)
             if not made.is_dir() or made.is_symlink():
-                _sync_file(made)
+                sync_file(made)
                 continue
             for parent, _, names in os.walk(made):
                 for name in names:
-                    _sync_file(Path(parent, name))
-                journal.sync_folder(Path(parent))
+                    sync_file(Path(parent, name))
+                sync_folder(Path(parent))
         for folder in {self._hidden[place.parent] for place in places}:
-            journal.sync_folder(folder / hidden.NEW)
+            sync_folder(folder / hidden.NEW)
 
     def _step(self, place: Path) -> journal.Step:
         """What is to be done at a place; FileExistsError where something else stands there than at the beginning."""
@@ -166,19 +177,35 @@ class Staging:
             return False
         return True
 
-    def _take_back(self, begun: list[journal.Step], error: BaseException) -> None:
-        stranded = [step for step in reversed(begun) if not journal.take_back(step)]
-        if not stranded:
-            for step in begun[:1]:
-                (step.folder / hidden.JOURNAL).unlink(missing_ok=True)
-            self._is_left = False
-            return
-        places = ", ".join(str(step.place) for step in stranded)
-        left = f"everything is as it was but for {places}, which the next command of idi-fast completes"
-        raise failure(begun[-1].place, error, left) from error
+    def _take_back(self, begun: list[journal.Step], error: BaseException) -> list[Path]:
+        """Take steps back; return where what stood there before is, if not in its place. Raises WriteError."""
+        stranded, kept = [], []
+        for step in reversed(begun):
+            try:
+                kept.append(journal.take_back(step))
+            except OSError:
+                stranded.append(step)
+        if stranded:
+            places = ", ".join(str(step.place) for step in stranded)
+            left = f"everything is as it was but for {places}, which the next command of idi-fast completes"
+            raise failure(begun[-1].place, error, left) from error
+        for step in begun[:1]:
+            (step.folder / hidden.JOURNAL).unlink(missing_ok=True)
+            self._record.add("undone")
+        self._is_left = False
+        return [path for path in kept if path is not None]
 
-    def overtaken(self, places: list[Path]) -> WriteError:
-        """Keep what was made under free names, and tell them."""
+    def _overtaken(self, places: list[Path], before: list[Path]) -> WriteError:
+        """Keep what was made under free names, and tell them; before: those of what stood there."""
+        changed = [place for place in places if hidden.appearance(place) != self._before[place]] or places
+        also = f", and what stood there before in {', '.join(map(str, before))}" if before else ""
+        return WriteError(
+            f"{changed[0]} was made or changed by another process meanwhile, and stays as it is; "
+            f"{self._keep(places)}{also}"
+        )
+
+    def _keep(self, places: list[Path]) -> str:
+        """Put what was made under free names beside its places, and tell them."""
         kept = []
         for parent, hidden_folder in self._hidden.items():
             made = [place for place in places if place.parent == parent]
@@ -186,18 +213,14 @@ class Staging:
                 kept.append(journal.keep(hidden_folder / hidden.NEW, Path(os.path.abspath(parent))))
             else:
                 kept += [journal.keep(self._made(place), place) for place in made]
-        changed = [place for place in places if hidden.appearance(place) != self._before[place]] or places
-        return WriteError(
-            f"{changed[0]} was made or changed by another process meanwhile, and stays as it is; "
-            f"what was made here is in {', '.join(map(str, kept))}"
-        )
+        return f"what was made here is in {', '.join(map(str, kept))}"
 
     def __exit__(self, *error: object) -> None:
         self._ending.close()
         self._remove()
 
     def _remove(self) -> None:
-        if os.name == "nt":  # where nothing is removed that is open
+        if hidden.OPEN_STAYS:
             self._unlock()
         if not self._is_left:
             for folder in self._hidden.values():
@@ -221,7 +244,7 @@ class Staging:
 def _held(folders: Iterable[Path]) -> Iterator[None]:
     """Hold folders against other processes that put outputs there, for the moment that it takes.
 
-    Raises WriteError after PATIENCE. Systems and disks without such locks do without.
+    Raises BlockingIOError after PATIENCE. Systems and disks without such locks do without.
     """
     handles: list[int] = []
     try:
@@ -234,7 +257,7 @@ def _held(folders: Iterable[Path]) -> Iterator[None]:
             patience = time.monotonic() + PATIENCE
             while (free := hidden.lock(handles[-1])) is False:
                 if time.monotonic() > patience:
-                    raise WriteError(f"another process holds {folder}; wait for it or choose another place")
+                    raise BlockingIOError(errno.EWOULDBLOCK, f"another process holds {folder} and does not let go")
                 time.sleep(0.01)
             if free is None:
                 break
@@ -242,16 +265,6 @@ def _held(folders: Iterable[Path]) -> Iterator[None]:
     finally:
         for handle in handles:
             os.close(handle)
-
-
-def _sync_file(path: Path) -> None:
-    if path.is_symlink() or not path.is_file():
-        return
-    handle = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def install(files: Mapping[Path, bytes], before: Mapping[Path, tuple | None] | None = None) -> None:

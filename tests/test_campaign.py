@@ -15,7 +15,7 @@ from idi_fast.bench.campaign.__main__ import main
 from idi_fast.bench.campaign.commands import Undisturbed
 from idi_fast.bench.campaign.kills import check_whole
 from idi_fast.bench.campaign.runner import PARTS, Findings, run_campaign
-from idi_fast.bench.campaign.trial import Fault, Trial, judge
+from idi_fast.bench.campaign.trial import Fault, Trial, verdict_on
 from idi_fast.bench.campaign.worker import Outcome, Worker
 
 TRIALS = {
@@ -60,7 +60,7 @@ def test_a_short_campaign_finds_nothing(short_campaign, part):
 def test_how_the_end_of_a_command_is_judged(status, stdout, stderr, verdict):
     outcome = Outcome(("train",), status, stdout, stderr, 0.1)
     try:
-        found = judge(outcome)
+        found = verdict_on(outcome)
     except Fault as fault:
         found = fault.verdict
     assert found == verdict
@@ -69,7 +69,7 @@ def test_how_the_end_of_a_command_is_judged(status, stdout, stderr, verdict):
 
 def test_json_on_stdout_has_to_be_strict():
     with pytest.raises(Fault, match="not one JSON object"):
-        judge(Outcome(("compare", "--json"), 0, '{"mean": NaN}', "", 0.1))
+        verdict_on(Outcome(("compare", "--json"), 0, '{"mean": NaN}', "", 0.1))
 
 
 @pytest.mark.parametrize(

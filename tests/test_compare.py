@@ -2,7 +2,9 @@
 
 import json
 import math
+import os
 from datetime import UTC, datetime
+from pathlib import Path
 
 import cli_helpers as cli
 import polars as pl
@@ -238,6 +240,18 @@ def test_a_file_that_was_changed_behind_its_manifest_is_refused(world, tmp_path)
     (damaged,) = cli.flipped(world / "agent", "trace.parquet", tmp_path, 1)
     with pytest.raises(ArtifactError, match=r"is not the file that manifest\.json beside it describes"):
         compare(world / "agent", damaged)
+
+
+@pytest.mark.parametrize("name", ["policy.parquet", "run.json", "streams/q_buy.in"])
+@pytest.mark.parametrize("device", [True, False], ids=["device", "pipe"])
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes by name")
+def test_what_is_no_regular_file_is_refused_unread(device, name, world, tmp_path):
+    other = cli.copy_of(world / "agent", tmp_path / "other")
+    (other / name).unlink()
+    cli.link(other / name, Path("/dev/zero")) if device else os.mkfifo(other / name)
+    outcome = cli.finish(cli.start("compare", world / "agent", other))
+    assert (outcome.status, outcome.stdout, outcome.stderr.count("\n")) == (2, "", 1)
+    cli.assert_mentions(outcome.stderr, str(other / name), "expected a regular file")
 
 
 def test_a_context_below_zero_is_refused(tmp_path):

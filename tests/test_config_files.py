@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cli_helpers as cli
 import jsonschema
 import pytest
 from config_trees import COMPAT, CRYPTO, DEFAULTS, HISTORY, LEAVES, TRANSFORMS, VALIDATOR, WHEN_GIVEN, nest, with_value
@@ -15,7 +16,8 @@ from hypothesis import strategies as st
 
 from idi_fast.config import QuantizerConfig, TrainingConfig
 from idi_fast.config_io import json_schema, with_overrides
-from idi_fast.errors import ConfigError, OutputError
+from idi_fast.errors import ConfigError, OutputError, WriteError
+from idi_fast.storage import exchange
 
 ROOT = Path(__file__).parent.parent
 DOCS = (ROOT / "docs/CONFIG.md").read_text(encoding="utf-8")
@@ -100,16 +102,16 @@ def test_a_byte_order_mark_is_no_obstacle(tmp_path):
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     def full(*_):
-        raise OSError(28, "No space left on device")
+        raise cli.FULL
 
     path = tmp_path / "agent.json"
     TrainingConfig().to_json(path)
     written = path.read_text(encoding="utf-8")
     assert written == json.dumps(DEFAULTS, indent=2, ensure_ascii=False) + "\n"
-    with pytest.raises(OutputError, match=r"cannot be written: Not a directory$"):
+    with pytest.raises(OutputError, match=r"cannot write .*below.json: Not a directory; nothing there was changed$"):
         TrainingConfig().to_json(path / "below.json")
-    monkeypatch.setattr(os, "replace", full)
-    with pytest.raises(OutputError, match=r"agent.json: cannot be written: No space left on device$"):
+    monkeypatch.setattr(exchange, "exchange", full)
+    with pytest.raises(WriteError, match=r"cannot write .*agent.json: No space left on device; everything"):
         TrainingConfig(episodes=1).to_json(path)
     assert os.listdir(tmp_path) == ["agent.json"]
     assert path.read_text(encoding="utf-8") == written

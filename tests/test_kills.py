@@ -86,16 +86,18 @@ def test_a_kill_where_the_system_cannot_exchange(place, tmp_path):
         assert [event for event, whole, *_ in events if not whole] == []
 
 
-def test_what_no_record_tells_is_found_by_its_name(place, tmp_path):
-    """As with another state folder: a command that reads the folder sees to it."""
+def test_what_no_record_tells_is_left_to_a_command_that_writes_there(place, tmp_path):
+    """As with another state folder, or in somebody else's folder: a command that only reads moves nothing."""
     env, command = {"IDI_FAST_STATE_DIR": str(tmp_path / "elsewhere")}, COMMANDS["manifest"]
     cli.copy_of(place, tmp_path / "whole")
     events = run_killed(command, env, tmp_path / "whole").events
     last = max(number for number, event in enumerate(events, 1) if event.startswith("idi_fast.storage."))
     assert run_killed(command, env, place, at=last).killed
+    before = cli.snapshot(place)
     assert list((place / "agent").glob(".idi-fast-*"))
-    outcome = cli.run("verify", place / "agent")
-    assert outcome.status == 0, outcome
+    cli.run("verify", place / "agent")
+    assert cli.snapshot(place) == before
+    cli.succeed("manifest", place / "agent")
     assert not list((place / "agent").glob(".idi-fast-*"))
     assert files(place) == files(tmp_path / "whole")
 

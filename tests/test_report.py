@@ -391,6 +391,20 @@ def test_what_is_no_run(runs, tmp_path):
         write_report(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["run.json", "kpis.json", "equity.parquet"])
+@pytest.mark.parametrize(
+    ("target", "found"),
+    [("/dev/zero", "is a link to a device"), ("none", "is a link that leads nowhere"), (".", "is a link to a folder")],
+)
+def test_what_is_no_file_is_not_called_missing(runs, tmp_path, name, target, found):
+    run = unsealed(runs / "backtest", tmp_path / "run")
+    (run / name).unlink()
+    (run / name).symlink_to(target)
+    with pytest.raises(ArtifactError) as caught:
+        write_report(run, tmp_path / "report.html")
+    assert_mentions(str(caught.value), str(run / name), f"{found}; expected a regular file")
+
+
 def test_a_damaged_run_is_refused(runs, tmp_path):
     def refusal(change) -> str:
         run = unsealed(runs / "backtest", tmp_path / "run")

@@ -1,17 +1,20 @@
 """Outputs appear whole or not at all, never replace what they were not asked to, and lie where they may."""
 
-import json
 import os
 import subprocess
 import sys
 
 import cli_helpers as cli
 import pytest
+from small_outputs import ours, put, told
 
 from idi_fast.errors import InputError, OutputError, WriteError
-from idi_fast.files import digest, new_directory
-from idi_fast.staging import Staging, install
-from idi_fast.storage import exchange, hidden, journal
+from idi_fast.evidence.private import private_folder
+from idi_fast.files import new_directory
+from idi_fast.json_files import UnfitFile, read_regular
+from idi_fast.staging import install
+from idi_fast.storage import exchange, hidden
+from idi_fast.storage.failures import explained
 
 
 @pytest.fixture(params=["system", "steps"])
@@ -20,20 +23,6 @@ def each_way(request, monkeypatch):
     if request.param == "steps":
         monkeypatch.setattr(exchange, "_native", lambda: None)
     return request.param
-
-
-def put(path, text):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    return path
-
-
-def ours(folder, text):
-    """An output of idi-fast, as far as its manifest says."""
-    put(folder / "returns.csv", text)
-    files = {"returns.csv": digest(folder / "returns.csv")}
-    put(folder / "manifest.json", json.dumps({"config_sha256": "", "files": files}))
-    return folder
 
 
 # --- renaming
@@ -86,7 +75,7 @@ def test_what_was_not_there_at_the_start_is_not_replaced(each_way, tmp_path, for
     with pytest.raises(WriteError, match=r"out was made or changed by another process.*out-2$") as caught:
         run()
     assert not isinstance(caught.value, InputError)
-    assert (tmp_path / "out/returns.csv").read_text() == "theirs"
+    assert told(tmp_path / "out") == "theirs"
     assert (tmp_path / "out-2/x.txt").read_text() == "mine"
     assert sorted(os.listdir(tmp_path)) == ["out", "out-2"]
 
@@ -101,7 +90,7 @@ def test_only_what_stood_there_is_replaced(each_way, tmp_path):
     ours(tmp_path / "out", "old")
     with pytest.raises(WriteError, match="out-2"):
         run()
-    assert (tmp_path / "out/returns.csv").read_text() == "theirs"
+    assert told(tmp_path / "out") == "theirs"
     assert (tmp_path / "out-2/returns.csv").read_text() == "mine"
     with new_directory(tmp_path / "gone", force=True) as folder:
         put(folder / "returns.csv", "new")
@@ -162,98 +151,107 @@ def test_two_processes_with_one_name(world, tmp_path):
             assert winners == 1
 
 
-# --- what is left of others
+@pytest.mark.parametrize("how", ["changed", "removed", "added below", "a link"])
+def test_an_output_that_is_no_longer_what_it_was_is_kept(each_way, tmp_path, how):
+    def run():
+        with new_directory(tmp_path / "out", force=True) as folder:
+            put(folder / "x.txt", "mine")
+            if how == "changed":  # in place, with the manifest as it was
+                text = (tmp_path / "out/commitment.json").read_text()
+                (tmp_path / "out/commitment.json").write_text(f"{text}\n")
+            elif how == "removed":
+                (tmp_path / "out/commitment.json").unlink()
+            elif how == "added below":
+                put(tmp_path / "out/notes/thesis.txt", "ten years")
+            else:
+                cli.link(tmp_path / "out/there", tmp_path)
+            before.update(cli.snapshot(tmp_path / "out"))
+
+    before = {}
+    ours(tmp_path / "out", "old")
+    with pytest.raises(WriteError, match=r"out was made or changed by another process.*out-2$"):
+        run()
+    assert cli.snapshot(tmp_path / "out") == before
+    assert cli.snapshot(tmp_path / "out-2") == {"x.txt": b"mine"}
+    assert sorted(os.listdir(tmp_path)) == ["out", "out-2"]
 
 
-def left_of_a_kill(folder, name="streams.json"):
-    """What a process leaves that is killed after the commit of a file, and of which no record tells."""
-    staging = Staging()
-    made = staging.reserve(folder / name)
-    made.write_text("new")
-    path = made.parent.parent
-    journal.write(path, [journal.Step(folder / name, path, hidden.identity(made), hidden.appearance(folder / name))])
-    for handle in staging._locks:
-        os.close(handle)
-    staging._record.close()
-    return path
+def test_a_change_in_a_folder_between_look_and_exchange_is_seen(tmp_path, monkeypatch):
+    real = exchange.exchange
+
+    def late(source, target):
+        monkeypatch.setattr(exchange, "exchange", real)
+        put(tmp_path / "out/thesis.txt", "ten years")
+        real(source, target)
+
+    def run():
+        with new_directory(tmp_path / "out", force=True) as folder:
+            put(folder / "x.txt", "mine")
+
+    ours(tmp_path / "out", "old")
+    monkeypatch.setattr(exchange, "exchange", late)
+    with pytest.raises(WriteError, match=r"out-2$"):
+        run()
+    assert (told(tmp_path / "out"), (tmp_path / "out/thesis.txt").read_text()) == ("old", "ten years")
+    assert cli.snapshot(tmp_path / "out-2") == {"x.txt": b"mine"}
 
 
-def test_the_work_of_a_live_process_is_left_alone(tmp_path, state):
-    with Staging() as staging:
-        staging.reserve(tmp_path / "x").write_text("new")
-        before = cli.snapshot(tmp_path)
-        assert cli.run("--version").stderr == ""
-        journal.settle_beside(tmp_path)
-        assert cli.snapshot(tmp_path) == before
-        staging.swap([tmp_path / "x"])
-    assert cli.snapshot(tmp_path) == {"x": b"new"}
+def test_a_place_that_is_taken_between_two_renames(tmp_path, monkeypatch):
+    """What is new and what stood there before are both kept, and both told."""
+    real = os.rename
+
+    def late(source, target):
+        real(source, target)
+        if os.fspath(source) == str(tmp_path / "out"):
+            put(tmp_path / "out/thesis.txt", "theirs")
+
+    def run():
+        with new_directory(tmp_path / "out", force=True) as folder:
+            put(folder / "x.txt", "mine")
+
+    ours(tmp_path / "out", "old")
+    monkeypatch.setattr(exchange, "_native", lambda: None)
+    monkeypatch.setattr("os.rename", late)
+    with pytest.raises(WriteError, match=r"what was made here is in .*out-3, and what stood there before in .*out-2$"):
+        run()
+    assert cli.snapshot(tmp_path / "out") == {"thesis.txt": b"theirs"}
+    assert cli.snapshot(tmp_path / "out-3") == {"x.txt": b"mine"}
+    assert told(tmp_path / "out-2") == "old"
+    assert sorted(os.listdir(tmp_path)) == ["out", "out-2", "out-3"]
 
 
-def test_a_journal_is_followed_within_its_folder_alone(tmp_path):
-    """A downloaded folder may hold a journal: what it says of places elsewhere is not done."""
-    target = put(tmp_path / "home/.bashrc", "mine")
-    left = left_of_a_kill(put(tmp_path / "got/streams.json", "old").parent)
-    about = json.loads((left / "journal.json").read_text())
-    for place in (str(target), str(tmp_path / "got/../home/.bashrc"), "..", ".", ""):
-        about["steps"][0][0] = place
-        (left / "journal.json").write_text(json.dumps(about))
-        said = []
-        journal.settle_beside(tmp_path / "got", said.append)
-        assert target.read_text() == "mine"
-        assert (tmp_path / "got/streams.json").read_text() == "old"
+@pytest.mark.skipif(os.name == "nt", reason="folders have no locks")
+def test_a_result_is_kept_where_another_holds_the_folder(tmp_path, monkeypatch):
+    def run():
+        with new_directory(tmp_path / "out") as folder:
+            put(folder / "x.txt", "mine")
+            handles.append(os.open(tmp_path, os.O_RDONLY))
+            assert hidden.lock(handles[0])
+
+    handles = []
+    monkeypatch.setattr("idi_fast.staging.PATIENCE", 0.0)
+    with pytest.raises(WriteError, match=r"another process holds .*; what was made here is in .*out-2$"):
+        run()
+    os.close(handles[0])
+    assert cli.snapshot(tmp_path) == {"out-2": None, "out-2/x.txt": b"mine"}
 
 
-def test_a_journal_that_was_moved_along_is_completed(tmp_path):
-    left_of_a_kill(put(tmp_path / "got/streams.json", "old").parent)
-    os.rename(tmp_path / "got", tmp_path / "moved")
-    said = []
-    journal.settle_beside(tmp_path / "moved", said.append)
-    assert cli.snapshot(tmp_path / "moved") == {"streams.json": b"new"}
-    assert said == [
-        f"completed what an interrupted `{journal._command()}` had begun: {tmp_path / 'moved/streams.json'}"
-    ]
+def test_a_folder_on_the_way_that_another_makes_meanwhile_is_his(tmp_path, monkeypatch):
+    real = os.mkdir
 
+    def faster(path, *args, **kwargs):
+        if os.path.basename(path) == "theirs":
+            real(path)
+        real(path, *args, **kwargs)
 
-def test_what_a_user_changed_after_the_kill_is_kept(tmp_path):
-    left_of_a_kill(put(tmp_path / "got/streams.json", "old").parent)
-    os.remove(tmp_path / "got/streams.json")
-    put(tmp_path / "got/other", "")
-    put(tmp_path / "got/streams.json", "the user's")
-    said = []
-    journal.settle_beside(tmp_path / "got", said.append)
-    assert (tmp_path / "got/streams.json").read_text() == "the user's"
-    assert (tmp_path / "got/streams-2.json").read_text() == "new"
-    assert "streams-2.json" in said[0]
+    def run():
+        with new_directory(tmp_path / "theirs/mine/out"):
+            raise KeyboardInterrupt
 
-
-@pytest.mark.parametrize("make", ["link", "journal", "part", "old"])
-def test_hidden_folders_of_others_are_left_alone(tmp_path, make):
-    put(tmp_path / "away/thesis.txt", "ten years")
-    path = tmp_path / "got" / ".idi-fast-0123456789ab"
-    path.parent.mkdir()
-    if make == "link":
-        path.symlink_to(tmp_path / "away")
-    elif make == "journal":
-        path.mkdir()
-        (path / "journal.json").symlink_to(tmp_path / "away/thesis.txt")
-    elif make == "part":
-        put(path / "thesis.txt", "ten years")
-    else:  # of an earlier version: what had stepped aside comes back
-        put(path / "old/x.in", "0")
-        journal.settle_beside(tmp_path / "got", lambda text: None)
-        assert cli.snapshot(tmp_path / "got") == {"x.in": b"0"}
-        return
-    before = cli.snapshot(tmp_path)
-    journal.settle_beside(tmp_path / "got", lambda text: None)
-    assert cli.snapshot(tmp_path) == before
-
-
-def test_a_state_folder_that_cannot_be_written_to_is_done_without(tmp_path, monkeypatch):
-    put(tmp_path / "file", "")
-    monkeypatch.setattr(journal, "state_folders", lambda: [tmp_path / "file" / "open"])
-    install({tmp_path / "out" / name: b"1" for name in "ab"})
-    assert cli.snapshot(tmp_path / "out") == {"a": b"1", "b": b"1"}
-    journal.settle(lambda text: pytest.fail(text))
+    monkeypatch.setattr("os.mkdir", faster)
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert cli.snapshot(tmp_path) == {"theirs": None}
 
 
 # --- where outputs may be
@@ -341,6 +339,33 @@ def test_a_disk_that_takes_a_hidden_folder_and_no_lock_in_it(tmp_path, monkeypat
     assert os.listdir(tmp_path) == []
 
 
+def test_an_input_that_is_missing_beside_the_output_is_no_failure_to_write(tmp_path):
+    for name in ("bars.csv", "out.csv", "o"):
+        with pytest.raises(FileNotFoundError), new_directory(tmp_path / "out"):
+            (tmp_path / name).read_bytes()
+    assert os.listdir(tmp_path) == []
+    for name in ("out", "out/x", "out.checkpoint/rewards.f8", ".idi-fast-0123456789ab/new/out/x"):
+        with pytest.raises(OutputError, match=r"cannot write .*/out: Is a directory"), explained(tmp_path / "out"):
+            raise IsADirectoryError(21, "Is a directory", str(tmp_path / name))
+
+
+def test_an_input_that_is_too_long_is_no_full_disk(tmp_path):
+    put(tmp_path / "config.json", "{}")
+    path = tmp_path / "config.json"
+    with pytest.raises(UnfitFile, match=r"config.json has 2 bytes; expected at most 1") as caught, explained(path):
+        read_regular(path, 1)
+    assert isinstance(caught.value, InputError)
+
+
+def test_no_room_for_a_folder_of_secrets(tmp_path, monkeypatch):
+    def full(path, *args, **kwargs):
+        raise OSError(28, "No space left on device", os.fspath(path))
+
+    monkeypatch.setattr("os.makedirs", full)
+    with pytest.raises(WriteError, match=r"cannot write .*secrets: No space left"):
+        private_folder(tmp_path / "secrets", ())
+
+
 def test_an_output_of_a_broken_name_is_the_user_s(tmp_path):
     with pytest.raises(OutputError, match="File name too long"), new_directory(tmp_path / ("n" * 300)):
         pass
@@ -358,4 +383,4 @@ def test_a_file_put_into_the_old_output_meanwhile_is_kept(each_way, tmp_path):
         run()
     assert cli.snapshot(tmp_path / "out-2") == {"x.txt": b"mine"}
     assert (tmp_path / "out/thesis.txt").read_text() == "ten years"
-    assert (tmp_path / "out/returns.csv").read_text() == "old"
+    assert told(tmp_path / "out") == "old"

@@ -1,5 +1,6 @@
 """Tampered folders of every kind: no command breaks on them, and `verify` never takes changed content for whole."""
 
+import hashlib
 import json
 import os
 import random
@@ -10,7 +11,19 @@ from pathlib import Path
 import polars as pl
 
 from idi_fast.bench.campaign import mutate
-from idi_fast.bench.campaign.trial import FAILED, OK, REFUSED, WRONG, Trial, describe, difference, expect, judge, tree
+from idi_fast.bench.campaign.trial import (
+    FAILED,
+    LOST,
+    OK,
+    REFUSED,
+    WRONG,
+    Trial,
+    describe,
+    difference,
+    expect,
+    tree,
+    verdict_on,
+)
 from idi_fast.bench.campaign.world import QUICK, World
 from idi_fast.files import MANIFEST, TIMINGS, list_files
 
@@ -38,6 +51,15 @@ RUNS = (
     "agent", "agent", "synthetic", "compat", "tiles", "population", "test", "walk", "grid", "spec", "binding", "proven",
 )  # fmt: skip
 FORGED = ("proven", "proven", "agent", "test")
+USERS = (
+    b"# Thesis\n\nTen years of work.\n",
+    b"date,return\n2024-01-02,0.01\n2024-01-03,-0.02\n",
+    b'{"schema_version": 1, "kind": "diary", "entries": []}\n',
+    b"\x89PNG\r\n\x1a\n" + bytes(200),
+    b"PAR1" + bytes(200) + b"idi-fast-" + (4).to_bytes(4, "little") + b"PAR1",
+    b'i_x:sbf := in file("x.in").\n',
+)
+"""What users keep in files."""
 CHECKED = {
     "evaluate": "policy.parquet",
     "backtest": "policy.parquet",
@@ -52,6 +74,8 @@ def attempt(world: World, rng: random.Random, trial: Trial) -> str:
     part = rng.random()
     if part < 0.2:
         return _forged(world, rng, trial)
+    if part > 0.94:
+        return _listed(world, rng, trial)
     return _tampered(world, rng, trial, "verify" if part < 0.5 else rng.choice(sorted(READERS)))
 
 
@@ -67,7 +91,7 @@ def _tampered(world: World, rng: random.Random, trial: Trial, kind: str) -> str:
     before = tree(folder)
     changed = difference(tree(folder / name), whole)
     outcome = world.worker.run(*(str(arg).format(run=name) for arg in READERS[kind]), cwd=folder)
-    verdict = judge(outcome, silent_failure=kind in SILENT)
+    verdict = verdict_on(outcome, silent_failure=kind in SILENT)
     if kind == "verify" and changed and MANIFEST not in touched:
         expect(verdict != OK, WRONG, f"taken for whole, though {changed}: {describe(outcome)}")
     if CHECKED.get(kind) in touched and changed and name != "population" and MANIFEST not in touched:
@@ -88,12 +112,36 @@ def _forged(world: World, rng: random.Random, trial: Trial) -> str:
     kind = rng.choice(changes)
     trial.what = f"{name}: {_FORGERIES[kind](rng, folder / name)}, and the manifest made anew"
     made = world.worker.run("manifest", name, cwd=folder)
-    if judge(made, silent_failure=False) != OK:
+    if verdict_on(made, silent_failure=False) != OK:
         return REFUSED
     outcome = world.worker.run("verify", name, cwd=folder)
-    verdict = judge(outcome)
+    verdict = verdict_on(outcome)
     expect(verdict == FAILED, WRONG, f"a forgery was taken for whole: {describe(outcome)}")
     return verdict
+
+
+def _listed(world: World, rng: random.Random, trial: Trial) -> str:
+    """Put a user's file in the place of one of a run's, listed with its true digest: --force deletes nothing."""
+    name, trial.kind = rng.choice(RUNS), "replace users' files"
+    folder = world.sandbox(name)
+    manifest = json.loads((folder / name / MANIFEST).read_bytes())
+    path = rng.choice(sorted(manifest["files"]))
+    data = rng.choice(USERS)
+    (folder / name / path).write_bytes(data)
+    manifest["files"][path] = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+    if rng.random() < 0.5:  # nothing else of ours is there
+        kept = {path: manifest["files"][path]}
+        for other in set(list_files(folder / name)) - {path, MANIFEST}:
+            (folder / name / other).unlink()
+        manifest["files"] = kept
+    (folder / name / MANIFEST).write_text(json.dumps(manifest))
+    trial.what = f"{name}: {path} is {data[:24]!r}…"
+    before = tree(folder)
+    outcome = world.worker.run("train", *QUICK, "--force", "--out", name, cwd=folder)
+    expect(verdict_on(outcome) == REFUSED, LOST, f"a user's file was replaced: {describe(outcome)}")
+    left = difference(tree(folder), before)
+    expect(not left, LOST, f"refused, and yet {left}: {describe(outcome)}")
+    return REFUSED
 
 
 def _tamper(rng: random.Random, run: Path) -> tuple[set[str], str]:

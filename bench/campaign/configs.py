@@ -4,7 +4,7 @@ import json
 import random
 
 from idi_fast.bench.campaign import mutate
-from idi_fast.bench.campaign.trial import OK, WRONG, Trial, difference, expect, judge, tree
+from idi_fast.bench.campaign.trial import OK, WRONG, Trial, difference, expect, tree, verdict_on
 from idi_fast.bench.campaign.world import CONFIGS, CONTRACT, PLAN, QUICK, World
 
 SMALL = ("--set", "episodes=3", "--set", "episode_length=12")
@@ -33,7 +33,7 @@ def attempt(world: World, rng: random.Random, trial: Trial) -> str:
     (folder / "config.json").write_bytes(data)
     before = tree(folder)
     outcome = world.worker.run(*COMMANDS[kind], cwd=folder)
-    verdict = judge(outcome)
+    verdict = verdict_on(outcome)
     if verdict != OK:
         changed = difference(tree(folder), before)
         expect(not changed, WRONG, f"refused, and yet {changed}: {outcome.stderr}")

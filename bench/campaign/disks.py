@@ -9,7 +9,7 @@ from pathlib import Path
 
 from idi_fast.bench.campaign.commands import COMMANDS, Undisturbed, set_up, undisturbed
 from idi_fast.bench.campaign.kills import check_again, check_whole
-from idi_fast.bench.campaign.trial import FAILED, OK, WRONG, Trial, describe, expect, judge
+from idi_fast.bench.campaign.trial import FAILED, OK, WRONG, Trial, describe, expect, verdict_on
 from idi_fast.bench.campaign.worker import Outcome
 from idi_fast.bench.campaign.world import World
 
@@ -42,7 +42,7 @@ def attempt(world: World, rng: random.Random, trial: Trial) -> str:
     at = outcome.events[min(call, len(outcome.events)) - 1] if outcome.events else "no call"
     trial.what = f"{name}, {os.strerror(number)} at call {call} of {len(whole.calls)}: {at}"
     world.worker.run("train", "--print-config", cwd=folder)  # settles what could not be removed
-    verdict = _judge_full(outcome, folder, whole)
+    verdict = _verdict_when_full(outcome, folder, whole)
     if verdict == FAILED:
         check_again(world, folder, command.argv, whole)
     return verdict
@@ -57,7 +57,7 @@ def _small(world: World, rng: random.Random, trial: Trial) -> str:
     if disk is None:
         trial.kind, trial.what = "files limited", f"{name}, no file above {room:,} bytes (no disk can be mounted here)"
         folder = set_up(world, command)
-        return _judge_full(world.worker.run(*command.argv, cwd=folder, file_size=room), folder, whole)
+        return _verdict_when_full(world.worker.run(*command.argv, cwd=folder, file_size=room), folder, whole)
     trial.kind, trial.what = "small disk", f"{name}, with room for {room:,} bytes"
     filler = disk / "filler"
     filler.unlink(missing_ok=True)
@@ -65,15 +65,15 @@ def _small(world: World, rng: random.Random, trial: Trial) -> str:
     about = os.statvfs(disk)
     filler.write_bytes(bytes(max(about.f_bavail * about.f_frsize - room, 0)))
     outcome = world.worker.run(*command.argv, cwd=folder, apart=True)
-    verdict = _judge_full(outcome, folder, whole)
+    verdict = _verdict_when_full(outcome, folder, whole)
     filler.unlink()
     if verdict == FAILED:
         check_again(world, folder, command.argv, whole)
     return verdict
 
 
-def _judge_full(outcome: Outcome, folder: Path, whole: Undisturbed) -> str:
-    verdict = judge(outcome)
+def _verdict_when_full(outcome: Outcome, folder: Path, whole: Undisturbed) -> str:
+    verdict = verdict_on(outcome)
     is_new = check_whole(folder, whole, describe(outcome))
     expect(verdict in (OK, FAILED), WRONG, f"a full disk is no error in the input: {describe(outcome)}")
     expect(verdict != OK or is_new, WRONG, f"exit code 0, but the old is there: {describe(outcome)}")

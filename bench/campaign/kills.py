@@ -23,9 +23,9 @@ from idi_fast.bench.campaign.trial import (
     describe,
     difference,
     expect,
-    judge,
     timeless,
     tree,
+    verdict_on,
 )  # fmt: skip
 from idi_fast.bench.campaign.world import World
 from idi_fast.files import MANIFEST
@@ -47,11 +47,11 @@ def attempt(world: World, rng: random.Random, trial: Trial) -> str:
     at = killed.events[-1] if killed.events else "no call"
     trial.what = f"killed at call {call} of {len(whole.calls)}: {at}"
     if killed.status != -signal.SIGKILL:  # another order of threads made fewer calls
-        return judge(killed)
+        return verdict_on(killed)
     following = [str(arg).format(out=command.out) for arg in rng.choice(NEXT)]
     settled = world.worker.run(*following, cwd=folder)
     trial.detail = f"then: {describe(settled)}"
-    judge(settled, silent_failure=True)
+    verdict_on(settled, silent_failure=True)
     check_whole(folder, whole, trial.detail)
     return check_again(world, folder, command.argv, whole)
 
@@ -87,7 +87,7 @@ def check_again(world: World, folder: Path, argv: tuple[object, ...], whole: Und
     """Run a disturbed command again: it comes to the new, or says that this is there already."""
     had_new = not difference(timeless(without_checkpoints(tree(folder))), whole.new)
     again = world.worker.run(*argv, cwd=folder)
-    verdict = judge(again)
+    verdict = verdict_on(again)
     expect(verdict == OK or (verdict == REFUSED and had_new), WRONG, f"it does not run again: {describe(again)}")
     left = difference(timeless(tree(folder)), whole.new)
     expect(not left, MIXED, f"run again, against the new: {left}; {describe(again)}")

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from idi_fast.bench.campaign import mutate
-from idi_fast.bench.campaign.trial import OK, WRONG, Trial, difference, expect, judge, tree
+from idi_fast.bench.campaign.trial import OK, WRONG, Trial, difference, expect, tree, verdict_on
 from idi_fast.bench.campaign.world import QUICK, World
 
 COMMANDS = {
@@ -71,7 +71,7 @@ def attempt(world: World, rng: random.Random, trial: Trial) -> str:
     (folder / name).write_bytes(data)
     before = tree(folder)
     outcome = world.worker.run(*(str(arg).format(data=name) for arg in COMMANDS[trial.kind]), cwd=folder)
-    verdict = judge(outcome)
+    verdict = verdict_on(outcome)
     made = difference(tree(folder), before)
     if verdict == OK and trial.kind in WRITING:
         expect((folder / "out" / "manifest.json").is_file(), WRONG, "exit code 0, but nothing was written")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from idi_fast.bench.campaign.commands import COMMANDS, set_up, undisturbed
 from idi_fast.bench.campaign.kills import check_again, check_whole
-from idi_fast.bench.campaign.trial import CRASHES, HANG, TRACEBACK, WRONG, Trial, describe, expect, judge
+from idi_fast.bench.campaign.trial import CRASHES, HANG, TRACEBACK, WRONG, Trial, describe, expect, verdict_on
 from idi_fast.bench.campaign.worker import Outcome
 from idi_fast.bench.campaign.world import World
 
@@ -96,7 +96,7 @@ def _check_end(outcome: Outcome, number: signal.Signals, seconds: float) -> None
     crash = next((text for text in CRASHES if text in outcome.stderr), None)
     expect(crash is None, TRACEBACK, describe(outcome))
     if outcome.status == 0:
-        judge(outcome)  # it was done before
+        verdict_on(outcome)  # it was done before
         return
     # Before the command line has begun the system ends the process, and a shell shows that as the same code.
     wanted = (CODES[number], -number)

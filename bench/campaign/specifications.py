@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from idi_fast.bench.campaign import mutate
-from idi_fast.bench.campaign.trial import OK, WRONG, Trial, describe, difference, expect, judge, tree
+from idi_fast.bench.campaign.trial import OK, WRONG, Trial, describe, difference, expect, tree, verdict_on
 from idi_fast.bench.campaign.world import World, remove
 
 TEXTS = (
@@ -59,7 +59,7 @@ def attempt(world: World, rng: random.Random, trial: Trial) -> str:
     trial.what = _make(world, rng, folder / "spec")
     before = tree(folder)
     outcome = world.worker.run(*COMMANDS[trial.kind], cwd=folder)
-    verdict = judge(outcome, silent_failure=True)
+    verdict = verdict_on(outcome, silent_failure=True)
     changed = difference(tree(folder), before)
     if trial.kind.startswith("check"):
         expect(not changed, WRONG, f"a check wrote something: {changed}")
@@ -68,7 +68,7 @@ def attempt(world: World, rng: random.Random, trial: Trial) -> str:
         if trial.kind == "fix":
             expect(not difference(tree(folder / "spec"), _below(before, "spec")), WRONG, "--fix OUT changed the folder")
         after = world.worker.run("tau", "check", name, cwd=folder)
-        expect(judge(after, silent_failure=True) == OK, WRONG, f"what --fix wrote has errors: {describe(after)}")
+        expect(verdict_on(after, silent_failure=True) == OK, WRONG, f"what --fix wrote has errors: {describe(after)}")
     elif verdict != OK:
         only_outputs = all(name.startswith("spec/outputs") for name in set(tree(folder)) ^ set(before))
         expect(not changed or (trial.kind.startswith("run") and only_outputs) or trial.kind == "fix in place"

@@ -62,7 +62,7 @@ def expect(holds: bool, verdict: str, detail: str) -> None:
         raise Fault(verdict, detail)
 
 
-def judge(outcome: Outcome, *, silent_failure: bool = False) -> str:
+def verdict_on(outcome: Outcome, *, silent_failure: bool = False) -> str:
     """The verdict on how a command ended: OK, REFUSED or FAILED. Raises Fault.
 
     silent_failure: exit code 1 is a result on stdout, as of a comparison, and needs no line on stderr.

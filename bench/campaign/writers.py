@@ -19,9 +19,9 @@ from idi_fast.bench.campaign.trial import (
     describe,
     difference,
     expect,
-    judge,
     timeless,
     tree,
+    verdict_on,
 )
 from idi_fast.bench.campaign.worker import Outcome
 from idi_fast.bench.campaign.world import QUICK, World, remove
@@ -52,11 +52,11 @@ def attempt(world: World, rng: random.Random, trial: Trial) -> str:
     alone = [_alone(world, command) for command in commands]
     folder = world.sandbox(*NEEDS)
     if forced:
-        judge(world.worker.run("train", *QUICK, "--seed", 9, "--out", "out", cwd=folder))
+        verdict_on(world.worker.run("train", *QUICK, "--seed", 9, "--out", "out", cwd=folder))
     before, pause = tree(folder), rng.choice((0.0, 0.0, rng.uniform(0.0, LATER)))
     trial.what = f"the second begins {pause:.2f} s later"
     outcomes = _together(commands, folder, pause)
-    verdicts = [judge(outcome) for outcome in outcomes]
+    verdicts = [verdict_on(outcome) for outcome in outcomes]
     world.worker.run("train", "--print-config", cwd=folder)
     about = "; ".join(map(describe, outcomes))
     expect(OK in verdicts, WRONG, f"neither has written anything: {about}")
@@ -87,7 +87,7 @@ def _alone(world: World, command: tuple[object, ...]) -> dict[str, bytes | None]
     plain = tuple(word for word in command if word != "--force")
     if plain not in known:
         folder = world.sandbox(*NEEDS)
-        judge(world.worker.run(*plain, cwd=folder))
+        verdict_on(world.worker.run(*plain, cwd=folder))
         known[plain] = timeless(tree(folder / "out"))
         remove(folder)
     return known[plain]

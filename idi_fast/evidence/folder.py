@@ -11,7 +11,6 @@ from idi_fast.json_files import MAX_JSON, UnfitFile, read_regular
 from idi_fast.staging import Staging
 from idi_fast.storage import hidden
 from idi_fast.storage.failures import explained
-from idi_fast.storage.journal import settle_beside
 
 MAX_FILES = 100_000
 MAX_DEPTH = 16
@@ -24,7 +23,6 @@ def existing(folder: str | Path) -> Path:
     folder = Path(folder)
     if os.path.isdir(folder / MANIFEST):
         raise InputError(f"{folder / MANIFEST} is a folder; expected the manifest of an output of idi-fast")
-    settle_beside(folder)
     return folder
 
 

@@ -15,6 +15,7 @@ from idi_fast.evidence.folder import check_name, read_file, safe_files
 from idi_fast.evidence.strict_json import integer, parse_object, take
 from idi_fast.files import LATER, MANIFEST, TIMINGS, digest
 from idi_fast.json_files import json_text
+from idi_fast.storage.settling import is_begun
 
 PROVERS = ("none", "digest", "replay", "zk", "command")
 REQUIRED = {
@@ -159,6 +160,8 @@ def check_files(folder: Path, manifest: Manifest) -> list[str]:
                 wrong.append(f"{name} has {there[name]:,} bytes; {MANIFEST} lists {listed['bytes']:,}")
             elif digest(folder / name)["sha256"] != listed["sha256"]:
                 wrong.append(f"{name} is not the file that {MANIFEST} lists: its SHA-256 is another one")
+    if wrong and is_begun(folder):
+        wrong[0] += f" (an interrupted command left its work in the folder; idi-fast manifest {folder} ends it)"
     return wrong
 
 

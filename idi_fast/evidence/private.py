@@ -7,11 +7,12 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from idi_fast.errors import InputError, OutputError
+from idi_fast.errors import InputError
 from idi_fast.evidence.merkle import SEED
 from idi_fast.staging import Staging
 from idi_fast.storage.exchange import rename_new
-from idi_fast.storage.failures import explained
+from idi_fast.storage.failures import explained, failure
+from idi_fast.storage.syncing import sync_file
 
 SALT, BLINDING = "salt.seed", "blinding.seed"
 """The secret files: what salts the leaves of a commitment, and what hides its values in zero-knowledge proofs."""
@@ -35,7 +36,7 @@ def private_folder(folder: Path, published: Iterable[Path], read: Iterable[Path]
         os.makedirs(own, mode=0o700, exist_ok=True)
         mode = stat.S_IMODE(os.stat(own).st_mode)
     except OSError as error:
-        raise OutputError(f"cannot make {folder}: {error.strerror or error}") from error
+        raise failure(folder, error, "nothing was made") from error
     # Elsewhere than on POSIX the bits say nothing.
     if os.name == "posix" and mode & 0o077:
         raise InputError(f"--private is {folder}, whose mode is {mode:o}; expected 700, so that nobody else reads it")
@@ -55,8 +56,7 @@ def secret_seed(folder: Path, name: str, *, make: bool) -> bytes:
             handle = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(handle, "wb") as file:
                 file.write(secrets.token_bytes(SEED))
-                file.flush()
-                os.fsync(handle)
+            sync_file(made)
             with suppress(FileExistsError):  # another process has just drawn one, which serves as well
                 rename_new(made, path)
     try:

@@ -22,6 +22,7 @@ from idi_fast.evidence.published import TRACE, Published, fixed_table
 from idi_fast.evidence.reference import STREAMS_FOLDER
 from idi_fast.files import MANIFEST, new_directory
 from idi_fast.policy import Policy
+from idi_fast.storage.settling import settle_beside
 
 ZK = "zk"
 
@@ -65,6 +66,7 @@ def update_manifest(
     there is). Raises InputError, EvidenceError, OutputError.
     """
     folder = existing(folder)
+    settle_beside(folder)
     policy = None if prover is None else {"prover": prover, "require_proof": require_proof}
     manifest = rebuilt(folder, policy)
     put_files(folder, {MANIFEST: manifest.text()})
@@ -83,7 +85,10 @@ def prove_folder(
     policy: where the policy of a backtest is. `out` has trace, streams, commitment, proof and manifest: not the seed
     that the table could be trained from. Returns the folder with the proof. Raises InputError, EvidenceError.
     """
-    published, chosen = open_folder(folder, policy), find_prover(prover)
+    chosen = find_prover(prover)
+    if prover != ZK:
+        settle_beside(existing(folder))
+    published = open_folder(folder, policy)
     if prover != ZK:
         if out is not None:
             raise InputError(

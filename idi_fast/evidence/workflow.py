@@ -21,6 +21,7 @@ from idi_fast.evidence.verify import REQUIRABLE, Verification, verify_folder
 from idi_fast.files import MANIFEST, check_replaceable, digest, new_directory, read_manifest
 from idi_fast.spec_folder import write_spec
 from idi_fast.staging import Staging
+from idi_fast.storage.settling import settle_beside
 from idi_fast.trainer import Progress, create_trainer
 
 CHECKPOINT_SECONDS = 30.0
@@ -126,7 +127,8 @@ def _train(
 
 
 def _clear_up(out: Path) -> None:
-    """Remove what a kill of an earlier version has left of a specification, which it wrote before the manifest."""
+    """Settle what a kill has left in the folder, also of an earlier version, which wrote a specification first."""
+    settle_beside(out)
     for left in out.glob(f".{SPEC_FOLDER}-*"):
         shutil.rmtree(left)
     place, manifest = out / SPEC_FOLDER, read_manifest(out)

@@ -12,7 +12,7 @@ from idi_fast.report.backtests import backtest_page
 from idi_fast.report.learning import training_page
 from idi_fast.report.page import GENERATOR, plotly_js, render
 from idi_fast.report.parts import Page
-from idi_fast.report.pictures import check_kaleido, write_pictures
+from idi_fast.report.pictures import check_kaleido, mark_pictures, write_pictures
 from idi_fast.report.populations import population_page
 from idi_fast.report.run import Run
 from idi_fast.report.symbols import symbols_page
@@ -66,6 +66,7 @@ def write_report(
                 made = staging.reserve(pictures)
                 made.mkdir()
                 write_pictures(page.figures, made)
+                mark_pictures(made)
                 write_manifest(made, config_sha256=_fingerprint(found), training={})
         staging.swap(places)
     return {

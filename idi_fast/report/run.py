@@ -8,7 +8,7 @@ from pathlib import Path
 
 from idi_fast.errors import ArtifactError, nearest
 from idi_fast.files import check_digest
-from idi_fast.json_files import load_json
+from idi_fast.json_files import describe_unfit, load_json
 from idi_fast.report.formats import day, plural
 from idi_fast.tables import Table
 
@@ -34,6 +34,7 @@ class Run:
                 f"{nearest(folder.name, beside)}"
             )
         if not os.path.isfile(folder / "run.json"):
+            _refuse_unfit(folder / "run.json")
             raise ArtifactError(f"{folder} holds no run.json; expected a folder that idi-fast wrote")
         return cls(folder)
 
@@ -53,8 +54,11 @@ class Run:
         return str(self.about.get("kind"))
 
     def has(self, name: str) -> bool:
-        """Whether there is such a file."""
-        return os.path.isfile(self.folder / name)
+        """Whether there is such a file. Raises ArtifactError where there is something else of this name."""
+        if os.path.isfile(self.folder / name):
+            return True
+        _refuse_unfit(self.folder / name)
+        return False
 
     def json(self, name: str) -> dict:
         """A JSON object; ArtifactError where it is missing, damaged or something else."""
@@ -81,6 +85,7 @@ class Run:
         return table
 
     def _missing(self, name: str) -> ArtifactError:
+        _refuse_unfit(self.folder / name)
         return ArtifactError(f"{self.folder} holds no {name}; the run is not whole")
 
     def _checked(self, name: str) -> Path:
@@ -89,6 +94,12 @@ class Run:
             raise self._missing(name)
         check_digest(path)
         return path
+
+
+def _refuse_unfit(path: Path) -> None:
+    """Raise ArtifactError where there is something that is no file."""
+    if os.path.lexists(path):
+        raise ArtifactError(f"{path} {describe_unfit(path)}")
 
 
 def describe_training(about: dict) -> list[str]:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from idi_fast.errors import IdiFastError, OutputError, WriteError
+from idi_fast.storage.hidden import CHECKPOINT, NAME
 
 OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 """A disk that is full (for this user, or for a file of this length) or broken."""
@@ -21,9 +22,18 @@ def explained(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.filename and not os.path.abspath(error.filename).startswith(os.path.abspath(target.parent)):
+        if isinstance(error, IdiFastError) or (error.filename and not _is_written(error.filename, target)):
             raise
         raise failure(target, error, "nothing there was changed") from error
+
+
+def _is_written(path: str | bytes, target: Path) -> bool:
+    """Whether a path is one that is written to for a target: on the way to it, in it, or in a folder of ours."""
+    path, target = Path(os.path.abspath(os.fsdecode(path))), Path(os.path.abspath(target))
+    if target.is_relative_to(path) or path.is_relative_to(target):
+        return True
+    checkpoints = target.parent / f"{target.name}{CHECKPOINT}"
+    return path.is_relative_to(checkpoints) or any(map(NAME.fullmatch, path.parts))
 
 
 def failure(target: Path, error: BaseException, left: str) -> IdiFastError:

@@ -3,9 +3,9 @@
 import errno
 import os
 import re
-import secrets
 import shutil
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 NAME = re.compile(r"\.idi-fast-[0-9a-z_]{8,12}")
@@ -14,13 +14,18 @@ LOCK, NEW, OLD, JOURNAL, SCRATCH = "lock", "new", "old", "journal.json", "scratc
 PARTS = {LOCK, NEW, OLD, JOURNAL, f"{JOURNAL}.tmp", SCRATCH, "run", "log"}
 """All that is in one; the last two are of earlier versions."""
 
+CHECKPOINT = ".checkpoint"
+"""How the folder of an output's checkpoints ends, in which the output may be made."""
+OPEN_STAYS = os.name == "nt"
+"""Whether no file is removed that is open."""
+
 Identity = tuple[int, int]
 """Device and number of a file or folder, which stay through renames."""
 
 
 def free_path(parent: Path) -> Path:
     """The path of a hidden folder that is not there yet."""
-    return parent / f".idi-fast-{secrets.token_hex(6)}"
+    return parent / f".idi-fast-{os.urandom(6).hex()}"
 
 
 def make(path: Path) -> int | None:
@@ -108,22 +113,47 @@ def identity(path: Path) -> Identity | None:
 
 
 def appearance(path: Path) -> tuple | None:
-    """What stands at a path, and marks of its content, since a system gives the number of what is gone anew."""
+    """What stands at a path, and marks of all that it holds: another at the end than at the beginning was changed."""
     about = _stat(path)
     if about is None:
         return None
     if not stat.S_ISDIR(about.st_mode):
         return about.st_dev, *_marks(about)
-    # Of a manifest not the bytes: what is called so may be of any length, or wait for a writer.
-    manifest = _stat(path / "manifest.json")
-    return about.st_dev, about.st_ino, not os.listdir(path), *(_marks(manifest) if manifest else ())
+    import hashlib  # here, since most commands do without
+
+    # Of files not the bytes: they may be of any length, or wait for a writer.
+    marks = hashlib.sha256()
+    for part in sorted(content(path)):
+        inner = _stat(part)
+        seen = None if inner is None else inner.st_ino if stat.S_ISDIR(inner.st_mode) else _marks(inner)
+        marks.update(f"{os.path.relpath(part, path)!r} {seen}\n".encode("utf-8", "surrogateescape"))
+    return about.st_dev, about.st_ino, marks.hexdigest()
+
+
+def content(folder: str | Path) -> Iterator[str]:
+    """The paths of all files, links and folders below a folder but for hidden folders of ours.
+
+    What goes meanwhile is left out. Raises OSError, also for a folder that cannot be listed.
+    """
+    try:
+        entries = os.scandir(folder)
+    except FileNotFoundError:
+        return
+    with entries:
+        for entry in entries:
+            is_folder = entry.is_dir(follow_symlinks=False)
+            if is_folder and is_ours(Path(entry.path)):
+                continue
+            yield entry.path
+            if is_folder:
+                yield from content(entry.path)
 
 
 def _marks(about: os.stat_result) -> tuple[int, int, int]:
     return about.st_ino, about.st_size, about.st_mtime_ns
 
 
-def _stat(path: Path) -> os.stat_result | None:
+def _stat(path: str | Path) -> os.stat_result | None:
     try:
         return os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
