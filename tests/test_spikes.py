@@ -85,8 +85,8 @@ def test_a_wrong_price_is_pointed_out():
 def test_several_wrong_prices_in_a_row_are_pointed_out(n, value, chunks):
     said = note(spiked(*range(100, 100 + n), value=value), chunks)
     assert said == (
-        f"{n} bars jump by more than 20 robust deviations and back, as wrong prices do: the first, bar 101, has a close "
-        f"of {value:g} after {WALK[99]:g}"
+        f"{n} bars jump by more than 20 robust deviations and back, as wrong prices do: the first, bar 101, has a "
+        f"close of {value:g} after {WALK[99]:g}"
     )
 
 
