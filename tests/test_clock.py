@@ -172,8 +172,6 @@ def test_bars_of_less_than_a_week_may_be_of_either_market():
     # A Saturday tells which.
     assert clock(sessions(range(3, 8), **ROUND_THE_CLOCK)).caution is None
     assert clock(sessions(range(3, 9), **{**ROUND_THE_CLOCK, "weekdays": 5})).caution is None
-    closed = clock(sessions(range(8), **{**ROUND_THE_CLOCK, "weekdays": 5})).caution
-    assert closed.endswith("--year-days 252 would make it 72,576, as of a market that closes at weekends")
 
 
 def test_a_currency_market_opens_on_sunday_evening():
