@@ -15,6 +15,7 @@ import polars as pl
 
 from idi_fast.errors import DataError, nearest
 from idi_fast.reader.current_file import at
+from idi_fast.reader.text_files import nul_in_text
 from idi_fast.timestamps import TimeReader, meaning_of_number, unit_of
 
 if TYPE_CHECKING:
@@ -114,6 +115,8 @@ def scan(file: Path) -> pl.LazyFrame:
     if file.stat().st_size == 0:
         raise DataError(f"{file}: the file is empty")
     if _kind(file) == "CSV":
+        if (flaw := nul_in_text(file)) is not None:
+            raise DataError(f"{file}: {flaw}")
         return pl.scan_csv(file, infer_schema=False, encoding="utf8-lossy", glob=False)
     return pl.scan_parquet(file, hive_partitioning=False, glob=False)
 

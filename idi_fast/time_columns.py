@@ -79,8 +79,7 @@ def _refuse_times_of_day(file: Path, schema: pl.Schema, time: str, others: list[
     """Refuse dates whose times of day stand in another column, and times of day whose dates do."""
     kinds = (pl.String, pl.Time, pl.Date, pl.Datetime)
     others = [
-        name for name in others
-        if is_named_so(name) or (schema[name] in kinds and not is_bar_field(name))
+        name for name in others if not is_bar_field(name) and (schema[name] in kinds or is_named_so(name))
     ]  # fmt: skip
     if not others:
         return
@@ -92,14 +91,16 @@ def _refuse_times_of_day(file: Path, schema: pl.Schema, time: str, others: list[
     elif _are_whole_days(head[time]):
         for name in others:
             values = head[name].drop_nulls()
-            values = values.filter(pl.Series([not MIDNIGHT.match(text) for text in as_text(values)], dtype=pl.Boolean))
+            values = values.filter(
+                pl.Series([not re.match(MIDNIGHT, text) for text in as_text(values)], dtype=pl.Boolean)
+            )
             if _are_times_of_day(name, values):
                 _refuse_apart(head, time, name, label)
 
 
 def _refuse_apart(head: pl.DataFrame, dates: str, clock: str, label: str) -> None:
     """Refuse dates and times of day that stand apart."""
-    clocks = [text for text in as_text(head[clock].drop_nulls()) if not MIDNIGHT.match(text)]
+    clocks = [text for text in as_text(head[clock].drop_nulls()) if not re.match(MIDNIGHT, text)]
     shown = f" ({clocks[0]!r})" if clocks else ""
     # Of days with several bars the dates alone would be refused.
     can_do = head[dates].n_unique() == len(head) and _is_understood(head[dates].drop_nulls())

@@ -16,7 +16,8 @@ from idi_fast.timestamps import (
     unit_of,
 )
 
-WORD = re.compile(
+# Patterns are compiled when they are first used: a reader starts with every command, and most files need none.
+WORD = (
     r"times?|dates?|datetimes?|(t|time|date)?stamps?|timestamps?|ts|dt|dttm|unix|unixtime|epoch|utc|gmt|clock|when"
     r"|datum|zeit|uhrzeit|zeitpunkt|zeitstempel|wann|fecha|hora|cuando|horodatage|heures?|quand|giorno|orario|quando"
     r"|tijd|tijdstip|tidspunkt|dato|paivamaara|pvm|czas|godzina|tarihi?|saat|zaman|tanggal|waktu"
@@ -26,28 +27,26 @@ WORD = re.compile(
     r"|(date|time)(open|close|start|end|utc|gmt|local|time|ms|us|ns)|(handels|borsen|stich)tag|(date|data)e?heure"
 )
 """A column with such a word in its name, written without accents, is one of times, whatever it holds …"""
-NAME = re.compile(
+NAME = (
     r"days?|months?|years?|hours?|minutes?|weeks?|quarters?|yyyy.?mm(.?dd)?|tag|monat|jahr|stunde|woche|quartal"
     r"|jours?|mois|annee|an|semaine|trimestre|dia|mes|ano|semana|data|data ora|giorno|mese|anno|ora|dag|maand|jaar|uur"
     r"|dzien|miesiac|rok|ay|gun|yil|день|месяц|год|年|月|日|년|월|일"
 )
 """… as is one with just such a name."""
-ORDER = re.compile(
+ORDER = (
     r"((trading|trade|market|bar|business|calendar|fiscal|reporting) )?"
     r"(periods?|index|idx|sessions?|seasons?|terms?|vintage|period[eo]|periode|zeitraum|indice|indeks|saison|stagione"
     r"|temporada|sesion|sitzung|sessione|seance|sessao|periodo|okres|период|сессия|期间|期間|기간)"
 )
 """A column with just such a name tells bars apart: by their times, unless it numbers rows or its values repeat."""
-CLOCK = re.compile(
-    r"times?|hours?|minute|clock|zeit|uhrzeit|hora|heures?|orario|tijd|czas|godzina|время|saat|时间|時間|시간"
-)
+CLOCK = r"times?|hours?|minute|clock|zeit|uhrzeit|hora|heures?|orario|tijd|czas|godzina|время|saat|时间|時間|시간"
 """A word in the name of a column that may hold the time of day for the dates of another one."""
-BAR_FIELD = re.compile(
+BAR_FIELD = (
     r"open|high|low|(adj|close|last|mid)?[ _]?(close|price)|last|mid|bid|ask|(quote )?volume|vol|vwap|trades|count"
     r"|amount|turnover|market[ _]?cap|open[ _]?(interest|int)|oi"
 )
 """The name of a column that holds no times, though a few rows of it may look so."""
-COUNTER = re.compile(
+COUNTER = (
     r"(.* )?(ids?|no|nr|num|numbers?|nummer|rows?|row(num|no|id)|i|n|seq|sequence|count|counter|rank|unnamed|level"
     r"|block|height)( .*)?|"
 )
@@ -78,14 +77,14 @@ MONTHS = (
     "авг августа август сен сент сентября сентябрь окт октября октябрь ноя нояб ноября ноябрь дек декабря декабрь"
 )
 """Months in English, German, French, Spanish, Italian, Portuguese, Dutch, Swedish, Polish and Russian."""
-AMID_DATES = re.compile(
+AMID_DATES = (
     r"(mon|tue|tues|wed|thu|thur|thurs|fri|sat|sun)(day|nesday|rsday|urday)?|(mo|di|mi|do|fr|sa|so)"
     r"|(mon|diens|donners|frei|sams|sonn)tag|mittwoch|(lun|mar|mer|jeu|ven|sam|dim|mie|jue|vie|sab|dom)|(lun|mar|mercre|jeu"
     r"|vendre|same)di|dimanche|(lunes|martes|miercoles|jueves|viernes|sabado|domingo)|st|nd|rd|th|er|de|del|di|of|the|den|le"
     r"|el|um|uhr|h|t|z|am|pm|a|p|m|utc|gmt|[cepm][sd]?t|ce?st|г|в"
 )
 """Other words of a date that is written with its month's name."""
-DATE = re.compile(
+DATE = (
     r"(?i)^\D{0,12}\d{1,4}[-/.\s]\s?\d{1,2}[-/.\s]\s?\d{1,4}(\D|$)"  # 2024-01-31, 31.01.2024 09:30, 1/31/24
     r"|^\d{8}[ t;_-]\d{1,2}:?\d{2}"  # 20240131 093000, 20240131 09:30:00
     r"|^\d{4}_\d{1,2}_\d{1,2}|^\d{4}-?w\d{2}-?\d?$|^(0?[1-9]|1[0-2])[-/](19|20)\d\d$"  # 2024_01_31, 2024-W05-3, 01/2024
@@ -96,28 +95,28 @@ DATE = re.compile(
     r"|^fy[\s-]?['’]?(\d\d|(19|20)\d\d)([/-]\d{2,4})?$|^(19|20)\d\d/\d\d(\d\d)?$"  # FY2024, 2023/24
     r"|^/date\(-?\d+|^@\d{9,}|^\d{4}\s?[年년]"
 )  # fmt: skip
-TIME_OF_DAY = re.compile(
+TIME_OF_DAY = (
     r"(?i)^t?\d{1,2}[:h]\d{2}([:m]\d{2}s?([.,]\d+)?)?\s?([ap]\.?m\.?|uhr)?(z|[+-]\d{2}:?\d{2})?$"
     r"|^\d{1,2}\s?([ap]\.?m\.?|h|uhr)$"
 )
-MONTH_AND_YEAR = re.compile(r"(0?[1-9]|1[0-2])\.(?:19|20)\d\d")
-CLOCK_DIGITS = re.compile(r"([01]\d|2[0-3])[0-5]\d([0-5]\d)?")
-MIDNIGHT = re.compile(r"(?i)^[0:.]+(z|\+00:?00)?$|^12:00(:00)?\s?am$")
+MONTH_AND_YEAR = r"(0?[1-9]|1[0-2])\.(?:19|20)\d\d"
+CLOCK_DIGITS = r"([01]\d|2[0-3])[0-5]\d([0-5]\d)?"
+MIDNIGHT = r"(?i)^[0:.]+(z|\+00:?00)?$|^12:00(:00)?\s?am$"
 
 
 def is_named_so(name: str) -> bool:
     """Whether a column is one of times by its name."""
-    return any(WORD.fullmatch(word) for word in words(name)) or NAME.fullmatch(_plain(name.strip())) is not None
+    return any(re.fullmatch(WORD, word) for word in words(name)) or re.fullmatch(NAME, _plain(name.strip())) is not None
 
 
 def is_bar_field(name: str) -> bool:
     """Whether a column is one of prices, volumes and the like by its name."""
-    return BAR_FIELD.fullmatch(name.strip().lower()) is not None
+    return re.fullmatch(BAR_FIELD, name.strip().lower()) is not None
 
 
 def tells_bars_apart(name: str) -> bool:
     """Whether a column is by its name one that says which bar a row is, as times do or numbers."""
-    return ORDER.fullmatch(" ".join(words(name))) is not None
+    return re.fullmatch(ORDER, " ".join(words(name))) is not None
 
 
 def words(name: str) -> list[str]:
@@ -145,12 +144,12 @@ MONTH_WORDS = frozenset(map(_plain, MONTHS.split()))
 
 def is_named_for_clock(name: str) -> bool:
     """Whether a column may hold times of day by its name."""
-    return any(CLOCK.fullmatch(word) for word in words(name))
+    return any(re.fullmatch(CLOCK, word) for word in words(name))
 
 
 def is_clock(text: str) -> bool:
     """Whether a text is a time of day, not in digits alone."""
-    return TIME_OF_DAY.search(text) is not None
+    return re.search(TIME_OF_DAY, text) is not None
 
 
 def is_clock_digits(text: str) -> bool:
@@ -160,14 +159,14 @@ def is_clock_digits(text: str) -> bool:
 
 def is_date(text: str) -> bool:
     """Whether a text is a date in one of the usual forms, with a time of day or without."""
-    return DATE.search(text) is not None or (any(sign.isdigit() for sign in text) and _names_month(text))
+    return re.search(DATE, text) is not None or (any(sign.isdigit() for sign in text) and _names_month(text))
 
 
 def _names_month(text: str) -> bool:
     """Whether a month is named in a text, and all other words are such as stand in dates."""
     found = re.findall(r"[^\W\d_]+", _plain(text))
     return any(word in MONTH_WORDS for word in found) and all(
-        word in MONTH_WORDS or AMID_DATES.fullmatch(word) for word in found
+        word in MONTH_WORDS or re.fullmatch(AMID_DATES, word) for word in found
     )
 
 
@@ -186,7 +185,7 @@ def holds_times(name: str, values: pl.Series, *, leads: bool) -> bool:
         return bool(len(values) > 1 and _goes_one_way(values.to_numpy()) and not is_bar_field(name))
     if not len(values) or not (values.dtype == pl.String or values.dtype.is_numeric()):
         return False
-    is_counter = COUNTER.fullmatch(" ".join(words(name))) is not None
+    is_counter = re.fullmatch(COUNTER, " ".join(words(name))) is not None
     texts = [re.sub(r"\.0+$", "", text) for text in as_text(values)]
     if 2 * sum(is_date(text) or is_clock(text) for text in texts) >= len(texts) > 0:
         return True
@@ -219,7 +218,7 @@ def _goes_one_way(numbers: np.ndarray) -> bool:
 def _are_months(texts: list[str]) -> bool:
     """Whether texts are names of months, or such as 01.2024."""
     named = [re.sub(r"\W+$", "", _plain(text)) for text in texts]
-    numbers = [MONTH_AND_YEAR.fullmatch(text) for text in texts]
+    numbers = [re.fullmatch(MONTH_AND_YEAR, text) for text in texts]
     return any(
         len({*found} - {None}) > 1 and 2 * sum(month is not None for month in found) >= len(found)
         for found in (
@@ -235,7 +234,7 @@ def _are_clocks(texts: list[str]) -> bool:
         len({len(text) for text in texts}) == 1
         and any(text[0] == "0" for text in texts)
         and len(set(texts)) > 1
-        and all(CLOCK_DIGITS.fullmatch(text) for text in texts)
+        and all(re.fullmatch(CLOCK_DIGITS, text) for text in texts)
         and _goes_one_way(np.array([float(text) for text in texts]) % 10**6)
     )
 
