@@ -15,18 +15,8 @@ from evidence_runs import failed
 
 from idi_fast.evidence.manifest import rebuilt
 from idi_fast.files import digest
-from idi_fast.reader import client
 
 on_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks at /proc")
-
-
-@pytest.fixture
-def readers(monkeypatch):
-    """No reader runs before the test, none after it."""
-    pool = client._Pool()
-    monkeypatch.setattr(client, "_pool", pool)
-    yield pool
-    pool.end()
 
 
 def peak_bytes(pool) -> int:
