@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -97,7 +98,7 @@ DATE = (
 )  # fmt: skip
 TIME_OF_DAY = (
     r"(?i)^t?\d{1,2}[:h]\d{2}([:m]\d{2}s?([.,]\d+)?)?\s?([ap]\.?m\.?|uhr)?(z|[+-]\d{2}:?\d{2})?$"
-    r"|^\d{1,2}\s?([ap]\.?m\.?|h|uhr)$"
+    r"|^\d{1,2}\s?([ap]\.?m\.?|uhr)$"
 )
 MONTH_AND_YEAR = r"(0?[1-9]|1[0-2])\.(?:19|20)\d\d"
 CLOCK_DIGITS = r"([01]\d|2[0-3])[0-5]\d([0-5]\d)?"
@@ -178,8 +179,10 @@ def holds_times(name: str, values: pl.Series, *, leads: bool) -> bool:
     values = values.drop_nulls()
     if values.dtype in (pl.Date, pl.Datetime, pl.Time):
         return True
-    if values.dtype in (pl.Categorical, pl.Enum, pl.Binary):
-        values = values.cast(pl.String, strict=False).drop_nulls()
+    if values.dtype in (pl.Categorical, pl.Enum):
+        values = values.cast(pl.String)
+    if values.dtype == pl.Binary:
+        values = pl.Series([value.decode(errors="replace") for value in values], dtype=pl.String)
     if values.dtype == pl.Duration:
         values = values.to_physical()
         return bool(len(values) > 1 and _goes_one_way(values.to_numpy()) and not is_bar_field(name))
@@ -191,7 +194,8 @@ def holds_times(name: str, values: pl.Series, *, leads: bool) -> bool:
         return True
     if is_bar_field(name):
         return False
-    if _are_months(texts) or (not is_counter and (_are_clocks(texts) or _spell_dates(texts))):
+    numbers_rows = is_counter and _are_consecutive(texts)
+    if _are_months(texts) or (not numbers_rows and (_are_clocks(texts) or _spell_dates(texts))):
         return True
     numbers = values.cast(pl.Float64, strict=False).drop_nulls()
     return 2 * len(numbers) > len(values) and _counts_time(numbers.to_numpy(), leads and not is_counter)
@@ -228,11 +232,18 @@ def _are_months(texts: list[str]) -> bool:
     )
 
 
+def _are_consecutive(texts: list[str]) -> bool:
+    """Whether texts are whole numbers that rise by one."""
+    return all(text.isdecimal() and len(text) < 18 for text in texts) and all(
+        int(later) - int(text) == 1 for text, later in pairwise(texts)
+    )
+
+
 def _are_clocks(texts: list[str]) -> bool:
     """Whether texts are times of day in digits, of one length, such as 0930."""
     return (
         len({len(text) for text in texts}) == 1
-        and any(text[0] == "0" for text in texts)
+        and any(text.startswith("0") for text in texts)
         and len(set(texts)) > 1
         and all(re.fullmatch(CLOCK_DIGITS, text) for text in texts)
         and _goes_one_way(np.array([float(text) for text in texts]) % 10**6)
@@ -245,7 +256,7 @@ def _spell_dates(texts: list[str]) -> bool:
         return False
     for form in dates_in_digits(texts[0]):
         dates = [dates_in_digits(text).get(form) for text in texts]
-        if None not in dates and _goes_one_way(np.array([date.timestamp() for date in dates])):
+        if None not in dates and _goes_one_way(np.array(dates, "datetime64[s]").astype(np.int64)):
             return True
     return False
 

@@ -63,6 +63,15 @@ def test_so_it_is_of_a_backtest_s_tables(name, evidence, tmp_path):
     cli.assert_mentions(failed("verify", out), f"{name} has a column 'more'", "never writes there")
 
 
+def test_tables_of_figures_hold_no_lists(world, tmp_path):
+    out = tmp_path / "w"
+    args = ("--train-bars", 30, "--test-bars", 10, *cli.QUICK)
+    cli.succeed("walkforward", world / "bars.csv", *args, "--out", out)
+    cli.succeed("verify", out)
+    rewrite(out / "windows.parquet", lambda table: table.append_column("more", pa.array([[0.0]] * table.num_rows)))
+    cli.assert_mentions(failed("verify", out), "windows.parquet: more is to hold one figure a row; its type is List")
+
+
 @on_linux
 def test_a_known_column_of_another_type_is_not_read(readers, synthetic):
     rewrite(synthetic / "trace.parquet", lambda t: t.drop_columns("target").append_column("target", lists(t)))

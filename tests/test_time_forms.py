@@ -69,6 +69,7 @@ ANYWHERE = {
     "floats of dates": ["20210218.0", "20210219.0"],
     ".NET ticks": [637492410000000000 + 36 * 10**9 * hour for hour in range(5)],
     "Windows file times": [132580000000000000 + 6 * 10**8 * minute for minute in range(5)],
+    "dates over a weekend": [20210218, 20210219, 20210222],
     "JSON of .NET": ["/Date(1613606400000)/", "/Date(1613606460000)/"],
 }
 LEADING = {
@@ -106,6 +107,11 @@ def test_text_of_other_types_is_looked_at(tmp_path, kind):
     assert_mentions(refusal(parquet(tmp_path / "x.parquet", x=values, close=[1.0, 2.0])), "column 'x'", "looks like")
 
 
+def test_bytes_that_are_no_text_are_no_times(tmp_path):
+    path = parquet(tmp_path / "x.parquet", x=[b"\xff\xfe", b"\x00", b"2021-02-18"], close=[1.0, 2.0, 3.0])
+    assert load_history(path).time is None
+
+
 def test_growing_durations_are_times(tmp_path):
     values = pl.Series([timedelta(minutes=minute) for minute in range(4)])
     assert_mentions(refusal(parquet(tmp_path / "x.parquet", x=values, close=[1.0] * 4)), "column 'x'", "looks like")
@@ -131,6 +137,11 @@ OTHERS = {
     "regime": ["may", "may"],
     "ticker": ["ESH21", "ESM21"] * 5,
     "timeframe": ["H1", "H4"] * 5,
+    "interval": ["1h"] * 5,
+    "interval of two": ["1h", "4h"] * 5,
+    "trade_id": range(20210201, 20210229),
+    "x_no": ["0001", "0002", "0003"],
+    "odd": [".0", "0", "0"],
     "version": ["v1", "v2"],
     "code": ["0012", "0399", "0100"],
     "ratio": ["1.5", "2.5"],

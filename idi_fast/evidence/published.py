@@ -56,6 +56,9 @@ OTHER_TABLES = {
     },
 }  # fmt: skip
 """The same of tables that nothing else is checked by."""
+FIGURES = ("windows.parquet", "symbols.parquet")
+"""Tables of as many figures as the version that wrote them has; each column holds one value a row."""
+FIGURE_TYPES = frozenset().union(*TYPES.values(), {"Boolean", "Null"})
 FOOTER = Limits(memory=2**30 + (os.cpu_count() or 1) * 2**27, seconds=60.0)
 """What reading a footer may take; most of the memory is room for the threads of polars, which is never used."""
 MAX_STREAM = 2**31
@@ -171,11 +174,18 @@ class Published:
     def check_tables(self) -> None:
         """Raise EvidenceError for a table of ours with a column that it never has."""
         for name in self.files:
-            if (known := OTHER_TABLES.get(os.path.basename(name))) is not None:
-                try:
-                    _check_columns(Table.open(self.folder / name, name, FOOTER), known)
-                except ArtifactError as error:
-                    raise EvidenceError(str(error)) from None
+            kind = os.path.basename(name)
+            if kind not in OTHER_TABLES and kind not in FIGURES:
+                continue
+            try:
+                table = Table.open(self.folder / name, name, FOOTER)
+            except ArtifactError as error:
+                raise EvidenceError(str(error)) from None
+            if kind in OTHER_TABLES:
+                _check_columns(table, OTHER_TABLES[kind])
+            for column, type_ in table.columns.items():
+                if type_.partition("(")[0] not in FIGURE_TYPES:
+                    raise EvidenceError(f"{name}: {column[:80]} is to hold one figure a row; its type is {type_[:80]}")
 
     def streams(self) -> dict[str, bytes]:
         """The `.in` files of the streams, by name."""
