@@ -10,6 +10,11 @@ import warnings
 from idi_fast.cli import signals
 from idi_fast.errors import CacheWarning, Cancelled, IdiFastError, InputError
 
+READ_BARS = ("backtest", "evaluate", "sweep", "walkforward")
+READ_TABLES = ("commit", "compare", "export", "prove", "report", "spec", "verify")
+"""Commands that parse price histories, and those that parse other tables."""
+CSV_NAMES = (".csv", ".csv.gz")
+
 
 def __getattr__(name: str):
     # `main` imports the commands once signals are watched: with all they need that takes some tenths of a second.
@@ -38,6 +43,7 @@ def main() -> None:
 
 def _run() -> None:
     try:
+        _prepare_reading(sys.argv[1:])
         _settle()
         from idi_fast.cli.commands import app
 
@@ -49,6 +55,20 @@ def _run() -> None:
             traceback.print_exc()
         _print_error(f"error: {_describe(error)}")
         sys.exit(_exit_code(error))
+
+
+def _prepare_reading(arguments: list[str]) -> None:
+    """Start the process that parses files where the command is one that reads some, so that it is ready when it is
+    needed: its imports take as long as those of the command."""
+    if not {"-h", "--help"}.isdisjoint(arguments) or "_IDI_FAST_COMPLETE" in os.environ:
+        return
+    command = next((part for part in arguments if not part.startswith("-")), None)
+    has_data = any(part.startswith(("--data", "--init-policy")) for part in arguments)
+    reads_bars = command in READ_BARS or (command == "train" and has_data)
+    if reads_bars or command in READ_TABLES:
+        from idi_fast.reader.client import prepare
+
+        prepare(expects_bars=reads_bars and not any(part.lower().endswith(CSV_NAMES) for part in arguments))
 
 
 def _settle() -> None:

@@ -93,7 +93,6 @@ def backtest(
     if calibrate_only:
         given = {"policy": policy, "out": out, "fail_if": fail_if or None, "compat": compat, "force": force or None}
         _refuse({**given, **terms, **other, **many, "open_col": None}, "with --calibrate-only")
-        console.prepare_reading()
         _calibrate(data, columns, json)
         return
     if policy is None:
@@ -110,7 +109,6 @@ def backtest(
     if is_pooled and check_lookahead:
         raise InputError("--check-lookahead does not go with many symbols; check one of them")
     source = Source(data, policy, columns, required_out(out), force)
-    console.prepare_reading()
     conditions = _conditions(fail_if or [], is_pooled=is_pooled)
     console.warn_of_compilation()
     with console.interruptible(source.out):

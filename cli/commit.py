@@ -24,7 +24,6 @@ def commit(
     json: Json = False,
 ) -> None:
     """Commit to a policy's table of values: one hash that binds all of them, to be opened state by state."""
-    console.prepare_reading()
     place = required_out(out)
     from idi_fast.evidence.openings import write_commitment
 

@@ -20,7 +20,6 @@ def compare(
     json: Json = False,
 ) -> None:
     """Say where two folders of streams, artifacts, backtests or traces differ: exit code 0 if nowhere, else 1."""
-    console.prepare_reading()
     from idi_fast.compare import compare
 
     with console.interruptible(unchanged=lambda: "the comparison is not complete"):

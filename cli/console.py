@@ -83,13 +83,6 @@ def format_error(figures: dict) -> str:
     return f"{format_value(figures['mean'])} ± {format_value(figures['standard_error'])}"
 
 
-def prepare_reading() -> None:
-    """Start the process that parses files, so that it is ready by the time all else is loaded."""
-    from idi_fast.reader.client import prepare
-
-    prepare()
-
-
 def warn_of_compilation() -> None:
     """Say why the very first run takes its time."""
     from idi_fast.kernels._jit import cache_is_cold

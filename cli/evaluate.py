@@ -26,7 +26,6 @@ def evaluate(
     json: Json = False,
 ) -> None:
     """Say how good a policy is on episodes it has not seen, beside what needs no learning."""
-    console.prepare_reading()
     from dataclasses import replace
 
     from idi_fast.baselines import evaluate

@@ -32,7 +32,6 @@ def export(
 
     Other files there are left alone; streams of the same name are replaced.
     """
-    console.prepare_reading()
     from idi_fast.export import export_streams, stream_columns
 
     with console.interruptible(to):

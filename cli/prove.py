@@ -42,7 +42,6 @@ def prove(
     json: Json = False,
 ) -> None:
     """Add a proof to a folder, or with --prover zk write a folder to publish that hides the policy."""
-    console.prepare_reading()
     from idi_fast.evidence.provers import Means, find_prover
     from idi_fast.evidence.publish import prove_folder
 

@@ -18,7 +18,6 @@ def report(
     json: Json = False,
 ) -> None:
     """Write what a run came to as one HTML file: figures, tables and assumptions, readable without a network."""
-    console.prepare_reading()
     from idi_fast.report import write_report
 
     with console.interruptible(out or Path(f"{os.path.abspath(run)}.html")):

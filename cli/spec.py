@@ -25,7 +25,6 @@ def spec(
     json: Json = False,
 ) -> None:
     """Write an agent's folder for the Tau interpreter: specification, inputs, and the outputs to expect."""
-    console.prepare_reading()
     place = required_out(out)
     from idi_fast.export import stream_columns
     from idi_fast.spec_folder import write_spec

@@ -60,7 +60,6 @@ def sweep(
     json: Json = False,
 ) -> None:
     """Train a grid of configs under several seeds, choose one on validation data and report it on test data."""
-    console.prepare_reading()
     if not grid:
         raise InputError("--grid is missing; name a key and its values, for example --grid learning_rate=0.05,0.1")
     columns = {"path": data, "price": price_col, "time": time_col, "open": open_col, "volume": volume_col, "nan": nan}

@@ -84,8 +84,6 @@ def train(
     print_config: Annotated[bool, typer.Option("--print-config", help="Print the resulting config and stop.")] = False,
 ) -> None:
     """Train an agent, or with --seeds a population, and write its artifact: policy, episodes, trace and streams."""
-    if data is not None or init_policy is not None:
-        console.prepare_reading()
     market = {
         "drift_bull": drift_bull, "drift_bear": drift_bear, "drift_chop": drift_chop, "vol_base": vol_base,
         "vol_panic": vol_panic, "shock_prob": shock_prob, "shock_scale": shock_scale, "fee_bps": fee_bps,

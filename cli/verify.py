@@ -32,7 +32,6 @@ def verify(
     json: Json = False,
 ) -> None:
     """Check a published folder: what was checked, against what, and what had to be trusted. Exit code 1 if it fails."""
-    console.prepare_reading()
     from idi_fast.evidence.provers import Means
     from idi_fast.evidence.verify import verify_folder
 

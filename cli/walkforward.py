@@ -50,7 +50,6 @@ def walkforward(
     json: Json = False,
 ) -> None:
     """Train on windows of a history and test on the bars after each: what would have come of it."""
-    console.prepare_reading()
     columns = {"path": data, "price": price_col, "time": time_col, "open": open_col, "volume": volume_col, "nan": nan}
     flags = {f"environment.data.{name}": value for name, value in columns.items()}
     flags |= {"environment.kind": "history", "episodes": episodes, "episode_length": episode_length}

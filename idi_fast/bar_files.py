@@ -15,7 +15,8 @@ import polars as pl
 
 from idi_fast.errors import DataError, nearest
 from idi_fast.reader.current_file import at
-from idi_fast.timestamps import TimeReader, explain_number, unit_of
+from idi_fast.reader.text_files import nul_in_text
+from idi_fast.timestamps import TimeReader, meaning_of_number, unit_of
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
@@ -41,6 +42,7 @@ SYMBOL_KEY = "symbol"
 """Key of the folders that rows of different symbols are sorted into."""
 INDEX_NAMES = ("unnamed: 0", "__index_level_0__")  # what pandas calls an index without a name
 
+MOST_HEADER_ROWS = 5
 
 # What the values of a column must be, and how to say it; null never holds.
 NUMBER = (lambda values: values.is_finite(), "a finite number")
@@ -113,6 +115,8 @@ def scan(file: Path) -> pl.LazyFrame:
     if file.stat().st_size == 0:
         raise DataError(f"{file}: the file is empty")
     if _kind(file) == "CSV":
+        if (flaw := nul_in_text(file)) is not None:
+            raise DataError(f"{file}: {flaw}")
         return pl.scan_csv(file, infer_schema=False, encoding="utf8-lossy", glob=False)
     return pl.scan_parquet(file, hive_partitioning=False, glob=False)
 
@@ -237,6 +241,21 @@ def read_head(file: Path, names: Iterable[str], rows: int) -> pl.DataFrame:
     return next(read_batches(file, names, rows), pl.DataFrame(schema=dict.fromkeys(names, pl.Null))).head(rows)
 
 
+def header_rows(price: pl.Series) -> int:
+    """How many of a file's first rows are further lines of the header, by its price column: a text, then numbers."""
+    if price.dtype != pl.String or not len(price) or price[0] is None:
+        return 0
+    is_number = price[: MOST_HEADER_ROWS + 1].cast(pl.Float64, strict=False).is_not_null()
+    return (is_number.arg_max() or 0) if is_number.any() else 0
+
+
+def header_note(price: pl.Series) -> str:
+    """What to do about the further lines of a header: see `header_rows`."""
+    count, name = header_rows(price), price.name
+    lines = "row 1, which seems to be a line" if count == 1 else f"rows 1 to {count}, which seem to be lines"
+    return f"delete {lines} of the header (column {name!r} holds {price[0]!r} there)"
+
+
 def listing(names: Iterable[str]) -> str:
     return ", ".join(map(repr, names))
 
@@ -299,7 +318,9 @@ class Converter:
             bars[role] = values.cast(pl.UInt8, strict=False) if role == "risk" else values
         if breaches:
             row, text = min(breaches)
-            raise DataError(f"{self._file}, row {self._row + row + 1}, {text}")
+            price = frame[self._columns["close"]]
+            note = f"; {header_note(price)}" if row < header_rows(price) and self._row == 0 else ""
+            raise DataError(f"{self._file}, row {self._row + row + 1}, {text}{note}")
         self._row += len(frame)
         if not missing.any():
             return {role: values.to_numpy(writable=True) for role, values in bars.items()}, None
@@ -313,7 +334,8 @@ class Converter:
 
     def _breach(self, role: str, source: pl.Series, row: int) -> str:
         _, expected = RULES.get(role, NUMBER)
-        meaning = explain_number(source[row]) if role == "time" and unit_of(source.dtype) is None else ""
+        meaning = meaning_of_number(source[row]) if role == "time" and unit_of(source.dtype) is None else ""
+        meaning = f" ({meaning}; write times as 2024-01-31T09:30:00Z)" if meaning else ""
         return f"column {self._columns[role]!r}: found {_shown(source, row)}, expected {expected}{meaning}"
 
     def _converted(self, role: str, source: pl.Series) -> pl.Series:

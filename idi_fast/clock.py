@@ -13,7 +13,10 @@ YEAR_NS = 365 * DAY_NS
 LEAST_DAYS = 30
 SPACINGS = 65_536
 MOST_OFF = 0.1
-"""Share by which bars a year may differ from a median week's before it is pointed out: holidays make some 4 %."""
+"""Share by which bars a year may differ from what the days of trading make before it is pointed out: holidays make some
+4 %."""
+OPEN_ALL_WEEK, CLOSED_AT_WEEKENDS = 365, 252
+"""Days of trading a year in markets that never close, and on five days a week but for holidays."""
 
 
 class Pace(NamedTuple):
@@ -39,9 +42,11 @@ class Clock:
     a market that is closed at night and on holidays. Memory does not grow with the series, nor do the stretches matter.
 
     Without `year_days` the span from the first bar to the last is taken for a part of the year like any other: but a
-    week of sessions has no weekend in it, and a hole of months no bars. So there is a `caution` where a median week of
-    seven full days in UTC, of those that have bars, makes more than a tenth more or fewer bars a year, and where
-    intraday bars have no such week; bars that are more than a day and a half apart need none.
+    week of sessions has no weekend in it, and a hole of months no bars. So there is a `caution` where it makes over
+    a tenth more or fewer bars than the market's days of trading: 365 if a median week of seven full days in UTC, of
+    those that have bars, has seven times the bars of a day, 252 if it has five. Where there is no such week, a Saturday
+    tells the two apart, or that the market closes at night (252); else the caution names both. Bars that are more than
+    a day and a half apart need none.
 
     Bars are regular if at least half of the first 65,536 spacings lie within a fifth of their median: nights, weekends
     and gaps may lie between them. Others, such as bars of equal volume, are not annualised. Raises InputError.
@@ -122,21 +127,47 @@ class Clock:
         _, spacing = self._spacings()
         if self._year_days is not None or spacing > 1.5 * DAY_NS:
             return None
-        # The first and the last day may be cut short.
-        days = self._days()[1:-1]
-        weeks = days[: days.size // 7 * 7].reshape(-1, 7).sum(axis=1)
-        weeks = weeks[weeks > 0]
-        if weeks.size:
-            expected = float(np.median(weeks)) * 365 / 7
-            if abs(per_year / expected - 1.0) <= MOST_OFF:
-                return None
-            why = f"a median week makes it {expected:,.0f}: they span too little, or some are missing"
-        elif spacing < 0.9 * DAY_NS:
-            why = f"they span {(self._last - self._first) / DAY_NS:.3g} days, which may leave out days without trading"
-        else:
+        a_day, choices = self._bars_of_a_day(), self._trading_days(spacing)
+        if len(choices) == 1 and abs(per_year / (choices[0] * a_day) - 1.0) <= MOST_OFF:
             return None
-        a_day = self._bars_of_a_day()
-        return (
-            f"annualised figures take a year of {per_year:,.0f} bars, by the first and the last time, but {why}; "
-            f"--year-days 252 would make it {252 * a_day:,.0f}, --year-days 365 {365 * a_day:,.0f}"
-        )
+        why = "they span too little, or some are missing"
+        if (empty := self._longest_hole()) >= 7:
+            why = f"no bar is of {empty} days in a row"
+        elif self._weeks().size == 0:
+            if spacing >= 0.9 * DAY_NS:  # a bar a day: there are too few to tell
+                return None
+            why = f"they span {(self._last - self._first) / DAY_NS:.3g} days, which may leave out days without trading"
+        open_all_week = f"--year-days {OPEN_ALL_WEEK}"
+        if len(choices) == 1:
+            advice = f"--year-days {choices[0]} would make it {choices[0] * a_day:,.0f}, as of a market "
+            advice += "that never closes" if choices[0] == OPEN_ALL_WEEK else "that closes at weekends"
+        else:
+            advice = f"--year-days {CLOSED_AT_WEEKENDS} would make it {CLOSED_AT_WEEKENDS * a_day:,.0f} (of a market "
+            advice += f"that closes at weekends), {open_all_week} {OPEN_ALL_WEEK * a_day:,.0f} (of one that never does)"
+        taken = f"a year of {per_year:,.0f} bars, by the first and the last time"
+        return f"annualised figures take {taken}, but {why}; {advice}"
+
+    def _weeks(self) -> np.ndarray:
+        """Bars of successive weeks of full days, but for those without any."""
+        days = self._days()[1:-1]  # the first and the last one may be cut short
+        weeks = days[: days.size // 7 * 7].reshape(-1, 7).sum(axis=1)
+        return weeks[weeks > 0]
+
+    def _longest_hole(self) -> int:
+        """The most days in a row that have no bars."""
+        return int(np.diff(np.flatnonzero(self._days())).max(initial=1)) - 1
+
+    def _trading_days(self, spacing: float) -> tuple[int, ...]:
+        """Days of trading a year: those of the market that the bars seem to be of, or all that they may be of."""
+        days, a_day = self._days(), self._bars_of_a_day()
+        weeks, full = self._weeks(), days[1:-1]
+        if weeks.size:
+            a_week = round(float(np.median(weeks)) / a_day)
+            return (OPEN_ALL_WEEK if a_week >= 7 else round(CLOSED_AT_WEEKENDS * max(1, a_week) / 5),)
+        # Days are counted from 1970-01-01, a Thursday.
+        saturdays = full[(self._first // DAY_NS + 1 + np.arange(full.size)) % 7 == 2]
+        if saturdays.size:
+            return (OPEN_ALL_WEEK if saturdays.max() > a_day / 2 else CLOSED_AT_WEEKENDS,)
+        if full.max(initial=0) and full.max() * spacing < 0.9 * DAY_NS:  # it closes at night
+            return (CLOSED_AT_WEEKENDS,)
+        return CLOSED_AT_WEEKENDS, OPEN_ALL_WEEK

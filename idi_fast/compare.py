@@ -1,6 +1,5 @@
 """Compare what two runs left behind, value by value: streams, traces, tables, JSON; folders file by file."""
 
-import json
 import math
 import operator
 import os
@@ -13,7 +12,7 @@ import polars as pl
 from idi_fast.artifact import SCHEMA_VERSION
 from idi_fast.errors import ArtifactError, InputError, nearest
 from idi_fast.files import MANIFEST, TIMINGS, digest, list_files
-from idi_fast.json_files import read_json
+from idi_fast.json_files import loads, read_json
 from idi_fast.reader.client import ANY, Limits
 from idi_fast.space import ACTIONS
 from idi_fast.tables import Table
@@ -244,8 +243,8 @@ def _read_table(path: Path, limits: Limits) -> tuple[pl.DataFrame, dict]:
     """A table and its metadata, which tables of others do not have."""
     table = Table.open(path, f"the table {path}", limits)
     try:
-        return table.frame(), {} if table.about is None else json.loads(table.about)
-    except (ValueError, RecursionError) as error:
+        return table.frame(), {} if table.about is None else loads(table.about)
+    except ValueError as error:
         raise ArtifactError(f"cannot read {table.what}: {error}") from error
 
 

@@ -28,6 +28,7 @@ from idi_fast.errors import ConfigError, DataError, nearest
 from idi_fast.files import digest
 from idi_fast.reader.client import ask, stream
 from idi_fast.time_columns import NO_TIME, refuse_unread_times
+from idi_fast.time_forms import is_named_so
 
 CHUNK_BARS = 262_144
 """Bars read at a time: so few that memory stays bounded, so many that the part of Python is small."""
@@ -302,7 +303,8 @@ def read_bars(
 def _symbols_hint(file: Path, columns: dict[str, str]) -> str:
     """How to read a file whose times do not increase, if they may be those of several symbols; else empty."""
     head = next(read_batches(file, read_schema(file).names(), 100)).head(100)
-    texts = [name for name in head.columns if name not in columns.values() and _is_text(head[name])]
+    others = [name for name in head.columns if name not in columns.values() and not is_named_so(name)]
+    texts = [name for name in others if _is_text(head[name])]
     pairs = (part.partition("=") for part in file.parent.parts)
     keys = [key for key, sign, value in pairs if sign and not value.isdecimal()]  # year=2024 is none
     named = [*texts, *keys]

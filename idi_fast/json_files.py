@@ -14,6 +14,7 @@ from idi_fast.errors import ConfigError, InputError
 
 MAX_JSON = 64 * 1024 * 1024
 """Bytes of a JSON file: manifests of many thousand files and run.json of any training are far smaller."""
+TOO_DEEP = "nested too deep: expected brackets within brackets some dozen times at most"
 
 _KINDS = {
     stat.S_IFIFO: "a named pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFSOCK: "a socket",
@@ -73,10 +74,15 @@ def read_regular(path: str | os.PathLike[str], limit: int = MAX_JSON, *, follow:
 
 def load_json(path: str | os.PathLike[str], limit: int = MAX_JSON) -> Any:
     """The value in a JSON file that a program wrote; OSError or ValueError where there is none."""
+    return loads(read_regular(path, limit))
+
+
+def loads(text: str | bytes, **options: Any) -> Any:
+    """`json.loads`, to which too many brackets within brackets are a ValueError."""
     try:
-        return json.loads(read_regular(path, limit))
+        return json.loads(text, **options)
     except RecursionError:
-        raise ValueError("nested too deep") from None
+        raise ValueError(TOO_DEEP) from None
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:
@@ -94,13 +100,13 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         raise ConfigError(f"{path}: is not UTF-8 text (at byte {error.start})") from None
     except json.JSONDecodeError as error:
         raise ConfigError(f"{path}: line {error.lineno}, column {error.colno}: {error.msg}") from None
-    except (ConfigError, ValueError, RecursionError) as error:
+    except (ConfigError, ValueError) as error:
         raise ConfigError(f"{path}: {error}") from None
 
 
 def parse_json(text: str) -> Any:
-    """The value of a JSON text. Raises ConfigError for a key that stands twice, ValueError, RecursionError."""
-    return json.loads(text, object_pairs_hook=_without_duplicates)
+    """The value of a JSON text. Raises ConfigError for a key that stands twice, ValueError."""
+    return loads(text, object_pairs_hook=_without_duplicates)
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

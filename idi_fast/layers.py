@@ -188,6 +188,12 @@ def _check_all_that_is_read(tasks: Sequence[Task], places: Sequence[Place]) -> N
     tasks: all that install into the folder now; places: those of the whole plan.
     """
     inputs, ticks, names = tasks[0].inputs, tasks[0].config.episode_length, [task.layer.name for task in tasks]
+    if (inputs.parent / "spec.json").is_file():
+        raise OutputError(
+            f"layer {names[-1]!r}: `idi-fast spec` wrote {inputs.parent}, with outputs to expect of its inputs; leave "
+            "install_inputs out, and write that folder anew from the layer's artifact: "
+            f"idi-fast spec {tasks[-1].out} --kind … --out {inputs.parent} --force"
+        )
     now = {f"{name}.in" for task in tasks for name in task.place.streams}
     real = real_path(inputs)
     planned = {

@@ -1,4 +1,4 @@
-"""Bars whose close jumps away and comes back at once: wrong ticks, which no later figure shows."""
+"""Bars whose close jumps away and soon comes back: wrong ticks, which no later figure shows."""
 
 import numpy as np
 
@@ -19,7 +19,10 @@ MOST_UNCHANGED = 0.01
 
 class SpikeDetector:
     """Takes the bars of a history in chunks of any size, and says which of them jump by more than 20 robust deviations
-    and back within the next four; the chunks do not matter.
+    and back; the chunks do not matter.
+
+    Up to ten bars in a row do; more than four must come back by such a jump, too. The first bars of a history, or the
+    last ones, may stand apart without one of the two jumps.
 
     The deviation is 1.4826 times the median absolute deviation of the first 65,536 log returns. Where more than half of
     the closes repeat the one before, that is 0: then it is 1.4826 times the median size of the returns that are not 0,
@@ -31,7 +34,8 @@ class SpikeDetector:
         self._close: np.ndarray = np.empty(0)
         self._time: np.ndarray | None = None
         self._passed, self._factors = 0, (np.inf, np.inf)
-        self._bars, self._first = 0, None
+        self._bars, self._is_at_an_end = 0, False
+        self._first: tuple[int, int | None, float, str] | None = None
 
     def push(self, history: History) -> None:
         """See the next bars."""
@@ -39,7 +43,7 @@ class SpikeDetector:
             self._search(history.close, history.time)
             return
         self._waiting.append((history.close, history.time))
-        if sum(close.size for close, _ in self._waiting) >= SCALE_BARS:
+        if sum(close.size for close, _ in self._waiting) >= max(SCALE_BARS, 2 * REACH):
             self._begin()
 
     def note(self) -> str | None:
@@ -47,17 +51,19 @@ class SpikeDetector:
         if self._waiting:
             self._begin()
         if self._close.size:
-            self._find(self._close, self._time, 1, self._close.size)
+            resume = self._find(self._close, self._time, 1, self._close.size)
+            self._is_at_an_end |= resume > self._close.size
             self._close = np.empty(0)
         if self._first is None:
             return None
-        bar, time, before, close = self._first
+        bar, time, close, beside = self._first
         at = f"bar {bar + 1:,}" if time is None else f"bar {bar + 1:,} ({iso_time(time)})"
         count = f"{self._bars:,} bars jump" if self._bars > 1 else "1 bar jumps"
         which = "the first, " if self._bars > 1 else ""
+        how = "and back, or at an end of the history" if self._is_at_an_end else "and back"
         return (
-            f"{count} by more than {DEVIATIONS} robust deviations and back, as wrong prices do: {which}{at}, has a "
-            f"close of {close:g} after {before:g}"
+            f"{count} by more than {DEVIATIONS} robust deviations {how}, as wrong prices do: {which}{at}, has a "
+            f"close of {close:g} {beside}"
         )
 
     def _begin(self) -> None:
@@ -66,8 +72,22 @@ class SpikeDetector:
         deviation = _deviation(np.concatenate([close[:SCALE_BARS] for close, _ in waiting])[:SCALE_BARS])
         with np.errstate(over="ignore"):
             self._factors = np.exp(DEVIATIONS * deviation), np.exp(DEVIATIONS / 2 * deviation)
+        self._look_at_the_first([(close, time) for close, time in waiting if close.size])
         for close, time in waiting:
             self._search(close, time)
+
+    def _look_at_the_first(self, chunks: list[tuple[np.ndarray, np.ndarray | None]]) -> None:
+        """Find the bars before the first jump, if they are few and no later one comes back to them."""
+        close = np.concatenate([close[: 2 * REACH] for close, _ in chunks])[: 2 * REACH] if chunks else np.empty(0)
+        jump, near = self._factors
+        for t in range(1, min(REACH, close.size - REACH + 1)):
+            if not _are_apart(close[t], close[t - 1], jump):
+                continue
+            if all(_are_apart(later, close[t - 1], near) for later in close[t : t + REACH]):
+                time = chunks[0][1]
+                self._first = 0, None if time is None else int(time[0]), float(close[0]), f"before {close[t]:g}"
+                self._bars, self._is_at_an_end = t, True
+            return
 
     def _search(self, close: np.ndarray, time: np.ndarray | None) -> None:
         start = 1
@@ -84,11 +104,11 @@ class SpikeDetector:
         self._keep(close, time, self._find(close, time, start, close.size - REACH + 1))
 
     def _find(self, close: np.ndarray, time: np.ndarray | None, start: int, stop: int) -> int:
-        bars, first, resume = find_spikes(close, start, stop, *self._factors)
+        bars, first, resume = find_spikes(close, start, stop, *self._factors, max(1, REACH - self._passed))
         self._bars += bars
         if first >= 0 and self._first is None:
             at = None if time is None else int(time[first])
-            self._first = self._passed + first, at, float(close[first - 1]), float(close[first])
+            self._first = self._passed + first, at, float(close[first]), f"after {close[first - 1]:g}"
         return resume
 
     def _keep(self, close: np.ndarray, time: np.ndarray | None, resume: int) -> None:
@@ -108,6 +128,10 @@ def spike_note(history: History) -> str | None:
 def notes_on(history: History, pace: Pace) -> list[str]:
     """What makes the figures of a run over a history doubtful: its spikes, and the caution of the pace."""
     return [note for note in (spike_note(history), pace.caution) if note is not None]
+
+
+def _are_apart(one: float, other: float, factor: float) -> bool:
+    return bool(one > other * factor or one * factor < other)
 
 
 def _deviation(close: np.ndarray) -> float:

@@ -13,6 +13,7 @@ import polars as pl
 
 from idi_fast.errors import ArtifactError
 from idi_fast.files import check_digest
+from idi_fast.json_files import loads
 from idi_fast.reader.client import ANY, Limits, ask, stream
 
 METADATA_KEY = "idi_fast"
@@ -167,11 +168,11 @@ def open_table(path: Path, kind: str, name: str, limits: Limits = ANY) -> tuple[
     calls it."""
     table = Table.open(path, f"the {name} {path}", limits)
     try:
-        about = json.loads(table.about)
+        about = loads(table.about)
         found = about["format"]
     except (KeyError, TypeError):
         raise ArtifactError(f"{path} is a Parquet file but not a {name} written by idi-fast") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ArtifactError(f"cannot read {table.what}: {error}") from None
     if found != kind:
         raise ArtifactError(f"{path} is not a {name}: its format is {found!r}; expected {kind!r}")

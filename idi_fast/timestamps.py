@@ -19,29 +19,52 @@ EARLIEST, LATEST = -2_208_988_800, 4_102_444_799
 NEAREST = 31_536_000
 """A column of numbers does not begin less than these seconds from 1970-01-01: counters, spreadsheets' serial days and
 dates of eight digits do."""
+LEADING_ZERO = r"^[+-]?0\d"
+"""An epoch does not begin so."""
 
-DIGIT_FORMATS = (
-    "%Y%m%d", "%Y%m%d%H", "%Y%m%d%H%M", "%Y%m%d%H%M%S", "%Y%m%d%H%M%S%f", "%y%m%d", "%y%m%d%H%M", "%y%m%d%H%M%S",
-)  # fmt: skip
-DIGITS_OF = {"Y": 4, "f": 3}
-SERIAL_DAYS = range(20_000, 80_000)
-"""What a spreadsheet calls the days of 1954 to 2119."""
+DIGITS_OF = {"Y": 4, "j": 3, "f": 3}
+DIGIT_FORMATS = {
+    form: sum(DIGITS_OF.get(part, 2) for part in form.split("%")[1:])
+    for form in (
+        "%Y%m%d", "%Y%m%d%H", "%Y%m%d%H%M", "%Y%m%d%H%M%S", "%Y%m%d%H%M%S%f", "%Y%m", "%Y%j",
+        *(day + rest for day in ("%y%m%d", "%d%m%y", "%m%d%y") for rest in ("", "%H%M", "%H%M%S")),
+        *(day + rest for day in ("%d%m%Y", "%m%d%Y") for rest in ("", "%H", "%H%M", "%H%M%S")),
+    )
+}  # fmt: skip
+"""The ways to write a date in digits, and how many digits each has."""
 AMBIGUOUS_ROWS = 64
-"""Epochs at even distances read as dates for 60 rows at most (those of seconds as minutes); from here on they are
-dates."""
+"""Epochs at even distances read as dates of one form for 60 rows at most (those of seconds as minutes); from here on
+they are dates."""
+
+TICK_ZEROS = {".NET ticks": 62_135_596_800, "a Windows file time": 11_644_473_600}
+"""Counts of 100 ns, and the seconds from where they begin (the years 1 and 1601) to 1970."""
+TICKS_OF_100_NS = 10**7
+MINUTE_NS = 60 * 10**9
+
+DAY_COUNTS = {
+    "a spreadsheet's": 25_569, "the day since 1970 of": 0, "the modified Julian day of": 40_587,
+    "the Julian day of": 2_440_587.5, "MATLAB's": 719_529, "the ordinal day of": 719_163,
+}  # fmt: skip
+"""Counts of days, and the day that each calls 1970-01-01."""
+RECENT = (datetime(1990, 1, 1), datetime(2040, 1, 1))
+"""What a count of days is taken to mean lies between these."""
 
 
 class TimeReader:
     """Reads a file's column of time, a batch at a time; the result does not depend on where the batches end.
 
     Dates, date-times and ISO 8601 text are taken as they are. Integers are Unix epochs in the unit (s, ms, us, ns) in
-    which the first one lies in 1900 to 2099, but not within a year of 1970-01-01. Numbers that also read as dates (of
-    10 or 12 digits) are refused, unless a row that cannot be a date shows that they are epochs.
+    which the first one lies in 1900 to 2099, but not within a year of 1970-01-01. Two kinds of numbers are plausible
+    epochs, but not read as such:
+
+    - those that also spell dates in digits, all in one form, unless a row that does not shows that they are epochs;
+    - those that are .NET ticks or Windows file times of 1900 to 2099, which as nanoseconds are times of 1973, 1974,
+      1989 and 1990, unless all are whole minutes apart as nanoseconds: ticks are so every 100 minutes.
     """
 
     def __init__(self) -> None:
         self._first: int | str | None = None
-        self._could_be_dates, self._is_undecided = 0, True
+        self._forms, self._dates = set(DIGIT_FORMATS), 0
 
     def read(self, source: pl.Series) -> pl.Series:
         """The times as Int64, ns since 1970-01-01 UTC; null where a value is none or cannot be told."""
@@ -49,6 +72,9 @@ class TimeReader:
         if unit is not None:
             ticks, most = source.to_physical().cast(pl.Int64), (2**63 - 1) // NS_PER_TICK[unit]
             return ticks.set(~ticks.is_between(-most, most), None) * NS_PER_TICK[unit]
+        if source.dtype.is_float():
+            whole = source.is_finite() & (source == source.floor()) & (source.abs() < 2.0**63)
+            source = source.set(~whole.fill_null(False), None).cast(pl.Int64)
         if self._first is None:
             self._first = source.drop_nulls().first()
         if source.dtype == pl.String and not _is_number(self._first):
@@ -56,24 +82,31 @@ class TimeReader:
         ticks, unit = source.cast(pl.Int64, strict=False), _epoch_unit(self._first)
         if unit is None:
             return ticks.clear(len(ticks))
+        if source.dtype == pl.String:
+            ticks = ticks.set(source.str.contains(LEADING_ZERO), None)
         per_second = TICKS_PER_SECOND[unit]
         ticks = ticks.set(~ticks.is_between(EARLIEST * per_second, (LATEST + 1) * per_second - 1), None)
+        for zero in TICK_ZEROS.values() if unit == "ns" else ():
+            low, high = ((seconds + zero) * TICKS_OF_100_NS for seconds in (EARLIEST, LATEST))
+            if low <= int(self._first) <= high:
+                apart = (ticks - int(self._first)) % MINUTE_NS != 0
+                ticks = ticks.set(apart & ticks.is_between(low, high), None)
         return self._without_dates(ticks) * NS_PER_TICK[unit]
 
     def is_ambiguous(self) -> bool:
         """Whether all the numbers so far may as well be dates."""
-        return self._is_undecided and self._could_be_dates > 0
+        return bool(self._forms) and self._dates > 0
 
     def _without_dates(self, ticks: pl.Series) -> pl.Series:
         """The same, with null in the row by which all must be taken for dates, if there is one."""
-        if not self._is_undecided:
+        if not self._forms:
             return ticks
-        for row in ticks.is_not_null().arg_true()[: AMBIGUOUS_ROWS - self._could_be_dates]:
-            if date_in_digits(ticks[row]) is None:
-                self._is_undecided = False
+        for row in ticks.is_not_null().arg_true()[: AMBIGUOUS_ROWS - self._dates]:
+            self._forms &= dates_in_digits(ticks[row]).keys()
+            if not self._forms:
                 return ticks
-            self._could_be_dates += 1
-            if self._could_be_dates == AMBIGUOUS_ROWS:
+            self._dates += 1
+            if self._dates == AMBIGUOUS_ROWS:
                 return ticks.scatter(row, None)
         return ticks
 
@@ -91,35 +124,59 @@ def unit_of(dtype: pl.DataType) -> str | None:
     return "D" if dtype == pl.Date else getattr(dtype, "time_unit", None)
 
 
-def date_in_digits(value: int) -> datetime | None:
-    """The date that a number spells in digits, such as 20240131 or 202401310930, if it does."""
-    digits = str(value)
-    for form in DIGIT_FORMATS:
-        if len(digits) != sum(DIGITS_OF.get(part, 2) for part in form.split("%")[1:]):
+def dates_in_digits(value: int | str) -> dict[str, datetime]:
+    """The dates that digits such as 20240131 or 202401310930 spell, by the form in which they do.
+
+    A number may lack the zero before a day, month or year of two digits.
+    """
+    digits, found = str(value), {}
+    for form, length in DIGIT_FORMATS.items():
+        is_year_first = form.startswith("%Y")
+        padded = digits if is_year_first or length < 7 or len(digits) == length else f"0{digits}"
+        if len(padded) != length:
             continue
         try:
-            found = datetime.strptime(digits, form)
+            date = datetime.strptime(padded, form)
         except ValueError:
             continue
-        if 1900 <= found.year < 2200:
-            return found
-    return None
+        # Fewer years where the year stands last: epochs at even distances pass through them in fewer rows.
+        if (1900 if is_year_first else 1930) <= date.year < 2100:
+            found[form] = date
+    return found
 
 
-def explain_number(value: object) -> str:
-    """What a number that was refused as a time may mean, to follow the refusal; empty where nothing is known."""
-    if value is None or not _is_number(value):
+def days_counted(value: float) -> dict[str, datetime]:
+    """The recent times that a number is as a count of days, by the kind of count."""
+    found = {}
+    for name, day in DAY_COUNTS.items():
+        if abs(value - day) < 10**5:
+            time = datetime(1970, 1, 1) + timedelta(seconds=round((value - day) * 86_400))
+            if RECENT[0] <= time < RECENT[1]:
+                found[name] = time
+    return found
+
+
+def meaning_of_number(value: object) -> str:
+    """What a number that was refused as a time may mean: "44245 may be a spreadsheet's 2021-02-18"; or empty."""
+    if re.fullmatch(r"[+-]?\d{1,20}(\.\d{1,20})?", str(value)) is None:
         return ""
-    number, readings = int(value), []
-    if (date := date_in_digits(number)) is not None:
-        readings.append(f"{date.isoformat()} in digits")
-    if number in SERIAL_DAYS:
-        readings.append(f"a spreadsheet's {(datetime(1899, 12, 30) + timedelta(number)).date()}")
-    unit = _epoch_unit(value)
-    if readings and unit is not None:
-        readings.append(f"the epoch of {np.datetime64(number * NS_PER_TICK[unit], 'ns').astype('datetime64[s]')}Z")
-    advice = "write times as 2024-01-31T09:30:00Z"
-    return f" ({value} may be {' or '.join(readings)}; {advice})" if readings else ""
+    readings = [f"{name} {_short(time)}" for name, time in days_counted(float(str(value))).items()]
+    if _is_number(value):
+        spelt = dict.fromkeys(time.isoformat() for time in dates_in_digits(str(value).lstrip("+")).values())
+        readings = [*(f"{time} in digits" for time in spelt), *readings]
+        for name, zero in TICK_ZEROS.items():
+            seconds = int(value) // TICKS_OF_100_NS - zero
+            if EARLIEST <= seconds <= LATEST:
+                readings.append(f"{name} of {np.datetime64(seconds, 's')}Z")
+        unit = _epoch_unit(value)
+        if readings and unit is not None:
+            ns = int(value) * NS_PER_TICK[unit]
+            readings.append(f"the epoch of {np.datetime64(ns, 'ns').astype('datetime64[s]')}Z")
+    return f"{value} may be {' or '.join(readings)}" if readings else ""
+
+
+def _short(time: datetime) -> str:
+    return time.isoformat().removesuffix("T00:00:00")
 
 
 def _is_number(value: object) -> bool:
@@ -128,7 +185,7 @@ def _is_number(value: object) -> bool:
 
 
 def _epoch_unit(first: int | str | None) -> str | None:
-    if first is None or (isinstance(first, str) and re.match(r"[+-]?0", first)):  # an epoch has no leading zero
+    if first is None or (isinstance(first, str) and re.match(LEADING_ZERO, first)):
         return None
     for unit, per_second in TICKS_PER_SECOND.items():
         seconds = int(first) // per_second

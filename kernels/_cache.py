@@ -107,7 +107,7 @@ CACHE_FOLDER = _cache_folder()
 
 def cache_is_cold() -> bool:
     """Whether no kernel has been compiled into the cache yet, so that the first call will take seconds."""
-    return CACHE_FOLDER is None or not _holds_kernels(CACHE_FOLDER)
+    return not numba.config.DISABLE_JIT and (CACHE_FOLDER is None or not _holds_kernels(CACHE_FOLDER))
 
 
 class _Locator(_CacheLocator):

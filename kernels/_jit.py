@@ -26,10 +26,13 @@ def kernel(function=None, *, inline=False, splice=False):
     """
     if function is None:
         return lambda wrapped: kernel(wrapped, inline=inline, splice=splice)
+    if numba.config.DISABLE_JIT:
+        # What machine code does without a word: generators wrap round, quotients are infinite.
+        return np.errstate(all="ignore")(function)
     compiled = numba.njit(
         nogil=True, error_model="numpy", fastmath=False, forceinline=inline, inline="always" if splice else "never"
     )(function)
-    if not numba.config.DISABLE_JIT and CACHE_FOLDER is not None:
+    if CACHE_FOLDER is not None:
         # In the place of what cache=True puts there, which is numba's own cache.
         compiled._cache = KernelCache(function)
     return compiled

@@ -1,18 +1,20 @@
-"""Closes that jump away and come back at once, as wrong ticks do."""
+"""Closes that jump away and come back, as wrong ticks do."""
 
 from idi_fast.kernels._jit import index, kernel
 
-REACH = 5
+REACH = 11
 """Bars within which a close must have come back."""
+GRADUAL = 4
+"""Bars after which it must have come back by a jump: markets that were shocked come back little by little."""
 
 
 @kernel
-def find_spikes(close, start, stop, jump, near):
+def find_spikes(close, start, stop, jump, near, tail):
     """How many bars stand apart, the first of them or −1, and the bar to go on from.
 
     close float64 (n,), above 0; bars [start, stop) may be the first of a spike, start at least 1; jump: the factor by
     which a close is then more or less than the one before it; near: that within which one of the next REACH − 1 closes
-    must be of the one before the spike.
+    must be of the one before the spike. From bar `tail` on a spike may last until the closes end.
     """
     bars, first, t = 0, -1, start
     while t < stop:
@@ -34,6 +36,11 @@ def find_spikes(close, start, stop, jump, near):
         while back < end and (close[back] > before * near or close[back] * near < before):
             back += 1
         if back < end:
+            last = close[back - 1]
+            is_spike = back - t <= GRADUAL or close[back] > last * jump or close[back] * jump < last
+        else:
+            is_spike = back - t < REACH and t >= tail
+        if is_spike:
             first = t if first < 0 else first
             bars += back - t
             t = back

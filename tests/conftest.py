@@ -14,18 +14,23 @@ settings.register_profile("idi-fast", deadline=None, derandomize="CI" in os.envi
 settings.load_profile("idi-fast")
 
 
-def pytest_configure(config):
-    """Without the JIT (NUMBA_DISABLE_JIT=1) the generators wrap around in NumPy scalars, which warn of it."""
-    if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
-        config.addinivalue_line("filterwarnings", "ignore:overflow encountered in scalar:RuntimeWarning")
-
-
 @pytest.fixture(autouse=True)
 def state(tmp_path_factory, monkeypatch) -> Path:
     """A state folder of each test's own, so that none sees to what another has killed."""
     folder = tmp_path_factory.mktemp("state")
     monkeypatch.setenv("IDI_FAST_STATE_DIR", str(folder))
     return folder
+
+
+@pytest.fixture
+def readers(monkeypatch):
+    """The pool of readers: none runs before the test, none after it."""
+    from idi_fast.reader import client  # here, for a test may want to see the package imported
+
+    pool = client._Pool()
+    monkeypatch.setattr(client, "_pool", pool)
+    yield pool
+    pool.end()
 
 
 @pytest.fixture(scope="module")

@@ -37,6 +37,17 @@ def test_the_first_run_says_why_it_takes_time(tmp_path):
     assert stderr.startswith(NOTICE)
 
 
+def test_without_the_jit_nothing_is_compiled_and_nothing_warns(tmp_path):
+    """Generators wrap round, of which NumPy's numbers would warn."""
+    env = {"IDI_FAST_CACHE_DIR": str(tmp_path / "cache"), "NUMBA_DISABLE_JIT": "1"}
+    args = ("--episodes", 1, "--episode-length", 10, "--seed", 7)
+    plain, compiled = (start("train", *args, "--out", tmp_path / name, env=env if name == "a" else {}) for name in "ab")
+    status, _, stderr = finish(plain)
+    assert (status, stderr) == (0, "")
+    assert finish(compiled)[0] == 0
+    assert (tmp_path / "a" / "policy.parquet").read_bytes() == (tmp_path / "b" / "policy.parquet").read_bytes()
+
+
 def test_ctrl_c_leaves_nothing_behind(world, tmp_path):
     old = copy_of(world / "agent", tmp_path / "old")
     before = snapshot(tmp_path)

@@ -139,8 +139,8 @@ def test_a_week_of_sessions_is_no_week_of_a_market_that_never_closes():
     assert pace.periods_per_year > 1.5 * 252 * 390
     assert pace.caution == (
         f"annualised figures take a year of {pace.periods_per_year:,.0f} bars, by the first and the last time, but "
-        "they span 4.27 days, which may leave out days without trading; --year-days 252 would make it 98,280, "
-        "--year-days 365 142,350"
+        "they span 4.27 days, which may leave out days without trading; --year-days 252 would make it 98,280, as of a "
+        "market that closes at weekends"
     )
     assert clock(time, year_days=252).caution is None
 
@@ -150,8 +150,39 @@ def test_a_hole_of_months_is_pointed_out():
     time = sessions(day, 0, 1440, 5, weekdays=7)
     pace = clock(time)
     assert pace.periods_per_year == pytest.approx(275 * 288, rel=1e-2)
-    assert "a median week makes it 105,120: they span too little, or some are missing" in pace.caution
-    assert pace.caution.endswith("--year-days 252 would make it 72,576, --year-days 365 105,120")
+    assert pace.caution.endswith(
+        "no bar is of 90 days in a row; --year-days 365 would make it 105,120, as of a market that never closes"
+    )
+    time = sessions(day, 9 * 60 + 30, 16 * 60, 5)
+    assert clock(time).periods_per_year == pytest.approx(275 / 365 * 261 * 78, rel=1e-2)
+    assert clock(time).caution.endswith(
+        "days in a row; --year-days 252 would make it 19,656, as of a market that closes at weekends"
+    )
+    assert clock(time, year_days=252).periods_per_year == 19_656
+
+
+ROUND_THE_CLOCK = {"first": 0, "stop": 1440, "step": 5, "weekdays": 7}
+
+
+def test_bars_of_less_than_a_week_may_be_of_either_market():
+    assert clock(sessions(range(4), **ROUND_THE_CLOCK)).caution.endswith(
+        "--year-days 252 would make it 72,576 (of a market that closes at weekends), --year-days 365 105,120 (of one "
+        "that never does)"
+    )
+    # A Saturday tells which.
+    assert clock(sessions(range(3, 8), **ROUND_THE_CLOCK)).caution is None
+    assert clock(sessions(range(3, 9), **{**ROUND_THE_CLOCK, "weekdays": 5})).caution is None
+
+
+def test_a_currency_market_opens_on_sunday_evening():
+    """By UTC: from Sunday, 22 o'clock, to Friday, 22 o'clock, which is as much as five days."""
+    hours = np.arange(24 * 7 * 60)
+    of_week = hours % 168
+    is_open = (of_week < 4 * 24 + 22) | (of_week >= 6 * 24 + 22)
+    is_hole = (hours > 24 * 7 * 20) & (hours < 24 * 7 * 32)
+    time = (MONDAY * 24 + hours[is_open & ~is_hole]) * HOUR_NS
+    assert "--year-days 252 would make it 6,048, as of" in clock(time).caution
+    assert clock((MONDAY * 24 + hours[is_open]) * HOUR_NS).caution is None
 
 
 HOLIDAYS = {7 * week + 2 for week in range(0, 52, 6)}  # nine Wednesdays

@@ -15,18 +15,8 @@ from evidence_runs import failed
 
 from idi_fast.evidence.manifest import rebuilt
 from idi_fast.files import digest
-from idi_fast.reader import client
 
 on_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks at /proc")
-
-
-@pytest.fixture
-def readers(monkeypatch):
-    """No reader runs before the test, none after it."""
-    pool = client._Pool()
-    monkeypatch.setattr(client, "_pool", pool)
-    yield pool
-    pool.end()
 
 
 def peak_bytes(pool) -> int:
@@ -42,9 +32,10 @@ def remake(folder: Path) -> None:
 
 def rewrite(path: Path, change: Callable[[pa.Table], pa.Table]) -> None:
     """Write a table of ours anew, with a manifest that fits."""
-    about = pl.read_parquet_metadata(path)["idi_fast"]
+    about = pl.read_parquet_metadata(path).get("idi_fast")
     table = change(pq.read_table(path))
-    pq.write_table(table.replace_schema_metadata({"idi_fast": about}), path, compression="zstd")
+    metadata = None if about is None else {"idi_fast": about}
+    pq.write_table(table.replace_schema_metadata(metadata), path, compression="zstd")
     assert path.stat().st_size < 2**21
     remake(path.parent)
 
@@ -57,11 +48,28 @@ def lists(table: pa.Table) -> pa.Array:
 
 
 @on_linux
-@pytest.mark.parametrize("name", ["policy.parquet", "trace.parquet"])
+@pytest.mark.parametrize("name", ["policy.parquet", "trace.parquet", "episodes.parquet"])
 def test_a_column_that_no_such_table_has_is_not_read(name, readers, synthetic):
     rewrite(synthetic / name, lambda table: table.append_column("more", lists(table)))
     cli.assert_mentions(failed("verify", synthetic), f"{name} has a column 'more'", "never writes there")
     assert peak_bytes(readers) < 2**29
+
+
+@pytest.mark.parametrize("name", ["equity.parquet", "trades.parquet"])
+def test_so_it_is_of_a_backtest_s_tables(name, evidence, tmp_path):
+    out = cli.copy_of(evidence / "backtest", tmp_path / "backtest")
+    cli.succeed("verify", out)
+    rewrite(out / name, lambda table: table.append_column("more", pa.nulls(table.num_rows, pa.int8())))
+    cli.assert_mentions(failed("verify", out), f"{name} has a column 'more'", "never writes there")
+
+
+def test_tables_of_figures_hold_no_lists(world, tmp_path):
+    out = tmp_path / "w"
+    args = ("--train-bars", 30, "--test-bars", 10, *cli.QUICK)
+    cli.succeed("walkforward", world / "bars.csv", *args, "--out", out)
+    cli.succeed("verify", out)
+    rewrite(out / "windows.parquet", lambda table: table.append_column("more", pa.array([[0.0]] * table.num_rows)))
+    cli.assert_mentions(failed("verify", out), "windows.parquet: more is to hold one figure a row; its type is List")
 
 
 @on_linux

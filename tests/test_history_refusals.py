@@ -1,6 +1,7 @@
 """Price histories: what is refused, and with which words."""
 
 import gzip
+import re
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
@@ -295,3 +296,27 @@ def test_text_that_is_no_utf_8(tmp_path):
     close = pa.Array.from_buffers(pa.string(), 3, [None, offsets, pa.py_buffer(letters)])
     pq.write_table(pa.table({"close": close}), tmp_path / "bars.parquet")
     assert_mentions(refusal(tmp_path / "bars.parquet"), "bars.parquet", "UTF-8")
+
+
+@pytest.mark.parametrize("size", [50 * 10**9, 200_000])
+@pytest.mark.parametrize("name", ["bars.csv", "BARS.CSV"])
+@pytest.mark.parametrize("rows", ["", "time,close\n2024-01-01,1\n2024-01-02,2\n"])
+def test_nul_bytes_are_no_text(tmp_path, rows, name, size):
+    """However many: what a file system does not keep takes no time to parse."""
+    path = text(tmp_path / name, rows)
+    with path.open("r+b") as file:
+        file.truncate(size)
+    message = refusal(path)
+    assert_mentions(message, f"{name}: byte {len(rows) + 1:,} is NUL", "expected UTF-8 text: write it again")
+
+
+def test_a_hole_behind_many_rows(tmp_path):
+    path = text(tmp_path / "bars.csv", "close\n" + "1.5\n" * 100_000)
+    with path.open("r+b") as file:
+        file.truncate(50 * 10**9)
+    assert re.search(r"bars.csv: byte \d{3},\d{3} is NUL", refusal(path)), refusal(path)
+
+
+def test_text_of_two_bytes_a_letter(tmp_path):
+    path = text(tmp_path / "bars.csv", "time,close\n2024-01-01,1\n2024-01-02,2\n".encode("utf-16"))
+    assert_mentions(refusal(path), "bars.csv: byte 4 is NUL, as in UTF-16 text")

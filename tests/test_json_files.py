@@ -89,3 +89,11 @@ def test_an_environment_that_numba_cannot_use_is_named(variable, value, reason, 
     assert (status, stdout, stderr.count("\n")) == (2, "", 1), stderr
     cli.assert_mentions(stderr, "error: Numba cannot be used: ", reason, f"; correct or unset {variable} ('{value}')\n")
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("text", ["[" * 200_000, '{"a":' * 200_000, '{"environment": ' + "[" * 100_000])
+def test_a_config_of_too_many_brackets(text, tmp_path):
+    (tmp_path / "deep.json").write_text(text)
+    error = cli.refused(tmp_path, "train", "--config", tmp_path / "deep.json", "--out", tmp_path / "out")
+    cli.assert_mentions(error, "deep.json: nested too deep")
+    assert "recursion" not in error

@@ -8,7 +8,7 @@ import cli_helpers as cli
 import pytest
 from layer_plans import CONFIGS, layer, write_plan
 
-from idi_fast.errors import ConfigError
+from idi_fast.errors import ConfigError, OutputError
 from idi_fast.layers import check_plan, run_plan
 from idi_fast.streams import CONTRACTS, MARKET_STREAMS, TRACE_STREAMS
 from idi_fast.tau.inputs import declared_inputs
@@ -177,3 +177,20 @@ i1:bv[64] := in   file ( "in#puts/c.in" ). sbf i2 = ifile("d.in"). o1:sbf := out
 (o1[t] = i0[t]) && (i1[t] = #x1f) && (i3[t] = 0). i3:sbf := in file("f.in").
 """
     assert declared_inputs(text) == ["inputs/a.in", "in#puts/c.in", "d.in", "f.in"]
+
+
+@pytest.mark.parametrize("kind", ["v38", "layered"])
+def test_a_folder_of_spec_is_refreshed_by_spec(kind, tmp_path):
+    """Streams of another length do not go with the other inputs and the expected outputs of such a folder."""
+    plan = write_plan(tmp_path, [layer("momentum", install_inputs=...)])
+    agent, folder = tmp_path / "artifacts/momentum", tmp_path / "specs/momentum"
+    run_plan(plan)
+    cli.succeed("spec", agent, "--kind", kind, "--out", folder, "--ticks", 8)
+    write_plan(tmp_path, [layer("momentum", contract=kind)])
+    before = cli.snapshot(folder)
+    with pytest.raises(OutputError, match="leave install_inputs out, and write that folder anew") as error:
+        run_plan(plan, force=True)
+    assert f"idi-fast spec {agent} --kind … --out {folder} --force" in str(error.value)
+    assert cli.snapshot(folder) == before
+    cli.succeed("spec", agent, "--kind", kind, "--out", folder, "--force")
+    assert "16" in (folder / "spec.json").read_text()

@@ -28,15 +28,6 @@ ABORTS = Path(__file__).parent / "damaged" / "aborts_polars.parquet"
 on_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks at /proc")
 
 
-@pytest.fixture
-def readers(monkeypatch):
-    """No reader runs before the test, none after it."""
-    pool = client._Pool()
-    monkeypatch.setattr(client, "_pool", pool)
-    yield pool
-    pool.end()
-
-
 def write_bars(path: Path, n: int = 1000) -> Path:
     cli.bars(n).write_parquet(path)
     return path

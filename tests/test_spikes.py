@@ -33,24 +33,38 @@ def note(close: np.ndarray, chunks=(10**9,), time=None) -> str | None:
 
 
 def test_the_kernel_and_its_twin_share_a_reach():
-    assert kernels.REACH == oracle.REACH
+    assert (kernels.REACH, kernels.GRADUAL) == (oracle.REACH, oracle.GRADUAL)
 
 
 PRICES = st.lists(st.sampled_from([1.0, 1.1, 1.3, 2.0, 4.0, 1e6]), min_size=2, max_size=300)
 
 
-@given(PRICES, st.integers(1, 300), st.integers(0, 300), st.sampled_from([(1.5, 1.2), (3.0, 3.0), (1.0, 1.0)]))
-def test_find_spikes(prices, start, stop, factors):
-    close, stop = np.array(prices), min(stop, len(prices))
-    assert kernels.find_spikes(close, start, stop, *factors) == oracle.find_spikes(prices, start, stop, *factors)
+FACTORS = st.sampled_from([(1.5, 1.2), (3.0, 3.0), (1.0, 1.0)])
+
+
+@given(PRICES, st.integers(1, 300), st.integers(0, 300), FACTORS, st.integers(1, 300))
+def test_find_spikes(prices, start, stop, factors, tail):
+    args = start, min(stop, len(prices)), *factors, tail
+    assert kernels.find_spikes(np.array(prices), *args) == oracle.find_spikes(prices, *args)
+
+
+RUNS = st.lists(st.tuples(st.sampled_from([1.0, 1.3, 2.0, 1e6]), st.integers(1, 13)), min_size=1, max_size=12)
+
+
+@given(RUNS, FACTORS)
+def test_find_spikes_of_several_bars(runs, factors):
+    prices = [price for price, length in runs for _ in range(length)]
+    args = 1, len(prices), *factors, 5
+    assert kernels.find_spikes(np.array(prices), *args) == oracle.find_spikes(prices, *args)
 
 
 @pytest.mark.parametrize("bar", [1, 130, 2990])
 def test_find_spikes_in_long_stretches(bar):
     """Of these most are passed over 128 at a time."""
     close = spiked(bar)
-    assert kernels.find_spikes(close, 1, 2996, 1.5, 1.2) == (1, bar, 2996)
-    assert kernels.find_spikes(close, 1, 2996, 1.5, 1.2) == oracle.find_spikes(close.tolist(), 1, 2996, 1.5, 1.2)
+    args = 1, 2996, 1.5, 1.2, 1
+    assert kernels.find_spikes(close, *args) == (1, bar, 2996)
+    assert kernels.find_spikes(close, *args) == oracle.find_spikes(close.tolist(), *args)
 
 
 def test_a_wrong_price_is_pointed_out():
@@ -65,15 +79,55 @@ def test_a_wrong_price_is_pointed_out():
     )
 
 
+@pytest.mark.parametrize("chunks", [(10**9,), (7, 300)])
+@pytest.mark.parametrize("value", [1e9, 1e-3])
+@pytest.mark.parametrize("n", [5, 10])
+def test_several_wrong_prices_in_a_row_are_pointed_out(n, value, chunks):
+    said = note(spiked(*range(100, 100 + n), value=value), chunks)
+    assert said == (
+        f"{n} bars jump by more than 20 robust deviations and back, as wrong prices do: the first, bar 101, has a "
+        f"close of {value:g} after {WALK[99]:g}"
+    )
+
+
+@pytest.mark.parametrize("chunks", [(10**9,), (7, 300)])
+@pytest.mark.parametrize("n", [1, 2, 10])
+@pytest.mark.parametrize("close", [WALK, WALK[:40]])
+def test_wrong_prices_at_an_end_are_pointed_out(n, close, chunks):
+    count = f"{n} bars jump" if n > 1 else "1 bar jumps"
+    how = f"{count} by more than 20 robust deviations and back, or at an end of the history, as wrong prices do"
+    which = "the first, " if n > 1 else ""
+    first = note(spiked(*range(n), close=close), chunks)
+    assert first == f"{how}: {which}bar 1, has a close of 1e+09 before {close[n]:g}"
+    last = note(spiked(*range(close.size - n, close.size), close=close), chunks)
+    bar = close.size - n
+    assert last == f"{how}: {which}bar {bar + 1:,}, has a close of 1e+09 after {close[bar - 1]:g}"
+
+
+def test_the_first_bar_has_a_time():
+    assert "bar 1 (2020-09-13T12:26:40Z), has" in note(spiked(0), time=np.arange(3000) * 10**9 + 1_600_000_000 * 10**9)
+
+
+def shocked(bars_back: int, volatility: float = 0.02) -> np.ndarray:
+    """Closes that fall at once by 100 deviations and come back little by little."""
+    close = WALK.copy()
+    fall = np.zeros(close.size)
+    fall[1000 : 1000 + bars_back] = np.linspace(-100 * volatility, 0, bars_back, endpoint=False)
+    return close * np.exp(fall)
+
+
 @pytest.mark.parametrize(
     "close",
     [
         WALK,
         np.concatenate([WALK, 1e6 * WALK]),  # it does not come back: a split
-        spiked(*range(100, 105)),  # nor within four bars
-        spiked(2999),
+        np.concatenate([WALK[:11], 1e6 * WALK]),
+        np.concatenate([WALK, 1e6 * WALK[:11]]),
+        spiked(*range(100, 111)),  # nor within ten bars
+        shocked(11),
         WALK[:1],
         WALK[:2],
+        np.array([100.0, 1e9]),
         np.full(100, 7.0),
     ],
 )
@@ -106,6 +160,33 @@ def test_chunks_make_no_difference(places, chunks, scale_bars):
         patch.setattr(spikes, "SCALE_BARS", scale_bars)
         time = np.arange(300) * 10**9
         assert note(close, chunks, time) == note(close, time=time)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 299), st.integers(1, 12)), max_size=5), CHUNKS, st.sampled_from([20, 250, 1000])
+)
+def test_chunks_make_no_difference_to_runs(runs, chunks, scale_bars):
+    places = {place + k for place, n in runs for k in range(n) if place + k < 300}
+    close = spiked(*places, close=WALK[:300])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(spikes, "SCALE_BARS", scale_bars)
+        assert note(close, chunks) == note(close)
+
+
+def heavy_tailed(seed: int, n: int) -> np.ndarray:
+    """Closes with the tails and the clustered volatility of a market: Student's t of 4 degrees, GARCH(1, 1)."""
+    rng = np.random.default_rng(seed)
+    shocks = rng.standard_t(4, n) / np.sqrt(2)
+    returns, variance = np.empty(n), 1e-4
+    for t in range(n):
+        returns[t] = np.sqrt(variance) * shocks[t]
+        variance = 5e-6 + 0.05 * returns[t] ** 2 + 0.9 * variance
+    return 100.0 * np.exp(np.cumsum(returns))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_markets_have_none(seed):
+    assert note(heavy_tailed(seed, 10_000)) is None
 
 
 def test_the_first_bars_alone_make_the_scale():

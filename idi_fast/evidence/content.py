@@ -39,6 +39,7 @@ def check_content(published: Published, sample: int | None = None) -> list[Check
 
 def _check_run(published: Published) -> str:
     """run.json, manifest.json, the policy's and the trace's metadata tell of one run."""
+    published.check_tables()
     run, manifest = published.run, published.manifest
     claims: list[tuple[str, str, Any, str, Any]] = []
 

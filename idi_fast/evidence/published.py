@@ -39,6 +39,26 @@ TRACE_COLUMNS = {
     "close": NUMBERS, "reward": NUMBERS, "time": TIMES,
 }  # fmt: skip
 """What the columns that a trace may have hold."""
+OTHER_TABLES = {
+    "episodes.parquet": {"episode": WHOLE, "reward": NUMBERS, "exploration": NUMBERS},
+    "equity.parquet": {
+        **dict.fromkeys(("tick", "position", "window"), WHOLE), "seed": TEXT, "time": TIMES,
+        **dict.fromkeys(("close", "equity", "drawdown", "buy_and_hold"), NUMBERS),
+    },
+    "trades.parquet": {
+        **dict.fromkeys(("entry_bar", "exit_bar", "direction", "bars"), WHOLE), "symbol": TEXT,
+        **dict.fromkeys(("entry_time", "exit_time"), TIMES),
+        **dict.fromkeys(("entry_price", "exit_price", "profit", "fees", "slippage"), NUMBERS),
+    },
+    "summary.parquet": {
+        "seed": TEXT, "visited_states": WHOLE,
+        **dict.fromkeys(("mean_reward", "last_tenth_mean_reward", "evaluation", "evaluation_standard_error"), NUMBERS),
+    },
+}  # fmt: skip
+"""The same of tables that nothing else is checked by."""
+FIGURES = ("windows.parquet", "symbols.parquet")
+"""Tables of as many figures as the version that wrote them has; each column holds one value a row."""
+FIGURE_TYPES = frozenset().union(*TYPES.values(), {"Boolean", "Null"})
 FOOTER = Limits(memory=2**30 + (os.cpu_count() or 1) * 2**27, seconds=60.0)
 """What reading a footer may take; most of the memory is room for the threads of polars, which is never used."""
 MAX_STREAM = 2**31
@@ -150,6 +170,22 @@ class Published:
             tick = int(np.argmax(actions < 0))
             raise EvidenceError(f"{TRACE}: the action of tick {tick} is {str(names[tick])[:80]!r}; expected {ACTIONS}")
         return frame["state"].cast(pl.Int64).to_numpy(), actions
+
+    def check_tables(self) -> None:
+        """Raise EvidenceError for a table of ours with a column that it never has."""
+        for name in self.files:
+            kind = os.path.basename(name)
+            if kind not in OTHER_TABLES and kind not in FIGURES:
+                continue
+            try:
+                table = Table.open(self.folder / name, name, FOOTER)
+            except ArtifactError as error:
+                raise EvidenceError(str(error)) from None
+            if kind in OTHER_TABLES:
+                _check_columns(table, OTHER_TABLES[kind])
+            for column, type_ in table.columns.items():
+                if type_.partition("(")[0] not in FIGURE_TYPES:
+                    raise EvidenceError(f"{name}: {column[:80]} is to hold one figure a row; its type is {type_[:80]}")
 
     def streams(self) -> dict[str, bytes]:
         """The `.in` files of the streams, by name."""

@@ -1,5 +1,6 @@
 """The reader: a process that parses files for another one, and ends with it."""
 
+import gc
 import os
 import queue
 import signal
@@ -171,10 +172,11 @@ def _detach(parent: int, *, dies_with_thread: bool) -> int:
     return replies
 
 
-def main(parent: int, dies_with_thread: bool, slots: list[int]) -> None:
+def main(parent: int, dies_with_thread: bool, slots: list[int], expects_bars: bool) -> None:
     """Serve on standard input and output until the parent process is gone.
 
-    dies_with_thread: whether the thread that started this process lives as long as its process.
+    dies_with_thread: whether the thread that started this process lives as long as its process; expects_bars: whether
+    Parquet files of bars are likely to be asked for, which take pyarrow.
     """
     child = Child(_detach(parent, dies_with_thread=dies_with_thread), slots)
     child._say({"hello": [VERSION, __version__]})
@@ -182,6 +184,10 @@ def main(parent: int, dies_with_thread: bool, slots: list[int]) -> None:
     from idi_fast.reader import current_file
 
     current_file.on_reading.append(child.at)
-    if child.requests.empty():
-        import pyarrow.parquet  # noqa: F401 -- while there is nothing else to do
+    # While there is nothing else to do.
+    import_module(OPERATIONS["bars" if expects_bars else "table"].partition(":")[0])
+    if expects_bars and child.requests.empty():
+        import pyarrow.parquet  # noqa: F401
+    gc.freeze()
+    gc.enable()
     child.serve()

@@ -34,8 +34,10 @@ START_SECONDS = 0.25
 PYTHON = "IDI_FAST_PYTHON"
 """Environment variable: the interpreter to start, where `sys.executable` is none, as in programs that embed Python."""
 BOOT = (
-    "import json, sys; a = json.loads(sys.argv[1]); sys.path += [p for p in a['path'] if p not in sys.path]; "
-    "from idi_fast.reader.child import main; main(a['parent'], a['dies_with_thread'], a['slots'])"
+    # Looking for cycles amid imports is a tenth of the time to start.
+    "import gc, json, sys; gc.disable(); "
+    "a = json.loads(sys.argv[1]); sys.path += [p for p in a.pop('path') if p not in sys.path]; "
+    "from idi_fast.reader.child import main; main(**a)"
 )
 
 
@@ -62,15 +64,21 @@ class ReaderEnded(IdiFastError):
 
 
 class Reader:
-    """One process that reads, for one thread at a time."""
+    """One process that reads, for one thread at a time.
 
-    def __init__(self) -> None:
+    expects_bars: whether it is to load what it takes to read Parquet files of bars before it is asked to.
+    """
+
+    def __init__(self, *, expects_bars: bool = False) -> None:
         interpreter, slots = _interpreter(), make_slots()
         self._slots, self._free = [Slot(slot) for slot in slots], deque(range(len(slots)))
         self._descriptors, self._greeted, self.is_alive = slots, False, True
         is_main = threading.current_thread() is threading.main_thread()
         path = [place for place in sys.path if isinstance(place, str)]
-        about = {"path": path, "parent": os.getpid(), "dies_with_thread": is_main, "slots": slots}
+        about = {
+            "path": path, "parent": os.getpid(), "dies_with_thread": is_main, "slots": slots,
+            "expects_bars": expects_bars,
+        }  # fmt: skip
         own_group = (
             {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
             if sys.platform == "win32"
@@ -281,10 +289,10 @@ class _Pool:
             (self._idle.append if reader.is_alive else self._all.remove)(reader)
             self._changed.notify()
 
-    def prepare(self) -> None:
+    def prepare(self, *, expects_bars: bool) -> None:
         with self._changed:
             if not self._all:
-                self._all.append(Reader())
+                self._all.append(Reader(expects_bars=expects_bars))
                 self._idle += self._all
 
     def end(self) -> None:
@@ -308,9 +316,9 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
 
 
-def prepare() -> None:
-    """Start a reader, so that it is ready when one is needed."""
-    _pool.prepare()
+def prepare(*, expects_bars: bool = False) -> None:
+    """Start a reader, so that it is ready when one is needed; expects_bars: as of `Reader`."""
+    _pool.prepare(expects_bars=expects_bars)
 
 
 def stream(

@@ -10,6 +10,7 @@ import polars as pl
 
 from idi_fast.errors import ArtifactError
 from idi_fast.reader.current_file import at
+from idi_fast.reader.text_files import nul_in_text
 
 BLOCK_BYTES = 2**26
 """About so many bytes of a table are on their way at a time."""
@@ -75,6 +76,8 @@ def read_csv(path: str, what: str) -> Iterator[tuple[None, list[np.ndarray]]]:
     """A CSV file, whose types follow from all its rows, as an Arrow stream."""
     at(path)
     with _explained(path, what):
+        if (flaw := nul_in_text(Path(path))) is not None:
+            raise ValueError(flaw)
         # A path would be taken for a pattern.
         frame = pl.read_csv(io.BytesIO(Path(path).read_bytes()), infer_schema_length=None)
         yield None, [_as_stream(frame)]

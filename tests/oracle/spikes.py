@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 
-REACH = 5
+REACH = 11
+GRADUAL = 4
 
 
-def find_spikes(close: Sequence[float], start: int, stop: int, jump: float, near: float) -> tuple[int, int, int]:
+def find_spikes(
+    close: Sequence[float], start: int, stop: int, jump: float, near: float, tail: int
+) -> tuple[int, int, int]:
     """The same with a list of the bars: of each that begins a spike, those up to the close near the one before it."""
 
     def is_apart(value: float, other: float, factor: float) -> bool:
@@ -18,10 +21,16 @@ def find_spikes(close: Sequence[float], start: int, stop: int, jump: float, near
         if t < resume:
             continue
         resume = t + 1
-        if is_apart(close[t], close[t - 1], jump):
-            later = range(t + 1, min(t + REACH, len(close)))
-            back = next((k for k in later if not is_apart(close[k], close[t - 1], near)), None)
-            if back is not None:
-                found += range(t, back)
-                resume = back + 1
+        if not is_apart(close[t], close[t - 1], jump):
+            continue
+        run = [t]
+        for k in range(t + 1, len(close)):
+            if not is_apart(close[k], close[t - 1], near):
+                break
+            run.append(k)
+        ends = run[-1] + 1 == len(close)
+        comes_back = not ends and (len(run) <= GRADUAL or is_apart(close[run[-1] + 1], close[run[-1]], jump))
+        if len(run) < REACH and (comes_back or (ends and t >= tail)):
+            found += run
+            resume = run[-1] + 2
     return len(found), found[0] if found else -1, resume

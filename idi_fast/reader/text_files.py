@@ -1,0 +1,28 @@
+"""What a text file must not hold, found without parsing it."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+TEXT_BEGINNING = 65_536
+"""Bytes of a file that are looked at."""
+
+
+def nul_in_text(file: Path) -> str | None:
+    """Say where a text file holds NUL bytes, by its beginning and by the holes that the file system knows of.
+
+    A file of text that ends in a hole of many gigabytes takes next to nothing on the disk, but as long to parse.
+    """
+    if file.suffix.lower() == ".gz":
+        return None
+    with open(file, "rb") as opened:
+        at = opened.read(TEXT_BEGINNING).find(b"\0")
+        if at < 0 and hasattr(os, "SEEK_HOLE"):
+            size = opened.seek(0, os.SEEK_END)
+            with suppress(OSError):  # a file system that cannot tell
+                hole = opened.seek(0, os.SEEK_HOLE)
+                at = hole if hole < size else -1
+    if at < 0:
+        return None
+    likely = "as in UTF-16 text or a download that was cut short"
+    return f"byte {at + 1:,} is NUL, {likely}; expected UTF-8 text: write it again"
