@@ -5,22 +5,22 @@ from functools import cache
 
 import numpy as np
 
-from idi_fast import kpis
-from idi_fast.account import Account, Terms, hold, keep_account
+from idi_fast.backtesting import kpis
+from idi_fast.backtesting.account import Account, TradingAssumptions, hold, keep_account
+from idi_fast.backtesting.kpi_accumulator import KpiAccumulator
 from idi_fast.bench.backtest_twins import account_kpis, expect_kpis, floats
 from idi_fast.bench.case import Case, Context, Timed, elapsed, expect_equal
 from idi_fast.bench.oracle import backtest as oracle
 from idi_fast.bench.sizes import Sizes
 from idi_fast.bench.training import MARKET_TOLERANCE, random_walk
 from idi_fast.bench.yardsticks import SEED
-from idi_fast.clock import Clock
-from idi_fast.history import History
-from idi_fast.tallies import Tally
+from idi_fast.data.bar_frequency import BarTimes
+from idi_fast.data.history import History
 
 BARS_HELD = 20
 FEE_BPS = 0.1
 """So small that the equity outlasts a hundred thousand trades."""
-TERMS = Terms("same_close", FEE_BPS)
+TERMS = TradingAssumptions("same_close", FEE_BPS)
 Work = Callable[[History, np.ndarray], tuple[Account, dict[str, float]]]
 
 
@@ -42,11 +42,11 @@ def account_and_drawdown(history: History, target: np.ndarray) -> tuple[Account,
 def account_and_kpis(history: History, target: np.ndarray) -> tuple[Account, dict[str, float]]:
     """The account of target positions int8 (n,), that of holding, and all KPIs of both."""
     account, held = keep_account(target, history, TERMS), hold(history, TERMS)
-    tally, clock = Tally(target.size), Clock()
-    clock.push(history.time)
-    tally.push(account.equity, account.position, held.equity)
-    tally.push_trades(account.trades[account.trades[:, 1] >= 0])
-    return account, tally.result(clock.pace()).kpis
+    accumulator, bar_times = KpiAccumulator(target.size), BarTimes()
+    bar_times.push(history.time)
+    accumulator.push(account.equity, account.position, held.equity)
+    accumulator.push_trades(account.trades[account.trades[:, 1] >= 0])
+    return account, accumulator.result(bar_times.frequency()).kpis
 
 
 def make(sizes: Sizes, context: Context) -> list[Case]:

@@ -5,16 +5,16 @@ import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from idi_fast.agents.policy import Policy
 from idi_fast.bench.case import expect_equal
 from idi_fast.bench.oracle import backtest as accounts
 from idi_fast.bench.oracle import kpis as sums
 from idi_fast.bench.oracle import market_engine, replay
 from idi_fast.bench.training import MARKET_TOLERANCE, compare, market_learnt
 from idi_fast.bench.yardsticks import SEED
-from idi_fast.config import TrainingConfig
-from idi_fast.history import History
-from idi_fast.policy import Policy
-from idi_fast.trainer import create_trainer
+from idi_fast.config.settings import TrainingConfig
+from idi_fast.data.history import History
+from idi_fast.training.trainer import create_trainer
 
 
 class TwinRun(NamedTuple):

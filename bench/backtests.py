@@ -13,8 +13,9 @@ from time import perf_counter, process_time
 
 import polars as pl
 
-from idi_fast.backtest import backtest, write_backtest
-from idi_fast.bar_files import find_files
+from idi_fast.agents.policy import Policy
+from idi_fast.backtesting.backtest import backtest, write_backtest
+from idi_fast.backtesting.symbols import write_symbol_backtest
 from idi_fast.bench import accounts
 from idi_fast.bench.backtest_twins import TwinRun, expect_kpis, floats, run_kpis, train_both
 from idi_fast.bench.bars import COLUMNS, write_bars, write_walk
@@ -23,14 +24,13 @@ from idi_fast.bench.oracle import kpis as sums
 from idi_fast.bench.sizes import Sizes
 from idi_fast.bench.training import MARKET_TOLERANCE, random_walk
 from idi_fast.bench.yardsticks import SEED
-from idi_fast.config import DataConfig, TrainingConfig
-from idi_fast.crew import usable_cores
+from idi_fast.config.settings import DataConfig, TrainingConfig
+from idi_fast.data.bar_files import find_files
+from idi_fast.data.history import load_history, open_history
+from idi_fast.data.symbols import open_symbols
 from idi_fast.errors import InputError
-from idi_fast.history import load_history, open_history
-from idi_fast.policy import Policy
-from idi_fast.symbol_backtest import write_symbol_backtest
-from idi_fast.symbols import open_symbols
-from idi_fast.trainer import create_trainer
+from idi_fast.parallel.worker_pool import usable_cores
+from idi_fast.training.trainer import create_trainer
 
 ON_HISTORY = {"environment": {"kind": "history"}}
 # It changes its position on one bar of thirty; what is timed pays nothing for that, so that the equity lasts for any

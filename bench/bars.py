@@ -8,7 +8,7 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from idi_fast.bench.yardsticks import SEED
-from idi_fast.history import History
+from idi_fast.data.history import History
 
 COLUMNS = ("time", "open", "close", "volume")
 CHUNK = 1_048_576

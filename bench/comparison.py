@@ -5,7 +5,7 @@ from pathlib import Path
 
 from idi_fast.bench import SCHEMA_VERSION
 from idi_fast.errors import InputError
-from idi_fast.json_files import load_json
+from idi_fast.storage.json_files import load_json
 
 
 def read_results(path: Path) -> dict:

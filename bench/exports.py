@@ -3,15 +3,15 @@
 from functools import cache
 from pathlib import Path
 
-from idi_fast.artifact import save_training
 from idi_fast.bench.case import Case, Context, Differs, Timed, elapsed
 from idi_fast.bench.oracle import reference
 from idi_fast.bench.sizes import Sizes
 from idi_fast.bench.training import COMPAT
 from idi_fast.bench.yardsticks import SEED
-from idi_fast.config import TrainingConfig
-from idi_fast.export import export_streams
-from idi_fast.trainer import create_trainer
+from idi_fast.config.settings import TrainingConfig
+from idi_fast.tau.export import export_streams
+from idi_fast.training.artifact import save_training
+from idi_fast.training.trainer import create_trainer
 
 
 def make(sizes: Sizes, context: Context) -> list[Case]:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from idi_fast.config import MarketConfig, TrainingConfig
-from idi_fast.environments import CryptoEnvironment
-from idi_fast.evaluation import Evaluator
+from idi_fast.agents.policy import Policy
+from idi_fast.config.settings import MarketConfig, TrainingConfig
+from idi_fast.environments.environment import CryptoEnvironment
+from idi_fast.environments.rng import make_generators
+from idi_fast.evaluation.evaluator import Evaluator
 from idi_fast.kernels.crypto import REGIME_PANIC
-from idi_fast.policy import Policy
-from idi_fast.rng import make_generators
 
 SWITCHES = 0.05
 """Probability that a bar draws its regime anew, from all four alike."""

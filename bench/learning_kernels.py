@@ -5,17 +5,17 @@ from itertools import product
 
 import numpy as np
 
-from idi_fast.agent import Agent, make_memory
+from idi_fast.agents.learner import Agent, make_memory
 from idi_fast.bench.kernel import Kernel, Prepared, columns
 from idi_fast.bench.oracle import learn as oracle
 from idi_fast.bench.oracle import replay as replay_oracle
 from idi_fast.bench.yardsticks import EPISODE_LENGTH, SEED
-from idi_fast.config import TrainingConfig
-from idi_fast.feature_columns import FEATURES
+from idi_fast.config.feature_columns import FEATURES
+from idi_fast.config.settings import TrainingConfig
+from idi_fast.environments.rng import make_generators
+from idi_fast.environments.state_space import StateSpace, make_rules
 from idi_fast.kernels import learn
-from idi_fast.kernels import replay as replays
-from idi_fast.rng import make_generators
-from idi_fast.space import StateSpace, make_rules
+from idi_fast.kernels import rollout as replays
 
 POSITIONS = (-1, 0, 1)
 
@@ -148,12 +148,12 @@ def _replay_rows(kind: str) -> Callable[[int], Prepared]:
         given = scene.tape, scene.rules, greedy, np.argmax(scene.tables.comm_q, axis=1).astype(np.int16)
 
         def expected() -> list:
-            ticks, last = replay_oracle.replay_rows(scene.learnt()[0], scene.rows())
+            ticks, last = replay_oracle.rollout_rows(scene.learnt()[0], scene.rows())
             states, *rest = columns(ticks)
             return [[*map(scene.index, states), scene.index(last)], *rest]
 
         def replay() -> None:
-            replays.replay_rows(*given, np.array([0, 1, 1, 0]), np.zeros(2), *out)
+            replays.rollout_rows(*given, np.array([0, 1, 1, 0]), np.zeros(2), *out)
 
         # The twin has no row after the last to step to.
         known = slice(None), slice(-1), slice(-1), slice(-1), slice(1, None)
@@ -168,7 +168,7 @@ KERNELS = tuple(
         ("learn.mood_steps", _mood_steps),
         ("learn.learn_actions", _learn_actions),
         ("learn.learn_communication", _learn_communication),
-        ("replay.replay_rows", _replay_rows),
+        ("rollout.rollout_rows", _replay_rows),
     )
     for kind in ("synthetic", "crypto")
 )

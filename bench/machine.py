@@ -4,7 +4,7 @@ import platform
 import subprocess
 from pathlib import Path
 
-from idi_fast.crew import usable_cores
+from idi_fast.parallel.worker_pool import usable_cores
 
 CPU_CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 

@@ -104,15 +104,15 @@ def _account(n: int) -> Prepared:
     given = target, close * np.exp(rng.normal(0.0, 0.002, n)), close, backtest.NEXT_OPEN, FEE_RATE, SLIPPAGE_RATE
     equity, position, trades = np.empty(n), np.empty(n, np.int8), np.empty((n + 1, 8))
 
-    def keep() -> tuple[backtest.Ledger, int]:
+    def keep() -> tuple[backtest.AccountState, int]:
         at = np.array([0, 0, 0, -1])
-        ledger = backtest.Ledger(np.array([0.0, 1.0, 0.0, 0.0, 0.0, 1.0]), at, np.zeros(8))
-        return ledger, backtest.account(*given, ledger, equity, position, trades)
+        state = backtest.AccountState(np.array([0.0, 1.0, 0.0, 0.0, 0.0, 1.0]), at, np.zeros(8))
+        return state, backtest.account(*given, state, equity, position, trades)
 
     def made() -> list:
-        ledger, count = keep()
-        totals = ledger.money[[backtest.FEES, backtest.SLIPPAGE, backtest.TRADED]]
-        return [equity, position, trades[:count], totals, ledger.at[[backtest.LIQUIDATED]]]
+        state, count = keep()
+        totals = state.money[[backtest.FEES, backtest.SLIPPAGE, backtest.TRADED]]
+        return [equity, position, trades[:count], totals, state.at[[backtest.LIQUIDATED]]]
 
     def expected() -> list:
         kept = account_oracle.account(*given)

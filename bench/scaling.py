@@ -7,7 +7,7 @@ from idi_fast.bench.case import Case, Context, Timed
 from idi_fast.bench.sizes import Sizes
 from idi_fast.bench.training import Kind, default_twin, population_case, train_seconds
 from idi_fast.bench.yardsticks import EPISODE_LENGTH
-from idi_fast.crew import usable_cores
+from idi_fast.parallel.worker_pool import usable_cores
 
 # Buckets of price, volume, trend, scarcity and mood, whose product is the power of 10.
 BUCKETS = {

@@ -8,12 +8,12 @@ from collections.abc import Callable
 
 import polars as pl
 
+from idi_fast.agents.policy import Policy
 from idi_fast.bench.case import Case, Context, Differs, Timed, elapsed
 from idi_fast.bench.sizes import Sizes
 from idi_fast.bench.training import compare, default_twin
 from idi_fast.bench.yardsticks import SEED
-from idi_fast.config import TrainingConfig
-from idi_fast.policy import Policy
+from idi_fast.config.settings import TrainingConfig
 
 MAIN = "from idi_fast.cli import main; main()"
 COMMANDS = ("train", "backtest", "export", "bench")

@@ -12,15 +12,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from idi_fast.account import Terms, keep_account
-from idi_fast.backtest import backtest
-from idi_fast.baselines import evaluate
+from idi_fast.agents.policy import Policy
+from idi_fast.backtesting.account import TradingAssumptions, keep_account
+from idi_fast.backtesting.backtest import backtest
 from idi_fast.bench.known_market import draw_paths, optimal_values, rewards_of_knowing
-from idi_fast.config import TrainingConfig
-from idi_fast.evaluation import Evaluation, Evaluator
-from idi_fast.history import History
-from idi_fast.policy import Policy
-from idi_fast.trainer import create_trainer
+from idi_fast.config.settings import TrainingConfig
+from idi_fast.data.history import History
+from idi_fast.evaluation.baselines import evaluate
+from idi_fast.evaluation.evaluator import Evaluation, Evaluator
+from idi_fast.training.trainer import create_trainer
 
 HELD_OUT_SEED = 1_000_003
 PROFIT = {"scarcity_alignment": 0.0, "ethics_bonus": 0.0, "communication_clarity": 0.0}
@@ -168,7 +168,7 @@ def sine(sizes: Sizes) -> str:
     train, test = split(log_close)
     # Decided at a close and filled at the next one, a position earns from there on.
     rises = np.diff(np.sin(2.0 * np.pi * (time[train.size :, None] + np.array([1, 2])) / period))[:, 0]
-    knows = keep_account(np.sign(rises).astype(np.int8), history(test), Terms("next_close", FEE_BPS))
+    knows = keep_account(np.sign(rises).astype(np.int8), history(test), TradingAssumptions("next_close", FEE_BPS))
     best = np.log(knows.equity[-1])
     rows = []
     for seed in range(sizes.seeds):

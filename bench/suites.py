@@ -15,8 +15,8 @@ from idi_fast.bench.case import Case, Context, Differs, Timed, figures, measure,
 from idi_fast.bench.machine import describe_machine, source_commit
 from idi_fast.bench.sizes import Sizes
 from idi_fast.bench.yardsticks import DOCUMENTED_STEPS_PER_SECOND, Yardsticks
+from idi_fast.data.in_sample import versions
 from idi_fast.errors import InputError, nearest
-from idi_fast.provenance import versions
 
 MAKERS: dict[str, Callable[[Sizes, Context], list[Case]]] = {
     "kernels": kernel_cases.make,

@@ -7,17 +7,17 @@ from functools import cache
 
 import numpy as np
 
+from idi_fast.agents.policy import Policy
 from idi_fast.bench.case import Case, Context, Differs, Timed, elapsed, expect_equal
 from idi_fast.bench.oracle import engine, market_engine, reference
 from idi_fast.bench.oracle.learn import Learner
 from idi_fast.bench.sizes import Sizes
 from idi_fast.bench.yardsticks import EPISODE_LENGTH, SEED, Run
-from idi_fast.config import QuantizerConfig, TrainingConfig
-from idi_fast.crew import usable_cores
-from idi_fast.history import History
-from idi_fast.policy import Policy
-from idi_fast.population import Population, train_population
-from idi_fast.trainer import Trainer, create_trainer
+from idi_fast.config.settings import QuantizerConfig, TrainingConfig
+from idi_fast.data.history import History
+from idi_fast.parallel.worker_pool import usable_cores
+from idi_fast.training.population import Population, train_population
+from idi_fast.training.trainer import Trainer, create_trainer
 
 COMPAT = {"compat": "idi_iann"}
 Market = market_engine.CryptoMarket | market_engine.HistoryMarket

@@ -66,7 +66,7 @@ def _prepare_reading(arguments: list[str]) -> None:
     has_data = any(part.startswith(("--data", "--init-policy")) for part in arguments)
     reads_bars = command in READ_BARS or (command == "train" and has_data)
     if reads_bars or command in READ_TABLES:
-        from idi_fast.reader.client import prepare
+        from idi_fast.storage.reader.client import prepare
 
         prepare(expects_bars=reads_bars and not any(part.lower().endswith(CSV_NAMES) for part in arguments))
 

@@ -56,7 +56,7 @@ def backtest(
     open_col: OpenColumn = None,
     volume_col: VolumeColumn = None,
     risk_col: Annotated[
-        str | None, typer.Option(help="Risk event column, 0 or 1, to judge alerts by [default: large moves].")
+        str | None, typer.Option(help="Risk event column, 0 or 1, to score alerts by [default: large moves].")
     ] = None,
     nan: Nan = None,
     symbol_col: Annotated[
@@ -83,16 +83,16 @@ def backtest(
         "time": time_col, "price": price_col, "open": open_col, "volume": volume_col, "nan": nan, "risk": risk_col,
     }  # fmt: skip
     columns = {name: value for name, value in columns.items() if value is not None}
-    terms = {
+    assumed = {
         "fill": fill, "fee_bps": fee_bps, "slippage_bps": slippage_bps, "long_only": long_only,
         "initial_position": initial_position, "start": start, "end": end, "year_days": year_days,
     }  # fmt: skip
-    terms = {name: value for name, value in terms.items() if value is not None}
+    assumed = {name: value for name, value in assumed.items() if value is not None}
     many = {"symbol_col": symbol_col, "symbol_files": symbol_files or None, "jobs": jobs}
     other = {"open_col": open_col, "no_trace": True if not trace else None, "check_lookahead": check_lookahead or None}
     if calibrate_only:
         given = {"policy": policy, "out": out, "fail_if": fail_if or None, "compat": compat, "force": force or None}
-        _refuse({**given, **terms, **other, **many, "open_col": None}, "with --calibrate-only")
+        _refuse({**given, **assumed, **other, **many, "open_col": None}, "with --calibrate-only")
         _calibrate(data, columns, json)
         return
     if policy is None:
@@ -102,7 +102,7 @@ def backtest(
         )
     is_compat = compat_name(compat) is not None
     if is_compat:
-        _refuse({**terms, **other, **many, "fail_if": fail_if or None, "fee_bps": None}, "under --compat")
+        _refuse({**assumed, **other, **many, "fail_if": fail_if or None, "fee_bps": None}, "under --compat")
     is_pooled = symbol_files or symbol_col is not None
     if symbol_files and symbol_col is not None:
         raise InputError("--symbol-files and --symbol-col exclude each other")
@@ -115,10 +115,10 @@ def backtest(
         if is_compat:
             result = _compat(source, fee_bps)
         elif is_pooled:
-            result = _symbols(source, terms, trace, symbol_col, jobs)
+            result = _symbols(source, assumed, trace, symbol_col, jobs)
         else:
             _refuse({"jobs": jobs}, "for a single history")
-            result = _backtest(source, terms, trace, check_lookahead)
+            result = _backtest(source, assumed, trace, check_lookahead)
     _report(source.out, result, json)
     figures, reasons = _figures(result), result.get("undefined")
     failures = [text for condition in conditions if (text := condition.failure(figures, reasons)) is not None]
@@ -145,8 +145,8 @@ def _refuse(options: dict, where: str) -> None:
 
 
 def _conditions(texts: list[str], *, is_pooled: bool) -> list:
-    from idi_fast.conditions import parse_condition
-    from idi_fast.engine import kpi_names
+    from idi_fast.backtesting.conditions import parse_condition
+    from idi_fast.backtesting.engine import kpi_names
 
     names = [*kpi_names(is_pooled=is_pooled), *COUNTS, *(POOLED_COUNTS if is_pooled else ())]
     conditions = [parse_condition(text, names) for text in texts]
@@ -157,8 +157,8 @@ def _conditions(texts: list[str], *, is_pooled: bool) -> list:
 
 
 def _calibrate(data: str, columns: dict, json: bool) -> None:
-    from idi_fast.backtest import calibrate
-    from idi_fast.history import load_history
+    from idi_fast.backtesting.backtest import calibrate
+    from idi_fast.data.history import load_history
 
     figures = calibrate(load_history(data, **columns, optional=("time",)))
     if json:
@@ -167,32 +167,32 @@ def _calibrate(data: str, columns: dict, json: bool) -> None:
         console.print_rows(list(figures.items()))
 
 
-def _backtest(source: Source, terms: dict, trace: bool, lookahead: bool) -> dict:
+def _backtest(source: Source, assumed: dict, trace: bool, lookahead: bool) -> dict:
     from dataclasses import replace
 
-    from idi_fast.backtest import write_backtest
-    from idi_fast.config_history import open_config_history
-    from idi_fast.files import new_directory
-    from idi_fast.policy import Policy
+    from idi_fast.agents.policy import Policy
+    from idi_fast.backtesting.backtest import write_backtest
+    from idi_fast.data.config_history import open_config_history
+    from idi_fast.storage.files import new_directory
 
     policy, risk = Policy.load(source.policy), source.columns.pop("risk", None)
     data = replace(policy.config.environment.data, path=source.data, **source.columns)
     with new_directory(source.out, force=source.force, inputs=(source.policy, source.data)) as folder:
         history = open_config_history(policy.config, data, risk=risk)
         if lookahead:
-            _check_lookahead(policy, history, terms.get("initial_position", 0))
-        return write_backtest(folder, policy, history, trace=trace, **terms)
+            _check_lookahead(policy, history, assumed.get("initial_position", 0))
+        return write_backtest(folder, policy, history, trace=trace, **assumed)
 
 
-def _symbols(source: Source, terms: dict, trace: bool, column: str | None, jobs: int | None) -> dict:
+def _symbols(source: Source, assumed: dict, trace: bool, column: str | None, jobs: int | None) -> dict:
     from dataclasses import replace
     from tempfile import TemporaryDirectory
 
-    from idi_fast.bar_files import find_files
-    from idi_fast.files import new_directory
-    from idi_fast.policy import Policy
-    from idi_fast.symbol_backtest import write_symbol_backtest
-    from idi_fast.symbols import open_symbols
+    from idi_fast.agents.policy import Policy
+    from idi_fast.backtesting.symbols import write_symbol_backtest
+    from idi_fast.data.bar_files import find_files
+    from idi_fast.data.symbols import open_symbols
+    from idi_fast.storage.files import new_directory
 
     policy, risk = Policy.load(source.policy), source.columns.pop("risk", None)
     data = replace(policy.config.environment.data, path=source.data, **source.columns)
@@ -203,27 +203,27 @@ def _symbols(source: Source, terms: dict, trace: bool, column: str | None, jobs:
     ):
         histories = open_symbols(policy.config, data, Path(scratch), column=column, risk=risk)
         return write_symbol_backtest(
-            folder, policy, histories, find_files(Path(data.path)), trace=trace, jobs=jobs, progress=progress, **terms
+            folder, policy, histories, find_files(Path(data.path)), trace=trace, jobs=jobs, progress=progress, **assumed
         )
 
 
 def _check_lookahead(policy, history, position: int) -> None:
     from functools import partial
 
-    from idi_fast.lookahead import check_lookahead
-    from idi_fast.replay import replay_history
+    from idi_fast.agents.rollout import rollout_history
+    from idi_fast.backtesting.lookahead import check_lookahead
 
-    found = check_lookahead(policy, history.load(), replay=partial(replay_history, position=position))
+    found = check_lookahead(policy, history.load(), replay=partial(rollout_history, position=position))
     if found is not None:
         raise IdiFastError(str(found))
     console.note("no look-ahead found")
 
 
 def _compat(source: Source, fee_bps: float | None) -> dict:
-    from idi_fast.compat_backtest import compat_backtest
-    from idi_fast.files import new_directory
-    from idi_fast.history import load_history
-    from idi_fast.policy import Policy
+    from idi_fast.agents.policy import Policy
+    from idi_fast.backtesting.compat import compat_backtest
+    from idi_fast.data.history import load_history
+    from idi_fast.storage.files import new_directory
 
     policy = Policy.load(source.policy)
     with new_directory(source.out, force=source.force, inputs=(source.policy, source.data)) as folder:

@@ -36,8 +36,8 @@ def write(
 
     finished: what a resumed run finds complete at its place, or None.
     """
-    from idi_fast.checkpoint import Every, can_resume, checkpoint_folder
-    from idi_fast.files import new_directory
+    from idi_fast.storage.files import new_directory
+    from idi_fast.training.checkpoint import Every, can_resume, checkpoint_folder
 
     out, every, resume, force, _ = options
     period = None if every is None else Every.parse(every)

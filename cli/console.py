@@ -34,7 +34,7 @@ def print_notes(texts: Iterable[str]) -> None:
 
 def note_spikes(history: object) -> list[str]:
     """Point out bars of a history whose close jumps and comes back; the notes that were printed. None: no history."""
-    from idi_fast.spikes import spike_note
+    from idi_fast.data.spikes import spike_note
 
     found = None if history is None else spike_note(history)
     notes = [] if found is None else [found]

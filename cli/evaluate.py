@@ -28,10 +28,10 @@ def evaluate(
     """Say how good a policy is on episodes it has not seen, beside what needs no learning."""
     from dataclasses import replace
 
-    from idi_fast.baselines import evaluate
-    from idi_fast.config_history import load_config_history
+    from idi_fast.agents.policy import Policy
+    from idi_fast.data.config_history import load_config_history
     from idi_fast.errors import InputError
-    from idi_fast.policy import Policy
+    from idi_fast.evaluation.baselines import evaluate
 
     columns = {"path": data, "price": price_col, "time": time_col, "open": open_col, "volume": volume_col, "nan": nan}
     given = {name: value for name, value in columns.items() if value is not None}
@@ -52,7 +52,7 @@ def evaluate(
 
 
 def _report(artifact: Path, report: dict) -> None:
-    from idi_fast.baselines import beside_best_baseline
+    from idi_fast.evaluation.baselines import beside_best_baseline
 
     if report["in_sample"]:
         console.note_in_sample()

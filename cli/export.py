@@ -32,7 +32,7 @@ def export(
 
     Other files there are left alone; streams of the same name are replaced.
     """
-    from idi_fast.export import export_streams, stream_columns
+    from idi_fast.tau.export import export_streams, stream_columns
 
     with console.interruptible(to):
         report = export_streams(artifact, to, kind, streams=stream_columns(streams or ()), columns=columns)

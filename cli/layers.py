@@ -26,7 +26,7 @@ def layers(
     json: Json = False,
 ) -> None:
     """Train all layers of a plan, write their artifacts and install their streams: all of them or none."""
-    from idi_fast.layers import check_plan, run_plan
+    from idi_fast.layers.train import check_plan, run_plan
 
     if dry_run:
         described = [task.describe() for task in check_plan(plan, only=only or (), force=force, note=console.note)]

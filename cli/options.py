@@ -8,8 +8,8 @@ import typer
 from typer.core import TyperCommand
 
 from idi_fast.cli import console
-from idi_fast.config import TrainingConfig
-from idi_fast.config_draft import Draft, assigned
+from idi_fast.config.draft import Draft, assigned
+from idi_fast.config.settings import TrainingConfig
 from idi_fast.errors import InputError, nearest
 
 Out = Annotated[Path | None, typer.Option("--out", help="Folder to write; it appears whole or not at all.")]
@@ -67,7 +67,7 @@ def required_out(out: Path | None) -> Path:
     """The --out folder; InputError where it was not given, or is where no output may be (`files.check_place`)."""
     if out is None:
         raise InputError("--out is missing; name the folder to write, for example --out my_agent")
-    from idi_fast.files import check_place
+    from idi_fast.storage.files import check_place
 
     check_place(out)
     return out

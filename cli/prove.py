@@ -42,12 +42,12 @@ def prove(
     json: Json = False,
 ) -> None:
     """Add a proof to a folder, or with --prover zk write a folder to publish that hides the policy."""
-    from idi_fast.evidence.provers import Means, find_prover
+    from idi_fast.evidence.provers import ProverOptions, find_prover
     from idi_fast.evidence.publish import prove_folder
 
     chosen = find_prover(prover)
     with console.interruptible(folder if out is None else out), console.counted_progress("states") as progress:
-        means = Means(
+        means = ProverOptions(
             private=private, command=command, timeout=timeout, bind=tuple(bind or ()), tx_hash=tx_hash, jobs=jobs,
             progress=progress,
         )  # fmt: skip

@@ -18,7 +18,7 @@ def report(
     json: Json = False,
 ) -> None:
     """Write what a run came to as one HTML file: figures, tables and assumptions, readable without a network."""
-    from idi_fast.report import write_report
+    from idi_fast.reporting import write_report
 
     with console.interruptible(out or Path(f"{os.path.abspath(run)}.html")):
         result = write_report(run, out, png=png, force=force)

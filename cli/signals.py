@@ -188,7 +188,7 @@ class Watch:
 
 
 def _remove_unfinished() -> None:
-    module = sys.modules.get("idi_fast.unfinished")
+    module = sys.modules.get("idi_fast.storage.unfinished")
     if hasattr(module, "remove_all"):
         module.remove_all()
 
@@ -221,7 +221,7 @@ def _compiler_is_busy() -> bool:
 
 
 def _a_run_saves_itself() -> bool:
-    return bool(getattr(sys.modules.get("idi_fast.checkpoint"), "SAVING_RUNS", None))
+    return bool(getattr(sys.modules.get("idi_fast.training.checkpoint"), "SAVING_RUNS", None))
 
 
 _watch: Watch | None = None

@@ -26,8 +26,8 @@ def spec(
 ) -> None:
     """Write an agent's folder for the Tau interpreter: specification, inputs, and the outputs to expect."""
     place = required_out(out)
-    from idi_fast.export import stream_columns
-    from idi_fast.spec_folder import write_spec
+    from idi_fast.tau.export import stream_columns
+    from idi_fast.tau.spec_folder import write_spec
 
     with console.interruptible(place):
         report = write_spec(

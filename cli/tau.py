@@ -18,7 +18,7 @@ def check(
     fix: Annotated[
         Path | None, typer.Option("--fix", metavar="OUT", help="Write a corrected copy of the folder there.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="With --fix DIR itself: mend the folder in place.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="With --fix DIR itself: fix the folder in place.")] = False,
     json: Json = False,
 ) -> None:
     """Say what will go wrong when the interpreter runs a folder, at which step, and what to do.
@@ -27,22 +27,22 @@ def check(
     """
     from idi_fast.errors import InputError
     from idi_fast.tau.check import check_folder
-    from idi_fast.tau.mend import mend_folder
+    from idi_fast.tau.fix import fix_folder
 
     if force and fix is None:
-        raise InputError("--force goes with --fix; it mends a folder in place")
+        raise InputError("--force goes with --fix; it fixes a folder in place")
     with console.interruptible(fix):
-        mended = mend_folder(folder, fix, force=force) if fix else None
-        report = mended.before if mended else check_folder(folder)
-    if mended and mended.refused:
-        raise InputError(f"nothing was written: {mended.refused}")
+        fixed = fix_folder(folder, fix, force=force) if fix else None
+        report = fixed.before if fixed else check_folder(folder)
+    if fixed and fixed.refused:
+        raise InputError(f"nothing was written: {fixed.refused}")
     if json:
-        console.print_json(mended.as_dict() if mended else report.as_dict())
+        console.print_json(fixed.as_dict() if fixed else report.as_dict())
     else:
-        _report(report, hint=mended is None)
-        if mended:
-            _report_mended(mended)
-    if mended.left if mended else report.errors:
+        _report(report, hint=fixed is None)
+        if fixed:
+            _report_fixed(fixed)
+    if fixed.left if fixed else report.errors:
         raise typer.Exit(1)
 
 
@@ -102,26 +102,26 @@ def _report(report, *, hint: bool) -> None:
 def _print_finding(finding) -> None:
     typer.echo(f"{finding.severity:<7}  {finding}  [{finding.code}]")
     typer.echo(f"         {finding.effect}")
-    typer.echo(f"         {finding.remedy}{' (--fix does)' if finding.mendable else ''}")
+    typer.echo(f"         {finding.remedy}{' (--fix does)' if finding.fixable else ''}")
     typer.echo()
 
 
 def _summary(report, hint: bool) -> str:
     said = [f"{n} {severity}{'s' * (n != 1)}" for severity, n in report.counts().items() if n]
-    mendable = sum(finding.mendable for finding in report.findings)
-    more = f"; --fix OUT mends {mendable}" if mendable and hint else ""
+    fixable = sum(finding.fixable for finding in report.findings)
+    more = f"; --fix OUT fixes {fixable}" if fixable and hint else ""
     return ("nothing found" if not said else ", ".join(said)) + more
 
 
-def _report_mended(mended) -> None:
+def _report_fixed(fixed) -> None:
     typer.echo()
-    typer.echo(f"mended in {mended.folder}")
-    for change in mended.changes or ("nothing had to be changed",):
+    typer.echo(f"fixed in {fixed.folder}")
+    for change in fixed.changes or ("nothing had to be changed",):
         typer.echo(f"  {change}")
-    if mended.left:
+    if fixed.left:
         typer.echo()
         typer.echo("left:")
-    for finding in mended.left:
+    for finding in fixed.left:
         typer.echo(f"  {finding}: {finding.remedy}")
 
 

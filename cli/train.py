@@ -145,8 +145,8 @@ def _engine(compat: str | None, rng: str | None) -> dict[str, str | None]:
 
 
 def _train(settings, seed: int, init_policy: Path | None, options: Options) -> None:
-    from idi_fast.artifact import finished_run
-    from idi_fast.policy import Policy
+    from idi_fast.agents.policy import Policy
+    from idi_fast.training.artifact import finished_run
 
     seed = None if seed == -1 else seed
     initial = None if init_policy is None else Policy.load(init_policy)
@@ -161,9 +161,9 @@ def _train(settings, seed: int, init_policy: Path | None, options: Options) -> N
 
 def _fill(settings, seed: int | None, initial, folder: Path, kept: Kept) -> tuple[dict, dict]:
     from idi_fast import create_trainer
-    from idi_fast.artifact import write_training
-    from idi_fast.checkpoint import Checkpoints, recorded_seed
-    from idi_fast.episodes import temporary_log
+    from idi_fast.training.artifact import write_training
+    from idi_fast.training.checkpoint import Checkpoints, recorded_seed
+    from idi_fast.training.episode_log import temporary_log
 
     if kept.resume and seed is None:
         seed = recorded_seed(kept.folder)

@@ -32,10 +32,10 @@ def verify(
     json: Json = False,
 ) -> None:
     """Check a published folder: what was checked, against what, and what had to be trusted. Exit code 1 if it fails."""
-    from idi_fast.evidence.provers import Means
+    from idi_fast.evidence.provers import ProverOptions
     from idi_fast.evidence.verify import verify_folder
 
-    means = Means(data=data, initial=init_policy, root=root, verify_command=command, timeout=timeout)
+    means = ProverOptions(data=data, initial=init_policy, root=root, verify_command=command, timeout=timeout)
     console.warn_of_compilation()
     with console.interruptible(unchanged=lambda: "nothing was decided"):
         result = verify_folder(folder, require=require, policy=policy, sample=sample, means=means)

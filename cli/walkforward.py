@@ -70,10 +70,10 @@ def walkforward(
 
 
 def _run(settings, out: Path, seeds: str, how: dict, force: bool) -> dict:
-    from idi_fast.config_history import load_config_history
-    from idi_fast.files import new_directory
-    from idi_fast.seeds import parse_seeds
-    from idi_fast.walkforward import walkforward
+    from idi_fast.config.seeds import parse_seeds
+    from idi_fast.data.config_history import load_config_history
+    from idi_fast.selection.walk_forward import walkforward
+    from idi_fast.storage.files import new_directory
 
     inputs = (settings.environment.data.path,)
     with new_directory(out, force=force, inputs=inputs) as folder, console.counted_progress("runs") as progress:

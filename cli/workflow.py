@@ -34,7 +34,7 @@ def workflow(
     flags = {"environment.kind": "history" if data else None, "environment.data.path": data}
     settings = resolve_config(config, set_ or [], flags, {**FLAGS, "environment.kind": "--data"})
     from idi_fast.errors import InputError
-    from idi_fast.evidence.provers import Means
+    from idi_fast.evidence.provers import ProverOptions
     from idi_fast.evidence.workflow import run_training_to_proof_workflow
 
     console.warn_of_compilation()
@@ -43,7 +43,9 @@ def workflow(
         console.interruptible(unchanged=lambda: "the same command goes on from here"),
         console.training_progress(steps) as progress,
     ):
-        means = Means(private=private, command=command, verify_command=verify_command, timeout=timeout, jobs=jobs)
+        means = ProverOptions(
+            private=private, command=command, verify_command=verify_command, timeout=timeout, jobs=jobs
+        )
         result = run_training_to_proof_workflow(
             config=settings, artifact_dir=place, seed=seed, prover=prover, kind=kind, means=means, force=force,
             progress=progress,

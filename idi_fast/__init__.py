@@ -4,32 +4,32 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from idi_fast.baselines import evaluate
-    from idi_fast.config import TrainingConfig
-    from idi_fast.evaluation import select_best_policy
-    from idi_fast.history import History, load_history
-    from idi_fast.policy import Policy
-    from idi_fast.population import Population, train_population
-    from idi_fast.simulation import simulate_history
-    from idi_fast.trace import Trace
-    from idi_fast.trainer import Progress, Trainer, create_trainer
+    from idi_fast.agents.policy import Policy
+    from idi_fast.agents.trace import Trace
+    from idi_fast.config.settings import TrainingConfig
+    from idi_fast.data.history import History, load_history
+    from idi_fast.environments.simulation import simulate_history
+    from idi_fast.evaluation.baselines import evaluate
+    from idi_fast.evaluation.evaluator import select_best_policy
+    from idi_fast.training.population import Population, train_population
+    from idi_fast.training.trainer import Progress, Trainer, create_trainer
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "TrainingConfig": "idi_fast.config",
-    "History": "idi_fast.history",
-    "load_history": "idi_fast.history",
-    "Policy": "idi_fast.policy",
-    "Population": "idi_fast.population",
-    "train_population": "idi_fast.population",
-    "simulate_history": "idi_fast.simulation",
-    "evaluate": "idi_fast.baselines",
-    "select_best_policy": "idi_fast.evaluation",
-    "Trace": "idi_fast.trace",
-    "Progress": "idi_fast.trainer",
-    "Trainer": "idi_fast.trainer",
-    "create_trainer": "idi_fast.trainer",
+    "TrainingConfig": "idi_fast.config.settings",
+    "History": "idi_fast.data.history",
+    "load_history": "idi_fast.data.history",
+    "Policy": "idi_fast.agents.policy",
+    "Population": "idi_fast.training.population",
+    "train_population": "idi_fast.training.population",
+    "simulate_history": "idi_fast.environments.simulation",
+    "evaluate": "idi_fast.evaluation.baselines",
+    "select_best_policy": "idi_fast.evaluation.evaluator",
+    "Trace": "idi_fast.agents.trace",
+    "Progress": "idi_fast.training.trainer",
+    "Trainer": "idi_fast.training.trainer",
+    "create_trainer": "idi_fast.training.trainer",
 }
 __all__ = [
     "History", "Policy", "Population", "Progress", "Trace", "Trainer", "TrainingConfig", "__version__",

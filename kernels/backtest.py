@@ -13,7 +13,7 @@ HASH = np.uint64(0x9E3779B97F4A7C15)
 TRADE_COLUMNS = ("entry_bar", "exit_bar", "direction", "entry_price", "exit_price", "profit", "fees", "slippage")
 
 
-class Ledger(NamedTuple):
+class AccountState(NamedTuple):
     """What an account goes on from.
 
     money float64 (6,): units held, cash, fees, slippage and notional traded so far, equity at the entry of the open
@@ -68,17 +68,17 @@ def _hold_on(first, target, prices, close, held, units, cash, equity):
 
 
 @kernel
-def account(target, open_, close, fill, fee_rate, slippage_rate, ledger, equity, position, trades):
+def account(target, open_, close, fill, fee_rate, slippage_rate, state, equity, position, trades):
     """Equity at each close of the next bars, and the trades that end in them.
 
     target int8 (n,): position decided on at the close of bar t; open_, close float64 (n,): prices; fill int64: when a
     decision is filled; fee_rate, slippage_rate: shares of the traded notional and of the price, which a buyer pays more
     and a seller gets less. equity float64 (n,); position int8 (n,): held at the close of bar t; trades float64 (m, 8),
     m no less than the trades that end: entry bar, exit bar, direction, entry price, exit price, profit after costs as a
-    share of the equity at entry, fees, slippage. Bars count from the ledger's first. Equity at or below 0 ends trading.
-    Returns the number of trades. Mutates: ledger and the outputs.
+    share of the equity at entry, fees, slippage. Bars count from the account's first. Equity of 0 or less ends trading.
+    Returns the number of trades. Mutates: state and the outputs.
     """
-    money, at, trade = ledger.money, ledger.at, ledger.trade
+    money, at, trade = state.money, state.at, state.trade
     units, cash = money[UNITS], money[CASH]
     held, decided = at[HELD], at[DECIDED]
     prices = open_ if fill == NEXT_OPEN else close

@@ -41,7 +41,7 @@ def encode_bars(columns, log_close, log_fill, features, encoding, carry, values,
 
     columns: the six of `push_features`, float64 (n,); log_close float64 (n,); log_fill float64 (n,), or empty for the
     last close; values float64 (6 m,), buckets int32 (4 m,): room for blocks of m bars; bars: arrays (n,), see
-    `idi_fast.features.Bars`. One call, since between calls a thread has to wait for the interpreter's lock.
+    `idi_fast.environments.features.Bars`. One call, since between calls a thread waits for the interpreter's lock.
     Mutates: features, carry, values, buckets, bars.
     """
     n, block, same = log_close.size, values.size // 6, features.same

@@ -1,7 +1,7 @@
-"""The sums that the KPIs of a backtest are made of, carried from one stretch of bars to the next.
+"""The sums that the KPIs of a backtest are made of, carried from one segment of bars to the next.
 
 Returns are summed block by block, in two passes over each, and the moments of the blocks are merged (Pébay 2008). A
-block ends at the same bars whatever stretches these come in, so the sums are the same to the last bit, and their
+block ends at the same bars whatever segments these come in, so the sums are the same to the last bit, and their
 rounding hardly grows with the length of the series.
 """
 
@@ -32,7 +32,9 @@ KEPT, LIMIT = range(2)
 BARS, EXPOSED = range(2)
 """Bars so far, and those that closed with a position."""
 
-TRADES, WINNERS, LOSERS, WON, LOST, BEST, POOREST, GROWTH, EXPONENT, HELD, LONGEST_HELD, WON_REST, LOST_REST = range(13)
+TRADES, WINNERS, LOSERS, WON, LOST, BEST, WORST_TRADE, GROWTH, EXPONENT, HELD, LONGEST_HELD, WON_REST, LOST_REST = (
+    range(13)
+)
 """Closed trades: how many, with a profit and with a loss; sums of the profits and of the losses; the highest and lowest
 profit; the product of 1 + profit, which is GROWTH · 2^EXPONENT; bars held in all and at most; what rounding took from
 both sums."""
@@ -312,7 +314,7 @@ def add_compensated(sums, place, rest, value):
 @kernel
 def push_trades(trades, sums):
     """Add closed trades float64 (m, 6 or more): entry bar, exit bar, direction, two prices, profit as a share of the
-    equity at entry. sums float64 (13,), at first 0 but for BEST −inf, POOREST inf and GROWTH 1. Returns the number of
+    equity at entry. sums float64 (13,), at first 0 but for BEST −inf, WORST_TRADE inf, GROWTH 1. Returns the number of
     rows before the first that is no closed trade. Mutates: sums.
     """
     growth, exponent, count = sums[GROWTH], sums[EXPONENT], trades.shape[0]
@@ -328,7 +330,7 @@ def push_trades(trades, sums):
         sums[LOSERS] += profit < 0.0
         add_compensated(sums, WON, WON_REST, gain)
         add_compensated(sums, LOST, LOST_REST, gain - profit)
-        sums[BEST], sums[POOREST] = max(sums[BEST], profit), min(sums[POOREST], profit)
+        sums[BEST], sums[WORST_TRADE] = max(sums[BEST], profit), min(sums[WORST_TRADE], profit)
         growth *= 1.0 + profit
         if not TINY < growth < 1.0 / TINY:  # a power of two taken out or not makes no other rounding
             growth, taken = math.frexp(growth)

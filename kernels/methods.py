@@ -63,7 +63,7 @@ class Places(NamedTuple):
     position: np.ndarray
 
 
-class Progress(NamedTuple):
+class LearningState(NamedTuple):
     """What a method keeps besides the tables.
 
     other float64 (n_rows, 3): double Q-learning's second table; updates and, of that table, other_updates int64

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from idi_fast.agents.streams import stream_index, stream_text
 from idi_fast.compare import compare
-from idi_fast.streams import stream_index, stream_text
 
 BITS = {"q_buy": [0, 1, 0, 0, 1, 1, 0, 1], "q_regime": [0, 31, 4, 4, 5, 6, 7, 8]}
 

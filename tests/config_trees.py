@@ -2,7 +2,7 @@
 
 import jsonschema
 
-from idi_fast.config_io import json_schema
+from idi_fast.config.block import json_schema
 
 VALIDATOR = jsonschema.Draft202012Validator(json_schema())
 TRANSFORMS = ["zscore", "log_return", "drawdown", "ema_ratio", "volatility", "level"]

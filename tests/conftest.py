@@ -25,7 +25,7 @@ def state(tmp_path_factory, monkeypatch) -> Path:
 @pytest.fixture
 def readers(monkeypatch):
     """The pool of readers: none runs before the test, none after it."""
-    from idi_fast.reader import client  # here, for a test may want to see the package imported
+    from idi_fast.storage.reader import client  # here, for a test may want to see the package imported
 
     pool = client._Pool()
     monkeypatch.setattr(client, "_pool", pool)
@@ -42,7 +42,7 @@ def world(tmp_path_factory) -> Path:
 @pytest.fixture(params=["small", "large"])
 def any_size(request, monkeypatch):
     """Price histories are read as files of either size are, which takes one library or another."""
-    from idi_fast import bar_files  # here, for a test may want to see the package imported
+    from idi_fast.data import bar_files
 
     if request.param == "large":
         monkeypatch.setattr(bar_files, "SMALL_BYTES", -1)

@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 from numpy.testing import assert_array_equal
 
+from idi_fast.data.history import load_history
 from idi_fast.errors import DataError
-from idi_fast.history import load_history
 
 DAY_NS = 86_400 * 10**9
 JAN_1 = 1_704_067_200 * 10**9  # 2024-01-01 UTC

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from idi_fast.history import History
+from idi_fast.data.history import History
 
 
 def history(close, open_=None, volume=None, time=None, after_gap=None) -> History:

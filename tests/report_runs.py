@@ -7,15 +7,15 @@ from market_data import random_walk
 from test_trainer import config
 
 from idi_fast import create_trainer, train_population
-from idi_fast.artifact import save_training
-from idi_fast.backtest import backtest
-from idi_fast.files import new_directory
-from idi_fast.population import save_population
-from idi_fast.report import PAGES
-from idi_fast.report.parts import Figure, Page
-from idi_fast.report.run import Run
-from idi_fast.symbol_backtest import write_symbol_backtest
-from idi_fast.walkforward import walkforward
+from idi_fast.backtesting.backtest import backtest
+from idi_fast.backtesting.symbols import write_symbol_backtest
+from idi_fast.reporting import PAGES
+from idi_fast.reporting.parts import Figure, Page
+from idi_fast.reporting.run import ReportedRun
+from idi_fast.selection.walk_forward import walkforward
+from idi_fast.storage.files import new_directory
+from idi_fast.training.artifact import save_training
+from idi_fast.training.population import save_population
 
 ACTIONS = ["silent", "alert", "<b>wave</b>", "</script>"]
 """Two of them as they must not come through to the page."""
@@ -40,7 +40,7 @@ def make_runs(folder: Path) -> Path:
 
 def report_page(run: Path) -> Page:
     """The page of a run."""
-    found = Run.open(run)
+    found = ReportedRun.open(run)
     return PAGES[found.kind](found)
 
 

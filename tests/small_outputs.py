@@ -2,7 +2,7 @@
 
 import json
 
-from idi_fast.files import digest
+from idi_fast.storage.files import digest
 
 
 def put(path, text):

@@ -7,13 +7,13 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from places import GOLDEN
+
 from idi_fast.tau.formula import And, At, Bit, Bits, Not, Or, Term, Xor
 from idi_fast.tau.spec import Spec
 from oracle import tau as oracle
 
-RECORDED = {
-    path.stem: json.loads(path.read_text()) for path in sorted((Path(__file__).parent / "golden/tau").glob("*"))
-}
+RECORDED = {path.stem: json.loads(path.read_text()) for path in sorted((GOLDEN / "tau").glob("*"))}
 
 JOINS = {And: "and", Or: "or", Xor: "xor"}
 

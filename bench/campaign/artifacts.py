@@ -25,7 +25,7 @@ from idi_fast.bench.campaign.trial import (
     verdict_on,
 )
 from idi_fast.bench.campaign.world import QUICK, World
-from idi_fast.files import MANIFEST, TIMINGS, list_files
+from idi_fast.storage.files import MANIFEST, TIMINGS, list_files
 
 READERS = {
     "evaluate": ("evaluate", "{run}", "--episodes", 20, "--json"),

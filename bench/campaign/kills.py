@@ -28,7 +28,7 @@ from idi_fast.bench.campaign.trial import (
     verdict_on,
 )  # fmt: skip
 from idi_fast.bench.campaign.world import World
-from idi_fast.files import MANIFEST
+from idi_fast.storage.files import MANIFEST
 
 NEXT = (("train", "--print-config"), ("evaluate", "{out}"), ("compare", "{out}", "{out}"), ("verify", "{out}"),
         ("manifest", "{out}", "--check"), ("tau", "check", "{out}"))  # fmt: skip

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from idi_fast.bench.campaign.worker import Outcome
-from idi_fast.files import MANIFEST, TIMINGS
+from idi_fast.storage.files import MANIFEST, TIMINGS
 
 OK, REFUSED, FAILED = "ok", "refused", "failed"
 """The command did its work; it refused its input (exit code 2); it said that the work failed (exit code 1)."""

@@ -223,16 +223,6 @@ def _cpu_seconds(pid: int) -> float:
 def _import_all() -> None:
     import pyarrow.parquet  # noqa: F401
 
-    import idi_fast.backtest
-    import idi_fast.cli.commands
-    import idi_fast.evidence.workflow
-    import idi_fast.layers
-    import idi_fast.sweep
-    import idi_fast.tau.mend
-    import idi_fast.tau.run
-    import idi_fast.trainer
-    import idi_fast.walkforward  # noqa: F401
-
 
 def _serve(folder: Path) -> None:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")

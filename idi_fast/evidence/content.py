@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from idi_fast.artifact import TRACE_FORMAT
+from idi_fast.agents.policy import Policy
+from idi_fast.agents.streams import MARKET_STREAMS, TRACE_STREAMS, check_stream, stream_index, stream_text, stream_type
+from idi_fast.environments.state_space import ACTIONS, BUY, SELL, make_rules
 from idi_fast.errors import EvidenceError
 from idi_fast.evidence.checks import NOT_CHECKED, Check, attempt
 from idi_fast.evidence.published import POLICY, RUN, TRACE, Published
 from idi_fast.evidence.reference import STREAMS_FOLDER
-from idi_fast.policy import Policy
-from idi_fast.space import ACTIONS, BUY, SELL, make_rules
-from idi_fast.streams import MARKET_STREAMS, TRACE_STREAMS, check_stream, stream_index, stream_text, stream_type
+from idi_fast.training.artifact import TRACE_FORMAT
 
 TRAIN, BACKTEST = "train", "backtest"
 INDEX = f"{STREAMS_FOLDER}/streams.json"

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from idi_fast.errors import EvidenceError, InputError, OutputError
-from idi_fast.files import MANIFEST
-from idi_fast.json_files import MAX_JSON, UnfitFile, read_regular
-from idi_fast.staging import Staging
 from idi_fast.storage import hidden
 from idi_fast.storage.failures import explained
+from idi_fast.storage.files import MANIFEST
+from idi_fast.storage.json_files import MAX_JSON, UnfitFile, read_regular
+from idi_fast.storage.staging import Staging
 
 MAX_FILES = 100_000
 MAX_DEPTH = 16

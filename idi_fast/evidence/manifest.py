@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from idi_fast.artifact import MANIFEST_VERSION, NO_PROOF, inputs_of
 from idi_fast.errors import EvidenceError, InputError, nearest
 from idi_fast.evidence.folder import check_name, read_file, safe_files
 from idi_fast.evidence.strict_json import integer, parse_object, take
-from idi_fast.files import LATER, MANIFEST, TIMINGS, digest
-from idi_fast.json_files import json_text
+from idi_fast.storage.files import LATER, MANIFEST, TIMINGS, digest
+from idi_fast.storage.json_files import json_text
 from idi_fast.storage.settling import is_begun
+from idi_fast.training.artifact import MANIFEST_VERSION, NO_PROOF, inputs_of
 
 PROVERS = ("none", "digest", "replay", "zk", "command")
 REQUIRED = {

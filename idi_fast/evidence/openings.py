@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from idi_fast.agents.policy import Policy
 from idi_fast.errors import ArtifactError, EvidenceError, InputError, OutputError, nearest
 from idi_fast.evidence import reference
 from idi_fast.evidence.fixed_point import differing_states, to_fixed_point
@@ -19,9 +20,8 @@ from idi_fast.evidence.publish import committed
 from idi_fast.evidence.published import reference_tree, state_values
 from idi_fast.evidence.reference import COMMIT_FILE, PATHS_FILE
 from idi_fast.evidence.strict_json import integer, parse_object, take
-from idi_fast.files import MANIFEST, check_place, digest, explained, new_directory
-from idi_fast.policy import Policy
-from idi_fast.staging import Staging
+from idi_fast.storage.files import MANIFEST, check_place, digest, explained, new_directory
+from idi_fast.storage.staging import Staging
 
 OURS, IDI = "idi-fast", "idi"
 FORMS = (OURS, IDI)

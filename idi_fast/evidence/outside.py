@@ -18,7 +18,7 @@ MAX_OUTSIDE_PROOF = 64 * 1024 * 1024
 PLACES = ("manifest", "streams", "proof", "receipt")
 
 
-class Said(NamedTuple):
+class ProverOutput(NamedTuple):
     """What a program has left: the bytes of its proof and its receipt, None where it has left none."""
 
     proof: bytes | None
@@ -28,7 +28,7 @@ class Said(NamedTuple):
 def run_outside(
     line: str, manifest: bytes, streams: Mapping[str, bytes], timeout: float, proof: bytes | None = None,
     receipt: bytes | None = None,
-) -> Said:  # fmt: skip
+) -> ProverOutput:  # fmt: skip
     """Run a program on a manifest and streams, and on a proof and its receipt where there are any.
 
     line: the program and its arguments, with {manifest}, {streams}, {proof} and {receipt} where the paths of copies are
@@ -60,7 +60,7 @@ def run_outside(
             last = f"; it said: {outcome.said[-1][:200]}" if outcome.said else ""
             raise EvidenceError(f"the program ended with exit code {outcome.code}{last}")
         left = places["proof"].exists(), places["receipt"].exists()
-        return Said(
+        return ProverOutput(
             read_file(folder, "proof.bin", MAX_OUTSIDE_PROOF) if left[0] else None,
             parse_object(read_file(folder, "receipt.json", MAX_RECEIPT), "the program's receipt", MAX_RECEIPT)
             if left[1] else None,

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from idi_fast.errors import InputError
 from idi_fast.evidence.merkle import SEED
-from idi_fast.staging import Staging
 from idi_fast.storage.exchange import rename_new
 from idi_fast.storage.failures import explained, failure
+from idi_fast.storage.staging import Staging
 from idi_fast.storage.syncing import sync_file
 
 SALT, BLINDING = "salt.seed", "blinding.seed"

@@ -1,6 +1,6 @@
 """Provers: what shows that streams come from where they are said to come from, and what each leaves to be trusted.
 
-A prover makes files of the folder `proof/` and verifies them. What it brings along (`Means`) is its user's own, and
+A prover makes files of the folder `proof/` and verifies them. What it brings along (`ProverOptions`) is its user's own, and
 never taken from a folder.
 """
 
@@ -20,7 +20,7 @@ from idi_fast.evidence.private import BLINDING, private_folder, secret_seed
 from idi_fast.evidence.published import RUN, Published, fixed_table, reference_tree
 from idi_fast.evidence.reference import EXTERNAL, MANIFEST_FILE, STREAMS_FOLDER, STUB, Receipt
 from idi_fast.evidence.replay import replay
-from idi_fast.json_files import json_text
+from idi_fast.storage.json_files import json_text
 
 PROOF_FOLDER = "proof"
 CLAIM, PROOF, RECEIPT = (f"{PROOF_FOLDER}/{name}" for name in ("proof.json", "proof.bin", "receipt.json"))
@@ -33,7 +33,7 @@ BINDINGS = ("config_fingerprint", "spec_hash", "policy_root")
 
 
 @dataclass(frozen=True)
-class Means:
+class ProverOptions:
     """What who proves or verifies brings along.
 
     private: folder of secrets; published: folders it must stay apart from; command, verify_command: the lines of
@@ -64,10 +64,10 @@ class Prover(Protocol):
     proven: str
     trusted: str
 
-    def prove(self, published: Published, means: Means) -> dict[str, bytes]:
+    def prove(self, published: Published, options: ProverOptions) -> dict[str, bytes]:
         """The files to publish, by their paths. Raises InputError."""
 
-    def verify(self, published: Published, means: Means) -> list[Check]:
+    def verify(self, published: Published, options: ProverOptions) -> list[Check]:
         """What was checked of the proof; InputError where the reader's own means are of no use."""
 
 
@@ -78,14 +78,14 @@ class Digest:
     proven = "manifest and streams belong together: an integrity check, not a proof"
     trusted = "whoever made the digest, for all that the files say"
 
-    def prove(self, published: Published, means: Means) -> dict[str, bytes]:
+    def prove(self, published: Published, options: ProverOptions) -> dict[str, bytes]:
         """See `Prover`."""
         manifest, streams = reference_manifest(published), published.streams()
-        receipt = _receipt(STUB, manifest, streams, _extras(published, means))
+        receipt = _receipt(STUB, manifest, streams, _extras(published, options))
         files = {MANIFEST_FILE: manifest, PROOF: receipt.digest.encode(), RECEIPT: receipt.text()}
         return files | {CLAIM: claim(self)}
 
-    def verify(self, published: Published, means: Means) -> list[Check]:
+    def verify(self, published: Published, options: ProverOptions) -> list[Check]:
         """See `Prover`."""
         return [attempt("proof (digest)", "manifest and streams", lambda: self._verify(published), self.trusted)]
 
@@ -106,17 +106,17 @@ class Replay:
     proven = "policy, trace and streams are what this version makes of config, seed and data, byte for byte"
     trusted = "this idi-fast, the reader's machine and his copy of the data"
 
-    def prove(self, published: Published, means: Means) -> dict[str, bytes]:
+    def prove(self, published: Published, options: ProverOptions) -> dict[str, bytes]:
         """See `Prover`."""
         if published.run is None or published.run["kind"] != "train":
             raise EvidenceError("only a training can be replayed; give an artifact of `idi-fast train`")
         return {MANIFEST_FILE: reference_manifest(published), CLAIM: claim(self)}
 
-    def verify(self, published: Published, means: Means) -> list[Check]:
+    def verify(self, published: Published, options: ProverOptions) -> list[Check]:
         """See `Prover`."""
 
         def work() -> str:
-            return replay(published, means.data, means.initial)
+            return replay(published, options.data, options.initial)
 
         return [attempt("proof (replay)", "training and rollout, run again", work, self.trusted)]
 
@@ -131,23 +131,23 @@ class ZeroKnowledge:
         "one meant (--root), and that the states are those of the data"
     )
 
-    def prove(self, published: Published, means: Means) -> dict[str, bytes]:
+    def prove(self, published: Published, options: ProverOptions) -> dict[str, bytes]:
         """See `Prover`."""
         from idi_fast.evidence import zk
 
-        if means.private is None:
+        if options.private is None:
             raise InputError("--private is missing; name the folder for the secret seed, for example --private secrets")
         if published.policy is None:
             raise EvidenceError("there is no policy to prove of; name it: --policy ARTIFACT")
-        folder = private_folder(means.private, means.published, (published.folder,))
+        folder = private_folder(options.private, options.published, (published.folder,))
         seed = secret_seed(folder, BLINDING, make=True)
         table = fixed_table(published.policy)
         states, actions = published.decisions
         commitment = zk.commit_table(table, seed)
-        proof = zk.prove(table, seed, states, actions, jobs=means.jobs, progress=means.progress)
+        proof = zk.prove(table, seed, states, actions, jobs=options.jobs, progress=options.progress)
         return {COMMITMENT: commitment.to_json().encode(), PROOF: proof, CLAIM: claim(self)}
 
-    def verify(self, published: Published, means: Means) -> list[Check]:
+    def verify(self, published: Published, options: ProverOptions) -> list[Check]:
         """See `Prover`."""
         from idi_fast.evidence import zk
 
@@ -167,24 +167,24 @@ class Command:
     proven = "what the outside program shows"
     trusted = "the outside program, and that the reader named the right one"
 
-    def prove(self, published: Published, means: Means) -> dict[str, bytes]:
+    def prove(self, published: Published, options: ProverOptions) -> dict[str, bytes]:
         """See `Prover`."""
         manifest, streams = reference_manifest(published), published.streams()
-        if means.command is None:
+        if options.command is None:
             line = "{manifest} {streams} {proof} {receipt}"
             raise InputError(f"--command is missing; give the program's line, with {line}")
-        said = run_outside(means.command, manifest, streams, means.timeout)
+        said = run_outside(options.command, manifest, streams, options.timeout)
         if said.proof is None:
             raise EvidenceError("the program ended well but left no proof at {proof}")
-        receipt = _receipt(EXTERNAL, manifest, streams, _extras(published, means), said.receipt)
+        receipt = _receipt(EXTERNAL, manifest, streams, _extras(published, options), said.receipt)
         files = {MANIFEST_FILE: manifest, PROOF: said.proof, RECEIPT: receipt.text(), CLAIM: claim(self)}
         Receipt.read(files[RECEIPT])
         return files
 
-    def verify(self, published: Published, means: Means) -> list[Check]:
+    def verify(self, published: Published, options: ProverOptions) -> list[Check]:
         """See `Prover`."""
         against = "the reader's own verifier"
-        if means.verify_command is None:
+        if options.verify_command is None:
             found = "the proof is of an outside program; name its verifier: --command LINE"
             return [Check("proof (command)", against, FAILED, found, self.trusted)]
 
@@ -192,7 +192,7 @@ class Command:
             receipt = check_receipt(published)
             proof = published.data(PROOF, MAX_PROOF)
             manifest, streams = published.data(MANIFEST_FILE), published.streams()
-            run_outside(means.verify_command, manifest, streams, means.timeout, proof, receipt.text())
+            run_outside(options.verify_command, manifest, streams, options.timeout, proof, receipt.text())
             return f"it ended well over {len(proof):,} bytes"
 
         return [attempt("proof (command)", against, work, self.trusted)]
@@ -244,10 +244,10 @@ def _receipt(
     return Receipt(time.time(), digest, prover, MANIFEST_FILE, STREAMS_FOLDER, PROOF, extras, meta)
 
 
-def _extras(published: Published, means: Means) -> dict[str, bytes]:
-    extras = {name: _binding(published, name) for name in means.bind}
-    if means.tx_hash is not None:
-        extras["tx_hash"] = reference.from_hex(means.tx_hash, "--tx-hash")
+def _extras(published: Published, options: ProverOptions) -> dict[str, bytes]:
+    extras = {name: _binding(published, name) for name in options.bind}
+    if options.tx_hash is not None:
+        extras["tx_hash"] = reference.from_hex(options.tx_hash, "--tx-hash")
     return extras
 
 

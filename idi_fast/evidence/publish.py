@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from idi_fast.agents.policy import Policy
 from idi_fast.errors import EvidenceError, InputError
 from idi_fast.evidence.folder import existing, put_files
 from idi_fast.evidence.manifest import Manifest, check_files, rebuilt
@@ -13,15 +14,14 @@ from idi_fast.evidence.private import SALT, private_folder, secret_seed
 from idi_fast.evidence.provers import (
     CLAIM,
     MANIFEST_FILE,
-    Means,
+    ProverOptions,
     claim,
     find_prover,
     reference_manifest,
 )
 from idi_fast.evidence.published import TRACE, Published, fixed_table
 from idi_fast.evidence.reference import STREAMS_FOLDER
-from idi_fast.files import MANIFEST, new_directory
-from idi_fast.policy import Policy
+from idi_fast.storage.files import MANIFEST, new_directory
 from idi_fast.storage.settling import settle_beside
 
 ZK = "zk"
@@ -77,7 +77,7 @@ def update_manifest(
 
 
 def prove_folder(
-    folder: str | Path, prover: str, means: Means, *, policy: Path | None = None, out: Path | None = None,
+    folder: str | Path, prover: str, options: ProverOptions, *, policy: Path | None = None, out: Path | None = None,
     force: bool = False,
 ) -> Path:  # fmt: skip
     """Prove what a folder holds, in it, or with "zk" in a new folder `out` that does not hold the policy.
@@ -94,15 +94,15 @@ def prove_folder(
             raise InputError(
                 f"--out goes with --prover {ZK}, whose folder hides the policy; {prover} proves in {folder}"
             )
-        write_evidence(published, chosen.prove(published, means), prover)
+        write_evidence(published, chosen.prove(published, options), prover)
         return published.folder
     if out is None:
         raise InputError(f"--out is missing; --prover {ZK} writes a folder to publish, without the policy")
-    means = replace(means, published=(*means.published, out))
+    options = replace(options, published=(*options.published, out))
     with new_directory(out, force=force, inputs=(folder, *([policy] if policy else ()))) as made:
         names = [TRACE, *(name for name in published.files if name.startswith(f"{STREAMS_FOLDER}/"))]
         copies = {name: published.data(name, 2**40) for name in names}
-        files = {**copies, **chosen.prove(published, means)}
+        files = {**copies, **chosen.prove(published, options)}
         put_files(made, files)
         manifest = Manifest(published.manifest.config_sha256, _digests(files)).with_proof(ZK)
         put_files(made, {MANIFEST: manifest.text()})

@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from idi_fast.artifact import TRACE_FORMAT
-from idi_fast.config import TrainingConfig
+from idi_fast.agents.policy import Policy, table_columns
+from idi_fast.agents.streams import MARKET_STREAMS, TRACE_STREAMS
+from idi_fast.config.settings import TrainingConfig
+from idi_fast.environments.state_space import ACTIONS, DIGITS, StateSpace
 from idi_fast.errors import ArtifactError, ConfigError, EvidenceError
 from idi_fast.evidence.fixed_point import to_fixed_point
 from idi_fast.evidence.folder import read_file, safe_files
 from idi_fast.evidence.manifest import Manifest
 from idi_fast.evidence.reference import MAX_ENTRIES, STREAMS_FOLDER, PolicyTree, state_key
 from idi_fast.evidence.strict_json import parse_object, take
-from idi_fast.policy import Policy, table_columns
-from idi_fast.reader.client import Limits
-from idi_fast.space import ACTIONS, DIGITS, StateSpace
-from idi_fast.streams import MARKET_STREAMS, TRACE_STREAMS
-from idi_fast.tables import Table, read_table
+from idi_fast.storage.reader.client import Limits
+from idi_fast.storage.tables import Table, read_table
+from idi_fast.training.artifact import TRACE_FORMAT
 
 POLICY, TRACE, RUN = "policy.parquet", "trace.parquet", "run.json"
 MAX_TABLE = 2**24

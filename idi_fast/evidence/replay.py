@@ -8,21 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from idi_fast.artifact import write_training
+from idi_fast.agents.policy import Policy
 from idi_fast.compare import compare
-from idi_fast.config import TrainingConfig
-from idi_fast.config_history import load_config_history
+from idi_fast.config.settings import TrainingConfig
+from idi_fast.data.config_history import load_config_history
+from idi_fast.data.history import History
+from idi_fast.data.in_sample import SAMPLES, describe_history, iso_time, versions
 from idi_fast.errors import EvidenceError, IdiFastError, InputError
 from idi_fast.evidence.content import TRAIN
 from idi_fast.evidence.folder import safe_files
 from idi_fast.evidence.published import FOOTER, POLICY, RUN, Published, table_limits
-from idi_fast.files import MANIFEST, TIMINGS, digest
-from idi_fast.history import History
-from idi_fast.policy import Policy
-from idi_fast.provenance import SAMPLES, describe_history, iso_time, versions
-from idi_fast.reader.client import ANY, Limits
-from idi_fast.tables import Table
-from idi_fast.trainer import create_trainer
+from idi_fast.storage.files import MANIFEST, TIMINGS, digest
+from idi_fast.storage.reader.client import ANY, Limits
+from idi_fast.storage.tables import Table
+from idi_fast.training.artifact import write_training
+from idi_fast.training.trainer import create_trainer
 
 OF_TRAINING = ("policy.parquet", "episodes.parquet", "trace.parquet", "run.json")
 

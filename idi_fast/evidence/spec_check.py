@@ -2,20 +2,20 @@
 
 import numpy as np
 
-from idi_fast.config_io import SettingError
+from idi_fast.agents.streams import check_stream, stream_text
+from idi_fast.config.block import SettingError
 from idi_fast.errors import EvidenceError
 from idi_fast.evidence.checks import NOT_CHECKED, OK, Check, attempt
 from idi_fast.evidence.folder import read_file
 from idi_fast.evidence.manifest import Manifest, check_files
 from idi_fast.evidence.published import MAX_STREAM, TRACE, Published
 from idi_fast.evidence.strict_json import integer, parse_object, take
-from idi_fast.files import digest
-from idi_fast.spec_folder import EXPECTED, SPECIFICATION
-from idi_fast.streams import check_stream, stream_text
+from idi_fast.storage.files import digest
 from idi_fast.tau.check import SPEC_FOLDER, check_folder
 from idi_fast.tau.contract import Contract
 from idi_fast.tau.formula import NotModelled, SpecError
 from idi_fast.tau.simulate import simulate
+from idi_fast.tau.spec_folder import EXPECTED, SPECIFICATION
 
 ABOUT = "spec.json"
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from idi_fast.errors import EvidenceError
-from idi_fast.json_files import MAX_JSON
+from idi_fast.storage.json_files import MAX_JSON
 
 MAX_VALUES = 4_000_000
 """Commas and opening brackets of a JSON file: of two bytes each, values would take fifty times the file's length."""

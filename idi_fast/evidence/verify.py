@@ -15,7 +15,7 @@ from idi_fast.evidence.provers import (
     COMMITMENT,
     MANIFEST_FILE,
     PROVERS,
-    Means,
+    ProverOptions,
     check_reference_manifest,
     claim,
     find_prover,
@@ -58,7 +58,7 @@ class Verification:
 
 def verify_folder(
     folder: str | Path, *, require: str | None = None, policy: Path | None = None, sample: int | None = None,
-    means: Means | None = None,
+    options: ProverOptions | None = None,
 ) -> Verification:  # fmt: skip
     """Verify a folder that `idi-fast` wrote and somebody published.
 
@@ -68,7 +68,7 @@ def verify_folder(
     random, and do not train again; means: data, root, command and more that the reader brings along. Raises InputError
     where there is no folder, and for options that cannot be used.
     """
-    means = means or Means()
+    options = options or ProverOptions()
     if require is not None and require not in REQUIRABLE:
         raise InputError(
             f"--require is {require!r}; expected one of {', '.join(REQUIRABLE)}.{nearest(require, REQUIRABLE)}"
@@ -89,8 +89,8 @@ def verify_folder(
     if MANIFEST_FILE in published.files:
         checks.append(attempt(MANIFEST_FILE, "run.json and streams", lambda: check_reference_manifest(published)))
     checks += check_content(published, sample)
-    checks += _check_commitments(published, means.root)
-    prover, found = _check_proof(published, means, sample)
+    checks += _check_commitments(published, options.root)
+    prover, found = _check_proof(published, options, sample)
     checks += found
     checks += check_spec(published)
     return Verification(folder, prover, (*checks, *_required(require, prover, found)))
@@ -146,7 +146,7 @@ def _check_commitments(published: Published, root: str | None) -> list[Check]:
     return checks
 
 
-def _check_proof(published: Published, means: Means, sample: int | None) -> tuple[str, list[Check]]:
+def _check_proof(published: Published, options: ProverOptions, sample: int | None) -> tuple[str, list[Check]]:
     """The prover whose proof the folder carries, "none" without, and what came of it."""
     policy = published.manifest.proof_policy
     if CLAIM not in published.files:
@@ -167,7 +167,7 @@ def _check_proof(published: Published, means: Means, sample: int | None) -> tupl
     if name == "replay" and sample is not None:
         found = f"not trained again: --sample {sample}"
         return name, [Check("proof (replay)", "training and rollout", NOT_CHECKED, found)]
-    return name, find_prover(name).verify(published, means)
+    return name, find_prover(name).verify(published, options)
 
 
 def _required(require: str | None, prover: str, found: list[Check]) -> list[Check]:

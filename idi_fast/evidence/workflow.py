@@ -6,23 +6,23 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from idi_fast.artifact import finished_run, write_training
-from idi_fast.checkpoint import Checkpoints, Every, checkpoint_folder
-from idi_fast.config import TrainingConfig
+from idi_fast.config.settings import TrainingConfig
 from idi_fast.errors import IdiFastError, InputError
 from idi_fast.evidence.manifest import Manifest, check_files, rebuilt
 from idi_fast.evidence.private import private_folder
-from idi_fast.evidence.provers import CLAIM, MANIFEST_FILE, Means, find_prover
+from idi_fast.evidence.provers import CLAIM, MANIFEST_FILE, ProverOptions, find_prover
 from idi_fast.evidence.publish import ZK, has_proof, open_folder, prove_folder, update_manifest
 from idi_fast.evidence.published import TRACE
 from idi_fast.evidence.spec_check import ABOUT, SPEC_FOLDER
 from idi_fast.evidence.strict_json import parse_object
 from idi_fast.evidence.verify import REQUIRABLE, Verification, verify_folder
-from idi_fast.files import MANIFEST, check_replaceable, digest, new_directory, read_manifest
-from idi_fast.spec_folder import write_spec
-from idi_fast.staging import Staging
+from idi_fast.storage.files import MANIFEST, check_replaceable, digest, new_directory, read_manifest
 from idi_fast.storage.settling import settle_beside
-from idi_fast.trainer import Progress, create_trainer
+from idi_fast.storage.staging import Staging
+from idi_fast.tau.spec_folder import write_spec
+from idi_fast.training.artifact import finished_run, write_training
+from idi_fast.training.checkpoint import Checkpoints, Every, checkpoint_folder
+from idi_fast.training.trainer import Progress, create_trainer
 
 CHECKPOINT_SECONDS = 30.0
 ARTIFACT = "artifact"
@@ -57,7 +57,7 @@ class WorkflowResult:
 
 def run_training_to_proof_workflow(
     *, config_path: str | Path | None = None, artifact_dir: str | Path, config: TrainingConfig | None = None,
-    seed: int = 0, prover: str = "replay", kind: str | Path = "v38", means: Means | None = None, force: bool = False,
+    seed: int = 0, prover: str = "replay", kind: str | Path = "v38", options: ProverOptions | None = None, force: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> WorkflowResult:  # fmt: skip
     """Train by a config, prove, write the specification's folder and verify it all, in `artifact_dir`.
@@ -70,27 +70,27 @@ def run_training_to_proof_workflow(
     `artifact_dir` gets nothing that shows the policy; force: replaces an earlier output of another run. What goes wrong
     stands in the result's `errors`; nothing is raised but what is no error of idi-fast, such as an interrupt.
     """
-    result, means = WorkflowResult(), means or Means()
+    result, options = WorkflowResult(), options or ProverOptions()
     try:
         if (config_path is None) == (config is None):
             raise InputError("expected either config_path or config")
         config = TrainingConfig.from_json(config_path) if config is None else config
         find_prover(prover)
         out = Path(artifact_dir)
-        artifact = out if prover != ZK else _hidden(means, out) / ARTIFACT
+        artifact = out if prover != ZK else _hidden(options, out) / ARTIFACT
         result.paths["artifact"] = artifact
         _clear_up(out)
         result.steps["train"] = _train(config, seed, artifact, force, progress)
         result.steps["manifest"] = _manifest(artifact)
         result.paths |= {"folder": out, "manifest": out / MANIFEST}
-        result.steps["proof"] = _prove(artifact, out, prover, means, force)
+        result.steps["proof"] = _prove(artifact, out, prover, options, force)
         result.paths |= {"proof": out / CLAIM, "streams": out / "streams"}
         result.steps["spec"] = _specify(out, kind)
         result.paths["spec"] = out / SPEC_FOLDER
         require = prover if prover in REQUIRABLE else None
-        if config.environment.kind == "history" and means.data is None:
-            means = replace(means, data=config.environment.data.path)
-        result.verification = verify_folder(out, require=require, means=means)
+        if config.environment.kind == "history" and options.data is None:
+            options = replace(options, data=config.environment.data.path)
+        result.verification = verify_folder(out, require=require, options=options)
         result.steps["verify"] = "done"
         result.errors += result.verification.failures
         result.success = result.verification.ok
@@ -100,10 +100,10 @@ def run_training_to_proof_workflow(
     return result
 
 
-def _hidden(means: Means, out: Path) -> Path:
-    if means.private is None:
+def _hidden(options: ProverOptions, out: Path) -> Path:
+    if options.private is None:
         raise InputError("--private is missing; name the folder for policy and secret seed: --private secrets")
-    return private_folder(means.private, (out,))
+    return private_folder(options.private, (out,))
 
 
 def _train(
@@ -145,10 +145,10 @@ def _manifest(artifact: Path) -> str:
     return "done"
 
 
-def _prove(artifact: Path, out: Path, prover: str, means: Means, force: bool) -> str:
+def _prove(artifact: Path, out: Path, prover: str, options: ProverOptions, force: bool) -> str:
     if has_proof(out, prover) and _of_the_same_trace(out, artifact):
         return "there"
-    prove_folder(artifact, prover, means, out=out if prover == ZK else None, force=force)
+    prove_folder(artifact, prover, options, out=out if prover == ZK else None, force=force)
     return "done"
 
 

@@ -17,7 +17,7 @@ from idi_fast.tau.check_files import (
 )
 from idi_fast.tau.check_findings import Finding, Report, in_order, several
 from idi_fast.tau.check_text import Reading, read_text
-from idi_fast.tau.mend_clauses import corrected
+from idi_fast.tau.fix_clauses import corrected
 
 SPEC = "agent.tau"
 SPEC_FOLDER = "spec"
@@ -95,7 +95,7 @@ def check_folder(folder: str | Path) -> Report:
     findings += check_places(reading.declarations, path.name, reading.places)
     findings += check_strays(root, inputs)
     written = spec is not None and not corrected(spec)[1]
-    findings = [replace(f, mendable=f.mendable and written and not leaves(f.file)) for f in findings]
+    findings = [replace(f, fixable=f.fixable and written and not leaves(f.file)) for f in findings]
     return Report(
         str(root), path.name, in_order(findings), {s.path: files[s.name].total for s in inputs if s.name in used},
         tuple(sorted(run.files())) if run else (), run.steps if run else None, estimate(run.steps) if run else None,

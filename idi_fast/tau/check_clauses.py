@@ -6,8 +6,8 @@ from dataclasses import replace
 from idi_fast.tau.check_files import tidy
 from idi_fast.tau.check_findings import NOT_MODELLED, REFUSED, Finding, several
 from idi_fast.tau.check_text import Reading
+from idi_fast.tau.fix_clauses import corrected
 from idi_fast.tau.formula import At, NotModelled, values_of
-from idi_fast.tau.mend_clauses import corrected
 from idi_fast.tau.model import Model
 from idi_fast.tau.parts import Unsatisfiable
 from idi_fast.tau.reading import Unclear
@@ -70,23 +70,23 @@ def check_clauses(spec: Spec, reading: Reading, files: Mapping[str, bytes]) -> t
         check.model = Model.of(spec)
     except Unsatisfiable as error:
         check.say(
-            "error", "unsatisfiable", str(error), REFUSED, "change or leave out one of these clauses", mendable=False
+            "error", "unsatisfiable", str(error), REFUSED, "change or leave out one of these clauses", fixable=False
         )  # fmt: skip
         return check.findings, None
     except NotModelled as error:
         check.say(
             "warning", "not-modelled", str(error), NOT_MODELLED,
-            "correct it by hand", mendable=False,
+            "correct it by hand", fixable=False,
         )  # fmt: skip
         return check.findings, None
     run = check.all(files)
-    if not any(finding.mendable for finding in check.findings):
+    if not any(finding.fixable for finding in check.findings):
         return check.findings, run
-    mended = _Check(corrected(spec)[0], reading)
-    mended.model = Model.of(mended.spec)
-    mended.all({path: tidy(data) for path, data in files.items()})
-    left = {(finding.code, finding.stream) for finding in mended.findings}
-    return [replace(f, mendable=f.mendable and (f.code, f.stream) not in left) for f in check.findings], run
+    fixed = _Check(corrected(spec)[0], reading)
+    fixed.model = Model.of(fixed.spec)
+    fixed.all({path: tidy(data) for path, data in files.items()})
+    left = {(finding.code, finding.stream) for finding in fixed.findings}
+    return [replace(f, fixable=f.fixable and (f.code, f.stream) not in left) for f in check.findings], run
 
 
 class _Check:
@@ -109,14 +109,14 @@ class _Check:
 
     def say(
         self, severity: str, code: str, found: str, effect: str, remedy: str, *, stream: str = "",
-        step: int | None = None, mendable: bool = True,
+        step: int | None = None, fixable: bool = True,
     ) -> None:  # fmt: skip
         """Add a finding at the declaration of the stream."""
         line, column = self.reading.places.get(stream, (None, None))
         self.findings.append(
             Finding(
                 severity=severity, code=code, found=found, effect=effect, remedy=remedy, file=self.reading.file,
-                line=line, column=column, stream=stream, step=step, mendable=mendable,
+                line=line, column=column, stream=stream, step=step, fixable=fixable,
             )
         )  # fmt: skip
 
@@ -165,7 +165,7 @@ class _Check:
             return None
         except NotModelled as error:
             self.say(
-                "warning", "not-modelled", str(error), NOT_MODELLED, "define the outputs by equations", mendable=False
+                "warning", "not-modelled", str(error), NOT_MODELLED, "define the outputs by equations", fixable=False
             )
             return None
         if run.stop.reason == NOTHING_READ:
@@ -220,5 +220,5 @@ class _Check:
                 self.say(
                     "note", "unused", f"no clause uses {name} ({stream.path})", effect,
                     "mirror it, or leave its declaration out" if stream.is_input else "leave its declaration out",
-                    stream=name, mendable=False,
+                    stream=name, fixable=False,
                 )  # fmt: skip

@@ -43,7 +43,7 @@ def _is_untidy(data: bytes) -> bool:
     return data.startswith(BOM) or UNTIDY.search(data) is not None
 
 
-def _is_mended(data: bytes, width: int | None) -> bool:
+def _is_fixable(data: bytes, width: int | None) -> bool:
     """Whether nothing but what `tidy` takes away ends the file before its last line."""
     codes = line_codes(tidy(data), width)
     return bool(np.all(codes[: _total(codes)] >= 0))
@@ -101,7 +101,7 @@ def _check_lines(data: bytes, stream: Declaration, first: int) -> tuple[InputFil
             Finding(
                 severity="note", code="padding", found="blanks, CR or empty lines beside the values",
                 effect="none, the interpreter leaves them out", remedy="write the value alone, and LF",
-                file=stream.path, stream=stream.name, mendable=True,
+                file=stream.path, stream=stream.name, fixable=True,
             )
         )  # fmt: skip
     return file, findings
@@ -130,13 +130,13 @@ def _bad_line(data: bytes, stream: Declaration, first: int, where: np.ndarray, f
     line = int(where[0])
     mark = line == 0 and data.startswith(BOM)
     text = "a byte order mark" if mark else f"{line_text(data, line)!r}{_more(where)}"
-    mended = _is_mended(data, stream.width)
+    fixed = _is_fixable(data, stream.width)
     return Finding(
         severity="error", code="bad-line",
         found=f"found {text}; {stream.name} is {stream.type}, which takes 0 to {largest(stream.width)}",
         effect=f"the run ends at step {first + line} with an (Error), and the exit code is 0 all the same",
-        remedy="take it out" if mended else f"write a value of {type_name(stream.width)}",
-        file=stream.path, line=line + 1, stream=stream.name, step=first + line, mendable=mended,
+        remedy="take it out" if fixed else f"write a value of {type_name(stream.width)}",
+        file=stream.path, line=line + 1, stream=stream.name, step=first + line, fixable=fixed,
     )  # fmt: skip
 
 
@@ -220,7 +220,7 @@ def check_outputs(folder: Path, outputs: Iterable[Declaration]) -> list[Finding]
                 severity="error", code="output-folder", found=f"the folder of {several(names)} is missing",
                 effect="the interpreter makes none and writes nothing, and the exit code is 0 all the same",
                 remedy="make the folder", file=parent, stream=names[0] if len(names) == 1 else "",
-                mendable=not leaves(parent) and not os.path.lexists(folder / parent),
+                fixable=not leaves(parent) and not os.path.lexists(folder / parent),
             )
         )  # fmt: skip
     if there:

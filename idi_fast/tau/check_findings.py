@@ -18,7 +18,7 @@ class Finding:
     severity: "error": the run fails or its results are silently wrong; "warning": they may be; "note": neither; code:
     the kind of finding, as docs/TAU.md lists them; found, effect, remedy: what there is, what comes of it and what to
     do, without a full stop; file: relative to the folder; line, column: from 1; stream: its name; step: at which the
-    run goes wrong, from 0; mendable: whether `mend_folder` repairs it. None, or empty, where there is no such thing.
+    run goes wrong, from 0; fixable: whether `fix_folder` repairs it. None, or empty, where there is no such thing.
     """
 
     severity: Severity
@@ -31,7 +31,7 @@ class Finding:
     column: int | None = None
     stream: str = ""
     step: int | None = None
-    mendable: bool = False
+    fixable: bool = False
 
     @property
     def where(self) -> str:

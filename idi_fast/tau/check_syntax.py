@@ -112,12 +112,12 @@ class Modern:
             end = edit.stop
         return "".join([*parts, text[end:]])
 
-    def _say(self, code: str, offset: int, found: str, remedy: str, *, stream: str = "", mendable: bool = True) -> None:
+    def _say(self, code: str, offset: int, found: str, remedy: str, *, stream: str = "", fixable: bool = True) -> None:
         line, column = self.position(offset)
         self.findings.append(
             Finding(
                 severity="error", code=code, found=found, effect=REFUSED, remedy=remedy, file=self.file, line=line,
-                column=column, stream=stream, mendable=mendable,
+                column=column, stream=stream, fixable=fixable,
             )
         )  # fmt: skip
 
@@ -137,9 +137,9 @@ class Modern:
             first = next((at for at in offsets if at in left), offsets[0])
             more = f" and {len(offsets) - 1} more on the line" if len(offsets) > 1 else ""
             found = f"found {self.original[first]!r}{more}; expected printable ASCII alone, in comments too"
-            mendable = not left.intersection(offsets)
-            remedy = "spell it in ASCII" if mendable else "spell it in ASCII; what is meant cannot be told"
-            self._say("not-ascii", first, found, remedy, mendable=mendable)
+            fixable = not left.intersection(offsets)
+            remedy = "spell it in ASCII" if fixable else "spell it in ASCII; what is meant cannot be told"
+            self._say("not-ascii", first, found, remedy, fixable=fixable)
         return tainted
 
     def _at(self, ahead: int = 0) -> Token:

@@ -14,10 +14,10 @@ from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
-from idi_fast.config_io import REQUIRED, Block, SettingError, setting
+from idi_fast.agents.streams import CONTRACT_FILES
+from idi_fast.config.block import REQUIRED, Block, SettingError, setting
 from idi_fast.errors import ConfigError, InputError, nearest
-from idi_fast.json_files import read_json
-from idi_fast.streams import CONTRACT_FILES
+from idi_fast.storage.json_files import read_json
 from idi_fast.tau.formula import At, Chain, Clause, Not, NotModelled, SpecError, Term, type_name, values_of
 from idi_fast.tau.model import Model
 from idi_fast.tau.parsing import WORDS, Parser, parse_term

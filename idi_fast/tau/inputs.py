@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 
-from idi_fast.json_files import read_regular
+from idi_fast.storage.json_files import read_regular
 
 # Whatever comes first counts: a path may hold a #, and #x1f is a number.
 _PIECES = re.compile(rb"\b(?:in\s+file|ifile)\s*\(\s*\"([^\"\n]*)\"|\"[^\"\n]*\"|#(?:x[0-9a-fA-F]+|b[01]+)\b|#[^\n]*")

@@ -8,14 +8,14 @@ from pathlib import Path
 from posixpath import normpath
 
 from idi_fast.errors import InputError
-from idi_fast.files import explained
-from idi_fast.staging import Staging, install
+from idi_fast.storage.files import explained
 from idi_fast.storage.hidden import appearance
+from idi_fast.storage.staging import Staging, install
 from idi_fast.tau.check import check_folder, estimate, find_spec, read_spec
 from idi_fast.tau.check_files import leaves
 from idi_fast.tau.check_findings import Report, counted, several
+from idi_fast.tau.fix import EXPECTED
 from idi_fast.tau.formula import NotModelled
-from idi_fast.tau.mend import EXPECTED
 from idi_fast.tau.run_process import Outcome, find_interpreter, run_process
 from idi_fast.tau.simulate import Simulation, simulate_folder
 from idi_fast.tau.spec import CONSOLE, Declaration, load_spec

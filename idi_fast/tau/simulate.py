@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from idi_fast.agents.streams import stream_text
 from idi_fast.errors import InputError
-from idi_fast.streams import stream_text
 from idi_fast.tau.lines import BAD, END, FORMULA, Formula, Lines, formula_text, read_input, read_lines, refusal
 from idi_fast.tau.model import KERNEL_BITS, Model
 from idi_fast.tau.reading import Reader

@@ -1,4 +1,4 @@
-"""The account as a ledger of cash and shares in exact fractions, every order a sale and a purchase."""
+"""The account as an account of cash and shares in exact fractions, every order a sale and a purchase."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Trade(NamedTuple):
 
 
 @dataclass
-class Ledger:
+class ExactAccount:
     """Cash and shares, and what was paid and traded."""
 
     fee_rate: Fraction
@@ -123,7 +123,7 @@ def account(
     initial: int = 0,
 ) -> Account:
     """The account of whole series, `initial` decided on before the first bar; equity at or below 0 ends it."""
-    ledger = Ledger(Fraction(fee_rate), Fraction(slippage_rate))
+    account = ExactAccount(Fraction(fee_rate), Fraction(slippage_rate))
     closes, opens = ([Fraction(float(price)) for price in prices] for prices in (close, open_))
     wanted = (
         [int(position) for position in target] if fill == SAME_CLOSE else [initial, *map(int, target)][: len(target)]
@@ -134,19 +134,19 @@ def account(
     held, liquidated_at = 0, -1
     for bar, (goal, price, mark) in enumerate(zip(wanted, fills, closes, strict=True)):
         if liquidated_at < 0:
-            ruined = ledger.worth(price) <= 0
+            ruined = account.worth(price) <= 0
             if ruined or goal != held:
                 if held:
-                    ledger.close(bar, price)
-                held = 0 if ruined or ledger.cash <= 0 else goal  # the closing fee can ruin, too
+                    account.close(bar, price)
+                held = 0 if ruined or account.cash <= 0 else goal  # the closing fee can ruin, too
                 if held:
-                    ledger.open(bar, price, held)
-            if ledger.worth(mark) <= 0:
-                ledger.ruin(bar, mark)
+                    account.open(bar, price, held)
+            if account.worth(mark) <= 0:
+                account.ruin(bar, mark)
                 held, liquidated_at = 0, bar
-        equity.append(ledger.worth(mark))
+        equity.append(account.worth(mark))
         position.append(held)
-    return Account(equity, position, ledger.trades, ledger.fees, ledger.slippage, ledger.traded, liquidated_at)
+    return Account(equity, position, account.trades, account.fees, account.slippage, account.traded, liquidated_at)
 
 
 def count_alerts(

@@ -152,7 +152,7 @@ class Trades(NamedTuple):
     won: Fraction
     lost: Fraction
     best: float
-    poorest: float
+    worst: float
     growth: Fraction
     held: int
     longest_held: int

@@ -17,7 +17,7 @@ import numpy as np
 from .engine import word_rows
 from .learn import Learner, learn_actions, learn_communication
 from .reference import STRESS
-from .replay import Tick, replay_rows
+from .replay import Tick, rollout_rows
 from .tape_words import crypto_bars, exploration_rows, window_bars
 
 CALIBRATION_BARS = 65_536
@@ -213,4 +213,4 @@ def train(market: CryptoMarket | HistoryMarket, episodes: int) -> tuple[Learner,
 
 def follow(agent: Learner, rows: list[Row]) -> list[Tick]:
     """The greedy decision on each bar but the last, and what came of it."""
-    return replay_rows(agent, rows)[0]
+    return rollout_rows(agent, rows)[0]

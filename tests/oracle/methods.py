@@ -34,7 +34,7 @@ class Settings:
 
 
 @dataclass
-class Progress:
+class LearningState:
     """What a learner keeps besides its tables: traces by state and action, the second table, counts of each table."""
 
     other: Table = field(default_factory=lambda: defaultdict(lambda: [0.0] * 3))
@@ -50,7 +50,7 @@ def falling_rate(rate: float, n: int, delay: float, power: float) -> float:
     return rate * math.pow((n / delay) + 1.0, -power)
 
 
-def exploration_rate(settings: Settings, progress: Progress, visits: int) -> float:
+def exploration_rate(settings: Settings, progress: LearningState, visits: int) -> float:
     """The rate that the schedule gives, or its floor."""
     rate = {
         "visits": lambda: settings.exploration_visits / (visits + settings.exploration_visits),
@@ -69,7 +69,7 @@ def decayed(decay: float, episodes: int) -> float:
 
 
 def update_traces(
-    q: Table, settings: Settings, progress: Progress, entries: Sequence[tuple[Key, int]], error: float, rate: float
+    q: Table, settings: Settings, progress: LearningState, entries: Sequence[tuple[Key, int]], error: float, rate: float
 ) -> None:
     """Every trace fades, the last entries' is 1 whatever it was, those too faint are dropped; all learn by theirs."""
     faded = {other: trace * settings.trace for other, trace in progress.traces.items() if other not in entries}
@@ -88,7 +88,8 @@ def own_rate(settings: Settings, updates: int, rate: float) -> float:
 
 
 def learn_by_method(
-    learner: Learner, settings: Settings, progress: Progress, rows: Sequence[TapeRow], words: Sequence[Sequence[int]],
+    learner: Learner, settings: Settings, progress: LearningState, rows: Sequence[TapeRow],
+    words: Sequence[Sequence[int]],
     comm_column: Sequence[int], episode_length: int, keys_of: Callable[[State], list[Key]] = lambda state: [state],
 ) -> list[float]:  # fmt: skip
     """Train both tables over a tape that begins with a reset row; the rewards of the episodes that ended.
@@ -146,8 +147,10 @@ def learn_by_method(
             rate = falling_rate(rate, progress.episode, settings.rate_delay, settings.rate_power)
 
         if is_double:
-            learns, judges, counts = (q, other, progress.updates) if word % 2 else (other, q, progress.other_updates)
-            value = values_of(judges, following)[best3(values_of(learns, following), 0)]
+            learns, target_table, counts = (
+                (q, other, progress.updates) if word % 2 else (other, q, progress.other_updates)
+            )
+            value = values_of(target_table, following)[best3(values_of(learns, following), 0)]
             error = reward + learner.discount * value - values_of(learns, state)[action]
             learn(learns, counts, state, action, error, rate)
         else:

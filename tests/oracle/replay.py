@@ -18,12 +18,12 @@ class Tick(NamedTuple):
     reward: float
 
 
-def replay_bars(learner: Learner, rows: Sequence[TapeRow]) -> tuple[list[Tick], State]:
+def rollout_bars(learner: Learner, rows: Sequence[TapeRow]) -> tuple[list[Tick], State]:
     """The same as of rows: to the twin a bar is one, with all its rewards."""
-    return replay_rows(learner, rows)
+    return rollout_rows(learner, rows)
 
 
-def replay_rows(learner: Learner, rows: Sequence[TapeRow]) -> tuple[list[Tick], State]:
+def rollout_rows(learner: Learner, rows: Sequence[TapeRow]) -> tuple[list[Tick], State]:
     """Follow a learner's greedy actions over one episode; its ticks and the state it ends in."""
     ticks = []
     learner.reset(rows[0])

@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from idi_fast.crew import Crew
 from idi_fast.errors import EvidenceError
 from idi_fast.evidence.merkle import (
     HASH,
@@ -35,6 +34,7 @@ from idi_fast.evidence.zk.statement import (
     hashed_rows,
 )
 from idi_fast.evidence.zk.transcript import Secrets, Transcript
+from idi_fast.parallel.worker_pool import WorkerPool
 
 MAGIC = b"idi-fast zk 1".ljust(16, b"\0")
 PROTOCOL = b"idi-fast zk: greedy actions of a committed table, version 1"
@@ -80,7 +80,7 @@ def prove(
         done = sum(claims.distinct[chunk].size for chunk, proof in zip(chunks, proofs, strict=True) if proof)
         progress(done, claims.distinct.size)
 
-    Crew(jobs, len(chunks)).each(work, range(len(chunks)), watch)
+    WorkerPool(jobs, len(chunks)).each(work, range(len(chunks)), watch)
     watch()
     return MAGIC + rows + nodes + b"".join(proofs)
 

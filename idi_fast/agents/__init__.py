@@ -1,0 +1,1 @@
+"""Tables, the policies made of them, and what they do."""

@@ -1,0 +1,215 @@
+"""A trained policy: two lookup tables, what their states mean, and the file they are kept in."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from idi_fast.agents.table_layout import Layout
+from idi_fast.config.feature_columns import FEATURES
+from idi_fast.config.settings import TrainingConfig
+from idi_fast.data.in_sample import DESCRIPTION_KEYS
+from idi_fast.environments.features import Encoder
+from idi_fast.environments.state_space import ACTIONS, StateSpace, comm_columns
+from idi_fast.errors import ArtifactError, ConfigError, nearest
+from idi_fast.kernels.backtest import count_marked
+from idi_fast.kernels.tiles import tile_codes
+from idi_fast.storage.files import refuse_population
+from idi_fast.storage.reader.client import ANY, Limits
+from idi_fast.storage.tables import open_table, write_table
+
+FORMAT = "idi-fast-policy-1"
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Lookup tables and all that is needed to apply them.
+
+    q float64 (n_rows, 3) and comm_q float64 (n_rows, n_comm): expected discounted reward of each action, visits int64
+    (n_rows,): how often the agent came there. A row is a state or, with a tile coder, a tile: see `layout`.
+    encoder: the features and bucket edges of a market policy; trained_on: which bars it has seen, those of its own
+    training and then those of the policies that its values began with, each as of `describe_history`.
+    """
+
+    config: TrainingConfig
+    seed: int
+    space: StateSpace
+    encoder: Encoder | None
+    q: np.ndarray
+    comm_q: np.ndarray
+    visits: np.ndarray
+    trained_on: list[dict] = field(default_factory=list)
+
+    @property
+    def comm_actions(self) -> tuple[str, ...]:
+        """Names of the columns of `comm_q`."""
+        return comm_columns(self.config)[0]
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Which rows of the tables a state has."""
+        return Layout.of(self.config, self.space)
+
+    def values(self, states: np.ndarray) -> np.ndarray:
+        """Expected discounted reward of each action in states int64 (n,), float64 (n, 3)."""
+        return self.layout.values(self.q, states)
+
+    def visited(self, states: np.ndarray) -> np.ndarray:
+        """Whether training came to each state int64 (n,), with a tile coder to all its tiles; bool (n,)."""
+        return (self.visits[self.layout.state_rows(states)] > 0).all(axis=1)
+
+    @cached_property
+    def _is_new(self) -> np.ndarray:
+        return self.visits == 0
+
+    def count_unvisited(self, states: np.ndarray) -> int:
+        """How many of the states int64 (n,) training never came to."""
+        if self.layout.tiling is None:
+            return int(count_marked(states, self._is_new))
+        return states.size - int(np.count_nonzero(self.visited(states)))
+
+    def identity(self) -> dict:
+        """What tells this policy from others: its config's fingerprint, seed, training bars, a digest of its tables."""
+        tables = hashlib.sha256(self.q.tobytes() + self.comm_q.tobytes()).hexdigest()
+        config = self.config.fingerprint()
+        return {"fingerprint": config, "seed": self.seed, "tables_sha256": tables, "trained_on": self.trained_on}
+
+    def state_index(self, state: Sequence[int]) -> int:
+        """Index of a state given by its digits, in the order of `space.names`."""
+        if len(state) != len(self.space.names):
+            raise ArtifactError(f"the state {tuple(state)} has {len(state)} digits; expected {self.space.names}")
+        for digit, size, name in zip(state, self.space.sizes, self.space.names, strict=True):
+            if not 0 <= digit < size:
+                raise ArtifactError(f"{name} is {digit} in the state {tuple(state)}; expected 0 to {size - 1}")
+        return int(self.space.index(np.array([state]))[0])
+
+    def q_value(self, state: Sequence[int], action: str) -> float:
+        """Expected discounted reward of an action in a state given by its digits."""
+        if action not in ACTIONS:
+            raise ArtifactError(f"no action {action!r}; expected one of {ACTIONS}.{nearest(action, ACTIONS)}")
+        return float(self.values(np.array([self.state_index(state)]))[0, ACTIONS.index(action)])
+
+    def best_action(self, state: Sequence[int]) -> str:
+        """The greedy action in a state given by its digits; ties go to the first of hold, buy, sell."""
+        return ACTIONS[int(np.argmax(self.values(np.array([self.state_index(state)]))[0]))]
+
+    def frame(self) -> pl.DataFrame:
+        """One row a state that is known: its digits, q_hold, q_buy, q_sell, comm_<action> …, visits. With a tile coder
+        (but not under compat) one a known row of the table, its number in place of the digits.
+
+        Known is what was visited, or has values of an initial policy; all else has the config's initial value for every
+        action, and 0 for every communication. Under compat with a tile coder the tiles follow the digits, as they do in
+        the reference's table keys.
+        """
+        is_known = self.visits > 0
+        # Column by column, for tables of many million rows.
+        for table, untrained in ((self.q, self.layout.per_row(self.config.learning.initial_value)), (self.comm_q, 0.0)):
+            for column in table.T:
+                is_known |= column != untrained
+        states = np.flatnonzero(is_known)
+        columns: dict[str, np.ndarray] = {"row": states}
+        if self.layout.tiling is None:
+            digits = self.space.digits(states)
+            columns = dict(zip(self.space.names, digits.T, strict=True))
+        tiles = self.config.tile_coder
+        if tiles is not None and self.layout.tiling is None:
+            codes = np.empty((states.size, tiles.num_tilings), np.int64)
+            sizes, offsets = np.array(tiles.tile_sizes, np.int64), np.array(tiles.offsets, np.int64)
+            tile_codes(digits, sizes, offsets, codes)
+            columns |= {f"tile_{k}": codes[:, k] for k in range(tiles.num_tilings)}
+        columns |= {f"q_{name}": self.q[states, k] for k, name in enumerate(ACTIONS)}
+        columns |= {f"comm_{name}": self.comm_q[states, k] for k, name in enumerate(self.comm_actions)}
+        return pl.DataFrame({**columns, "visits": self.visits[states]})
+
+    def save(self, path: str | Path) -> None:
+        """Write the table as Parquet; config, seed and encoder travel in the file's metadata."""
+        about = {
+            "format": FORMAT,
+            "config": self.config.to_dict(),
+            "seed": str(self.seed),  # as text: seeds of any size survive readers that hold numbers as doubles
+            "encoder": None if self.encoder is None else self.encoder.to_dict(),
+            "trained_on": self.trained_on,
+        }
+        write_table(path, self.frame(), about)
+
+    @classmethod
+    def load(cls, path: str | Path, limits: Limits = ANY) -> "Policy":
+        """Read a policy from an artifact folder or its policy.parquet; ArtifactError where that is not possible.
+
+        limits: what reading the table may take.
+        """
+        path = Path(path)
+        # os.path, since a Path's own tests raise where a name is too long.
+        if os.path.isdir(path):
+            refuse_population(path)
+            path = path / "policy.parquet"
+        if not os.path.isfile(path):
+            raise ArtifactError(f"no policy at {path}; `idi-fast train --out DIR` makes one, give DIR here")
+        table, about = open_table(path, FORMAT, "policy", limits)
+        try:
+            config = TrainingConfig.from_dict(about["config"])
+            frame = table.frame([name for name in table_columns(config) if name in table.columns])
+            return cls._from_frame(config, about, frame)
+        except (KeyError, TypeError, AttributeError, ValueError, ConfigError, pl.exceptions.PolarsError) as error:
+            raise ArtifactError(f"the policy {path} is damaged: {error}") from error
+
+    @classmethod
+    def _from_frame(cls, config: TrainingConfig, about: dict, frame: pl.DataFrame) -> "Policy":
+        space = StateSpace.of(config)
+        names, _ = comm_columns(config)
+        layout = Layout.of(config, space)
+        if layout.tiling is None:
+            digits = _integers(frame, space.names)
+            if ((digits < 0) | (digits >= np.array(space.sizes))).any():
+                raise ValueError("a state lies outside the config's buckets")
+            states = space.index(digits)
+        else:
+            states = _integers(frame, ["row"])[:, 0]
+            if ((states < 0) | (states >= layout.n_rows)).any():
+                raise ValueError(f"a row lies outside the table of {layout.n_rows}")
+        policy = cls(
+            config=config,
+            seed=int(about["seed"]),
+            space=space,
+            encoder=None if about["encoder"] is None else Encoder.from_dict(about["encoder"]),
+            q=np.full((layout.n_rows, 3), layout.per_row(config.learning.initial_value)),
+            comm_q=np.zeros((layout.n_rows, len(names))),
+            visits=np.zeros(layout.n_rows, np.int64),
+            trained_on=_descriptions(about["trained_on"]),
+        )
+        policy.q[states] = frame.select(f"q_{name}" for name in ACTIONS).to_numpy()
+        policy.comm_q[states] = frame.select(f"comm_{name}" for name in names).to_numpy()
+        policy.visits[states] = _integers(frame, ["visits"])[:, 0]
+        if policy.encoder is not None and policy.encoder.sizes != space.sizes[: len(FEATURES)]:
+            raise ValueError(f"its edges make {policy.encoder.sizes} buckets; expected {space.sizes[: len(FEATURES)]}")
+
+        if not (np.isfinite(policy.q).all() and np.isfinite(policy.comm_q).all()):
+            raise ValueError("a Q-value is not a finite number")
+        return policy
+
+
+def table_columns(config: TrainingConfig) -> list[str]:
+    """The columns of a policy's table that its values are read from; see `Policy.frame`."""
+    space = StateSpace.of(config)
+    place = space.names if Layout.of(config, space).tiling is None else ("row",)
+    names, _ = comm_columns(config)
+    return [*place, *(f"q_{name}" for name in ACTIONS), *(f"comm_{name}" for name in names), "visits"]
+
+
+def _descriptions(trained_on: object) -> list[dict]:
+    if not isinstance(trained_on, list) or not all(set(about) >= DESCRIPTION_KEYS for about in trained_on):
+        raise ValueError("trained_on does not say which bars it means")
+    return trained_on
+
+
+def _integers(frame: pl.DataFrame, names: Sequence[str]) -> np.ndarray:
+    """Columns as int64 (rows, columns); ValueError where one does not hold whole numbers alone."""
+    for name in names:
+        if not frame[name].dtype.is_integer() or frame[name].null_count():
+            raise ValueError(f"{name} is {frame[name].dtype}, or null in places; expected whole numbers")
+    return frame.select(pl.col(names).cast(pl.Int64)).to_numpy()

@@ -1,0 +1,126 @@
+"""A policy replayed over price history, causally, a chunk of bars at a time."""
+
+from collections.abc import Mapping
+from typing import NamedTuple, Self
+
+import numpy as np
+
+from idi_fast.agents.policy import Policy
+from idi_fast.agents.trace import GreedyRollout, Steps, Trace, make_steps
+from idi_fast.data.history import History
+from idi_fast.environments.environment import (
+    MarketFacts,
+    charged_fee_bps,
+    entry_values,
+    log_columns,
+    log_fill,
+    reward_weights,
+)
+from idi_fast.environments.features import Bars, BarStream
+from idi_fast.environments.state_space import make_rules
+from idi_fast.errors import ArtifactError
+
+
+class Observations(NamedTuple):
+    """Bars as the agent sees them: the chunk, its features, log close float64 (n,), and the log price at which a
+    position first held into each bar was entered, float64 (n,)."""
+
+    history: History
+    bars: Bars
+    value: np.ndarray
+    entry: np.ndarray
+
+    def from_bar(self, first: int) -> Self:
+        """The bars from number `first` on."""
+        bars = Bars(*(column[first:] for column in self.bars))
+        return Observations(self.history.slice(first, None), bars, self.value[first:], self.entry[first:])
+
+
+class HistoryRollout:
+    """Follows a policy over consecutive chunks of a history; how they are cut changes no bit.
+
+    columns: those that the history has, by their names in it; position −1, 0 or 1: held when the first bar comes.
+    Raises ArtifactError where policy and history do not fit.
+    """
+
+    def __init__(self, policy: Policy, columns: Mapping[str, str], position: int = 0):
+        _check_fit(policy, columns)
+        self._policy = policy
+        self._fill = policy.config.environment.data.fill
+        self._bars = BarStream(policy.encoder, charged_fee_bps(policy.config))
+        rules = make_rules(policy.config, policy.space)
+        self._rollout = GreedyRollout(policy.config, policy.space, rules, policy.q, policy.comm_q, position)
+        self._weights = reward_weights(policy.config)
+        self._last_close = np.empty(0)
+
+    def see(self, history: History) -> Observations:
+        """What is to be seen at the close of each of the next bars; nothing is decided on a bar that is seen only."""
+        columns = log_columns(history)
+        fill = log_fill(columns, self._fill)
+        before, self._last_close = self._last_close, columns["close"][-1:]
+        entry = entry_values(columns["close"], fill, before)
+        return Observations(history, self._bars.push(columns, fill), columns["close"], entry)
+
+    def decide(self, seen: Observations) -> Steps:
+        """What is done at each of the bars, which follow one another."""
+        steps = make_steps(seen.value.size)
+        self._rollout.follow_bars(seen.bars, self._weights, steps)
+        return steps
+
+    def trace(self, seen: Observations, steps: Steps, reward: np.ndarray) -> Trace:
+        """The trace of the bars that were decided on last; reward float64 (n,): what each decision brought."""
+        history, bars = seen.history, seen.bars
+        facts = MarketFacts(
+            value=seen.value, entry=seen.entry, regime=bars.regime, risk=bars.risk, move=bars.move,
+            close=history.close, time=history.time, after_gap=history.after_gap,
+        )  # fmt: skip
+        return self._rollout.trace(steps, facts, reward)
+
+    @property
+    def total_reward(self) -> float:
+        """Of all decisions whose next bar has come."""
+        return self._rollout.total_reward
+
+
+def rollout_history(policy: Policy, history: History, position: int = 0) -> Trace:
+    """The trace of a policy over all bars: row t is what was seen at the close of bar t, and what was decided then.
+
+    Every column but `reward`, which follows the decision and is NaN on the last bar, is known at that close.
+    Raises ArtifactError where policy and history do not fit.
+    """
+    rollout = HistoryRollout(policy, history.columns, position)
+    seen = rollout.see(history)
+    steps = rollout.decide(seen)
+    return rollout.trace(seen, steps, np.append(steps.reward[1:], np.nan))
+
+
+def decide_from_flat(policy: Policy, history: History, start: int, stop: int, warm_up: int) -> np.ndarray:
+    """Target positions int8 (stop − start,) decided at the closes of bars [start, stop) of a history.
+
+    At the first of them the agent is flat and in the mood that an episode begins with, as in a backtest with a start:
+    the `warm_up` bars before it only fill the features' windows, and nothing is decided on them. Raises ArtifactError
+    where policy and history do not fit.
+    """
+    rollout = HistoryRollout(policy, history.columns)
+    seen = rollout.see(history.slice(start - warm_up, stop)).from_bar(warm_up)
+    return rollout.decide(seen).position
+
+
+def _check_fit(policy: Policy, columns: Mapping[str, str]) -> None:
+    if policy.encoder is None:
+        kind = policy.config.environment.kind
+        raise ArtifactError(
+            f"the policy was trained on the {kind} environment and has no features to read a price history with; "
+            "train one with `idi-fast train --env history --data DATA`, or --env crypto without --compat"
+        )
+    if policy.config.environment.observe_regime:
+        raise ArtifactError(
+            "the policy sees the simulated market's regime, which no price history has; train one without "
+            "environment.observe_regime"
+        )
+    for name, feature in policy.encoder.features.items():
+        if name not in policy.encoder.unused and feature.column not in columns:
+            raise ArtifactError(
+                f"the policy's feature {name!r} reads the column {feature.column!r}, which this history does not have "
+                f"(it has {', '.join(sorted(columns))}); name it, or train a policy without it"
+            )

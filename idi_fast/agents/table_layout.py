@@ -1,0 +1,140 @@
+"""Which rows of its tables an agent looks a state up in: its own one or, with a tile coder, one in each tiling."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import count, islice
+from math import gcd, prod
+from typing import Self
+
+import numpy as np
+
+from idi_fast.config.settings import TileCoderConfig, TrainingConfig
+from idi_fast.environments.state_space import StateSpace
+from idi_fast.errors import ConfigError
+from idi_fast.kernels.methods import Places
+from idi_fast.kernels.tiles import Tiling, tile_rows
+
+NO_OWNERS = np.zeros(0, np.int64)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The layout of a table.
+
+    tiling: None for a plain table, whose rows are the states; places: of mood and position; n_rows: of the table. The
+    value of a state is the sum over its rows, one in each tiling.
+    """
+
+    space: StateSpace
+    tiling: Tiling | None
+    places: Places
+    n_rows: int
+
+    @classmethod
+    def of(cls, config: TrainingConfig, space: StateSpace) -> Self:
+        """The layout that a config asks for; ConfigError where its tile coder's table is too small, or its tiles are
+        too many to be numbered."""
+        if config.tile_coder is None or config.engine.compat is not None:
+            # The reference appends the tiles to the state, which so stays what it was.
+            affect = np.arange(space.size(space.affect)) * space.stride(space.affect)
+            return cls(space, None, Places(affect[np.newaxis], np.arange(3) * space.stride("position")), space.n_states)
+        return cls._tiled(config.tile_coder, space)
+
+    @classmethod
+    def _tiled(cls, coder: TileCoderConfig, space: StateSpace) -> Self:
+        # Before anything is made of that many tilings; how many rows each needs is known below.
+        if coder.num_tilings > max(coder.table_size, 2**20):
+            raise ConfigError(
+                f"tile_coder.num_tilings is {coder.num_tilings}; expected at most tile_coder.table_size "
+                f"({coder.table_size}), for each tiling has rows of its own"
+            )
+        seen = space.observed
+        sizes = np.array([*map(space.size, seen), space.size("mood")], np.int64)
+        # The coder knows the four features and the mood; a regime is a kind and no quantity, and has tiles of its own.
+        shift, width, n_tiles = _tiles(coder, np.delete(sizes, range(4, sizes.size - 1)))
+        if "regime" in seen:
+            shift = np.insert(shift, 4, 0, axis=1)
+            width, n_tiles = np.insert(width, 4, 1), np.insert(n_tiles, 4, sizes[4])
+        tiles = prod(n_tiles[:-1].tolist())
+        if tiles >= 2**63:
+            raise ConfigError(
+                f"tile_coder.tile_sizes make {tiles} tiles with those of the regime; expected below 2**63"
+            )
+        positions = 3 if space.is_market else 1
+        per_group = int(n_tiles[-1]) * positions
+        room = coder.table_size // (coder.num_tilings * per_group)
+        if room < 1:
+            raise ConfigError(
+                f"tile_coder.table_size is {coder.table_size}; expected at least {coder.num_tilings * per_group}: "
+                f"{coder.num_tilings} tilings of {n_tiles[-1]} tiles of the mood and {positions} positions"
+            )
+        groups = min(room, tiles)
+        share = np.zeros((coder.num_tilings, len(seen), sizes[:-1].max()), np.int64)
+        for d, size in enumerate(sizes[:-1]):
+            tile = (np.arange(size) + shift[:, d : d + 1]) // width[d] % n_tiles[d]
+            share[:, d, :size] = tile * prod(n_tiles[d + 1 : -1].tolist())
+        tiling = Tiling(sizes[:-1], share, groups=groups, per_group=per_group, is_hashed=tiles > room)
+        mood = (np.arange(sizes[-1]) + shift[:, -1:]) // width[-1] % n_tiles[-1]
+        position = np.arange(3) if space.is_market else np.zeros(3, np.int64)
+        return cls(space, tiling, Places(mood * positions, position), coder.num_tilings * groups * per_group)
+
+    @property
+    def n_tilings(self) -> int:
+        """How many rows a state has."""
+        return self.places.affect.shape[0]
+
+    def per_row(self, value: float) -> float:
+        """What each row of a state holds for them to add up to a value."""
+        return value / self.n_tilings
+
+    def rows(
+        self, code: np.ndarray, out: np.ndarray, owners: np.ndarray = NO_OWNERS, lookups: np.ndarray = NO_OWNERS
+    ) -> None:
+        """The first rows of the observations int32 (n,), written to int32 (n, n_tilings); see `tiles.tile_rows`."""
+        if self.tiling is None:
+            np.multiply(code, self.per_code, out=out[:, 0])
+        else:
+            tile_rows(code, self.tiling, out, owners, lookups)
+
+    @cached_property
+    def per_code(self) -> int:
+        """States of one observation."""
+        return self.space.stride(self.space.observed[-1])
+
+    def state_rows(self, states: np.ndarray) -> np.ndarray:
+        """The rows of each state int64 (n,), int64 (n, n_tilings)."""
+        space = self.space
+        code = self.code_of(states)
+        first = np.empty((code.size, self.n_tilings), np.int32)
+        if self.tiling is None:
+            return states[:, np.newaxis]
+        self.rows(code, first)
+        position = space.digit(states, "position") if space.is_market else np.zeros(states.size, np.int64)
+        affect = self.places.affect.T[space.digit(states, space.affect)]
+        return first + affect + self.places.position[position][:, np.newaxis]
+
+    def code_of(self, states: np.ndarray) -> np.ndarray:
+        """The observation of each state, int32 (n,); of spaces whose first digits are what is observed."""
+        return (states // self.per_code).astype(np.int32)
+
+    def values(self, table: np.ndarray, states: np.ndarray) -> np.ndarray:
+        """What a table says of states int64 (n,), float64 (n, columns)."""
+        return table[states] if self.tiling is None else table[self.state_rows(states)].sum(axis=1)
+
+    def states_of(self, codes: np.ndarray) -> np.ndarray:
+        """All states of the observations, in their order, int64 (n * per_code,)."""
+        return (codes[:, np.newaxis].astype(np.int64) * self.per_code + np.arange(self.per_code)).reshape(-1)
+
+
+def _tiles(coder: TileCoderConfig, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Shift int64 (n_tilings, d), width and number of tiles int64 (d,) of each digit."""
+    wanted, tiling = np.array(coder.tile_sizes, np.int64), np.arange(coder.num_tilings)[:, np.newaxis]
+    if coder.tiling == "reference":
+        return (np.array(coder.offsets, np.int64) + tiling) % wanted, np.ones_like(wanted), wanted
+    # Displaced along each feature by another number of parts of a tile, so that tilings do not meet along the diagonal:
+    # by 1, 3, 5 … where there are 2, 4, 8 … tilings (Miller & Glanz 1996), else by numbers without a common factor.
+    width = -(-sizes // wanted)
+    coprime = (number for number in count(1) if gcd(number, coder.num_tilings) == 1)
+    parts = tiling * np.array(list(islice(coprime, sizes.size))) % coder.num_tilings
+    shift = parts * width // coder.num_tilings
+    return shift, width, (sizes - 1 + shift.max(axis=0)) // width + 1

@@ -1,0 +1,285 @@
+"""A trace: one row a tick of what an agent saw, did and says to its Tau specification."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from idi_fast.agents.streams import MARKET_STREAMS, TRACE_STREAMS, install_streams, select_streams, stream_files
+from idi_fast.agents.table_layout import Layout
+from idi_fast.config.feature_columns import FEATURES
+from idi_fast.config.settings import TrainingConfig
+from idi_fast.environments.environment import MarketFacts, charged_fee_bps
+from idi_fast.environments.features import Bars
+from idi_fast.environments.state_space import ACTIONS, BUY, SELL, StateSpace, comm_columns
+from idi_fast.kernels import streams as kernels
+from idi_fast.kernels.learn import Rules, Tape
+from idi_fast.kernels.rollout import rollout_bars, rollout_rows
+
+MEANINGS = {"positive": kernels.POSITIVE, "alert": kernels.ALERT, "persist": kernels.PERSIST}
+MISSING_MOOD = "🙂 steady"
+
+
+class Steps(NamedTuple):
+    """What `rollout_rows` leaves of n rows: state int64, action int8, comm int16 and position int8 (−1, 0, 1) decided
+    on, reward float64 that the row brings for the action before it."""
+
+    state: np.ndarray
+    action: np.ndarray
+    comm: np.ndarray
+    position: np.ndarray
+    reward: np.ndarray
+
+
+def make_steps(n: int) -> Steps:
+    """Room for the steps of n rows."""
+    return Steps(np.empty(n, np.int64), np.empty(n, np.int8), np.empty(n, np.int16), np.empty(n, np.int8), np.empty(n))
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Columns of equal length, a row a tick.
+
+    streams: uint8 (n,) by stream name, the thirteen of every trace and, where the state has such features, those of
+    the v38 contract; state int64, action int8, comm_action int16, position int8 (−1, 0, 1), decided on by the action,
+    reward float64; close and time where the environment has them.
+    """
+
+    config: TrainingConfig
+    space: StateSpace
+    streams: dict[str, np.ndarray]
+    state: np.ndarray
+    action: np.ndarray
+    comm_action: np.ndarray
+    position: np.ndarray
+    reward: np.ndarray
+    close: np.ndarray | None = None
+    time: np.ndarray | None = None
+    comm_names: tuple[str, ...] = field(default=())
+
+    def __len__(self) -> int:
+        return self.state.size
+
+    def frame(self, first: int = 0) -> pl.DataFrame:
+        """All columns: tick (counted from `first`), time, close, the streams, action, comm_action, the buckets of the
+        state, target, reward.
+
+        A bucket column is called `<feature>_bucket`, since the v38 contract has streams called price, volume and trend.
+        """
+        columns: dict[str, object] = {"tick": np.arange(first, first + len(self))}
+        if self.time is not None:
+            columns["time"] = time_series(self.time)
+        if self.close is not None:
+            columns["close"] = self.close
+        columns |= self.streams
+        columns["action"] = pl.Series(ACTIONS).gather(self.action)
+        columns["comm_action"] = pl.Series(self.comm_names, dtype=pl.String).gather(self.comm_action)
+        columns["state"] = self.state
+        for name, digit in zip(self.space.names, self.space.digits(self.state).T, strict=True):
+            if name != "position":
+                columns[f"{name}_bucket"] = digit
+        columns["target"] = self.position
+        columns["reward"] = pl.Series(self.reward).fill_nan(None)
+        return pl.DataFrame(columns)
+
+    def files(self, contract: str = "all") -> dict[str, bytes]:
+        """The stream files of a contract, by name; their last line is not terminated under compat."""
+        streams = select_streams(self.streams, contract)
+        return stream_files(streams, newline=self.config.engine.compat is None)
+
+    def export(self, folder: str | Path, contract: str = "all") -> None:
+        """Write the stream files of a contract into a folder, all or none."""
+        install_streams(self.files(contract), Path(folder))
+
+
+def time_series(time_ns: np.ndarray) -> pl.Series:
+    """Times in ns UTC int64 (n,) as a column of date-times."""
+    return pl.Series(time_ns).cast(pl.Datetime("ns", "UTC"))
+
+
+class GreedyRollout:
+    """A policy followed over one long episode, in chunks of rows of any size.
+
+    q, comm_q: tables of the config's layout; position −1, 0 or 1: held when the first row comes.
+    """
+
+    def __init__(
+        self, config: TrainingConfig, space: StateSpace, rules: Rules, q: np.ndarray, comm_q: np.ndarray,
+        position: int = 0,
+    ):  # fmt: skip
+        self._config, self._space, self._rules = config, space, rules
+        self._layout = Layout.of(config, space)
+        self._tables = q, comm_q
+        self._greedy = None if self._layout.tiling is not None else _greedy(q, comm_q)
+        self._agent, self._sums = np.array([0, position + 1, position + 1, 0]), np.zeros(2)
+        self._held = np.full(1, position, np.int8)
+        self._lingers, self._open_trade = np.zeros(1, np.int64), np.zeros(2)
+
+    def follow(self, tape: Tape, steps: Steps) -> None:
+        """What is seen, done and earned at each of the next rows, into `steps`."""
+        if self._greedy is not None:
+            rollout_rows(tape, self._rules, *self._greedy, self._agent, self._sums, *steps)
+            return
+        codes, greedy, states = self._few(tape.code)
+        rollout_rows(tape._replace(code=codes), self._rules, *greedy, self._agent, self._sums, *steps)
+        steps.state[:] = states[steps.state]
+
+    def follow_bars(self, bars: Bars, weights: np.ndarray, steps: Steps) -> None:
+        """The same over bars, whose rewards have these weights float64 (3,)."""
+        earning = bars.gap, bars.change, bars.cost, bars.scarcity, weights
+        if self._greedy is not None:
+            rollout_bars(bars.code, *earning, self._rules, *self._greedy, self._agent, self._sums, *steps)
+            return
+        codes, greedy, states = self._few(bars.code)
+        rollout_bars(codes, *earning, self._rules, *greedy, self._agent, self._sums, *steps)
+        steps.state[:] = states[steps.state]
+
+    def _few(self, code: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray], np.ndarray]:
+        # A table of the observations that there are, each once, in which the kernel finds its way as in any other.
+        codes, found = np.unique(code, return_inverse=True)
+        states = self._layout.states_of(codes)
+        return found.astype(np.int32), _greedy(*(self._layout.values(table, states) for table in self._tables)), states
+
+    @property
+    def total_reward(self) -> float:
+        """Sum of all rewards so far."""
+        return float(self._sums[1])
+
+    def trace(self, steps: Steps, facts: MarketFacts, reward: np.ndarray) -> Trace:
+        """The trace of steps that were followed last, each seen and decided on at its own row; reward float64 (n,)."""
+        held = np.concatenate([self._held, steps.position])
+        self._held = held[-1:]
+        return self._trace(steps, facts, held[:-1], slice(None), slice(None), reward)
+
+    def episode(self, steps: Steps, facts: MarketFacts) -> Trace:
+        """The trace of a whole episode, whose last row only shows what its last action has come to.
+
+        In the default mode a tick's streams say what was known when its action was chosen; under compat they say what
+        followed, as in the reference (its action against the next observation).
+        """
+        n = steps.state.size
+        seen = slice(1, n) if self._config.engine.compat else slice(0, n - 1)
+        held = np.concatenate([self._held, steps.position[:-1]])
+        return self._trace(steps, facts, held, slice(0, n - 1), seen, steps.reward[1:])
+
+    def _trace(
+        self, steps: Steps, facts: MarketFacts, held: np.ndarray, ticks: slice, seen: slice, reward: np.ndarray
+    ) -> Trace:
+        """ticks: rows at which something was decided; seen: those of which the streams speak."""
+        config, space = self._config, self._space
+        action, comm, state = steps.action[ticks], steps.comm[ticks], steps.state
+        streams = {
+            "q_buy": action == BUY,
+            "q_sell": action == SELL,
+            "risk_budget_ok": np.ones(action.size),
+            **_emotes(config, space, state[seen], comm, self._lingers),
+            **_market(space, state, seen, facts),
+            **_gates(config, space, state[seen]),
+            **_guards(config, space, state[seen], held, seen, facts, self._open_trade),
+        }
+        ordered = [name for name in (*TRACE_STREAMS, *MARKET_STREAMS) if name in streams]
+        return Trace(
+            config=config,
+            space=space,
+            streams={name: np.asarray(streams[name]).astype(np.uint8) for name in ordered},
+            state=state[ticks],
+            action=action,
+            comm_action=comm,
+            position=steps.position[ticks],
+            reward=reward,
+            close=None if facts.close is None else facts.close[seen].copy(),
+            time=None if facts.time is None else facts.time[seen].copy(),
+            comm_names=comm_columns(config)[0],
+        )
+
+
+def _greedy(q: np.ndarray, comm_q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The best action of each row of the tables, ties to the first: int8 and int16 (rows,)."""
+    return np.argmax(q, axis=1).astype(np.int8), np.argmax(comm_q, axis=1).astype(np.int16)
+
+
+def greedy_trace(
+    config: TrainingConfig,
+    space: StateSpace,
+    rules: Rules,
+    q: np.ndarray,
+    comm_q: np.ndarray,
+    tape: Tape,
+    facts: MarketFacts,
+) -> Trace:
+    """The trace of the greedy policy over a tape that begins with a reset row, a tick a step: see `GreedyRollout`."""
+    rollout, steps = GreedyRollout(config, space, rules, q, comm_q), make_steps(tape.code.size)
+    rollout.follow(tape, steps)
+    return rollout.episode(steps, facts)
+
+
+def _emotes(
+    config: TrainingConfig, space: StateSpace, seen: np.ndarray, comm: np.ndarray, lingers: np.ndarray
+) -> dict[str, np.ndarray]:
+    n_affects = space.size(space.affect)
+    texts = [config.emote.palette.get(mood, MISSING_MOOD) for mood in range(n_affects)]
+    palette = np.array([[any(c in t for c in "🙂🚀"), "⚠️" in t or "😐" in t] for t in texts], np.uint8)
+    meaning = np.array([MEANINGS.get(name, 0) for name in comm_columns(config)[0]], np.int64)
+    positive, alert, persistence = (np.empty(comm.size, np.uint8) for _ in range(3))
+    kernels.emote_bits(
+        space.digit(seen, space.affect), comm, palette, meaning, config.emote.linger_ticks, lingers,
+        positive, alert, persistence,
+    )  # fmt: skip
+    return {"q_emote_positive": positive, "q_emote_alert": alert, "q_emote_persistence": persistence}
+
+
+def _market(space: StateSpace, state: np.ndarray, seen: slice, facts: MarketFacts) -> dict:
+    if facts.move is not None:
+        move = facts.move
+    elif space.is_compat_crypto:
+        move = np.zeros(state.size)  # the reference compares an observation with itself
+    else:
+        price = space.digit(state, "price")
+        move = np.sign(np.diff(price, prepend=price[0]))
+    if space.is_compat_crypto:
+        regime = space.digit(state, "pnl_sign")
+    else:
+        regime = space.digit(state, "scarcity") if facts.regime is None else facts.regime
+    risk = np.zeros(state.size) if facts.risk is None else facts.risk
+    return {
+        "q_regime": regime[seen],
+        "price_up": move[seen] > 0,
+        "price_down": move[seen] < 0,
+        "risk_event": risk[seen],
+    }
+
+
+def _gates(config: TrainingConfig, space: StateSpace, seen: np.ndarray) -> dict[str, np.ndarray]:
+    layers = config.layers
+    if not layers.emit_weight_streams:
+        return dict.fromkeys(("weight_momentum", "weight_contra", "weight_trend"), np.ones(seen.size))
+    # In the reference's crypto state the first and third digits are the position and the big move.
+    first, third = space.names[0], space.names[2]
+    ratio = space.digit(seen, third) / max(1, config.quantizer.trend_buckets - 1)
+    momentum = ratio >= layers.momentum_threshold
+    contra = ratio <= layers.contrarian_threshold
+    trend = (space.digit(seen, first) % 2 == 0) == layers.trend_favors_even
+    return {
+        "weight_momentum": momentum | ~(momentum | contra | trend),
+        "weight_contra": contra,
+        "weight_trend": trend,
+    }
+
+
+def _guards(
+    config: TrainingConfig, space: StateSpace, state: np.ndarray, held: np.ndarray, seen: slice, facts: MarketFacts,
+    open_trade: np.ndarray,
+) -> dict[str, np.ndarray]:  # fmt: skip
+    if space.is_compat_crypto:
+        return {}
+    bits = {
+        name: space.digit(state, name) * 2 >= max(2, space.size(name)) for name in FEATURES if name in MARKET_STREAMS
+    }
+    synthetic = config.environment.kind == "synthetic"
+    cost = 0.0 if synthetic else 2.0 * charged_fee_bps(config) / 1e4
+    profit = np.empty(held.size, np.uint8)
+    kernels.open_profit(held, facts.entry, facts.value, cost, open_trade, profit)
+    gap = np.zeros(held.size) if facts.after_gap is None else facts.after_gap
+    return {**bits, "profit_guard": profit[seen], "failure_echo": gap[seen]}

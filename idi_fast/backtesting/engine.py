@@ -1,0 +1,176 @@
+"""The engine of a backtest: a policy over a history, a segment of bars at a time, in bounded memory."""
+
+import math
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+
+from idi_fast.agents.policy import Policy
+from idi_fast.agents.rollout import HistoryRollout, Observations
+from idi_fast.agents.trace import Steps, Trace
+from idi_fast.backtesting.account import AccountSimulator, TradingAssumptions
+from idi_fast.backtesting.kpi_accumulator import KpiAccumulator
+from idi_fast.backtesting.kpi_definitions import Activity, Decisions, Market, Returns, Tails, Totals, Trades, names
+from idi_fast.data.bar_frequency import BarTimes
+from idi_fast.data.history import History, HistoryFiles
+from idi_fast.data.in_sample import InSampleDetector
+from idi_fast.data.spikes import SpikeDetector
+from idi_fast.errors import InputError
+from idi_fast.evaluation.alerts import AlertCounts
+from idi_fast.parallel import pipeline
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Consecutive bars of a backtest: what was seen and decided, and the accounts of the policy and of holding.
+
+    first: number of the first bar; next_reward: what the last decision brought, NaN for the last of all; equity,
+    held_equity float64, position int8 (n,); trades float64 (m, 8): those that ended, as of `kernels.backtest.account`.
+    """
+
+    first: int
+    seen: Observations
+    steps: Steps
+    next_reward: float
+    equity: np.ndarray
+    position: np.ndarray
+    trades: np.ndarray
+    held_equity: np.ndarray
+
+
+class NoBars(InputError):
+    """None of the bars is wanted."""
+
+
+class Engine:
+    """One policy over one history, from the first wanted bar to the last; made for a single run over `segments`.
+
+    start, end: times in ns UTC of the first bar wanted and of the first no longer wanted; bars before the start only
+    fill the features' windows. Raises ArtifactError where policy and history do not fit, InputError for a bad option.
+    """
+
+    def __init__(
+        self, policy: Policy, source: History | HistoryFiles, assumed: TradingAssumptions, *, start: int | None = None,
+        end: int | None = None, year_days: int | None = None, has_risk: bool = False,
+    ):  # fmt: skip
+        if (start is not None or end is not None) and "time" not in source.columns:
+            raise InputError("a start or an end was given, but the history has no times; name their column")
+        if assumed.initial_position < 0 and not policy.config.environment.allow_short:
+            raise InputError("initial_position is -1, but the policy was trained without allow_short")
+        self._policy, self._source, self._assumed = policy, source, assumed
+        self._start, self._end = start, end
+        self.rollout = HistoryRollout(policy, source.columns, assumed.initial_position)
+        self.keeper = AccountSimulator(assumed)
+        self._holder = AccountSimulator(replace(assumed, initial_position=0))
+        self.accumulator, self._bar_times = KpiAccumulator(source.most_bars), BarTimes(year_days)
+        self._alerts = AlertCounts(policy.space, policy.comm_actions)
+        self._in_sample, self._spikes = InSampleDetector(policy.trained_on), SpikeDetector()
+        self._unvisited, self._bars = 0, 0
+
+    def segments(self, *, ahead: bool = True) -> Iterator[Segment]:
+        """The run, a chunk of bars at a time; ahead: whether threads read and see the next while one is decided on.
+        Raises DataError, NoBars."""
+        waiting = None
+        with ExitStack() as stack:
+            for seen, steps in self._decided(stack if ahead else None):
+                if waiting is not None:
+                    yield self._settle(*waiting, steps.reward[0])
+                waiting = seen, steps
+        if waiting is None:
+            raise NoBars("no bar of the history lies between the start and the end")
+        yield self._settle(*waiting, np.nan)
+
+    def _decided(self, stack: ExitStack | None) -> Iterator[tuple[Observations, Steps]]:
+        chunks = [self._source] if isinstance(self._source, History) else self._source.chunks()
+        if stack is None or isinstance(self._source, History):
+            return self._decide(self._look(chunks))
+        # Reading, seeing, deciding and settling go on side by side.
+        seen = self._look(stack.enter_context(pipeline.ahead(chunks)))
+        return stack.enter_context(pipeline.ahead(self._decide(stack.enter_context(pipeline.ahead(seen)))))
+
+    def _decide(self, seen: Iterable[Observations]) -> Iterator[tuple[Observations, Steps]]:
+        for bars in seen:
+            yield bars, self.rollout.decide(bars)
+
+    def _look(self, chunks: Iterable[History]) -> Iterator[Observations]:
+        for chunk in chunks:
+            if self._end is not None:
+                chunk = chunk.slice(None, int(np.searchsorted(chunk.time, self._end)))
+            if not len(chunk):
+                return
+            seen = self.rollout.see(chunk)
+            if self._start is not None:
+                first = int(np.searchsorted(chunk.time, self._start))
+                if first == len(chunk):
+                    continue
+                seen = seen.from_bar(first)
+            self._in_sample.push(seen.history)
+            self._spikes.push(seen.history)
+            yield seen
+
+    def _settle(self, seen: Observations, steps: Steps, next_reward: float) -> Segment:
+        history, bars = seen.history, seen.bars
+        equity, position, trades = self.keeper.push(steps.position, history)
+        held_equity, _, _ = self._holder.push(np.ones(len(history), np.int8), history)
+        risk = bars.risk if history.risk is None else history.risk
+        said = steps.comm == self._alerts.alert
+        self.accumulator.push(equity, position, held_equity)
+        self.accumulator.push_trades(trades)
+        self.accumulator.push_decisions(steps.action, bars.move, said.view(np.uint8), risk)
+        self._alerts.push(steps.state, steps.comm, bars.regime, risk)
+        self._unvisited += self._policy.count_unvisited(steps.state)
+        if history.time is not None:
+            self._bar_times.push(history.time)
+        first, self._bars = self._bars, self._bars + len(history)
+        return Segment(first, seen, steps, next_reward, equity, position, trades, held_equity)
+
+    def trace(self, segment: Segment) -> Trace:
+        """The trace of a segment; of all of them in their order, or of none."""
+        reward = np.append(segment.steps.reward[1:], segment.next_reward)
+        return self.rollout.trace(segment.seen, segment.steps, reward)
+
+    def describe_data(self) -> dict:
+        """Which bars were run over, once all were."""
+        return self._in_sample.describe(self._source.digests)
+
+    def spike_note(self) -> str | None:
+        """What to say of bars that jump and come back, once all segments were run over: see `SpikeDetector`."""
+        return self._spikes.note()
+
+    def summary(self) -> dict:
+        """What kpis.json holds, once all segments were run over; undefined values are null."""
+        about, frequency, bars = self.describe_data(), self._bar_times.frequency(), self._bars
+        totals = self.keeper.totals
+        liquidated_at = totals.pop("liquidated_at")
+        mean_reward = self.rollout.total_reward / (bars - 1) if bars > 1 else math.nan
+        result = self.accumulator.result(
+            frequency, Totals(len(self.keeper.open_trade), **totals, mean_reward=mean_reward)
+        )
+        assumptions = {
+            **asdict(self._assumed),
+            "bars": bars,
+            "first_time": about["first_time"],
+            "last_time": about["last_time"],
+            "in_sample": self._in_sample.is_in_sample(self._source.digests),
+            "periods_per_year": frequency.periods_per_year,
+            "dropped_rows": self._source.dropped,
+        }
+        own = {
+            "unvisited_states": self._unvisited / bars,
+            "liquidated_at": None if liquidated_at < 0 else liquidated_at,
+        }
+        return {
+            "assumptions": assumptions, "kpis": {**result.kpis, **own}, "undefined": result.undefined,
+            "buy_and_hold": result.buy_and_hold, "alerts": self._alerts.by(),
+            "notes": [note for note in (self.spike_note(), frequency.caution) if note is not None],
+        }  # fmt: skip
+
+
+def kpi_names(*, is_pooled: bool = False) -> list[str]:
+    """What `Engine.summary` has of KPIs, or a pooled summary of many symbols; those of holding with `buy_and_hold.`."""
+    groups = (Returns, Tails, Market, Trades, Activity, Decisions)
+    own = [name for group in groups for name in names(group)]
+    own += ["unvisited_states", "liquidated_symbols" if is_pooled else "liquidated_at"]
+    return [*own, *(f"buy_and_hold.{name}" for name in names(Returns))]

@@ -1,0 +1,225 @@
+"""A backtest's KPIs from its bars, which come in segments of any size, in one pass and bounded memory."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from idi_fast.backtesting import kpi_definitions as definitions
+from idi_fast.data.bar_frequency import BarFrequency
+from idi_fast.errors import InputError
+from idi_fast.kernels import kpis as kernels
+
+BLOCK = 4_096  # returns: with those of buying and holding 64 KiB, which the second-level cache holds
+TAIL = 0.05
+
+
+class Result(NamedTuple):
+    """KPIs by name, those of buying and holding, NaN where undefined; and why, by name, the latter's names preceded by
+    `buy_and_hold.`"""
+
+    kpis: dict[str, float]
+    buy_and_hold: dict[str, float]
+    undefined: dict[str, str]
+
+
+class KpiAccumulator:
+    """Counts a run of at most `most_bars` bars, and says its KPIs: to the last bit the same, whatever the segments.
+
+    The percentiles are exact: a twentieth of the returns is kept at either end, in two buffers of 0.8 bytes a bar of
+    `most_bars` each, of which only what is used takes memory. Not for two threads at once. Raises InputError where what
+    is pushed is not what it should be.
+    """
+
+    def __init__(self, most_bars: int):
+        if most_bars < 0:
+            raise InputError(f"most_bars is {most_bars}; expected 0 or more")
+        self._most_bars = most_bars
+        self._least = math.ceil(TAIL * most_bars) + 2
+        self._run, self._holding = _new_curve(), _new_curve()
+        self._pairs = np.zeros(5)
+        self._low, self._high = _new_lowest(self._least), _new_lowest(self._least)
+        self._bars = np.zeros(2, np.int64)
+        self._trades = np.zeros(13)
+        self._trades[[kernels.BEST, kernels.WORST_TRADE, kernels.GROWTH]] = -math.inf, math.inf, 1.0
+        self._decisions = np.zeros(8, np.int64)
+        self._decisions[[kernels.LAST_ACTION, kernels.LAST_ALERT]] = -1
+        self._ended = False
+
+    def push(self, equity: np.ndarray, position: np.ndarray, held_equity: np.ndarray) -> None:
+        """Add the next bars.
+
+        equity float64 (n,): at each close, that before the first bar being 1; once at 0, of a liquidated account, it
+        stays there, and returns are counted up to there; position int8 (n,): held at the close, 0 none; held_equity
+        float64 (n,): equity of buying and holding.
+        """
+        if self._ended:
+            raise InputError("the result of this accumulator has been taken; more bars need a new one")
+        bars = int(self._bars[kernels.BARS])
+        equity, position, held = _columns(
+            {"equity": (equity, np.float64), "position": (position, np.int8), "held_equity": (held_equity, np.float64)}
+        )
+        if bars + equity.size > self._most_bars:
+            raise InputError(f"{bars + equity.size} bars were pushed to an accumulator of at most {self._most_bars}")
+        start = 0
+        while start < equity.size:
+            rest = slice(start, None)
+            done = kernels.push_bars(
+                equity[rest], position[rest], held[rest], self._run, self._holding, self._pairs, self._low, self._high,
+                self._bars,
+            )  # fmt: skip
+            if done < 0:
+                t = start - 1 - done
+                raise InputError(
+                    f"the equity is {equity[t]} and that of buying and holding {held[t]} at bar {bars + t}; "
+                    "expected finite numbers above 0, or 0 from some bar on"
+                )
+            start += done
+            for lowest in (self._low, self._high):
+                if lowest.state[kernels.KEPT] > 2 * self._least:  # there is no room for another block
+                    _cut(lowest, self._least)
+
+    def push_trades(self, trades: np.ndarray) -> None:
+        """Add closed trades, in the order in which they were closed: float64 (m, 8), entry bar, exit bar, direction ±1,
+        entry price, exit price, profit after costs as a share of the equity at entry, fees, slippage."""
+        trades = np.require(trades, np.float64, ["C", "W"])
+        if trades.ndim != 2 or trades.shape[1] < 6:
+            raise InputError(f"trades have the shape {trades.shape}; expected (m, 8)")
+        done = kernels.push_trades(trades, self._trades)
+        if done < len(trades):
+            raise InputError(
+                f"a trade is {trades[done].tolist()}; expected its exit not before its entry, and a profit from −1 on"
+            )
+
+    def push_decisions(self, action: np.ndarray, move: np.ndarray, alert: np.ndarray, risk: np.ndarray) -> None:
+        """Add what was decided at the closes of the next bars, which the bar after each will confirm or refute.
+
+        action int8 (n,): 0 hold, 1 buy, 2 sell; move int8 (n,): sign of the change of the close from the bar before;
+        alert uint8 (n,): 1 where "alert" was said, else 0; risk uint8 (n,): 1 where the bar is a risk event, else 0.
+        """
+        columns = _columns(
+            {"action": (action, np.int8), "move": (move, np.int8), "alert": (alert, np.uint8), "risk": (risk, np.uint8)}
+        )
+        kernels.push_decisions(*columns, self._decisions)
+
+    def add_counts(self, other: "KpiAccumulator") -> None:
+        """Add the trades that another accumulator has counted, and the decisions, each judged by its own next bar."""
+        own, others = self._trades, other._trades
+        for total in (kernels.TRADES, kernels.WINNERS, kernels.LOSERS, kernels.HELD):
+            own[total] += others[total]
+        for total, rest in ((kernels.WON, kernels.WON_REST), (kernels.LOST, kernels.LOST_REST)):
+            kernels.add_compensated(own, total, rest, others[total])
+            own[rest] += others[rest]
+        own[kernels.BEST] = max(own[kernels.BEST], others[kernels.BEST])
+        own[kernels.WORST_TRADE] = min(own[kernels.WORST_TRADE], others[kernels.WORST_TRADE])
+        own[kernels.LONGEST_HELD] = max(own[kernels.LONGEST_HELD], others[kernels.LONGEST_HELD])
+        own[kernels.GROWTH], exponent = math.frexp(own[kernels.GROWTH] * others[kernels.GROWTH])
+        own[kernels.EXPONENT] += exponent + others[kernels.EXPONENT]
+        counted = np.ones(self._decisions.size, bool)
+        counted[[kernels.LAST_ACTION, kernels.LAST_ALERT]] = False
+        self._decisions[counted] += other._decisions[counted]
+
+    def result(self, frequency: BarFrequency, totals: definitions.Totals = definitions.Totals()) -> Result:  # noqa: B008
+        """The KPIs of all that was pushed; no bars can be pushed afterwards.
+
+        frequency: of the bars, see `BarTimes`; totals: what the run has counted itself.
+        """
+        if not self._ended:
+            kernels.end_block(self._run, self._holding, self._pairs, self._low, self._high)
+            self._ended = True
+        bars = int(self._bars[kernels.BARS])
+        returns = int(self._run.moments[kernels.COUNT])
+        run, reasons = definitions.evaluate(
+            definitions.Returns(self._run, bars, frequency),
+            definitions.Tails(_tail(self._low, returns), _tail(self._high, returns)),
+            definitions.Market(self._pairs, frequency),
+            definitions.Trades(self._trades),
+            definitions.Activity(self._bars, totals),
+            definitions.Decisions(self._decisions),
+        )
+        holding, why = definitions.evaluate(definitions.Returns(self._holding, bars, frequency))
+        return Result(run, holding, {**reasons, **{f"buy_and_hold.{name}": reason for name, reason in why.items()}})
+
+
+def moments_of(returns: np.ndarray) -> np.ndarray:
+    """Moments float64 (5,) of `kernels.kpis` of returns float64 (n,), as an accumulator has them, to the last bit."""
+    returns = np.require(returns, np.float64, ["C", "W"])
+    moments, signed = np.zeros(5), np.zeros(5)
+    for start in range(0, returns.size, BLOCK):
+        block = returns[start : start + BLOCK]
+        mean = kernels.signed_sums(block, signed)
+        kernels.merge_moments(moments, block.size, mean, *kernels.central_sums(block, block, mean, mean)[:3])
+    return moments
+
+
+def _columns(given: dict[str, tuple[np.ndarray, type]]) -> list[np.ndarray]:
+    """Arrays of these types, of one dimension and length, as the kernels take them."""
+    arrays = [np.require(values, kind, ["C", "W"]) for values, kind in given.values()]
+    shapes = {name: array.shape for name, array in zip(given, arrays, strict=True)}
+    if len(set(shapes.values())) > 1 or arrays[0].ndim != 1:
+        raise InputError(f"the shapes are {shapes}; expected one value a bar in each")
+    return arrays
+
+
+def _new_curve() -> kernels.Curve:
+    path = np.zeros(7)
+    path[[kernels.LAST, kernels.PEAK, kernels.LOW]] = 1.0
+    path[kernels.PEAK_BAR] = -1.0
+    return kernels.Curve(path, np.zeros(5), np.zeros(5), np.empty(BLOCK), np.zeros(1, np.int64))
+
+
+def _new_lowest(least: int) -> kernels.Lowest:
+    # Large arrays get their memory when it is first written to, so the buffers need not grow.
+    return kernels.Lowest(np.array([0.0, math.inf]), np.empty(2 * least + BLOCK))
+
+
+def _cut(lowest: kernels.Lowest, least: int) -> None:
+    """Drop values, of more than 2 · least, that are not among the `least` lowest; the order of the others stays."""
+    kept = lowest.values[: int(lowest.state[kernels.KEPT])]
+    # A sample says below which limit somewhat more than the least lie, and counting makes sure of it.
+    sample = kept[:: round(kept.size ** (1 / 3))]
+    rank = int((least / kept.size + 2.0 / math.sqrt(sample.size)) * sample.size)
+    limit = float(np.partition(sample, rank)[rank]) if rank < sample.size else math.inf
+    below = np.count_nonzero(kept < limit)
+    # Of many equal values, such as the returns without a position, few may lie below the limit, but enough not above.
+    if below > 1.5 * least or (below < least and np.count_nonzero(kept <= limit) < least):
+        limit = _at_rank(kept, least - 1)[0]
+    lowest.state[:] = 0.0, limit
+    kernels.keep_lowest(kept, 1.0, lowest.state, lowest.values)
+    below = int(lowest.state[kernels.KEPT])
+    if below < least:
+        lowest.values[below:least] = limit  # the others are equal to it
+        lowest.state[kernels.KEPT] = least
+
+
+def _at_rank(values: np.ndarray, rank: int) -> tuple[float, float]:
+    """The value of a rank, counted from 0 for the lowest, and the next one, if any.
+
+    A sample says about where it lies, counting those below makes sure of it, and only the few near it are ordered
+    (Floyd & Rivest 1975): 2 ns a value where NumPy's selection takes 10.
+    """
+    sample = values[:: round(values.size ** (1 / 3))]
+    margin = 2.0 / math.sqrt(sample.size)  # four standard errors of a share of a half, more of others
+    first, last = (int((rank / values.size + way * margin) * sample.size) for way in (-1, 1))
+    first, last = max(first, 0), min(last + 1, sample.size - 1)
+    floor, ceiling = np.partition(sample, [first, last])[[first, last]]
+    near = np.empty(values.size + 1)
+    below, count = kernels.values_between(values, floor if first else -math.inf, ceiling, near)
+    if not below <= rank < below + count - 1:
+        below, near, count = 0, values, values.size
+    places = [rank - below, min(rank - below + 1, count - 1)]
+    return tuple(np.partition(near[:count], places)[places].tolist())
+
+
+def _tail(lowest: kernels.Lowest, n: int) -> definitions.Tail | None:
+    """The tail of n values by their lowest."""
+    if n == 0:
+        return None
+    kept = lowest.values[: int(lowest.state[kernels.KEPT])]
+    place = TAIL * (n - 1)
+    rank = int(place)
+    low, high = _at_rank(kept, rank)
+    total, below = kernels.sum_below(kept, low)
+    return definitions.Tail(
+        percentile=low + (high - low) * (place - rank), mean=(total + (rank + 1 - below) * low) / (rank + 1)
+    )

@@ -1,0 +1,272 @@
+"""Backtest a policy on many symbols side by side: each for itself, and all as one book of equal parts."""
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from idi_fast.agents.policy import Policy
+from idi_fast.agents.trace import time_series
+from idi_fast.backtesting.backtest import make_engine
+from idi_fast.backtesting.engine import Engine, NoBars
+from idi_fast.backtesting.files import GROUP_ROWS, ReturnRows, TradeRows
+from idi_fast.backtesting.kpi_accumulator import KpiAccumulator
+from idi_fast.backtesting.kpi_definitions import Totals
+from idi_fast.data.bar_frequency import BarTimes
+from idi_fast.data.history import History, HistoryFiles
+from idi_fast.data.in_sample import iso_time
+from idi_fast.errors import InputError
+from idi_fast.parallel.worker_pool import WorkerPool, usable_cores
+from idi_fast.storage.files import digest, write_json
+from idi_fast.storage.json_files import null_nan
+from idi_fast.storage.tables import TableWriter, write_table
+from idi_fast.training.artifact import SCHEMA_VERSION, write_backtest_run
+
+
+class Book:
+    """Equal capital in each of several accounts, never moved between them; cash before an account's first bar, and what
+    it has left after its last.
+
+    times int64 (n,): those of all bars, in ns UTC, or where the symbols have none the numbers of the bars; equity
+    float64 (n,): of the book; held_equity float64 (n,): of buying and holding all symbols.
+    """
+
+    def __init__(self) -> None:
+        self.accounts = 0
+        self.times = np.empty(0, np.int64)
+        self._sums = np.empty((2, 0))
+
+    def add(self, times: np.ndarray, equity: np.ndarray, held_equity: np.ndarray) -> None:
+        """Another account: times int64 (n,), equity and held_equity float64 (n,)."""
+        own = np.stack([equity, held_equity])
+        if np.array_equal(times, self.times):
+            self._sums += own
+        else:
+            union = np.union1d(self.times, times)
+            before = np.full((2, 1), float(self.accounts))
+            self._sums = _last_known(self.times, self._sums, before, union)
+            self._sums += _last_known(times, own, np.ones((2, 1)), union)
+            self.times = union
+        self.accounts += 1
+
+    @property
+    def equity(self) -> np.ndarray:
+        """Of the book, from 1."""
+        return self._sums[0] / self.accounts
+
+    @property
+    def held_equity(self) -> np.ndarray:
+        """Of buying and holding all symbols."""
+        return self._sums[1] / self.accounts
+
+
+def _last_known(times: np.ndarray, values: np.ndarray, before: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Values (2, n) as they stand at the wanted times; `before` (2, 1) at those before the first."""
+    return np.concatenate([before, values], axis=1)[:, np.searchsorted(times, wanted, side="right")]
+
+
+class _Run:
+    """A symbol's backtest, finished; its arrays are dropped once they were added to the book."""
+
+    def __init__(self, engine: Engine, *, with_trades: bool):
+        rows, times, equity, held, frames = TradeRows(), [], [], [], []
+        for segment in engine.segments(ahead=False):
+            history, first = segment.seen.history, segment.first
+            times.append(np.arange(first, first + len(history)) if history.time is None else history.time)
+            equity.append(segment.equity)
+            held.append(segment.held_equity)
+            if with_trades:
+                frames.append(rows.frame(history, segment.trades, engine.keeper.open_trade))
+        if with_trades:
+            frames.append(rows.last(engine.keeper.open_trade))
+        self.trades = pl.concat(frames) if frames else None
+        self.series = np.concatenate(times), np.concatenate(equity), np.concatenate(held)
+        # Here, in the symbol's own thread: only what is added up waits for the others.
+        self.summary, self.data, self.accumulator = engine.summary(), engine.describe_data(), engine.accumulator
+        self.spike_note = engine.spike_note()
+
+
+class SymbolBacktest:
+    """The backtests of a policy on many symbols, added up in the order in which these were given.
+
+    symbols: a row a symbol: its name, bars, first and last time, all KPIs, and the total return of buying and holding;
+    book: see `Book`; skipped: symbols without a bar between the start and the end.
+    """
+
+    def __init__(self, most_bars: int, year_days: int | None):
+        self.book, self.skipped = Book(), []
+        self._rows: list[dict] = []
+        self._accumulator, self._bar_times = KpiAccumulator(most_bars), BarTimes(year_days)
+        self._assumed: dict = {}
+        self._has_times: bool | None = None
+        self._with_spikes: list[tuple[str, str]] = []
+        self.data: dict[str, dict] = {}
+
+    def add(self, symbol: str, run: _Run) -> None:
+        """The next symbol."""
+        summary, about = run.summary, run.data
+        has_times = about["first_time"] is not None
+        if self._has_times not in (None, has_times):
+            raise InputError(f"symbol {symbol!r} has {'' if has_times else 'no '}times, unlike those before it")
+        self._has_times, self.data[symbol] = has_times, about
+        self.book.add(*run.series)
+        self._accumulator.add_counts(run.accumulator)
+        assumed = summary["assumptions"]
+        self._assumed = {name: assumed[name] for name in TERMS}
+        if run.spike_note is not None:
+            self._with_spikes.append((symbol, run.spike_note))
+        held = {"buy_and_hold_total_return": summary["buy_and_hold"]["total_return"]}
+        times = {name: assumed[name] for name in ("bars", "first_time", "last_time", "in_sample", "dropped_rows")}
+        self._rows.append({"symbol": symbol, **times, **summary["kpis"], **held})
+
+    @property
+    def symbols(self) -> pl.DataFrame:
+        """A row a symbol."""
+        return pl.DataFrame(self._rows, infer_schema_length=None).with_columns(pl.selectors.float().fill_nan(None))
+
+    def to_dict(self) -> dict:
+        """What kpis.json holds: the KPIs of the book; those of trades and decisions are of all symbols together."""
+        book, table, bars = self.book, self.symbols, [row["bars"] for row in self._rows]
+        if self._has_times:
+            self._bar_times.push(book.times)
+        frequency = self._bar_times.frequency()
+        mean = {name: float(np.average(table[name].to_numpy(), weights=bars)) for name in BY_BAR}
+        totals = Totals(
+            int(table["open_trades"].sum()), *(float(table[name].mean()) for name in ("turnover", "fees", "slippage")),
+            mean_reward=mean["mean_reward"],
+        )  # fmt: skip
+        self._accumulator.push(book.equity, np.zeros(book.times.size, np.int8), book.held_equity)
+        result = self._accumulator.result(frequency, totals)
+        samples = {row["in_sample"] for row in self._rows}
+        assumptions = {
+            **self._assumed,
+            "symbols": len(self._rows),
+            "symbols_without_bars": len(self.skipped),
+            "bars": sum(bars),
+            "first_time": iso_time(book.times[0]) if self._has_times else None,
+            "last_time": iso_time(book.times[-1]) if self._has_times else None,
+            "in_sample": True if True in samples else None if None in samples else False,
+            "periods_per_year": frequency.periods_per_year,
+            "dropped_rows": int(table["dropped_rows"].sum()),
+        }
+        own = {**mean, "liquidated_symbols": int(table["liquidated_at"].is_not_null().sum())}
+        return null_nan(
+            {
+                "schema_version": SCHEMA_VERSION, "assumptions": assumptions, "kpis": {**result.kpis, **own},
+                "undefined": {name: why for name, why in result.undefined.items() if name not in mean},
+                "buy_and_hold": result.buy_and_hold,
+                "notes": [note for note in (self._spike_note(), frequency.caution) if note is not None],
+            }
+        )  # fmt: skip
+
+    def _spike_note(self) -> str | None:
+        if not self._with_spikes:
+            return None
+        symbol, note = self._with_spikes[0]
+        others = f" (one of {len(self._with_spikes):,} symbols with such bars)" if len(self._with_spikes) > 1 else ""
+        return f"symbol {symbol!r}{others}: {note}"
+
+    def write_tables(self, folder: Path) -> None:
+        """equity.parquet and returns.csv of the book."""
+        times = self.book.times
+        frame = pl.DataFrame({"time": time_series(times)} if self._has_times else {"tick": times})
+        equity, held = self.book.equity, self.book.held_equity
+        drawdown = equity / np.maximum(1.0, np.maximum.accumulate(equity)) - 1.0
+        frame = frame.with_columns(equity=equity, drawdown=drawdown, buy_and_hold=held)
+        write_table(folder / "equity.parquet", frame)
+        text = ReturnRows().text(times if self._has_times else None, equity)
+        (folder / "returns.csv").write_text(text, encoding="utf-8", newline="\n")
+
+
+TERMS = ("fill", "fee_bps", "slippage_bps", "long_only", "initial_position")
+BY_BAR = ("exposure", "mean_reward", "unvisited_states")
+"""KPIs whose value for all symbols is their mean, weighted by bars."""
+
+
+def backtest_symbols(
+    policy: Policy, histories: Mapping[str, History | HistoryFiles], *, jobs: int | None = None,
+    year_days: int | None = None, trades: Callable[[pl.DataFrame], None] | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None, **options: object,
+) -> SymbolBacktest:  # fmt: skip
+    """Backtest a policy on many symbols, several at a time; the result does not depend on how many.
+
+    histories: by symbol; jobs: symbols at a time, by default the usable cores; trades: called with the trades of each
+    symbol, in their order, a frame as of `TradeRows` with its name; progress: called with how many symbols are done,
+    and of how many. Other arguments and errors: those of `make_engine`; the text names the symbol.
+    """
+    if not histories:
+        raise InputError("there are no symbols")
+    names = list(histories)
+    # One more than there are cores, since each waits for its files now and then.
+    workers, lock = WorkerPool(usable_cores() + 1 if jobs is None else jobs, len(names)), threading.Lock()
+    result = SymbolBacktest(sum(history.most_bars for history in histories.values()), year_days)
+    waiting: dict[int, _Run | None] = {}
+    added, adding = 0, False
+
+    def add_next() -> bool:
+        """Add up the next symbol, if it is done; in their order, whichever is done first, so the sums are the same."""
+        nonlocal added, adding
+        with lock:
+            adding = added in waiting
+            if not adding:
+                return False
+            symbol, ready = names[added], waiting.pop(added)
+        if ready is None:
+            result.skipped.append(symbol)
+        else:
+            result.add(symbol, ready)
+            if trades is not None:
+                trades(ready.trades.select(pl.lit(symbol).alias("symbol"), pl.all()))
+        added += 1
+        progress(added, len(names))
+        return True
+
+    def run(number: int) -> None:
+        nonlocal adding
+        name = names[number]
+        try:
+            engine = make_engine(policy, histories[name], year_days=year_days, **options)
+            done = _Run(engine, with_trades=trades is not None)
+        except NoBars:
+            done = None
+        except InputError as error:
+            raise type(error)(f"symbol {name!r}: {error}") from error
+        with lock:
+            waiting[number] = done
+            is_adder, adding = not adding, True
+        # One thread at a time adds up, and the others go on with symbols of their own.
+        while is_adder and add_next():
+            continue
+
+    workers.each(run, range(len(names)))
+    if not result.data:
+        raise NoBars("no bar of any symbol lies between the start and the end")
+    return result
+
+
+def write_symbol_backtest(
+    folder: Path, policy: Policy, histories: Mapping[str, HistoryFiles], files: Iterable[Path], *,
+    trace: bool = True, **options: object,
+) -> dict:  # fmt: skip
+    """Fill an empty folder with kpis.json, symbols.parquet, run.json, manifest.json and, with `trace`, equity.parquet,
+    returns.csv (of the book) and trades.parquet; what kpis.json holds.
+
+    files: those that the histories were opened from. Other arguments and errors: those of `backtest_symbols`.
+    """
+    if trace:
+        with TableWriter(folder / "trades.parquet", group_rows=GROUP_ROWS) as table:
+            result = backtest_symbols(policy, histories, trades=table.write, **options)
+        result.write_tables(folder)
+    else:
+        result = backtest_symbols(policy, histories, **options)
+    write_table(folder / "symbols.parquet", result.symbols)
+    summary = result.to_dict()
+    write_json(folder / "kpis.json", summary)
+    digests = {name: made for run in result.data.values() for name, made in run["files"].items()}
+    # Files whose rows were sorted apart are not those that the symbols were read from.
+    digests = {str(file): digests.get(str(file)) or digest(file) for file in files}
+    data = {"files": digests, "symbols": result.data, "without_bars": result.skipped}
+    write_backtest_run(folder, "symbol-backtest", summary["assumptions"], policy, data)
+    return summary

@@ -1,0 +1,1 @@
+"""Settings of a run, how they are merged and checked."""

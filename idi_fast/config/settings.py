@@ -1,0 +1,428 @@
+"""The configuration of a training run: frozen blocks of settings, checked however they are built."""
+
+import dataclasses
+import hashlib
+import json
+import math
+import os
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+from idi_fast.config.block import REQUIRED, Block, FrozenMapping, SettingError, setting
+from idi_fast.config.draft import Draft, is_schema, schema_defaults
+from idi_fast.errors import ConfigError
+from idi_fast.storage.json_files import json_text, read_json
+
+Compat = Literal["idi_iann"]
+Rng = Literal["sfc64", "mt19937"]
+EnvironmentKind = Literal["synthetic", "crypto", "history"]
+StressScenario = Literal["normal", "panic", "extreme_shock", "fee_spike", "bear_market", "flash_crash"]
+Transform = Literal["zscore", "log_return", "drawdown", "ema_ratio", "volatility", "level"]
+NanPolicy = Literal["refuse", "drop"]
+FillPolicy = Literal["next_open", "next_close", "same_close"]
+Algorithm = Literal["q_learning", "double_q_learning", "expected_sarsa", "q_lambda"]
+Tiling = Literal["reference", "displaced"]
+RateSchedule = Literal["constant", "visits", "episodes"]
+ExplorationSchedule = Literal["decay", "linear", "visits"]
+
+Note = Callable[[str], object]
+
+MAX_REGIMES = 32  # what the stream q_regime, a bv[5], can carry
+MAX_COMM_ACTIONS = 2**15 - 1  # int16 in tapes and traces
+MAX_STATES = 2**31  # exclusive; rows of a table are int32 too
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QuantizerConfig(Block):
+    """How many buckets each feature of the state is quantized into."""
+
+    price_buckets: int = setting(4, "Buckets of the price feature.", minimum=1)
+    volume_buckets: int = setting(4, "Buckets of the volume feature.", minimum=1)
+    trend_buckets: int = setting(4, "Buckets of the trend feature.", minimum=1)
+    scarcity_buckets: int = setting(8, "Buckets of the scarcity feature.", minimum=1)
+    mood_buckets: int = setting(4, "Levels of the mood, which follows the reward.", minimum=1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RewardWeights(Block):
+    """What each part of the reward weighs; no unit."""
+
+    pnl: float = setting(1.0, "Weight of the profit or loss.")
+    scarcity_alignment: float = setting(0.5, "Weight of the change in scarcity.")
+    ethics_bonus: float = setting(0.75, "Added while not short, subtracted while short.")
+    communication_clarity: float = setting(0.2, "Weight of the mood level.")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EmoteConfig(Block):
+    """Which emotion the agent shows, and for how long."""
+
+    palette: Mapping[int, str] = setting(
+        FrozenMapping({0: "🙂 steady", 1: "🚀 optimistic", 2: "😐 cautious", 3: "⚠️ alert"}),
+        "Text by mood level (in JSON a decimal string); 🙂 or 🚀 in it is positive, 😐 or ⚠️ an alert.",
+    )
+    linger_ticks: int = setting(2, "Ticks an emotion persists after the tick that caused it.", minimum=0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LayerConfig(Block):
+    """When the momentum, contrarian and trend layers are given weight."""
+
+    emit_weight_streams: bool = setting(True, "Whether the weight streams follow the gates; else all are 1.")
+    momentum_threshold: float = setting(
+        0.6, "Momentum gate: least trend bucket, as a share of the highest.", minimum=0, maximum=1
+    )
+    contrarian_threshold: float = setting(
+        0.3, "Contrarian gate: greatest trend bucket, as a share of the highest.", minimum=0, maximum=1
+    )
+    trend_favors_even: bool = setting(True, "Whether the trend gate opens on even price buckets; else on odd ones.")
+
+    def _cross_check(self) -> None:
+        if self.contrarian_threshold > self.momentum_threshold:
+            problem = f"is {self.contrarian_threshold}; expected at most momentum_threshold ({self.momentum_threshold})"
+            raise SettingError("contrarian_threshold", problem, "momentum_threshold")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TileCoderConfig(Block):
+    """Tile coding of the state; one tile size and one offset for each of its features."""
+
+    num_tilings: int = setting(3, "Overlapping tilings.", minimum=1)
+    tile_sizes: tuple[int, ...] = setting((4, 4, 4, 4, 4), "Tiles along each feature.", minimum=1)
+    offsets: tuple[int, ...] = setting((0, 1, 2, 3, 4), "Shift of the first tiling along each feature, in buckets.")
+    tiling: Tiling = setting(
+        "reference", "Tiles: the reference's, a bucket each that recurs, or displaced ones of neighbouring buckets."
+    )
+    table_size: int = setting(
+        65_536, "Rows of the table at most; tiles that do not fit are hashed.", minimum=1, maximum=MAX_STATES - 1
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CommunicationConfig(Block):
+    """What the agent can say; a value table of its own learns when."""
+
+    actions: tuple[str, ...] = setting(
+        ("silent", "positive", "alert", "persist"),
+        "Names of the communication actions; in a tie the first wins. A name may stand twice.",
+        minItems=1,
+    )
+    alert_bonus: float = setting(
+        0.1, "Added to the reward of an alert that is right, subtracted from that of a wrong one."
+    )
+    positive_bonus: float = setting(0.05, "Added to the reward of saying positive.")
+    persist_bonus: float = setting(0.05, "Added to the reward of saying persist.")
+
+    def _cross_check(self) -> None:
+        if len(self.actions) > MAX_COMM_ACTIONS:
+            raise SettingError("actions", f"names {len(self.actions)}; expected at most {MAX_COMM_ACTIONS}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EpisodicConfig(Block):
+    """Episodic memory: TD targets are blended with those last seen for the same state and action."""
+
+    enabled: bool = setting(False, "Whether targets are blended.")
+    capacity: int = setting(1024, "Targets remembered in all; without effect under compat.", minimum=1)
+    k: int = setting(8, "Targets kept for each state and action.", minimum=1)
+    decay: float = setting(0.99, "Weight of a target relative to the next newer one.", minimum=0, maximum=1)
+    blend_alpha: float = setting(0.5, "Share of the remembered estimate in the target.", minimum=0, maximum=1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LearningConfig(Block):
+    """How the tables are learnt: the method, and how its rates fall."""
+
+    algorithm: Algorithm = setting("q_learning", "Method that learns the actions' values.")
+    trace_decay: float = setting(
+        0.9, "λ of q_lambda: weight of a step's error for the step before it.", minimum=0, exclusiveMaximum=1
+    )
+    initial_value: float = setting(0.0, "Value of every action before training; a high one makes the agent explore.")
+    rate_schedule: RateSchedule = setting(
+        "constant", "What the learning rate falls with: nothing, updates of a value, or episodes."
+    )
+    rate_delay: float = setting(
+        100.0, "Updates or episodes n after which the rate, · (1 + n / delay)^−power, has begun to fall.",
+        exclusiveMinimum=0,
+    )  # fmt: skip
+    rate_power: float = setting(
+        0.8, "How fast it then falls; above 0.5 the values converge.", exclusiveMinimum=0, maximum=1
+    )
+    exploration_schedule: ExplorationSchedule = setting(
+        "decay", "Exploration rate: · exploration_decay an episode, linear down to the floor, or by visits of a state."
+    )
+    exploration_floor: float = setting(0.05, "Least exploration rate.", minimum=0, maximum=1)
+    exploration_share: float = setting(
+        0.8, "Share of the episodes after which a linear schedule is at its floor.", exclusiveMinimum=0, maximum=1
+    )
+    exploration_visits: float = setting(
+        100.0, "Visits c of a state: by visits n its exploration rate is c / (c + n).", exclusiveMinimum=0
+    )
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether this is Q-learning at a constant rate, exploring less and less from episode to episode."""
+        return (self.algorithm, self.rate_schedule, self.exploration_schedule) == ("q_learning", "constant", "decay")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EngineConfig(Block):
+    """Which rules and which random numbers the trainer works by."""
+
+    compat: Compat | None = setting(None, "The trainer to reproduce bit for bit, or null for this package's own rules.")
+    rng: Rng | None = setting(
+        None,
+        "Random number generator; null is sfc64, or mt19937 under compat, and is stored as such.",
+        derive=lambda engine: "mt19937" if engine.compat else "sfc64",
+    )
+
+    def _cross_check(self) -> None:
+        if self.compat and self.rng != "mt19937":
+            reason = f"but compat {self.compat!r} reproduces CPython's generator"
+            problem = f"is {self.rng!r}, {reason}; remove engine.rng or set it to 'mt19937'"
+            raise SettingError("rng", problem, "compat")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MarketConfig(Block):
+    """The simulated market of the crypto environment; the fee holds for a price history too."""
+
+    drift_bull: float = setting(0.002, "Mean log return per bar in a bull market.")
+    drift_bear: float = setting(-0.002, "Mean log return per bar in a bear market; in a panic −1.5 times its size.")
+    drift_chop: float = setting(0.0, "Mean log return per bar in a sideways market.")
+    vol_base: float = setting(0.01, "Volatility: standard deviation of the log return per bar.", minimum=0)
+    vol_panic: float = setting(0.04, "Volatility in a panic, likewise.", minimum=0)
+    shock_prob: float = setting(0.02, "Probability of a shock per bar.", minimum=0, maximum=1)
+    shock_scale: float = setting(0.05, "Standard deviation of a shock's log return.", minimum=0)
+    fee_bps: float = setting(5.0, "Fee per trade, in basis points of the price.", minimum=0, exclusiveMaximum=10_000)
+    stress_scenario: StressScenario = setting("normal", "The stress the market is put under.")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataConfig(Block):
+    """The price history of the history environment, and how orders fill on it."""
+
+    path: str | None = setting(None, "A Parquet or CSV file, a glob or a folder.", minLength=1)
+    time: str | None = setting(
+        None, 'Column of the bar\'s time; null finds it by its usual names, "none" reads no times.'
+    )
+    price: str | None = setting(None, "Column of the closing price; null finds it by its usual names.")
+    open: str | None = setting(None, "Column of the opening price; null finds it by its usual names.")
+    volume: str | None = setting(None, "Column of the traded volume; null finds it by its usual names.")
+    nan: NanPolicy = setting("refuse", "What to do with a bar that has a missing value.")
+    fill: FillPolicy = setting(
+        "next_open", "Price a decision is filled at: the next bar's open or close, or its own close."
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EnvironmentConfig(Block):
+    """The market the agent acts in."""
+
+    kind: EnvironmentKind = setting("synthetic", "Random features, a simulated market or a price history.")
+    allow_short: bool = setting(True, "Whether sell goes short; else it closes the position.")
+    observe_regime: bool = setting(False, "Whether the agent sees the simulated market's regime, for kind crypto.")
+    market: MarketConfig = setting(MarketConfig, "The simulated market, for kind crypto, and the fee.")
+    data: DataConfig = setting(DataConfig, "The price history, for kind history.")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FeatureConfig(Block):
+    """One feature: a causal transform of a column."""
+
+    column: str = setting("close", "Column it is computed from.")
+    transform: Transform = setting(REQUIRED, "What is computed from the column.")
+    window: int = setting(
+        32, "Bars it looks back over; for log_return and volatility, changes.", minimum=1, maximum=1_000_000
+    )
+
+    def _cross_check(self) -> None:
+        if self.transform in ("zscore", "volatility") and self.window < 2:
+            problem = f"is {self.window}; expected at least 2 for transform {self.transform!r}"
+            raise SettingError("window", problem, "transform")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FeaturesConfig(Block):
+    """The market features of the state, on the crypto and history environments."""
+
+    price: FeatureConfig | None = setting(None, "Price feature; null is the default for the data's columns.")
+    volume: FeatureConfig | None = setting(None, "Volume feature; null is the default for the data's columns.")
+    trend: FeatureConfig | None = setting(None, "Trend feature; null is the default for the data's columns.")
+    scarcity: FeatureConfig | None = setting(None, "Scarcity feature; null is the default for the data's columns.")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingConfig(Block):
+    """Everything that decides a training run, but for its seed."""
+
+    episodes: int = setting(128, "Training episodes; 0 leaves the tables untrained.", minimum=0)
+    episode_length: int = setting(
+        64, "Ticks per episode, and of the rollout that makes the trace.", minimum=1, maximum=2**31 - 1
+    )
+    discount: float = setting(0.92, "Discount of the next state's value, per tick.", exclusiveMinimum=0, maximum=1)
+    learning_rate: float = setting(0.2, "Share of the TD error taken over per update.", exclusiveMinimum=0, maximum=1)
+    exploration_decay: float = setting(
+        0.995, "Factor on the exploration rate after each episode.", exclusiveMinimum=0, maximum=1
+    )
+    quantizer: QuantizerConfig = setting(QuantizerConfig, "Buckets of the state's features.")
+    rewards: RewardWeights = setting(RewardWeights, "Weights of the parts of the reward.")
+    emote: EmoteConfig = setting(EmoteConfig, "Emotions shown.")
+    layers: LayerConfig = setting(LayerConfig, "Gates of the weight streams.")
+    tile_coder: TileCoderConfig | None = setting(None, "Tile coding of the state; null is none.")
+    communication: CommunicationConfig = setting(CommunicationConfig, "Communication actions.")
+    episodic: EpisodicConfig | None = setting(None, "Episodic memory; null is none.")
+    learning: LearningConfig = setting(LearningConfig, "Method and schedules of learning.")
+    engine: EngineConfig = setting(EngineConfig, "Rules and random numbers.")
+    environment: EnvironmentConfig = setting(EnvironmentConfig, "The market the agent acts in.")
+    features: FeaturesConfig = setting(FeaturesConfig, "Market features.")
+
+    _ignored: ClassVar[tuple[str, ...]] = ("$schema",)
+
+    @classmethod
+    def from_json(
+        cls, path: str | os.PathLike[str], overrides: Mapping[str, Any] | None = None, *, note: Note = warnings.warn
+    ) -> Self:
+        """Read a config from a JSON file; see `draft` for what may be in it.
+
+        overrides: values by dotted key, merged with the file's before these are checked; note: called with what the
+        user should know. Raises ConfigError, which names the file and the key, or the line and column.
+        """
+        return cls.draft(path, note=note).override(overrides or {}).build()
+
+    @classmethod
+    def draft(cls, path: str | os.PathLike[str] | None = None, *, note: Note = warnings.warn) -> Draft[Self]:
+        """The values in a JSON file, or none, to be overridden and then checked by `Draft.build`.
+
+        A JSON Schema of the config is taken for its defaults, and `note` is called to say so. Raises ConfigError.
+        """
+        if path is None:
+            return Draft(cls, {})
+        tree, name = read_json(path), os.fspath(path)
+        if is_schema(cls, tree):
+            note(f"{name} is a JSON Schema; the config is made of its defaults")
+            try:
+                tree = schema_defaults(cls, tree)
+            except ConfigError as error:
+                raise ConfigError(f"{name}: {error}") from None
+        return Draft(cls, tree, name)
+
+    def to_json(self, path: str | os.PathLike[str]) -> None:
+        """Write every field to a JSON file, whole or not at all; OutputError and WriteError leave what stood there."""
+        from idi_fast.storage.staging import install
+
+        install({Path(path): json_text(self.to_dict()).encode()})
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256, in hexadecimal, of the canonical JSON: sorted keys, no spaces, UTF-8."""
+        canonical = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    def _cross_check(self) -> None:
+        if self.engine.compat:
+            self._check_compat(self.engine.compat)
+        else:
+            self._check_default_mode()
+        self._check_learning()
+        self._check_features()
+        self._check_states()
+
+    def _check_learning(self) -> None:
+        compat, learning = self.engine.compat, self.learning
+        if compat and learning != LearningConfig():
+            changed = next(
+                name for name, value in learning.to_dict().items() if value != getattr(LearningConfig(), name)
+            )
+            problem = f"is {getattr(learning, changed)!r}, but compat {compat!r} knows its default only"
+            raise SettingError(f"learning.{changed}", f"{problem}; remove it or engine.compat", "engine.compat")
+        bonuses = replace(CommunicationConfig(), actions=self.communication.actions)
+        if compat and self.communication != bonuses:
+            problem = f"has bonuses of its own, but compat {compat!r} knows the default ones only"
+            raise SettingError("communication", f"{problem}; remove them or engine.compat", "engine.compat")
+        if self.episodic and self.episodic.enabled and not learning.is_plain:
+            problem = "is true, but episodic memory goes with plain Q-learning only"
+            remedy = "learning's algorithm 'q_learning', rate_schedule 'constant' and exploration_schedule 'decay'"
+            others = (f"learning.{name}" for name in ("algorithm", "rate_schedule", "exploration_schedule"))
+            raise SettingError("episodic.enabled", f"{problem}; expected {remedy}", *others)
+        if self.environment.observe_regime and (compat or self.environment.kind != "crypto"):
+            maker = f"compat {compat!r}" if compat else f"the {self.environment.kind} environment"
+            problem = f"is true, but {maker} has no regime that could be added to the state"
+            other = "engine.compat" if compat else "environment.kind"
+            raise SettingError("environment.observe_regime", f"{problem}; set it to false", other)
+
+    def _check_compat(self, compat: str) -> None:
+        kind = self.environment.kind
+        if kind == "history":
+            problem = f"is 'history', but compat {compat!r} has no such environment"
+            remedy = "expected 'synthetic' or 'crypto', or no engine.compat"
+            raise SettingError("environment.kind", f"{problem}; {remedy}", "engine.compat")
+        if not self.environment.allow_short:
+            problem = f"is false, but under compat {compat!r} sell always goes short"
+            remedy = "set it to true or remove engine.compat"
+            raise SettingError("environment.allow_short", f"{problem}; {remedy}", "engine.compat")
+        if self.tile_coder and (self.tile_coder.tiling, self.tile_coder.table_size) != ("reference", 65_536):
+            problem = f"is given, but compat {compat!r} keeps a row for every state it comes to"
+            remedy = "remove its tiling and table_size, or engine.compat"
+            raise SettingError("tile_coder", f"{problem}; {remedy}", "engine.compat")
+        if self.tile_coder:
+            features = f"feature of the {kind} environment's state"
+            self._check_tiles(self.tile_coder, 4 if kind == "crypto" else 5, features)
+
+    def _check_default_mode(self) -> None:
+        coder = self.tile_coder
+        if coder is None:
+            return
+        self._check_tiles(coder, 5, "of the four features and the mood")
+        if coder.tiling == "displaced" and coder.offsets != TileCoderConfig().offsets:
+            problem = "is given, but displaced tilings have displacements of their own"
+            remedy = "remove it or set tile_coder.tiling to 'reference'"
+            raise SettingError("tile_coder.offsets", f"{problem}; {remedy}", "tile_coder.tiling")
+        if self.episodic and self.episodic.enabled:
+            problem = "is true, but episodic memory goes with a plain table only"
+            raise SettingError("episodic.enabled", f"{problem}; expected no tile_coder", "tile_coder")
+
+    @staticmethod
+    def _check_tiles(coder: TileCoderConfig, wanted: int, features: str) -> None:
+        # Here and not in the block: what it belongs to tells which of the two lengths is wrong.
+        if len(coder.tile_sizes) != wanted:
+            problem = f"has length {len(coder.tile_sizes)}; expected {wanted}, one for each {features}"
+            raise SettingError("tile_coder.tile_sizes", problem, "environment.kind", "engine.compat")
+        if len(coder.offsets) != wanted:
+            problem = f"has length {len(coder.offsets)}; expected the length of tile_sizes ({wanted})"
+            raise SettingError("tile_coder.offsets", problem, "environment.kind", "engine.compat")
+        # Of a few only: the product of thousands has more digits than Python prints.
+        if math.prod(coder.tile_sizes) > 2**63:
+            problem = f"make {math.prod(coder.tile_sizes)} tiles; expected a product of at most 2**63"
+            raise SettingError("tile_coder.tile_sizes", problem)
+
+    def _check_features(self) -> None:
+        kind, compat = self.environment.kind, self.engine.compat
+        for field in dataclasses.fields(self.features):
+            feature = getattr(self.features, field.name)
+            if feature and (compat or kind == "synthetic"):
+                maker = f"compat {compat!r}" if compat else "the synthetic environment"
+                problem = f"is given, but {maker} makes its features itself, so that it would have no effect"
+                other = "engine.compat" if compat else "environment.kind"
+                raise SettingError(f"features.{field.name}", f"{problem}; remove it", other)
+            if feature and kind == "crypto" and feature.column not in ("close", "volume"):
+                problem = f"is {feature.column!r}; expected 'close' or 'volume', all that the crypto market has"
+                raise SettingError(f"features.{field.name}.column", problem, "environment.kind")
+
+    def _check_states(self) -> None:
+        kind, buckets = self.environment.kind, self.quantizer
+        if kind == "synthetic" and buckets.scarcity_buckets > MAX_REGIMES:
+            problem = f"is {buckets.scarcity_buckets}; expected at most {MAX_REGIMES} in the synthetic environment"
+            reason = "whose stream q_regime carries the scarcity bucket as bv[5]"
+            raise SettingError("quantizer.scarcity_buckets", f"{problem}, {reason}", "environment.kind")
+        if self.engine.compat and kind == "crypto":
+            return  # its state has no quantized features
+        positions = 1 if kind == "synthetic" else 3
+        regimes = 4 if self.environment.observe_regime else 1
+        n_states = positions * regimes * math.prod(buckets.to_dict().values())
+        if n_states >= MAX_STATES:
+            product = "the product of all buckets" + (f" times {positions} positions" if positions > 1 else "")
+            product += f" times {regimes} regimes" if regimes > 1 else ""
+            raise SettingError("quantizer", f"gives {n_states} states; expected {product} below {MAX_STATES} (2**31)")

@@ -1,0 +1,32 @@
+"""The price history that a config names."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from idi_fast.config.feature_columns import feature_columns
+from idi_fast.config.settings import DataConfig, TrainingConfig
+from idi_fast.data.history import History, HistoryFiles, open_history
+from idi_fast.errors import DataError
+
+
+def load_config_history(config: TrainingConfig, data: DataConfig | None = None) -> History:
+    """The history that a config's `environment.data` names, with the columns that its features read."""
+    return open_config_history(config, data).load()
+
+
+def open_config_history(
+    config: TrainingConfig, data: DataConfig | None = None, risk: str | None = None, extra: Iterable[str] = (),
+    **files: Any,
+) -> HistoryFiles:  # fmt: skip
+    """The same, not yet read; risk: a column of risk events, extra: further columns to read besides; files: `files` and
+    `name` of `open_history`."""
+    data = config.environment.data if data is None else data
+    if data.path is None:
+        raise DataError(
+            "environment.kind is 'history', but there is no price history: name one (--data PATH of train), or set "
+            "environment.data.path"
+        )
+    return open_history(
+        data.path, time=data.time, price=data.price, open=data.open, volume=data.volume, risk=risk,
+        extra=sorted({*feature_columns(config), *extra}), nan=data.nan, **files,
+    )  # fmt: skip

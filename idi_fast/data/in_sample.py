@@ -1,0 +1,131 @@
+"""Where numbers come from: the versions that made them, which bars a policy saw, and whether others are among them."""
+
+import platform
+from collections.abc import Iterable
+from importlib.metadata import version
+
+import numpy as np
+
+import idi_fast
+from idi_fast.data.history import History
+from idi_fast.kernels.backtest import HASH, find_hashes
+
+SAMPLES = 64
+DESCRIPTION_KEYS = {"bars", "first_time", "last_time", "files", "sample"}
+
+
+def versions() -> dict[str, str]:
+    """Versions of everything that has a part in the numbers or in the bytes that they are kept in."""
+    packages = {name: version(name) for name in ("numba", "numpy", "polars", "pyarrow")}
+    return {"idi_fast": idi_fast.__version__, "python": platform.python_version(), **packages}
+
+
+def iso_time(time_ns: int) -> str:
+    """A time in ns UTC as ISO 8601, without a fraction of a second where there is none."""
+    text = str(np.datetime64(int(time_ns), "ns"))
+    return text.removesuffix(".000000000") + "Z"
+
+
+class InSampleDetector:
+    """Describes bars as they pass, chunk by chunk, and notices those that earlier descriptions name."""
+
+    def __init__(self, known: Iterable[dict] = ()):
+        self._bars, self._stride = 0, 1
+        self._sample: list[tuple[int, int | None, float]] = []
+        self._first_time: int | None = None
+        self._last_time: int | None = None
+        self._known = [_Known(description) for description in known]
+
+    def push(self, history: History) -> None:
+        """See the next bars."""
+        time, close = history.time, history.close
+        total = self._bars + len(history)
+        while -(-total // self._stride) > SAMPLES:
+            self._stride *= 2
+        self._sample = [row for row in self._sample if row[0] % self._stride == 0]
+        for bar in range(-self._bars % self._stride, len(history), self._stride):
+            self._sample.append((self._bars + bar, None if time is None else int(time[bar]), float(close[bar])))
+        self._bars = total
+        if time is not None:
+            self._first_time = int(time[0]) if self._first_time is None else self._first_time
+            self._last_time = int(time[-1])
+        for known in self._known:
+            known.push(time, close)
+
+    def describe(self, digests: dict[str, dict]) -> dict:
+        """Which bars they were, as JSON values.
+
+        bars: how many; first_time, last_time: ISO 8601 UTC, or None; files: digests; sample: time in ns (or None) and
+        close of 32 to 64 bars at even distances from the first on, or all of fewer, by which they are known again in
+        other files.
+        """
+        return {
+            "bars": self._bars,
+            "first_time": None if self._first_time is None else iso_time(self._first_time),
+            "last_time": None if self._last_time is None else iso_time(self._last_time),
+            "files": digests,
+            "sample": [[time, close] for _, time, close in self._sample],
+        }
+
+    def is_in_sample(self, digests: dict[str, dict]) -> bool | None:
+        """Whether any of the descriptions names some of the bars seen; None where that cannot be told.
+
+        With times on both sides: the two ranges overlap and sampled bars that fall into both have the same close, or
+        none falls there. Without: equal files, or nearly all sampled closes found again; else it cannot be told.
+        """
+        answers = [known.is_among(self._first_time, self._last_time, digests) for known in self._known]
+        return True if True in answers else None if None in answers else False
+
+
+class _Known:
+    """The sampled bars of a description, and which of them were found again."""
+
+    def __init__(self, description: dict):
+        sample = description["sample"]
+        self._description = description
+        self._times = np.array([time for time, _ in sample if time is not None], np.int64)
+        self._closes = np.array([close for _, close in sample], np.float64)
+        self._hashes = np.zeros(2**14, bool)
+        self._hashes[(self._closes.view(np.uint64) * HASH) >> np.uint64(50)] = True
+        self._found, self._equal = np.zeros(len(sample), bool), np.zeros(len(sample), bool)
+
+    def push(self, time: np.ndarray | None, close: np.ndarray) -> None:
+        if self._times.size and time is not None:
+            at = np.minimum(np.searchsorted(time, self._times), close.size - 1)
+            common = time[at] == self._times
+            self._found |= common
+            self._equal |= common & (close[at] == self._closes)
+        else:
+            # Nearly all closes are told apart from the few by a hash of theirs.
+            places = np.empty(close.size, np.int64)
+            count = find_hashes(close.view(np.uint64), self._hashes, places)
+            self._found |= np.isin(self._closes, close[places[:count]])
+
+    def is_among(self, first_time: int | None, last_time: int | None, digests: dict[str, dict]) -> bool | None:
+        if first_time is None or not self._times.size:
+            hashes = {file["sha256"] for file in self._description["files"].values()}
+            same = self._found.mean() >= 0.9 or any(file["sha256"] in hashes for file in digests.values())
+            return True if same else None
+        if _ns(self._description["last_time"]) < first_time or last_time < self._times[0]:
+            return False
+        if not self._found.any():
+            return not ((first_time <= self._times) & (self._times <= last_time)).any()
+        return bool(self._equal.any())
+
+
+def _ns(time: str) -> int:
+    return int(np.datetime64(time.removesuffix("Z"), "ns").astype(np.int64))
+
+
+def describe_history(history: History) -> dict:
+    """Which bars a history holds, as JSON values: see `InSampleDetector.describe`."""
+    detector = InSampleDetector()
+    detector.push(history)
+    return detector.describe(history.digests)
+
+
+def is_in_sample(descriptions: Iterable[dict], history: History) -> bool | None:
+    """Whether descriptions name bars of this history: see `InSampleDetector.is_in_sample`."""
+    detector = InSampleDetector(descriptions)
+    detector.push(history)
+    return detector.is_in_sample(history.digests)

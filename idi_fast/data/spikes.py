@@ -1,0 +1,145 @@
+"""Bars whose close jumps away and soon comes back: wrong ticks, which no later figure shows."""
+
+import numpy as np
+
+from idi_fast.data.bar_frequency import BarFrequency
+from idi_fast.data.history import History
+from idi_fast.data.in_sample import iso_time
+from idi_fast.kernels.spikes import REACH, find_spikes
+
+DEVIATIONS = 20
+"""Robust deviations of the log return beyond which a close has jumped; it is back within half of that."""
+SCALE_BARS = 65_537
+"""Bars by whose closes the deviation is estimated: the first ones, so that later ones need one pass and no memory."""
+MAD_TO_SIGMA = 1.4826
+"""Standard deviations in a median absolute deviation, of normal returns."""
+MOST_UNCHANGED = 0.01
+"""What the deviation is at most where more than half of the closes repeat the one before."""
+
+
+class SpikeDetector:
+    """Takes the bars of a history in chunks of any size, and says which of them jump by more than 20 robust deviations
+    and back; the chunks do not matter.
+
+    Up to ten bars in a row do; more than four must come back by such a jump, too. The first bars of a history, or the
+    last ones, may stand apart without one of the two jumps.
+
+    The deviation is 1.4826 times the median absolute deviation of the first 65,536 log returns. Where more than half of
+    the closes repeat the one before, that is 0: then it is 1.4826 times the median size of the returns that are not 0,
+    but no more than 0.01.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[np.ndarray, np.ndarray | None]] | None = []
+        self._close: np.ndarray = np.empty(0)
+        self._time: np.ndarray | None = None
+        self._passed, self._factors = 0, (np.inf, np.inf)
+        self._bars, self._is_at_an_end = 0, False
+        self._first: tuple[int, int | None, float, str] | None = None
+
+    def push(self, history: History) -> None:
+        """See the next bars."""
+        if self._waiting is None:
+            self._search(history.close, history.time)
+            return
+        self._waiting.append((history.close, history.time))
+        if sum(close.size for close, _ in self._waiting) >= max(SCALE_BARS, 2 * REACH):
+            self._begin()
+
+    def note(self) -> str | None:
+        """What to say of all the bars; None where there is nothing. No bars may be pushed after it."""
+        if self._waiting:
+            self._begin()
+        if self._close.size:
+            resume = self._find(self._close, self._time, 1, self._close.size)
+            self._is_at_an_end |= resume > self._close.size
+            self._close = np.empty(0)
+        if self._first is None:
+            return None
+        bar, time, close, beside = self._first
+        at = f"bar {bar + 1:,}" if time is None else f"bar {bar + 1:,} ({iso_time(time)})"
+        count = f"{self._bars:,} bars jump" if self._bars > 1 else "1 bar jumps"
+        which = "the first, " if self._bars > 1 else ""
+        how = "and back, or at an end of the history" if self._is_at_an_end else "and back"
+        return (
+            f"{count} by more than {DEVIATIONS} robust deviations {how}, as wrong prices do: {which}{at}, has a "
+            f"close of {close:g} {beside}"
+        )
+
+    def _begin(self) -> None:
+        """Estimate the deviation by the first bars, and search those that waited for it."""
+        waiting, self._waiting = self._waiting, None
+        deviation = _deviation(np.concatenate([close[:SCALE_BARS] for close, _ in waiting])[:SCALE_BARS])
+        with np.errstate(over="ignore"):
+            self._factors = np.exp(DEVIATIONS * deviation), np.exp(DEVIATIONS / 2 * deviation)
+        self._look_at_the_first([(close, time) for close, time in waiting if close.size])
+        for close, time in waiting:
+            self._search(close, time)
+
+    def _look_at_the_first(self, chunks: list[tuple[np.ndarray, np.ndarray | None]]) -> None:
+        """Find the bars before the first jump, if they are few and no later one comes back to them."""
+        close = np.concatenate([close[: 2 * REACH] for close, _ in chunks])[: 2 * REACH] if chunks else np.empty(0)
+        jump, near = self._factors
+        for t in range(1, min(REACH, close.size - REACH + 1)):
+            if not _are_apart(close[t], close[t - 1], jump):
+                continue
+            if all(_are_apart(later, close[t - 1], near) for later in close[t : t + REACH]):
+                time = chunks[0][1]
+                self._first = 0, None if time is None else int(time[0]), float(close[0]), f"before {close[t]:g}"
+                self._bars, self._is_at_an_end = t, True
+            return
+
+    def _search(self, close: np.ndarray, time: np.ndarray | None) -> None:
+        start = 1
+        if (kept := self._close.size) > 0:
+            # Of the last bars of a chunk the next one shows whether they come back.
+            part = slice(None, 2 * REACH)
+            near = np.concatenate([self._close, close[part]])
+            near_time = None if time is None or self._time is None else np.concatenate([self._time, time[part]])
+            if close.size <= 2 * REACH:
+                self._keep(near, near_time, self._find(near, near_time, 1, near.size - REACH + 1))
+                return
+            start = self._find(near, near_time, 1, kept + 1) - kept
+            self._passed += kept
+        self._keep(close, time, self._find(close, time, start, close.size - REACH + 1))
+
+    def _find(self, close: np.ndarray, time: np.ndarray | None, start: int, stop: int) -> int:
+        bars, first, resume = find_spikes(close, start, stop, *self._factors, max(1, REACH - self._passed))
+        self._bars += bars
+        if first >= 0 and self._first is None:
+            at = None if time is None else int(time[first])
+            self._first = self._passed + first, at, float(close[first]), f"after {close[first - 1]:g}"
+        return resume
+
+    def _keep(self, close: np.ndarray, time: np.ndarray | None, resume: int) -> None:
+        """Keep the bars from the one before `resume` on for the next search."""
+        self._close = close[resume - 1 :].copy()
+        self._time = None if time is None else time[resume - 1 :].copy()
+        self._passed += resume - 1
+
+
+def spike_note(history: History) -> str | None:
+    """What to say of the bars of a history: see `SpikeDetector`."""
+    detector = SpikeDetector()
+    detector.push(history)
+    return detector.note()
+
+
+def notes_on(history: History, pace: BarFrequency) -> list[str]:
+    """What makes the figures of a run over a history doubtful: its spikes, and the caution of the pace."""
+    return [note for note in (spike_note(history), pace.caution) if note is not None]
+
+
+def _are_apart(one: float, other: float, factor: float) -> bool:
+    return bool(one > other * factor or one * factor < other)
+
+
+def _deviation(close: np.ndarray) -> float:
+    returns = np.diff(np.log(close))
+    if not returns.size:
+        return np.inf
+    deviation = MAD_TO_SIGMA * float(np.median(np.abs(returns - np.median(returns))))
+    if deviation == 0.0:
+        moves = np.abs(returns[returns != 0.0])
+        deviation = min(MAD_TO_SIGMA * float(np.median(moves)), MOST_UNCHANGED) if moves.size else MOST_UNCHANGED
+    return deviation

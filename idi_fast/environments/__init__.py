@@ -1,0 +1,1 @@
+"""Markets as an agent sees them."""

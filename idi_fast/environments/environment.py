@@ -1,0 +1,322 @@
+"""Environments: who makes the tape. Nothing the agent does moves the market, so each is made ahead of the agent.
+
+Every environment has `space`, `encoder` (None where nothing is fitted) and two methods: `fill(n)` makes the next n
+rows of its tape, `facts(n)` the same rows with what a trace says of the market besides. Rows go by episodes: a reset
+row, then `episode_length` step rows. Arrays that `fill` returns are overwritten by its next call. An environment that a
+single kernel makes gives it its arrays by `source(n)`, so that training need not come back for every block.
+"""
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from idi_fast.config.feature_columns import FEATURES
+from idi_fast.config.settings import TrainingConfig
+from idi_fast.data.history import History
+from idi_fast.environments.buffers import Buffers
+from idi_fast.environments.features import Bars, BarStream, Encoder, named, resolve_features
+from idi_fast.environments.rng import Generator, Generators
+from idi_fast.environments.simulation import STRESS, CryptoMarket, SimulatedBars, finite, market_parameters
+from idi_fast.environments.state_space import StateSpace
+from idi_fast.errors import DataError
+from idi_fast.kernels import market, tape_mt19937, tape_words
+from idi_fast.kernels.blocks import Synthetic, synthetic_block
+from idi_fast.kernels.crypto import N_REGIMES, START_PRICE
+from idi_fast.kernels.learn import Tape
+
+CALIBRATION_BARS = 65_536
+"""Simulated bars that the crypto environment's bucket edges are fitted on: quantiles good to about 0.2 %."""
+
+
+class MarketFacts(NamedTuple):
+    """What a trace says of the market, a row a bar; None where the environment has no such thing.
+
+    regime uint8; risk uint8; move int8, the sign of the price's change; value float64, the log price (synthetic: the
+    summed drift); entry float64, the same at which a position first held into this bar was entered; close float64;
+    time int64 ns UTC; after_gap uint8, rows missing before this bar.
+    """
+
+    value: np.ndarray | None = None
+    entry: np.ndarray | None = None
+    regime: np.ndarray | None = None
+    risk: np.ndarray | None = None
+    move: np.ndarray | None = None
+    close: np.ndarray | None = None
+    time: np.ndarray | None = None
+    after_gap: np.ndarray | None = None
+
+
+class Environment(Protocol):
+    """What the trainer asks of an environment."""
+
+    space: StateSpace
+    encoder: Encoder | None
+
+    @property
+    def state(self) -> dict[str, np.ndarray]:
+        """The arrays that it goes on from; all else follows from config, seed and data."""
+        ...
+
+    def fill(self, n: int) -> Tape:
+        """The next n rows."""
+        ...
+
+    def facts(self, n: int) -> tuple[Tape, MarketFacts]:
+        """The next n rows, beginning with a reset row, and what a trace says of them."""
+        ...
+
+
+def reward_weights(config: TrainingConfig) -> np.ndarray:
+    """The weights of PnL, scarcity alignment and ethics, float64 (3,)."""
+    rewards = config.rewards
+    return np.array([rewards.pnl, rewards.scarcity_alignment, rewards.ethics_bonus])
+
+
+def charged_fee_bps(config: TrainingConfig) -> float:
+    """The fee that the agent's rewards are charged per side, in basis points: a stress scenario may multiply it."""
+    market = config.environment.market
+    multiplier = STRESS[market.stress_scenario][3] if config.environment.kind == "crypto" else 1.0
+    return market.fee_bps * multiplier
+
+
+class SyntheticEnvironment:
+    """Independent noise: uniform drift, scarcity and observations, as the reference's default environment."""
+
+    encoder = None
+
+    def __init__(self, config: TrainingConfig, generator: Generator):
+        self.space = StateSpace.of(config)
+        self._generator = generator
+        self._phase = np.zeros(1, np.int64)
+        is_compat = config.engine.compat is not None
+        self._fixed = {
+            "stream": generator.stream, "is_compat": is_compat, "episode_length": config.episode_length,
+            "accepted": np.zeros((4, generator.stream.mt.words.size + 1 if is_compat else 0), np.int32),
+            "phase": self._phase, "buckets": np.array(self.space.sizes[: len(FEATURES)], np.int64),
+            "weights": reward_weights(config),
+        }  # fmt: skip
+        self._buffers = Buffers(
+            base=(np.float64, 3), code=(np.int32, 1), alert=(np.uint8, 1), drift=(np.float64, 1), words=(np.uint64, 2)
+        )
+
+    @property
+    def state(self) -> dict[str, np.ndarray]:
+        return {"phase": self._phase, **named("generator", self._generator.state)}
+
+    def source(self, n: int) -> Synthetic:
+        """The environment as the kernels take it, with arrays for n rows."""
+        return Synthetic(**self._fixed, **self._buffers.rows(n))
+
+    def fill(self, n: int) -> Tape:
+        return synthetic_block(self.source(n), n)
+
+    def facts(self, n: int) -> tuple[Tape, MarketFacts]:
+        tape, drift = self.fill(n), self._buffers.rows(n)["drift"]
+        value = np.cumsum(np.concatenate([[0.0], drift[1:]]))
+        return tape, MarketFacts(value=value, entry=entry_values(value))
+
+
+class CompatCryptoEnvironment:
+    """The reference's crypto market: prices restart at 1000 in each episode, rewards are PnL in price units."""
+
+    encoder = None
+
+    def __init__(self, config: TrainingConfig, generator: Generator):
+        self.space = StateSpace.of(config)
+        self._generator = generator
+        self._episode_length = config.episode_length
+        self._market, self._stress = market_parameters(config)
+        self._phase = np.zeros(1, np.int64)
+        self._price_state = np.zeros(2)
+        self._buffers = Buffers(
+            base=(np.float64, 9), code=(np.int32, 1), alert=(np.uint8, 1),
+            regime=(np.uint8, 1), risk=(np.uint8, 1), close=(np.float64, 1),
+        )  # fmt: skip
+
+    @property
+    def state(self) -> dict[str, np.ndarray]:
+        own = {"phase": self._phase, "price": self._price_state}
+        return {**own, **named("generator", self._generator.state)}
+
+    def fill(self, n: int) -> Tape:
+        rows = self._buffers.rows(n)
+        tape_mt19937.crypto_tape(
+            self._generator.stream.mt, self._phase, self._episode_length, self._market, self._stress, self._price_state,
+            *rows.values(),
+        )  # fmt: skip
+        return Tape(rows["base"], rows["code"], rows["alert"])
+
+    def facts(self, n: int) -> tuple[Tape, MarketFacts]:
+        tape = self.fill(n)
+        rows = self._buffers.rows(n)
+        return tape, MarketFacts(regime=rows["regime"], risk=rows["risk"], close=rows["close"])
+
+
+class _MarketTape:
+    """Common to the environments made of market bars: the tape of a stretch of bars."""
+
+    def __init__(self, config: TrainingConfig):
+        self.space = StateSpace.of(config)
+        self._weights = reward_weights(config)
+        self._base = Buffers(base=(np.float64, 9))
+
+    def tape(self, bars: Bars) -> Tape:
+        """The tape whose rows are these bars."""
+        return market_tape(bars, self._weights, self._base.rows(bars.code.size)["base"])
+
+
+def market_tape(bars: Bars, weights: np.ndarray, base: np.ndarray) -> Tape:
+    """The tape whose rows are these bars, its rewards in `base` float64 (n, 9); an alert is right at a risk event."""
+    market.market_rows(bars.gap, bars.change, bars.cost, bars.scarcity, weights, base)
+    return Tape(base, bars.code, bars.risk)
+
+
+def entry_values(value: np.ndarray, log_fill: np.ndarray | None = None, before: np.ndarray | None = None) -> np.ndarray:
+    """`MarketFacts.entry` of `MarketFacts.value`: the fill of each bar, or where there is none the value before it.
+
+    before: the value before the first, float64 (1,); none at the beginning, where it is taken to be the first itself.
+    """
+    if log_fill is not None and log_fill.size:
+        return log_fill
+    before = value[:1] if before is None or not before.size else before
+    return np.concatenate([before, value[:-1]])
+
+
+class CryptoEnvironment(_MarketTape):
+    """The simulated crypto market of the default mode: one endless path, of which each episode is the next stretch."""
+
+    def __init__(self, config: TrainingConfig, generators: Generators, encoder: Encoder | None):
+        super().__init__(config)
+        self._generator = generators.environment
+        self._market = CryptoMarket(config)
+        if encoder is None:
+            bars = CryptoMarket(config).bars(generators.calibration, CALIBRATION_BARS)
+            encoder = Encoder.fit(config, resolve_features(config, {"volume": "volume"}), _columns(bars))
+        self.encoder = encoder
+        self._bars = BarStream(self.encoder, charged_fee_bps(config))
+
+    @property
+    def state(self) -> dict[str, np.ndarray]:
+        parts = {"generator": self._generator.state, "bars": self._bars.state}
+        return {
+            "market": self._market.state,
+            **{k: v for name, part in parts.items() for k, v in named(name, part).items()},
+        }
+
+    def _advance(self, n: int) -> tuple[Bars, np.ndarray]:
+        simulated = self._market.bars(self._generator, n)
+        bars = self._bars.push(_columns(simulated), np.empty(0))
+        if "regime" in self.space.names:
+            bars = bars._replace(code=bars.code * N_REGIMES + simulated.regime)
+        return bars._replace(regime=simulated.regime, risk=simulated.risk), simulated.log_close
+
+    def fill(self, n: int) -> Tape:
+        return self.tape(self._advance(n)[0])
+
+    def facts(self, n: int) -> tuple[Tape, MarketFacts]:
+        bars, value = self._advance(n)
+        with np.errstate(over="ignore"):
+            close = finite(START_PRICE * np.exp(value - value[0]))
+        return self.tape(bars), MarketFacts(
+            value=value, entry=entry_values(value), regime=bars.regime, risk=bars.risk, move=bars.move, close=close,
+        )  # fmt: skip
+
+
+def _columns(bars: SimulatedBars) -> dict[str, np.ndarray]:
+    return {"close": bars.log_close, "volume": bars.log_volume}
+
+
+class HistoryBars:
+    """A history as an environment shows it; any number of lanes may share it, for nothing in it changes.
+
+    encoder: given, or else fitted on the history. Raises DataError where that is shorter than an episode.
+    """
+
+    def __init__(self, config: TrainingConfig, history: History, encoder: Encoder | None = None):
+        if len(history) <= config.episode_length:
+            raise DataError(
+                f"the history has {len(history)} bars, but an episode of {config.episode_length} steps needs at least "
+                f"{config.episode_length + 1}; give more data or a smaller episode_length"
+            )
+        columns = log_columns(history)
+        if encoder is None:
+            encoder = Encoder.fit(config, resolve_features(config, history.columns), columns)
+        self.history = history
+        self.encoder = encoder
+        self.close = columns["close"]
+        self.fill_price = log_fill(columns, config.environment.data.fill)
+        self.bars = BarStream(encoder, charged_fee_bps(config)).push(columns, self.fill_price)
+
+
+class HistoryEnvironment(_MarketTape):
+    """Real bars: an episode is a window of them, its start drawn uniformly; a rollout is the last window."""
+
+    def __init__(self, config: TrainingConfig, generator: Generator, market: HistoryBars):
+        super().__init__(config)
+        self._generator = generator
+        self._episode_length = config.episode_length
+        self._market = market
+        self.encoder = market.encoder
+        self._n_starts = len(market.history) - config.episode_length
+        self._cursor = np.zeros(2, np.int64)
+        self._buffers = Buffers(words=(np.uint64, 1), bar=(np.int64, 1))
+
+    @property
+    def state(self) -> dict[str, np.ndarray]:
+        return {"cursor": self._cursor, **named("generator", self._generator.state)}
+
+    def fill(self, n: int) -> Tape:
+        rows = self._buffers.rows(n)
+        self._generator.words64(rows["words"])
+        tape_words.window_bars(rows["words"], self._cursor, self._episode_length, self._n_starts, rows["bar"])
+        return self.tape(Bars(*(array[rows["bar"]] for array in self._market.bars)))
+
+    def facts(self, n: int) -> tuple[Tape, MarketFacts]:
+        market, history = self._market, self._market.history
+        start = len(history) - n
+        bars = Bars(*(np.ascontiguousarray(array[start:]) for array in market.bars))
+        entry = entry_values(market.close, market.fill_price)
+        return self.tape(bars), MarketFacts(
+            value=market.close[start:], entry=entry[start:], regime=bars.regime, risk=bars.risk, move=bars.move,
+            close=history.close[start:], time=None if history.time is None else history.time[start:],
+            after_gap=history.after_gap[start:],
+        )  # fmt: skip
+
+
+def log_columns(history: History) -> dict[str, np.ndarray]:
+    """The columns that features may name: logarithms of close, open and 1 + volume, further columns as they are."""
+    columns = dict(history.extra)
+    columns["close"] = np.log(history.close)
+    if history.open is not None:
+        columns["open"] = np.log(history.open)
+    if history.volume is not None:
+        columns["volume"] = np.log1p(history.volume)
+    return columns
+
+
+def log_fill(columns: dict[str, np.ndarray], fill: str) -> np.ndarray:
+    """Log price at which the decision made on the bar before is filled, of `log_columns`: see `DataConfig.fill`; empty
+    for same_close."""
+    if fill == "same_close":
+        return np.empty(0)
+    return columns["open"] if fill == "next_open" and "open" in columns else columns["close"]
+
+
+def make_environment(
+    config: TrainingConfig, generators: Generators, bars: HistoryBars | None = None, encoder: Encoder | None = None
+) -> Environment:
+    """The environment that a config asks for.
+
+    bars: needed for kind "history" only; encoder: of the simulated crypto market, by default fitted on bars drawn from
+    the calibration stream.
+    """
+    kind = config.environment.kind
+    if kind == "synthetic":
+        return SyntheticEnvironment(config, generators.environment)
+    if kind == "history":
+        if bars is None:
+            raise DataError("environment.kind is 'history', but no history was given: set environment.data.path")
+        return HistoryEnvironment(config, generators.environment, bars)
+    if config.engine.compat:
+        return CompatCryptoEnvironment(config, generators.environment)
+    return CryptoEnvironment(config, generators, encoder)

@@ -1,0 +1,246 @@
+"""Causal features of market bars: which there are, their fitted bucket edges, and the tape rows made of them."""
+
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from idi_fast.config.feature_columns import FEATURES, MARKET_COLUMNS, feature_in_use
+from idi_fast.config.settings import FeatureConfig, TrainingConfig
+from idi_fast.errors import DataError
+from idi_fast.kernels import features as transforms
+from idi_fast.kernels.encoding import Carry, Encoding, encode_bars
+
+LOGARITHMIC = ("log_return", "drawdown", "ema_ratio", "volatility")
+"""Transforms of logarithms. The market's own columns come as such; others are taken as they are by the rest."""
+
+# Trailing volatility scales rewards and, with the trend, gives the regime; 32 bars follow a change of either within
+# about one average regime of the simulated market.
+SCALE = FeatureConfig(column="close", transform="volatility", window=32)
+REGIME_TREND = FeatureConfig(column="close", transform="ema_ratio", window=32)
+ROWS = (*FEATURES, "scale", "regime_trend")
+"""What is worked out of each bar: the four features and those two."""
+BLOCK_BARS = 16_384
+"""Bars that are worked out at a time, so that what lies between columns and bars stays in the second-level cache."""
+
+
+def default_features(has_volume: bool) -> dict[str, FeatureConfig]:
+    """The features used where the config names none: all free of the price's scale, so that they outlive a trend."""
+    return {
+        "price": FeatureConfig(column="close", transform="zscore", window=16),
+        "volume": FeatureConfig(column="volume", transform="zscore", window=32)
+        if has_volume
+        else FeatureConfig(column="close", transform="volatility", window=16),
+        "trend": FeatureConfig(column="close", transform="ema_ratio", window=32),
+        "scarcity": FeatureConfig(column="close", transform="drawdown", window=64),
+    }
+
+
+def resolve_features(config: TrainingConfig, columns: dict[str, str]) -> dict[str, FeatureConfig]:
+    """The config's features, with defaults where it names none.
+
+    columns: the file's name for each of the market's columns there are; by either name a feature means the same.
+    """
+    roles = {found: role for role, found in columns.items() if role in MARKET_COLUMNS}
+    defaults = default_features("volume" in columns)
+    chosen = {name: getattr(config.features, name) or defaults[name] for name in FEATURES}
+    return {
+        name: replace(feature, column=roles.get(feature.column, feature.column)) for name, feature in chosen.items()
+    }
+
+
+def named(prefix: str, state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The state of a part under names of its own."""
+    return {f"{prefix}.{name}": array for name, array in state.items()}
+
+
+class FeatureStream:
+    """The features of an encoder over one series, in chunks; those named as `unused` are not worked out."""
+
+    def __init__(self, features: dict[str, FeatureConfig], unused: Collection[str] = ()):
+        chosen = {**features, "scale": SCALE, "regime_trend": REGIME_TREND}
+        self._rows = [chosen[name] for name in ROWS]
+        self._used = [name not in unused for name in ROWS]
+        # Equal ones, as by default the trend and that of the regime, are worked out once.
+        same = [k if not used else self._first(k) for k, used in enumerate(self._used)]
+        states = {row: (np.zeros(row.window), np.zeros(4), np.zeros(1, np.int64)) for row in self._rows}
+        places = [transforms.TRANSFORMS.index(row.transform) for row in self._rows]
+        kinds = np.where(self._used, places, -1)
+        rings, moments, seen = zip(*(states[row] for row in self._rows), strict=True)
+        self.parts = transforms.Features(kinds, np.array(same), rings, moments, seen)
+
+    def _first(self, k: int) -> int:
+        return next(i for i in range(k + 1) if self._used[i] and self._rows[i] == self._rows[k])
+
+    @property
+    def state(self) -> dict[str, np.ndarray]:
+        """The arrays that it goes on from."""
+        parts = self.parts
+        states = zip(parts.rings, parts.moments, parts.seen, strict=True)
+        arrays = (zip((f"{k}.ring", f"{k}.moments", f"{k}.seen"), own, strict=True) for k, own in enumerate(states))
+        return {name: array for own in arrays for name, array in own}
+
+    def inputs(self, columns: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+        """What each row is worked out of, float64 (n,): see `kernels.features.push_features`. Raises DataError."""
+        found: list[np.ndarray] = []
+        for k, (row, used) in enumerate(zip(self._rows, self._used, strict=True)):
+            same = self.parts.same[k]
+            if used and row.column not in columns:
+                has = ", ".join(sorted(columns))
+                raise DataError(f"a feature needs the column {row.column!r}, but the data has {has}")
+            if used:
+                found.append(found[same] if same < k else _input(row, columns[row.column]))
+            else:
+                found.append(columns["close"])  # any will do
+        return tuple(found)
+
+    def push(self, columns: dict[str, np.ndarray]) -> list[np.ndarray]:
+        """Features float64 (n,): price, volume, trend, scarcity, then volatility and the regime's trend; equal ones are
+        the same array. What those hold that are not worked out is undefined."""
+        matrix = np.empty((len(ROWS), columns["close"].size))
+        transforms.push_features(self.inputs(columns), 0, self.parts, matrix)
+        return [matrix[k] for k in self.parts.same]
+
+
+def _input(feature: FeatureConfig, values: np.ndarray) -> np.ndarray:
+    """The values, or their logarithms where the transform takes these and they are none yet."""
+    values = np.require(values, np.float64, ["C", "W"])
+    if feature.transform in LOGARITHMIC and feature.column not in MARKET_COLUMNS:
+        if values.size and values.min() <= 0.0:
+            raise DataError(
+                f"{feature.transform} takes the logarithm of column {feature.column!r}, which holds "
+                f"{values.min():g}; expected numbers above 0 (zscore and level take any)"
+            )
+        return np.log(values)
+    return values
+
+
+def longest_window(config: TrainingConfig, features: dict[str, FeatureConfig]) -> int:
+    """Bars that the features of more than one bucket, the scale of rewards and the regime look back over at most."""
+    seen = [feature for name, feature in features.items() if feature_in_use(config, name)]
+    return max(feature.window for feature in (*seen, SCALE, REGIME_TREND))
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Features and their bucket edges as fitted on training data, used unchanged ever after.
+
+    edges: for each of the four features its float64 (buckets − 1,) inner edges; regime_edges float64 (3,);
+    typical_volatility: median of the trailing volatility where there is any, as log return per bar.
+    """
+
+    features: dict[str, FeatureConfig]
+    edges: tuple[np.ndarray, ...]
+    regime_edges: np.ndarray
+    typical_volatility: float
+
+    @classmethod
+    def fit(cls, config: TrainingConfig, features: dict[str, FeatureConfig], columns: dict[str, np.ndarray]):
+        """Fit edges at equal shares of the training bars.
+
+        A panic is the most volatile tenth; of the rest, bull and bear are the outer thirds of the trend.
+        """
+        unused = [name for name in FEATURES if not feature_in_use(config, name)]
+        matrix = FeatureStream(features, unused).push(columns)
+        edges = []
+        for name, values in zip(FEATURES, matrix, strict=False):
+            buckets = getattr(config.quantizer, f"{name}_buckets")
+            edges.append(np.empty(0) if name in unused else np.quantile(values, np.arange(1, buckets) / buckets))
+        volatility, trend = matrix[4], matrix[5]
+        moving = volatility[volatility > 0.0]
+        change = np.diff(columns["close"])
+        typical = float(np.median(moving)) if moving.size else float(np.sqrt(np.mean(change * change)))
+        return cls(
+            features=features,
+            edges=tuple(edges),
+            regime_edges=np.array([np.quantile(volatility, 0.9), *np.quantile(trend, [1 / 3, 2 / 3])]),
+            # A price that moves evenly has no volatility: its moves are the scale. One that never moves needs none.
+            typical_volatility=typical if typical > 0.0 else 1.0,
+        )
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Buckets of each of the four features."""
+        return tuple(edges.size + 1 for edges in self.edges)
+
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """Names of the features of one bucket, which say nothing, whatever their values."""
+        return tuple(name for name, size in zip(FEATURES, self.sizes, strict=True) if size == 1)
+
+    def to_dict(self) -> dict:
+        """As JSON values, exact: floats round-trip through their shortest text."""
+        return {
+            "features": {name: asdict(feature) for name, feature in self.features.items()},
+            "edges": {name: edges.tolist() for name, edges in zip(FEATURES, self.edges, strict=True)},
+            "regime_edges": self.regime_edges.tolist(),
+            "typical_volatility": self.typical_volatility,
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict) -> "Encoder":
+        """The inverse of `to_dict`."""
+        return cls(
+            features={name: FeatureConfig(**data["features"][name]) for name in FEATURES},
+            edges=tuple(np.array(data["edges"][name], np.float64) for name in FEATURES),
+            regime_edges=np.array(data["regime_edges"], np.float64),
+            typical_volatility=float(data["typical_volatility"]),
+        )
+
+
+class Bars(NamedTuple):
+    """What the agent's world is made of, a row a bar: see `kernels.market.bar_returns` and `kernels.market.regimes`.
+
+    code int32, regime uint8, gap, change, cost, scarcity float64, move int8, risk uint8; each (n,).
+    """
+
+    code: np.ndarray
+    regime: np.ndarray
+    gap: np.ndarray
+    change: np.ndarray
+    cost: np.ndarray
+    scarcity: np.ndarray
+    move: np.ndarray
+    risk: np.ndarray
+
+
+class BarStream:
+    """Turns market columns into bars, chunk by chunk, by the edges of an encoder."""
+
+    def __init__(self, encoder: Encoder, fee_bps: float):
+        self._features = FeatureStream(encoder.features, encoder.unused)
+        self._encoding = Encoding(
+            encoder.edges, np.array(encoder.sizes), encoder.regime_edges, encoder.typical_volatility, SCALE.window,
+            fee_bps / 1e4,
+        )  # fmt: skip
+        self._carry = Carry(np.full(2, np.nan), np.full(1, -1), np.zeros(1, np.int64))
+        self._room = np.empty(len(ROWS) * BLOCK_BARS), np.empty(len(FEATURES) * BLOCK_BARS, np.int32)
+
+    @property
+    def state(self) -> dict[str, np.ndarray]:
+        """The arrays that it goes on from."""
+        own = {"carry": self._carry.bar, "last_scarcity": self._carry.scarcity, "seen": self._carry.seen}
+        return {**own, **named("features", self._features.state)}
+
+    def push(self, columns: dict[str, np.ndarray], log_fill: np.ndarray) -> Bars:
+        """Bars of `columns` (see `log_columns`), each float64 (n,); `log_fill` (n,), or empty for the last close.
+
+        The arrays are the caller's to keep.
+        """
+        n = columns["close"].size
+        bars = Bars(
+            code=np.empty(n, np.int32),
+            regime=np.empty(n, np.uint8),
+            gap=np.empty(n),
+            change=np.empty(n),
+            cost=np.empty(n),
+            scarcity=np.empty(n),
+            move=np.empty(n, np.int8),
+            risk=np.empty(n, np.uint8),
+        )
+        encode_bars(
+            self._features.inputs(columns), columns["close"], log_fill, self._features.parts, self._encoding,
+            self._carry, *self._room, bars,
+        )  # fmt: skip
+        return bars

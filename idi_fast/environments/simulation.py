@@ -1,0 +1,216 @@
+"""The simulated crypto market: its bars, and price histories made of them."""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from idi_fast.config.settings import TrainingConfig
+from idi_fast.data.timestamps import parse_time
+from idi_fast.environments.rng import Generator, make_generators
+from idi_fast.errors import IdiFastError, InputError, OutputError
+from idi_fast.kernels import tape_words
+from idi_fast.kernels.crypto import START_PRICE
+from idi_fast.storage.failures import explained
+from idi_fast.storage.files import check_place
+from idi_fast.storage.staging import Staging
+from idi_fast.storage.tables import TableWriter
+
+STRESS = {
+    "normal": (np.nan, 1.0, np.nan, 1.0, -1.0),
+    "panic": (-0.01, 4.0, 0.2, 1.0, 3.0),
+    "extreme_shock": (np.nan, 2.0, 0.5, 1.0, -1.0),
+    "fee_spike": (np.nan, 1.0, np.nan, 10.0, -1.0),
+    "bear_market": (-0.005, 1.5, np.nan, 1.0, 1.0),
+    "flash_crash": (-0.02, 5.0, 0.8, 1.0, 3.0),
+}
+"""Drift override, volatility multiplier, shock probability override, fee multiplier, forced regime (−1: none)."""
+CHUNK_BARS = 262_144
+LOG_VOLUME_LEVEL = 10.0
+"""Mean log(1 + volume) of a history; the market's own log volume is 0 in the mean and never below −2.5."""
+REGIMES = ("bull", "bear", "chop", "panic")
+NANOSECONDS = {"s": 1_000_000_000, "m": 60_000_000_000, "h": 3_600_000_000_000, "d": 86_400_000_000_000}
+
+
+class SimulatedBars(NamedTuple):
+    """Bars of the market: log_close, log_volume float64 (n,); regime uint8 (n,), 0 to 3; risk uint8 (n,), 0 or 1."""
+
+    log_close: np.ndarray
+    log_volume: np.ndarray
+    regime: np.ndarray
+    risk: np.ndarray
+
+
+class CryptoMarket:
+    """One endless path of regimes, fat-tailed returns and volume, from log price 0 in a sideways market.
+
+    state float64 (3,): log close, regime, log volume: all it goes on from besides the generator.
+    """
+
+    def __init__(self, config: TrainingConfig):
+        self._parameters, self._stress = market_parameters(config)
+        self.state = np.array([0.0, 2.0, 0.0])
+
+    def bars(self, generator: Generator, n: int) -> SimulatedBars:
+        """The next n bars, the same however they are divided among calls; IdiFastError where a price overflows."""
+        words = np.empty((n, 4), np.uint64)
+        generator.words64(words)
+        bars = SimulatedBars(np.empty(n), np.empty(n), np.empty(n, np.uint8), np.empty(n, np.uint8))
+        tape_words.crypto_bars(words, self._parameters, self._stress, self.state, *bars)
+        finite(bars.log_close)
+        return bars
+
+
+def market_parameters(config: TrainingConfig) -> tuple[np.ndarray, np.ndarray]:
+    """The market's parameters float64 (8,) and its stress scenario float64 (5,), as the kernels take them."""
+    m = config.environment.market
+    parameters = (m.drift_bull, m.drift_bear, m.drift_chop, m.vol_base, m.vol_panic, m.shock_prob, m.shock_scale)
+    return np.array([*parameters, m.fee_bps]), np.array(STRESS[m.stress_scenario])
+
+
+def finite(prices: np.ndarray) -> np.ndarray:
+    """The prices; IdiFastError where one is infinite or NaN."""
+    if not np.isfinite(prices).all():
+        raise IdiFastError("the simulated prices overflowed; use smaller drifts, volatilities or shocks")
+    return prices
+
+
+def simulated_frames(
+    config: TrainingConfig, bars: int, seed: int, start: int, interval: int, *, chunk_bars: int = CHUNK_BARS
+) -> Iterator[pl.DataFrame]:
+    """A price history of the simulated market, chunk by chunk.
+
+    The bars are those that the crypto environment of the same config and seed shows an agent.
+
+    Parameters
+    ----------
+    config
+        Its environment.market and engine.rng count.
+    bars
+        How many, 1 or more.
+    seed
+        An integer, 0 or more.
+    start, interval
+        Time of the first bar, nanoseconds since 1970 UTC, and nanoseconds from one bar to the next.
+
+    Yields
+    ------
+    polars.DataFrame
+        time (Datetime ns UTC), open (the close before), close, volume (float64), regime (0 bull, 1 bear, 2 chop,
+        3 panic) and risk (0 or 1), both UInt8.
+
+    Raises
+    ------
+    InputError
+        Under compat, whose market begins anew with each episode, and for times beyond the year 2262.
+    IdiFastError
+        Where a price overflows or underflows.
+    """
+    if config.engine.compat is not None:
+        raise InputError("compat has a market that begins anew with each episode; simulate without it")
+    if bars < 1:
+        raise InputError(f"bars is {bars}; expected 1 or more")
+    if not -(2**63) <= start <= start + (bars - 1) * interval < 2**63:
+        raise InputError("the last bar lies beyond the year 2262; use fewer bars or a shorter interval")
+    market, generator, last = CryptoMarket(config), make_generators(config.engine, seed).environment, START_PRICE
+    for first in range(0, bars, chunk_bars):
+        n = min(chunk_bars, bars - first)
+        made = market.bars(generator, n)
+        with np.errstate(over="ignore", under="ignore"):
+            close = finite(START_PRICE * np.exp(made.log_close))
+        if not close.all():
+            raise IdiFastError("the simulated prices fell to 0; use drifts nearer to 0, or fewer bars")
+        opens = np.concatenate([[last], close[:-1]])
+        last = close[-1]
+        yield pl.DataFrame(
+            {
+                "time": start + np.arange(first, first + n) * interval,
+                "open": opens,
+                "close": close,
+                "volume": np.expm1(made.log_volume + LOG_VOLUME_LEVEL),
+                "regime": made.regime,
+                "risk": made.risk,
+            }
+        ).with_columns(pl.col("time").cast(pl.Datetime("ns", "UTC")))
+
+
+def simulate_history(
+    config: TrainingConfig,
+    bars: int,
+    out: str | Path,
+    *,
+    seed: int = 0,
+    start: str = "2020-01-01",
+    interval: str = "1h",
+    force: bool = False,
+) -> dict:
+    """Write a price history of the simulated market to a Parquet or CSV file; it appears whole or not at all.
+
+    Parameters
+    ----------
+    config, bars, seed
+        See `simulated_frames`.
+    out
+        A file whose name ends in .parquet or .csv.
+    start, interval
+        Time of the first bar, ISO 8601, UTC, and from one bar to the next: 30s, 5m, 2h, 1d.
+    force
+        Whether a file of that name is replaced.
+
+    Returns
+    -------
+    dict
+        file, bars, seed, first and last time (ISO 8601), last close, bars by regime, and how many risk events.
+
+    Raises
+    ------
+    OutputError
+        Where `out` exists and `force` is not given, or where no file may be.
+    """
+    out = Path(out)
+    if out.suffix.lower() not in (".parquet", ".csv"):
+        raise InputError(f"the output {out} ends in neither .parquet nor .csv")
+    check_place(out)
+    if out.is_dir() or out.is_symlink():
+        raise OutputError(f"the output {out} exists and is not a file; choose another name")
+    if out.exists() and not force:
+        raise OutputError(f"the output {out} already exists; --force replaces it")
+    about = {"kind": "bars", "seed": str(seed), "rng": config.engine.rng, "market": asdict(config.environment.market)}
+    counts, risks, first, tail = np.zeros(4, np.int64), 0, None, None
+    with Staging() as staging:
+        with explained(out), _writer(staging.reserve(out), about) as write:
+            for frame in simulated_frames(config, bars, seed, parse_time(start, "start"), parse_interval(interval)):
+                write(frame)
+                first = frame["time"][0] if first is None else first
+                counts += np.bincount(frame["regime"].to_numpy(), minlength=4)
+                risks += int(frame["risk"].sum())
+                tail = frame.row(-1, named=True)
+        staging.swap([out])
+    return {
+        "file": str(out), "bars": bars, "seed": str(seed), "first": first.isoformat(), "last": tail["time"].isoformat(),
+        "last_close": tail["close"], "regimes": dict(zip(REGIMES, counts.tolist(), strict=True)), "risk_events": risks,
+    }  # fmt: skip
+
+
+def parse_interval(text: str) -> int:
+    """Nanoseconds of a text such as 30s, 5m, 2h or 1d; InputError where it is none."""
+    match = re.fullmatch(r"([1-9][0-9]{0,8})([smhd])", text)
+    if match is None:
+        raise InputError(f"interval is {text!r}; expected a time such as 30s, 5m, 2h or 1d")
+    return int(match[1]) * NANOSECONDS[match[2]]
+
+
+@contextmanager
+def _writer(path: Path, about: dict) -> Iterator[Callable[[pl.DataFrame], None]]:
+    """What appends frames to a new Parquet or CSV file."""
+    if path.suffix.lower() == ".parquet":
+        with TableWriter(path, about) as table:
+            yield table.write
+        return
+    with open(path, "xb") as file:
+        yield lambda frame: frame.write_csv(file, include_header=file.tell() == 0)

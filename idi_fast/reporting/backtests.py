@@ -1,0 +1,57 @@
+"""The page of a backtest: what it assumed, its figures of merit, the course of its account, its decisions."""
+
+from collections.abc import Iterator
+
+from idi_fast.kernels.crypto import REGIMES
+from idi_fast.reporting.account import account_figures
+from idi_fast.reporting.decisions import alert_parts, decision_figures
+from idi_fast.reporting.formats import count, percent, plural
+from idi_fast.reporting.merits import Merits
+from idi_fast.reporting.parts import KeyFigures, Note, Page, Section
+from idi_fast.reporting.run import ReportedRun, describe_data, made_by, policy_of
+
+UNVISITED = 0.1
+"""Share of bars in unvisited states from which on a reader is warned."""
+
+
+def backtest_page(run: ReportedRun) -> Page:
+    """The page of a folder that `idi-fast backtest` wrote."""
+    result, data = run.json("kpis.json"), run.about["data"]
+    merits = Merits(result)
+    sections = [Section("performance", "Performance", merits.parts())]
+    if run.has("equity.parquet"):
+        sections.append(Section("account", "Account", list(account_figures(run, merits.periods_per_year))))
+    said = [*decision_figures(run, REGIMES), *alert_parts(result.get("alerts"))]
+    if said:
+        sections.append(Section("decisions", "Decisions", said))
+    return Page(
+        kind="Backtest",
+        title=run.name,
+        lead=" · ".join(describe_data(data)),
+        opening=[*backtest_notes(run, result), KeyFigures(merits.headline(), is_large=True)],
+        sections=sections,
+        footer=f"{policy_of(run)} {made_by(run)}",
+    )
+
+
+def backtest_notes(run: ReportedRun, result: dict) -> Iterator[Note]:
+    """What a reader of a backtest's kpis.json should know before all else."""
+    assumptions, kpis = result["assumptions"], result["kpis"]
+    if assumptions.get("in_sample"):
+        text = "In sample: the policy was trained on some of these bars. The result says nothing about new ones."
+        yield Note(text, is_warning=True)
+    elif assumptions.get("in_sample", False) is None:
+        yield Note("Whether the policy was trained on some of these bars cannot be told.", is_warning=True)
+    else:
+        yield Note("Out of sample: no bar with this time and close was among those of its training.")
+    if kpis.get("liquidated_at") is not None:
+        at = count(kpis["liquidated_at"])
+        yield Note(f"Liquidated at bar {at}: nothing was left, and trading ended there.", is_warning=True)
+    if kpis.get("liquidated_symbols"):
+        ended = plural(kpis["liquidated_symbols"], "account")
+        yield Note(f"Liquidated: of {ended} nothing was left, and trading ended there.", is_warning=True)
+    if (kpis.get("unvisited_states") or 0.0) > UNVISITED:
+        share = percent(kpis["unvisited_states"], 0)
+        yield Note(f"{share} of the bars are in states that training never visited, or not in all their tiles.")
+    if not run.has("equity.parquet"):
+        yield Note("This run kept its figures of merit only: there is no course of the account to draw.")

@@ -1,0 +1,145 @@
+"""Figures of merit as a table: the KPIs of a run in groups, each in its unit, with what was assumed above them."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from idi_fast.reporting.formats import UNDEFINED, count, day, is_undefined, number, percent, setting, words
+from idi_fast.reporting.parts import Beside, KeyFigures, Note, Table
+
+Format = Callable[[float], str]
+GROUPS: dict[str, dict[str, Format]] = {
+    "Return": {
+        "total_return": percent, "cagr": percent, "mean_return": percent, "win_rate_per_bar": percent,
+        "alpha_per_bar": percent, "alpha_annualised": percent, "beta": number,
+    },
+    "Risk": {
+        "volatility_annualised": percent, "max_drawdown": percent, "max_drawdown_bars": count,
+        "longest_drawdown_bars": count, "value_at_risk": percent, "conditional_value_at_risk": percent,
+        "tail_ratio": number, "skewness": number, "excess_kurtosis": number, "liquidated_at": count,
+        "liquidated_symbols": count,
+    },
+    "Return for risk": {
+        "sharpe_per_bar": number, "sharpe_annualised": number, "sortino_per_bar": number, "sortino_annualised": number,
+        "calmar": number, "omega": number,
+    },
+    "Trades": {
+        "trades": count, "open_trades": count, "win_rate": percent, "profit_factor": number, "expectancy": percent,
+        "average_trade": percent, "average_win": percent, "average_loss": percent, "best_trade": percent,
+        "worst_trade": percent, "average_trade_bars": number, "longest_trade_bars": count, "exposure": percent,
+    },
+    "Costs": {"turnover": number, "fees": number, "slippage": number},
+    "Decisions": {
+        "mean_reward": number, "unvisited_states": percent, "action_precision": percent, "action_recall": percent,
+        "action_f1": percent, "alert_precision": percent, "alert_recall": percent, "alert_f1": percent,
+    },
+}  # fmt: skip
+OTHERS = "Others"
+"""Of figures that no group has, as they may come of another version."""
+LABELS = {
+    "cagr": "CAGR", "mean_return": "Mean return per bar", "win_rate_per_bar": "Bars won", "win_rate": "Trades won",
+    "value_at_risk": "Value at risk, 5%", "conditional_value_at_risk": "Conditional value at risk, 5%",
+    "volatility_annualised": "Volatility, annualised", "alpha_annualised": "Alpha, annualised",
+    "max_drawdown_bars": "Max drawdown, bars", "longest_drawdown_bars": "Longest drawdown, bars",
+    "sharpe_per_bar": "Sharpe ratio per bar", "sharpe_annualised": "Sharpe ratio, annualised",
+    "sortino_per_bar": "Sortino ratio per bar", "sortino_annualised": "Sortino ratio, annualised",
+    "calmar": "Calmar ratio", "omega": "Omega ratio", "trades": "Closed trades", "expectancy": "Mean profit",
+    "average_trade": "Mean profit, geometric", "average_trade_bars": "Average trade, bars",
+    "longest_trade_bars": "Longest trade, bars", "exposure": "Bars with a position",
+    "mean_reward": "Mean reward per bar", "turnover": "Turnover, initial equities",
+    "fees": "Fees, initial equities", "slippage": "Slippage, initial equities",
+    "unvisited_states": "Bars in unvisited states", "action_f1": "Action F1", "alert_f1": "Alert F1",
+    "liquidated_at": "Liquidated at bar",
+}  # fmt: skip
+HEADLINE = ("total_return", "sharpe_annualised", "sharpe_per_bar", "max_drawdown", "trades", "exposure")
+FILLS = {"next_open": "Next open", "next_close": "Next close", "same_close": "Same close"}
+
+
+class Merits:
+    """The KPIs of a backtest's kpis.json."""
+
+    def __init__(self, result: dict):
+        self._assumptions, self._kpis = result["assumptions"], result["kpis"]
+        self._held, self._undefined = result["buy_and_hold"], result.get("undefined") or {}
+
+    @property
+    def periods_per_year(self) -> float | None:
+        """Bars of a year by which figures were annualised, None where they were not."""
+        return self._assumptions.get("periods_per_year")
+
+    def headline(self) -> list[tuple[str, str]]:
+        """The few figures that are looked at first."""
+        is_annual = not is_undefined(self._kpis["sharpe_annualised"])
+        known = [name for name in HEADLINE if name != ("sharpe_per_bar" if is_annual else "sharpe_annualised")]
+        shown = [(label(name), shown_value(name, self._kpis[name])) for name in known]
+        return [shown[0], ("Buy and hold", shown_value("total_return", self._held["total_return"])), *shown[1:]]
+
+    def parts(self) -> list[KeyFigures | Beside | Note]:
+        """The assumptions, the tables, and why some figures are undefined."""
+        return [KeyFigures(assumption_facts(self._assumptions)), self._tables(), *self._reasons()]
+
+    def _tables(self) -> Beside:
+        return Beside([self._table(group, names) for group, names in grouped(self._kpis)])
+
+    def _table(self, group: str, names: Sequence[str]) -> Table:
+        both = [self._kpis, self._held] if any(name in self._held for name in names) else [self._kpis]
+        rows = [
+            (label(name), *(shown_value(name, kpis[name]) if name in kpis else "" for kpis in both)) for name in names
+        ]
+        return Table(group, ("", "Policy", "Buy and hold")[: 1 + len(both)], rows)
+
+    def _reasons(self) -> Iterator[Note]:
+        """Why there is a dash, each reason once."""
+        for reason in dict.fromkeys(self._undefined.values()):
+            names = [name for name, why in self._undefined.items() if why == reason and name in self._kpis]
+            if names:
+                yield Note(f"{UNDEFINED} {', '.join(map(label, names))}: {reason}.")
+
+
+def label(name: str) -> str:
+    """A figure's name for people."""
+    return LABELS.get(name, words(name))
+
+
+def shown_value(name: str, value: float | None) -> str:
+    """A figure in its unit."""
+    found = next((formats[name] for formats in GROUPS.values() if name in formats), number)
+    return found(value)
+
+
+def grouped(kpis: dict) -> Iterator[tuple[str, list[str]]]:
+    """Groups and which of these figures are in each, those of no group last; a figure not of a run is left out."""
+    known = {name: group for group, names in GROUPS.items() for name in names}
+    shown = [name for name in kpis if name != "liquidated_at" or kpis[name] is not None]
+    for group in (*GROUPS, OTHERS):
+        names = [name for name in GROUPS.get(group, ()) if name in shown]
+        names += [name for name in shown if group == OTHERS and name not in known]
+        if names:
+            yield group, names
+
+
+def assumption_facts(assumptions: dict) -> Sequence[tuple[str, str]]:
+    """What was assumed, those that matter most first; those of which nothing is said here under their own names."""
+    per_year = assumptions.get("periods_per_year")
+    samples = {True: "In sample", False: "Out of sample", None: "Not known"}
+    known = {
+        "periods_per_year": ("Periods per year", "Not annualised" if per_year is None else number(per_year, 4)),
+        "fee_bps": ("Fee per side", f"{setting(assumptions.get('fee_bps'))} bps"),
+        "slippage_bps": ("Slippage per side", f"{setting(assumptions.get('slippage_bps'))} bps"),
+        "fill": ("Fill", FILLS.get(assumptions.get("fill"), str(assumptions.get("fill")))),
+        "in_sample": ("Sample", samples[assumptions.get("in_sample")]),
+        "first_time": ("First bar", day(assumptions.get("first_time"))),
+        "last_time": ("Last bar", day(assumptions.get("last_time"))),
+        "bars": ("Bars", count(assumptions.get("bars"))),
+        "dropped_rows": ("Dropped rows", count(assumptions.get("dropped_rows"))),
+    }
+    facts = [fact for name, fact in known.items() if name in assumptions]
+    return facts + [(words(name), _plain(value)) for name, value in assumptions.items() if name not in known]
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return "Yes" if value else "No"
+    if isinstance(value, float):
+        return setting(value)
+    if isinstance(value, list):
+        return ", ".join(map(_plain, value))
+    return UNDEFINED if value is None else count(value) if isinstance(value, int) else words(str(value))

@@ -1,0 +1,128 @@
+"""The folder of a run: which kind it is, and its files, each compared with the manifest before it is read."""
+
+import os
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from idi_fast.errors import ArtifactError, nearest
+from idi_fast.reporting.formats import day, plural
+from idi_fast.storage.files import check_digest
+from idi_fast.storage.json_files import describe_unfit, load_json
+from idi_fast.storage.tables import Table
+
+
+@dataclass(frozen=True)
+class ReportedRun:
+    """A folder that idi-fast wrote, with a run.json."""
+
+    folder: Path
+
+    @classmethod
+    def open(cls, folder: str | Path) -> "ReportedRun":
+        """The run in a folder; ArtifactError where there is none."""
+        folder = Path(folder)
+        # os.path, since a Path's own tests raise where a name is too long.
+        if os.path.isfile(folder):
+            raise ArtifactError(f"{folder} is a file; expected the folder that a run wrote")
+        if not os.path.isdir(folder):
+            parent = folder.parent
+            beside = [entry.name for entry in os.scandir(parent)] if os.path.isdir(parent) else []
+            raise ArtifactError(
+                f"no run at {folder}; `idi-fast train`, backtest and walkforward write one with --out."
+                f"{nearest(folder.name, beside)}"
+            )
+        if not os.path.isfile(folder / "run.json"):
+            _refuse_unfit(folder / "run.json")
+            raise ArtifactError(f"{folder} holds no run.json; expected a folder that idi-fast wrote")
+        return cls(folder)
+
+    @property
+    def name(self) -> str:
+        """The folder's name, without the way to it."""
+        return self.folder.resolve().name
+
+    @cached_property
+    def about(self) -> dict:
+        """run.json."""
+        return self.json("run.json")
+
+    @property
+    def kind(self) -> str:
+        """What run.json calls it."""
+        return str(self.about.get("kind"))
+
+    def has(self, name: str) -> bool:
+        """Whether there is such a file. Raises ArtifactError where there is something else of this name."""
+        if os.path.isfile(self.folder / name):
+            return True
+        _refuse_unfit(self.folder / name)
+        return False
+
+    def json(self, name: str) -> dict:
+        """A JSON object; ArtifactError where it is missing, damaged or something else."""
+        path = self._checked(name)
+        try:
+            found = load_json(path)
+        except (OSError, ValueError) as error:
+            raise ArtifactError(f"{path} is damaged: {error}") from error
+        if not isinstance(found, dict):
+            raise ArtifactError(f"{path} holds {type(found).__name__} in place of an object")
+        return found
+
+    def table(self, name: str, columns: Collection[str], *, may_be_empty: bool = False) -> Table:
+        """A table that has rows and these columns; ArtifactError where it does not."""
+        path = self.folder / name
+        if not os.path.isfile(path):
+            raise self._missing(name)
+        table = Table.open(path)
+        missing = [column for column in columns if column not in table.columns]
+        if missing:
+            raise ArtifactError(f"{path} has no column {missing[0]!r}; it has {', '.join(table.columns)}")
+        if table.rows == 0 and not may_be_empty:
+            raise ArtifactError(f"{path} has no rows; there is nothing to report")
+        return table
+
+    def _missing(self, name: str) -> ArtifactError:
+        _refuse_unfit(self.folder / name)
+        return ArtifactError(f"{self.folder} holds no {name}; the run is not whole")
+
+    def _checked(self, name: str) -> Path:
+        path = self.folder / name
+        if not os.path.isfile(path):
+            raise self._missing(name)
+        check_digest(path)
+        return path
+
+
+def _refuse_unfit(path: Path) -> None:
+    """Raise ArtifactError where there is something that is no file."""
+    if os.path.lexists(path):
+        raise ArtifactError(f"{path} {describe_unfit(path)}")
+
+
+def describe_training(about: dict) -> list[str]:
+    """The bars of a training run, from its run.json, none of a simulated market; not those of an initial policy."""
+    return [text for data in about["trained_on"][:1] for text in describe_data(data)]
+
+
+def describe_data(data: dict) -> list[str]:
+    """What a run was over, from `describe_history`: names of files, number of bars, first and last day."""
+    names = sorted(Path(name).name for name in data["files"])
+    files = [", ".join(names) if len(names) <= 3 else plural(len(names), "file")] if names else []
+    days = [] if data["first_time"] is None else [f"{day(data['first_time'])} – {day(data['last_time'])}"]
+    return [*files, plural(data["bars"], "bar"), *days]
+
+
+def policy_of(run: ReportedRun) -> str:
+    """Which policy a backtest is of, for the foot of a page."""
+    policy = run.about["policy"]
+    return f"Policy {policy['fingerprint'][:12]}, seed {policy['seed']}."
+
+
+def made_by(run: ReportedRun) -> str:
+    """Which versions the numbers are of, for the foot of a page."""
+    versions = run.about["versions"]
+    others = ", ".join(f"{name} {version}" for name, version in versions.items() if name != "idi_fast")
+    return f"The run was made by idi-fast {versions['idi_fast']} with {others}."

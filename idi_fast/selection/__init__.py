@@ -1,0 +1,1 @@
+"""Choosing settings on data that training has not seen."""

@@ -1,0 +1,218 @@
+"""What a sweep's policies are worth: on bars, or on episodes, kept apart for choosing and for reporting."""
+
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+
+from idi_fast.agents.policy import Policy
+from idi_fast.agents.rollout import decide_from_flat
+from idi_fast.backtesting import kpis
+from idi_fast.backtesting.account import Account, TradingAssumptions, hold, keep_account, resolve_fill
+from idi_fast.config.settings import TrainingConfig
+from idi_fast.data.bar_frequency import BarFrequency
+from idi_fast.data.history import History
+from idi_fast.data.spikes import notes_on
+from idi_fast.environments.environment import HistoryBars
+from idi_fast.environments.features import longest_window, resolve_features
+from idi_fast.errors import InputError
+from idi_fast.evaluation.baselines import baseline_rewards, evaluate
+from idi_fast.evaluation.evaluator import EVALUATION_EPISODES, Evaluator
+from idi_fast.evaluation.verdicts import beside, beyond_chance, plain_number, short_tests, signed_percent
+
+BLIND = ("random", "hold", "buy", "sell")
+"""Baselines that look at nothing, so that they earn the same whatever a config lets its agent see."""
+
+
+class HistoryCriterion:
+    """Scores by the returns per bar of accounts, on bars after those of the training, an embargo between them.
+
+    Agent and account begin flat at the first bar of the validation, and at that of the test. Several seeds are pooled
+    as a book: each account begins with an equal share of the capital, and nothing is moved between them afterwards.
+    """
+
+    SCORE = "Sharpe ratio per bar of equal capital in each seed's account"
+    UNDEFINED = "the chosen config never traded on validation data"
+
+    def __init__(
+        self, configs: Sequence[TrainingConfig], history: History, validation_bars: int | None, test_bars: int | None,
+        fill: str | None, fee_bps: float, year_days: int | None = None,
+    ):  # fmt: skip
+        self._history, self._assumed = (
+            history,
+            TradingAssumptions(resolve_fill(fill, history.open is not None), fee_bps),
+        )
+        self._year_days, bars = year_days, len(history)
+        chosen = {
+            "validation_bars": bars // 5 if validation_bars is None else validation_bars,
+            "test_bars": bars // 5 if test_bars is None else test_bars,
+        }
+        for name, value in chosen.items():
+            if value < 2:
+                raise InputError(f"{name} is {value}; expected 2 or more")
+        self._embargo = max(longest_window(config, resolve_features(config, history.columns)) for config in configs)
+        self._test = bars - chosen["test_bars"], bars
+        validated = self._test[0] - self._embargo
+        self._validation = validated - chosen["validation_bars"], validated
+        self._trained = self._validation[0] - self._embargo
+        longest = max(config.episode_length for config in configs)
+        if self._trained <= longest:
+            raise InputError(
+                f"the history has {bars} bars: {chosen['validation_bars']} for validation, {chosen['test_bars']} for "
+                f"the test and an embargo of {self._embargo} before each leave {max(0, self._trained)} for training; "
+                f"expected more than episode_length ({longest})"
+            )
+
+    def assumptions(self) -> dict:
+        """Which bars are for what, [first, stop), and how accounts are kept."""
+        return {
+            "bars": len(self._history), "training": [0, self._trained], "validation": list(self._validation),
+            "test": list(self._test), "embargo": self._embargo,
+            "fill": self._assumed.fill, "fee_bps": self._assumed.fee_bps,
+        }  # fmt: skip
+
+    def training_bars(self, config: TrainingConfig) -> HistoryBars:
+        """What a config's policies are trained on."""
+        return HistoryBars(config, self._history.slice(0, self._trained))
+
+    def notes(self) -> list[str]:
+        """What a reader of the result should know of the bars."""
+        parts = {"the validation": self._validation, "the test": self._test}
+        short = short_tests({name: stop - start for name, (start, stop) in parts.items()}, self._embargo)
+        return [*short, *notes_on(self._history, self._frequency())]
+
+    def validation(self, policy: Policy, cancelled: threading.Event) -> np.ndarray:
+        """The account's equity at each close of the validation, float64 (n,), from 1."""
+        return self._account(policy, self._validation).equity
+
+    @staticmethod
+    def pool(validations: Sequence[np.ndarray]) -> np.ndarray:
+        """The returns per bar, float64 (n,), of equal capital in each of these accounts."""
+        return _returns(_book(validations))
+
+    @staticmethod
+    def score(earned: np.ndarray) -> float:
+        """The Sharpe ratio per bar; 0 where nothing was traded, which is better than to lose."""
+        sharpe = kpis.sharpe_ratio(earned)
+        return 0.0 if np.isnan(sharpe) else sharpe
+
+    def test(self, policies: dict[int, Policy]) -> dict:
+        """KPIs on the test bars of each seed, of equal capital in each, and of buying and holding."""
+        accounts = {seed: self._account(policy, self._test) for seed, policy in policies.items()}
+        tested = self._history.slice(*self._test)
+        per_year = self._frequency().periods_per_year
+        book = _book([account.equity for account in accounts.values()])
+        returns = _returns(book)
+        return {
+            "by_seed": {
+                str(seed): {
+                    **kpis.equity_kpis(account.equity, per_year), **kpis.trade_kpis(account.trades),
+                    "turnover": account.traded, "fees": account.fees,
+                }
+                for seed, account in accounts.items()
+            },
+            "book": {
+                **kpis.equity_kpis(book, per_year),
+                "sharpe_interval": list(kpis.sharpe_interval(returns)),
+                "probabilistic_sharpe_ratio": kpis.probabilistic_sharpe_ratio(returns),
+            },
+            "buy_and_hold": kpis.equity_kpis(hold(tested, self._assumed).equity, per_year),
+        }  # fmt: skip
+
+    def _frequency(self) -> BarFrequency:
+        return kpis.pace_of(self._history.slice(*self._test).time, self._year_days)
+
+    @staticmethod
+    def verdict(test: dict) -> str:
+        """What the test came to."""
+        own, held = (test[name]["total_return"] for name in ("book", "buy_and_hold"))
+        low, high = test["book"]["sharpe_interval"]
+        if np.isnan(low):  # all returns are 0
+            what = "nothing was earned or lost"
+        elif low > 0.0 or high < 0.0:
+            what = f"a {'profit' if low > 0.0 else 'loss'} beyond chance"
+        else:
+            what = f"a {'profit' if own > 0.0 else 'loss'} not beyond chance"
+        return f"on test data {beside(own, held, 'buy and hold', signed_percent)}; {what}"
+
+    def _account(self, policy: Policy, bars: tuple[int, int]) -> Account:
+        target = decide_from_flat(policy, self._history, *bars, self._embargo)
+        return keep_account(target, self._history.slice(*bars), self._assumed)
+
+
+class EpisodeCriterion:
+    """Scores by what an episode earns above the best baseline on the same one, on two further seeds' fresh episodes."""
+
+    SCORE = f"mean reward of an episode above the best of {', '.join(BLIND)}, over the seeds"
+    UNDEFINED = "on validation data the chosen config does what the best baseline does"
+
+    def __init__(self, seeds: Sequence[int], episodes: int | None):
+        self._episodes = EVALUATION_EPISODES if episodes is None else episodes
+        if self._episodes < 2:
+            raise InputError(f"evaluation_episodes is {episodes}; expected 2 or more")
+        self._validation_seed = max(map(abs, seeds)) + 1
+        self._test_seed = self._validation_seed + 1
+
+    def assumptions(self) -> dict:
+        """Whose evaluation streams are for what."""
+        seeds = {"validation_seed": self._validation_seed, "test_seed": self._test_seed}
+        return {"evaluation_episodes": self._episodes, **seeds}
+
+    def notes(self) -> list[str]:
+        """None: as many episodes are drawn as are wanted."""
+        return []
+
+    def training_bars(self, config: TrainingConfig) -> None:
+        """None: simulated markets are drawn as training goes."""
+        return None
+
+    def validation(self, policy: Policy, cancelled: threading.Event) -> np.ndarray:
+        """What each validation episode earns above the best of the blind baselines, float64 (n,). Raises Cancelled."""
+        evaluator = Evaluator(policy.config, self._validation_seed, episodes=self._episodes)
+        baselines = baseline_rewards(evaluator, policy, cancelled)
+        return evaluator.rewards(policy, cancelled=cancelled) - max((baselines[name] for name in BLIND), key=np.mean)
+
+    @staticmethod
+    def pool(validations: Sequence[np.ndarray]) -> np.ndarray:
+        """The mean of what these policies earn, float64 (n,), episode for episode."""
+        return np.mean(validations, axis=0)
+
+    @staticmethod
+    def score(earned: np.ndarray) -> float:
+        """The mean."""
+        return float(earned.mean())
+
+    def test(self, policies: dict[int, Policy]) -> dict:
+        """The evaluation of each seed's policy on the test episodes."""
+        reports = {
+            str(seed): evaluate(policy, episodes=self._episodes, seed=self._test_seed).to_dict()
+            for seed, policy in policies.items()
+        }
+        return {"by_seed": reports}
+
+    @staticmethod
+    def verdict(test: dict) -> str:
+        """What the test came to."""
+        reports = list(test["by_seed"].values())
+        own = float(np.median([report["mean"] for report in reports]))
+        # Each seed sees the episodes through bucket edges of its own, which may change what a baseline earns.
+        baselines = {
+            name: float(np.median([report["baselines"][name]["mean"] for report in reports]))
+            for name in reports[0]["baselines"]
+        }
+        best = max(baselines, key=baselines.__getitem__)
+        more = f", medians of {len(reports)} seeds" if len(reports) > 1 else ""
+        found = beside(own, baselines[best], repr(best), plain_number, more)
+        shown = beyond_chance(sum(report["has_learnt"] for report in reports), len(reports))
+        return f"on test data {found}; better than every baseline {shown}"
+
+
+def _book(equities: Sequence[np.ndarray]) -> np.ndarray:
+    """The equity float64 (n,), from 1, of equal capital in each of these accounts at their beginning."""
+    return np.mean(equities, axis=0)
+
+
+def _returns(equity: np.ndarray) -> np.ndarray:
+    """Of every bar; 0 after a liquidation."""
+    returns = kpis.bar_returns(equity)
+    return np.append(returns, np.zeros(equity.size - returns.size))

@@ -1,0 +1,308 @@
+"""Sweeps: a grid of configs under several seeds, chosen on validation data and reported on test data."""
+
+import itertools
+import json
+import math
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from idi_fast.agents.policy import Policy
+from idi_fast.backtesting import kpis
+from idi_fast.config.draft import Draft
+from idi_fast.config.feature_columns import feature_columns
+from idi_fast.config.seeds import check_seeds
+from idi_fast.config.settings import TrainingConfig
+from idi_fast.data.config_history import open_config_history
+from idi_fast.data.history import History
+from idi_fast.data.in_sample import describe_history, versions
+from idi_fast.errors import ConfigError, InputError
+from idi_fast.parallel.worker_pool import WorkerPool
+from idi_fast.selection.criteria import EpisodeCriterion, HistoryCriterion
+from idi_fast.storage.files import new_directory, write_json
+from idi_fast.storage.json_files import null_nan
+from idi_fast.storage.tables import write_table
+from idi_fast.training.artifact import SCHEMA_VERSION, write_manifest
+from idi_fast.training.trainer import Trainer
+
+SIGNIFICANT = 0.95
+"""Deflated Sharpe ratio from which on a sweep's best is called more than luck."""
+MOST_POINTS = 10_000
+
+
+@dataclass(frozen=True)
+class Point:
+    """One config of a grid; values: what it has of each key of the grid."""
+
+    values: dict[str, Any]
+    config: TrainingConfig
+
+
+def make_points(config: TrainingConfig | Draft[TrainingConfig], grid: Mapping[str, Sequence[Any]]) -> list[Point]:
+    """The configs of a grid, the last key's values changing fastest.
+
+    config: which the grid changes; a draft need not be good without the grid's values. Raises ConfigError, InputError.
+    """
+    if not grid:
+        raise InputError("the grid is empty; give it a key and its values, for example learning_rate: 0.05, 0.1")
+    for key, values in grid.items():
+        if not values:
+            raise InputError(f"the grid has no values for {key}")
+    count = math.prod(map(len, grid.values()))
+    if count > MOST_POINTS:
+        found = f"{count:,}" if count < 10**18 else "over 10**18"  # Python prints no number of thousands of digits
+        raise InputError(f"the grid has {found} points; expected no more than {MOST_POINTS:,}")
+    draft = config if isinstance(config, Draft) else Draft.of(config)
+    points: list[Point] = []
+    common, seen = _common_of(draft), set()
+    for values in itertools.product(*grid.values()):
+        given = dict(zip(grid, values, strict=True))
+        made = draft.copy().override(given, "the grid").build()
+        common = common or _common(made)
+        for name, value in _common(made).items():
+            if value != common[name]:
+                raise InputError(
+                    f"the grid's {_listed(given)} changes {name}; runs that differ in it cannot be compared"
+                )
+        if made in seen:
+            raise InputError(f"the grid has {_listed(given)} twice; name each value of a key once")
+        seen.add(made)
+        points.append(Point(given, made))
+    return points
+
+
+def _common_of(draft: Draft[TrainingConfig]) -> dict[str, Any] | None:
+    """The same of a draft; None where it is good with the grid's values only."""
+    try:
+        return _common(draft.build())
+    except ConfigError:
+        return None
+
+
+def _common(config: TrainingConfig) -> dict[str, Any]:
+    """What runs must have in common to be compared: what is earned, and on what."""
+    common = {"environment": replace(config.environment, observe_regime=False), "engine": config.engine}
+    if config.environment.kind == "history":  # judged by an account, whatever the rewards
+        return common
+    moods = config.quantizer.mood_buckets if config.rewards.communication_clarity else None
+    length = {"episode_length": config.episode_length}
+    return {**common, "rewards": config.rewards, **length, "quantizer.mood_buckets": moods}
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A finished sweep.
+
+    points: a row a config of the grid, in its order: point, a column a key, score on validation data, its minimum and
+    maximum over the seeds; trials: a row a point and seed; chosen: the number of the point with the highest score;
+    policies: those of the chosen point, by seed; summary: what sweep.json holds.
+    """
+
+    config: TrainingConfig
+    history: History | None
+    points: pl.DataFrame
+    trials: pl.DataFrame
+    chosen: int
+    policies: dict[int, Policy]
+    summary: dict
+
+    def write(self, folder: Path) -> None:
+        """Fill an empty folder: sweep.json, points.parquet, trials.parquet, the chosen config.json and its policies,
+        run.json and manifest.json."""
+        write_json(folder / "sweep.json", self.summary)
+        write_json(folder / "config.json", self.config.to_dict())
+        write_table(folder / "points.parquet", self.points)
+        write_table(folder / "trials.parquet", self.trials)
+        (folder / "policies").mkdir()
+        for seed, policy in self.policies.items():
+            policy.save(folder / "policies" / f"{seed}.parquet")
+        fingerprint = self.config.fingerprint()
+        run = {
+            "schema_version": SCHEMA_VERSION, "kind": "sweep", "fingerprint": fingerprint,
+            "assumptions": self.summary["assumptions"], "versions": versions(),
+            "data": None if self.history is None else describe_history(self.history), "config": self.config.to_dict(),
+        }  # fmt: skip
+        write_json(folder / "run.json", run)
+        write_manifest(folder, config_sha256=fingerprint, training={"seeds": list(self.policies)})
+
+    def save(self, out: str | Path, *, force: bool = False) -> None:
+        """Write the folder that `idi-fast sweep` writes; `force` replaces an earlier one. Raises OutputError."""
+        with new_directory(out, force=force) as folder:
+            self.write(folder)
+
+
+def sweep(
+    config: TrainingConfig | Draft[TrainingConfig],
+    grid: Mapping[str, Sequence[Any]],
+    history: History | None = None,
+    *,
+    seeds: Iterable[int] = (0,),
+    jobs: int | None = None,
+    validation_bars: int | None = None,
+    test_bars: int | None = None,
+    fill: str | None = None,
+    fee_bps: float | None = None,
+    evaluation_episodes: int | None = None,
+    year_days: int | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Sweep:
+    """Train every config of a grid under every seed, choose one on validation data, and report it on test data.
+
+    config: what the grid changes, as of `make_points`.
+    grid: values by config key, as `{"learning_rate": [0.05, 0.1]}`. On history the bars are those for training, then
+    `validation_bars` and `test_bars` (a fifth of all each), before each of these an embargo of the longest feature
+    window of any config. The embargo's bars only fill the features' windows: agent and account begin flat at the first
+    bar of the validation, and at that of the test. A config is worth the Sharpe ratio per bar of equal capital in each
+    of its seeds' accounts, which nothing is moved between, with `fill` and `fee_bps` as for `backtest`. On simulated
+    markets it is worth the mean, over `evaluation_episodes` fresh ones (1,000) and the seeds, of what is earned above
+    the best of the baselines that look at nothing; validation and test episodes come of two further seeds' evaluation
+    streams. progress: called with how many runs are done, and of how many. year_days: as for `backtest`. Raises
+    InputError, ConfigError, DataError, IdiFastError.
+    """
+    points = make_points(config, grid)
+    config = points[0].config  # in what the following reads of it, all are the same
+    seeds = check_seeds(seeds, negative=config.engine.compat is not None)
+    on_history = config.environment.kind == "history"
+    unused = {"evaluation_episodes": evaluation_episodes}
+    if not on_history:
+        unused = {"history": history, "validation_bars": validation_bars, "test_bars": test_bars}
+        unused |= {"fill": fill, "fee_bps": fee_bps, "year_days": year_days}
+    idle = [name for name, value in unused.items() if value is not None]
+    if idle:
+        raise InputError(f"the {config.environment.kind} environment has no use for {', '.join(idle)}")
+    if on_history:
+        history = _load(points) if history is None else history
+        criterion = HistoryCriterion(
+            [point.config for point in points], history, validation_bars, test_bars, fill,
+            config.environment.market.fee_bps if fee_bps is None else fee_bps, year_days,
+        )  # fmt: skip
+    else:
+        criterion = EpisodeCriterion(seeds, evaluation_episodes)
+    workers = WorkerPool(jobs, len(points) * len(seeds))
+    # Two threads may make the same bars at once: work for nothing now and then, but no waiting.
+    training_bars = lru_cache(maxsize=workers.jobs)(lambda number: criterion.training_bars(points[number].config))
+
+    def trained(number: int, seed: int) -> Policy:
+        trainer = Trainer(points[number].config, seed, training_bars(number))
+        with workers.training(trainer):
+            trainer.train()
+        return trainer.rollout()[0]
+
+    series: dict[tuple[int, int], np.ndarray] = {}
+    lock, trials = threading.Lock(), [(number, seed) for number in range(len(points)) for seed in seeds]
+
+    def validate(trial: tuple[int, int]) -> None:
+        earned = criterion.validation(trained(*trial), workers.stopped)
+        with lock:
+            series[trial] = earned
+            progress(len(series), len(trials))
+
+    workers.each(validate, trials)
+    books = [criterion.pool([series[number, seed] for seed in seeds]) for number in range(len(points))]
+    scores = [criterion.score(book) for book in books]
+    chosen = int(np.argmax(scores))
+    policies: dict[int, Policy] = {}
+    # Trained once more, to the same bits: that is cheaper than to hold on to every policy until the choice is made.
+    workers.each(lambda seed: policies.update({seed: trained(chosen, seed)}), seeds)
+    policies = {seed: policies[seed] for seed in seeds}
+    by_trial = {trial: criterion.score(criterion.pool([series[trial]])) for trial in trials}
+    sharpes = [HistoryCriterion.score(book) for book in books]
+    deflated, test = kpis.deflated_sharpe_ratio(books[chosen], sharpes), criterion.test(policies)
+    summary = {
+        "schema_version": SCHEMA_VERSION,
+        "assumptions": {
+            "grid": {key: list(values) for key, values in grid.items()}, "points": len(points), "seeds": list(seeds),
+            "trials": len(trials), **criterion.assumptions(),
+        },
+        "chosen": {
+            "point": chosen, "values": points[chosen].values, "fingerprint": points[chosen].config.fingerprint(),
+        },
+        "validation": {
+            "score": scores[chosen], "score_of": criterion.SCORE, "sharpe": sharpes[chosen],
+            "expected_best_sharpe": kpis.expected_best_sharpe(sharpes), "deflated_sharpe_ratio": deflated,
+        },
+        "test": test,
+        "notes": criterion.notes(),
+        "verdict": "; ".join(
+            [criterion.UNDEFINED if np.isnan(deflated) else _luck(deflated, len(points)), criterion.verdict(test)]
+        ),
+    }  # fmt: skip
+    return Sweep(
+        config=points[chosen].config, history=history, chosen=chosen, policies=policies,
+        points=_points_frame(points, seeds, scores, by_trial), trials=_trials_frame(points, by_trial),
+        summary=null_nan(summary),
+    )  # fmt: skip
+
+
+def _load(points: list[Point]) -> History:
+    """The bars that the grid's configs name, with the columns that any of them reads."""
+    extra = {column for point in points for column in feature_columns(point.config)}
+    return open_config_history(points[0].config, extra=extra).load()
+
+
+def _luck(deflated: float, points: int) -> str:
+    what = "more than the luck" if deflated >= SIGNIFICANT else "no more than the luck"
+    best = f"of the best of {points}" if points > 1 else "of a single one"
+    return f"on validation data {what} {best} (deflated Sharpe ratio {deflated:.3f})"
+
+
+def _points_frame(
+    points: list[Point], seeds: Sequence[int], scores: list[float], by_trial: dict[tuple[int, int], float]
+) -> pl.DataFrame:
+    rows = []
+    for number, (point, score) in enumerate(zip(points, scores, strict=True)):
+        mine = [by_trial[number, seed] for seed in seeds]
+        figures = {"score": score, "min_seed": min(mine), "max_seed": max(mine)}
+        rows.append({"point": number, **_cells(point.values), **figures})
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def _trials_frame(points: list[Point], by_trial: dict[tuple[int, int], float]) -> pl.DataFrame:
+    rows = [
+        {"point": number, "seed": str(seed), **_cells(points[number].values), "score": by_trial[number, seed]}
+        for number, seed in by_trial
+    ]
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def _cells(values: dict[str, Any]) -> dict[str, Any]:
+    plain = (int, float, str, bool, type(None))
+    return {key: value if isinstance(value, plain) else json.dumps(value) for key, value in values.items()}
+
+
+def _listed(values: dict[str, Any]) -> str:
+    return ", ".join(f"{key}={json.dumps(value)}" for key, value in values.items())
+
+
+def parse_grid(texts: Iterable[str]) -> dict[str, list[Any]]:
+    """A grid from texts `key=value,value`: JSON values or, where they are none, texts. Raises InputError."""
+    grid: dict[str, list[Any]] = {}
+    for text in texts:
+        key, sign, values = (part.strip() for part in text.partition("="))
+        if not sign or not key or not values:
+            raise InputError(f"--grid {text}: expected key=value,value, as in learning_rate=0.05,0.1")
+        if key in grid:
+            raise InputError(f"--grid {key} is given twice; list all its values at once")
+        grid[key] = _values(values)
+    return grid
+
+
+def _values(text: str) -> list[Any]:
+    values, parts = [], text.split(",")
+    while parts:
+        # A JSON value's own commas have split it: the fewest parts that are JSON together are one.
+        for count in range(1, len(parts) + 1):
+            with suppress(ValueError, RecursionError):
+                values.append(json.loads(",".join(parts[:count])))
+                del parts[:count]
+                break
+        else:
+            values.append(parts.pop(0).strip())
+    return values

@@ -1,0 +1,144 @@
+"""Outputs appear whole or not at all: folders are made under a temporary name and renamed."""
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from idi_fast.errors import ArtifactError, OutputError
+from idi_fast.storage import hidden
+from idi_fast.storage.failures import explained
+from idi_fast.storage.json_files import json_text, load_json, open_regular
+from idi_fast.storage.own_files import foreign_file
+from idi_fast.storage.staging import Staging
+
+MANIFEST = "manifest.json"
+TIMINGS = "timings.json"
+"""The one file that two equal runs may differ in; no manifest lists it."""
+LATER = "later"
+"""In a manifest: files that the user's tools make in the folder; they go with it when it is replaced."""
+BEST = "best"
+"""The folder of a population's best agent."""
+
+
+@contextmanager
+def new_directory(
+    target: str | Path, *, force: bool = False, inputs: Iterable[str | Path] = (), within: Path | None = None
+) -> Iterator[Path]:
+    """A folder to fill, which becomes `target` when the block ends well; on any exception nothing is left of it.
+
+    It is made beside the target or, so that what a killed process leaves is found again, `within` a folder on the same
+    disk. An existing target is refused before the block runs, unless it is an empty folder or, with `force`, an earlier
+    output of idi-fast that holds none of the `inputs`. Raises OutputError; an OSError in writing becomes one, or a
+    WriteError, as does another target at the end than at the beginning: see `Staging.swap`.
+    """
+    named, target = target, Path(os.path.abspath(target))
+    with Staging(within) as staging:
+        staging.watch(target)
+        with explained(target):
+            check_place(named)
+            check_kept(target, inputs)
+            check_replaceable(target, force)
+            folder = staging.reserve(target)
+            folder.mkdir()
+            yield folder
+        staging.swap([target])
+
+
+def check_kept(target: Path, inputs: Iterable[str | Path]) -> None:
+    """Raise OutputError where an output would take the place of what is read."""
+    for path in inputs:
+        if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(target)):
+            raise OutputError(f"the output {target} would replace {path}, which is read; choose another name")
+
+
+def check_place(place: str | Path) -> None:
+    """Raise OutputError where no output may be: no name, the working directory, a root, within another output.
+
+    Every output that a user can name is checked; what a command adds to an output of ours, such as a proof, is not, nor
+    what is made in a hidden folder.
+    """
+    place = Path(place)
+    absolute = Path(os.path.abspath(place))
+    if absolute == absolute.parent or (os.path.exists(place) and os.path.samefile(place, ".")):
+        found = "empty or the working directory" if place == Path() else f"{place}, the working directory or a root"
+        raise OutputError(f"the output is {found}; expected a place of its own, for example my_agent")
+    for parent in absolute.parents:
+        if hidden.NAME.fullmatch(parent.name):
+            return
+        if read_manifest(parent) is not None:
+            raise OutputError(
+                f"the output {place} would lie in {parent}, an output of idi-fast that holds nothing but its own "
+                "files; choose a place outside"
+            )
+
+
+def check_replaceable(target: Path, force: bool) -> None:
+    """Raise OutputError where an output may not take the target's place: see `new_directory`."""
+    if not target.exists() and not target.is_symlink():
+        return
+    if not target.is_dir() or target.is_symlink():
+        raise OutputError(f"the output {target} exists and is not a folder; choose another name")
+    if not any(target.iterdir()):
+        return
+    if not force:
+        raise OutputError(f"the output {target} already exists; --force replaces it")
+    manifest = read_manifest(target)
+    if manifest is None:
+        raise OutputError(f"{target} holds something other than an output of idi-fast; --force will not replace it")
+    names = [name for name in list_files(target) if name != MANIFEST]
+    foreign = foreign_file(target, names, manifest)
+    if foreign is not None:
+        raise OutputError(f"{target} holds {foreign}; move it away first")
+
+
+def read_manifest(folder: Path) -> dict | None:
+    """The manifest of one of our outputs, None where there is none."""
+    try:
+        manifest = load_json(folder / MANIFEST)
+    except (OSError, ValueError):
+        return None
+    ours = isinstance(manifest, dict) and "config_sha256" in manifest and isinstance(manifest.get("files"), dict)
+    return manifest if ours else None
+
+
+def list_files(folder: Path) -> list[str]:
+    """All files below a folder, and links, but those in hidden folders of ours, as sorted relative paths with forward
+    slashes. Raises OSError, also for a folder that cannot be listed."""
+    found = [path for path in hidden.content(folder) if os.path.islink(path) or not os.path.isdir(path)]
+    return sorted(os.path.relpath(path, folder).replace(os.sep, "/") for path in found)
+
+
+def refuse_population(folder: Path) -> None:
+    """Raise ArtifactError if a folder holds a population, whose agents have folders of their own."""
+    # os.path, since a Path's own tests raise where a name is too long.
+    if os.path.isfile(folder / "summary.parquet") and os.path.isfile(folder / BEST / MANIFEST):
+        raise ArtifactError(f"{folder} is a population of agents; give one of them, such as its best, {folder / BEST}")
+
+
+def check_digest(path: Path) -> None:
+    """Raise ArtifactError if a manifest beside the file says that it was another; without one it is taken as it is."""
+    manifest = read_manifest(path.parent)
+    if manifest is None or path.name not in manifest["files"]:
+        return
+    try:
+        found = digest(path)
+    except OSError as error:
+        raise ArtifactError(f"{path}: cannot be read: {error.strerror}") from error
+    if found != manifest["files"][path.name]:
+        raise ArtifactError(f"{path} is not the file that {MANIFEST} beside it describes: it was changed or damaged")
+
+
+def write_json(path: Path, data: object) -> None:
+    """Write JSON into a folder that is being made; `staging.install` puts a file into one of the user's."""
+    path.write_bytes(json_text(data).encode())
+
+
+def digest(path: Path) -> dict[str, object]:
+    """SHA-256 and length of a regular file, read in pieces. Raises OSError."""
+    sha256 = hashlib.sha256()
+    with open_regular(path) as file:
+        while block := file.read(1 << 20):
+            sha256.update(block)
+        return {"sha256": sha256.hexdigest(), "bytes": file.tell()}

@@ -1,0 +1,165 @@
+"""Folders that the Tau interpreter runs as they are: a specification, its inputs, and what will come out."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from idi_fast import __version__
+from idi_fast.agents.streams import stream_text
+from idi_fast.errors import InputError
+from idi_fast.storage.files import LATER, digest, new_directory, write_json
+from idi_fast.tau.check import estimate, span
+from idi_fast.tau.contract import Contract, find_contract
+from idi_fast.tau.export import Taken, take_streams
+from idi_fast.tau.fix import EXPECTED
+from idi_fast.tau.simulate import Simulation, simulate
+from idi_fast.tau.spec import Declaration, Spec
+from idi_fast.training.artifact import SCHEMA_VERSION, write_manifest
+
+SPECIFICATION = "agent.tau"
+
+
+def write_spec(
+    source: str | Path, out: str | Path, kind: str | Path, *, streams: Mapping[str, str] | None = None,
+    columns: str | Path | None = None, name_prefix: str = "", emotes: bool = True, start: int = 0,
+    ticks: int | None = None, force: bool = False,
+) -> dict:  # fmt: skip
+    """Write a folder that the interpreter runs as it is: agent.tau, inputs/, outputs/, expected/ and README.md.
+
+    source, streams, columns: as of `take_streams`; kind: "v38", "layered" or the path of a contract; name_prefix:
+    before the names of all streams and their files; emotes: whether those of the contract are read; start, ticks: the
+    first tick of the trace that is read, and how many are, by default all; force: replaces an earlier folder.
+
+    Returns what spec.json in the folder holds: kind, name_prefix, emotes, source and digests of what was read, start,
+    ticks; inputs with name, type, file and the column they are from; outputs with name, type, file, the input that they
+    mirror and at how many ticks they are not 0; the contract. The folder appears whole or not at all. Raises
+    ConfigError, ArtifactError, OutputError, and InputError, also where these inputs break a guarantee of the contract.
+    """
+    contract = find_contract(kind) if emotes else find_contract(kind).without_emotes()
+    spec = contract.specification(name_prefix)
+    taken = take_streams(source, str(kind), contract.types, streams=streams, columns=columns)
+    chosen = _ticks(taken, start, ticks)
+    files = {stream.path: stream_text(values) for stream, values in zip(spec.inputs, chosen, strict=True)}
+    _check_guarantees(contract, name_prefix, files, start)
+    run = simulate(spec, files)
+    trace = Path(source) / "trace.parquet" if Path(source).is_dir() else Path(source)
+    mirrored = {output: name for name, output in spec.mirrors.items()}
+    about = {
+        "schema_version": SCHEMA_VERSION,
+        "kind": str(kind),
+        "name_prefix": name_prefix,
+        "emotes": emotes,
+        "source": str(source),
+        "trace": digest(trace),
+        "columns": None if columns is None else {"file": str(columns), **digest(Path(columns))},
+        "start": start,
+        "ticks": run.steps,
+        "inputs": [
+            {**_described(stream), "column": origin}
+            for stream, origin in zip(spec.inputs, taken.origins.values(), strict=True)
+        ],
+        "outputs": [
+            {
+                **_described(stream),
+                "mirrors": mirrored.get(stream.name),
+                "ticks_not_0": int(np.count_nonzero(run.values[stream.name])),
+            }
+            for stream in spec.outputs
+        ],
+        "contract": contract.to_dict(),
+    }
+    read = [path for path in (source, columns, kind if Path(kind).is_file() else None) if path is not None]
+    with new_directory(out, force=force, inputs=read) as folder:
+        _fill(folder, spec, files, run)
+        (folder / "README.md").write_text(_readme(contract, spec, about), encoding="ascii", newline="\n")
+        write_json(folder / "spec.json", about)
+        later = [stream.path for stream in spec.outputs]
+        write_manifest(folder, config_sha256=taken.about["fingerprint"], **{LATER: later})
+    return about
+
+
+def _ticks(taken: Taken, start: int, ticks: int | None) -> list[np.ndarray]:
+    there = next(iter(taken.values.values())).size
+    if not 0 <= start < there:
+        raise InputError(f"start is {start}; expected 0 to {there - 1}, a tick of the trace")
+    if ticks is not None and not 1 <= ticks <= there - start:
+        raise InputError(f"ticks is {ticks}; expected 1 to {there - start}, those of the trace from tick {start} on")
+    return [values[start : None if ticks is None else start + ticks] for values in taken.values.values()]
+
+
+def _check_guarantees(contract: Contract, prefix: str, files: Mapping[str, bytes], start: int) -> None:
+    run = simulate(contract.guarded(prefix), files)
+    for number, each in enumerate(contract.guarantees):
+        broken = run.values[f"o_{prefix}{number}"]
+        if broken.any():
+            raise InputError(
+                f"{contract.name!r} guarantees: {each.meaning}; but {each.never} is 1 at tick {start + broken.argmax()}"
+            )
+
+
+def _described(stream: Declaration) -> dict[str, str]:
+    return {"name": stream.name, "type": stream.type, "file": stream.path}
+
+
+def _fill(folder: Path, spec: Spec, files: Mapping[str, bytes], run: Simulation) -> None:
+    (folder / SPECIFICATION).write_text(str(spec), encoding="ascii", newline="\n")
+    # The interpreter writes to no folder that is not there.
+    for name in ("inputs", "outputs", EXPECTED):
+        (folder / name).mkdir()
+    for path, text in files.items():
+        (folder / path).write_bytes(text)
+    for path, text in run.files().items():
+        (folder / EXPECTED / Path(path).name).write_bytes(text)
+
+
+def _readme(contract: Contract, spec: Spec, about: dict) -> str:
+    """What a user of the folder should know, in ASCII."""
+    ticks, start = about["ticks"], about["start"]
+    prefix = about["name_prefix"]
+    inputs = [
+        (stream["file"], stream["name"], stream["type"], given.meaning, stream["column"])
+        for stream, given in zip(about["inputs"], contract.inputs, strict=True)
+    ]
+    outputs = [
+        (stream["file"], stream["name"], stream["type"], declared.comment, f"{stream['ticks_not_0']:,}")
+        for stream, declared in zip(about["outputs"], spec.outputs, strict=True)
+    ]
+    named = f", behind the prefix {prefix}" if prefix else ""
+    parts = [
+        f"# {contract.name}",
+        f"An agent in Tau that {contract.meaning}." if contract.meaning else "An agent in Tau.",
+        f"idi-fast {__version__} wrote this folder from ticks {start:,} to {start + ticks - 1:,} of {about['source']}.",
+        "## Run",
+        "In this folder, with the Tau interpreter (0.7):",
+        f"```\nmkdir -p outputs\ntau {SPECIFICATION} -q </dev/null\ndiff -r expected outputs\n```",
+        f"That takes {span(estimate(ticks))}. **The exit code says nothing**: it is 0 "
+        "even if an input is missing or a line cannot be read. The run went well if nothing printed contains `(Error)` "
+        f"and `diff` finds nothing: every file in `outputs` then has {ticks:,} lines and equals that in `expected`, "
+        "which idi-fast has worked out beforehand. `idi-fast compare expected outputs` says where they differ.",
+        "## Inputs",
+        "One value a line, a line a tick; all are read from the first tick on, in step. `sbf` is 0 or 1.",
+        _table(("file", "stream", "type", "meaning", "from the column"), inputs),
+        "## Outputs",
+        f"`{EXPECTED}` holds what will come out. The mirrors make the interpreter read every input at every tick.",
+        _table(("file", "stream", "type", "meaning", "ticks not 0"), outputs),
+        "## Equations",
+        f"x[t-1] is x one tick before, 0 at the first. `{SPECIFICATION}` calls an input i_x and an output o_x{named}.",
+        "```\n" + "\n".join(f"{output.name}[t] = {output.equation}" for output in contract.outputs) + "\n```",
+    ]
+    if contract.guarantees:
+        parts += ["## Guarantees", "Checked over these inputs:"]
+        parts.append("\n".join(f"- {each.meaning}: `{each.never}` is never 1" for each in contract.guarantees))
+    return _ascii("\n\n".join(parts) + "\n")
+
+
+def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    lines = [tuple(heads)]
+    lines += [tuple(cell.replace("|", "\\|") for cell in row) for row in rows]
+    lines.insert(1, ("---",) * len(lines[0]))
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _ascii(text: str) -> str:
+    """The text with other letters, which a path or a column may have, as escapes."""
+    return text.encode("ascii", "backslashreplace").decode("ascii")

@@ -1,0 +1,338 @@
+"""Populations: one config trained under many seeds on all cores, each lane bit for bit what its seed gives alone."""
+
+import shutil
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+import polars as pl
+
+from idi_fast.agents.policy import Policy
+from idi_fast.agents.trace import Trace
+from idi_fast.config.seeds import check_seeds
+from idi_fast.config.settings import TrainingConfig
+from idi_fast.data.config_history import load_config_history
+from idi_fast.data.history import History
+from idi_fast.environments.environment import HistoryBars
+from idi_fast.errors import IdiFastError, InputError
+from idi_fast.evaluation.baselines import Comparison, beside_best_baseline, compare_to_baselines
+from idi_fast.evaluation.evaluator import Evaluation, Evaluator
+from idi_fast.evaluation.verdicts import beyond_chance
+from idi_fast.parallel.worker_pool import WorkerPool
+from idi_fast.storage.files import BEST, TIMINGS, list_files, new_directory, write_json
+from idi_fast.storage.tables import write_table
+from idi_fast.training.artifact import (
+    SCHEMA_VERSION,
+    finished_output,
+    training_summary,
+    versions,
+    write_manifest,
+    write_training,
+)
+from idi_fast.training.episode_log import EpisodeRewards
+from idi_fast.training.population_checkpoint import PopulationCheckpoints
+from idi_fast.training.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class Lane:
+    """One seed's training run, finished: what `create_trainer(config, seed).run()` gives, and its evaluation."""
+
+    trainer: Trainer
+    policy: Policy
+    trace: Trace
+    evaluation: Evaluation
+
+    @property
+    def seed(self) -> int:
+        """The lane's seed."""
+        return self.trainer.seed
+
+    def row(self) -> dict[str, object]:
+        """Its row of `Population.summary`."""
+        summary = training_summary(self.trainer, self.policy)
+        return {
+            "seed": str(self.seed),
+            "mean_reward": summary["mean_reward"],
+            "last_tenth_mean_reward": summary["last_tenth_mean_reward"],
+            "evaluation": self.evaluation.mean,
+            "evaluation_standard_error": self.evaluation.standard_error,
+            "visited_states": summary["visited_states"],
+        }
+
+
+SUMMARY_SCHEMA = {
+    "seed": pl.String,  # as text: seeds of any size
+    "mean_reward": pl.Float64,
+    "last_tenth_mean_reward": pl.Float64,
+    "evaluation": pl.Float64,
+    "evaluation_standard_error": pl.Float64,
+    "visited_states": pl.Int64,
+}
+
+
+OF_BEST = ("mean", "standard_error", "interval", "baselines", "best_baseline", "has_learnt")
+"""What run.json says of the best lane's evaluation, under the names that a single run has for it."""
+
+
+@dataclass(frozen=True)
+class Population:
+    """A trained population.
+
+    summary: a row a seed, in the order they were listed: seed (text), mean_reward and last_tenth_mean_reward of the
+    training episodes, evaluation (mean episode reward of the greedy policy) and its standard error, visited_states;
+    lanes: those that were kept, by seed; compared: the best lane's evaluation beside the baselines, on the same
+    episodes; in_sample: whether the evaluation is over bars of the training.
+    """
+
+    config: TrainingConfig
+    seeds: tuple[int, ...]
+    jobs: int
+    keep: str
+    summary: pl.DataFrame
+    lanes: dict[int, Lane]
+    best: Lane
+    compared: Comparison
+    in_sample: bool
+    seconds: float
+
+    @property
+    def policies(self) -> dict[int, Policy]:
+        """The policies that were kept, by seed."""
+        return {seed: lane.policy for seed, lane in self.lanes.items()}
+
+    def verdict(self) -> str:
+        """What the best lane is worth beside the baselines, in a sentence."""
+        compared, evaluation = self.compared, self.compared.to_dict()
+        if compared.in_sample:
+            return compared.verdict()
+        what = f"the best of {len(self.seeds):,} seeds is " if len(self.seeds) > 1 else ""
+        what += beside_best_baseline(evaluation)
+        if compared.has_learnt:
+            return f"{what}, and than every baseline beyond chance"
+        apart = beyond_chance(int(compared.baselines[compared.best_baseline].is_better), 1)
+        return f"{what}, {apart}: nothing is shown to have been learnt"
+
+
+@dataclass(frozen=True)
+class PopulationProgress:
+    """How far a population is: lanes finished, and training steps over all of them."""
+
+    lanes: int
+    total_lanes: int
+    steps: int
+
+
+def train_population(
+    config: TrainingConfig,
+    seeds: Iterable[int],
+    jobs: int | None = None,
+    keep: str = "best",
+    history: History | None = None,
+    progress: Callable[[PopulationProgress], None] | None = None,
+    finished: Callable[[Lane], None] | None = None,
+    checkpoints: PopulationCheckpoints | None = None,
+) -> Population:
+    """Train a lane for each seed, `jobs` at a time, and evaluate them all on the same episodes (see `Evaluator`).
+
+    seeds: distinct integers, as `create_trainer` takes them; jobs: threads, by default the usable cores; keep: "best"
+    holds on to the lane with the highest evaluation only, ties to the first listed, "all" to all of them; history: as
+    for `create_trainer`, loaded once; progress: called in this thread about ten times a second; finished: called with
+    each lane, in its own thread; checkpoints: where lanes save themselves and go on from, lanes that have lost are not
+    trained again nor `finished`. An exception in any of it stops all lanes. Raises InputError, IdiFastError.
+    """
+    seeds = check_seeds(seeds, negative=config.engine.compat is not None)
+    workers = WorkerPool(jobs, len(seeds))
+    if keep not in ("best", "all"):
+        raise InputError(f"keep is {keep!r}; expected 'best' or 'all'")
+    started = perf_counter()
+    if config.environment.kind == "history" and history is None:
+        history = load_config_history(config)
+    lanes = _Lanes(workers, config, seeds, history, keep, finished, checkpoints)
+    lanes.run(progress)
+    best, seconds = lanes.kept[lanes.best], perf_counter() - started
+    return Population(
+        config=config, seeds=seeds, jobs=workers.jobs, keep=keep,
+        summary=pl.DataFrame(lanes.rows, schema=SUMMARY_SCHEMA),
+        lanes={seeds[index]: lanes.kept[index] for index in sorted(lanes.kept)}, best=best,
+        compared=compare_to_baselines(lanes.evaluator, best.policy),
+        in_sample=lanes.evaluator.in_sample, seconds=seconds,
+    )  # fmt: skip
+
+
+class _Lanes:
+    """What the lanes of a population share; from their threads it changes under `_lock` only."""
+
+    def __init__(
+        self,
+        workers: WorkerPool,
+        config: TrainingConfig,
+        seeds: Sequence[int],
+        history: History | None,
+        keep: str,
+        finished: Callable[[Lane], None] | None,
+        checkpoints: PopulationCheckpoints | None,
+    ):
+        self._bars = None if history is None else HistoryBars(config, history)
+        self.evaluator = Evaluator(config, seeds[0], history, self._bars)
+        lost = {} if checkpoints is None else checkpoints.begin(config, seeds, history)
+        self.rows: list[dict | None] = [lost.get(seed) for seed in seeds]
+        self.kept: dict[int, Lane] = {}
+        self.best = -1
+        self._workers = workers
+        self._config = config
+        self._seeds = seeds
+        self._keeps_all = keep == "all"
+        self._finished = finished
+        self._checkpoints = checkpoints
+        self._lock = threading.Lock()
+        self._lane_steps = config.episodes * config.episode_length
+        self._steps = [0 if row is None else self._lane_steps for row in self.rows]
+
+    def run(self, progress: Callable[[PopulationProgress], None] | None) -> None:
+        """Train all lanes; on an exception here, an interrupt among them, they are stopped before it goes on."""
+
+        def watch() -> None:
+            # The lanes only leave numbers behind: a callback from each of their blocks would cost them time.
+            if progress is not None:
+                done = sum(row is not None for row in self.rows)
+                progress(PopulationProgress(done, len(self.rows), sum(self._steps)))
+
+        self._workers.each(self._work, [index for index, row in enumerate(self.rows) if row is None], watch)
+
+    def _work(self, index: int) -> None:
+        try:
+            self._keep(index, self._train(index))
+        except Exception as error:
+            raise _with_seed(error, self._seeds[index]) from error
+
+    def _train(self, index: int) -> Lane:
+        trainer = Trainer(self._config, self._seeds[index], self._bars)
+        trainer.compile()
+
+        def note(progress) -> None:
+            self._steps[index] = progress.steps
+
+        with self._workers.training(trainer):
+            if self._checkpoints is None:
+                trainer.train(note)
+            else:
+                with self._checkpoints.lane(trainer.seed) as checkpoints:
+                    trainer.train(note, checkpoints=checkpoints)
+                    # The lane outlives the file of its rewards.
+                    trainer.rewards = _in_memory(trainer.rewards)
+        self._steps[index] = self._lane_steps
+        policy, trace = trainer.rollout()
+        return Lane(trainer, policy, trace, self.evaluator.evaluate(policy, self._workers.stopped))
+
+    def _keep(self, index: int, lane: Lane) -> None:
+        if self._finished is not None:
+            self._finished(lane)
+        row = lane.row()
+        with self._lock:
+            self.rows[index] = row
+            self.kept[index] = lane
+            # Lanes finish in any order: the first listed of equals wins, not the first that finished.
+            rivals = [index] if self.best < 0 else [self.best, index]
+            self.best, *losers = sorted(rivals, key=lambda rival: (-self.rows[rival]["evaluation"], rival))
+            if not self._keeps_all:
+                self.kept = {self.best: self.kept[self.best]}
+        if self._checkpoints is not None:
+            for loser in losers:
+                self._checkpoints.lost(self._seeds[loser], self.rows[loser])
+
+
+def _in_memory(log: EpisodeRewards) -> EpisodeRewards:
+    copy = EpisodeRewards()
+    for block in log.blocks():
+        copy.append(block)
+    return copy
+
+
+def _with_seed(error: Exception, seed: int) -> Exception:
+    # Bad input is bad whatever the seed. Errors of others may not be made anew from a text: they get a note.
+    if isinstance(error, IdiFastError) and not isinstance(error, InputError):
+        return type(error)(f"seed {seed}: {error}")
+    error.add_note(f"in the lane of seed {seed}")
+    return error
+
+
+def write_lane(folder: Path, lane: Lane) -> None:
+    """Write a lane's artifact to `seeds/<seed>` of a population's folder."""
+    target = folder / "seeds" / str(lane.seed)
+    target.mkdir(parents=True)
+    write_training(target, lane.trainer, lane.policy, lane.trace, {"training_seconds": lane.trainer.training_seconds})
+
+
+def write_population(folder: Path, population: Population) -> tuple[dict, dict]:
+    """Fill a folder, in which there may be lanes already, with the rest of a population.
+
+    Returns its run.json and timings.json as dicts. All but the timings depends on nothing but version, config, seeds
+    and data.
+    """
+    best, config = population.best, population.config
+    lane = folder / "seeds" / str(best.seed)
+    if lane.exists():
+        for name in list_files(lane):  # not by shutil.copytree, whose error does not say that a disk is full
+            place = folder / BEST / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(lane / name, place)
+    else:
+        (folder / BEST).mkdir()
+        took = {"training_seconds": best.trainer.training_seconds}
+        write_training(folder / BEST, best.trainer, best.policy, best.trace, took)
+    write_table(folder / "summary.parquet", population.summary)
+    evaluations, compared = population.summary["evaluation"], population.compared.to_dict()
+    run = {
+        "schema_version": SCHEMA_VERSION,
+        "kind": "population",
+        "seeds": list(population.seeds),
+        "kept": "all" if (folder / "seeds").exists() else "best",
+        "best_seed": best.seed,
+        "fingerprint": config.fingerprint(),
+        "evaluation": {
+            "of": "mean episode reward of the greedy policy",
+            "on": "windows of the training bars" if population.in_sample else "fresh episodes, the same for all seeds",
+            "in_sample": population.in_sample,
+            "episodes": best.evaluation.episodes,
+            "drawn_from_seed": None if population.in_sample else population.seeds[0],
+            **{name: compared[name] for name in OF_BEST},
+            "verdict": population.verdict(),
+        },
+        "summary": {
+            "steps": len(population.seeds) * config.episodes * config.episode_length,
+            "best": {"mean": best.evaluation.mean, "standard_error": best.evaluation.standard_error},
+            "over_seeds": {"min": evaluations.min(), "median": evaluations.median(), "max": evaluations.max()},
+        },
+        "versions": versions(),
+        "trained_on": best.policy.trained_on,
+        "config": config.to_dict(),
+    }
+    write_json(folder / "run.json", run)
+    seconds = {"jobs": population.jobs, "training_seconds": population.seconds}
+    write_json(folder / TIMINGS, seconds)
+    training = {"seeds": run["seeds"], "episodes": config.episodes}
+    write_manifest(folder, config_sha256=run["fingerprint"], training=training)
+    return run, seconds
+
+
+def finished_population(
+    out: str | Path, config: TrainingConfig, seeds: Iterable[int], keep: str
+) -> tuple[dict, dict] | None:
+    """run.json and timings.json of the population at `out`, if it is whole and what training would make; else None."""
+    about = {"kind": "population", "seeds": list(seeds), "kept": keep}
+    return finished_output(out, config, about)
+
+
+def save_population(out: str | Path, population: Population, *, force: bool = False) -> None:
+    """Write the folder that `idi-fast train --seeds` writes, of the lanes that were kept.
+
+    `force` replaces an earlier output. Raises OutputError.
+    """
+    with new_directory(out, force=force) as folder:
+        if population.keep == "all":
+            for lane in population.lanes.values():
+                write_lane(folder, lane)
+        write_population(folder, population)

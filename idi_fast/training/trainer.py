@@ -1,0 +1,245 @@
+"""Training: an environment's tape, an agent that learns from it, and the greedy rollout at the end."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+
+from idi_fast.agents.learner import Agent, exploration_step
+from idi_fast.agents.policy import Policy
+from idi_fast.agents.trace import Trace, greedy_trace
+from idi_fast.config.settings import TrainingConfig
+from idi_fast.data.config_history import load_config_history
+from idi_fast.data.history import History
+from idi_fast.data.in_sample import describe_history
+from idi_fast.environments.environment import HistoryBars, SyntheticEnvironment, make_environment
+from idi_fast.environments.features import named
+from idi_fast.environments.rng import draw_seed, make_generators
+from idi_fast.environments.state_space import make_rules
+from idi_fast.errors import Cancelled, IdiFastError, InputError
+from idi_fast.training.checkpoint import Checkpoints, Position, describe_run
+from idi_fast.training.episode_log import EpisodeRewards
+
+BLOCK_ROWS = 16_384
+"""Rows of tape made and learnt from at a time: half or twice as many take the same time."""
+MOST_BLOCKS = 32
+"""How many of them a kernel that makes its own tape goes through at most before it comes back."""
+CALL_SECONDS = 0.02
+"""It is given fewer of them where it takes longer: only then is a run cancelled, watched or saved."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far training is; `mean_reward` is that of the episodes that ended since the last call, NaN if none did."""
+
+    episodes: int
+    total_episodes: int
+    steps: int
+    mean_reward: float
+
+
+class Trainer:
+    """One training run. Make it with `create_trainer`, call `run` once.
+
+    rewards: the log of episode rewards; training_seconds: how long training took, a resumed run's earlier part included
+    up to the checkpoint that it went on from.
+    """
+
+    def __init__(
+        self, config: TrainingConfig, seed: int, bars: HistoryBars | None = None, initial: Policy | None = None
+    ):
+        self.config = config
+        self.seed = seed
+        self.initial = initial
+        self.history = None if bars is None else bars.history
+        generators = make_generators(config.engine, seed)
+        self._environment = make_environment(config, generators, bars)
+        self._rules = make_rules(config, self._environment.space)
+        self._agent = Agent(config, self._environment.space, self._rules, generators.agent)
+        self._is_fused = self._agent.is_plain and isinstance(self._environment, SyntheticEnvironment)
+        if initial is not None:
+            self._agent.start_from(initial)
+        self._cancelled = threading.Event()
+        self._started = False
+        self.rewards = EpisodeRewards()
+        self.training_seconds = 0.0
+
+    def compile(self) -> None:
+        """Compile the training kernels, or load them from the cache, by training on no rows; else `run` does it."""
+        self._learn(0, np.zeros(0))
+
+    def cancel(self) -> None:
+        """Make a running `run` raise `Cancelled` after the rows at hand, mostly within 20 ms; safe from any thread."""
+        self._cancelled.set()
+
+    def run(self, progress: Callable[[Progress], None] | None = None) -> tuple[Policy, Trace]:
+        """Train, then follow the greedy policy for one episode; `progress` is called mostly every 10 to 20 ms."""
+        self.train(progress)
+        return self.rollout()
+
+    def rollout(self) -> tuple[Policy, Trace]:
+        """The policy as trained, and its greedy trace of one more episode; the second half of `run`."""
+        tables, environment = self._agent.tables, self._environment
+        q = self._agent.values()
+        numbers = q, tables.comm_q, self.stats()["mean_reward"]
+        if not all(np.isfinite(number).all() for number in numbers):
+            raise IdiFastError("the Q-values overflowed; use a smaller learning_rate, discount or volatility")
+        tape, facts = environment.facts(self.config.episode_length + 1)
+        trace = greedy_trace(self.config, environment.space, self._rules, q, tables.comm_q, tape, facts)
+        if self.config.engine.compat:
+            # The reference's table gains a row for each state that the rollout looks up.
+            np.add.at(tables.visits, trace.state, 1)
+        policy = Policy(
+            config=self.config, seed=self.seed, space=environment.space, encoder=environment.encoder,
+            q=q, comm_q=tables.comm_q, visits=tables.visits,
+            trained_on=self._trained_on(),
+        )  # fmt: skip
+        return policy, trace
+
+    def _trained_on(self) -> list[dict]:
+        own = [] if self.history is None else [describe_history(self.history)]
+        before = [] if self.initial is None else self.initial.trained_on
+        return [*own, *(bars for bars in before if bars not in own)]
+
+    def train(
+        self,
+        progress: Callable[[Progress], None] | None = None,
+        *,
+        rewards: EpisodeRewards | None = None,
+        checkpoints: Checkpoints | None = None,
+    ) -> None:
+        """Train all episodes: the first half of `run`.
+
+        rewards: where episode rewards go (None: in memory); checkpoints have a log of their own, which comes first.
+        With checkpoints the run goes on from the newest one, saves more as they fall due, and one where it is cancelled
+        and at its end. Raises Cancelled; InputError if the checkpoint is of another run; OSError.
+        """
+        if self._started:
+            raise IdiFastError("this trainer has been run; create another for another run")
+        self._started = True
+        position = Position()
+        if checkpoints is not None:
+            rewards = checkpoints.rewards
+            position = checkpoints.restore(
+                describe_run(self.config, self.seed, self.history, self.initial), self._state
+            )
+        if rewards is not None:
+            self.rewards = rewards
+        # Rewards beyond all numbers are an error that the rollout explains, not a warning.
+        saving = nullcontext() if checkpoints is None else checkpoints.saving()
+        with saving, np.errstate(over="ignore", invalid="ignore"):
+            self._train(position, progress, checkpoints)
+
+    def _train(
+        self, position: Position, progress: Callable[[Progress], None] | None, checkpoints: Checkpoints | None
+    ) -> None:
+        rewards, episodes, episode_rows = self.rewards, self.config.episodes, self.config.episode_length + 1
+        row, rows = position.rows, episodes * episode_rows
+        blocks, most_blocks = 1, MOST_BLOCKS if self._is_fused else 1
+        totals = np.empty(-(-min(most_blocks * BLOCK_ROWS, rows) // episode_rows))
+        started = perf_counter() - position.seconds
+
+        def save() -> None:
+            checkpoints.save(Position(row, len(rewards), perf_counter() - started), self._state)
+
+        while row < rows:
+            if self._cancelled.is_set():
+                if checkpoints is not None:
+                    save()
+                raise Cancelled(f"cancelled after {len(rewards)} of {episodes} episodes")
+            n, began = min(blocks * BLOCK_ROWS, rows - row), perf_counter()
+            ended = totals[: self._learn(n, totals)]
+            blocks = _paced(blocks, perf_counter() - began, most_blocks)
+            rewards.append(ended)
+            row += n
+            if checkpoints is not None and checkpoints.due(len(rewards)):
+                save()
+            if progress is not None:
+                mean = float(ended.mean()) if ended.size else float("nan")
+                progress(Progress(len(rewards), episodes, row - -(-row // episode_rows), mean))
+        self.training_seconds = perf_counter() - started
+        if checkpoints is not None:
+            save()
+
+    def _learn(self, n: int, totals: np.ndarray) -> int:
+        if self._is_fused:
+            return self._agent.learn_synthetic(self._environment.source(min(n, BLOCK_ROWS)), n, totals)
+        return self._agent.learn(self._environment.fill(n), totals)
+
+    @property
+    def _state(self) -> dict[str, np.ndarray]:
+        return {**named("environment", self._environment.state), **named("agent", self._agent.state)}
+
+    @property
+    def episode_rewards(self) -> np.ndarray:
+        """The reward of each episode that has ended, float64 (episodes,), read from the log on demand."""
+        return self.rewards.array()
+
+    @property
+    def exploration(self) -> np.ndarray:
+        """The exploration rate of each episode, float64 (episodes,); NaN where each state has its own."""
+        return next(self.exploration_blocks(max(1, self.config.episodes)))
+
+    def exploration_blocks(self, size: int) -> Iterator[np.ndarray]:
+        """The same, `size` episodes at a time; a single empty array if there are none."""
+        learning, episodes = self.config.learning, self.config.episodes
+        rate, decay, step = 1.0, self.config.exploration_decay, exploration_step(self.config)
+        for first in range(0, max(1, episodes), size):
+            episode = np.arange(first, min(first + size, episodes))
+            if learning.exploration_schedule == "visits":
+                yield np.full(episode.size, np.nan)
+                continue
+            if learning.exploration_schedule == "linear":
+                yield np.maximum(learning.exploration_floor, 1.0 - step * episode)
+                continue
+            rates = np.full(episode.size, decay)
+            # Multiplied from left to right, as the kernels do, across blocks too.
+            rates[:1] = rate
+            rates = np.multiply.accumulate(rates)
+            yield np.maximum(learning.exploration_floor, rates)
+            rate = rates[-1] * decay if rates.size else rate
+
+    def stats(self) -> dict[str, object]:
+        """Episodes, mean episode reward, and how often each communication action was taken in training."""
+        counts = self._agent.tables.comm_counts.tolist()
+        names = dict.fromkeys(self.config.communication.actions)
+        return {
+            "episodes": len(self.rewards),
+            "mean_reward": self.rewards.mean(),
+            "comm_action_counts": dict(zip(names, counts, strict=True)),
+            **({} if self._agent.collisions is None else {"tile_collisions": self._agent.collisions}),
+        }
+
+
+def _paced(blocks: int, seconds: float, most: int) -> int:
+    """How many blocks to learn from at a time after so many took so long."""
+    if seconds > CALL_SECONDS:
+        return max(1, blocks // 2)
+    return min(most, blocks * 2) if seconds < CALL_SECONDS / 2 else blocks
+
+
+def create_trainer(
+    config: TrainingConfig, seed: int | None = 0, history: History | None = None, *, initial: Policy | None = None
+) -> Trainer:
+    """A trainer for a config.
+
+    seed: any integer (None: drawn, see `Trainer.seed`); history: bars to train on, where the config's environment is
+    "history"; else those of `config.environment.data.path` are loaded; initial: a policy of the same states, whose
+    values training begins with (edges are fitted anew: a state is one by its buckets). Raises ConfigError, DataError,
+    InputError.
+    """
+    if not isinstance(config, TrainingConfig) or not isinstance(history, History | None):
+        raise InputError(
+            "create_trainer takes a TrainingConfig and a History (see TrainingConfig.from_dict, load_history)"
+        )
+    if history is not None and config.environment.kind != "history":
+        raise InputError(
+            f"a history was given, but environment.kind is {config.environment.kind!r}; set it to 'history'"
+        )
+    if config.environment.kind == "history" and history is None:
+        history = load_config_history(config)
+    bars = None if history is None else HistoryBars(config, history)
+    return Trainer(config, draw_seed() if seed is None else seed, bars, initial)
