@@ -35,10 +35,10 @@ def verify(
     from idi_fast.evidence.provers import ProverOptions
     from idi_fast.evidence.verify import verify_folder
 
-    means = ProverOptions(data=data, initial=init_policy, root=root, verify_command=command, timeout=timeout)
+    options = ProverOptions(data=data, initial=init_policy, root=root, verify_command=command, timeout=timeout)
     console.warn_of_compilation()
     with console.interruptible(unchanged=lambda: "nothing was decided"):
-        result = verify_folder(folder, require=require, policy=policy, sample=sample, means=means)
+        result = verify_folder(folder, require=require, policy=policy, sample=sample, options=options)
     if json:
         console.print_json(result.as_dict())
     else:

@@ -72,13 +72,13 @@ def walkforward(
 def _run(settings, out: Path, seeds: str, how: dict, force: bool) -> dict:
     from idi_fast.config.seeds import parse_seeds
     from idi_fast.data.config_history import load_config_history
-    from idi_fast.selection.walk_forward import walkforward
+    from idi_fast.selection.walk_forward import walk_forward
     from idi_fast.storage.files import new_directory
 
     inputs = (settings.environment.data.path,)
     with new_directory(out, force=force, inputs=inputs) as folder, console.counted_progress("runs") as progress:
         history = load_config_history(settings)
-        result = walkforward(settings, history, seeds=parse_seeds(seeds), progress=progress, **how)
+        result = walk_forward(settings, history, seeds=parse_seeds(seeds), progress=progress, **how)
         result.write(folder)
     return result.to_dict()
 

@@ -43,11 +43,11 @@ def workflow(
         console.interruptible(unchanged=lambda: "the same command goes on from here"),
         console.training_progress(steps) as progress,
     ):
-        means = ProverOptions(
+        options = ProverOptions(
             private=private, command=command, verify_command=verify_command, timeout=timeout, jobs=jobs
         )
         result = run_training_to_proof_workflow(
-            config=settings, artifact_dir=place, seed=seed, prover=prover, kind=kind, means=means, force=force,
+            config=settings, artifact_dir=place, seed=seed, prover=prover, kind=kind, options=options, force=force,
             progress=progress,
         )  # fmt: skip
     if isinstance(result.failure, InputError) and result.verification is None:

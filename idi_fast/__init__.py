@@ -6,11 +6,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from idi_fast.agents.policy import Policy
     from idi_fast.agents.trace import Trace
+    from idi_fast.backtesting.backtest import Backtest, backtest
     from idi_fast.config.settings import TrainingConfig
     from idi_fast.data.history import History, load_history
     from idi_fast.environments.simulation import simulate_history
     from idi_fast.evaluation.baselines import evaluate
     from idi_fast.evaluation.evaluator import select_best_policy
+    from idi_fast.reporting import write_report
+    from idi_fast.selection.sweep import Sweep, sweep
+    from idi_fast.selection.walk_forward import WalkForward, walk_forward
     from idi_fast.training.population import Population, train_population
     from idi_fast.training.trainer import Progress, Trainer, create_trainer
 
@@ -21,6 +25,13 @@ _HOMES = {
     "History": "idi_fast.data.history",
     "load_history": "idi_fast.data.history",
     "Policy": "idi_fast.agents.policy",
+    "Backtest": "idi_fast.backtesting.backtest",
+    "backtest": "idi_fast.backtesting.backtest",
+    "Sweep": "idi_fast.selection.sweep",
+    "sweep": "idi_fast.selection.sweep",
+    "WalkForward": "idi_fast.selection.walk_forward",
+    "walk_forward": "idi_fast.selection.walk_forward",
+    "write_report": "idi_fast.reporting",
     "Population": "idi_fast.training.population",
     "train_population": "idi_fast.training.population",
     "simulate_history": "idi_fast.environments.simulation",
@@ -32,9 +43,9 @@ _HOMES = {
     "create_trainer": "idi_fast.training.trainer",
 }
 __all__ = [
-    "History", "Policy", "Population", "Progress", "Trace", "Trainer", "TrainingConfig", "__version__",
-    "create_trainer", "evaluate", "load_history", "select_best_policy", "simulate_history",
-    "train_population",
+    "Backtest", "History", "Policy", "Population", "Progress", "Sweep", "Trace", "Trainer", "TrainingConfig",
+    "WalkForward", "__version__", "backtest", "create_trainer", "evaluate", "load_history", "select_best_policy",
+    "simulate_history", "sweep", "train_population", "walk_forward", "write_report",
 ]  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from idi_fast.backtesting.symbols import write_symbol_backtest
 from idi_fast.reporting import PAGES
 from idi_fast.reporting.parts import Figure, Page
 from idi_fast.reporting.run import ReportedRun
-from idi_fast.selection.walk_forward import walkforward
+from idi_fast.selection.walk_forward import walk_forward
 from idi_fast.storage.files import new_directory
 from idi_fast.training.artifact import save_training
 from idi_fast.training.population import save_population
@@ -34,7 +34,7 @@ def make_runs(folder: Path) -> Path:
     with new_directory(folder / "symbols") as made:
         write_symbol_backtest(made, policy, symbols, ())
     save_population(folder / "population", train_population(config("crypto"), range(3)))
-    walkforward(config("history"), bars, train_bars=200, test_bars=60, seeds=(0, 1)).save(folder / "walkforward")
+    walk_forward(config("history"), bars, train_bars=200, test_bars=60, seeds=(0, 1)).save(folder / "walkforward")
     return folder
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 import numpy as np
 import polars as pl
@@ -69,11 +70,75 @@ class Backtest:
 _KPIS = ("assumptions", "kpis", "undefined", "buy_and_hold", "alerts", "notes")
 
 
-def backtest(policy: Policy, history: History, **options: object) -> Backtest:
-    """Replay a policy over a history in memory. Arguments and errors: those of `make_engine`."""
+class BacktestOptions(TypedDict, total=False):
+    """The options of `backtest`, by name."""
+
+    fill: str | None
+    fee_bps: float | None
+    slippage_bps: float
+    long_only: bool
+    initial_position: int
+    start: str | None
+    end: str | None
+    year_days: int | None
+
+
+def backtest(
+    policy: Policy,
+    history: History,
+    *,
+    fill: str | None = None,
+    fee_bps: float | None = None,
+    slippage_bps: float = 0.0,
+    long_only: bool = False,
+    initial_position: int = 0,
+    start: str | None = None,
+    end: str | None = None,
+    year_days: int | None = None,
+) -> Backtest:
+    """Run a policy over a price history in memory, causally, and keep its account.
+
+    Parameters
+    ----------
+    policy
+        A policy of the crypto or history environment.
+    history
+        Bars with the columns that the policy's features read.
+    fill
+        "next_open" (the default where there is an open), "next_close" or "same_close": the price at which what was
+        decided at a bar's close is filled.
+    fee_bps
+        Fee per side in basis points of the traded notional; by default the policy's own.
+    slippage_bps
+        Basis points by which each fill is worse than the price.
+    long_only
+        Whether the account stays flat where the policy is short.
+    initial_position
+        -1, 0 or 1, held when the first bar comes.
+    start, end
+        Times in ISO 8601 of the first bar wanted, and of the first no longer wanted; the bars before `start` fill the
+        features' windows.
+    year_days
+        Trading days of a year, to annualise by; by default the time between the bars.
+
+    Returns
+    -------
+    Backtest
+        KPIs, account, trace and tables; `save` writes what `idi-fast backtest` writes.
+
+    Raises
+    ------
+    ArtifactError
+        Where policy and history do not fit.
+    InputError
+        For a bad option.
+    """
     if not isinstance(policy, Policy) or not isinstance(history, History):
         raise InputError("backtest takes a Policy and a History (see Policy.load, load_history)")
-    engine = make_engine(policy, history, **options)
+    engine = make_engine(
+        policy, history, fill=fill, fee_bps=fee_bps, slippage_bps=slippage_bps, long_only=long_only,
+        initial_position=initial_position, start=start, end=end, year_days=year_days,
+    )  # fmt: skip
     (segment,) = engine.segments()
     trades = np.concatenate([segment.trades, engine.keeper.open_trade])
     return Backtest(
@@ -89,8 +154,9 @@ def backtest(policy: Policy, history: History, **options: object) -> Backtest:
 
 
 def write_backtest(
-    folder: Path, policy: Policy, history: History | HistoryFiles, *, trace: bool = True, **options: object
-) -> dict:
+    folder: Path, policy: Policy, history: History | HistoryFiles, *, trace: bool = True,
+    **options: Unpack[BacktestOptions],
+) -> dict:  # fmt: skip
     """Fill an empty folder with a backtest, in memory that does not grow with the history; what kpis.json holds.
 
     trace: whether to write the tables by bar and by trade, and the streams; else kpis.json, run.json and manifest.json

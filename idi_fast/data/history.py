@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, NoReturn, Self
+from typing import Literal, NoReturn, Self
 
 import numpy as np
 import polars as pl
@@ -244,9 +244,22 @@ def open_history(
     return HistoryFiles(path, files, columns, drop=nan == "drop", name=name)
 
 
-def load_history(path: str | Path, **options: Any) -> History:
+def load_history(
+    path: str | Path,
+    *,
+    time: str | None = None,
+    price: str | None = None,
+    open: str | None = None,
+    volume: str | None = None,
+    risk: str | None = None,
+    extra: Sequence[str] = (),
+    nan: Literal["refuse", "drop"] = "refuse",
+    optional: Collection[str] = ("time", "open", "volume"),
+) -> History:
     """Read and validate a price history whole; nothing is corrected. Arguments and errors: those of `open_history`."""
-    return open_history(path, **options).load()
+    return open_history(
+        path, time=time, price=price, open=open, volume=volume, risk=risk, extra=extra, nan=nan, optional=optional
+    ).load()
 
 
 def find_columns(

@@ -1,7 +1,7 @@
 """Provers: what shows that streams come from where they are said to come from, and what each leaves to be trusted.
 
-A prover makes files of the folder `proof/` and verifies them. What it brings along (`ProverOptions`) is its user's own, and
-never taken from a folder.
+A prover makes files of the folder `proof/` and verifies them. What it is given besides (`ProverOptions`) is its user's
+own, and never taken from a folder.
 """
 
 import hashlib

@@ -57,7 +57,8 @@ class WorkflowResult:
 
 def run_training_to_proof_workflow(
     *, config_path: str | Path | None = None, artifact_dir: str | Path, config: TrainingConfig | None = None,
-    seed: int = 0, prover: str = "replay", kind: str | Path = "v38", options: ProverOptions | None = None, force: bool = False,
+    seed: int = 0, prover: str = "replay", kind: str | Path = "v38", options: ProverOptions | None = None,
+    force: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> WorkflowResult:  # fmt: skip
     """Train by a config, prove, write the specification's folder and verify it all, in `artifact_dir`.

@@ -112,7 +112,7 @@ class WalkForward:
             self.write(folder)
 
 
-def walkforward(
+def walk_forward(
     config: TrainingConfig,
     history: History,
     *,

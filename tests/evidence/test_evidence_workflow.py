@@ -134,7 +134,7 @@ def test_from_python(config, tmp_path):
     result = run_training_to_proof_workflow(config_path=tmp_path / "none", artifact_dir=tmp_path / "x")
     assert (result.success, len(result.errors), isinstance(result.failure, InputError)) == (False, 1, True)
     result = run_training_to_proof_workflow(
-        config_path=config, artifact_dir=tmp_path / "y", prover="zk", means=ProverOptions()
+        config_path=config, artifact_dir=tmp_path / "y", prover="zk", options=ProverOptions()
     )
     assert_mentions(result.errors[0], "--private is missing")
 

@@ -27,7 +27,7 @@ from idi_fast.data.in_sample import describe_history, iso_time
 from idi_fast.errors import InputError
 from idi_fast.evaluation.baselines import evaluate
 from idi_fast.evaluation.verdicts import beside, signed_percent
-from idi_fast.selection.walk_forward import Window, _verdict, account_of_tests, make_windows, walkforward
+from idi_fast.selection.walk_forward import Window, _verdict, account_of_tests, make_windows, walk_forward
 
 SHORT = {name: {"transform": "ema_ratio", "window": 8} for name in ("price", "volume", "trend", "scarcity")}
 EMBARGO = 32  # the scale of rewards looks back furthest
@@ -43,7 +43,7 @@ def setup(**fields):
 
 
 def run(history: History, **options):
-    return walkforward(setup(), history, **{**SIZES, "seeds": (3, 1), **options})
+    return walk_forward(setup(), history, **{**SIZES, "seeds": (3, 1), **options})
 
 
 @given(
@@ -89,7 +89,7 @@ def test_what_is_refused(options, message):
     with pytest.raises(InputError, match=message):
         run(random_walk(400), **options)
     with pytest.raises(InputError, match=r"environment\.kind is 'synthetic'; a walk-forward needs 'history'"):
-        walkforward(config(), random_walk(400))
+        walk_forward(config(), random_walk(400))
 
 
 def test_each_window_is_a_training_and_a_backtest_by_hand():
@@ -123,7 +123,7 @@ def signal_setup(**fields):
 
 def test_a_signal_in_the_embargo_is_not_acted_on():
     history = signal_in_the_embargo(400, embargo=EMBARGO, stretches=[60])
-    result = walkforward(signal_setup(), history, train_bars=400, test_bars=60, seeds=(0, 1))
+    result = walk_forward(signal_setup(), history, train_bars=400, test_bars=60, seeds=(0, 1))
     rows = result.windows
     assert (rows["trades"].to_list(), rows["open_trades"].to_list()) == ([0, 0], [0, 0])
     assert (rows["total_return"].to_list(), rows["turnover"].to_list()) == ([0.0, 0.0], [0.0, 0.0])
@@ -131,7 +131,7 @@ def test_a_signal_in_the_embargo_is_not_acted_on():
     assert result.summary["buy_and_hold"]["total_return"] > 0.5  # what acting on the signal would have earned
     # A signal at the first tested bar is acted on.
     history.extra["signal"][400 + EMBARGO] = 1.0
-    bought = walkforward(signal_setup(), history, train_bars=400, test_bars=60, seeds=(0,))
+    bought = walk_forward(signal_setup(), history, train_bars=400, test_bars=60, seeds=(0,))
     assert bought.windows["open_trades"].to_list() == [1]
     assert bought.equity["position"].to_list() == [0, *[1] * 59]
 
@@ -139,7 +139,7 @@ def test_a_signal_in_the_embargo_is_not_acted_on():
 def test_an_agent_without_a_signal_leaves_what_the_one_before_it_held():
     history = signal_in_the_embargo(400, embargo=EMBARGO, stretches=[120], rise=0.0)
     history.extra["signal"][400 + EMBARGO] = 1.0  # bought at the first tested bar, and held to the end of its window
-    result = walkforward(signal_setup(), history, train_bars=400, test_bars=60, seeds=(0,))
+    result = walk_forward(signal_setup(), history, train_bars=400, test_bars=60, seeds=(0,))
     assert result.equity["position"].to_list() == [0, *[1] * 60, *[0] * 59]
     assert result.windows["trades"].to_list() == [0, 1]
     assert result.windows["open_trades"].to_list() == [1, 0]
@@ -286,7 +286,7 @@ def test_nothing_is_earned_or_lost_after_a_liquidation():
 @pytest.mark.parametrize("fill", FILLS)
 def test_holding_is_buying_at_the_first_test_and_holding_to_the_last(fill):
     history, untrained = random_walk(400), setup(episodes=0)
-    result = walkforward(untrained, history, train_bars=150, test_bars=2, fill=fill, fee_bps=50.0)
+    result = walk_forward(untrained, history, train_bars=150, test_bars=2, fill=fill, fee_bps=50.0)
     assert result.assumptions["windows"] == 109
     held = hold(history.slice(182, 400), TradingAssumptions(fill, 50.0)).equity
     assert_array_equal(result.equity["buy_and_hold"].to_numpy(), held)
@@ -296,7 +296,7 @@ def test_holding_is_buying_at_the_first_test_and_holding_to_the_last(fill):
 def test_an_agent_that_only_holds_pays_what_holding_pays():
     bars = 400 + np.cumsum(np.full(400, 1.0))
     history = prices(bars * (1.0 + 0.002 * np.sin(np.arange(400))))
-    result = walkforward(
+    result = walk_forward(
         setup(episodes=400, exploration_decay=0.98), history, **SIZES, seeds=(2,), fee_bps=100.0, fill="next_close"
     )
     windows = result.windows
@@ -332,7 +332,7 @@ def test_a_feature_of_one_bucket_needs_no_embargo():
     far = {**SHORT, "scarcity": {"transform": "drawdown", "window": 90}}
     for buckets, embargo in ((2, 90), (1, EMBARGO)):
         made = config("history", features=far, quantizer={"scarcity_buckets": buckets})
-        assert walkforward(made, random_walk(400), **SIZES).assumptions["embargo"] == embargo
+        assert walk_forward(made, random_walk(400), **SIZES).assumptions["embargo"] == embargo
 
 
 @pytest.mark.parametrize("warm", [False, True])
@@ -354,7 +354,7 @@ def test_an_interrupt_does_not_wait_for_the_other_windows():
     threading.Timer(0.5, signal.raise_signal, (signal.SIGINT,)).start()
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        walkforward(long, random_walk(400), **SIZES, seeds=(1, 2))
+        walk_forward(long, random_walk(400), **SIZES, seeds=(1, 2))
     assert time.monotonic() - began < 30.0
 
 
@@ -364,7 +364,7 @@ def test_warm_windows_begin_with_the_tables_of_the_one_before():
     first = pl.col("window") == 0
     assert cold.windows.filter(first).equals(warm.windows.filter(first))
     assert not cold.windows.equals(warm.windows)
-    untrained = walkforward(setup(episodes=0), history, **SIZES, warm=True)
+    untrained = walk_forward(setup(episodes=0), history, **SIZES, warm=True)
     assert untrained.windows["turnover"].to_list() == [0.0] * 4
 
 
