@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from idi_fast.selection.sweep import Sweep, sweep
     from idi_fast.selection.walk_forward import WalkForward, walk_forward
     from idi_fast.training.population import Population, train_population
+    from idi_fast.training.run import TrainingRun, train
     from idi_fast.training.trainer import Progress, Trainer, create_trainer
 
 __version__ = "0.1.0"
@@ -38,14 +39,16 @@ _HOMES = {
     "evaluate": "idi_fast.evaluation.baselines",
     "select_best_policy": "idi_fast.evaluation.evaluator",
     "Trace": "idi_fast.agents.trace",
+    "TrainingRun": "idi_fast.training.run",
+    "train": "idi_fast.training.run",
     "Progress": "idi_fast.training.trainer",
     "Trainer": "idi_fast.training.trainer",
     "create_trainer": "idi_fast.training.trainer",
 }
 __all__ = [
     "Backtest", "History", "Policy", "Population", "Progress", "Sweep", "Trace", "Trainer", "TrainingConfig",
-    "WalkForward", "__version__", "backtest", "create_trainer", "evaluate", "load_history", "select_best_policy",
-    "simulate_history", "sweep", "train_population", "walk_forward", "write_report",
+    "TrainingRun", "WalkForward", "__version__", "backtest", "create_trainer", "evaluate", "load_history",
+    "select_best_policy", "simulate_history", "sweep", "train", "train_population", "walk_forward", "write_report",
 ]  # fmt: skip
 
 

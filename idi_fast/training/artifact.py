@@ -13,7 +13,7 @@ from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.config_history import load_config_history
 from idi_fast.data.in_sample import describe_history, versions
 from idi_fast.errors import ArtifactError
-from idi_fast.evaluation.baselines import evaluate, quick_episodes
+from idi_fast.evaluation.baselines import Comparison, evaluate, quick_episodes
 from idi_fast.storage.files import (
     LATER,
     MANIFEST,
@@ -110,7 +110,7 @@ def write_training(
     seed, data and metadata: two runs leave the same bytes.
     """
     policy.save(folder / "policy.parquet")
-    write_blocks(folder / "episodes.parquet", _episode_frames(trainer))
+    write_blocks(folder / "episodes.parquet", episode_frames(trainer))
     write_trace(folder, trace)
     run = {
         "schema_version": SCHEMA_VERSION,
@@ -118,7 +118,7 @@ def write_training(
         "seed": trainer.seed,
         "fingerprint": trainer.config.fingerprint(),
         "summary": training_summary(trainer, policy),
-        "evaluation": evaluate(policy, episodes=quick_episodes(trainer.config), history=trainer.history).to_dict(),
+        "evaluation": quick_evaluation(trainer, policy).to_dict(),
         "versions": versions(),
         "trained_on": policy.trained_on,
         "initial_policy": None if trainer.initial is None else trainer.initial.identity(),
@@ -133,7 +133,13 @@ def write_training(
     return run
 
 
-def _episode_frames(trainer: Trainer) -> Iterator[pl.DataFrame]:
+def quick_evaluation(trainer: Trainer, policy: Policy) -> Comparison:
+    """The evaluation that ends a training: beside the baselines, in sample where it was trained on a history."""
+    return evaluate(policy, episodes=quick_episodes(trainer.config), history=trainer.history)
+
+
+def episode_frames(trainer: Trainer) -> Iterator[pl.DataFrame]:
+    """A row an episode, in blocks: its number, reward and exploration rate (null where there is no one rate)."""
     first, size = 0, episodes.BLOCK_EPISODES
     rewards = trainer.rewards.blocks() if len(trainer.rewards) else [np.zeros(0)]
     for reward, exploration in zip(rewards, trainer.exploration_blocks(size), strict=True):

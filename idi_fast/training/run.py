@@ -1,0 +1,106 @@
+"""A training run in a notebook: what `idi-fast train` does, without a folder."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import polars as pl
+
+from idi_fast.agents.policy import Policy
+from idi_fast.agents.trace import Trace
+from idi_fast.config.settings import TrainingConfig
+from idi_fast.data.history import History
+from idi_fast.evaluation.baselines import Comparison
+from idi_fast.training.artifact import episode_frames, quick_evaluation, save_training
+from idi_fast.training.trainer import Progress, Trainer, create_trainer
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingRun:
+    """What a training came to; made by `train`.
+
+    Attributes
+    ----------
+    policy : the tables of actions and communications
+    trace : one row a tick of the greedy rollout at the end, and its streams
+    trainer : config, seed and history of the run
+    """
+
+    policy: Policy
+    trace: Trace
+    trainer: Trainer
+
+    @cached_property
+    def episodes(self) -> pl.DataFrame:
+        """A row an episode: episode, reward, exploration."""
+        return pl.concat(episode_frames(self.trainer))
+
+    @cached_property
+    def evaluation(self) -> Comparison:
+        """The policy beside its baselines on the same episodes, in sample where it was trained on a history."""
+        return quick_evaluation(self.trainer, self.policy)
+
+    def save(self, path: str | Path, *, force: bool = False) -> None:
+        """Write the artifact that `idi-fast train` writes; `force` replaces an earlier one. Raises OutputError."""
+        save_training(path, self.trainer, self.policy, self.trace, force=force)
+
+    def __repr__(self) -> str:
+        stats = self.trainer.stats()
+        return (
+            f"TrainingRun({stats['episodes']} episodes of the {self.trainer.config.environment.kind} environment, "
+            f"seed {self.trainer.seed}, mean reward {stats['mean_reward']:.6g})"
+        )
+
+
+def train(
+    config: TrainingConfig | None = None,
+    history: History | None = None,
+    *,
+    seed: int | None = 0,
+    initial: Policy | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> TrainingRun:
+    """Train an agent.
+
+    Parameters
+    ----------
+    config
+        The settings, by default `TrainingConfig()`. A history makes the synthetic environment, the default, that of
+        the history, as `--data` does.
+    history
+        Bars to train on; by default those that the config names.
+    seed
+        Any integer of 0 or more (under compat of any sign); None: drawn, and recorded in the policy.
+    initial
+        A policy of the same states, whose values training begins with.
+    progress
+        Called some fifty times a second with how far training is.
+
+    Returns
+    -------
+    TrainingRun
+        With `policy`, `trace`, `episodes`, `evaluation`, and `save`.
+
+    Raises
+    ------
+    ConfigError, DataError, InputError
+        Where config, history and initial policy do not fit.
+    IdiFastError
+        Where values overflow.
+
+    Examples
+    --------
+    >>> import idi_fast as idi
+    >>> run = idi.train(idi.TrainingConfig(episodes=16), seed=7)
+    >>> run.episodes.height
+    16
+    >>> run.trace.frame().height
+    64
+    """
+    config = TrainingConfig() if config is None else config
+    if history is not None and config.environment.kind == "synthetic":
+        config = replace(config, environment=replace(config.environment, kind="history"))
+    trainer = create_trainer(config, seed, history, initial=initial)
+    policy, trace = trainer.run(progress)
+    return TrainingRun(policy, trace, trainer)
