@@ -68,21 +68,29 @@ def open(
 def verify_opening(
     commitment: Annotated[Path, typer.Argument(help="commitment.json, qtable.commit.json, or the folder of one.")],
     opening: Annotated[Path, typer.Argument(help="File that `idi-fast open` wrote.")],
+    root: Annotated[str | None, typer.Option(help="Root that the commitment is known to have, hexadecimal.")] = None,
     json: Json = False,
 ) -> None:
-    """Check that a commitment binds the values that an opening shows; exit code 1 if it does not."""
+    """Check that a commitment binds the values that an opening shows; exit code 1 if it does not.
+
+    The reference's form and commitments of format 2 do not bind them: there NOT CHECKED says what is left open.
+    """
     from idi_fast.errors import EvidenceError
     from idi_fast.evidence.openings import verify_opened
 
     try:
-        found, failure = verify_opened(commitment, opening), None
+        found, failure = verify_opened(commitment, opening, root), None
     except EvidenceError as error:
         found, failure = {}, str(error)
     if json:
         console.print_json({"schema_version": 1, "ok": failure is None, **found, "failure": failure})
     elif failure is None:
+        unbound = found.pop("unbound")
         console.print_rows([(name.replace("_", " "), str(value)) for name, value in found.items()])
-        typer.echo("the commitment binds these values")
+        bound = "the commitment binds these values"
+        typer.echo(
+            bound if unbound is None else f"the values lead to the root; NOT CHECKED that it binds them: {unbound}"
+        )
     if failure is not None:
         console.message(f"failed: {failure}")
         raise typer.Exit(1)

@@ -42,8 +42,10 @@ def prove(
     json: Json = False,
 ) -> None:
     """Add a proof to a folder, or with --prover zk write a folder to publish that hides the policy."""
+    from idi_fast.evidence.private import guessable
     from idi_fast.evidence.provers import ProverOptions, find_prover
     from idi_fast.evidence.publish import prove_folder
+    from idi_fast.evidence.published import Published
 
     chosen = find_prover(prover)
     with console.interruptible(folder if out is None else out), console.counted_progress("states") as progress:
@@ -54,9 +56,12 @@ def prove(
         written = prove_folder(folder, prover, options, policy=policy, out=out, force=force)
     if prover == "zk":
         console.note(
-            "unaudited cryptography, not constant time; and whoever knows or guesses config, seed and data can train "
-            "the same policy: keep a seed of 128 random bits"
+            "unaudited cryptography, not constant time; and whoever knows or guesses seed and data can train the same "
+            "policy by the published config: keep a seed of 128 random bits"
         )
+        hidden = Published(folder, policy).policy
+        for reason in guessable(hidden.config, hidden.seed):
+            console.note(reason)
     if json:
         about = {"folder": str(written), "prover": prover, "proven": chosen.proven, "trusted": chosen.trusted}
         console.print_json({"schema_version": 1, **about})

@@ -13,12 +13,19 @@ from idi_fast.cli.prove import Timeout
 def verify(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that somebody published.")],
     require: Annotated[
-        str | None, typer.Option(help="Fail unless there is such a proof and it holds: replay or zk.")
+        str | None,
+        typer.Option(
+            help="Fail unless these claims hold: replay, zk, all, or names of rows such as states, with commas between."
+        ),
     ] = None,
     data: Annotated[
-        str | None, typer.Option(help="Your copy of the price history: a path that the folder names is not followed.")
+        str | None,
+        typer.Option(help="Your copy of the price history, from which states are worked out again; no other is read."),
     ] = None,
     policy: Annotated[Path | None, typer.Option(help="Where the policy of a backtest is.")] = None,
+    private: Annotated[
+        Path | None, typer.Option(help="Of your own folders: the secrets by which a commitment hides its table.")
+    ] = None,
     init_policy: Annotated[Path | None, typer.Option(help="The policy that training began with.")] = None,
     root: Annotated[str | None, typer.Option(help="Root that the commitment is known to have, hexadecimal.")] = None,
     sample: Annotated[
@@ -31,11 +38,17 @@ def verify(
     timeout: Timeout = 300.0,
     json: Json = False,
 ) -> None:
-    """Check a published folder: what was checked, against what, and what had to be trusted. Exit code 1 if it fails."""
+    """Check a published folder claim by claim: against what, trusting whom, with which result.
+
+    Exit code 0 where nothing fails, also where claims are not checked; 1 where one fails, or one that --require names
+    does not hold.
+    """
     from idi_fast.evidence.provers import ProverOptions
     from idi_fast.evidence.verify import verify_folder
 
-    options = ProverOptions(data=data, initial=init_policy, root=root, verify_command=command, timeout=timeout)
+    options = ProverOptions(
+        private=private, data=data, initial=init_policy, root=root, verify_command=command, timeout=timeout
+    )
     console.warn_of_compilation()
     with console.interruptible(unchanged=lambda: "nothing was decided"):
         result = verify_folder(folder, require=require, policy=policy, sample=sample, options=options)
@@ -51,20 +64,26 @@ def verify(
 
 def report(result) -> None:
     """Print a verification as a table, on stdout."""
-    rows = [("checked", "against", "result", "found")]
-    rows += [(check.what, check.against, check.outcome, check.found) for check in result.checks]
-    _print_left(rows)
+    rows = [("claim", "result", "checked against", "to be trusted")]
+    rows += [(claim.name, claim.result, claim.against, claim.trusted) for claim in result.claims]
+    notes = [("", "")] + [(claim.claim, claim.found) for claim in result.claims]
+    _print_left(rows, notes)
     typer.echo()
-    trusted = [(f"  {check.what}", check.trusted) for check in result.checks if check.trusted and check.outcome == "ok"]
-    if trusted:
-        _print_left([("to be trusted", ""), *trusted])
-        typer.echo()
     shown = f"with a proof by {result.prover}" if result.prover != "none" else "without any proof"
-    typer.echo(f"sound, {shown}" if result.ok else f"failed: {len(result.failures)} of {len(result.checks)} checks")
+    if result.verdict == "ok":
+        typer.echo(f"sound, {shown}")
+    elif result.ok:
+        typer.echo(f"partly checked, {shown}; NOT CHECKED: {', '.join(result.unchecked)}")
+    else:
+        typer.echo(
+            f"failed: {', '.join(dict.fromkeys(c.name for c in result.claims if c.result == 'fails')) or '--require'}"
+        )
 
 
-def _print_left(rows: list[tuple[str, ...]]) -> None:
+def _print_left(rows: list[tuple[str, ...]], notes: list[tuple[str, str]]) -> None:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
-    for row in rows:
+    for row, (claim, found) in zip(rows, notes, strict=True):
         cells = [f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)]
         typer.echo("  ".join([*cells, row[-1]]).rstrip())
+        if claim:
+            typer.echo(f"    {claim}{': ' if found else ''}{found}")

@@ -34,6 +34,7 @@ def workflow(
     flags = {"environment.kind": "history" if data else None, "environment.data.path": data}
     settings = resolve_config(config, set_ or [], flags, {**FLAGS, "environment.kind": "--data"})
     from idi_fast.errors import InputError
+    from idi_fast.evidence.private import guessable
     from idi_fast.evidence.provers import ProverOptions
     from idi_fast.evidence.workflow import run_training_to_proof_workflow
 
@@ -50,6 +51,8 @@ def workflow(
             config=settings, artifact_dir=place, seed=seed, prover=prover, kind=kind, options=options, force=force,
             progress=progress,
         )  # fmt: skip
+    for reason in guessable(settings, seed) if prover == "zk" and result.verification is not None else ():
+        console.note(reason)
     if isinstance(result.failure, InputError) and result.verification is None:
         raise result.failure
     if json:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from idi_fast.bench.campaign import artifacts, configs, disks, kills, prices, signals, specifications, writers
+from idi_fast.bench.campaign import artifacts, configs, disks, evidence, kills, prices, signals, specifications, writers
 from idi_fast.bench.campaign.trial import Exhausted, Fault, Trial
 from idi_fast.bench.campaign.worker import Worker
 from idi_fast.bench.campaign.world import World
@@ -22,6 +22,7 @@ PARTS: Mapping[str, tuple[float, Attempt]] = {
     "configs": (1.0, configs.attempt),
     "prices": (1.0, prices.attempt),
     "artifacts": (1.0, artifacts.attempt),
+    "evidence": (1.0, evidence.attempt),
     "specifications": (1.0, specifications.attempt),
     "kills": (4.0, kills.attempt),
     "disks": (1.0, disks.attempt),

@@ -155,7 +155,9 @@ class Policy:
             config = TrainingConfig.from_dict(about["config"])
             frame = table.frame([name for name in table_columns(config) if name in table.columns])
             return cls._from_frame(config, about, frame)
-        except (KeyError, TypeError, AttributeError, ValueError, ConfigError, pl.exceptions.PolarsError) as error:
+        except (
+            KeyError, TypeError, AttributeError, ValueError, OverflowError, ConfigError, pl.exceptions.PolarsError
+        ) as error:  # fmt: skip
             raise ArtifactError(f"the policy {path} is damaged: {error}") from error
 
     @classmethod

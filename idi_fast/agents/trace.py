@@ -171,13 +171,9 @@ class GreedyRollout:
         config, space = self._config, self._space
         action, comm, state = steps.action[ticks], steps.comm[ticks], steps.state
         streams = {
-            "q_buy": action == BUY,
-            "q_sell": action == SELL,
-            "risk_budget_ok": np.ones(action.size),
-            **_emotes(config, space, state[seen], comm, self._lingers),
+            **decided_streams(config, space, state[seen], action, comm, self._lingers),
             **_market(space, state, seen, facts),
-            **_gates(config, space, state[seen]),
-            **_guards(config, space, state[seen], held, seen, facts, self._open_trade),
+            **_guards(config, space, held, seen, facts, self._open_trade),
         }
         ordered = [name for name in (*TRACE_STREAMS, *MARKET_STREAMS) if name in streams]
         return Trace(
@@ -213,6 +209,28 @@ def greedy_trace(
     rollout, steps = GreedyRollout(config, space, rules, q, comm_q), make_steps(tape.code.size)
     rollout.follow(tape, steps)
     return rollout.episode(steps, facts)
+
+
+def decided_streams(
+    config: TrainingConfig, space: StateSpace, seen: np.ndarray, action: np.ndarray, comm: np.ndarray,
+    lingers: np.ndarray,
+) -> dict[str, np.ndarray]:  # fmt: skip
+    """The streams that follow from states int64 (n,) that are seen, actions and communications alone.
+
+    lingers int64 (1,): ticks for which the last emote still shows, 0 at first; it is gone on from.
+    """
+    bits = {}
+    if not space.is_compat_crypto:
+        named = (name for name in FEATURES if name in MARKET_STREAMS)
+        bits = {name: space.digit(seen, name) * 2 >= max(2, space.size(name)) for name in named}
+    return {
+        "q_buy": action == BUY,
+        "q_sell": action == SELL,
+        "risk_budget_ok": np.ones(action.size),
+        **_emotes(config, space, seen, comm, lingers),
+        **_gates(config, space, seen),
+        **bits,
+    }
 
 
 def _emotes(
@@ -269,17 +287,13 @@ def _gates(config: TrainingConfig, space: StateSpace, seen: np.ndarray) -> dict[
 
 
 def _guards(
-    config: TrainingConfig, space: StateSpace, state: np.ndarray, held: np.ndarray, seen: slice, facts: MarketFacts,
-    open_trade: np.ndarray,
-) -> dict[str, np.ndarray]:  # fmt: skip
+    config: TrainingConfig, space: StateSpace, held: np.ndarray, seen: slice, facts: MarketFacts, open_trade: np.ndarray
+) -> dict[str, np.ndarray]:
     if space.is_compat_crypto:
         return {}
-    bits = {
-        name: space.digit(state, name) * 2 >= max(2, space.size(name)) for name in FEATURES if name in MARKET_STREAMS
-    }
     synthetic = config.environment.kind == "synthetic"
     cost = 0.0 if synthetic else 2.0 * charged_fee_bps(config) / 1e4
     profit = np.empty(held.size, np.uint8)
     kernels.open_profit(held, facts.entry, facts.value, cost, open_trade, profit)
     gap = np.zeros(held.size) if facts.after_gap is None else facts.after_gap
-    return {**bits, "profit_guard": profit[seen], "failure_echo": gap[seen]}
+    return {"profit_guard": profit[seen], "failure_echo": gap[seen]}

@@ -180,13 +180,25 @@ class Encoder:
 
     @classmethod
     def from_dict(cls, data: dict) -> "Encoder":
-        """The inverse of `to_dict`."""
+        """The inverse of `to_dict`. Raises ValueError for edges that are none, KeyError and TypeError."""
         return cls(
             features={name: FeatureConfig(**data["features"][name]) for name in FEATURES},
-            edges=tuple(np.array(data["edges"][name], np.float64) for name in FEATURES),
-            regime_edges=np.array(data["regime_edges"], np.float64),
-            typical_volatility=float(data["typical_volatility"]),
+            edges=tuple(_edges(data["edges"][name], name) for name in FEATURES),
+            regime_edges=_edges(data["regime_edges"], "regime", 3),
+            typical_volatility=float(_edges([data["typical_volatility"]], "typical_volatility", 1)[0]),
         )
+
+
+def _edges(values: object, name: str, size: int | None = None) -> np.ndarray:
+    """Edges float64 (n,) from a list of finite numbers; ValueError for anything else."""
+    numbers = isinstance(values, list) and all(type(value) in (int, float) for value in values)
+    try:
+        edges = np.array(values if numbers else None, np.float64)
+    except OverflowError:  # a whole number that no double holds
+        numbers = False
+    if not numbers or not np.isfinite(edges).all() or size not in (None, edges.size):
+        raise ValueError(f"the edges of {name} are to be {'' if size is None else f'{size} '}finite numbers")
+    return edges
 
 
 class Bars(NamedTuple):

@@ -1,6 +1,7 @@
 """What a folder's files say of one another: the run, its streams against their types and trace, the trace against the
-policy."""
+policy and against itself."""
 
+from dataclasses import replace
 from itertools import zip_longest
 from typing import Any
 
@@ -8,36 +9,47 @@ import numpy as np
 
 from idi_fast.agents.policy import Policy
 from idi_fast.agents.streams import MARKET_STREAMS, TRACE_STREAMS, check_stream, stream_index, stream_text, stream_type
-from idi_fast.environments.state_space import ACTIONS, BUY, SELL, make_rules
+from idi_fast.agents.trace import decided_streams
+from idi_fast.environments.state_space import ACTIONS, BUY, SELL, StateSpace, comm_columns, make_rules
 from idi_fast.errors import EvidenceError
-from idi_fast.evidence.checks import NOT_CHECKED, Check, attempt
+from idi_fast.evidence.claims import Claim, Unchecked, attempt
+from idi_fast.evidence.manifest import of_run
 from idi_fast.evidence.published import POLICY, RUN, TRACE, Published
 from idi_fast.evidence.reference import STREAMS_FOLDER
+from idi_fast.evidence.statement import STATEMENT, TRAIN, public
 from idi_fast.training.artifact import TRACE_FORMAT
 
-TRAIN, BACKTEST = "train", "backtest"
 INDEX = f"{STREAMS_FOLDER}/streams.json"
+WORD = "the publisher's word"
 
 
-def check_content(published: Published, sample: int | None = None) -> list[Check]:
-    """All checks that need nothing but the folder; sample: how many ticks of the trace, drawn at random, are compared
+def check_content(published: Published, sample: int | None = None) -> list[Claim]:
+    """All claims that need nothing but the folder; sample: how many ticks of the trace, drawn at random, are compared
     with the policy (None: all)."""
-    checks = []
+    claims = [attempt("config", "manifest, policy and trace", lambda: _check_config(published))]
     if published.run is not None:
-        checks.append(attempt(RUN, "manifest, policy and trace", lambda: _check_run(published)))
+        claims.append(attempt("figures", "nothing", lambda: Unchecked(f"what {RUN} says came of it is {WORD}")))
+    elif published.trace is not None and "reward" in published.trace[0].columns:
+        claims.append(attempt("figures", "nothing", lambda: Unchecked(f"the rewards of the trace are {WORD}")))
     if published.trace is None:
-        return [*checks, Check("streams", "types and trace", NOT_CHECKED, "the folder has no trace with streams")]
-    checks.append(attempt("streams", "types and trace", lambda: _check_streams(published)))
-    against = "greedy actions of the policy"
-    if published.policy is None:
-        checks.append(Check("trace", against, NOT_CHECKED, "the policy is not in the folder"))
-    else:
-        trusted = "that the states are those of the data (replay shows it)"
-        checks.append(attempt("trace", against, lambda: check_trace(published, published.policy, sample), trusted))
-    return checks
+        nothing = Unchecked("the folder has no trace with streams")
+        return [*claims, attempt("streams", "types and trace", lambda: nothing)]
+    claims.append(attempt("streams", "types and trace", lambda: _check_streams(published)))
+    if published.policy is not None:
+        trusted = "that the policy is the one meant, and trained as it says (replay shows it)"
+        against = "the policy in the folder" if POLICY in published.files else "the policy given"
+        claims.append(attempt("actions", against, lambda: check_trace(published, published.policy, sample), trusted))
+    elif published.statement is None:
+        nothing = Unchecked("the policy is not in the folder")
+        claims.append(attempt("actions", "a policy", lambda: nothing))
+    claims.append(attempt("signals", "states and decisions of the trace", lambda: _check_signals(published)))
+    claims.append(attempt("states", "buckets, targets and each other", lambda: _check_states(published)))
+    if published.policy is None and published.statement is not None:
+        claims.append(attempt("communications", "each other", lambda: _check_communications(published)))
+    return claims
 
 
-def _check_run(published: Published) -> str:
+def _check_config(published: Published) -> str:
     """run.json, manifest.json, the policy's and the trace's metadata tell of one run."""
     published.check_tables()
     run, manifest = published.run, published.manifest
@@ -52,23 +64,46 @@ def _check_run(published: Published) -> str:
         same("the config's fingerprint", "manifest.json", manifest.config_sha256, RUN, config.fingerprint())
     if policy is not None and config is not None:
         _check_same_config(config.to_dict(), policy.config.to_dict())
-    if run["kind"] == TRAIN:
+    if run is not None and run["kind"] == TRAIN:
         training = {"seed": run.get("seed"), "episodes": None if config is None else config.episodes}
         same("training", "manifest.json", manifest.training, RUN, training)
         if policy is not None:
             same("the seed", RUN, run.get("seed"), POLICY, policy.seed)
             same("trained_on", RUN, run.get("trained_on"), POLICY, policy.trained_on)
-    elif policy is not None and "policy" in run:
+    elif policy is not None and run is not None and "policy" in run:
         same("the policy", RUN, run["policy"], "the policy given", policy.identity())
         same("the config's fingerprint", "manifest.json", manifest.config_sha256, RUN, policy.config.fingerprint())
     if published.trace is not None:
         about = published.trace[1]
         same("the config's fingerprint", TRACE, about.get("fingerprint"), "manifest.json", manifest.config_sha256)
         same("the format", TRACE, about.get("format"), "the format of traces", TRACE_FORMAT)
+    if published.statement is not None:
+        said, name = published.statement, "what the trace was made by"
+        same("the config's fingerprint", "manifest.json", manifest.config_sha256, name, said.fingerprint)
+        if published.trace is None:
+            raise EvidenceError(f"there is no {TRACE} with streams, of which {STATEMENT} could speak")
+        same("compat", TRACE, published.trace[1].get("compat"), name, said.config.engine.compat)
+        if policy is not None and published.run is None:
+            given = replace(said, config=public(policy.config), encoder=policy.encoder)
+            same("the policy given", "the reader's file", given.text(), name, said.text())
+    for key, value in _of_manifest(published).items():
+        if manifest.version > 1 or key != "inputs":
+            same(key, "manifest.json", getattr(manifest, key), RUN, value)
     for key, one, value, other, expected in claims:
         if value != expected:
             raise EvidenceError(f"{key} is {_shown(value)} in {one}, but {_shown(expected)} in {other}")
-    return f"{run['kind']}, {manifest.config_sha256[:16]}…"
+    kind = published.statement.kind if run is None and published.statement else "run" if run is None else run["kind"]
+    return Unchecked(f"{_shown(kind)}, {manifest.config_sha256[:16]}… everywhere; that it was so is {WORD}")
+
+
+def _of_manifest(published: Published) -> dict[str, Any]:
+    """What the manifest is to say beside its files by run.json, where there is one."""
+    if published.run is None:
+        return {}
+    try:
+        return of_run(published.run)
+    except (KeyError, TypeError, AttributeError):
+        raise EvidenceError(f"{RUN} does not say what a run of ours says") from None
 
 
 def _check_same_config(one: dict, other: dict, key: str = "config") -> None:
@@ -93,6 +128,10 @@ def _check_streams(published: Published) -> str:
     lacking = [name for name in TRACE_STREAMS if f"{name}.in" not in files]
     if lacking:
         raise EvidenceError(f"{STREAMS_FOLDER}/{lacking[0]}.in is missing")
+    for name in published.files:
+        own = name.removeprefix(f"{STREAMS_FOLDER}/")
+        if own != name and name != INDEX and own not in files:
+            raise EvidenceError(f"{name} is no stream of the trace")
     terminated = about.get("compat") is None
     for file, data in files.items():
         name = file.removesuffix(".in")
@@ -132,37 +171,37 @@ def _check_text(file: str, found: bytes, expected: bytes, name: str) -> None:
 
 
 def check_trace(published: Published, policy: Policy, sample: int | None = None) -> str:
-    """Each tick's action and communication are the greedy ones of its state, and the target follows.
+    """Each tick's action and communication are the greedy ones of its state.
 
     Raises EvidenceError, naming the first tick that differs.
     """
     frame, _ = published.trace
-    states, actions = published.decisions
-    space, n = policy.space, frame.height
-    if not n:
+    states, _ = published.decisions
+    n = frame.height
+    _check_range(states, policy.space)
+    ticks = np.arange(n)
+    if sample is not None and sample < n:
+        # From the system's generator: whoever wrote the trace must not know which ticks are looked at.
+        ticks = np.sort(np.random.default_rng().choice(n, sample, replace=False))
+    states = states[ticks]
+    expected = {
+        "action": np.array(ACTIONS)[_greedy(policy, policy.q, states)],
+        "comm_action": np.array(policy.comm_actions)[_greedy(policy, policy.comm_q, states)],
+    }
+    for name, values in expected.items():
+        _same(name, frame[name].to_numpy()[ticks], values, ticks, "the policy's greedy one")
+    if ticks.size < n:
+        return Unchecked(f"{ticks.size:,} of {n:,} ticks, drawn at random, are so; the others are {WORD}")
+    return f"all {n:,} ticks"
+
+
+def _check_range(states: np.ndarray, space: StateSpace) -> None:
+    if not states.size:
         raise EvidenceError(f"{TRACE} has no ticks")
     outside = (states < 0) | (states >= space.n_states)
     if outside.any():
         tick = int(np.argmax(outside))
         raise EvidenceError(f"{TRACE}: the state of tick {tick} is {states[tick]}; expected 0 to {space.n_states - 1}")
-    ticks = np.arange(n)
-    if sample is not None and sample < n:
-        # From the system's generator: whoever wrote the trace must not know which ticks are looked at.
-        ticks = np.sort(np.random.default_rng().choice(n, sample, replace=False))
-    states, actions = states[ticks], actions[ticks]
-    digits = dict(zip(space.names, space.digits(states).T, strict=True))
-    expected: dict[str, np.ndarray] = {
-        "action": np.array(ACTIONS)[_greedy(policy, policy.q, states)],
-        "comm_action": np.array(policy.comm_actions)[_greedy(policy, policy.comm_q, states)],
-        **{f"{name}_bucket": digit for name, digit in digits.items() if name != "position"},
-    }
-    for name, values in expected.items():
-        if name not in frame.columns:
-            raise EvidenceError(f"{TRACE} has no column {name!r}")
-        found = frame[name].to_numpy()[ticks]
-        _same(name, found, values, ticks, "the policy's greedy one" if name.endswith("action") else "the state's")
-    _check_targets(frame["target"].to_numpy(), published.decisions, policy)
-    return f"{ticks.size:,} of {n:,} ticks, drawn at random" if ticks.size < n else f"all {n:,} ticks"
 
 
 def _greedy(policy: Policy, table: np.ndarray, states: np.ndarray) -> np.ndarray:
@@ -171,17 +210,88 @@ def _greedy(policy: Policy, table: np.ndarray, states: np.ndarray) -> np.ndarray
     return np.argmax(policy.layout.values(table, distinct), axis=1)[place]
 
 
-def _check_targets(target: np.ndarray, decisions: tuple[np.ndarray, np.ndarray], policy: Policy) -> None:
-    """Each target follows from the one before and the action, and the next state shows it where it has a position."""
-    states, actions = decisions
-    rules = make_rules(policy.config, policy.space)
+def communications(published: Published) -> np.ndarray:
+    """The communication of each tick by its number, int64 (n,). Raises EvidenceError."""
+    names = comm_columns(published.statement.config)[0]
+    said = published.trace[0]["comm_action"].to_numpy()
+    found = np.full(said.size, -1)
+    for number, name in enumerate(names):
+        found[said == name] = number
+    if (found < 0).any():
+        tick = int(np.argmax(found < 0))
+        raise EvidenceError(
+            f"{TRACE}: comm_action of tick {tick} is {str(said[tick])[:80]!r}, which the config has not"
+        )
+    return found
+
+
+def _check_communications(published: Published) -> str:
+    """Of a hidden table nothing is proven but that one communication goes with one state."""
+    states, said = published.decisions[0], communications(published)
+    _, first, place = np.unique(states, return_index=True, return_inverse=True)
+    _same("comm_action", said, said[first][place], np.arange(said.size), "that of its state before")
+    return Unchecked(f"nothing is proven of the communications: they are {WORD}")
+
+
+def _check_states(published: Published) -> str:
+    """Buckets are the digits of their states, and targets and positions follow from the actions."""
+    if published.statement is None:
+        return Unchecked(f"NOT CHECKED, they are {WORD}: the folder does not say of which config they are")
+    frame, (states, actions) = published.trace[0], published.decisions
+    config = published.statement.config
+    space = StateSpace.of(config)
+    _check_range(states, space)
+    said = published.statement
+    ticks = config.episode_length if said.kind == TRAIN else said.data["bars"]
+    if states.size != ticks:
+        raise EvidenceError(f"{TRACE} has {states.size:,} ticks; the {said.kind} is of {ticks:,}")
+    ticks = np.arange(states.size)
+    digits = dict(zip(space.names, space.digits(states).T, strict=True))
+    buckets = {f"{name}_bucket": digit for name, digit in digits.items() if name != "position"}
+    for name in (name for name in frame.columns if name.endswith("_bucket")):
+        if name not in buckets:
+            raise EvidenceError(f"{TRACE} has a column {name!r}, which its states do not")
+    for name, digit in buckets.items():
+        if name not in frame.columns:
+            raise EvidenceError(f"{TRACE} has no column {name!r}")
+        _same(name, frame[name].to_numpy(), digit, ticks, "the state's")
+    if "tick" not in frame.columns:
+        raise EvidenceError(f"{TRACE} has no column 'tick'")
+    _same("tick", frame["tick"].to_numpy(), ticks, ticks, "its place")
+    target = frame["target"].to_numpy()
     if ((target < -1) | (target > 1)).any():
         raise EvidenceError(f"{TRACE}: a target is not -1, 0 or 1")
-    before, ticks = target[:-1].astype(np.int64) + 1, np.arange(1, target.size)
-    _same("target", target[1:], rules.next_position[before * 3 + actions[1:]] - 1, ticks, "what its action comes to")
-    if policy.space.is_market:
-        held = policy.space.digit(states, "position")[1:]
-        _same("state", held, before, ticks, "one with the position that was decided on")
+    held = np.concatenate([[published.statement.initial_position], target[:-1].astype(np.int64)]) + 1
+    after = make_rules(config, space).next_position[held * 3 + actions] - 1
+    _same("target", target, after, ticks, "what its action comes to")
+    if space.is_market:
+        _same("state", space.digit(states, "position"), held, ticks, "one with the position that was decided on")
+    simulated = published.statement.data is None
+    how = "their bars are simulated" if simulated else "--data works them out again from your bars"
+    return Unchecked(f"NOT CHECKED, they are {WORD}: {how}")
+
+
+def _check_signals(published: Published) -> str:
+    """The streams that follow from states and decisions are what follows from those of the trace."""
+    if published.statement is None:
+        return Unchecked("the folder does not say of which config the states are")
+    frame, (states, actions) = published.trace[0], published.decisions
+    config = published.statement.config
+    space, said, n = StateSpace.of(config), communications(published), states.size
+    _check_range(states, space)
+    # Under compat a tick's streams say what was seen after it, and of the last that is in no column.
+    seen = slice(1, n) if config.engine.compat else slice(0, n)
+    streams = decided_streams(
+        config, space, states[seen], actions[: n - seen.start], said[: n - seen.start], np.zeros(1, np.int64)
+    )
+    ticks = np.arange(n - seen.start)
+    for name in (name for name in (*TRACE_STREAMS, *MARKET_STREAMS) if name in streams):
+        if name not in frame.columns:
+            raise EvidenceError(f"{TRACE} has no column {name!r}")
+        _same(name, frame[name].to_numpy()[: ticks.size], np.asarray(streams[name]).astype(np.uint8), ticks, "so")
+    if config.engine.compat:
+        return Unchecked("all but the last tick, whose streams tell of a state that is not in the trace")
+    return f"{len(streams)} streams of all {n:,} ticks"
 
 
 def _same(name: str, found: np.ndarray, expected: np.ndarray, ticks: np.ndarray, what: str) -> None:

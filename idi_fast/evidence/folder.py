@@ -58,6 +58,16 @@ def safe_files(folder: Path) -> dict[str, int]:
     return dict(sorted(found.items()))
 
 
+def left_out(folder: Path) -> list[str]:
+    """The hidden folders that `safe_files` leaves out, by their paths with a slash at the end."""
+    found = []
+    for parent, folders, _ in os.walk(folder):
+        ours = [name for name in folders if hidden.is_ours(Path(parent, name))]
+        found += [f"{os.path.relpath(os.path.join(parent, name), folder).replace(os.sep, '/')}/" for name in ours]
+        folders[:] = [name for name in folders if name not in ours]
+    return sorted(found)
+
+
 def check_name(name: str, where: str) -> None:
     """Raise EvidenceError unless a path stays in its folder and is written in the one way that there is."""
     parts = PurePosixPath(name).parts

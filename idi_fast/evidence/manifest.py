@@ -15,16 +15,20 @@ from idi_fast.evidence.strict_json import integer, parse_object, take
 from idi_fast.storage.files import LATER, MANIFEST, TIMINGS, digest
 from idi_fast.storage.json_files import json_text
 from idi_fast.storage.settling import is_begun
-from idi_fast.training.artifact import MANIFEST_VERSION, NO_PROOF, inputs_of
+from idi_fast.training.artifact import MANIFEST_VERSION, NO_PROOF, named_inputs
 
 PROVERS = ("none", "digest", "replay", "zk", "command")
 REQUIRED = {
     1: ("schema_version", "config_sha256", "files"),
     2: ("schema_version", "config_sha256", "inputs", "proof_policy", "files"),
+    3: ("schema_version", "config_sha256", "inputs", "proof_policy", "files"),
 }
 """The keys of each version; 1 knew nothing of inputs and proofs."""
 OPTIONAL = ("training", "metadata", LATER)
 MAX_FILE = 2**63 - 1
+LATER_PLACES = re.compile(r"((spec/)?outputs/[^/]+|timings\.json)")
+"""Where files may come later: what the Tau interpreter writes, and what a run notes of its time. Earlier versions took
+any other name too, so that a manifest that listed nothing fitted any files."""
 
 Digests = Mapping[str, Mapping[str, Any]]
 
@@ -36,7 +40,7 @@ class Manifest:
     config_sha256: the config's fingerprint, hexadecimal; files: SHA-256 and length of each file, by its path with
     forward slashes; inputs: the same of the price histories that were read, by the paths that they had; training: seed
     or seeds and episodes; proof_policy: `prover`, one of PROVERS, and `require_proof`; later: files that the user's
-    tools make in the folder.
+    tools make in the folder; version: that it was read from.
     """
 
     config_sha256: str
@@ -46,6 +50,7 @@ class Manifest:
     training: Mapping[str, Any] | None = None
     metadata: Mapping[str, str] | None = None
     later: tuple[str, ...] = ()
+    version: int = MANIFEST_VERSION
 
     @classmethod
     def read(cls, text: bytes) -> "Manifest":
@@ -54,7 +59,7 @@ class Manifest:
         version = integer(fields.get("schema_version"), 0, 2**31, f"{MANIFEST}: schema_version")
         if version not in REQUIRED:
             hint = "a newer idi-fast wrote it" if version > MANIFEST_VERSION else "there is no such version"
-            raise EvidenceError(f"{MANIFEST}: schema_version is {version}; expected 1 or {MANIFEST_VERSION}: {hint}")
+            raise EvidenceError(f"{MANIFEST}: schema_version is {version}; expected 1 to {MANIFEST_VERSION}: {hint}")
         known = (*REQUIRED[version], *OPTIONAL)
         for key in fields:
             if key not in known:
@@ -68,6 +73,9 @@ class Manifest:
             if not isinstance(name, str):
                 raise EvidenceError(f"{MANIFEST}: {LATER} holds {name!r}; expected names of files")
             check_name(name, f"{MANIFEST}: {LATER}")
+            if name in files or not LATER_PLACES.fullmatch(name):
+                where = "spec/outputs/* and timings.json may come later, and no file that is listed"
+                raise EvidenceError(f"{MANIFEST}: {LATER} names {name[:80]!r}; only {where}")
         metadata = take(fields, "metadata", dict, MANIFEST) if "metadata" in fields else None
         if metadata is not None and not all(isinstance(value, str) for value in metadata.values()):
             raise EvidenceError(f"{MANIFEST}: metadata is to hold texts")
@@ -75,6 +83,7 @@ class Manifest:
             config_sha256=_hash(fields, "config_sha256", MANIFEST), files=files, inputs=inputs,
             proof_policy=_proof_policy(fields) if version > 1 else dict(NO_PROOF),
             training=_training(fields) if "training" in fields else None, metadata=metadata, later=tuple(later),
+            version=version,
         )  # fmt: skip
 
     @classmethod
@@ -196,9 +205,13 @@ def rebuilt(folder: Path, proof_policy: Mapping[str, Any] | None = None) -> Mani
 
 
 def _of_run(folder: Path) -> dict[str, Any]:
-    """What run.json says of a manifest."""
-    run = parse_object(read_file(folder, "run.json"), "run.json")
-    about = {"config_sha256": run.get("fingerprint") or run["policy"]["fingerprint"], "inputs": inputs_of(folder)}
+    """What the run.json of a folder says of a manifest."""
+    return of_run(parse_object(read_file(folder, "run.json"), "run.json"))
+
+
+def of_run(run: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run.json says of a manifest. Raises KeyError, TypeError or AttributeError where it is none of ours."""
+    about = {"config_sha256": run.get("fingerprint") or run["policy"]["fingerprint"], "inputs": named_inputs(run)}
     if run["kind"] == "train":
         about["training"] = {"seed": run["seed"], "episodes": run["config"]["episodes"]}
     elif "policy" in run:

@@ -1,27 +1,36 @@
 """Commitments to tables as SHA-256 Merkle trees in the form of RFC 9162, section 2.1.
 
 A leaf is hashed behind a byte 0x00, a node behind 0x01, and the last of an odd number of nodes goes up as it is: unlike
-where it is paired with itself, no two lists of leaves have the same root. Not audited, not constant time.
+where it is paired with itself, no two lists of leaves have the same root. A verifier who is shown a few leaves sees
+paths only, though, and in trees of two sizes these may lead to one root. So what is published is not the tree's root
+but a hash of it with form, size, actions and scale (`bound_root`). Not audited, not constant time.
 """
 
 import hashlib
 import hmac
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from idi_fast.errors import EvidenceError
 from idi_fast.evidence.fixed_point import SCALE
+from idi_fast.evidence.strict_json import parse_json
 from idi_fast.kernels.sha256 import sha256_rows
 
 HASH = 32
 SALT = 32
 SEED = 32
-PLAIN, SALTED = "idi-fast-table-1", "idi-fast-salted-table-1"
-PEDERSEN = "idi-fast-pedersen-table-1"
+VERSION = 3
+"""Of commitments and proofs that are written. Version 2, whose root is that of the tree, is still read."""
+PLAIN, SALTED, PEDERSEN, REFERENCE = "plain", "salted", "pedersen", "reference"
 FORMS = (PLAIN, SALTED, PEDERSEN)
+"""What the leaves hold; `REFERENCE` is no tree of ours, but has a bound root all the same."""
+FORMAT = "idi-fast-commitment-3"
+FORMATS_2 = {"idi-fast-table-1": PLAIN, "idi-fast-salted-table-1": SALTED, "idi-fast-pedersen-table-1": PEDERSEN}
+"""What version 2 called the forms."""
+ROOT_TAG = b"idi-fast commitment".ljust(32, b"\0")
 OPENING = "idi-fast-opening-1"
 MAX_SIZE, MAX_ACTIONS = 2**40, 64
 MAX_JSON = 16384
@@ -32,40 +41,75 @@ ROWS_AT_ONCE = 65536
 
 @dataclass(frozen=True)
 class Commitment:
-    """What is published of a table: root (32 bytes), size (number of states), actions, and the form of its leaves.
+    """What is published of a table: root (32 bytes, see `bound_root`), size (number of states), actions, and what the
+    leaves hold.
 
-    All of it is to be published: a path may lead to the same root in a tree of another size. form: `PLAIN` and `SALTED`
-    leaves hold fixed-point values (`leaf_bytes`), `PEDERSEN` ones hiding commitments (`zk`). Raises EvidenceError where
-    a field is none of these.
+    form: `PLAIN` and `SALTED` leaves hold fixed-point values (`leaf_bytes`), `PEDERSEN` ones hiding commitments (`zk`).
+    version: 3, or 2, whose root binds neither size nor form. Raises EvidenceError where a field is none of these.
     """
 
     root: bytes
     size: int
     actions: int
     form: str
+    version: int = VERSION
 
     def __post_init__(self):
         if self.form not in FORMS:
             raise EvidenceError(f"no form of commitment {self.form!r}; expected one of {', '.join(FORMS)}")
+        if self.version not in (2, VERSION):
+            raise EvidenceError(f"no version of commitment {self.version!r}; expected 2 or {VERSION}")
         if len(self.root) != HASH:
             raise EvidenceError(f"a root has {HASH} bytes; found {len(self.root)}")
         _check_range("the size of a commitment", self.size, 1, MAX_SIZE)
         _check_range("its number of actions", self.actions, 1, MAX_ACTIONS)
 
+    @classmethod
+    def of(cls, tree_root: bytes, size: int, actions: int, form: str, version: int = VERSION) -> "Commitment":
+        """The commitment to a tree."""
+        root = tree_root if version == 2 else bound_root(tree_root, size, actions, form)
+        return cls(root, size, actions, form, version)
+
+    def binds(self, tree_root: bytes) -> bool:
+        """Whether the root of a tree is the one committed to."""
+        return Commitment.of(tree_root, self.size, self.actions, self.form, self.version).root == self.root
+
     def to_json(self) -> str:
-        """As JSON with the keys format, root (hex), size, actions, q_scale."""
-        fields = {"format": self.form, "root": self.root.hex(), "size": self.size, "actions": self.actions}
+        """As JSON with the keys format, form, root (hex), size, actions, q_scale; version 2 had no form."""
+        fields = {"format": FORMAT, "form": self.form}
+        if self.version == 2:
+            fields = {"format": next(name for name, form in FORMATS_2.items() if form == self.form)}
+        fields |= {"root": self.root.hex(), "size": self.size, "actions": self.actions}
         return json.dumps({**fields, "q_scale": SCALE}, indent=2)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Commitment":
         """What `to_json` wrote; EvidenceError where it is anything else, were it by a key more."""
-        kinds = {"format": str, "root": str, "size": int, "actions": int, "q_scale": int}
-        fields = _read_json(text, "commitment", kinds)
+        kinds = {"format": str, "form": str, "root": str, "size": int, "actions": int, "q_scale": int}
+        fields = _parse(text, "commitment")
+        version = VERSION
+        named = fields.get("format")
+        if isinstance(named, str) and named in FORMATS_2 and "form" not in fields:
+            version, fields = 2, {**fields, "format": FORMAT, "form": FORMATS_2[named]}
+        _check_kinds(fields, "commitment", kinds)
+        if fields["format"] != FORMAT:
+            raise EvidenceError(f"the commitment's format is {fields['format'][:80]!r}; expected {FORMAT!r}")
         if fields["q_scale"] != SCALE:
             raise EvidenceError(f"the commitment's q_scale is {fields['q_scale']}; expected {SCALE}")
         root = _from_hex(fields["root"], HASH, "the commitment's root")
-        return cls(root, fields["size"], fields["actions"], fields["format"])
+        return cls(root, fields["size"], fields["actions"], fields["form"], version)
+
+
+def bound_root(tree_root: bytes, size: int, actions: int, form: str) -> bytes:
+    """The root that is published of a tree: it says of which form and size the tree is.
+
+    SHA-256 of, in order: 32 bytes `idi-fast commitment` and zeros; as u64-LE each the version 3, the length of the
+    form's name, size, actions and scale 65536; the name; the root of the tree. It is the hash of no leaf and no node,
+    which begin with other bytes.
+    """
+    numbers = (VERSION, len(form), size, actions, SCALE)
+    data = b"".join(number.to_bytes(8, "little") for number in numbers)
+    return hashlib.sha256(ROOT_TAG + data + form.encode() + tree_root).digest()
 
 
 @dataclass(frozen=True)
@@ -96,7 +140,9 @@ class Opening:
     @classmethod
     def from_json(cls, text: str | bytes) -> "Opening":
         """What `to_json` wrote; EvidenceError where it is anything else. Whether it holds `verify_opening` says."""
-        fields = _read_json(text, "opening", {"format": str, "state": int, "values": list, "salt": str, "path": list})
+        fields = _parse(text, "opening")
+        kinds = {"format": str, "state": int, "values": list, "salt": str, "path": list}
+        _check_kinds(fields, "opening", kinds)
         if fields["format"] != OPENING:
             raise EvidenceError(f"the opening's format is {fields['format']!r}; expected {OPENING!r}")
         salt = _from_hex(fields["salt"], SALT if fields["salt"] else 0, "the opening's salt")
@@ -107,7 +153,7 @@ class Opening:
 class CommittedTable:
     """A table, its tree and what was published of it; whoever has this can open any state."""
 
-    def __init__(self, table: np.ndarray, salt_key: bytes | None):
+    def __init__(self, table: np.ndarray, salt_key: bytes | None, version: int):
         self._table, self._salt_key = table, salt_key
         leaves = np.empty((table.shape[0], HASH), np.uint8)
         for start in range(0, table.shape[0], ROWS_AT_ONCE):
@@ -115,7 +161,7 @@ class CommittedTable:
             leaves[states] = hash_leaves(leaf_bytes(states, table[states], self._salts(states)))
         self._levels = tree(leaves)
         form = PLAIN if salt_key is None else SALTED
-        self.commitment = Commitment(root_of(self._levels), *table.shape, form)
+        self.commitment = Commitment.of(root_of(self._levels), *table.shape, form, version)
 
     def _salts(self, states: np.ndarray) -> np.ndarray:
         """The salts of states, uint8 (n, 32) or (n, 0)."""
@@ -133,16 +179,17 @@ class CommittedTable:
         return Opening(state, tuple(self._table[state].tolist()), self._salts(states).tobytes(), tuple(path))
 
 
-def commit(table: np.ndarray, seed: bytes | None = None) -> CommittedTable:
+def commit(table: np.ndarray, seed: bytes | None = None, version: int = VERSION) -> CommittedTable:
     """Commit to a fixed-point table.
 
     table int32 (n_states, n_actions), in 1/65536. seed: at least 32 secret random bytes, which salt each leaf; without
     them whoever guesses a row can tell that he is right, as with the rows that training never came to. The salts also
-    depend on the whole table, so a seed that is used twice gives nothing away. Raises EvidenceError.
+    depend on the whole table, so a seed that is used twice gives nothing away. version: 2 to compare with those of
+    that version. Raises EvidenceError.
     """
     table = checked_table(table)
     key = None if seed is None else secret_key(seed, b"idi-fast merkle salt 1", table)[:HASH]
-    return CommittedTable(table, key)
+    return CommittedTable(table, key, version)
 
 
 def verify_opening(commitment: Commitment, opening: Opening) -> None:
@@ -158,7 +205,7 @@ def verify_opening(commitment: Commitment, opening: Opening) -> None:
     states = np.array([opening.state])
     row = np.array([opening.values], np.int32)
     leaf = hash_leaves(leaf_bytes(states, row, np.frombuffer(opening.salt, np.uint8)[None]))
-    if root_from(commitment.size, states, leaf, opening.path) != commitment.root:
+    if not commitment.binds(root_from(commitment.size, states, leaf, opening.path)):
         raise EvidenceError(f"the opening of state {opening.state} does not lead to the commitment's root")
 
 
@@ -288,25 +335,24 @@ def _from_hex(text: object, size: int, name: str) -> bytes:
     return bytes.fromhex(text)
 
 
-def _read_json(text: str | bytes, name: str, kinds: dict[str, type]) -> dict:
-    """A JSON object with these keys, of these types; EvidenceError where one is missing, too many, or twice."""
+def _parse(text: str | bytes, name: str) -> dict:
+    """A JSON object; EvidenceError where it is none."""
     if len(text) > MAX_JSON:
         raise EvidenceError(f"the {name} has {len(text)} characters; none has more than {MAX_JSON}")
-
-    def unique(pairs: Iterable[tuple[str, object]]) -> dict:
-        pairs = list(pairs)
-        if len(dict(pairs)) != len(pairs):
-            raise EvidenceError(f"the {name} has a key twice")
-        return dict(pairs)
-
     try:
-        fields = json.loads(text, object_pairs_hook=unique)
-    except (ValueError, RecursionError) as error:
+        fields = parse_json(text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text)
+    except EvidenceError as error:
         raise EvidenceError(f"the {name} is not JSON: {error}") from error
-    if not isinstance(fields, dict) or set(fields) != set(kinds):
-        found = ", ".join(sorted(fields)) if isinstance(fields, dict) else type(fields).__name__
-        raise EvidenceError(f"the {name} is to have the keys {', '.join(kinds)}; found {found}")
+    if not isinstance(fields, dict):
+        raise EvidenceError(f"the {name} is to be an object of certain keys; found {type(fields).__name__}")
+    return fields
+
+
+def _check_kinds(fields: dict, name: str, kinds: dict[str, type]) -> None:
+    """EvidenceError unless an object has these keys, of these types."""
+    if set(fields) != set(kinds):
+        found = ", ".join(sorted(fields))
+        raise EvidenceError(f"the {name} is to have the keys {', '.join(kinds)}; found {found[:200]}")
     for key, kind in kinds.items():
         if not isinstance(fields[key], kind):
-            raise EvidenceError(f"the {name}'s {key} is {fields[key]!r}; expected {kind.__name__}")
-    return fields
+            raise EvidenceError(f"the {name}'s {key} is {str(fields[key])[:80]!r}; expected {kind.__name__}")

@@ -14,13 +14,15 @@ from idi_fast.evidence import reference
 from idi_fast.evidence.fixed_point import differing_states, to_fixed_point
 from idi_fast.evidence.folder import put_files, read_file
 from idi_fast.evidence.manifest import Manifest
-from idi_fast.evidence.merkle import Commitment, Opening, verify_opening
-from idi_fast.evidence.provers import COMMITMENT
+from idi_fast.evidence.merkle import REFERENCE, Commitment, Opening, bound_root, verify_opening
+from idi_fast.evidence.provers import COMMITMENT, UNBOUND_2
 from idi_fast.evidence.publish import committed
 from idi_fast.evidence.published import reference_tree, state_values
 from idi_fast.evidence.reference import COMMIT_FILE, PATHS_FILE
 from idi_fast.evidence.strict_json import integer, parse_object, take
-from idi_fast.storage.files import MANIFEST, check_place, digest, explained, new_directory
+from idi_fast.storage.failures import explained
+from idi_fast.storage.files import MANIFEST, check_place, digest, new_directory
+from idi_fast.storage.json_files import MAX_JSON
 from idi_fast.storage.staging import Staging
 
 OURS, IDI = "idi-fast", "idi"
@@ -36,8 +38,9 @@ def write_commitment(
 
     form: "idi-fast" (commitment.json, over all states, its leaves salted where there is a private folder) or "idi"
     (qtable.commit.json and qtable.proofs.json, over the states that training came to). Returns folder, form, root
-    (hexadecimal), states, and at how many of the `compared` states of the policy, which are all, the greedy action is
-    another one in fixed point (`differing_states`). Raises InputError, EvidenceError, OutputError.
+    (hexadecimal; `bound_root`, of the reference's form too), states, and at how many of the `compared` states of the
+    policy, which are all, the greedy action is another one in fixed point (`differing_states`). Raises InputError,
+    EvidenceError, OutputError.
     """
     _check_form(form, private)
     policy = Policy.load(artifact)
@@ -47,7 +50,8 @@ def write_commitment(
         if form == IDI:
             tree = reference_tree(policy)
             files = {COMMIT_FILE: tree.commit_text(), PATHS_FILE: tree.paths_text()}
-            root, states = tree.root, len(tree.keys)
+            states = len(tree.keys)
+            root = bound_root(tree.root, states, 3, REFERENCE)
         else:
             commitment = committed(policy, private, published=(out,), read=_folder_of(artifact)).commitment
             files = {COMMITMENT: commitment.to_json().encode()}
@@ -74,40 +78,55 @@ def open_state(artifact: Path, state: str, form: str = OURS, *, private: Path | 
     return json.dumps({"format": IDI_OPENING, "state": key, "values": values, "path": path}, indent=2).encode()
 
 
-def verify_opened(commitment: Path, opening: Path) -> dict[str, Any]:
-    """Check an opening against a commitment of either form; what it shows: form, state, values (in 1/65536).
+def verify_opened(commitment: Path, opening: Path, root: str | None = None) -> dict[str, Any]:
+    """Check an opening against a commitment of either form.
 
-    commitment: the file, or the folder of one. Raises EvidenceError where it does not hold, InputError where there are
-    no such files.
+    commitment: the file, or the folder of one; root: that the commitment is known to have, hexadecimal. Returns form,
+    state, values (in 1/65536), root and `unbound`: what the commitment's format leaves open, None where it binds the
+    values. Raises EvidenceError where the opening does not hold, InputError where there are no such files.
     """
-    text, opened = _read(_commitment_file(commitment)), _read(opening, MAX_OPENING)
+    place = _commitment_file(commitment)
+    text, opened = _read(place), _read(opening, MAX_OPENING)
     if "leaf_encoding" in parse_object(text, str(commitment)):
-        return _verify_theirs(text, opened)
-    shown, bound = Opening.from_json(opened), Commitment.from_json(text)
-    verify_opening(bound, shown)
-    return {"form": bound.form, "state": shown.state, "values": list(shown.values)}
+        found = _verify_theirs(place, text, opened)
+    else:
+        shown, bound = Opening.from_json(opened), Commitment.from_json(text)
+        verify_opening(bound, shown)
+        unbound = None if bound.version > 2 else UNBOUND_2
+        found = {"form": bound.form, "state": shown.state, "values": list(shown.values)}
+        found |= {"root": bound.root.hex(), "unbound": unbound}
+    if root is not None and root.lower().removeprefix("0x") != found["root"]:
+        raise EvidenceError(f"the commitment's root is {found['root']}; expected {root}")
+    return found
 
 
-def _verify_theirs(text: bytes, opened: bytes) -> dict[str, Any]:
+def _verify_theirs(place: Path, text: bytes, opened: bytes) -> dict[str, Any]:
     root, size = reference.read_commit(text)
     fields = parse_object(opened, "the opening", MAX_OPENING)
     if set(fields) != {"format", "state", "values", "path"} or fields["format"] != IDI_OPENING:
         raise EvidenceError(f"the opening is to be of the format {IDI_OPENING!r}, with state, values and path")
     key, values = take(fields, "state", str, "the opening"), take(fields, "values", list, "the opening")
+    if not key.isprintable():
+        raise EvidenceError("the opening's state is no text that can be printed")
     if len(values) != 3:
         raise EvidenceError(f"the opening has {len(values)} values; expected 3")
     values = [integer(value, -(2**31), 2**31 - 1, "a value of the opening") for value in values]
-    path = []
-    for step in take(fields, "path", list, "the opening"):
-        if not (isinstance(step, list) and len(step) == 2 and isinstance(step[0], str) and isinstance(step[1], bool)):
-            raise EvidenceError("a step of the opening's path is to be a hash and whether it stands on the right")
-        path.append((reference.from_hex(step[0], "a hash of the opening's path"), step[1]))
-    # Leaves are not told from nodes in this form: a path of another length might begin with a node.
-    levels = (size - 1).bit_length()
-    if len(path) != levels or any(len(node) != 32 for node, _ in path):
-        raise EvidenceError(f"the opening's path has {len(path)} hashes; expected {levels} of 32 bytes each")
+    path = reference.read_path(fields["path"], reference.path_length(size), "the opening")
     reference.verify_path(root, key, values, path)
-    return {"form": reference.LEAF_ENCODING, "state": key, "values": values}
+    unbound = "the reference's root binds neither its size nor a state to one row"
+    paths = place.parent / PATHS_FILE
+    if os.path.isfile(paths) and paths.stat().st_size <= MAX_JSON:
+        known = reference.read_paths(_read(paths, MAX_JSON), size)
+        if key not in known:
+            raise EvidenceError(f"{PATHS_FILE} has no state {key[:80]}.{nearest(key, known)}")
+        if known[key] != path:
+            raise EvidenceError(
+                f"the opening's path is not that of {key[:80]} in {PATHS_FILE}: the root has two rows of it"
+            )
+    else:
+        unbound += f", and {PATHS_FILE}, which names each state once, is not beside it, or too long to be read"
+    bound = bound_root(root, size, 3, REFERENCE).hex()
+    return {"form": reference.LEAF_ENCODING, "state": key, "values": values, "root": bound, "unbound": unbound}
 
 
 def write_opening(out: Path, text: bytes) -> None:

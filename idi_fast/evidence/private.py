@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from idi_fast.config.settings import TrainingConfig
 from idi_fast.errors import InputError
 from idi_fast.evidence.merkle import SEED
 from idi_fast.storage.exchange import rename_new
@@ -14,8 +15,29 @@ from idi_fast.storage.failures import explained, failure
 from idi_fast.storage.staging import Staging
 from idi_fast.storage.syncing import sync_file
 
+SEED_BITS = 96
+"""A seed of 128 random bits has fewer once in four thousand million times; so many cannot be tried."""
 SALT, BLINDING = "salt.seed", "blinding.seed"
 """The secret files: what salts the leaves of a commitment, and what hides its values in zero-knowledge proofs."""
+
+
+def guessable(config: TrainingConfig, seed: int) -> list[str]:
+    """Why a table that is hidden may be trained again by others, a sentence each; none where nothing shows it.
+
+    A seed that only looks random, such as a date behind a name, is not noticed.
+    """
+    reasons, bits = [], abs(seed).bit_length()
+    if bits < SEED_BITS:
+        reasons.append(
+            f"the seed can be guessed: it has {bits} bits, and whoever tries all of them trains the same policy; "
+            "train with 128 random bits: --seed $(python -c 'import secrets; print(secrets.randbits(128))')"
+        )
+    if config.environment.kind != "history":
+        reasons.append(
+            f"the {config.environment.kind} environment is simulated: its data is public by construction, and a "
+            "guessed seed is confirmed by the first ticks of the trace; nothing but the seed hides the table"
+        )
+    return reasons
 
 
 def private_folder(folder: Path, published: Iterable[Path], read: Iterable[Path] = ()) -> Path:

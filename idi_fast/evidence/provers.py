@@ -7,20 +7,24 @@ own, and never taken from a folder.
 import hashlib
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
+from idi_fast.environments.state_space import StateSpace
 from idi_fast.errors import EvidenceError, InputError, nearest
 from idi_fast.evidence import reference
-from idi_fast.evidence.checks import FAILED, OK, Check, attempt
+from idi_fast.evidence.claims import FAILS, HOLDS, Claim, Unchecked, attempt
+from idi_fast.evidence.manifest import Manifest
 from idi_fast.evidence.merkle import Commitment
 from idi_fast.evidence.outside import TIMEOUT, run_outside
 from idi_fast.evidence.private import BLINDING, private_folder, secret_seed
-from idi_fast.evidence.published import RUN, Published, fixed_table, reference_tree
+from idi_fast.evidence.published import RUN, TRACE, Published, fixed_table, reference_tree
 from idi_fast.evidence.reference import EXTERNAL, MANIFEST_FILE, STREAMS_FOLDER, STUB, Receipt
 from idi_fast.evidence.replay import replay
+from idi_fast.evidence.statement import STATEMENT, Statement, context
 from idi_fast.storage.json_files import json_text
+from idi_fast.storage.tables import table_bytes
 
 PROOF_FOLDER = "proof"
 CLAIM, PROOF, RECEIPT = (f"{PROOF_FOLDER}/{name}" for name in ("proof.json", "proof.bin", "receipt.json"))
@@ -28,6 +32,10 @@ COMMITMENT = "commitment.json"
 SPECIFICATION = "spec/agent.tau"
 MAX_PROOF = 256 * 1024 * 1024
 """Bytes of a proof; one of zero knowledge over 65,536 states takes some 40 MB."""
+MAX_COPY = 2**40
+UNBOUND_2 = (
+    "format 2 does not bind a root to the size and form of its table, nor a proof to trace, config, edges and data"
+)
 BINDINGS = ("config_fingerprint", "spec_hash", "policy_root")
 """What a digest can bind besides manifest and streams."""
 
@@ -36,7 +44,8 @@ BINDINGS = ("config_fingerprint", "spec_hash", "policy_root")
 class ProverOptions:
     """What who proves or verifies brings along.
 
-    private: folder of secrets; published: folders it must stay apart from; command, verify_command: the lines of
+    private: folder of secrets, which who verifies has only of his own folders; published: folders it must stay apart
+    from; command, verify_command: the lines of
     outside programs that prove and verify, see `outside`; timeout: their seconds; data: the reader's copy of the price
     history; initial: the policy that training began with; root: the root that the commitment is known to have,
     hexadecimal; bind: of BINDINGS, with tx_hash (hexadecimal) what a digest binds besides; jobs, progress: of proving,
@@ -57,6 +66,10 @@ class ProverOptions:
     progress: Callable[[int, int], None] = field(default=lambda done, total: None)
 
 
+SHOWN_BY_REPLAY = ("config", "actions", "signals", "states", "figures")
+"""Claims that training again shows besides its own."""
+
+
 class Prover(Protocol):
     """One way to show something. proven: what of; trusted: what remains to be trusted."""
 
@@ -67,8 +80,8 @@ class Prover(Protocol):
     def prove(self, published: Published, options: ProverOptions) -> dict[str, bytes]:
         """The files to publish, by their paths. Raises InputError."""
 
-    def verify(self, published: Published, options: ProverOptions) -> list[Check]:
-        """What was checked of the proof; InputError where the reader's own means are of no use."""
+    def verify(self, published: Published, options: ProverOptions) -> list[Claim]:
+        """The claims that the proof speaks of; InputError where the reader's own means are of no use."""
 
 
 class Digest:
@@ -85,9 +98,9 @@ class Digest:
         files = {MANIFEST_FILE: manifest, PROOF: receipt.digest.encode(), RECEIPT: receipt.text()}
         return files | {CLAIM: claim(self)}
 
-    def verify(self, published: Published, options: ProverOptions) -> list[Check]:
+    def verify(self, published: Published, options: ProverOptions) -> list[Claim]:
         """See `Prover`."""
-        return [attempt("proof (digest)", "manifest and streams", lambda: self._verify(published), self.trusted)]
+        return [attempt(self.name, "manifest and streams", lambda: self._verify(published), self.trusted)]
 
     def _verify(self, published: Published) -> str:
         receipt = check_receipt(published)
@@ -112,13 +125,22 @@ class Replay:
             raise EvidenceError("only a training can be replayed; give an artifact of `idi-fast train`")
         return {MANIFEST_FILE: reference_manifest(published), CLAIM: claim(self)}
 
-    def verify(self, published: Published, options: ProverOptions) -> list[Check]:
+    def verify(self, published: Published, options: ProverOptions) -> list[Claim]:
         """See `Prover`."""
 
-        def work() -> str:
-            return replay(published, options.data, options.initial)
+        others: list[Claim] = []
 
-        return [attempt("proof (replay)", "training and rollout, run again", work, self.trusted)]
+        def work() -> str:
+            found = replay(published, options.data, options.initial)
+            how = "training and rollout, run again"
+            for name in SHOWN_BY_REPLAY:
+                others.append(attempt(name, how, lambda: f"trained again: {len(found.made)} files", self.trusted))
+            if found.by_value:
+                same = f"equal values, other bytes and versions: {', '.join(found.by_value)}"
+                others.append(attempt("others", how, lambda: Unchecked(same)))
+            return found.found
+
+        return [attempt(self.name, "training and rollout, run again", work, self.trusted), *others]
 
 
 class ZeroKnowledge:
@@ -139,25 +161,70 @@ class ZeroKnowledge:
             raise InputError("--private is missing; name the folder for the secret seed, for example --private secrets")
         if published.policy is None:
             raise EvidenceError("there is no policy to prove of; name it: --policy ARTIFACT")
+        if published.statement is None:
+            raise EvidenceError("the folder does not say what its trace was made by; give a training or a backtest")
         folder = private_folder(options.private, options.published, (published.folder,))
         seed = secret_seed(folder, BLINDING, make=True)
         table = fixed_table(published.policy)
         states, actions = published.decisions
+        said = published.statement.salted(seed, published.data(TRACE, MAX_COPY))
         commitment = zk.commit_table(table, seed)
-        proof = zk.prove(table, seed, states, actions, jobs=options.jobs, progress=options.progress)
-        return {COMMITMENT: commitment.to_json().encode(), PROOF: proof, CLAIM: claim(self)}
+        files = {
+            TRACE: _trace_with(published, said.fingerprint), COMMITMENT: commitment.to_json().encode(),
+            STATEMENT: said.text(),
+        }  # fmt: skip
+        names = (name for name in published.files if name.startswith(f"{STREAMS_FOLDER}/"))
+        files |= {name: published.data(name, MAX_COPY) for name in names}
+        bound = context(Manifest(said.fingerprint, {}), digests(files))
+        files[PROOF] = zk.prove(
+            table, seed, states, actions, context=bound, jobs=options.jobs, progress=options.progress
+        )
+        return {**files, CLAIM: claim(self)}
 
-    def verify(self, published: Published, options: ProverOptions) -> list[Check]:
+    def verify(self, published: Published, options: ProverOptions) -> list[Claim]:
         """See `Prover`."""
         from idi_fast.evidence import zk
 
         def work() -> str:
             commitment = Commitment.from_json(published.data(COMMITMENT))
             states, actions = published.decisions
-            zk.verify(commitment, states, actions, published.data(PROOF, MAX_PROOF))
-            return f"{states.size:,} actions greedy on the table of root {commitment.root.hex()[:16]}…"
+            found = f"{states.size:,} actions greedy on the table of root {commitment.root.hex()[:16]}…"
+            if commitment.version == 2:
+                zk.verify(commitment, states, actions, published.data(PROOF, MAX_PROOF))
+                return Unchecked(f"{found} and {commitment.size:,} states, but {UNBOUND_2}")
+            if STATEMENT not in published.files:
+                raise EvidenceError(f"{STATEMENT} is missing, to which the proof is bound")
+            said = Statement.read(published.data(STATEMENT))
+            if published.statement != said:
+                raise EvidenceError(f"the folder holds a policy, which says other things than {STATEMENT}")
+            size = StateSpace.of(said.config).n_states
+            if commitment.size != size:
+                raise EvidenceError(f"the commitment is to {commitment.size:,} states; the config has {size:,}")
+            bound = context(
+                published.manifest, {n: published.manifest.files[n] for n in published.files if is_bound(n)}
+            )
+            zk.verify(commitment, states, actions, published.data(PROOF, MAX_PROOF), bound)
+            return found
 
-        return [attempt("proof (zk)", "commitment, states, actions", work, self.trusted)]
+        proof = attempt(self.name, "commitment, trace, streams, config, data", work, self.trusted)
+        shown = "the proof that binds them to the committed table" if proof.result == HOLDS else proof.found
+        return [proof, replace(proof, name="actions", against="the committed table", found=shown)]
+
+
+def is_bound(name: str) -> bool:
+    """Whether a zero-knowledge proof is bound to a file: to all but those that are made after it."""
+    return name in (TRACE, COMMITMENT, STATEMENT) or name.startswith(f"{STREAMS_FOLDER}/")
+
+
+def digests(files: Mapping[str, bytes]) -> dict[str, dict[str, object]]:
+    """What a manifest says of each file."""
+    return {name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)} for name, data in files.items()}
+
+
+def _trace_with(published: Published, fingerprint: str) -> bytes:
+    """The trace with another fingerprint in its metadata."""
+    frame, about = published.trace
+    return table_bytes(frame, {**about, "fingerprint": fingerprint})
 
 
 class Command:
@@ -181,12 +248,12 @@ class Command:
         Receipt.read(files[RECEIPT])
         return files
 
-    def verify(self, published: Published, options: ProverOptions) -> list[Check]:
+    def verify(self, published: Published, options: ProverOptions) -> list[Claim]:
         """See `Prover`."""
         against = "the reader's own verifier"
         if options.verify_command is None:
             found = "the proof is of an outside program; name its verifier: --command LINE"
-            return [Check("proof (command)", against, FAILED, found, self.trusted)]
+            return [Claim(self.name, against, FAILS, found, self.trusted)]
 
         def work() -> str:
             receipt = check_receipt(published)
@@ -195,7 +262,7 @@ class Command:
             run_outside(options.verify_command, manifest, streams, options.timeout, proof, receipt.text())
             return f"it ended well over {len(proof):,} bytes"
 
-        return [attempt("proof (command)", against, work, self.trusted)]
+        return [attempt(self.name, against, work, self.trusted)]
 
 
 PROVERS: Mapping[str, Prover] = {prover.name: prover for prover in (Digest(), Replay(), ZeroKnowledge(), Command())}
@@ -223,8 +290,8 @@ def reference_manifest(published: Published) -> bytes:
     if not streams:
         raise EvidenceError(f"the folder has no {STREAMS_FOLDER}")
     if MANIFEST_FILE in published.files:
-        found = attempt(MANIFEST_FILE, "files", lambda: check_reference_manifest(published))
-        if found.outcome == OK:
+        found = attempt("manifest", "files", lambda: check_reference_manifest(published))
+        if found.result == HOLDS:
             return published.data(MANIFEST_FILE)
     metadata = published.manifest.metadata or {}
     return reference.manifest_text(RUN, run, streams, metadata, time.time())

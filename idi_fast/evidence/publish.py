@@ -1,6 +1,5 @@
 """Putting evidence beside what it is of: in the folder itself, or in one to publish, which hides the table."""
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,16 +10,10 @@ from idi_fast.evidence.folder import existing, put_files
 from idi_fast.evidence.manifest import Manifest, check_files, rebuilt
 from idi_fast.evidence.merkle import CommittedTable, commit
 from idi_fast.evidence.private import SALT, private_folder, secret_seed
-from idi_fast.evidence.provers import (
-    CLAIM,
-    MANIFEST_FILE,
-    ProverOptions,
-    claim,
-    find_prover,
-    reference_manifest,
-)
-from idi_fast.evidence.published import TRACE, Published, fixed_table
-from idi_fast.evidence.reference import STREAMS_FOLDER
+from idi_fast.evidence.provers import CLAIM, ProverOptions, claim, digests, find_prover, reference_manifest
+from idi_fast.evidence.published import Published, fixed_table
+from idi_fast.evidence.reference import MANIFEST_FILE
+from idi_fast.evidence.statement import STATEMENT, Statement
 from idi_fast.storage.files import MANIFEST, new_directory
 from idi_fast.storage.settling import settle_beside
 
@@ -46,15 +39,10 @@ def write_evidence(published: Published, files: Mapping[str, bytes], prover: str
     tops = {name.partition("/")[0] for name in files}
     manifest = published.manifest
     kept = {name: about for name, about in manifest.files.items() if name.partition("/")[0] not in tops}
-    made = _digests({name: data for name, data in files.items() if name != MANIFEST})
+    made = digests({name: data for name, data in files.items() if name != MANIFEST})
     manifest = manifest if prover is None else manifest.with_proof(prover)
     changed = replace(manifest, files={**kept, **made})
     put_files(published.folder, {**files, MANIFEST: changed.text()})
-
-
-def _digests(files: Mapping[str, bytes]) -> dict[str, dict[str, object]]:
-    """What a manifest says of each file."""
-    return {name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)} for name, data in files.items()}
 
 
 def update_manifest(
@@ -82,8 +70,9 @@ def prove_folder(
 ) -> Path:  # fmt: skip
     """Prove what a folder holds, in it, or with "zk" in a new folder `out` that does not hold the policy.
 
-    policy: where the policy of a backtest is. `out` has trace, streams, commitment, proof and manifest: not the seed
-    that the table could be trained from. Returns the folder with the proof. Raises InputError, EvidenceError.
+    policy: where the policy of a backtest is. `out` has trace, streams, commitment, proof, statement (config, edges,
+    digests of the data) and manifest: not the seed that the table could be trained from. Returns the folder with the
+    proof. Raises InputError, EvidenceError.
     """
     chosen = find_prover(prover)
     if prover != ZK:
@@ -100,11 +89,9 @@ def prove_folder(
         raise InputError(f"--out is missing; --prover {ZK} writes a folder to publish, without the policy")
     options = replace(options, published=(*options.published, out))
     with new_directory(out, force=force, inputs=(folder, *([policy] if policy else ()))) as made:
-        names = [TRACE, *(name for name in published.files if name.startswith(f"{STREAMS_FOLDER}/"))]
-        copies = {name: published.data(name, 2**40) for name in names}
-        files = {**copies, **chosen.prove(published, options)}
+        files = chosen.prove(published, options)
         put_files(made, files)
-        manifest = Manifest(published.manifest.config_sha256, _digests(files)).with_proof(ZK)
+        manifest = Manifest(Statement.read(files[STATEMENT]).fingerprint, digests(files)).with_proof(ZK)
         put_files(made, {MANIFEST: manifest.text()})
     return Path(out)
 

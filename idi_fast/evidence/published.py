@@ -1,6 +1,7 @@
 """A folder of evidence as its reader sees it: what it claims, loaded only as far as it can be done safely."""
 
 import os
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,7 @@ from idi_fast.evidence.fixed_point import to_fixed_point
 from idi_fast.evidence.folder import read_file, safe_files
 from idi_fast.evidence.manifest import Manifest
 from idi_fast.evidence.reference import MAX_ENTRIES, STREAMS_FOLDER, PolicyTree, state_key
+from idi_fast.evidence.statement import BACKTEST, STATEMENT, TRAIN, Statement
 from idi_fast.evidence.strict_json import parse_object, take
 from idi_fast.storage.reader.client import Limits
 from idi_fast.storage.tables import Table, read_table
@@ -61,6 +63,7 @@ FIGURES = ("windows.parquet", "symbols.parquet")
 FIGURE_TYPES = frozenset().union(*TYPES.values(), {"Boolean", "Null"})
 FOOTER = Limits(memory=2**30 + (os.cpu_count() or 1) * 2**27, seconds=60.0)
 """What reading a footer may take; most of the memory is room for the threads of polars, which is never used."""
+STREAM = re.compile(rf"{STREAMS_FOLDER}/[^/]+\.in")
 MAX_STREAM = 2**31
 """Bytes of a stream's file."""
 
@@ -138,6 +141,18 @@ class Published:
             raise EvidenceError(str(error)) from None
 
     @cached_property
+    def statement(self) -> Statement | None:
+        """What the trace was made by, None where the folder does not say it.
+
+        Where the table is hidden the statement says it, to which the proof is bound; else policy and run.json do.
+        """
+        if STATEMENT in self.files and POLICY not in self.files and self.manifest.proof_policy["prover"] == "zk":
+            return Statement.read(self.data(STATEMENT))
+        if self.trace is None or self.policy is None or self.run is None or self.run["kind"] not in (TRAIN, BACKTEST):
+            return None
+        return Statement.of(self.run, self.policy)
+
+    @cached_property
     def trace(self) -> tuple[pl.DataFrame, dict] | None:
         """The trace and its metadata, None where there is none of ours."""
         if TRACE not in self.files or f"{STREAMS_FOLDER}/q_buy.in" not in self.files:
@@ -150,6 +165,7 @@ class Published:
                 raise EvidenceError(f"{TRACE} has {table.rows:,} ticks, but {STREAMS_FOLDER}/q_buy.in {lines:,} lines")
             _check_columns(table, TRACE_COLUMNS)
             limits = table_limits(table, self.files[TRACE])
+            parse_object((table.about or "{}").encode(), TRACE)  # strictly, before anything is taken from it
             frame, about = read_table(self.folder / TRACE, TRACE_FORMAT, "trace", limits)
         except ArtifactError as error:
             raise EvidenceError(str(error)) from None
@@ -189,7 +205,7 @@ class Published:
 
     def streams(self) -> dict[str, bytes]:
         """The `.in` files of the streams, by name."""
-        names = [name for name in self.files if name.startswith(f"{STREAMS_FOLDER}/") and name.endswith(".in")]
+        names = [name for name in self.files if STREAM.fullmatch(name)]
         return {name.removeprefix(f"{STREAMS_FOLDER}/"): self.data(name, MAX_STREAM) for name in names}
 
 

@@ -164,6 +164,8 @@ class PolicyTree:
         if len(entries) > MAX_ENTRIES:
             raise EvidenceError(f"the table has {len(entries):,} states; the reference's form takes {MAX_ENTRIES:,}")
         self.keys = sorted(entries)
+        if len(set(self.keys)) != len(self.keys):
+            raise EvidenceError("the table has a state twice; a commitment that opens to two rows binds neither")
         self._places = {key: place for place, key in enumerate(self.keys)}
         self._levels = [[leaf(key, entries[key]) for key in self.keys]]
         while len(self._levels[-1]) > 1:
@@ -209,6 +211,44 @@ def read_commit(text: bytes) -> tuple[bytes, int]:
     if len(root) != 32:
         raise EvidenceError(f"{COMMIT_FILE}: the root has {len(root)} bytes; expected 32")
     return root, integer(fields["size"], 0, MAX_ENTRIES, f"{COMMIT_FILE}: size")
+
+
+def read_paths(text: bytes, size: int) -> dict[str, Siblings]:
+    """The path of each state in a `qtable.proofs.json`, by its key; EvidenceError where it is none of a commitment to
+    so many states.
+
+    A tree may hold two rows of one state, and opens to either; a file that names each state once has one path too few.
+    """
+    fields = parse_object(text, PATHS_FILE)
+    if len(fields) != size:
+        raise EvidenceError(f"{PATHS_FILE} has {len(fields):,} states; {COMMIT_FILE} is to {size:,}, each once")
+    levels = path_length(size)
+    paths: dict[str, Siblings] = {}
+    for place, key in enumerate(sorted(fields)):
+        path = read_path(fields[key], levels, PATHS_FILE)
+        # Rows stand in the order of their keys, and the sides of a path say where.
+        if [is_right for _, is_right in path] != [place >> level & 1 == 0 for level in range(levels)]:
+            raise EvidenceError(f"{PATHS_FILE}: the path of {key[:80]!r} is not that of row {place}, where it belongs")
+        paths[key] = path
+    return paths
+
+
+def path_length(size: int) -> int:
+    """How many hashes lead from a row to the root of a table of so many states."""
+    return max(size - 1, 0).bit_length()
+
+
+def read_path(steps: object, levels: int, name: str) -> Siblings:
+    """A path of a length from its JSON value; EvidenceError where it is none."""
+    path = []
+    for step in steps if isinstance(steps, list) else ():
+        if not (isinstance(step, list) and len(step) == 2 and isinstance(step[0], str) and isinstance(step[1], bool)):
+            raise EvidenceError(f"{name}: a step of a path is to be a hash and whether it stands on the right")
+        path.append((from_hex(step[0], f"{name}: a hash of a path"), step[1]))
+    # Leaves are not told from nodes in this form: a path of another length might begin with a node.
+    if not isinstance(steps, list) or len(path) != levels or any(len(node) != 32 for node, _ in path):
+        raise EvidenceError(f"{name}: the path has {len(path)} hashes; expected {levels} of 32 bytes each")
+    return path
 
 
 def verify_path(root: bytes, key: str, values: Iterable[int], path: Siblings) -> None:

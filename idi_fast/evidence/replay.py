@@ -1,23 +1,22 @@
 """Replay: training and rollout once more, from config, seed and data, and every byte compared."""
 
-import os
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from idi_fast.agents.policy import Policy
 from idi_fast.compare import compare
 from idi_fast.config.settings import TrainingConfig
-from idi_fast.data.config_history import load_config_history
 from idi_fast.data.history import History
 from idi_fast.data.in_sample import SAMPLES, describe_history, iso_time, versions
 from idi_fast.errors import EvidenceError, IdiFastError, InputError
-from idi_fast.evidence.content import TRAIN
 from idi_fast.evidence.folder import safe_files
 from idi_fast.evidence.published import FOOTER, POLICY, RUN, Published, table_limits
+from idi_fast.evidence.rollout import reader_history
+from idi_fast.evidence.statement import TRAIN
 from idi_fast.storage.files import MANIFEST, TIMINGS, digest
 from idi_fast.storage.reader.client import ANY, Limits
 from idi_fast.storage.tables import Table
@@ -27,12 +26,24 @@ from idi_fast.training.trainer import create_trainer
 OF_TRAINING = ("policy.parquet", "episodes.parquet", "trace.parquet", "run.json")
 
 
-def replay(published: Published, data: str | None = None, initial: Path | None = None) -> str:
-    """Train again, in memory and a temporary folder, and compare every file with those published; say what was done.
+class Replayed(NamedTuple):
+    """What training again came to.
+
+    found: in a sentence; made: names of the files that it makes; by_value: of those whose values are equal though their
+    bytes are not, which a folder of other versions may hold.
+    """
+
+    found: str
+    made: tuple[str, ...]
+    by_value: tuple[str, ...]
+
+
+def replay(published: Published, data: str | None = None, initial: Path | None = None) -> Replayed:
+    """Train again, in memory and a temporary folder, and compare each file that comes of it with the published one.
 
     data: the reader's own copy of the price history, without which none is read: a path that the folder names is not
-    followed; initial: the policy whose values
-    training began with, where it did. Raises EvidenceError, naming what differs: versions, data, a bar, a file and the
+    followed; initial: the policy whose values training began with, where it did. Of files that training does not make
+    nothing is said. Raises EvidenceError, naming what differs: versions, data, a bar, a file and the
     value in it; InputError for data that cannot be read.
     """
     run, config = published.run, published.config
@@ -58,9 +69,9 @@ def replay(published: Published, data: str | None = None, initial: Path | None =
         except IdiFastError as error:
             raise EvidenceError(f"trained again, it fails: {error}") from error
         write_training(folder, trainer, trained, trace, {})
-        n = _compare(published, folder, run)
+        how, made, by_value = _compare(published, folder, run)
     steps = config.episodes * config.episode_length
-    return f"{steps:,} steps trained again with seed {seed}; {n}"
+    return Replayed(f"{steps:,} steps trained again with seed {seed}; {how}", made, by_value)
 
 
 def _initial(run: dict[str, Any], initial: Path | None) -> Policy | None:
@@ -82,9 +93,7 @@ def _history(published: Published, config: TrainingConfig, run: dict[str, Any], 
     if data is None:
         reason = "the price history is not in the folder, and no path out of it is followed"
         raise EvidenceError(f"{reason}; say where yours is: --data PATH")
-    if not _may_exist(data):
-        raise EvidenceError(f"the price history {data} is not here; say where yours is: --data PATH")
-    history = load_config_history(config, replace(config.environment.data, path=data))
+    history = reader_history(config, data)
     recorded = _recorded(run)
     names, sample = list(recorded["files"]), recorded["sample"]
     found = list(history.digests.values())
@@ -111,10 +120,6 @@ def _recorded(run: dict[str, Any]) -> dict[str, Any]:
     if not is_sound:
         raise EvidenceError(f"{RUN} does not say which bars were trained on")
     return recorded
-
-
-def _may_exist(path: str) -> bool:
-    return any(letter in path for letter in "*?[") or os.path.exists(path)
 
 
 def _first_other_bar(published: Published, history: History, sample: list, bars: int) -> str:
@@ -152,15 +157,15 @@ def _traced(published: Published, history: History) -> list[tuple[int, int | Non
     return list(zip(range(first, first + frame.height), times, frame["close"].to_list(), strict=True))
 
 
-def _compare(published: Published, folder: Path, run: dict[str, Any]) -> str:
-    """Compare what training has left in a folder with what was published; say how. Raises EvidenceError."""
-    made = [name for name in safe_files(folder) if name not in (MANIFEST, TIMINGS)]
+def _compare(published: Published, folder: Path, run: dict[str, Any]) -> Replayed:
+    """Compare what training has left in a folder with what was published. Raises EvidenceError."""
+    made = tuple(name for name in safe_files(folder) if name not in (MANIFEST, TIMINGS))
     lacking = [name for name in made if name not in published.files]
     if lacking:
         raise EvidenceError(f"{lacking[0]} is missing; training leaves it")
     other = [name for name in made if digest(folder / name) != digest(published.folder / name)]
     if not other:
-        return f"{len(made)} files equal byte for byte"
+        return Replayed(f"{len(made)} files equal byte for byte", made, ())
     if run.get("versions") == versions():
         raise EvidenceError(_difference(published, folder, other))
     # Another version may write other bytes of equal values.
@@ -171,7 +176,8 @@ def _compare(published: Published, folder: Path, run: dict[str, Any]) -> str:
         limits = _table_limits(published, folder, name)
         if not compare(published.folder / name, folder / name, limits=limits)["equal"]:
             raise EvidenceError(f"{_difference(published, folder, other)} (versions: {which})")
-    return f"{len(made)} files of equal values; of {len(other)} the bytes differ, as do versions: {which}"
+    how = f"{len(made)} files of equal values; of {len(other)} the bytes differ, as do versions: {which}"
+    return Replayed(how, made, tuple(other))
 
 
 def _table_limits(published: Published, folder: Path, name: str) -> Limits:

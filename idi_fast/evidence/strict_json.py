@@ -1,6 +1,8 @@
 """JSON from others, read strictly: bounded, no key twice, no NaN, and every key of the type that it should have."""
 
 import json
+import math
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,6 +11,7 @@ from idi_fast.storage.json_files import MAX_JSON
 
 MAX_VALUES = 4_000_000
 """Commas and opening brackets of a JSON file: of two bytes each, values would take fifty times the file's length."""
+SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def parse_object(data: bytes, name: str, limit: int = MAX_JSON) -> dict[str, Any]:
@@ -19,31 +22,57 @@ def parse_object(data: bytes, name: str, limit: int = MAX_JSON) -> dict[str, Any
     if values > MAX_VALUES:
         raise EvidenceError(f"{name} holds some {values:,} values; expected at most {MAX_VALUES:,}")
     try:
-        tree = json.loads(data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
+        tree = parse_json(data)
     except EvidenceError as error:
-        raise EvidenceError(f"{name}: {error}") from None
-    except UnicodeDecodeError as error:
-        raise EvidenceError(f"{name} is not UTF-8 text (at byte {error.start})") from None
-    except RecursionError:
-        raise EvidenceError(f"{name} is nested too deep") from None
-    except ValueError as error:
-        raise EvidenceError(f"{name} is not JSON: {error}") from None
+        raise EvidenceError(f"{name} {error}") from None
     if not isinstance(tree, dict):
         raise EvidenceError(f"{name} holds {type(tree).__name__}; expected an object")
     return tree
+
+
+def parse_json(data: bytes) -> Any:
+    """The value of a JSON text in UTF-8 without a byte order mark; EvidenceError, beginning with a verb, for else."""
+    try:
+        text = data.decode("utf-8")
+        tree = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite)
+        # Only an escape can bring one in; whoever prints or writes it would fail.
+        if SURROGATE.search(text) and _has_surrogate(tree):
+            raise EvidenceError("is not UTF-8 text: it escapes half of a surrogate pair")
+    except UnicodeDecodeError as error:
+        raise EvidenceError(f"is not UTF-8 text (at byte {error.start})") from None
+    except RecursionError:
+        raise EvidenceError("is nested too deep") from None
+    except ValueError as error:
+        raise EvidenceError(f"is not JSON: {error}") from None
+    return tree
+
+
+def _has_surrogate(tree: Any) -> bool:
+    if isinstance(tree, str):
+        return any("\ud800" <= letter <= "\udfff" for letter in tree)
+    if isinstance(tree, dict):
+        return any(map(_has_surrogate, tree.values()))  # keys are compared with known ones, or are paths: `check_name`
+    return isinstance(tree, list) and any(map(_has_surrogate, tree))
 
 
 def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            raise EvidenceError(f"the key {key[:80]!r} stands twice in one object")
+            raise EvidenceError(f"has the key {key[:80]!r}, which stands twice in one object")
         found[key] = value
     return found
 
 
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise EvidenceError(f"holds the number {text[:20]}, which no double is")
+    return value
+
+
 def _no_constant(text: str) -> None:
-    raise EvidenceError(f"{text} is not JSON")
+    raise EvidenceError(f"holds {text}: {text} is not JSON")
 
 
 def take(fields: dict[str, Any], key: str, kind: type | tuple[type, ...], name: str) -> Any:

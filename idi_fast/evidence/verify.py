@@ -1,58 +1,99 @@
-"""Verifying a published folder: what was checked, against what, and what had to be trusted."""
+"""Verifying a published folder: claim by claim what was checked, against what, and what had to be trusted."""
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from idi_fast.errors import EvidenceError, InputError, nearest
-from idi_fast.evidence.checks import FAILED, NOT_CHECKED, Check, attempt
+from idi_fast.evidence.claims import CLAIMS, FAILS, HOLDS, NOT_CHECKED, Claim, attempt
+from idi_fast.evidence.commitments import check_commitments
 from idi_fast.evidence.content import check_content
-from idi_fast.evidence.folder import existing
+from idi_fast.evidence.folder import existing, left_out
 from idi_fast.evidence.manifest import check_files
-from idi_fast.evidence.merkle import PLAIN, Commitment, commit
 from idi_fast.evidence.provers import (
     CLAIM,
     COMMITMENT,
-    MANIFEST_FILE,
+    PROOF,
     PROVERS,
+    RECEIPT,
+    UNBOUND_2,
     ProverOptions,
     check_reference_manifest,
     claim,
     find_prover,
+    is_bound,
 )
-from idi_fast.evidence.published import Published, fixed_table, reference_tree
-from idi_fast.evidence.reference import COMMIT_FILE, PATHS_FILE
-from idi_fast.evidence.spec_check import check_spec
+from idi_fast.evidence.published import POLICY, RUN, TRACE, Published
+from idi_fast.evidence.reference import COMMIT_FILE, MANIFEST_FILE, PATHS_FILE, STREAMS_FOLDER
+from idi_fast.evidence.rollout import check_rollout
+from idi_fast.evidence.spec_check import ABOUT, check_spec, covered
 from idi_fast.evidence.strict_json import parse_object, take
+from idi_fast.storage.files import MANIFEST, TIMINGS
+from idi_fast.tau.check import SPEC_FOLDER
 
-REQUIRABLE = ("replay", "zk")
-"""Provers that a reader may insist on: a digest shows nothing, and what a command shows only its owner knows."""
+ALL = "all"
+REQUIRABLE = ("replay", "zk", ALL, *(name for name in CLAIMS if name not in ("replay", "zk", "digest", "proof")))
+"""What a reader may insist on: claims, or all rows of the verdict. A digest shows nothing that others cannot make."""
+PROOF_REQUIRABLE = ("replay", "zk")
+OK, PARTLY, FAILED = "ok", "partly checked", "failed"
 
 
 @dataclass(frozen=True)
 class Verification:
-    """What a verification came to; prover: what the folder carries, "none" where it has no proof."""
+    """What a verification came to; prover: what the folder carries, "none" where it has no proof; required: the names
+    of claims that the reader insists on."""
 
     folder: Path
     prover: str
-    checks: tuple[Check, ...]
+    claims: tuple[Claim, ...]
+    required: tuple[str, ...] = ()
 
     @property
     def failures(self) -> list[str]:
-        """What failed, a sentence each."""
-        failed = [check for check in self.checks if check.outcome == FAILED]
-        return [c.found if c.found.startswith(c.what) else f"{c.what}: {c.found}" for c in failed]
+        """What failed, and what was required and does not hold, a sentence each."""
+        failed = [claim.failure for claim in self.claims if claim.result == FAILS]
+        return failed + [f"--require {name}: {why}" for name in self.required if (why := self._unmet(name))]
+
+    def _unmet(self, name: str) -> str | None:
+        """Why a required claim does not hold, None where it does: closed, for a claim that is not made fails too."""
+        rows = [claim for claim in self.claims if name in (ALL, claim.name)]
+        open_rows = [claim for claim in rows if claim.result != HOLDS]
+        if rows and not open_rows:
+            return None
+        if name in PROOF_REQUIRABLE:
+            if not rows:
+                return f"the folder's proof is {self.prover}"
+            return "it does not hold" if open_rows[0].result == FAILS else f"not checked: {open_rows[0].found}"
+        if not rows:
+            return "the folder makes no such claim"
+        if name == ALL:
+            return f"{', '.join(dict.fromkeys(row.name for row in open_rows))} of {len(rows)} claims do not hold"
+        return f"{open_rows[0].result}: {open_rows[0].found}"
 
     @property
     def ok(self) -> bool:
-        """Whether nothing failed."""
+        """Whether nothing failed, and what was required holds."""
         return not self.failures
+
+    @property
+    def verdict(self) -> str:
+        """ "ok" where all claims hold, "partly checked" where some were not checked, "failed"."""
+        if not self.ok:
+            return FAILED
+        return OK if all(claim.result == HOLDS for claim in self.claims) else PARTLY
+
+    @property
+    def unchecked(self) -> list[str]:
+        """Names of the claims that were not checked."""
+        return list(dict.fromkeys(claim.name for claim in self.claims if claim.result == NOT_CHECKED))
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON values."""
         return {
             "schema_version": 1, "folder": str(self.folder), "prover": self.prover, "ok": self.ok,
-            "checks": [check.as_dict() for check in self.checks], "failures": self.failures,
+            "verdict": self.verdict, "claims": [claim.as_dict() for claim in self.claims],
+            "required": list(self.required), "failures": self.failures,
         }  # fmt: skip
 
 
@@ -62,97 +103,93 @@ def verify_folder(
 ) -> Verification:  # fmt: skip
     """Verify a folder that `idi-fast` wrote and somebody published.
 
-    Its manifest, the run, streams, trace, commitments, proof and specification are checked in that order; with a
-    manifest that does not fit the files nothing else is looked at. require: "replay" or "zk", without which it fails;
-    policy: where the policy is that the folder does not hold; sample: compare so many ticks with the policy, drawn at
-    random, and do not train again; means: data, root, command and more that the reader brings along. Raises InputError
-    where there is no folder, and for options that cannot be used.
+    Manifest, run, streams, trace, commitments and specification are checked first; where one of these fails, the proof
+    is not looked at, and with a manifest that does not fit the files nothing else. require: names of claims with commas
+    between, or "all", without which it fails; policy: where the policy is that the folder does not hold; sample:
+    compare so many ticks with the policy, drawn at random, and do not train again; options: data, root, command and
+    more that the reader brings along. Raises InputError where there is no folder, and for options that cannot be used.
     """
     options = options or ProverOptions()
-    if require is not None and require not in REQUIRABLE:
-        raise InputError(
-            f"--require is {require!r}; expected one of {', '.join(REQUIRABLE)}.{nearest(require, REQUIRABLE)}"
-        )
+    required = _names(require)
     if sample is not None and sample < 1:
         raise InputError(f"--sample is {sample}; expected 1 or more ticks")
-    if sample is not None and require == "replay":
+    if sample is not None and "replay" in required:
         raise InputError("--sample does not train again; it does not go with --require replay")
     folder = existing(folder)
     published = Published(folder, policy)
     trusted = "where the folder is from: a manifest says only that its files belong together"
-    checks = [attempt("manifest.json", "its schema and all files", lambda: _check_files(published), trusted)]
-    if checks[0].outcome != FAILED:
-        checks += _loaded(published)
-    if checks[-1].outcome == FAILED:
-        checks.append(Check("content and proof", "each other", NOT_CHECKED, "the files cannot be relied on"))
-        return Verification(folder, "unknown", (*checks, *_required(require, "unknown", [])))
+    claims = [attempt("manifest", "its schema and all files", lambda: _check_files(published), trusted)]
+    if claims[0].result == HOLDS:
+        claims += _loaded(published)
+    if claims[-1].result == FAILS:
+        claims.append(Claim("others", "each other", NOT_CHECKED, "content and proof: the files cannot be relied on"))
+        return Verification(folder, "unknown", tuple(claims), required)
     if MANIFEST_FILE in published.files:
-        checks.append(attempt(MANIFEST_FILE, "run.json and streams", lambda: check_reference_manifest(published)))
-    checks += check_content(published, sample)
-    checks += _check_commitments(published, options.root)
-    prover, found = _check_proof(published, options, sample)
-    checks += found
-    checks += check_spec(published)
-    return Verification(folder, prover, (*checks, *_required(require, prover, found)))
+        claims.append(attempt("manifest", "run.json and streams", lambda: check_reference_manifest(published)))
+    claims += _format(published)
+    claims += check_content(published, sample)
+    claims += check_commitments(published, options)
+    claims += check_spec(published)
+    stopped = any(each.result == FAILS for each in claims)
+    prover, found = _check_proof(published, options, sample, stopped=stopped)
+    claims += found
+    if options.data is not None and not stopped and not (prover == "replay" and sample is None):
+        claims += check_rollout(published, options.data)
+    claims += _others(published, prover, claims)
+    return Verification(folder, prover, tuple(_joined(claims)), required)
+
+
+def _names(require: str | None) -> tuple[str, ...]:
+    names = () if require is None else tuple(name.strip() for name in require.split(","))
+    for name in names:
+        if name not in REQUIRABLE:
+            raise InputError(
+                f"--require is {name!r}; expected one of {', '.join(REQUIRABLE)}.{nearest(name, REQUIRABLE)}"
+            )
+    return names
 
 
 def _check_files(published: Published) -> str:
-    wrong = check_files(published.folder, published.manifest)
+    manifest = published.manifest
+    wrong = check_files(published.folder, manifest)
+    own = [name for name in manifest.later if not name.startswith(f"{SPEC_FOLDER}/") and name != TIMINGS]
+    if own and ABOUT not in manifest.files:  # which the folder of a specification has, with outputs of its own
+        wrong.insert(0, f"{MANIFEST} says that {own[0]} comes later; only spec/outputs/* and {TIMINGS} may")
     if wrong:
         raise EvidenceError("; ".join(wrong[:8]) + (f"; and {len(wrong) - 8} more" if len(wrong) > 8 else ""))
-    return f"{len(published.manifest.files)} files"
+    return f"{len(manifest.files)} files"
 
 
-def _loaded(published: Published) -> list[Check]:
+def _loaded(published: Published) -> list[Claim]:
     """The first file that cannot be read for what it is, none if all can."""
-    for name in ("run", "config", "trace", "policy"):
-        check = attempt("content", "what its files are", lambda name=name: str(getattr(published, name) is None))
-        if check.outcome == FAILED:
-            return [check]
+    for name, row in (("run", "config"), ("config", "config"), ("trace", "streams"), ("policy", "actions"),
+                      ("statement", "config")):  # fmt: skip
+        found = attempt(row, "what its files are", lambda name=name: str(getattr(published, name) is None))
+        if found.result == FAILS:
+            return [found]
     return []
 
 
-def _check_commitments(published: Published, root: str | None) -> list[Check]:
-    """The commitments of the folder against its policy, where it has one, and the root that the reader knows."""
-    checks, policy = [], published.policy if "policy.parquet" in published.files else None
-    if COMMITMENT in published.files:
-
-        def ours() -> str:
-            commitment = Commitment.from_json(published.data(COMMITMENT))
-            if root is not None and commitment.root.hex() != root.lower():
-                raise EvidenceError(f"its root is {commitment.root.hex()}; expected {root}")
-            if policy is not None and commitment.form == PLAIN and commit(fixed_table(policy)).commitment != commitment:
-                raise EvidenceError("it is not that of the policy in the folder")
-            return f"root {commitment.root.hex()[:16]}… of {commitment.size:,} states"
-
-        against = [*(["the root given"] if root else []), *(["the policy"] if policy else [])]
-        trusted = "" if root or policy else "that this is the commitment meant (--root)"
-        checks.append(attempt(COMMITMENT, " and ".join(against) or "its form", ours, trusted))
-    elif root is not None:
-        checks.append(Check("commitment", "the root given", FAILED, f"the folder has no {COMMITMENT}"))
-    if COMMIT_FILE in published.files:
-
-        def theirs() -> str:
-            tree = reference_tree(policy)
-            for name, text in ((COMMIT_FILE, tree.commit_text()), (PATHS_FILE, tree.paths_text())):
-                if published.data(name, 2**40) != text:
-                    raise EvidenceError(f"{name} is not that of the policy in the folder")
-            return f"root {tree.root.hex()[:16]}… of {len(tree.keys):,} states"
-
-        if policy is None:
-            checks.append(Check(COMMIT_FILE, "the policy", NOT_CHECKED, "the policy is not in the folder"))
-        else:
-            checks.append(attempt(COMMIT_FILE, "the policy", theirs))
-    return checks
+def _format(published: Published) -> list[Claim]:
+    """What an earlier format left open, if the folder is of one."""
+    version = published.manifest.version
+    if version > 2:
+        return []
+    return [Claim("format", "this version", NOT_CHECKED, UNBOUND_2.replace("format 2", f"format {version}"))]
 
 
-def _check_proof(published: Published, options: ProverOptions, sample: int | None) -> tuple[str, list[Check]]:
-    """The prover whose proof the folder carries, "none" without, and what came of it."""
+def _check_proof(
+    published: Published, options: ProverOptions, sample: int | None, *, stopped: bool
+) -> tuple[str, list[Claim]]:
+    """The prover whose proof the folder carries, "none" without, and what came of it.
+
+    stopped: whether something else has failed already; then nothing is proven again.
+    """
     policy = published.manifest.proof_policy
     if CLAIM not in published.files:
         failed = policy["require_proof"] or policy["prover"] != "none"
         found = f"there is none, but the manifest says {policy['prover']}" if failed else "there is none"
-        return "none", [Check("proof", "manifest", FAILED if failed else NOT_CHECKED, found)]
+        return "none", [Claim("proof", "manifest", FAILS if failed else NOT_CHECKED, found)]
     try:
         fields = parse_object(published.data(CLAIM), CLAIM)
         name = take(fields, "prover", str, CLAIM)
@@ -163,19 +200,63 @@ def _check_proof(published: Published, options: ProverOptions, sample: int | Non
         if published.data(CLAIM) != claim(find_prover(name)):
             raise EvidenceError(f"{CLAIM} does not say what the prover {name} proves and leaves to be trusted")
     except EvidenceError as error:
-        return "unknown", [Check("proof", "its form", FAILED, str(error))]
+        return "unknown", [Claim("proof", "its form", FAILS, str(error))]
+    if stopped:
+        found = "not looked at, since another claim fails"
+        return name, [
+            Claim(row, "nothing", NOT_CHECKED, found) for row in (name, *(["actions"] if name == "zk" else []))
+        ]
     if name == "replay" and sample is not None:
         found = f"not trained again: --sample {sample}"
-        return name, [Check("proof (replay)", "training and rollout", NOT_CHECKED, found)]
+        return name, [Claim(name, "training and rollout", NOT_CHECKED, found)]
     return name, find_prover(name).verify(published, options)
 
 
-def _required(require: str | None, prover: str, found: list[Check]) -> list[Check]:
-    """Whether the proof that the reader insists on is there and holds; anything else fails."""
-    if require is None:
+def _others(published: Published, prover: str, claims: list[Claim]) -> list[Claim]:
+    """What is published of which no claim speaks, none where there is nothing."""
+    held = {each.name for each in claims if each.result == HOLDS}
+    known = {MANIFEST, TIMINGS, RUN, TRACE, POLICY, MANIFEST_FILE, CLAIM}
+    known |= {name for name in published.files if name.startswith(f"{STREAMS_FOLDER}/")}
+    if published.trace is None:
+        known -= {TRACE, POLICY}
+    if COMMITMENT in published.files:
+        known.add(COMMITMENT)
+    if COMMIT_FILE in published.files:
+        known |= {COMMIT_FILE, PATHS_FILE}
+    if prover in ("digest", "command"):
+        known |= {PROOF, RECEIPT}
+    if prover == "zk":
+        known |= {PROOF, *filter(is_bound, published.files)}
+    if "replay" in held:
+        known.add("episodes.parquet")
+    if "spec" in held:
+        known |= covered(published)
+    names = [name for name in published.files if name not in known and not _nested_timings(name, published)]
+    names += left_out(published.folder)
+    said = ("metadata",) if published.run is not None else ("metadata", "training", "inputs")
+    names += [f"the {key} in {MANIFEST}" for key in said if getattr(published.manifest, key)]
+    if not names:
         return []
-    holds = prover == require and found and all(check.outcome == "ok" for check in found)
-    if holds:
-        return [Check(f"--require {require}", "the proof", "ok", "it is there and holds")]
-    what = f"the folder's proof is {prover}" if prover != require else "it does not hold"
-    return [Check(f"--require {require}", "the proof", FAILED, what)]
+    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+    return [Claim("others", "nothing", NOT_CHECKED, f"{', '.join(names[:8])}{more}: whatever they say is not checked")]
+
+
+def _nested_timings(name: str, published: Published) -> bool:
+    """Whether a file is a timings.json beside a listed manifest."""
+    parent, _, last = name.rpartition("/")
+    return last == TIMINGS and f"{parent}/{MANIFEST}" in published.manifest.files
+
+
+def _joined(claims: list[Claim]) -> list[Claim]:
+    """One row a claim, in the order of CLAIMS: what fails stays, and else what shows more takes the place of what shows
+    nothing. Of "others", commitments and roots all rows stay."""
+    order = list(CLAIMS)
+    rank = {FAILS: 0, HOLDS: 1, NOT_CHECKED: 2}
+    best: dict[str, Claim] = {}
+    for each in claims:
+        if each.name not in best or rank[each.result] < rank[best[each.name].result]:
+            best[each.name] = each
+    counts = Counter(each.name for each in claims)
+    many = [name for name in ("commitment", "root", "others") if counts[name] > 1]
+    kept = [each for each in claims if each.name in many or best[each.name] is each]
+    return sorted(kept, key=lambda each: order.index(each.name))

@@ -9,16 +9,18 @@ from typing import Any
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.errors import IdiFastError, InputError
 from idi_fast.evidence.manifest import Manifest, check_files, rebuilt
-from idi_fast.evidence.private import private_folder
-from idi_fast.evidence.provers import CLAIM, MANIFEST_FILE, ProverOptions, find_prover
+from idi_fast.evidence.private import BLINDING, private_folder, secret_seed
+from idi_fast.evidence.provers import CLAIM, ProverOptions, find_prover
 from idi_fast.evidence.publish import ZK, has_proof, open_folder, prove_folder, update_manifest
-from idi_fast.evidence.published import TRACE
-from idi_fast.evidence.spec_check import ABOUT, SPEC_FOLDER
+from idi_fast.evidence.published import TRACE, Published
+from idi_fast.evidence.reference import MANIFEST_FILE
+from idi_fast.evidence.spec_check import ABOUT
 from idi_fast.evidence.strict_json import parse_object
-from idi_fast.evidence.verify import REQUIRABLE, Verification, verify_folder
+from idi_fast.evidence.verify import PROOF_REQUIRABLE, Verification, verify_folder
 from idi_fast.storage.files import MANIFEST, check_replaceable, digest, new_directory, read_manifest
 from idi_fast.storage.settling import settle_beside
 from idi_fast.storage.staging import Staging
+from idi_fast.tau.check import SPEC_FOLDER
 from idi_fast.tau.spec_folder import write_spec
 from idi_fast.training.artifact import finished_run, write_training
 from idi_fast.training.checkpoint import Checkpoints, Every, checkpoint_folder
@@ -58,8 +60,7 @@ class WorkflowResult:
 def run_training_to_proof_workflow(
     *, config_path: str | Path | None = None, artifact_dir: str | Path, config: TrainingConfig | None = None,
     seed: int = 0, prover: str = "replay", kind: str | Path = "v38", options: ProverOptions | None = None,
-    force: bool = False,
-    progress: Callable[[Progress], None] | None = None,
+    force: bool = False, progress: Callable[[Progress], None] | None = None,
 ) -> WorkflowResult:  # fmt: skip
     """Train by a config, prove, write the specification's folder and verify it all, in `artifact_dir`.
 
@@ -67,7 +68,7 @@ def run_training_to_proof_workflow(
     interrupted training goes on from its last checkpoint. So the same call can be made as often as need be.
 
     config_path: the JSON config, or `config` itself; kind: of the agent that reads the streams, as `write_spec` takes
-    it; prover, means: as of `prove_folder`; with "zk" the artifact goes to `artifact` in the private folder, and
+    it; prover, options: as of `prove_folder`; with "zk" the artifact goes to `artifact` in the private folder, and
     `artifact_dir` gets nothing that shows the policy; force: replaces an earlier output of another run. What goes wrong
     stands in the result's `errors`; nothing is raised but what is no error of idi-fast, such as an interrupt.
     """
@@ -88,7 +89,7 @@ def run_training_to_proof_workflow(
         result.paths |= {"proof": out / CLAIM, "streams": out / "streams"}
         result.steps["spec"] = _specify(out, kind)
         result.paths["spec"] = out / SPEC_FOLDER
-        require = prover if prover in REQUIRABLE else None
+        require = prover if prover in PROOF_REQUIRABLE else None
         if config.environment.kind == "history" and options.data is None:
             options = replace(options, data=config.environment.data.path)
         result.verification = verify_folder(out, require=require, options=options)
@@ -147,15 +148,22 @@ def _manifest(artifact: Path) -> str:
 
 
 def _prove(artifact: Path, out: Path, prover: str, options: ProverOptions, force: bool) -> str:
-    if has_proof(out, prover) and _of_the_same_trace(out, artifact):
+    if has_proof(out, prover) and _of_the_same_trace(out, artifact, prover, options):
         return "there"
     prove_folder(artifact, prover, options, out=out if prover == ZK else None, force=force)
     return "done"
 
 
-def _of_the_same_trace(out: Path, artifact: Path) -> bool:
+def _of_the_same_trace(out: Path, artifact: Path, prover: str, options: ProverOptions) -> bool:
     one, other = Manifest.of(out), Manifest.of(artifact)
-    return one.config_sha256 == other.config_sha256 and one.files[TRACE] == other.files[TRACE]
+    if prover != ZK:
+        return one.config_sha256 == other.config_sha256 and one.files[TRACE] == other.files[TRACE]
+    # The folder that hides the table has another fingerprint, salted by the secret seed and the whole trace.
+    said = Published(artifact).statement
+    if said is None or not (options.private / BLINDING).is_file():
+        return False
+    seed = secret_seed(options.private, BLINDING, make=False)
+    return one.config_sha256 == said.salted(seed, (artifact / TRACE).read_bytes()).fingerprint
 
 
 def _specify(out: Path, kind: str | Path) -> str:

@@ -60,7 +60,7 @@ def foreign_file(folder: Path, names: Iterable[str], manifest: dict) -> str | No
 
 def is_manifest(value: Any) -> bool:
     """Whether a JSON value is a manifest of ours, as far as its head tells."""
-    if not isinstance(value, dict) or value.get("schema_version") not in (1, 2):
+    if not isinstance(value, dict) or value.get("schema_version") not in (1, 2, 3):
         return False
     fingerprint, files = value.get("config_sha256"), value.get("files")
     return isinstance(fingerprint, str) and bool(_HEX.fullmatch(fingerprint)) and isinstance(files, dict)
@@ -273,6 +273,7 @@ FORMS = (
     _form(r"proof/proof\.json", _is_claim),
     _form(r"proof/receipt\.json", _keys("timestamp", "digest", "prover"), is_digested=True),
     _form(r"proof/proof\.bin", _is_proof, is_digested=True),
+    _form(r"proof/statement\.json", _keys("schema_version", "format", "kind", "fingerprint"), is_digested=True),
     _form(r"commitment\.json", _keys("format", "root", "size", "actions", "q_scale")),
     _form(r"qtable\.commit\.json", _keys("root", "leaf_encoding", "q_scale", "size")),
     _form(r"qtable\.proofs\.json", _is_of_paths, is_digested=True),

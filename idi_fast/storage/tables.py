@@ -22,10 +22,15 @@ METADATA_KEY = "idi_fast"
 def write_table(path: str | Path, frame: pl.DataFrame, about: dict | None = None) -> None:
     """Write a frame as Parquet, with `about` as its metadata."""
     # Through memory, so that a full disk is an OSError of ours and not an exception of the writer's own kind.
+    Path(path).write_bytes(table_bytes(frame, about))
+
+
+def table_bytes(frame: pl.DataFrame, about: dict | None = None) -> bytes:
+    """A frame as Parquet, with `about` as its metadata."""
     buffer = io.BytesIO()
     text = {} if about is None else {METADATA_KEY: metadata_text(about)}
     frame.write_parquet(buffer, metadata=text)
-    Path(path).write_bytes(buffer.getbuffer())
+    return buffer.getvalue()
 
 
 def write_blocks(path: Path, frames: Iterator[pl.DataFrame]) -> None:

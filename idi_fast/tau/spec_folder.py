@@ -44,7 +44,6 @@ def write_spec(
     _check_guarantees(contract, name_prefix, files, start)
     run = simulate(spec, files)
     trace = Path(source) / "trace.parquet" if Path(source).is_dir() else Path(source)
-    mirrored = {output: name for name, output in spec.mirrors.items()}
     about = {
         "schema_version": SCHEMA_VERSION,
         "kind": str(kind),
@@ -55,24 +54,13 @@ def write_spec(
         "columns": None if columns is None else {"file": str(columns), **digest(Path(columns))},
         "start": start,
         "ticks": run.steps,
-        "inputs": [
-            {**_described(stream), "column": origin}
-            for stream, origin in zip(spec.inputs, taken.origins.values(), strict=True)
-        ],
-        "outputs": [
-            {
-                **_described(stream),
-                "mirrors": mirrored.get(stream.name),
-                "ticks_not_0": int(np.count_nonzero(run.values[stream.name])),
-            }
-            for stream in spec.outputs
-        ],
+        **described(spec, taken.origins.values(), run),
         "contract": contract.to_dict(),
     }
     read = [path for path in (source, columns, kind if Path(kind).is_file() else None) if path is not None]
     with new_directory(out, force=force, inputs=read) as folder:
         _fill(folder, spec, files, run)
-        (folder / "README.md").write_text(_readme(contract, spec, about), encoding="ascii", newline="\n")
+        (folder / "README.md").write_text(readme(contract, spec, about), encoding="ascii", newline="\n")
         write_json(folder / "spec.json", about)
         later = [stream.path for stream in spec.outputs]
         write_manifest(folder, config_sha256=taken.about["fingerprint"], **{LATER: later})
@@ -98,6 +86,24 @@ def _check_guarantees(contract: Contract, prefix: str, files: Mapping[str, bytes
             )
 
 
+def described(spec: Spec, origins: Iterable[str], run: Simulation) -> dict[str, list[dict]]:
+    """What spec.json says of inputs, the column that each is from among it, and of outputs."""
+    mirrored = {output: name for name, output in spec.mirrors.items()}
+    return {
+        "inputs": [
+            {**_described(stream), "column": origin} for stream, origin in zip(spec.inputs, origins, strict=True)
+        ],
+        "outputs": [
+            {
+                **_described(stream),
+                "mirrors": mirrored.get(stream.name),
+                "ticks_not_0": int(np.count_nonzero(run.values[stream.name])),
+            }
+            for stream in spec.outputs
+        ],
+    }
+
+
 def _described(stream: Declaration) -> dict[str, str]:
     return {"name": stream.name, "type": stream.type, "file": stream.path}
 
@@ -113,7 +119,7 @@ def _fill(folder: Path, spec: Spec, files: Mapping[str, bytes], run: Simulation)
         (folder / EXPECTED / Path(path).name).write_bytes(text)
 
 
-def _readme(contract: Contract, spec: Spec, about: dict) -> str:
+def readme(contract: Contract, spec: Spec, about: dict) -> str:
     """What a user of the folder should know, in ASCII."""
     ticks, start = about["ticks"], about["start"]
     prefix = about["name_prefix"]

@@ -31,8 +31,8 @@ from idi_fast.training import episode_log as episodes
 from idi_fast.training.trainer import Trainer
 
 SCHEMA_VERSION = 1
-MANIFEST_VERSION = 2
-"""Of manifest.json; 1 knew nothing of inputs and proofs."""
+MANIFEST_VERSION = 3
+"""Of manifest.json; 1 knew nothing of inputs and proofs, 2 let any file come `later`."""
 NO_PROOF = {"prover": "none", "require_proof": False}
 """The proof policy of a folder that says nothing of proofs."""
 TRACE_FORMAT = "idi-fast-trace-1"
@@ -220,6 +220,10 @@ def inputs_of(folder: Path) -> dict[str, dict]:
     """Digests of the price histories that the run.json of a folder names, by the paths that they had; none without."""
     if not (folder / "run.json").is_file():
         return {}
-    run = load_json(folder / "run.json")
+    return named_inputs(load_json(folder / "run.json"))
+
+
+def named_inputs(run: dict) -> dict[str, dict]:
+    """Digests of the price histories that a run.json names, by the paths that they had."""
     described = [*run.get("trained_on", ()), *([run["data"]] if run.get("data") else ())]
     return {path: file for history in described for path, file in history["files"].items()}

@@ -19,7 +19,7 @@ from idi_fast.bench.campaign.trial import Fault, Trial, verdict_on
 from idi_fast.bench.campaign.worker import Outcome, Worker
 
 TRIALS = {
-    "configs": 25, "prices": 20, "artifacts": 20, "specifications": 20,
+    "configs": 25, "prices": 20, "artifacts": 20, "evidence": 60, "specifications": 20,
     "kills": 3, "disks": 2, "signals": 1, "writers": 1,
 }  # fmt: skip
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the campaign's worker forks, and reads /proc")

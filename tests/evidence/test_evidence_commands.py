@@ -50,9 +50,9 @@ def test_a_manifest_names_the_data_that_was_read(evidence):
 
 
 BREAKAGES = {
-    "a version to come": lambda m: m.update(schema_version=3),
+    "a version to come": lambda m: m.update(schema_version=4),
     "no version": lambda m: m.pop("schema_version"),
-    "a text for a version": lambda m: m.update(schema_version="2"),
+    "a text for a version": lambda m: m.update(schema_version="3"),
     "no files": lambda m: m.pop("files"),
     "files as a list": lambda m: m.update(files=[]),
     "no inputs": lambda m: m.pop("inputs"),
@@ -72,6 +72,7 @@ BREAKAGES = {
     "training of texts": lambda m: m.update(training={"seed": "1"}),
     "unknown training": lambda m: m.update(training={"sed": 1}),
     "later as a text": lambda m: m.update(later="x"),
+    "a table that comes later": lambda m: m.update(later=["policy.parquet"]),
 }
 
 
@@ -90,9 +91,9 @@ def test_a_manifest_of_the_first_version_is_read(synthetic):
     manifest = json.loads((synthetic / "manifest.json").read_text())
     del manifest["inputs"], manifest["proof_policy"]
     (synthetic / "manifest.json").write_text(json.dumps({**manifest, "schema_version": 1}))
-    succeed("verify", synthetic)
+    assert_mentions(succeed("verify", synthetic).stdout, "format 1 does not bind", "partly checked")
     succeed("manifest", synthetic)
-    assert json.loads((synthetic / "manifest.json").read_text())["schema_version"] == 2
+    assert json.loads((synthetic / "manifest.json").read_text())["schema_version"] == 3
 
 
 def test_check_names_what_is_wrong_and_writes_nothing(synthetic):
@@ -155,6 +156,8 @@ def test_a_state_is_opened_and_its_opening_checked(synthetic, tmp_path, monkeypa
     assert "does not lead to the commitment's root" in failed("verify-opening", "public", "opening.json")
     other = failed("verify-opening", "public", "public/manifest.json")
     assert_mentions(other, "opening")
+    message = failed("verify-opening", "public", "opening.json", "--root", "00" * 32)
+    assert_mentions(message, "does not lead to the commitment's root")
 
 
 def test_the_reference_s_commitment_is_that_of_the_twin(synthetic, tmp_path):

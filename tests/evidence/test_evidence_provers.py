@@ -84,8 +84,8 @@ def test_a_training_that_began_with_another_policy(evidence, tmp_path):
     succeed("prove", folder, "--prover", "replay")
     assert "give it: --init-policy ARTIFACT" in failed("verify", folder)
     assert "its identity is another one" in failed("verify", folder, "--init-policy", evidence / "synthetic")
-    means = "--init-policy", evidence / "agent", "--data", evidence / "bars.csv"
-    succeed("verify", folder, "--require", "replay", *means)
+    options = "--init-policy", evidence / "agent", "--data", evidence / "bars.csv"
+    succeed("verify", folder, "--require", "replay", *options)
 
 
 def test_a_backtest_s_trace_against_its_policy(evidence, tmp_path):
@@ -120,6 +120,23 @@ def test_a_zero_knowledge_proof_through_the_command_line(evidence, tmp_path):
     (public / "proof/proof.bin").write_bytes(proof)
     succeed("manifest", public)
     assert "does not hold" in failed("verify", public, "--require", "zk")
+
+
+def test_a_seed_that_can_be_guessed_is_named(evidence, tmp_path):
+    out = ("--prover", "zk", "--out", tmp_path / "p", "--private", tmp_path / "s", "--force")
+    assert_mentions(
+        succeed("prove", evidence / "synthetic", *out).stderr, "the seed can be guessed: it has 0 bits", "is simulated"
+    )
+    stderr = succeed("prove", evidence / "agent", *out).stderr
+    assert "seed can be guessed" in stderr
+    assert "is simulated" not in stderr
+    strong = 2**127 + 12345
+    succeed("train", "--seed", strong, "--out", tmp_path / "a", "--data", evidence / "bars.csv", *cli.QUICK)
+    assert "guessed" not in succeed("prove", tmp_path / "a", *out).stderr.replace("knows or guesses", "")
+    public = snapshot(tmp_path / "p")
+    assert not any(str(strong).encode() in (data or b"") for data in public.values())
+    fingerprint = json.loads((tmp_path / "a/manifest.json").read_text())["config_sha256"].encode()
+    assert not any(fingerprint in (data or b"") for data in public.values())
 
 
 def test_what_zk_needs(evidence, tmp_path):

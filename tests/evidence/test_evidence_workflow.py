@@ -10,7 +10,7 @@ from cli_helpers import assert_mentions, bars, one_object, refused, run, snapsho
 
 from idi_fast.errors import InputError
 from idi_fast.evidence import workflow
-from idi_fast.evidence.checks import Check
+from idi_fast.evidence.claims import Claim
 from idi_fast.evidence.provers import ProverOptions
 from idi_fast.evidence.verify import Verification
 from idi_fast.evidence.workflow import run_training_to_proof_workflow
@@ -62,7 +62,7 @@ def test_a_workflow_goes_on_after_an_interrupt(config, tmp_path, step):
     names = {"policy.parquet", "trace.parquet", "run.json", "episodes.parquet", "spec/agent.tau", "proof/proof.json"}
     one, other = snapshot(tmp_path / "whole"), snapshot(tmp_path / "run")
     assert {name: one[name] for name in names} == {name: other[name] for name in names}
-    assert whole.verification.checks == result.verification.checks
+    assert whole.verification.claims == result.verification.claims
 
 
 @pytest.mark.parametrize("written", [False, True])
@@ -92,7 +92,9 @@ def test_another_run_is_not_overwritten_without_force(config, tmp_path):
 def test_a_workflow_that_hides_its_table(config, tmp_path):
     arguments = "workflow", config, "--out", tmp_path / "public", "--prover", "zk", "--private", tmp_path / "secrets"
     outcome = succeed(*arguments)
-    assert_mentions(outcome.stdout, "sound, with a proof by zk", "unaudited")
+    assert_mentions(
+        outcome.stdout, "partly checked, with a proof by zk", "NOT CHECKED, they are the publisher's word", "unaudited"
+    )
     assert {"policy.parquet", "run.json", "episodes.parquet"}.isdisjoint(snapshot(tmp_path / "public"))
     assert {"artifact", "blinding.seed", "artifact/policy.parquet"} <= set(snapshot(tmp_path / "secrets"))
     again = one_object(succeed(*arguments, "--json").stdout)
@@ -140,7 +142,7 @@ def test_from_python(config, tmp_path):
 
 
 def test_what_verification_finds_fails_the_workflow(config, tmp_path):
-    found = Verification(tmp_path, "digest", (Check("proof", "it", "failed", "it does not hold"),))
+    found = Verification(tmp_path, "digest", (Claim("proof", "it", "fails", "it does not hold"),))
     with mock.patch.object(workflow, "verify_folder", return_value=found):
         outcome = run("workflow", config, "--out", tmp_path / "run", "--prover", "digest")
     assert (outcome.status, outcome.stderr) == (1, "failed: proof: it does not hold\n")

@@ -109,7 +109,7 @@ def test_commit_and_open(table, salted, data):
         key = hmac.new(SEED, b"idi-fast merkle salt 1" + digest, "sha512").digest()[:32]
         salts = [hashlib.sha256(key + state.to_bytes(8, "little")).digest() for state in range(len(table))]
     leaves = [leaf_data(k, row, salt) for k, (row, salt) in enumerate(zip(table.tolist(), salts, strict=True))]
-    assert commitment.root == oracle.tree_hash(leaves)
+    assert commitment.root == oracle.bound_root(oracle.tree_hash(leaves), *table.shape, commitment.form)
 
     state = data.draw(st.integers(0, len(table) - 1))
     opening = committed.open(state)
@@ -118,6 +118,29 @@ def test_commit_and_open(table, salted, data):
     assert Commitment.from_json(commitment.to_json()) == commitment
     assert Opening.from_json(opening.to_json().encode()) == opening
     verify_opening(commitment, opening)
+
+
+@given(TABLES, st.booleans(), st.data())
+def test_version_2_is_opened_still(table, salted, data):
+    committed = commit(table, SEED if salted else None, 2)
+    commitment = committed.commitment
+    text = json.loads(commitment.to_json())
+    assert list(text) == ["format", "root", "size", "actions", "q_scale"]
+    assert text["format"] == ("idi-fast-salted-table-1" if salted else "idi-fast-table-1")
+    assert Commitment.from_json(commitment.to_json()) == commitment
+    verify_opening(commitment, committed.open(data.draw(st.integers(0, len(table) - 1))))
+    with pytest.raises(EvidenceError, match="does not lead"):
+        verify_opening(replace(commitment, version=3), committed.open(0))
+
+
+def test_a_root_is_that_of_one_size_form_and_number_of_actions():
+    """In version 2 the paths of some states lead to one root in trees of several sizes: 4 of 5, and 4 of 6 to 8."""
+    tree_root, numbers = bytes(32), [(5, 3, PLAIN), (9, 3, PLAIN), (5, 4, PLAIN), (5, 3, SALTED), (5, 3, PEDERSEN)]
+    roots = {Commitment.of(tree_root, *each).root for each in numbers} | {
+        merkle.bound_root(tree_root, 5, 3, "reference")
+    }
+    assert len(roots) == 6
+    assert {Commitment.of(tree_root, *each, 2).root for each in numbers} == {tree_root}
 
 
 @given(TABLES, st.booleans(), st.data())
@@ -146,6 +169,7 @@ def test_whatever_is_changed_in_an_opening_is_refused(table, salted, data):
     for wrong in (
         replace(commitment, root=bytes(32)), replace(commitment, actions=4),
         replace(commitment, form=PLAIN if salted else SALTED), replace(commitment, form=PEDERSEN),
+        replace(commitment, size=commitment.size + 1), replace(commitment, version=2),
     ):  # fmt: skip
         with pytest.raises(EvidenceError):
             verify_opening(wrong, opening)

@@ -45,9 +45,11 @@ def test_round_trip(rows, data):
     commitment = zk.commit_table(table, SEED)
     assert commitment == Commitment.from_json(commitment.to_json())
     assert (commitment.size, commitment.actions, commitment.form) == (len(rows), 3, PEDERSEN)
-    made = zk.prove(table, SEED, states, actions)
-    zk.verify(commitment, states, actions, made)
-    assert oracle.verify(commitment.root, len(rows), states.tolist(), actions.tolist(), made, GENERATORS_SHA256)
+    made = zk.prove(table, SEED, states, actions, context=b"files")
+    zk.verify(commitment, states, actions, made, b"files")
+    arguments = commitment.root, len(rows), states.tolist(), actions.tolist(), made, GENERATORS_SHA256
+    assert oracle.verify(*arguments, context=b"files")
+    assert not oracle.verify(*arguments)
 
 
 def test_all_orders_and_ties_in_one_proof():
@@ -78,7 +80,8 @@ def test_the_commitments_are_those_of_the_description():
             blinding = int.from_bytes(hmac.new(key, name, "sha512").digest(), "little") % ORDER
             leaf += oracle.commit(value, blinding).to_compressed_bytes()
         leaves.append(leaf)
-    assert zk.commit_table(table, SEED).root == merkle_oracle.tree_hash(leaves)
+    root = merkle_oracle.bound_root(merkle_oracle.tree_hash(leaves), 2, 3, "pedersen")
+    assert zk.commit_table(table, SEED).root == root
 
 
 def test_each_difference_is_one_that_the_oracle_proves():
@@ -119,7 +122,10 @@ def test_more_states_than_one_range_proof_holds(monkeypatch):
     assert said == sorted(said)
     commitment = zk.commit_table(table, SEED)
     zk.verify(commitment, states, actions, made)
-    assert made == zk.prove(table, SEED, states, actions, jobs=1)
+    alone = zk.prove(table, SEED, states, actions, jobs=1)
+    zk.verify(commitment, states, actions, alone)
+    head = len(made) - proof_size(128) - proof_size(4)
+    assert made[:head] == alone[:head]  # commitments and path; the nonces are never the same
 
     # Small ones, of which the slow check can follow all: two, two and one.
     monkeypatch.setattr(statement, "STATES_AT_ONCE", 2)
@@ -156,15 +162,16 @@ def test_another_seed_another_table_or_another_stream_share_no_secret():
         zk.prove(table, bytes(32), states, actions),
         zk.prove(other, SEED, states, actions),
         zk.prove(table, SEED, states[::-1], actions[::-1]),
+        zk.prove(table, SEED, states, actions),
     ]
     pieces = [{piece[at : at + 48] for piece in [one] for at in range(16, 16 + 2 * 144, 48)} for one in made]
-    assert pieces[0] == pieces[3]
+    assert pieces[0] == pieces[3] == pieces[4]
     assert not pieces[0] & pieces[1]
     assert not pieces[0] & pieces[2]
     # A and S, of which A is the same where bits and blinding are: then two proofs would give away both.
     begins = [len(one) - proof_size(4) for one in made]
     points = [one[at + k : at + k + 48] for one, at in zip(made, begins, strict=True) for k in (0, 48)]
-    assert len(set(points)) == 8
+    assert len(set(points)) == 10
 
 
 def test_a_proof_needs_the_right_sort_of_table_and_seed():

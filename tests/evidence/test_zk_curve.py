@@ -10,6 +10,7 @@ from py_arkworks_bls12381 import G1Point, Scalar
 
 from idi_fast.errors import EvidenceError, InputError
 from idi_fast.evidence.zk import curve
+from idi_fast.evidence.zk import transcript as transcripts
 from idi_fast.evidence.zk.transcript import Secrets, Transcript
 from oracle.range_proof import part
 
@@ -199,10 +200,17 @@ def test_challenges_and_forks():
     assert [again.challenge(b"x"), again.challenge(b"x")] == numbers[:2]
 
 
-def test_secrets_differ_by_seed_statement_name_and_number():
+def test_secrets_differ_by_seed_statement_witness_name_and_number(monkeypatch):
+    """Also where the system's generator repeats itself."""
+    monkeypatch.setattr(transcripts.secrets, "token_bytes", lambda n: bytes(n))
     made = [
-        Secrets(seed, statement).scalar(name, i)
-        for seed in (bytes(32), b"1" * 32) for statement in (b"s", b"t") for name in (b"n", b"o") for i in (0, 1)
+        Secrets(seed, statement).hedged(witness).scalar(name, i)
+        for seed in (bytes(32), b"1" * 32) for statement in (b"s", b"t") for witness in (b"u", b"v")
+        for name in (b"n", b"o") for i in (0, 1)
     ]  # fmt: skip
-    assert len({int(number) for number in made}) == 16
-    assert Secrets(bytes(32), b"s").vector(b"n", 2) == made[:2]
+    assert len({int(number) for number in made}) == 32
+    assert Secrets(bytes(32), b"s").hedged(b"u").vector(b"n", 2) == made[:2]
+
+
+def test_secrets_of_one_seed_statement_and_witness_are_never_the_same():
+    assert len({int(Secrets(bytes(32), b"s").hedged(b"u").scalar(b"n")) for _ in range(8)}) == 8

@@ -11,6 +11,7 @@ from test_zk_curve import NOT_POINTS
 
 from idi_fast.errors import EvidenceError
 from idi_fast.evidence import zk
+from idi_fast.evidence.merkle import Commitment
 from idi_fast.evidence.zk import proof as proofs
 from idi_fast.evidence.zk import range_proof, statement
 from idi_fast.evidence.zk.curve import ORDER, Point, Scalar, dot, generators, scalar
@@ -216,12 +217,39 @@ def test_other_commitments_are_refused(monkeypatch):
     refused("committed root", STATES, ACTIONS, PROOF, zk.commit_table(TABLE, bytes(32)))
     refused("committed root", STATES, ACTIONS, PROOF, replace(COMMITMENT, root=bytes(32)))
     refused("bytes; for this stream", STATES, ACTIONS, PROOF, replace(COMMITMENT, size=4))
-    # These leaves have the same path in a tree of five leaves as in one of six: only the challenges tell them apart.
-    refused("does not hold", STATES, ACTIONS, PROOF, replace(COMMITMENT, size=6))
+    # These leaves have the same path in a tree of five leaves as in one of six: the published root tells them apart.
+    refused("committed root", STATES, ACTIONS, PROOF, replace(COMMITMENT, size=6))
     refused("the state of tick 0 is 3", STATES, ACTIONS, PROOF, replace(COMMITMENT, size=3))
-    # The root is part of the challenges too: without the tree nothing is gained.
-    monkeypatch.setattr(proofs, "root_from", lambda *arguments: bytes(32))
+    # Size and root are part of the challenges too: without the tree nothing is gained.
+    monkeypatch.setattr(Commitment, "binds", lambda *arguments: True)
+    refused("does not hold", STATES, ACTIONS, PROOF, replace(COMMITMENT, size=6))
     refused("does not hold", STATES, ACTIONS, PROOF, replace(COMMITMENT, root=bytes(32)))
+
+
+def test_a_proof_is_of_its_context_alone():
+    made = zk.prove(TABLE, SEED, STATES, ACTIONS, context=b"these files")
+    zk.verify(COMMITMENT, STATES, ACTIONS, made, b"these files")
+    for context in (b"", b"these file", b"other files"):
+        with pytest.raises(EvidenceError, match="was made for other files"):
+            zk.verify(COMMITMENT, STATES, ACTIONS, made, context)
+
+
+@pytest.mark.parametrize("constant", ["STATES_AT_ONCE", "BITS", "SCALE"])
+def test_a_proof_is_of_its_constants_alone(monkeypatch, constant):
+    """A version that changed one of them under the same label would prove something else by the same secrets."""
+    before = proofs._statement(COMMITMENT, Claims.of(STATES, ACTIONS, 5), b"", b"", b"").digest()
+    holder = statement if constant == "STATES_AT_ONCE" else proofs
+    monkeypatch.setattr(holder, constant, 2 * getattr(holder, constant))
+    assert proofs._statement(COMMITMENT, Claims.of(STATES, ACTIONS, 5), b"", b"", b"").digest() != before
+
+
+def test_what_is_no_proof_is_refused_before_anything_is_multiplied(monkeypatch):
+    monkeypatch.setattr(Batch, "add", lambda *arguments: pytest.fail("multiplied"))
+    monkeypatch.setattr(statement, "STATES_AT_ONCE", 1)
+    made = zk.prove(TABLE, SEED, STATES, ACTIONS)
+    last = proof_size(2)
+    for garbage in (b"\xff" * last, bytes(last)):
+        refused("range proof 3 of 3 is", STATES, ACTIONS, made[:-last] + garbage)
 
 
 def test_every_byte_counts():
@@ -279,7 +307,7 @@ def test_each_element_in_exchange_for_another_good_one(kind):
 def test_what_is_no_point_is_named(kind, monkeypatch):
     for at in (places("point")[0], places("point")[-1]):
         refused("point .* of range proof 1 of 1 is", STATES, ACTIONS, with_changed(at, NOT_POINTS[kind]))
-    monkeypatch.setattr(proofs, "root_from", lambda *arguments: COMMITMENT.root)
+    monkeypatch.setattr(Commitment, "binds", lambda *arguments: True)
     at = places("commitment")[4]
     refused("the commitment of action 1 in state 2 is", STATES, ACTIONS, with_changed(at, NOT_POINTS[kind]))
 

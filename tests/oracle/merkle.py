@@ -29,6 +29,14 @@ def tree_hash(data: list[bytes]) -> bytes:
     return node_hash(tree_hash(data[:k]), tree_hash(data[k:]))
 
 
+def bound_root(root: bytes, size: int, actions: int, form: str) -> bytes:
+    """What is published of a tree: its root with all that is to be known of the tree."""
+    text = bytearray(b"idi-fast commitment" + 13 * b"\0")
+    for number in (3, len(form), size, actions, 65536):
+        text += bytes(number >> 8 * k & 255 for k in range(8))
+    return hashlib.sha256(bytes(text) + form.encode("ascii") + root).digest()
+
+
 def inclusion_path(m: int, data: list[bytes]) -> list[bytes]:
     """PATH of section 2.1.3.1."""
     if len(data) == 1:

@@ -140,15 +140,23 @@ def generators_sha256(per_side: int = 4096) -> str:
 
 
 def verify(
-    root: bytes, size: int, states: list[int], actions: list[int], proof: bytes, generators: str, at_once: int = 64
+    root: bytes,
+    size: int,
+    states: list[int],
+    actions: list[int],
+    proof: bytes,
+    generators: str,
+    at_once: int = 64,
+    context: bytes = b"",
 ) -> bool:
     """Whether a proof holds that the actions in the states are greedy on the table committed to by a root.
 
-    generators: SHA-256 of the coordinates of all generators; at_once: states of one range proof.
+    root: as it is published; generators: SHA-256 of the coordinates of all generators; at_once: states of one range
+    proof; context: what the proof was bound to.
     """
     try:
         reader = Reader(proof)
-        if reader.take(16) != b"idi-fast zk 1\0\0\0" or not root_holds(root, size, states, reader):
+        if reader.take(16) != b"idi-fast zk 3\0\0\0" or not root_holds(root, size, states, reader):
             return False
         chosen = dict(zip(states, actions, strict=True))
         if any(chosen[state] != action for state, action in zip(states, actions, strict=True)):
@@ -156,8 +164,10 @@ def verify(
         distinct = sorted(chosen)
         rows = proof[16 : 16 + 144 * len(distinct)]
         path = proof[16 + len(rows) : len(proof) - len(reader.data)]
-        statement = part(b"protocol", b"idi-fast zk: greedy actions of a committed table, version 1")
-        statement += part(b"generators", bytes.fromhex(generators)) + part(b"root", root)
+        statement = part(b"protocol", b"idi-fast zk: greedy actions of a committed table, format 3")
+        statement += part(b"generators", bytes.fromhex(generators))
+        statement += part(b"version, bits, states at once, scale", u64(3, 32, at_once, 65536))
+        statement += part(b"form", b"pedersen") + part(b"context", context) + part(b"root", root)
         statement += part(b"size, actions", u64(size, 3)) + part(b"states", u64(*states))
         statement += part(b"actions", u64(*actions)) + part(b"commitments", rows) + part(b"path", path)
         chunks = [distinct[at : at + at_once] for at in range(0, len(distinct), at_once)]
@@ -169,7 +179,9 @@ def verify(
                 for other in {0, 1, 2} - {chosen[state]}:
                     strict = base("value") if other < chosen[state] else G1Point.identity()
                     numbers.append(values[chosen[state]] - values[other] - strict)
-            if not bulletproof_holds(numbers, statement + part(b"range proof", u64(number, len(chunks))), reader):
+            own = part(b"range proof", u64(number, len(chunks)))
+            own += part(b"states, actions", u64(*chunk, *(chosen[state] for state in chunk)))
+            if not bulletproof_holds(numbers, statement + own, reader):
                 return False
         return not reader.data
     except ValueError:
@@ -195,7 +207,7 @@ def root_holds(root: bytes, size: int, states: list[int], reader: Reader) -> boo
             known[level + 1, i // 2] = (
                 merkle.node_hash(known[level, i], known[level, i + 1]) if whole else known[level, i]
             )
-    return known[len(widths) - 1, 0] == root
+    return merkle.bound_root(known[len(widths) - 1, 0], size, 3, "pedersen") == root
 
 
 def bulletproof_holds(numbers: list[G1Point], transcript: bytes, reader: Reader) -> bool:

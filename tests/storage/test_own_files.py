@@ -118,7 +118,7 @@ def test_a_long_file_is_judged_by_what_it_holds(name, tmp_path):
     assert path.stat().st_size == 2**26 + 1
 
 
-@pytest.mark.parametrize("about", [{"config_sha256": "ab"}, {"config_sha256": 0}, {"schema_version": 3}, {"files": []}])
+@pytest.mark.parametrize("about", [{"config_sha256": "ab"}, {"config_sha256": 0}, {"schema_version": 4}, {"files": []}])
 def test_a_manifest_that_is_none_of_ours(old, about):
     manifest = json.loads((old / "manifest.json").read_bytes()) | about
     (old / "manifest.json").write_text(json.dumps(manifest))

@@ -2,7 +2,8 @@
 
 **Proven:** for every tick of a public stream of states and actions, the action is the first best (hold, buy, sell) of
 the state's row in one table, which the commitment binds. **Public:** the commitment (root and size), states, actions,
-hence also what they say of the table: which action is best in each published state. **Hidden:** every value, by how
+hence also what they say of the table: which action is best in each published state; the context to which a proof is
+bound. **Hidden:** every value, by how
 much an action is better, and all of the other states.
 
 **Assumed:** discrete logarithms in G1 of BLS12-381 are hard; the generators, hashes of their names (RFC 9380), have no

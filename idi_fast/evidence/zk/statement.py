@@ -60,6 +60,10 @@ class Claims:
         """The distinct states of each range proof."""
         return [slice(at, at + STATES_AT_ONCE) for at in range(0, self.distinct.size, STATES_AT_ONCE)]
 
+    def part(self, chunk: slice) -> bytes:
+        """What a range proof speaks of: its states and their actions."""
+        return self.distinct[chunk].astype("<u8").tobytes() + self.chosen[chunk].astype("<u8").tobytes()
+
     def check_greedy(self, table: np.ndarray) -> None:
         """EvidenceError unless each chosen action is the first best of its row of the table int32 (n_states, 3)."""
         best = table[self.distinct].argmax(axis=1)

@@ -1,7 +1,8 @@
-"""Challenges from all that was said before (Fiat & Shamir 1986), and secrets from a seed and all that will be said."""
+"""Challenges from all that was said before (Fiat & Shamir 1986), and secrets that no two proofs share."""
 
 import hashlib
 import hmac
+import secrets
 
 from idi_fast.evidence.zk.curve import Point, Scalar, wide_scalar
 
@@ -47,14 +48,21 @@ class Transcript:
 
 
 class Secrets:
-    """The prover's random numbers: HMAC-SHA-512 (RFC 2104), keyed by the seed and the whole statement.
+    """The prover's random numbers: HMAC-SHA-512 (RFC 2104) of seed, statement, witness and fresh randomness.
 
-    The same statement has the same numbers and so the same proof, any other one has others: nothing is ever blinded
-    twice by the same number, which would show it (as RFC 6979 derives the nonces of signatures).
+    Any one of them keeps the numbers apart where the others fail: no number blinds twice, which would show what it
+    blinds, even if the system's generator repeats itself (as RFC 6979 derives nonces), and nobody can tell them in
+    advance even where seed and statement are the same.
     """
 
     def __init__(self, seed: bytes, statement: bytes):
-        self._key = hmac.digest(seed, b"idi-fast zk nonces 1" + statement, "sha512")
+        self._key = hmac.digest(seed, b"idi-fast zk nonces 3" + secrets.token_bytes(64) + statement, "sha512")
+
+    def hedged(self, witness: bytes) -> "Secrets":
+        """Numbers that depend on the witness too."""
+        other = Secrets.__new__(Secrets)
+        other._key = hmac.digest(self._key, b"witness" + witness, "sha512")
+        return other
 
     def scalar(self, name: bytes, i: int = 0) -> Scalar:
         """The secret number i of a name."""

@@ -1,0 +1,96 @@
+"""What a verification says: a claim a row, what it was checked against, whom that leaves to be trusted, the result."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+from idi_fast.errors import Cancelled, InputError
+
+HOLDS, FAILS, NOT_CHECKED = "holds", "fails", "not checked"
+
+CLAIMS = {
+    "manifest": "the folder is whole: its files are those of the manifest",
+    "format": "the format binds what is published together",
+    "config": "config and data are those that the policy was trained by",
+    "streams": "the streams are well formed, and those of the trace",
+    "actions": "each action of the trace is the greedy one in its state",
+    "signals": "the streams that tell of states and decisions follow from those of the trace",
+    "states": "states, market streams and closes are those of the bars",
+    "communications": "each communication of the trace is the greedy one in its state",
+    "figures": "the figures are what came of it",
+    "commitment": "the commitment is to the values of this policy",
+    "root": "the commitment is the one that was published before",
+    "digest": "the digest is that of manifest and streams",
+    "replay": "training again makes these files",
+    "zk": "the proof holds for this commitment, trace, config and data",
+    "command": "the outside proof holds",
+    "proof": "there is the proof that the manifest speaks of",
+    "spec": "the specification is the contract's, and comes from these streams",
+    "others": "nothing else is published here",
+}
+"""All claims that there are, by the names that `--require` takes. A folder has those that it makes."""
+
+
+class Unchecked(str):
+    """What is said of a claim of which nothing was shown."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One row of a verdict.
+
+    name: of CLAIMS; against: what it was checked against; result: `HOLDS`, `FAILS` or `NOT_CHECKED`; found: figures, or
+    the reason; trusted: what a result rests on besides the folder itself.
+    """
+
+    name: str
+    against: str
+    result: str
+    found: str = ""
+    trusted: str = ""
+
+    def __post_init__(self):
+        # Names and texts of others must not break out of their row.
+        object.__setattr__(self, "found", printable(self.found))
+
+    @property
+    def claim(self) -> str:
+        """In words."""
+        return CLAIMS[self.name]
+
+    @property
+    def failure(self) -> str:
+        """What failed, in a sentence."""
+        label = f"proof ({self.name})" if self.name in PROOFS else self.name
+        return self.found if self.found.startswith(label) else f"{label}: {self.found}"
+
+    def as_dict(self) -> dict[str, str]:
+        """As JSON values."""
+        return {"claim": self.claim, **asdict(self)}
+
+
+def printable(text: str) -> str:
+    """A text with escapes for what does not print, such as an end of line or what turns the direction of letters."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
+PROOFS = ("digest", "replay", "zk", "command")
+
+
+def attempt(name: str, against: str, work: Callable[[], str], trusted: str = "") -> Claim:
+    """Do some checking, which returns what it found, as `Unchecked` where that shows nothing, or raises InputError with
+    what is wrong. Whatever else a hostile folder brings about fails the claim as well."""
+    try:
+        found = work()
+    except InputError as error:
+        return Claim(name, against, FAILS, str(error), trusted)
+    except Cancelled:
+        raise
+    except Exception as error:  # noqa: BLE001 -- a verdict on a hostile folder fails closed, and says so
+        return Claim(name, against, FAILS, f"{BROKEN} ({type(error).__name__}: {str(error)[:200]})", trusted)
+    if isinstance(found, Unchecked):
+        return Claim(name, against, NOT_CHECKED, str(found), trusted)
+    return Claim(name, against, HOLDS, found, trusted)
+
+
+BROKEN = "what the folder holds cannot be checked"
+"""How a failure begins that no check foresaw."""

@@ -1,0 +1,132 @@
+"""A trace once more from bars: what the published decisions come to, where a reader has a copy of the data."""
+
+import os
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+
+from idi_fast.agents.policy import Policy
+from idi_fast.agents.trace import greedy_trace
+from idi_fast.backtesting.account import TradingAssumptions, resolve_fill
+from idi_fast.backtesting.engine import Engine
+from idi_fast.config.settings import TrainingConfig
+from idi_fast.data.config_history import load_config_history
+from idi_fast.data.history import History
+from idi_fast.data.timestamps import parse_time
+from idi_fast.environments.environment import HistoryBars, HistoryEnvironment
+from idi_fast.environments.features import Encoder
+from idi_fast.environments.state_space import ACTIONS, StateSpace, comm_columns, make_rules
+from idi_fast.errors import EvidenceError
+from idi_fast.evidence.claims import Claim, attempt
+from idi_fast.evidence.content import communications
+from idi_fast.evidence.published import RUN, TRACE, Published
+from idi_fast.evidence.statement import TRAIN, Statement
+
+REWARD = "reward"
+MAX_HIDDEN = 2**16
+"""States of a table that a proof can hide: `zk.statement.MAX_STATES`, which needs the curve library."""
+TRUSTED = "this idi-fast, the reader's machine and his copy of the data"
+
+
+def check_rollout(published: Published, data: str) -> list[Claim]:
+    """The trace against that which its own decisions come to over the reader's bars: states, streams, rewards.
+
+    data: the path of these bars. A claim fails where they cannot be used: whoever gives them wants them looked at.
+    """
+    made: dict[str, pl.DataFrame] = {}
+
+    def states() -> str:
+        made["trace"] = _again(published, data)
+        frame = published.trace[0]
+        if other := set(frame.columns) ^ set(made["trace"].columns):
+            raise EvidenceError(
+                f"{TRACE}: these bars make no trace with the same columns, such as {sorted(other)[0]!r}"
+            )
+        if frame.height != made["trace"].height:
+            raise EvidenceError(f"{TRACE} has {frame.height:,} ticks; from these bars come {made['trace'].height:,}")
+        for name in ("state", *(name for name in made["trace"].columns if name not in ("state", REWARD))):
+            _check_column(frame[name], made["trace"][name])
+        return f"all {frame.height:,} ticks worked out again from {data}"
+
+    def rewards() -> str:
+        _check_column(published.trace[0][REWARD], made["trace"][REWARD])
+        return f"the rewards of all {published.trace[0].height:,} ticks"
+
+    claims = [attempt("states", "the reader's bars", states, TRUSTED)]
+    if "trace" in made and RUN not in published.files:
+        claims.append(attempt("figures", "the reader's bars", rewards, TRUSTED))
+    return claims
+
+
+def _check_column(found: pl.Series, expected: pl.Series) -> None:
+    if found.dtype != expected.dtype:
+        found = found.cast(expected.dtype, strict=False)
+    other = found.ne_missing(expected)
+    if other.any():
+        tick = other.arg_max()
+        raise EvidenceError(
+            f"{TRACE}: {found.name} of tick {tick} is {found[tick]}; from these bars comes {expected[tick]}"
+        )
+
+
+def _again(published: Published, data: str) -> pl.DataFrame:
+    said = published.statement
+    if said is None:
+        raise EvidenceError("--data cannot be used: the folder does not say by which config and edges it was made")
+    if said.config.engine.compat or (said.kind == TRAIN and said.config.environment.kind != "history"):
+        kind = "compat" if said.config.engine.compat else said.config.environment.kind
+        raise EvidenceError(f"the run is of the {kind} environment, which has no use for --data")
+    history = reader_history(said.config, data)
+    found = list(history.digests.values())
+    if said.data is None or found != said.data["files"]:
+        raise EvidenceError(f"data: {data} is not the data that the trace was made of: its SHA-256 is another one")
+    policy = published.policy or _of_decisions(published, said)
+    if said.kind == TRAIN:
+        return _training(said, policy, history)
+    # Bars before the first only fill the features' windows; an end there was if there are more bars.
+    times = [said.data[key] for key in ("first_time", "last_time")]
+    start, last = (None if time is None else parse_time(time, "the time of a bar") for time in times)
+    terms = TradingAssumptions(
+        resolve_fill(None, "open" in history.columns), 0.0, initial_position=said.initial_position
+    )
+    engine = Engine(policy, history, terms, start=start, end=None if last is None else last + 1)
+    return pl.concat([engine.trace(segment).frame(segment.first) for segment in engine.segments(ahead=False)])
+
+
+def reader_history(config: TrainingConfig, data: str) -> History:
+    """The reader's bars, read as a config says. Raises EvidenceError where there are none, DataError."""
+    if not any(letter in data for letter in "*?[") and not os.path.exists(data):
+        raise EvidenceError(f"the price history {data} is not here; say where yours is: --data PATH")
+    return load_config_history(config, replace(config.environment.data, path=data))
+
+
+def _training(said: Statement, policy: Policy, history: History) -> pl.DataFrame:
+    """The greedy rollout after training, over the last bars; the edges are those that training fits on all bars."""
+    config = said.config
+    bars = HistoryBars(config, history)
+    if _values(bars.encoder) != _values(said.encoder):
+        raise EvidenceError("the bucket edges are not those that training fits on these bars")
+    # A rollout draws nothing.
+    environment = HistoryEnvironment(config, None, bars)
+    tape, facts = environment.facts(config.episode_length + 1)
+    rules = make_rules(config, policy.space)
+    return greedy_trace(policy.config, policy.space, rules, policy.q, policy.comm_q, tape, facts).frame()
+
+
+def _values(encoder: Encoder | None) -> dict | None:
+    return None if encoder is None else encoder.to_dict()
+
+
+def _of_decisions(published: Published, said: Statement) -> Policy:
+    """A policy that decides as the trace does in its states, whose own table is hidden; where it comes into another
+    state, that state is another one than the trace's."""
+    config = replace(said.config, tile_coder=None)
+    space, names = StateSpace.of(config), comm_columns(config)[0]
+    if space.n_states > MAX_HIDDEN:
+        raise EvidenceError(f"the config has {space.n_states:,} states; a hidden table has at most {MAX_HIDDEN:,}")
+    states, actions = published.decisions
+    q, comm_q = np.zeros((space.n_states, len(ACTIONS))), np.zeros((space.n_states, len(names)))
+    q[states, actions] = 1.0
+    comm_q[states, communications(published)] = 1.0
+    return Policy(config, 0, space, said.encoder, q, comm_q, np.ones(space.n_states, np.int64))
