@@ -9,7 +9,7 @@ from idi_fast.agents.policy import Policy
 from idi_fast.bench.case import expect_equal
 from idi_fast.bench.oracle import backtest as accounts
 from idi_fast.bench.oracle import kpis as sums
-from idi_fast.bench.oracle import market_engine, replay
+from idi_fast.bench.oracle import market_engine, rollout
 from idi_fast.bench.training import MARKET_TOLERANCE, compare, market_learnt
 from idi_fast.bench.yardsticks import SEED
 from idi_fast.config.settings import TrainingConfig
@@ -20,7 +20,7 @@ from idi_fast.training.trainer import create_trainer
 class TwinRun(NamedTuple):
     """What was decided on each bar but the last, and the accounts of that and of holding."""
 
-    ticks: list[replay.Tick]
+    ticks: list[rollout.Tick]
     account: accounts.Account
     held: accounts.Account
 

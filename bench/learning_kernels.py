@@ -8,7 +8,7 @@ import numpy as np
 from idi_fast.agents.learner import Agent, make_memory
 from idi_fast.bench.kernel import Kernel, Prepared, columns
 from idi_fast.bench.oracle import learn as oracle
-from idi_fast.bench.oracle import replay as replay_oracle
+from idi_fast.bench.oracle import rollout as rollout_oracle
 from idi_fast.bench.yardsticks import EPISODE_LENGTH, SEED
 from idi_fast.config.feature_columns import FEATURES
 from idi_fast.config.settings import TrainingConfig
@@ -148,7 +148,7 @@ def _replay_rows(kind: str) -> Callable[[int], Prepared]:
         given = scene.tape, scene.rules, greedy, np.argmax(scene.tables.comm_q, axis=1).astype(np.int16)
 
         def expected() -> list:
-            ticks, last = replay_oracle.rollout_rows(scene.learnt()[0], scene.rows())
+            ticks, last = rollout_oracle.rollout_rows(scene.learnt()[0], scene.rows())
             states, *rest = columns(ticks)
             return [[*map(scene.index, states), scene.index(last)], *rest]
 

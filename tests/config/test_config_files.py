@@ -77,7 +77,7 @@ def test_every_valid_config_survives_a_json_file(tmp_path_factory, tree):
     (b'{"rewards": {"pnl": 1e999}}', "rewards.pnl is inf; expected a finite number$"),
     (b'{"episodes": ' + b"9" * 5000 + b"}", "Exceeds the limit"),
     (b'{"emote": "\xff"}', r"is not UTF-8 text \(at byte 11\)$"),
-    (b'{"a":' * 100_000, "maximum recursion depth"),
+    (b'{"a":' * 100_000, "nested too deep"),
     (b'{"quantizer": {"price_buckets": 0}}', "quantizer.price_buckets is 0; expected an integer >= 1$"),
 ])
 def test_a_bad_file_is_refused_by_name(tmp_path, content, message):

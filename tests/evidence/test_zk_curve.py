@@ -204,8 +204,8 @@ def test_secrets_differ_by_seed_statement_witness_name_and_number(monkeypatch):
     """Also where the system's generator repeats itself."""
     monkeypatch.setattr(transcripts.secrets, "token_bytes", lambda n: bytes(n))
     made = [
-        Secrets(seed, statement).hedged(witness).scalar(name, i)
-        for seed in (bytes(32), b"1" * 32) for statement in (b"s", b"t") for witness in (b"u", b"v")
+        Secrets(seed, statement).hedged(values).scalar(name, i)
+        for seed in (bytes(32), b"1" * 32) for statement in (b"s", b"t") for values in (b"u", b"v")
         for name in (b"n", b"o") for i in (0, 1)
     ]  # fmt: skip
     assert len({int(number) for number in made}) == 32

@@ -17,7 +17,7 @@ from idi_fast.kernels import learn as kernels
 from idi_fast.kernels import market
 from idi_fast.kernels import rollout as replays
 from oracle import learn as oracle
-from oracle import replay as oracle_replay
+from oracle import rollout as oracle_rollout
 from oracle.reference import EpisodicMemory
 
 N_CODES = 6
@@ -249,7 +249,7 @@ def test_replay_rows(case):
         named = dict(zip(kind.digits, digits, strict=True))
         state = tuple(named[name] for name in ("code", "affect", "position") if name in named)
         learner.q[state], learner.comm_q[state] = q[kind.index(state)].tolist(), comm_q[kind.index(state)].tolist()
-    ticks, last = oracle_replay.rollout_rows(learner, case.rows())
+    ticks, last = oracle_rollout.rollout_rows(learner, case.rows())
     states, action, comm, position, reward = replay(case, q, comm_q)
     assert_array_equal(states, [*(kind.index(tick.state) for tick in ticks), kind.index(last)])
     # The last row is decided on as well; the twin has no row after it to step to.

@@ -49,8 +49,8 @@ def prove_range(transcript: Transcript, secrets: Secrets, numbers: Sequence[int]
     m = padded(len(numbers))
     n = BITS * m
     left, right = bases.left[:n], bases.right[:n]
-    witness = b"".join(number.to_bytes(64, "little", signed=True) for number in numbers)
-    secrets = secrets.hedged(witness + b"".join(blinding.to_le_bytes() for blinding in blindings))
+    values = b"".join(number.to_bytes(64, "little", signed=True) for number in numbers)
+    secrets = secrets.hedged(values + b"".join(blinding.to_le_bytes() for blinding in blindings))
     bits = [number >> k & 1 for number in [*numbers, *[0] * (m - len(numbers))] for k in range(BITS)]
     alpha, rho, tau_1, tau_2 = secrets.vector(b"alpha, rho, tau", 4)
     s_left, s_right = secrets.vector(b"left", n), secrets.vector(b"right", n)

@@ -48,7 +48,7 @@ class Transcript:
 
 
 class Secrets:
-    """The prover's random numbers: HMAC-SHA-512 (RFC 2104) of seed, statement, witness and fresh randomness.
+    """The prover's random numbers: HMAC-SHA-512 (RFC 2104) of seed, statement, the private values and fresh randomness.
 
     Any one of them keeps the numbers apart where the others fail: no number blinds twice, which would show what it
     blinds, even if the system's generator repeats itself (as RFC 6979 derives nonces), and nobody can tell them in
@@ -58,10 +58,10 @@ class Secrets:
     def __init__(self, seed: bytes, statement: bytes):
         self._key = hmac.digest(seed, b"idi-fast zk nonces 3" + secrets.token_bytes(64) + statement, "sha512")
 
-    def hedged(self, witness: bytes) -> "Secrets":
-        """Numbers that depend on the witness too."""
+    def hedged(self, values: bytes) -> "Secrets":
+        """Numbers that depend on the private values too."""
         other = Secrets.__new__(Secrets)
-        other._key = hmac.digest(self._key, b"witness" + witness, "sha512")
+        other._key = hmac.digest(self._key, b"values" + values, "sha512")
         return other
 
     def scalar(self, name: bytes, i: int = 0) -> Scalar:
