@@ -17,7 +17,7 @@ import numpy as np
 from .engine import word_rows
 from .learn import Learner, learn_actions, learn_communication
 from .reference import STRESS
-from .replay import Tick, rollout_rows
+from .rollout import Tick, rollout_rows
 from .tape_words import crypto_bars, exploration_rows, window_bars
 
 CALIBRATION_BARS = 65_536
