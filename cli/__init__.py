@@ -84,9 +84,9 @@ def _settle() -> None:
 
 
 def _print_error(text: str) -> None:
-    import typer
+    from idi_fast.cli import console
 
-    typer.echo(text, err=True)
+    console.message(text)
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:

@@ -12,13 +12,15 @@ from pathlib import Path
 import typer
 
 from idi_fast.cli import signals
+from idi_fast.errors import printable
 
 UNWRITTEN = "nothing was written"
 
 
 def message(text: str) -> None:
-    """A line for the user, on stderr."""
-    typer.echo(text, err=True)
+    """A line for the user, on stderr. Nothing in it, such as the name of a file, can make further lines or colours; the
+    lines of a drawing below it begin with two spaces."""
+    typer.echo("\n  ".join(map(printable, text.split("\n  "))), err=True)
 
 
 def note(text: str) -> None:

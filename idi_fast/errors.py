@@ -51,3 +51,8 @@ def nearest(name: str, known: Iterable[str], likeness: float = 0.5) -> str:
     """
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=likeness)
     return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def printable(text: str) -> str:
+    """A text with escapes for what does not print, such as an end of line or what turns the direction of letters."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)

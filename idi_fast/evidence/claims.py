@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-from idi_fast.errors import Cancelled, InputError
+from idi_fast.errors import Cancelled, InputError, printable
 
 HOLDS, FAILS, NOT_CHECKED = "holds", "fails", "not checked"
 
@@ -66,11 +66,6 @@ class Claim:
     def as_dict(self) -> dict[str, str]:
         """As JSON values."""
         return {"claim": self.claim, **asdict(self)}
-
-
-def printable(text: str) -> str:
-    """A text with escapes for what does not print, such as an end of line or what turns the direction of letters."""
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 PROOFS = ("digest", "replay", "zk", "command")

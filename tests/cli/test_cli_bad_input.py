@@ -288,3 +288,11 @@ def test_a_panic_over_a_table_is_a_refusal(name, world):
     path, panic = world / "agent" / "policy.parquet", pl.exceptions.PanicException("called `Option::unwrap()`")
     with mock.patch.object(pl, name, side_effect=panic), pytest.raises(ArtifactError, match=r"cannot read the policy"):
         list(table_files.describe(str(path), "the policy", METADATA_KEY))
+
+
+def test_a_name_cannot_make_further_lines_or_colours(tmp_path):
+    line = cli.refused(tmp_path, "train", "--data", "no\nsuch\x1b[31m.csv", "--out", tmp_path / "o")
+    assert line.startswith(r"error: no\nsuch\x1b[31m.csv: ")
+    plan = tmp_path / "plan.json"
+    plan.write_text('[{"name": "a", "config": "odd\\nname.json", "out": "o"}]')
+    assert r"odd\nname.json" in cli.refused(tmp_path, "layers", plan)
