@@ -115,7 +115,7 @@ def _summary(report, hint: bool) -> str:
 
 def _report_fixed(fixed) -> None:
     typer.echo()
-    typer.echo(f"fixed in {fixed.folder}")
+    typer.echo(f"{'corrected as far as can be' if fixed.left else 'fixed'} in {fixed.folder}")
     for change in fixed.changes or ("nothing had to be changed",):
         typer.echo(f"  {change}")
     if fixed.left:

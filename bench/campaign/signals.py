@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -43,7 +44,9 @@ def attempt(world: World, rng: random.Random, trial: Trial) -> str:
     _check_end(outcome, number, seconds)
     world.worker.run("train", "--print-config", cwd=folder)
     check_whole(folder, whole, describe(outcome))
-    return check_again(world, folder, command.argv, whole)
+    # What a run of hours has saved is not resumed by one of another length, but discarded.
+    again = tuple("--force" if is_long and word == "--resume" else word for word in command.argv)
+    return check_again(world, folder, again, whole)
 
 
 def _at_a_call(world: World, rng: random.Random, trial: Trial, number: signal.Signals) -> str:
@@ -106,4 +109,5 @@ def _check_end(outcome: Outcome, number: signal.Signals, seconds: float) -> None
 def _is_of_pythons_start(stderr: str) -> bool:
     """Whether Ctrl-C came while Python itself was starting, before anything of idi-fast could do something about it."""
     others = [line for line in stderr.splitlines() if "site-packages" in line and "__editable__" not in line]
-    return stderr.rstrip().endswith("KeyboardInterrupt") and "in main" not in stderr and not others
+    begun = re.search(r'cli.__init__\.py", line \d+, in main', stderr)  # Python's own `site` has a `main`, too
+    return stderr.rstrip().endswith("KeyboardInterrupt") and begun is None and not others

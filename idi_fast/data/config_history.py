@@ -1,12 +1,20 @@
 """The price history that a config names."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from idi_fast.config.feature_columns import feature_columns
 from idi_fast.config.settings import DataConfig, TrainingConfig
 from idi_fast.data.history import History, HistoryFiles, open_history
 from idi_fast.errors import DataError
+
+
+def with_history(config: TrainingConfig, history: History | None) -> TrainingConfig:
+    """The config; with a history, that of the history environment where it is of the synthetic one, the default."""
+    if history is None or config.environment.kind != "synthetic":
+        return config
+    return replace(config, environment=replace(config.environment, kind="history"))
 
 
 def load_config_history(config: TrainingConfig, data: DataConfig | None = None) -> History:

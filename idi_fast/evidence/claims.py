@@ -25,7 +25,7 @@ CLAIMS = {
     "command": "the outside proof holds",
     "proof": "there is the proof that the manifest speaks of",
     "spec": "the specification is the contract's, and comes from these streams",
-    "others": "nothing else is published here",
+    "others": "all that is published here is covered by a claim",
 }
 """All claims that there are, by the names that `--require` takes. A folder has those that it makes."""
 

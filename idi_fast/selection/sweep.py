@@ -20,7 +20,7 @@ from idi_fast.config.draft import Draft
 from idi_fast.config.feature_columns import feature_columns
 from idi_fast.config.seeds import check_seeds
 from idi_fast.config.settings import TrainingConfig
-from idi_fast.data.config_history import open_config_history
+from idi_fast.data.config_history import open_config_history, with_history
 from idi_fast.data.history import History
 from idi_fast.data.in_sample import describe_history, versions
 from idi_fast.errors import ConfigError, InputError
@@ -166,7 +166,7 @@ def sweep(
     streams. progress: called with how many runs are done, and of how many. year_days: as for `backtest`. Raises
     InputError, ConfigError, DataError, IdiFastError.
     """
-    points = make_points(config, grid)
+    points = make_points(with_history(config, history) if isinstance(config, TrainingConfig) else config, grid)
     config = points[0].config  # in what the following reads of it, all are the same
     seeds = check_seeds(seeds, negative=config.engine.compat is not None)
     on_history = config.environment.kind == "history"

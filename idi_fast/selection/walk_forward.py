@@ -16,6 +16,7 @@ from idi_fast.backtesting import kpis
 from idi_fast.backtesting.account import Account, AccountSimulator, TradingAssumptions, resolve_fill
 from idi_fast.config.seeds import check_seeds
 from idi_fast.config.settings import TrainingConfig
+from idi_fast.data.config_history import with_history
 from idi_fast.data.history import History
 from idi_fast.data.in_sample import describe_history, iso_time, versions
 from idi_fast.data.spikes import notes_on
@@ -130,6 +131,7 @@ def walk_forward(
 ) -> WalkForward:
     """Train and test over the windows of a history, each test strictly on bars after its training.
 
+    config: of the history environment, which a config of the synthetic one, the default, is made.
     train_bars, test_bars: half and a tenth of the history by default; step: `test_bars` by default. Features, edges and
     tables are fitted on a window's training bars only. The embargo between training and test is the longest feature
     window, so that no feature of a tested bar has seen one of the training; its bars only fill the features' windows,
@@ -138,6 +140,7 @@ def walk_forward(
     many. year_days: as for `backtest`. The account is one over all tests: see `account_of_tests`. Raises InputError,
     DataError, IdiFastError.
     """
+    config = with_history(config, history)
     if config.environment.kind != "history":
         raise InputError(f"environment.kind is {config.environment.kind!r}; a walk-forward needs 'history'")
     seeds, bars = check_seeds(seeds, negative=False), len(history)

@@ -1,7 +1,7 @@
 """A training run in a notebook: what `idi-fast train` does, without a folder."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import polars as pl
 from idi_fast.agents.policy import Policy
 from idi_fast.agents.trace import Trace
 from idi_fast.config.settings import TrainingConfig
+from idi_fast.data.config_history import with_history
 from idi_fast.data.history import History
 from idi_fast.evaluation.baselines import Comparison
 from idi_fast.training.artifact import episode_frames, quick_evaluation, save_training
@@ -98,9 +99,7 @@ def train(
     >>> run.trace.frame().height
     64
     """
-    config = TrainingConfig() if config is None else config
-    if history is not None and config.environment.kind == "synthetic":
-        config = replace(config, environment=replace(config.environment, kind="history"))
+    config = with_history(TrainingConfig() if config is None else config, history)
     trainer = create_trainer(config, seed, history, initial=initial)
     policy, trace = trainer.run(progress)
     return TrainingRun(policy, trace, trainer)

@@ -88,8 +88,8 @@ def test_windows_follow_one_another_and_nothing_tested_was_trained_on(bars, trai
 def test_what_is_refused(options, message):
     with pytest.raises(InputError, match=message):
         run(random_walk(400), **options)
-    with pytest.raises(InputError, match=r"environment\.kind is 'synthetic'; a walk-forward needs 'history'"):
-        walk_forward(config(), random_walk(400))
+    with pytest.raises(InputError, match=r"environment\.kind is 'crypto'; a walk-forward needs 'history'"):
+        walk_forward(config("crypto"), random_walk(400))
 
 
 def test_each_window_is_a_training_and_a_backtest_by_hand():

@@ -36,6 +36,14 @@ def test_a_history_is_trained_on(tmp_path):
         idi.train(simulated, bars)
 
 
+def test_a_history_makes_a_default_config_one_of_the_history():
+    bars, short = random_walk(400, seed=2), idi.TrainingConfig(episodes=2, episode_length=16)
+    walk = idi.walk_forward(short, bars, train_bars=150, test_bars=60)
+    assert walk.config.environment.kind == "history"
+    found = idi.sweep(short, {"discount": [0.5, 0.9]}, bars)
+    assert (found.config.environment.kind, found.points.height) == ("history", 2)
+
+
 def test_its_examples_hold():
     assert doctest.testmod(module).failed == 0
     assert doctest.testmod(module).attempted == 4
