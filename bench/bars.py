@@ -9,6 +9,7 @@ from polars.io.plugins import register_io_source
 
 from idi_fast.bench.yardsticks import SEED
 from idi_fast.data.history import History
+from idi_fast.data.timestamps import time_series
 
 COLUMNS = ("time", "open", "close", "volume")
 CHUNK = 1_048_576
@@ -18,10 +19,10 @@ STEP = 1e-4
 
 def write_bars(path: Path, history: History, names: Sequence[str] = COLUMNS) -> Path:
     """Columns of the history as a Parquet file."""
-    frame = pl.DataFrame({name: history.column(name) for name in names})
+    columns = {name: history.column(name) for name in names}
     if "time" in names:
-        frame = frame.with_columns(pl.col("time").cast(pl.Datetime("ns", "UTC")))
-    frame.write_parquet(path)
+        columns["time"] = time_series(columns["time"])
+    pl.DataFrame(columns).write_parquet(path)
     return path
 
 

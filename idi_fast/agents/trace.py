@@ -11,6 +11,7 @@ from idi_fast.agents.streams import MARKET_STREAMS, TRACE_STREAMS, install_strea
 from idi_fast.agents.table_layout import Layout
 from idi_fast.config.feature_columns import FEATURES
 from idi_fast.config.settings import TrainingConfig
+from idi_fast.data.timestamps import time_series
 from idi_fast.environments.environment import MarketFacts, charged_fee_bps
 from idi_fast.environments.features import Bars
 from idi_fast.environments.state_space import ACTIONS, BUY, SELL, StateSpace, comm_columns
@@ -92,11 +93,6 @@ class Trace:
     def export(self, folder: str | Path, contract: str = "all") -> None:
         """Write the stream files of a contract into a folder, all or none."""
         install_streams(self.files(contract), Path(folder))
-
-
-def time_series(time_ns: np.ndarray) -> pl.Series:
-    """Times in ns UTC int64 (n,) as a column of date-times."""
-    return pl.Series(time_ns).cast(pl.Datetime("ns", "UTC"))
 
 
 class GreedyRollout:

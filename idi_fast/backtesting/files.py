@@ -9,10 +9,11 @@ import numpy as np
 import polars as pl
 
 from idi_fast.agents.streams import StreamFiles
-from idi_fast.agents.trace import Trace, time_series
+from idi_fast.agents.trace import Trace
 from idi_fast.backtesting.engine import Segment
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.history import History
+from idi_fast.data.timestamps import time_series
 from idi_fast.kernels.backtest import ENTRY_BAR, EXIT_BAR, TRADE_COLUMNS
 from idi_fast.storage.tables import TableWriter
 from idi_fast.training.artifact import trace_metadata

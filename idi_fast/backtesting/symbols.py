@@ -8,7 +8,6 @@ import numpy as np
 import polars as pl
 
 from idi_fast.agents.policy import Policy
-from idi_fast.agents.trace import time_series
 from idi_fast.backtesting.backtest import make_engine
 from idi_fast.backtesting.engine import Engine, NoBars
 from idi_fast.backtesting.files import GROUP_ROWS, ReturnRows, TradeRows
@@ -17,6 +16,7 @@ from idi_fast.backtesting.kpi_definitions import Totals
 from idi_fast.data.bar_frequency import BarTimes
 from idi_fast.data.history import History, HistoryFiles
 from idi_fast.data.in_sample import iso_time
+from idi_fast.data.timestamps import time_series
 from idi_fast.errors import InputError
 from idi_fast.parallel.worker_pool import WorkerPool, usable_cores
 from idi_fast.storage.files import digest, write_json

@@ -119,6 +119,11 @@ def parse_time(text: str, name: str) -> int:
     return found
 
 
+def time_series(time_ns: np.ndarray) -> pl.Series:
+    """Times in ns UTC int64 (n,) as a column of date-times."""
+    return pl.Series(time_ns).cast(pl.Datetime("ns", "UTC"))
+
+
 def unit_of(dtype: pl.DataType) -> str | None:
     """NumPy's name for the unit that a time type counts in; None for other types."""
     return "D" if dtype == pl.Date else getattr(dtype, "time_unit", None)

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from idi_fast.config.settings import TrainingConfig
-from idi_fast.data.timestamps import parse_time
+from idi_fast.data.timestamps import parse_time, time_series
 from idi_fast.environments.rng import Generator, make_generators
 from idi_fast.errors import IdiFastError, InputError, OutputError
 from idi_fast.kernels import tape_words
@@ -129,14 +129,14 @@ def simulated_frames(
         last = close[-1]
         yield pl.DataFrame(
             {
-                "time": start + np.arange(first, first + n) * interval,
+                "time": time_series(start + np.arange(first, first + n) * interval),
                 "open": opens,
                 "close": close,
                 "volume": np.expm1(made.log_volume + LOG_VOLUME_LEVEL),
                 "regime": made.regime,
                 "risk": made.risk,
             }
-        ).with_columns(pl.col("time").cast(pl.Datetime("ns", "UTC")))
+        )
 
 
 def simulate_history(

@@ -11,7 +11,6 @@ import polars as pl
 
 from idi_fast.agents.policy import Policy
 from idi_fast.agents.rollout import decide_from_flat
-from idi_fast.agents.trace import time_series
 from idi_fast.backtesting import kpis
 from idi_fast.backtesting.account import Account, AccountSimulator, TradingAssumptions, resolve_fill
 from idi_fast.config.seeds import check_seeds
@@ -20,6 +19,7 @@ from idi_fast.data.config_history import with_history
 from idi_fast.data.history import History
 from idi_fast.data.in_sample import describe_history, iso_time, versions
 from idi_fast.data.spikes import notes_on
+from idi_fast.data.timestamps import time_series
 from idi_fast.environments.environment import HistoryBars
 from idi_fast.environments.features import longest_window, resolve_features
 from idi_fast.errors import InputError
