@@ -99,7 +99,7 @@ class Moments:
 
 
 class Returns(Moments):
-    """KPIs of one equity: of a `kernels.kpis.Curve` whose blocks are ended, over so many bars, at a pace."""
+    """KPIs of one equity: of a `kernels.kpis.Curve` whose blocks are ended, over so many bars of a frequency."""
 
     def __init__(self, curve: kernels.Curve, bars: int, frequency: BarFrequency):
         super().__init__(curve.moments)

@@ -35,11 +35,11 @@ class BarFrequency(NamedTuple):
 
 
 class BarTimes:
-    """Takes the timestamps of a series in stretches of any size, and says its pace.
+    """Takes the times of a series, in chunks of any size, and says how frequent its bars are.
 
     There are (bars − 1) / (last − first) bars to a year of 365 days. With `year_days`, a number from 1 to 366, a year
     has that many trading days, each with the median number of bars of those days in UTC that have any: the sessions of
-    a market that is closed at night and on holidays. Memory does not grow with the series, nor do the stretches matter.
+    a market that is closed at night and on holidays. Memory does not grow with the series, nor do the chunks matter.
 
     Without `year_days` the span from the first bar to the last is taken for a part of the year like any other: but a
     week of sessions has no weekend in it, and a hole of months no bars. So there is a `caution` where it makes over

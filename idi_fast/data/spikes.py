@@ -125,9 +125,9 @@ def spike_note(history: History) -> str | None:
     return detector.note()
 
 
-def notes_on(history: History, pace: BarFrequency) -> list[str]:
-    """What makes the figures of a run over a history doubtful: its spikes, and the caution of the pace."""
-    return [note for note in (spike_note(history), pace.caution) if note is not None]
+def notes_on(history: History, frequency: BarFrequency) -> list[str]:
+    """What makes the figures of a run over a history doubtful: its spikes, and the caution of its frequency."""
+    return [note for note in (spike_note(history), frequency.caution) if note is not None]
 
 
 def _are_apart(one: float, other: float, factor: float) -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path
 from idi_fast.agents.policy import Policy
 from idi_fast.errors import EvidenceError
 from idi_fast.evidence.claims import FAILS, Claim, Unchecked, attempt
-from idi_fast.evidence.merkle import PEDERSEN, PLAIN, REFERENCE, Commitment, bound_root, commit
+from idi_fast.evidence.merkle import PEDERSEN, PLAIN, REFERENCE, Commitment, bound_root, commit, is_root
 from idi_fast.evidence.private import BLINDING, SALT, secret_seed
 from idi_fast.evidence.provers import COMMITMENT, PROOF, UNBOUND_2, ProverOptions
 from idi_fast.evidence.published import Published, fixed_table, reference_tree
@@ -63,7 +63,7 @@ def _root(published: Published, root: str | None) -> str:
     commitment = Commitment.from_json(published.data(COMMITMENT))
     if root is None:
         return Unchecked(f"it is {commitment.root.hex()}; say which one was published before: --root")
-    if commitment.root.hex() != root.lower().removeprefix("0x"):
+    if not is_root(root, commitment.root.hex()):
         raise EvidenceError(f"its root is {commitment.root.hex()}; expected {root}")
     if commitment.version == 2:
         return Unchecked(f"it is the one given, but {UNBOUND_2}")
@@ -86,14 +86,13 @@ def _theirs(published: Published, policy: Policy | None) -> str:
 
 def _their_root(published: Published, root: str | None) -> str:
     tree_root, size = read_commit(published.data(COMMIT_FILE))
-    known = None if root is None else root.lower().removeprefix("0x")
     bound = bound_root(tree_root, size, 3, REFERENCE).hex()
-    if known is None:
+    if root is None:
         return Unchecked(f"it is {bound}; say which one was published before: --root")
-    if known == tree_root.hex():
+    if is_root(root, tree_root.hex()):
         return Unchecked(
             "it is the one given, but the reference's root binds neither size nor states; give the bound one"
         )
-    if known != bound:
+    if not is_root(root, bound):
         raise EvidenceError(f"its root is {bound}; expected {root}")
     return f"it is, and {size:,} states with it"

@@ -100,6 +100,11 @@ class Commitment:
         return cls(root, fields["size"], fields["actions"], fields["form"], version)
 
 
+def is_root(given: str, root: str) -> bool:
+    """Whether a root that a reader gives, in hexadecimal of any case and perhaps behind 0x, is this one."""
+    return given.lower().removeprefix("0x") == root
+
+
 def bound_root(tree_root: bytes, size: int, actions: int, form: str) -> bytes:
     """The root that is published of a tree: it says of which form and size the tree is.
 

@@ -14,7 +14,7 @@ from idi_fast.evidence import reference
 from idi_fast.evidence.fixed_point import differing_states, to_fixed_point
 from idi_fast.evidence.folder import put_files, read_file
 from idi_fast.evidence.manifest import Manifest
-from idi_fast.evidence.merkle import REFERENCE, Commitment, Opening, bound_root, verify_opening
+from idi_fast.evidence.merkle import REFERENCE, Commitment, Opening, bound_root, is_root, verify_opening
 from idi_fast.evidence.provers import COMMITMENT, UNBOUND_2
 from idi_fast.evidence.publish import committed
 from idi_fast.evidence.published import reference_tree, state_values
@@ -95,7 +95,7 @@ def verify_opened(commitment: Path, opening: Path, root: str | None = None) -> d
         unbound = None if bound.version > 2 else UNBOUND_2
         found = {"form": bound.form, "state": shown.state, "values": list(shown.values)}
         found |= {"root": bound.root.hex(), "unbound": unbound}
-    if root is not None and root.lower().removeprefix("0x") != found["root"]:
+    if root is not None and not is_root(root, found["root"]):
         raise EvidenceError(f"the commitment's root is {found['root']}; expected {root}")
     return found
 

@@ -117,7 +117,7 @@ def public(config: TrainingConfig) -> TrainingConfig:
 
 
 def _described(history: Mapping[str, Any] | None, *, listed: bool = False) -> dict[str, Any] | None:
-    """Of `provenance.describe_history` what may be published: no sample, no paths; EvidenceError where it is none."""
+    """Of `in_sample.describe_history` what may be published: no sample, no paths; EvidenceError where it is none."""
     if history is None:
         return None
     where = "the description of the data"
