@@ -13,11 +13,11 @@ import polars as pl
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.timestamps import parse_time, time_series
 from idi_fast.environments.rng import Generator, make_generators
-from idi_fast.errors import IdiFastError, InputError, OutputError
+from idi_fast.errors import IdiFastError, InputError
 from idi_fast.kernels import tape_words
 from idi_fast.kernels.crypto import START_PRICE
 from idi_fast.storage.failures import explained
-from idi_fast.storage.files import check_place
+from idi_fast.storage.files import check_place, check_replaceable_file
 from idi_fast.storage.staging import Staging
 from idi_fast.storage.tables import TableWriter
 
@@ -176,13 +176,11 @@ def simulate_history(
     if out.suffix.lower() not in (".parquet", ".csv"):
         raise InputError(f"the output {out} ends in neither .parquet nor .csv")
     check_place(out)
-    if out.is_dir() or out.is_symlink():
-        raise OutputError(f"the output {out} exists and is not a file; choose another name")
-    if out.exists() and not force:
-        raise OutputError(f"the output {out} already exists; --force replaces it")
     about = {"kind": "bars", "seed": str(seed), "rng": config.engine.rng, "market": asdict(config.environment.market)}
     counts, risks, first, tail = np.zeros(4, np.int64), 0, None, None
     with Staging() as staging:
+        staging.watch(out)
+        check_replaceable_file(out, force)
         with explained(out), _writer(staging.reserve(out), about) as write:
             for frame in simulated_frames(config, bars, seed, parse_time(start, "start"), parse_interval(interval)):
                 write(frame)

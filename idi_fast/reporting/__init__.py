@@ -14,8 +14,8 @@ from idi_fast.reporting.populations import population_page
 from idi_fast.reporting.run import ReportedRun
 from idi_fast.reporting.symbols import symbols_page
 from idi_fast.reporting.walks import walk_page
-from idi_fast.storage import files
-from idi_fast.storage.files import check_kept, check_place, explained
+from idi_fast.storage.failures import explained
+from idi_fast.storage.files import check_kept, check_place, check_replaceable, check_replaceable_file
 from idi_fast.storage.staging import Staging
 from idi_fast.training.artifact import SCHEMA_VERSION, write_manifest
 
@@ -49,14 +49,14 @@ def write_report(
     _check_places(target, pictures, folder)
     with Staging() as staging:
         staging.watch(target)
-        check_replaceable(target, force)
+        _check_replaceable(target, force)
         library = plotly_js()
         if pictures is not None:
             check_kaleido()
             staging.watch(pictures)
             with explained(pictures):
                 check_kept(pictures, (run,))
-                files.check_replaceable(pictures, force)
+                check_replaceable(pictures, force)
         page, places = _page(found), [target]
         with explained(target):
             staging.reserve(target).write_bytes(render(page, library).encode())
@@ -96,13 +96,10 @@ def _check_places(target: Path, pictures: Path | None, folder: Path) -> None:
         raise OutputError(f"{target} would lie among the pictures, a folder that is replaced whole; name another place")
 
 
-def check_replaceable(target: Path, force: bool) -> None:
+def _check_replaceable(target: Path, force: bool) -> None:
+    check_replaceable_file(target, force, "report")
     if not os.path.lexists(target):
         return
-    if not os.path.isfile(target) or os.path.islink(target):
-        raise OutputError(f"the report {target} exists and is not a file; choose another name")
-    if not force:
-        raise OutputError(f"the report {target} already exists; --force replaces it")
     with explained(target), open(target, "rb") as file:
         if GENERATOR.encode() not in file.read(4096):
             raise OutputError(f"{target} is something other than a report of idi-fast; --force will not replace it")

@@ -93,6 +93,17 @@ def check_replaceable(target: Path, force: bool) -> None:
         raise OutputError(f"{target} holds {foreign}; move it away first")
 
 
+def check_replaceable_file(target: Path, force: bool, what: str = "output") -> None:
+    """Raise OutputError where a file may not take the target's place: never that of anything but a file, and that of a
+    file only with `force`. what: what errors call it."""
+    if not os.path.lexists(target):
+        return
+    if not os.path.isfile(target) or os.path.islink(target):
+        raise OutputError(f"the {what} {target} exists and is not a file; choose another name")
+    if not force:
+        raise OutputError(f"the {what} {target} already exists; --force replaces it")
+
+
 def read_manifest(folder: Path) -> dict | None:
     """The manifest of one of our outputs, None where there is none."""
     try:

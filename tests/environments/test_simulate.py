@@ -101,11 +101,14 @@ def test_the_command_trains_and_tests_an_agent(tmp_path):
         (["--out", "a.csv", "--set", "engine.compat=idi_iann"], ["compat"]),
         (["--out", "kept.csv"], ["kept.csv already exists; --force replaces it"]),
         (["--out", "folder.csv", "--force"], ["folder.csv exists and is not a file"]),
+        (["--out", "link.csv", "--force"], ["link.csv exists and is not a file"]),
+        (["--out", "n" * 300 + ".csv"], ["File name too long"]),
     ],
 )
 def test_refusals(options, parts, tmp_path, monkeypatch):
     (tmp_path / "kept.csv").write_text("mine")
     (tmp_path / "folder.csv").mkdir()
+    cli.link(tmp_path / "link.csv", tmp_path / "kept.csv")
     monkeypatch.chdir(tmp_path)
     cli.assert_mentions(cli.refused(tmp_path, "simulate", *options), *parts)
 
