@@ -17,6 +17,7 @@ from idi_fast.evidence.manifest import Manifest, rebuilt
 from idi_fast.evidence.provers import claim, digests, find_prover
 from idi_fast.evidence.published import Published
 from idi_fast.evidence.statement import STATEMENT, Statement, context
+from idi_fast.evidence.verify import verify_folder
 from idi_fast.storage.tables import table_bytes
 
 SEED = bytes(range(32))
@@ -89,3 +90,19 @@ def edited(path: Path, change: Callable[[dict], object]) -> None:
 
 def copied(source: Path, target: Path) -> Path:
     return Path(shutil.copytree(source, target))
+
+
+def rows(folder, **options) -> dict[str, str]:
+    """The results of a verdict, by claim."""
+    found = verify_folder(folder, **options)
+    return {claim.name: claim.result for claim in found.claims}
+
+
+def not_held(folder, *names: str, **options) -> None:
+    """None of these claims holds, and whoever requires one of them is refused."""
+    found = rows(folder, **options)
+    for name in names:
+        assert found.get(name) != "holds", (name, found)
+        assert not verify_folder(folder, require=name, **options).ok
+    verdict = verify_folder(folder, **options).verdict
+    assert verdict != "ok"
