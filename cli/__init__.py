@@ -45,9 +45,9 @@ def _run() -> None:
     try:
         _prepare_reading(sys.argv[1:])
         _settle()
-        from idi_fast.cli.commands import app
+        from idi_fast.cli.commands import entry
 
-        app(prog_name="idi-fast")
+        entry(prog_name="idi-fast")
     except Exception as error:  # noqa: BLE001 -- the outermost place: every error becomes one line and an exit code
         if signals.came():  # where C code calls Python, an interrupt may come out as another error
             sys.exit(1)

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 import typer
+from typer.main import get_command
 
 from idi_fast import __version__
 from idi_fast.cli import (
@@ -63,3 +64,7 @@ def options(
     Exit codes: 0 ok; 1 the work ran and failed; 2 usage, config or input error; 129 hung up;
     130 interrupted; 143 terminated.
     """
+
+
+entry = get_command(app)
+"""All of it as click runs it, put together once: a tenth of a second, of every call where `app` is called."""

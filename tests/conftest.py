@@ -5,13 +5,39 @@ from pathlib import Path
 
 import cli_helpers
 import pytest
+from examples import examples
 from hypothesis import settings
+
+SLOWEST = (
+    "test_campaign", "test_checkpoint_command", "test_sweep_command", "test_evidence_forgeries", "test_kills",
+    "test_reader", "test_zk_forgeries", "test_signals", "test_checkpoint", "test_bench", "test_kernel_cache",
+    "test_evidence_tampering", "test_layers", "test_storage", "test_report_browser", "test_zk", "test_cli_outputs",
+    "test_kernels_features",
+)  # fmt: skip
+"""Files of tests, which stay in one process each, in the order of their time: begun last, one would be waited for."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the slowest files."""
+    places = {name: place for place, name in enumerate(SLOWEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+
 
 pytest_plugins = ["evidence_runs", "layer_plans"]
 
 # No deadline: the first call of a kernel compiles it. In CI the examples are the same in every run.
-settings.register_profile("idi-fast", deadline=None, derandomize="CI" in os.environ)
+settings.register_profile(
+    "idi-fast", deadline=None, derandomize="CI" in os.environ, max_examples=examples(settings.default.max_examples)
+)
 settings.load_profile("idi-fast")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_disk():
+    """Nothing that this process writes waits for the disk: what a crash leaves is tested in processes of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda handle: None)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from market_data import history, random_walk
@@ -53,7 +54,7 @@ def alter(bars: History, n: int, factor: float) -> History:
     return history(changed["close"], changed["open"], changed["volume"], bars.time)
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(n=st.integers(2, 199), seed=st.integers(0, 5), factor=st.sampled_from([0.1, 0.9, 1.3, 40.0]))
 def test_later_bars_change_nothing_before_them(policy, n, seed, factor):
     bars = random_walk(200, seed)
@@ -78,7 +79,7 @@ def test_the_actions_do_not_depend_on_what_the_account_assumes(policy):
         assert other.assumptions["fill"] == fill
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(cuts=st.lists(st.integers(1, 149), max_size=6))
 def test_bars_come_out_the_same_in_any_chunks(policy, cuts):
     bars = random_walk(150, 3)

@@ -7,6 +7,7 @@ import cli_helpers as cli
 import numpy as np
 import polars as pl
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from market_data import history, random_walk
@@ -53,7 +54,7 @@ def data(tmp_path_factory):
 OPTIONS = {"fee_bps": 7.0, "slippage_bps": 3.0, "start": "1970-02-01", "end": "1970-10-01"}
 
 
-@settings(max_examples=8)
+@settings(max_examples=examples(8))
 @given(st.integers(1, 200), st.booleans())
 def test_however_bars_are_read_the_bytes_are_the_same(policy, data, tmp_path_factory, rows, is_small):
     at_once, in_pieces = tmp_path_factory.mktemp("at_once"), tmp_path_factory.mktemp("in_pieces")

@@ -5,6 +5,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_strategies import CHUNKS, pieces
@@ -50,7 +51,7 @@ def returns(draw) -> np.ndarray:
 
 
 @given(returns(), st.integers(0, 300))
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 def test_tails_are_exact_in_bounded_memory(changes, more):
     equity = equity_of(changes)
     n = equity.size
@@ -83,7 +84,7 @@ def test_tails_of_many_bars_are_exact():
 
 
 @given(returns(), st.integers(0, 599))
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 def test_the_value_of_a_rank(values, rank):
     if not values.size:
         return
@@ -122,7 +123,7 @@ def accumulator_of(columns: dict, chunks=(10**9,)) -> Result:
 
 
 @given(whole_runs(), CHUNKS)
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 def test_chunks_change_no_bit(columns, chunks):
     with small:
         assert repr(accumulator_of(columns, chunks)) == repr(accumulator_of(columns))

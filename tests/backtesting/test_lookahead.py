@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from market_data import history, random_walk
@@ -61,7 +62,7 @@ def policies():
     ]
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(
     which=st.integers(0, 5), n=st.integers(2, 150), seed=st.integers(0, 99), plain=st.booleans(), gaps=st.booleans(),
     cuts=st.integers(0, 4),

@@ -8,6 +8,7 @@ import cli_helpers as cli
 import numpy as np
 import polars as pl
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from market_data import random_walk
@@ -239,7 +240,7 @@ class TestThroughTheCommandLine:
         trace, equity = (pl.read_parquet(out / f"{name}.parquet") for name in ("trace", "equity"))
         return pl.concat([trace.drop("reward"), equity.drop("tick", "time", "close")], how="horizontal")
 
-    @settings(max_examples=5)
+    @settings(max_examples=examples(5))
     @given(n=st.integers(40, 199), factor=st.sampled_from([0.2, 1.3, 9.0]), group=st.integers(1, 60))
     def test_prefixes_altered_futures_and_row_groups(self, world, tmp_path_factory, n, factor, group):
         folder, frame = tmp_path_factory.mktemp("cl"), rows("ΔE").drop("symbol")

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from examples import examples
 from history_files import assert_equal_histories, parquet, refusal, text
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -91,7 +92,7 @@ def bars(draw) -> dict[str, list]:
 
 
 @given(bars(), st.data())
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 def test_csv_parquet_and_split_files_load_alike(tmp_path_factory, table, data):
     folder = tmp_path_factory.mktemp("bars")
     frame = pl.DataFrame(table)
@@ -114,7 +115,7 @@ def test_csv_parquet_and_split_files_load_alike(tmp_path_factory, table, data):
 
 
 @given(st.lists(st.sampled_from([1.5, 2.0, None, float("nan")]), min_size=2, max_size=40), st.integers(0, 40))
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 def test_dropping_keeps_what_is_there(tmp_path_factory, prices, cut):
     """Against the definition, bar by bar; the input is split at any row."""
     folder = tmp_path_factory.mktemp("gaps")

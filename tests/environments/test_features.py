@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_strategies import CHUNKS, pieces
@@ -37,7 +38,7 @@ def cut(piece: slice) -> dict[str, np.ndarray]:
 
 
 @given(st.integers(1, 50), CHUNKS)
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 def test_bars_do_not_depend_on_blocks_or_chunks_and_are_the_callers_to_keep(block_bars, chunks):
     encoder = fitted()
     whole = BarStream(encoder, 5.0).push(COLUMNS, FILL)

@@ -6,6 +6,7 @@ import cli_helpers as cli
 import numpy as np
 import polars as pl
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,7 +27,7 @@ def frame(made_by: TrainingConfig, bars: int, seed: int = 0, **options) -> pl.Da
     return pl.concat(simulated_frames(made_by, bars, seed, 0, HOUR, **options))
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(bars=st.integers(1, 300), chunk_bars=st.integers(20, 310), seed=st.integers(0, 2**40))
 def test_a_history_is_the_same_however_it_is_made(bars, chunk_bars, seed):
     whole = frame(config(), bars, seed)

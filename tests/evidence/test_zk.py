@@ -6,6 +6,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -36,7 +37,7 @@ def first_best(row) -> int:
 EXTREMES = st.sampled_from([-(2**31), -(2**31) + 1, -1, 0, 1, 2**31 - 1]) | st.integers(-(2**31), 2**31 - 1)
 
 
-@settings(max_examples=8)
+@settings(max_examples=examples(8))
 @given(st.lists(st.tuples(EXTREMES, EXTREMES, EXTREMES), min_size=1, max_size=9), st.data())
 def test_round_trip(rows, data):
     table = np.array(rows, np.int32)

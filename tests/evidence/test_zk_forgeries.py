@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_zk import SEED, TRIPLES, first_best
@@ -53,7 +54,7 @@ def accepted(numbers, said, transcript, blindings=BLINDINGS, weights=WEIGHTS) ->
     return batch.holds()
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(st.lists(st.sampled_from([0, 1, 2**31, WHOLE - 1]) | st.integers(0, WHOLE - 1), min_size=1, max_size=4))
 def test_numbers_of_32_bits_hold(numbers):
     assert holds(numbers, numbers)

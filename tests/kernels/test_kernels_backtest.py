@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -86,7 +87,7 @@ def test_rebalance(positions, notional, equity, price, fee_rate):
 
 
 @given(bars(PRICES), FILLS, FEE_RATES, SLIPPAGE_RATES, POSITIONS)
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 def test_account(bars, fill, fee_rate, slippage_rate, initial):
     given = *bars, fill, fee_rate, slippage_rate, initial
     made, expected = keep(*given), oracle.account(*given)

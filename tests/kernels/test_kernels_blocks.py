@@ -4,6 +4,7 @@ import random
 
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_strategies import CHUNKS, SEEDS, pieces
@@ -73,7 +74,7 @@ class Agents:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(seed=SEEDS, chunks=CHUNKS)
 def test_synthetic_block(engine, seed, chunks):
     setup = config(engine)
@@ -93,7 +94,7 @@ def test_synthetic_block(engine, seed, chunks):
 
 @pytest.mark.parametrize("kind", ["synthetic", "crypto"])
 @pytest.mark.parametrize("engine", ENGINES)
-@settings(max_examples=10)
+@settings(max_examples=examples(10))
 @given(seed=SEEDS, chunks=CHUNKS)
 def test_learn_block(engine, kind, seed, chunks):
     setup = config(engine, kind)
@@ -118,7 +119,7 @@ def test_learn_block(engine, kind, seed, chunks):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 @given(seed=SEEDS, chunks=CHUNKS, block=st.integers(1, 40))
 def test_learn_synthetic(engine, seed, chunks, block):
     setup = config(engine)

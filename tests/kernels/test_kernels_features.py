@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from kernel_strategies import CHUNKS, SEEDS, eighths, pieces
@@ -167,14 +168,14 @@ def test_level(values, window):
 
 @pytest.mark.parametrize("name", TRANSFORMS)
 @given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=80) | SERIES, WINDOWS, CHUNKS)
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 def test_a_series_in_chunks_is_the_same_series(name, values, window, chunks):
     assert_array_equal(feature(name, values, window, chunks), feature(name, values, window))
 
 
 @pytest.mark.parametrize("name", TRANSFORMS)
 @given(SERIES, st.lists(st.floats(-1e3, 1e3), max_size=40), WINDOWS)
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 def test_what_comes_later_changes_nothing_before_it(name, values, later, window):
     alone = feature(name, values, window)
     assert_array_equal(feature(name, [*values, *later], window)[: len(values)], alone)
@@ -183,7 +184,7 @@ def test_what_comes_later_changes_nothing_before_it(name, values, later, window)
 
 @pytest.mark.parametrize("name", ["zscore", "volatility", "log_return", "drawdown"])
 @given(SEEDS, st.integers(2, 12))
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 def test_what_has_left_the_window_is_forgotten(name, seed, window):
     values = np.random.default_rng(seed).normal(size=60)
     other = values.copy()

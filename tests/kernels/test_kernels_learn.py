@@ -6,6 +6,7 @@ from math import prod
 
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from kernel_strategies import CHUNKS, SEEDS, eighths, pieces
@@ -185,7 +186,7 @@ def test_learn_actions_and_learn_communication(case, episode_length, chunks):
 
 
 @given(CASES, st.integers(1, 15), CHUNKS)
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 def test_a_tape_cut_anywhere_teaches_the_same(case, episode_length, chunks):
     whole, cut, again = (case.learn(episode_length, lengths) for lengths in ([case.n], chunks, [case.n]))
     for name, array in whole.items():
@@ -260,7 +261,7 @@ def test_replay_rows(case):
 
 
 @given(CASES, st.data())
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 def test_a_replay_in_pieces_is_the_whole_one(case, data):
     q, comm_q = tables_with_ties(case)
     cuts = sorted(data.draw(st.lists(st.integers(0, case.n), max_size=4)))
@@ -271,7 +272,7 @@ def test_a_replay_in_pieces_is_the_whole_one(case, data):
 
 
 @given(CASES.filter(lambda case: case.n > 1), st.data())
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 def test_a_replay_knows_nothing_of_later_rows(case, data):
     q, comm_q = tables_with_ties(case)
     whole = replay(case, q, comm_q)

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from kernel_strategies import CHUNKS, SEEDS, eighths, pieces, states
@@ -139,7 +140,7 @@ def test_quantize(values, edges):
 
 
 @given(SEEDS, st.integers(kernels.MANY_EDGES - 2, kernels.MANY_EDGES + 200))
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 def test_quantize_by_many_edges(seed, n_edges):
     rng = np.random.default_rng(seed)
     edges = np.sort(rng.integers(-500, 500, n_edges) / 8.0)  # some of them equal

@@ -6,6 +6,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_strategies import CHUNKS, SEEDS, pieces
@@ -66,7 +67,7 @@ TILES = st.none() | st.fixed_dictionaries(
 
 @pytest.mark.parametrize("kind", ["synthetic", "crypto"])
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(seed=SEEDS, chunks=CHUNKS, engine=st.sampled_from(["sfc64", "mt19937"]), learning=LEARNING, tiles=TILES)
 def test_learn_by_method(algorithm, kind, seed, chunks, engine, learning, tiles):
     setup = config(kind, engine, algorithm=algorithm, **learning)

@@ -4,6 +4,7 @@ import random
 
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from kernel_strategies import CHUNKS, SEEDS, WORDS_32, WORDS_64, pieces
@@ -34,7 +35,7 @@ def test_an_oracle_generator_gives_the_words_it_was_made_of():
 
 
 @given(SEEDS)
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 def test_mt_generation_and_mt_temper(seed):
     key = key_of(seed)
     for _ in range(3):
@@ -58,7 +59,7 @@ def test_mt_temper_of_any_words(key):
 @given(SEEDS, st.integers(1124, 2500), st.integers(0, 500), st.integers(0, 623))
 @example(1, 1248, 0, 0)  # room for two generations, but not for the place that is kept free
 @example(1, 1249, 0, 0)
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 def test_mt_extend(seed, size, start, left):
     key, words = key_of(seed), np.arange(size, dtype=np.uint32)
     cursor = np.array([start, start + left], np.int64)
@@ -129,7 +130,7 @@ def test_mt_gauss(chosen, kept, mean, deviation):
 
 
 @given(SEEDS, CHUNKS, st.sampled_from([2, 3]))
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 def test_mt_words64(seed, chunks, generations):
     mt = MersenneTwister(seed, ahead=624 * generations).stream.mt  # few, so that they are used up more than once
     words = np.empty(1000, np.uint64)
@@ -167,7 +168,7 @@ def test_sfc64_words64_from_any_state(words, n):
 
 
 @given(SEEDS, CHUNKS, st.booleans())
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 def test_words64_in_chunks(seed, chunks, is_mt):
     generator = MersenneTwister(seed) if is_mt else Sfc64(np.random.SeedSequence(seed))
     words = np.empty(200, np.uint64)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,7 +18,7 @@ def hashes(messages: list[bytes]) -> list[bytes]:
 
 
 # Around the lengths at which the padding asks for one block more, and numbers of rows that sixteen lanes leave over.
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(st.integers(1, 40), st.sampled_from([0, 1, 31, 55, 56, 63, 64, 65, 119, 120, 128, 200]), st.data())
 def test_sha256_rows(n, length, data):
     messages = data.draw(st.lists(st.binary(min_size=length, max_size=length), min_size=n, max_size=n))

@@ -3,6 +3,7 @@
 import random
 
 import numpy as np
+from examples import examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from kernel_strategies import CHUNKS, MARKETS, SEEDS, market_arrays, pieces
@@ -61,7 +62,7 @@ def crypto(generator: MersenneTwister, n: int, episode_length: int, market: dict
 
 @given(SEEDS, st.integers(1, 12), BUCKETS, WEIGHTS, CHUNKS)
 @example(1, 5, [1, 1, 1, 1], [1.0, 0.5, 0.75], [40])
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 def test_synthetic_tape(seed, episode_length, buckets, weights, chunks):
     mine, rng = twister(seed), random.Random(seed)
     made = synthetic(mine, 60, episode_length, buckets, weights, chunks)
@@ -99,7 +100,7 @@ def test_first_alike(buckets):
 
 
 @given(SEEDS)
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 def test_an_agent_in_the_reference_environment_earns_what_the_synthetic_tape_says(seed):
     config = complete({})
     env, choose = SyntheticEnv(config, seed), random.Random(-seed)
@@ -116,7 +117,7 @@ def test_an_agent_in_the_reference_environment_earns_what_the_synthetic_tape_say
 
 
 @given(SEEDS, st.integers(1, 12), MARKETS, CHUNKS)
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 def test_crypto_tape(seed, episode_length, market, chunks):
     mine, rng = twister(seed), random.Random(seed)
     made = crypto(mine, 60, episode_length, market, chunks)
@@ -137,7 +138,7 @@ def test_crypto_tape_beyond_the_words_made_ahead_and_through_all_regimes():
 
 
 @given(SEEDS, MARKETS)
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 def test_an_agent_in_the_reference_environment_earns_what_the_crypto_tape_says(seed, market):
     env, choose = CryptoEnv(market, seed), random.Random(-seed)
     base, code, _, _, risk, close = crypto(twister(seed), 40, 9, market, [7])
@@ -162,7 +163,7 @@ def test_an_agent_in_the_reference_environment_earns_what_the_crypto_tape_says(s
     st.lists(st.integers(0, 40), min_size=1, max_size=9),
     CHUNKS,
 )
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_exploration_draws(seed, episode_length, exploration, decay, floor, comm_column, chunks):
     mine, rng = twister(seed), random.Random(seed)
     expected, rate = oracle.exploration_draws(rng, 100, episode_length, exploration, decay, floor, comm_column)

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from kernel_strategies import CHUNKS, MARKETS, SEEDS, WORDS_64, market_arrays, pieces, uint64_rows
@@ -128,7 +129,7 @@ def bars(words: np.ndarray, market: dict, state: np.ndarray, chunks) -> list[np.
 )
 @example(1, [0] * 8 + [LAST] * 8, MARKET_DEFAULTS, (0.0, 2, 0.0), [1])
 @example(6, [], {**MARKET_DEFAULTS, "vol_base": 0.2}, (0.0, 2, 0.0), [60])  # far moves: logarithm or share matters
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_crypto_bars(seed, words, market, start, chunks):
     rows = np.concatenate([drawn(seed, 60, 4), uint64_rows(words, 4)])
     state = np.array(start, np.float64)
@@ -162,7 +163,7 @@ class Drawn(oracle.Answers):
 
 
 @given(SEEDS, MARKETS)
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 def test_crypto_bars_are_the_reference_market_with_other_numbers(seed, market):
     words = drawn(seed, 60, 4)
     close, _, regime, risk = bars(words, market, np.array([0.0, 2.0, 0.0]), [60])

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from fractions import Fraction
-from itertools import product
-from math import floor
+from itertools import count, islice, product
+from math import floor, gcd
 
 
 def tile_codes(
@@ -53,7 +53,8 @@ def displaced_tiles(digits: Sequence[int], sizes: Sequence[int], wanted: Sequenc
     cover a feature, begin before the first bucket by parts of a tile, as many as a number that shares no factor with
     that of the tilings."""
     found = []
-    steps = [n for n in range(1, 10**4) if all(n % p or tilings % p for p in range(2, tilings + 1))]
+    coprime = (n for n in count(1) if gcd(n, tilings) == 1)
+    steps = list(islice(coprime, len(digits)))
     for tiling in range(tilings):
         tile = []
         for d, (digit, size, many) in enumerate(zip(digits, sizes, wanted, strict=True)):

@@ -9,6 +9,7 @@ from unittest import mock
 import numpy as np
 import polars as pl
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -78,7 +79,7 @@ def test_a_line_has_no_more_points_than_a_screen(bars, size):
     assert size == 1 or 2 * math.ceil(bars / size) <= course.MOST_POINTS
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(bars=st.integers(1, 60), most=st.integers(2, 40), rows=st.integers(1, 80), seed=st.integers(0, 9))
 def test_the_size_of_a_block_changes_no_bit(tmp_path_factory, bars, most, rows, seed):
     rng, folder = np.random.default_rng(seed), tmp_path_factory.mktemp("equity")

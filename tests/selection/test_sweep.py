@@ -12,6 +12,7 @@ from statistics import NormalDist
 import numpy as np
 import polars as pl
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from market_data import random_walk, signal_in_the_embargo
@@ -218,7 +219,7 @@ def test_the_embargo_is_the_longest_window_of_any_config():
         assert assumed["training"] == [0, 480 - 2 * embargo]
 
 
-@settings(max_examples=6)
+@settings(max_examples=examples(6))
 @given(st.integers(VALIDATED[1], 399))
 def test_bars_after_the_validation_have_no_part_in_the_choice(cut):
     one, two = run(random_walk(400)), run(spliced(cut))
@@ -229,7 +230,7 @@ def test_bars_after_the_validation_have_no_part_in_the_choice(cut):
     assert_same_policies(one, two)
 
 
-@settings(max_examples=6)
+@settings(max_examples=examples(6))
 @given(st.integers(TRAINED[1], 399))
 def test_bars_after_the_training_have_no_part_in_it(cut):
     grid = {"learning_rate": [0.4]}

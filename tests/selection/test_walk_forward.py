@@ -11,6 +11,7 @@ import cli_helpers as cli
 import numpy as np
 import polars as pl
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from market_data import history as prices
@@ -306,7 +307,7 @@ def test_an_agent_that_only_holds_pays_what_holding_pays():
     assert_array_equal(result.equity["equity"], result.equity["buy_and_hold"])
 
 
-@settings(max_examples=6)
+@settings(max_examples=examples(6))
 @given(st.integers(200, 399))
 def test_later_bars_change_nothing_before_them(cut):
     history = random_walk(400)

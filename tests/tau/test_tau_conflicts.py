@@ -3,6 +3,7 @@
 from itertools import combinations
 
 import pytest
+from examples import examples
 from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 from tau_folders import oracle_machine
@@ -77,7 +78,7 @@ def with_clauses(spec: Spec, clauses: list[Clause]) -> Spec:
     )  # fmt: skip
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(systems(mirrored=False, inputs=2), st.data())
 def test_what_is_named_conflicts_and_only_all_together(system, data):
     try:

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from examples import examples
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from tau_folders import make_folder
@@ -100,7 +101,7 @@ def test_what_is_not_fixed_is_not_promised(clauses, tmp_path):
     assert not any(finding.fixable for finding in before.findings)
 
 
-@settings(max_examples=120)
+@settings(max_examples=examples(120))
 @given(systems(mirrored=False, widths=(None, None, 2), inputs=2), st.data())
 def test_whatever_is_wrong(tmp_path_factory, system, data):
     damage = data.draw(st.sampled_from(list(DAMAGES)))

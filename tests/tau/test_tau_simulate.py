@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
@@ -158,13 +159,13 @@ def compare(system, data) -> None:
     assert parse_spec(str(spec)) == spec
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(systems(mirrored=True, widths=(None, None, 2), inputs=2), st.data())
 def test_mirrored_equations_are_those_of_the_oracle(system, data):
     compare(system, data)
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(systems(mirrored=False), st.data())
 def test_unmirrored_equations_are_those_of_the_oracle(system, data):
     compare(system, data)

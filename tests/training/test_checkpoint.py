@@ -1,7 +1,6 @@
 """Checkpoints: a run that was interrupted anywhere, any number of times, and resumed is the run that was not."""
 
 import json
-import os
 import tempfile
 from pathlib import Path
 from unittest import mock
@@ -9,6 +8,7 @@ from unittest import mock
 import cli_helpers as cli
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from market_data import random_walk
@@ -69,7 +69,7 @@ def interrupt(trainer, folder: Path, every: Every, calls: int, how: str) -> bool
 
 
 @pytest.mark.parametrize("run", RUNS, ids=str)
-@settings(max_examples=5)
+@settings(max_examples=examples(5))
 @given(
     block=st.integers(1, 120),
     blocks=st.integers(1, 3),
@@ -79,8 +79,7 @@ def interrupt(trainer, folder: Path, every: Every, calls: int, how: str) -> bool
 def test_a_run_resumed_is_the_run_uninterrupted(run, block, blocks, every, cuts):
     whole = fresh(run)
     resized = mock.patch.multiple(idi_fast.training.trainer, BLOCK_ROWS=block, MOST_BLOCKS=blocks)
-    # What reaches the disk when is tested with processes; here it would only take time.
-    with tempfile.TemporaryDirectory() as name, resized, mock.patch.object(os, "fsync"):
+    with tempfile.TemporaryDirectory() as name, resized:
         folder = Path(name)
         whole.train()
         for calls, how in cuts:

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
@@ -149,7 +150,7 @@ def tile_coders(draw, n_features: int) -> dict:
     return {"num_tilings": draw(st.integers(1, 4)), "tile_sizes": draw(sizes), "offsets": draw(offsets)}
 
 
-@settings(max_examples=80)
+@settings(max_examples=examples(80))
 @given(configs, seeds, st.one_of(st.none(), markets), st.data())
 def test_any_run_equals_the_plain_python_twin(config, seed, market, data):
     env = "synthetic" if market is None else "crypto"

@@ -9,6 +9,7 @@ import cli_helpers as cli
 import numpy as np
 import polars as pl
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from market_data import random_walk
@@ -52,7 +53,7 @@ def alone(setup, seed):
 
 
 @pytest.mark.parametrize(("kind", "engine"), CASES)
-@settings(max_examples=3)
+@settings(max_examples=examples(3))
 @given(seeds=st.lists(st.integers(0, 2**80), min_size=1, max_size=3, unique=True), jobs=st.integers(1, 3))
 def test_a_lane_is_the_single_run_of_its_seed(kind, engine, seeds, jobs):
     setup = config(kind, engine)

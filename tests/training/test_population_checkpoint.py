@@ -8,6 +8,7 @@ from unittest import mock
 
 import cli_helpers as cli
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_population import bars_of, without_timings
@@ -60,7 +61,7 @@ def held(folder: Path) -> dict[str, list[str]]:
 
 @pytest.mark.parametrize("keep", ["best", "all"])
 @pytest.mark.parametrize("kind", ["synthetic", "crypto", "history"])
-@settings(max_examples=3)
+@settings(max_examples=examples(3))
 @given(stops=st.lists(st.integers(0, 12), max_size=4), jobs=st.integers(1, 3))
 def test_a_resumed_population_is_the_one_that_was_not_interrupted(kind, keep, stops, jobs, tmp_path_factory):
     folder = tmp_path_factory.mktemp("population")

@@ -5,6 +5,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from market_data import history, random_walk
@@ -53,7 +54,7 @@ def test_a_seed_gives_one_result_and_another_seed_another(kind, engine):
 
 
 @pytest.mark.parametrize(("kind", "engine"), CASES)
-@settings(max_examples=8)
+@settings(max_examples=examples(8))
 @given(block=st.integers(1, 400), blocks=st.integers(1, 4))
 def test_the_size_of_a_block_changes_nothing(kind, engine, block, blocks):
     whole = outcome(*train(config(kind, engine), 5))
@@ -61,7 +62,7 @@ def test_the_size_of_a_block_changes_nothing(kind, engine, block, blocks):
         assert_same(outcome(*train(config(kind, engine), 5)), whole)
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(
     seed=st.integers(0, 2**70),
     buckets=st.tuples(*[st.integers(1, 6)] * 5),
