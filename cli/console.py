@@ -1,7 +1,6 @@
 """What goes to the terminal: data to stdout, everything else to stderr."""
 
 import json
-import math
 import os
 import stat
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 import typer
 
 from idi_fast.cli import signals
+from idi_fast.display import format_value
 from idi_fast.errors import printable
 
 UNWRITTEN = "nothing was written"
@@ -69,15 +69,6 @@ def print_columns(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> Non
     for first, *rest in cells:
         figures = "  ".join(f"{cell:>{width}}" for cell, width in zip(rest, widths[1:], strict=True))
         typer.echo(f"{first:<{widths[0]}}  {figures}")
-
-
-def format_value(value: object) -> str:
-    """A figure as people read it: six significant digits, a dash where it is undefined."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return "–"
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
 def format_error(figures: dict) -> str:

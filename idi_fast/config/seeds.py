@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from idi_fast.config.block import shown
 from idi_fast.errors import InputError
 
 MOST_SEEDS = 1_000_000
@@ -39,11 +40,19 @@ def _length(seeds: range) -> int:
     return -(-(seeds.stop - seeds.start) // seeds.step)
 
 
+def _meant(seeds: object) -> str:
+    """What may have been meant by something that lists no seeds."""
+    is_one = isinstance(seeds, int | np.integer) and not isinstance(seeds, bool)
+    return f"[{seeds}] or range({seeds})" if is_one else "range(5)"
+
+
 def check_seeds(seeds: Iterable[int], *, negative: bool) -> tuple[int, ...]:
     """The seeds of a population, if they are integers that differ, at least one of them; else InputError.
 
     negative: whether they may be below 0. Their sign then makes no difference, for random.Random ignores it.
     """
+    if isinstance(seeds, str | bytes) or not isinstance(seeds, Iterable):
+        raise InputError(f"seeds is {shown(seeds)}; expected a list of integers, such as {_meant(seeds)}")
     seeds = tuple(seeds)
     if not seeds:
         raise InputError("there are no seeds; a population needs one at least")

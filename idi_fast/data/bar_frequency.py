@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from idi_fast.config.arguments import check_number
 from idi_fast.errors import InputError
 from idi_fast.kernels import kpis as kernels
 
@@ -53,6 +54,7 @@ class BarTimes:
     """
 
     def __init__(self, year_days: float | None = None):
+        check_number("year_days", year_days, optional=True)
         if year_days is not None and not 1 <= year_days <= 366:
             raise InputError(f"year_days is {year_days}; expected a number from 1 to 366")
         self._year_days = year_days

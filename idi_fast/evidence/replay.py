@@ -11,7 +11,8 @@ from idi_fast.agents.policy import Policy
 from idi_fast.compare import compare
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.history import History
-from idi_fast.data.in_sample import SAMPLES, describe_history, iso_time, versions
+from idi_fast.data.in_sample import SAMPLES, describe_history, versions
+from idi_fast.data.timestamps import iso_time
 from idi_fast.errors import EvidenceError, IdiFastError, InputError
 from idi_fast.evidence.folder import safe_files
 from idi_fast.evidence.published import FOOTER, POLICY, RUN, Published, table_limits

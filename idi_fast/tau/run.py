@@ -17,7 +17,7 @@ from idi_fast.tau.check_findings import Report, counted, several
 from idi_fast.tau.fix import EXPECTED
 from idi_fast.tau.formula import NotModelled
 from idi_fast.tau.run_process import Outcome, find_interpreter, run_process
-from idi_fast.tau.simulate import Simulation, simulate_folder
+from idi_fast.tau.simulation import Simulation, simulate_folder
 from idi_fast.tau.spec import CONSOLE, Declaration, load_spec
 
 CONTEXT = 3

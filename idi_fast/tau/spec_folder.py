@@ -13,7 +13,7 @@ from idi_fast.tau.check import estimate, span
 from idi_fast.tau.contract import Contract, find_contract
 from idi_fast.tau.export import Taken, take_streams
 from idi_fast.tau.fix import EXPECTED
-from idi_fast.tau.simulate import Simulation, simulate
+from idi_fast.tau.simulation import Simulation, simulate
 from idi_fast.tau.spec import Declaration, Spec
 from idi_fast.training.artifact import SCHEMA_VERSION, write_manifest
 

@@ -25,7 +25,7 @@ from idi_fast.backtesting.backtest import backtest
 from idi_fast.backtesting.kpis import deflated_sharpe_ratio, expected_best_sharpe, probabilistic_sharpe_ratio
 from idi_fast.config.block import with_overrides
 from idi_fast.data.history import History
-from idi_fast.data.in_sample import iso_time
+from idi_fast.data.timestamps import iso_time
 from idi_fast.evaluation.baselines import evaluate
 from idi_fast.evaluation.evaluator import Evaluator
 from idi_fast.selection.criteria import EpisodeCriterion, HistoryCriterion
