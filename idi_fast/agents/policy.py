@@ -12,16 +12,18 @@ import polars as pl
 
 from idi_fast import display
 from idi_fast.agents.table_layout import Layout
-from idi_fast.config.arguments import check_path, described
+from idi_fast.config.arguments import check_integer, check_path, described
 from idi_fast.config.feature_columns import FEATURES
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.in_sample import DESCRIPTION_KEYS
+from idi_fast.environments.actions import ACTIONS
 from idi_fast.environments.features import Encoder
-from idi_fast.environments.state_space import ACTIONS, StateSpace, comm_columns
+from idi_fast.environments.state_space import StateSpace, comm_columns
 from idi_fast.errors import ArtifactError, ConfigError, InputError, nearest
 from idi_fast.kernels.backtest import count_marked
 from idi_fast.kernels.tiles import tile_codes
-from idi_fast.storage.files import refuse_population
+from idi_fast.storage.failures import explained
+from idi_fast.storage.files import output_path, refuse_population
 from idi_fast.storage.reader.client import ANY, Limits
 from idi_fast.storage.tables import open_table, write_table
 
@@ -126,17 +128,20 @@ class Policy:
 
     def state_index(self, state: Sequence[int]) -> int:
         """Index of a state given by its digits, in the order of `space.names`."""
+        if isinstance(state, str) or not isinstance(state, Sequence | np.ndarray):
+            raise InputError(f"state is {described(state)}; expected its digits: {', '.join(self.space.names)}")
         if len(state) != len(self.space.names):
             raise ArtifactError(f"the state {tuple(state)} has {len(state)} digits; expected {self.space.names}")
         for digit, size, name in zip(state, self.space.sizes, self.space.names, strict=True):
-            if not 0 <= digit < size:
+            if not 0 <= check_integer(f"{name} of the state", digit) < size:
                 raise ArtifactError(f"{name} is {digit} in the state {tuple(state)}; expected 0 to {size - 1}")
         return int(self.space.index(np.array([state]))[0])
 
     def q_value(self, state: Sequence[int], action: str) -> float:
         """Expected discounted reward of an action in a state given by its digits."""
-        if action not in ACTIONS:
-            raise ArtifactError(f"no action {action!r}; expected one of {ACTIONS}.{nearest(action, ACTIONS)}")
+        if not isinstance(action, str) or action not in ACTIONS:
+            guess = nearest(action, ACTIONS) if isinstance(action, str) else ""
+            raise ArtifactError(f"no action {action!r}; expected one of {ACTIONS}.{guess}")
         return float(self.values(np.array([self.state_index(state)]))[0, ACTIONS.index(action)])
 
     def best_action(self, state: Sequence[int]) -> str:
@@ -173,6 +178,7 @@ class Policy:
 
     def save(self, path: str | Path) -> None:
         """Write the table as one Parquet file; config, seed and encoder travel in its metadata. Raises OutputError."""
+        path = output_path(path)
         about = {
             "format": FORMAT,
             "config": self.config.to_dict(),
@@ -180,7 +186,8 @@ class Policy:
             "encoder": None if self.encoder is None else self.encoder.to_dict(),
             "trained_on": self.trained_on,
         }
-        write_table(path, self.frame(), about)
+        with explained(path):
+            write_table(path, self.frame(), about)
 
     @classmethod
     def load(cls, path: str | Path, limits: Limits = ANY) -> "Policy":

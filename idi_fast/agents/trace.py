@@ -11,15 +11,18 @@ import polars as pl
 from idi_fast import display
 from idi_fast.agents.streams import MARKET_STREAMS, TRACE_STREAMS, install_streams, select_streams, stream_files
 from idi_fast.agents.table_layout import Layout
+from idi_fast.config.arguments import check_text
 from idi_fast.config.feature_columns import FEATURES
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.timestamps import time_series
+from idi_fast.environments.actions import ACTIONS, BUY, SELL
 from idi_fast.environments.environment import MarketFacts, charged_fee_bps
 from idi_fast.environments.features import Bars
-from idi_fast.environments.state_space import ACTIONS, BUY, SELL, StateSpace, comm_columns
+from idi_fast.environments.state_space import StateSpace, comm_columns
 from idi_fast.kernels import streams as kernels
 from idi_fast.kernels.learn import Rules, Tape
 from idi_fast.kernels.rollout import rollout_bars, rollout_rows
+from idi_fast.storage.files import output_path
 
 MEANINGS = {"positive": kernels.POSITIVE, "alert": kernels.ALERT, "persist": kernels.PERSIST}
 MISSING_MOOD = "🙂 steady"
@@ -130,7 +133,8 @@ class Trace:
 
     def export(self, folder: str | Path, contract: str = "all") -> None:
         """Write the stream files of a contract into a folder, all or none."""
-        install_streams(self.files(contract), Path(folder))
+        check_text("contract", contract)
+        install_streams(self.files(contract), output_path(folder))
 
 
 class GreedyRollout:

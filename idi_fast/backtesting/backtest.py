@@ -19,7 +19,8 @@ from idi_fast.data.history import History, HistoryFiles, required_history
 from idi_fast.data.timestamps import parse_time
 from idi_fast.storage.files import new_directory, write_json
 from idi_fast.storage.json_files import null_nan
-from idi_fast.training.artifact import SCHEMA_VERSION, write_backtest_run
+from idi_fast.storage.manifests import SCHEMA_VERSION
+from idi_fast.training.artifact import write_backtest_run
 
 
 @dataclass(frozen=True)
@@ -94,9 +95,7 @@ class Backtest:
         return f"Backtest of {about['bars']:,} bars{times}, {about['fill']}, {about['fee_bps']:g} bps{sample}"
 
     def _rows(self) -> list[tuple[str, object, object]]:
-        return [
-            (name.replace("_", " "), self.kpis.get(name), self.buy_and_hold.get(name, "")) for name in SHOWN_KPIS
-        ]
+        return [(name.replace("_", " "), self.kpis.get(name), self.buy_and_hold.get(name, "")) for name in SHOWN_KPIS]
 
     def to_dict(self) -> dict:
         """What kpis.json holds; undefined values are null."""

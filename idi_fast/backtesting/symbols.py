@@ -20,8 +20,9 @@ from idi_fast.errors import InputError
 from idi_fast.parallel.worker_pool import WorkerPool, usable_cores
 from idi_fast.storage.files import digest, write_json
 from idi_fast.storage.json_files import null_nan
+from idi_fast.storage.manifests import SCHEMA_VERSION
 from idi_fast.storage.tables import TableWriter, write_table
-from idi_fast.training.artifact import SCHEMA_VERSION, write_backtest_run
+from idi_fast.training.artifact import write_backtest_run
 
 
 class Book:

@@ -21,7 +21,9 @@ def refuse(name: str, value: object, expected: str) -> InputError:
 
 def described(value: object) -> str:
     """A value, or of one whose text takes lines or tells nothing, such as a frame, its type."""
-    plain = value is None or isinstance(value, bool | int | float | str | bytes | Path | list | tuple | dict | set)
+    if value is None or isinstance(value, bool):
+        return str(value)
+    plain = isinstance(value, int | float | str | bytes | Path | list | tuple | dict | set | np.generic)
     return shown(str(value) if isinstance(value, Path) else value) if plain else f"of the type {type(value).__name__}"
 
 
@@ -113,9 +115,7 @@ def check_grid(grid: object) -> dict[str, list[Any]]:
     for key, values in grid.items():
         check_text("a key of the grid", key)
         if isinstance(values, str | Mapping) or not isinstance(values, Iterable):
-            raise ConfigError(
-                f"the grid's {key} is {described(values)}; expected a list, such as [0.05, 0.1]"
-            )
+            raise ConfigError(f"the grid's {key} is {described(values)}; expected a list, such as [0.05, 0.1]")
         # NumPy's numbers as Python's: a config takes no others.
         checked[key] = [value.item() if isinstance(value, np.generic) else value for value in values]
     return checked

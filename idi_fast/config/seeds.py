@@ -5,7 +5,6 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from idi_fast.config.block import shown
 from idi_fast.errors import InputError
 
 MOST_SEEDS = 1_000_000
@@ -52,7 +51,8 @@ def check_seeds(seeds: Iterable[int], *, negative: bool) -> tuple[int, ...]:
     negative: whether they may be below 0. Their sign then makes no difference, for random.Random ignores it.
     """
     if isinstance(seeds, str | bytes) or not isinstance(seeds, Iterable):
-        raise InputError(f"seeds is {shown(seeds)}; expected a list of integers, such as {_meant(seeds)}")
+        found = repr(seeds) if isinstance(seeds, str | bool | int | float | None) else type(seeds).__name__
+        raise InputError(f"seeds is {found}; expected a list of integers, such as {_meant(seeds)}")
     seeds = tuple(seeds)
     if not seeds:
         raise InputError("there are no seeds; a population needs one at least")

@@ -8,7 +8,6 @@ import os
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 from idi_fast.config.block import REQUIRED, Block, FrozenMapping, SettingError, setting
@@ -301,6 +300,8 @@ class TrainingConfig(Block):
         """
         if path is None:
             return Draft(cls, {})
+        if not isinstance(path, str | os.PathLike):
+            raise ConfigError(f"the config's path is of the type {type(path).__name__}; expected a path")
         tree, name = read_json(path), os.fspath(path)
         if is_schema(cls, tree):
             note(f"{name} is a JSON Schema; the config is made of its defaults")
@@ -312,9 +313,10 @@ class TrainingConfig(Block):
 
     def to_json(self, path: str | os.PathLike[str]) -> None:
         """Write every field to a JSON file, whole or not at all; OutputError and WriteError leave what stood there."""
+        from idi_fast.storage.files import output_path
         from idi_fast.storage.staging import install
 
-        install({Path(path): json_text(self.to_dict()).encode()})
+        install({output_path(path): json_text(self.to_dict()).encode()})
 
     def fingerprint(self) -> str:
         """Return the SHA-256, in hexadecimal, of the canonical JSON: sorted keys, no spaces, UTF-8."""

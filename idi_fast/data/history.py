@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from idi_fast import display
-from idi_fast.config.arguments import check_names, check_text, described
+from idi_fast.config.arguments import check_integer, check_names, check_text, described
 from idi_fast.data import bar_files
 from idi_fast.data.bar_files import (
     LEAST,
@@ -179,6 +179,7 @@ class History:
 
     def column(self, name: str) -> np.ndarray:
         """Return the array called `name`; DataError if there is none."""
+        check_text("name", name)
         if name not in self.columns:
             hint = nearest(name, self.columns)
             raise DataError(f"the history has no column {name!r}, only {listing(self.columns)}.{hint}")
@@ -186,6 +187,7 @@ class History:
 
     def slice(self, start: int | None, stop: int | None) -> Self:
         """Return bars `start` to `stop`, counted as in Python's slices, as views."""
+        start, stop = (check_integer("start", start, optional=True), check_integer("stop", stop, optional=True))
         bars = slice(start, stop)
         arrays = {name: self.column(name)[bars] for name in self.columns if name in USUAL_NAMES}
         extra = {name: values[bars] for name, values in self.extra.items()}
@@ -393,6 +395,4 @@ def _check_path(path: object) -> str | Path:
     if isinstance(path, str | Path):
         return path
     frame = "; a frame is read by History.from_frame" if hasattr(path, "columns") else ""
-    raise InputError(
-        f"path is {described(path)}; expected a CSV or Parquet file, a glob or a folder{frame}"
-    )
+    raise InputError(f"path is {described(path)}; expected a CSV or Parquet file, a glob or a folder{frame}")

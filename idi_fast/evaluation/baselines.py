@@ -16,11 +16,12 @@ from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.config_history import load_config_history
 from idi_fast.data.history import History, check_history
 from idi_fast.data.in_sample import is_in_sample
-from idi_fast.environments.state_space import BUY, HOLD, SELL, StateSpace
+from idi_fast.environments.actions import BUY, HOLD, SELL
+from idi_fast.environments.state_space import StateSpace
 from idi_fast.errors import InputError
 from idi_fast.evaluation.alerts import AlertCounts
 from idi_fast.evaluation.evaluator import EVALUATION_EPISODES, Evaluation, Evaluator
-from idi_fast.evaluation.verdicts import beside, plain_number
+from idi_fast.evaluation.verdicts import beside, beyond_chance, plain_number
 from idi_fast.kernels.crypto import REGIME_BEAR, REGIME_BULL, REGIME_PANIC
 
 CONFIDENCE = 0.95
@@ -107,7 +108,7 @@ class Comparison:
 
     def sentence(self) -> str:
         """Whether the policy earns more or less than the best baseline, with both figures, and what that shows."""
-        return f"{beside_best_baseline(self.to_dict())}; {self.verdict()}"
+        return plain_verdict(self.to_dict())
 
     def verdict(self) -> str:
         """In one sentence, whether anything was learnt."""
@@ -217,6 +218,19 @@ def beside_best_baseline(evaluation: dict) -> str:
     """Whether a policy earns more or less than the best baseline, with both means; of `Comparison.to_dict`."""
     best = evaluation["best_baseline"]
     return beside(evaluation["mean"], evaluation["baselines"][best]["mean"], repr(best), plain_number)
+
+
+def plain_verdict(evaluation: dict, subject: str = "") -> str:
+    """What a policy is worth beside the baselines, in a sentence; of `Comparison.to_dict`. subject: its beginning."""
+    found = subject + beside_best_baseline(evaluation)
+    if evaluation["in_sample"]:
+        return f"{found}, in sample: nothing is shown of what it earns on new bars"
+    if evaluation["has_learnt"]:
+        return f"{found}, and than every baseline beyond chance"
+    difference = evaluation["baselines"][evaluation["best_baseline"]]["difference"]
+    of_best = Evaluation(difference["mean"], difference["standard_error"], difference["episodes"])
+    apart = beyond_chance(int(Compared(of_best, of_best).is_better), 1)
+    return f"{found}, {apart}: nothing is shown to have been learnt"
 
 
 def quick_episodes(config: TrainingConfig) -> int:

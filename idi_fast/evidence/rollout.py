@@ -14,9 +14,10 @@ from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.config_history import load_config_history
 from idi_fast.data.history import History
 from idi_fast.data.timestamps import parse_time
+from idi_fast.environments.actions import ACTIONS
 from idi_fast.environments.environment import HistoryBars, HistoryEnvironment
 from idi_fast.environments.features import Encoder
-from idi_fast.environments.state_space import ACTIONS, StateSpace, comm_columns, make_rules
+from idi_fast.environments.state_space import StateSpace, comm_columns, make_rules
 from idi_fast.errors import EvidenceError
 from idi_fast.evidence.claims import Claim, attempt
 from idi_fast.evidence.content import communications

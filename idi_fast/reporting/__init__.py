@@ -16,9 +16,9 @@ from idi_fast.reporting.run import ReportedRun
 from idi_fast.reporting.symbols import symbols_page
 from idi_fast.reporting.walks import walk_page
 from idi_fast.storage.failures import explained
-from idi_fast.storage.files import check_kept, check_place, check_replaceable, check_replaceable_file
+from idi_fast.storage.files import check_kept, check_place, check_replaceable, check_replaceable_file, output_path
+from idi_fast.storage.manifests import SCHEMA_VERSION, write_manifest
 from idi_fast.storage.staging import Staging
-from idi_fast.training.artifact import SCHEMA_VERSION, write_manifest
 
 PAGES: dict[str, Callable[[ReportedRun], Page]] = {
     "backtest": backtest_page,
@@ -105,7 +105,7 @@ def render_run(run: str | Path) -> tuple[str, str, tuple[str, ...]]:
 
 def write_html(html: str, out: str | Path, *, force: bool = False) -> None:
     """Write a page to a file, whole or not at all; `force` replaces an earlier report. Raises OutputError."""
-    check_place(check_path("path", out))
+    check_place(output_path(out))
     target = Path(os.path.abspath(out))
     with Staging() as staging:
         staging.watch(target)

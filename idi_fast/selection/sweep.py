@@ -31,8 +31,8 @@ from idi_fast.parallel.worker_pool import WorkerPool
 from idi_fast.selection.criteria import EpisodeCriterion, HistoryCriterion
 from idi_fast.storage.files import new_directory, write_json
 from idi_fast.storage.json_files import null_nan
+from idi_fast.storage.manifests import SCHEMA_VERSION, write_manifest
 from idi_fast.storage.tables import write_table
-from idi_fast.training.artifact import SCHEMA_VERSION, write_manifest
 from idi_fast.training.trainer import Trainer
 
 SHOWN_POINTS = 5

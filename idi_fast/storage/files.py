@@ -33,7 +33,7 @@ def new_directory(
     output of idi-fast that holds none of the `inputs`. Raises OutputError; an OSError in writing becomes one, or a
     WriteError, as does another target at the end than at the beginning: see `Staging.swap`.
     """
-    named, target = target, Path(os.path.abspath(target))
+    named, target = target, Path(os.path.abspath(output_path(target)))
     with Staging(within) as staging:
         staging.watch(target)
         with explained(target):
@@ -44,6 +44,13 @@ def new_directory(
             folder.mkdir()
             yield folder
         staging.swap([target])
+
+
+def output_path(place: object) -> Path:
+    """A place to write to as a Path. Raises OutputError where it is none."""
+    if not isinstance(place, str | Path):
+        raise OutputError(f"the output is of the type {type(place).__name__}; expected a path")
+    return Path(place)
 
 
 def check_kept(target: Path, inputs: Iterable[str | Path]) -> None:

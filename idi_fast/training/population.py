@@ -20,20 +20,13 @@ from idi_fast.data.config_history import load_config_history, with_history
 from idi_fast.data.history import History, check_history
 from idi_fast.environments.environment import HistoryBars
 from idi_fast.errors import IdiFastError, InputError
-from idi_fast.evaluation.baselines import Comparison, beside_best_baseline, compare_to_baselines
+from idi_fast.evaluation.baselines import Comparison, compare_to_baselines, plain_verdict
 from idi_fast.evaluation.evaluator import Evaluation, Evaluator
-from idi_fast.evaluation.verdicts import beyond_chance
 from idi_fast.parallel.worker_pool import WorkerPool
 from idi_fast.storage.files import BEST, TIMINGS, list_files, new_directory, write_json
+from idi_fast.storage.manifests import SCHEMA_VERSION, write_manifest
 from idi_fast.storage.tables import write_table
-from idi_fast.training.artifact import (
-    SCHEMA_VERSION,
-    finished_output,
-    training_summary,
-    versions,
-    write_manifest,
-    write_training,
-)
+from idi_fast.training.artifact import finished_output, training_summary, versions, write_training
 from idi_fast.training.episode_log import EpisodeRewards
 from idi_fast.training.population_checkpoint import PopulationCheckpoints
 from idi_fast.training.trainer import Trainer
@@ -161,15 +154,10 @@ class Population:
 
     def verdict(self) -> str:
         """What the best lane is worth beside the baselines, in a sentence."""
-        compared, evaluation = self.compared, self.compared.to_dict()
-        if compared.in_sample:
-            return compared.verdict()
-        what = f"the best of {len(self.seeds):,} seeds is " if len(self.seeds) > 1 else ""
-        what += beside_best_baseline(evaluation)
-        if compared.has_learnt:
-            return f"{what}, and than every baseline beyond chance"
-        apart = beyond_chance(int(compared.baselines[compared.best_baseline].is_better), 1)
-        return f"{what}, {apart}: nothing is shown to have been learnt"
+        if self.compared.in_sample:
+            return self.compared.verdict()
+        subject = f"the best of {len(self.seeds):,} seeds is " if len(self.seeds) > 1 else ""
+        return plain_verdict(self.compared.to_dict(), subject)
 
 
 @dataclass(frozen=True)
