@@ -13,7 +13,7 @@ import math
 import operator
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from types import NoneType
 from typing import Any, ClassVar, Literal, Self, TypeVar, get_args, get_origin
@@ -265,13 +265,6 @@ def field_named(block: type, name: Any, prefix: str = "") -> dataclasses.Field:
         hint = nearest(str(name), known) or f" The known keys are {', '.join(known)}."
         raise SettingError(f"{prefix}{name}", f"is not a known key.{hint}")
     return known[name]
-
-
-def with_overrides(config: AnyBlock, assignments: Iterable[str]) -> AnyBlock:
-    """Return the config with ``a.b.c=value`` assignments (see `config_draft.assigned`) applied and checked together."""
-    from idi_fast.config.draft import Draft, assigned  # not above: the draft imports this module
-
-    return Draft.of(config).override(assigned(assignments)).build()
 
 
 def json_schema() -> dict[str, Any]:

@@ -12,6 +12,7 @@ from statistics import NormalDist
 import numpy as np
 import polars as pl
 import pytest
+from config_trees import with_overrides
 from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,7 +24,6 @@ from test_walk_forward import EMBARGO, SHORT, signal_setup
 from idi_fast import TrainingConfig, create_trainer
 from idi_fast.backtesting.backtest import backtest
 from idi_fast.backtesting.kpis import deflated_sharpe_ratio, expected_best_sharpe, probabilistic_sharpe_ratio
-from idi_fast.config.block import with_overrides
 from idi_fast.data.history import History
 from idi_fast.data.timestamps import iso_time
 from idi_fast.evaluation.baselines import evaluate
