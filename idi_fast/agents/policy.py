@@ -24,6 +24,7 @@ from idi_fast.kernels.backtest import count_marked
 from idi_fast.kernels.tiles import tile_codes
 from idi_fast.storage.failures import explained
 from idi_fast.storage.files import output_path, refuse_population
+from idi_fast.storage.json_files import load_json
 from idi_fast.storage.reader.client import ANY, Limits
 from idi_fast.storage.tables import open_table, write_table
 
@@ -208,8 +209,7 @@ class Policy:
         path = check_path("path", path)
         # os.path, since a Path's own tests raise where a name is too long.
         if os.path.isdir(path):
-            refuse_population(path)
-            path = path / "policy.parquet"
+            path = _policy_in(path)
         if not os.path.isfile(path):
             raise ArtifactError(f"no policy at {path}; `idi-fast train --out DIR` makes one, give DIR here")
         table, about = open_table(path, FORMAT, "policy", limits)
@@ -255,6 +255,43 @@ class Policy:
         if not (np.isfinite(policy.q).all() and np.isfinite(policy.comm_q).all()):
             raise ValueError("a Q-value is not a finite number")
         return policy
+
+
+def _policy_in(folder: Path) -> Path:
+    """The policy's file in a folder; ArtifactError where it is another output of ours, which says what to give."""
+    file = folder / "policy.parquet"
+    if os.path.isfile(file):
+        return file
+    refuse_population(folder)
+    kind = _kind_of(folder)
+    if kind == "sweep":
+        chosen = sorted((folder / "policies").glob("*.parquet"))
+        if len(chosen) == 1:
+            return chosen[0]
+        if chosen:
+            raise ArtifactError(
+                f"{folder} is a sweep with {len(chosen)} policies of the chosen config, one a seed; give one of them, "
+                f"such as {chosen[0]}"
+            )
+    if kind == "walkforward":
+        raise ArtifactError(
+            f"{folder} is a walk-forward, which keeps no policy; train one on the bars up to where it is to be used"
+        )
+    if kind in ("backtest", "symbol-backtest"):
+        raise ArtifactError(f"{folder} is a backtest, which holds no policy; give the one that was tested")
+    inside = sorted(path.parent for path in folder.glob("*/policy.parquet"))
+    if inside:
+        raise ArtifactError(f"no policy in {folder} itself; give a folder in it that has one, such as {inside[0]}")
+    return file
+
+
+def _kind_of(folder: Path) -> str | None:
+    """What the run.json of a folder calls it; None where there is none that says so."""
+    try:
+        run = load_json(folder / "run.json")
+    except (OSError, ValueError):
+        return None
+    return run.get("kind") if isinstance(run, dict) else None
 
 
 def check_policy(policy: object) -> Policy:

@@ -1,6 +1,5 @@
 """Checks of the arguments of public functions: one of the wrong type is refused by its name."""
 
-import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar, overload
@@ -48,19 +47,19 @@ def check_integer(name: str, value: object, *, least: int | None = None, optiona
     """An integer of Python or NumPy as one of Python; optional: whether None stands for the default."""
     if value is None and optional:
         return None
-    if isinstance(value, int | np.integer) and not isinstance(value, bool) and (least is None or value >= least):
-        return int(value)
-    raise refuse(name, value, f"an integer{'' if least is None else f', {least} or more'}")
+    if not isinstance(value, int | np.integer) or isinstance(value, bool):
+        raise refuse(name, value, f"an integer{'' if least is None else f', {least} or more'}")
+    if least is not None and value < least:
+        raise refuse(name, int(value), f"{least} or more")
+    return int(value)
 
 
 def check_number(name: str, value: object, *, optional: bool = False) -> None:
-    """Refuse what is no finite number."""
+    """Refuse what is no number; which numbers will do is for the caller to say."""
     if value is None and optional:
         return
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
         raise refuse(name, value, "a number")
-    if not math.isfinite(value):
-        raise refuse(name, value, "a finite number")
 
 
 def check_flag(name: str, value: object) -> None:

@@ -80,7 +80,7 @@ def _symbols_hint(file: Path, columns: dict[str, str]) -> str:
     keys = [key for key, sign, value in pairs if sign and not value.isdecimal()]  # year=2024 is none
     named = [*texts, *keys]
     name = named[0] if len(named) == 1 else "NAME"
-    return f"; if these are several symbols: --symbol-col {name}" if named else ""
+    return f"; if these are several symbols: `symbol_col={name!r}`" if named else ""
 
 
 def _check_order(

@@ -61,7 +61,7 @@ def replay(published: Published, data: str | None = None, initial: Path | None =
     if config.environment.kind == "history":
         history = _history(published, config, run, data)
     elif data is not None:
-        raise InputError(f"the run is of the {config.environment.kind} environment, which has no use for --data")
+        raise InputError(f"the run is of the {config.environment.kind} environment, which has no use for `data`")
     trainer = create_trainer(config, seed, history, initial=policy)
     with tempfile.TemporaryDirectory(prefix="idi-fast-replay-") as scratch:
         folder = Path(scratch)
@@ -79,10 +79,10 @@ def _initial(run: dict[str, Any], initial: Path | None) -> Policy | None:
     recorded = run.get("initial_policy")
     if recorded is None:
         if initial is not None:
-            raise InputError("--init-policy is given, but training began with no other policy")
+            raise InputError("`initial` is given, but training began with no other policy")
         return None
     if initial is None:
-        raise EvidenceError("training began with the values of another policy; give it: --init-policy ARTIFACT")
+        raise EvidenceError("training began with the values of another policy; give it: `initial=ARTIFACT`")
     policy = Policy.load(initial)
     if policy.identity() != recorded:
         raise EvidenceError(f"training did not begin with the policy {initial}: its identity is another one")
@@ -93,7 +93,7 @@ def _history(published: Published, config: TrainingConfig, run: dict[str, Any], 
     """The reader's price history, under the names that its files had; EvidenceError unless it is the recorded one."""
     if data is None:
         reason = "the price history is not in the folder, and no path out of it is followed"
-        raise EvidenceError(f"{reason}; say where yours is: --data PATH")
+        raise EvidenceError(f"{reason}; say where yours is: `data=PATH`")
     history = reader_history(config, data)
     recorded = _recorded(run)
     names, sample = list(recorded["files"]), recorded["sample"]

@@ -144,9 +144,10 @@ def _check_places(target: Path, pictures: Path | None, folder: Path) -> None:
 
 
 def _check_replaceable(target: Path, force: bool) -> None:
-    check_replaceable_file(target, force, "report")
+    check_replaceable_file(target, True, "report")
     if not os.path.lexists(target):
         return
     with explained(target), open(target, "rb") as file:
         if GENERATOR.encode() not in file.read(4096):
-            raise OutputError(f"{target} is something other than a report of idi-fast; --force will not replace it")
+            raise OutputError(f"{target} is something other than a report of idi-fast; choose another name")
+    check_replaceable_file(target, force, "report")

@@ -373,9 +373,9 @@ def parse_grid(texts: Iterable[str]) -> dict[str, list[Any]]:
     for text in texts:
         key, sign, values = (part.strip() for part in text.partition("="))
         if not sign or not key or not values:
-            raise InputError(f"--grid {text}: expected key=value,value, as in learning_rate=0.05,0.1")
+            raise InputError(f"`grid={text!r}`: expected key=value,value, as in learning_rate=0.05,0.1")
         if key in grid:
-            raise InputError(f"--grid {key} is given twice; list all its values at once")
+            raise InputError(f"`grid={key!r}` is given twice; list all its values at once")
         grid[key] = _values(values)
     return grid
 

@@ -89,15 +89,16 @@ def check_replaceable(target: Path, force: bool) -> None:
         raise OutputError(f"the output {target} exists and is not a folder; choose another name")
     if not any(target.iterdir()):
         return
-    if not force:
-        raise OutputError(f"the output {target} already exists; --force replaces it")
+    # Whether it could be replaced is looked at first: a way out is only named where it leads somewhere.
     manifest = read_manifest(target)
     if manifest is None:
-        raise OutputError(f"{target} holds something other than an output of idi-fast; --force will not replace it")
+        raise OutputError(f"{target} holds something other than an output of idi-fast; choose another name")
     names = [name for name in list_files(target) if name != MANIFEST]
     foreign = foreign_file(target, names, manifest)
     if foreign is not None:
         raise OutputError(f"{target} holds {foreign}; move it away first")
+    if not force:
+        raise OutputError(f"the output {target} already exists; `force=True` replaces it")
 
 
 def check_replaceable_file(target: Path, force: bool, what: str = "output") -> None:
@@ -108,7 +109,7 @@ def check_replaceable_file(target: Path, force: bool, what: str = "output") -> N
     if not os.path.isfile(target) or os.path.islink(target):
         raise OutputError(f"the {what} {target} exists and is not a file; choose another name")
     if not force:
-        raise OutputError(f"the {what} {target} already exists; --force replaces it")
+        raise OutputError(f"the {what} {target} already exists; `force=True` replaces it")
 
 
 def read_manifest(folder: Path) -> dict | None:

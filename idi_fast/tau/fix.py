@@ -106,7 +106,7 @@ def _unread(reading: Reading) -> str:
 def _check_target(root: Path, out: Path, in_place: bool, force: bool) -> None:
     if in_place:
         if not force:
-            raise OutputError(f"{out} is the folder itself; --force fixes it in place")
+            raise OutputError(f"{out} is the folder itself; `force=True` fixes it in place")
         return
     check_place(out)
     if Path(os.path.realpath(out)).is_relative_to(os.path.realpath(root)):

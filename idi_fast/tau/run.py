@@ -211,7 +211,7 @@ def _failures(
     if outcome.timed_out:
         failures.append(
             f"the interpreter was stopped after {limit:,.0f} s, which is the timeout: it may need longer "
-            "(--timeout SECONDS), or hang, as it does on some specifications"
+            "(`timeout=SECONDS`), or hang, as it does on some specifications"
         )
     failures += [f"the interpreter said: {line}" for line in outcome.errors]
     if outcome.code and not outcome.timed_out:

@@ -58,7 +58,7 @@ def read_trace(path: str | Path) -> tuple[pl.DataFrame, dict]:
         if not path.exists():
             _explain_no_trace(path.parent)
     if not os.path.isfile(path):
-        raise ArtifactError(f"no trace at {path}; give a folder that `idi-fast train` or `backtest` wrote")
+        raise ArtifactError(f"no trace at {path}; give a folder that `idi-fast train` or `idi-fast backtest` wrote")
     return read_table(path, TRACE_FORMAT, "trace")
 
 
@@ -70,7 +70,7 @@ def _explain_no_trace(folder: Path) -> None:
         return  # no run of ours, or one that says nothing
     kind = run.get("kind") if isinstance(run, dict) else None
     if kind == "backtest":
-        raise ArtifactError(f"no trace in {folder}: this backtest kept no trace (--no-trace)")
+        raise ArtifactError(f"no trace in {folder}: this backtest kept no trace (`trace=False`)")
     if kind == "symbol-backtest":
         raise ArtifactError(f"no trace in {folder}: it is of many symbols; backtest a symbol alone to export it")
 

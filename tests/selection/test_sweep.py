@@ -339,7 +339,9 @@ def test_few_bars_to_judge_by_are_pointed_out():
 
 def test_what_is_luck_in_words():
     assert _luck(0.95, 9) == "on validation data more than the luck of the best of 9 (deflated Sharpe ratio 0.950)"
-    assert _luck(0.94, 1) == "on validation data no more than the luck of a single one (deflated Sharpe ratio 0.940)"
+    assert _luck(0.94, 1) == (
+        "on validation data the only config's Sharpe ratio is not above 0 beyond chance (probability 0.940)"
+    )
 
 
 def test_configs_may_read_different_columns(tmp_path):
