@@ -16,24 +16,26 @@ if TYPE_CHECKING:
     from idi_fast.tau.check import check_folder
     from idi_fast.tau.check_findings import Finding, Report
     from idi_fast.tau.contract import Contract, find_contract, read_contract
+    from idi_fast.tau.declarations import Declaration
     from idi_fast.tau.export import export_streams
     from idi_fast.tau.fix import Fixed, fix_folder
     from idi_fast.tau.formula import Clause, NotModelled, SpecError
     from idi_fast.tau.run import Run, run_folder
     from idi_fast.tau.simulation import Simulation, Stop, simulate, simulate_folder
-    from idi_fast.tau.spec import Declaration, Spec, anchored, load_spec, parse_spec
+    from idi_fast.tau.spec import Spec, anchored, load_spec, parse_spec
     from idi_fast.tau.spec_folder import write_spec
 
 _HOMES = {
     "check": ("check_folder",),
     "check_findings": ("Finding", "Report"),
     "contract": ("Contract", "find_contract", "read_contract"),
+    "declarations": ("Declaration",),
     "export": ("export_streams",),
     "fix": ("Fixed", "fix_folder"),
     "formula": ("Clause", "NotModelled", "SpecError"),
     "run": ("Run", "run_folder"),
     "simulation": ("Simulation", "Stop", "simulate", "simulate_folder"),
-    "spec": ("Declaration", "Spec", "anchored", "load_spec", "parse_spec"),
+    "spec": ("Spec", "anchored", "load_spec", "parse_spec"),
     "spec_folder": ("write_spec",),
 }
 """Where each public name is."""

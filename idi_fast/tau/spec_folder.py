@@ -12,10 +12,11 @@ from idi_fast.storage.files import LATER, digest, new_directory, write_json
 from idi_fast.storage.manifests import SCHEMA_VERSION, write_manifest
 from idi_fast.tau.check import estimate, span
 from idi_fast.tau.contract import Contract, find_contract
+from idi_fast.tau.declarations import Declaration
 from idi_fast.tau.export import Taken, take_streams
 from idi_fast.tau.fix import EXPECTED
 from idi_fast.tau.simulation import Simulation, simulate
-from idi_fast.tau.spec import Declaration, Spec
+from idi_fast.tau.spec import Spec
 
 SPECIFICATION = "agent.tau"
 
