@@ -122,10 +122,33 @@ def export_streams(
 ) -> dict:  # fmt: skip
     """Write the `.in` files and streams.json of a contract into `folder`, all or none; other files stay.
 
-    kind: whose streams: "v38", "layered", the path of a contract (`tau.contract`), or "all", those of every trace;
-    artifact, streams, columns: as of `take_streams`. Returns what was written: folder, kind, ticks, the Tau type of
-    each stream, the column that each was taken from, and left_behind, streams of an earlier export that are still
-    there. Raises ArtifactError, InputError, OutputError.
+    Parameters
+    ----------
+    artifact
+        A folder that `train` or `backtest` wrote, or its trace.parquet.
+    folder
+        Where the files go.
+    kind
+        Whose streams: "v38", "layered", the path of a contract (docs/TAU.md), or "all", those of every trace.
+    streams
+        By stream the column that it is taken from, where that has another name.
+    columns
+        A CSV or Parquet file of such columns, whose rows are the trace's ticks.
+
+    Returns
+    -------
+    dict
+        What was written: folder, kind, ticks, the Tau type of each stream, the column that each was taken from, and
+        left_behind, streams of an earlier export that are still there.
+
+    Raises
+    ------
+    ArtifactError
+        Where there is no trace, or it lacks a stream.
+    InputError
+        For columns that are not there, or whose values the type does not take.
+    OutputError
+        Where the files cannot be written.
     """
     if kind == ALL:
         types = {name: stream_type(name) for name in CONTRACTS[ALL]}
