@@ -107,6 +107,12 @@ class Block:
                 object.__setattr__(self, field.name, field.metadata["derive"](self))
         self._cross_check()
 
+    def __repr__(self) -> str:
+        """What differs from the defaults, as Python would make it."""
+        pairs = ((field, getattr(self, field.name)) for field in fields(self))
+        given = [f"{field.name}={value!r}" for field, value in pairs if value != _default(field, self)]
+        return f"{type(self).__name__}({', '.join(given)})"
+
     def _cross_check(self) -> None:
         """Raise SettingError where fields, each good by itself, do not go together."""
 
@@ -257,6 +263,13 @@ def without_none(hint: Any) -> tuple[Any, bool]:
 
 def _is_required(field: dataclasses.Field) -> bool:
     return field.default is REQUIRED and field.default_factory is REQUIRED
+
+
+def _default(field: dataclasses.Field, block: Block) -> Any:
+    """What a field is where nothing is given for it; REQUIRED where something must be."""
+    if field.metadata["derive"]:
+        return field.metadata["derive"](block)
+    return field.default if field.default_factory is REQUIRED else field.default_factory()
 
 
 def field_named(block: type, name: Any, prefix: str = "") -> dataclasses.Field:

@@ -38,7 +38,7 @@ NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 PREFIX = re.compile(r"\w*", re.ASCII)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class Input(Block):
     """A stream that is read."""
 
@@ -47,7 +47,7 @@ class Input(Block):
     meaning: str = setting("", "What its values say, in a line of ASCII.")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class Output(Block):
     """A stream that is written."""
 
@@ -57,7 +57,7 @@ class Output(Block):
     meaning: str = setting("", "What its values say, in a line of ASCII.")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class Guarantee(Block):
     """Something that never happens, whatever is read."""
 
@@ -65,7 +65,7 @@ class Guarantee(Block):
     meaning: str = setting(REQUIRED, "What that guarantees, in a line of ASCII.")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class Contract(Block):
     """An agent's streams and equations. All values before the first tick are 0.
 
