@@ -269,7 +269,7 @@ def _default(field: dataclasses.Field, block: Block) -> Any:
     """What a field is where nothing is given for it; REQUIRED where something must be."""
     if field.metadata["derive"]:
         return field.metadata["derive"](block)
-    return field.default if field.default_factory is REQUIRED else field.default_factory()
+    return field.default_factory() if callable(field.default_factory) else field.default
 
 
 def field_named(block: type, name: Any, prefix: str = "") -> dataclasses.Field:

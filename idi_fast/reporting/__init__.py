@@ -149,5 +149,7 @@ def _check_replaceable(target: Path, force: bool) -> None:
         return
     with explained(target), open(target, "rb") as file:
         if GENERATOR.encode() not in file.read(4096):
-            raise OutputError(f"{target} is something other than a report of idi-fast; choose another name")
+            there = target if force else f"the report {target} already exists and"
+            remedy = "`force=True` will not replace it" if force else "choose another name"
+            raise OutputError(f"{there} is something other than a report of idi-fast; {remedy}")
     check_replaceable_file(target, force, "report")

@@ -91,12 +91,14 @@ def check_replaceable(target: Path, force: bool) -> None:
         return
     # Whether it could be replaced is looked at first: a way out is only named where it leads somewhere.
     manifest = read_manifest(target)
+    there = target if force else f"the output {target} already exists and"
     if manifest is None:
-        raise OutputError(f"{target} holds something other than an output of idi-fast; choose another name")
+        remedy = "`force=True` will not replace it" if force else "choose another name"
+        raise OutputError(f"{there} holds something other than an output of idi-fast; {remedy}")
     names = [name for name in list_files(target) if name != MANIFEST]
     foreign = foreign_file(target, names, manifest)
     if foreign is not None:
-        raise OutputError(f"{target} holds {foreign}; move it away first")
+        raise OutputError(f"{there} holds {foreign}; move it away first")
     if not force:
         raise OutputError(f"the output {target} already exists; `force=True` replaces it")
 

@@ -97,7 +97,10 @@ class Simulation:
     formulas: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        rows = [("outputs", textwrap.shorten(", ".join(self.values), 80, placeholder=" …")), ("stop", self.stop.reason)]
+        rows: list[tuple[str, object]] = [
+            ("outputs", textwrap.shorten(", ".join(self.values), 80, placeholder=" …")),
+            ("stop", self.stop.reason),
+        ]
         if self.errors:
             rows.append(("errors", len(self.errors)))
         return display.as_text(f"Simulation of {self.steps:,} steps", rows)

@@ -142,7 +142,8 @@ def test_force_is_only_named_where_it_would_help(tmp_path):
     for force in (False, True):
         with pytest.raises(idi.OutputError, match=r"holds mine\.txt, which idi-fast did not write; move it away"):
             run.save(tmp_path / "run", force=force)
-        with pytest.raises(idi.OutputError, match="holds something other than an output of idi-fast; choose another"):
+        remedy = "`force=True` will not replace it" if force else "choose another name"
+        with pytest.raises(idi.OutputError, match=f"holds something other than an output of idi-fast; {remedy}"):
             run.save(tmp_path / "other", force=force)
 
 
@@ -152,7 +153,8 @@ def test_a_report_takes_the_place_of_a_report_only(tmp_path):
     page = tmp_path / "page.html"
     page.write_text("mine")
     for force in (False, True):
-        with pytest.raises(idi.OutputError, match="something other than a report of idi-fast; choose another name"):
+        remedy = "`force=True` will not replace it" if force else "choose another name"
+        with pytest.raises(idi.OutputError, match=f"something other than a report of idi-fast; {remedy}"):
             report.save(page, force=force)
     page.unlink()
     report.save(page)
