@@ -1,26 +1,56 @@
 """What goes to the terminal: data to stdout, everything else to stderr."""
 
+import ast
 import json
-import math
 import os
+import re
+import shlex
 import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import typer
 
 from idi_fast.cli import signals
+from idi_fast.display import format_value
 from idi_fast.errors import printable
 
 UNWRITTEN = "nothing was written"
+ARGUMENT = re.compile(r"`([a-z]+(?:_[a-z]+)*)(?:=([^`]+))?`")
+FLAGS = {
+    "time": "--time-col", "price": "--price-col", "open": "--open-col", "volume": "--volume-col",
+    "risk": "--risk-col", "history": "--data", "initial": "--init-policy", "streams": "--stream",
+    "verify_command": "--command",
+}  # fmt: skip
+"""How the flags of some arguments are called, where not as the argument."""
 
 
 def message(text: str) -> None:
     """A line for the user, on stderr. Nothing in it, such as the name of a file, can make further lines or colours; the
-    lines of a drawing below it begin with two spaces."""
-    typer.echo("\n  ".join(map(printable, text.split("\n  "))), err=True)
+    lines of a drawing below it begin with two spaces. Arguments are named as flags, see `as_flags`."""
+    typer.echo("\n  ".join(map(printable, as_flags(text).split("\n  "))), err=True)
+
+
+def as_flags(text: str) -> str:
+    """A text of the library, which names arguments as Python has them, with the flags of the command line.
+
+    In the library's messages an argument stands in backticks: `jobs`, `force=True`, `time='none'`.
+    """
+    return ARGUMENT.sub(_flag, text)
+
+
+def _flag(found: re.Match) -> str:
+    name, value = found.groups()
+    flag = FLAGS.get(name, f"--{name.replace('_', '-')}")
+    if value is None or value == "True":
+        return flag
+    if value == "False":
+        return f"--no-{flag.removeprefix('--')}"
+    with suppress(ValueError, SyntaxError):
+        value = shlex.quote(ast.literal_eval(value)) if value[0] in "'\"" else value
+    return f"{flag} {value}"
 
 
 def note(text: str) -> None:
@@ -69,15 +99,6 @@ def print_columns(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> Non
     for first, *rest in cells:
         figures = "  ".join(f"{cell:>{width}}" for cell, width in zip(rest, widths[1:], strict=True))
         typer.echo(f"{first:<{widths[0]}}  {figures}")
-
-
-def format_value(value: object) -> str:
-    """A figure as people read it: six significant digits, a dash where it is undefined."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return "–"
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
 def format_error(figures: dict) -> str:

@@ -198,8 +198,11 @@ def _report(out: Path, run: dict, seconds: dict[str, float], json: bool) -> None
         rate = summary["steps"] / seconds["training_seconds"]
     if json:
         facts = {"out": str(out), "seed": run["seed"], "fingerprint": run["fingerprint"], **summary}
-        console.print_json({"schema_version": 1, **facts, **seconds, "steps_per_second": rate})
+        worth = {"evaluation": run["evaluation"]}
+        console.print_json({"schema_version": 1, **facts, **worth, **seconds, "steps_per_second": rate})
         return
+    from idi_fast.evaluation.baselines import plain_verdict
+
     evaluation = run["evaluation"]
     best = evaluation["baselines"][evaluation["best_baseline"]]
     counts = ", ".join(f"{name} {count:,}" for name, count in summary["comm_action_counts"].items())
@@ -219,5 +222,6 @@ def _report(out: Path, run: dict, seconds: dict[str, float], json: bool) -> None
             *_visited(summary),
             ("communication", counts),
             ("speed", None if rate is None else f"{rate / 1e6:.1f} million steps/s"),
+            ("verdict", plain_verdict(evaluation)),
         ]
     )

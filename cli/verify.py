@@ -84,6 +84,6 @@ def _print_left(rows: list[tuple[str, ...]], notes: list[tuple[str, str]]) -> No
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
     for row, (claim, found) in zip(rows, notes, strict=True):
         cells = [f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)]
-        typer.echo("  ".join([*cells, row[-1]]).rstrip())
+        typer.echo(console.as_flags("  ".join([*cells, row[-1]]).rstrip()))
         if claim:
-            typer.echo(f"    {claim}{': ' if found else ''}{found}")
+            typer.echo(console.as_flags(f"    {claim}{': ' if found else ''}{found}"))

@@ -10,53 +10,68 @@ if TYPE_CHECKING:
     from idi_fast.config.settings import TrainingConfig
     from idi_fast.data.history import History, load_history
     from idi_fast.environments.simulation import simulate_history
-    from idi_fast.evaluation.baselines import evaluate
-    from idi_fast.evaluation.evaluator import select_best_policy
+    from idi_fast.errors import (
+        ArtifactError,
+        CacheWarning,
+        Cancelled,
+        ConfigError,
+        DataError,
+        EvidenceError,
+        IdiFastError,
+        InputError,
+        OutputError,
+        WriteError,
+    )
+    from idi_fast.evaluation.baselines import Comparison, evaluate
+    from idi_fast.evaluation.evaluator import Evaluation, select_best_policy
     from idi_fast.reporting import write_report
+    from idi_fast.reporting.html_report import HtmlReport, report
     from idi_fast.selection.sweep import Sweep, sweep
     from idi_fast.selection.walk_forward import WalkForward, walk_forward
-    from idi_fast.training.population import Population, train_population
+    from idi_fast.training.population import Lane, Population, PopulationProgress, train_population
     from idi_fast.training.run import TrainingRun, train
     from idi_fast.training.trainer import Progress, Trainer, create_trainer
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "TrainingConfig": "idi_fast.config.settings",
-    "History": "idi_fast.data.history",
-    "load_history": "idi_fast.data.history",
-    "Policy": "idi_fast.agents.policy",
-    "Backtest": "idi_fast.backtesting.backtest",
-    "backtest": "idi_fast.backtesting.backtest",
-    "Sweep": "idi_fast.selection.sweep",
-    "sweep": "idi_fast.selection.sweep",
-    "WalkForward": "idi_fast.selection.walk_forward",
-    "walk_forward": "idi_fast.selection.walk_forward",
-    "write_report": "idi_fast.reporting",
-    "Population": "idi_fast.training.population",
-    "train_population": "idi_fast.training.population",
-    "simulate_history": "idi_fast.environments.simulation",
-    "evaluate": "idi_fast.evaluation.baselines",
-    "select_best_policy": "idi_fast.evaluation.evaluator",
-    "Trace": "idi_fast.agents.trace",
-    "TrainingRun": "idi_fast.training.run",
-    "train": "idi_fast.training.run",
-    "Progress": "idi_fast.training.trainer",
-    "Trainer": "idi_fast.training.trainer",
-    "create_trainer": "idi_fast.training.trainer",
-}
+    "agents.policy": ("Policy",),
+    "agents.trace": ("Trace",),
+    "backtesting.backtest": ("Backtest", "backtest"),
+    "config.settings": ("TrainingConfig",),
+    "data.history": ("History", "load_history"),
+    "environments.simulation": ("simulate_history",),
+    "errors": (
+        "ArtifactError", "CacheWarning", "Cancelled", "ConfigError", "DataError", "EvidenceError", "IdiFastError",
+        "InputError", "OutputError", "WriteError",
+    ),
+    "evaluation.baselines": ("Comparison", "evaluate"),
+    "evaluation.evaluator": ("Evaluation", "select_best_policy"),
+    "reporting": ("write_report",),
+    "reporting.html_report": ("HtmlReport", "report"),
+    "selection.sweep": ("Sweep", "sweep"),
+    "selection.walk_forward": ("WalkForward", "walk_forward"),
+    "training.population": ("Lane", "Population", "PopulationProgress", "train_population"),
+    "training.run": ("TrainingRun", "train"),
+    "training.trainer": ("Progress", "Trainer", "create_trainer"),
+}  # fmt: skip
+"""Where each public name is."""
+_MODULES = {name: f"{__name__}.{module}" for module, names in _HOMES.items() for name in names}
+
 __all__ = [
-    "Backtest", "History", "Policy", "Population", "Progress", "Sweep", "Trace", "Trainer", "TrainingConfig",
-    "TrainingRun", "WalkForward", "__version__", "backtest", "create_trainer", "evaluate", "load_history",
+    "ArtifactError", "Backtest", "CacheWarning", "Cancelled", "Comparison", "ConfigError", "DataError", "Evaluation",
+    "EvidenceError", "History", "HtmlReport", "IdiFastError", "InputError", "Lane", "OutputError", "Policy",
+    "Population", "PopulationProgress", "Progress", "Sweep", "Trace", "Trainer", "TrainingConfig", "TrainingRun",
+    "WalkForward", "WriteError", "__version__", "backtest", "create_trainer", "evaluate", "load_history", "report",
     "select_best_policy", "simulate_history", "sweep", "train", "train_population", "walk_forward", "write_report",
 ]  # fmt: skip
 
 
 def __getattr__(name: str):
     # Loaded on first use: importing the package must not cost the second that numba and polars take.
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_MODULES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -9,13 +9,13 @@ from typing import Any
 
 import polars as pl
 
-from idi_fast.environments.state_space import ACTIONS
+from idi_fast.environments.actions import ACTIONS
 from idi_fast.errors import ArtifactError, InputError, nearest
 from idi_fast.storage.files import MANIFEST, TIMINGS, digest, list_files
 from idi_fast.storage.json_files import loads, read_json
+from idi_fast.storage.manifests import SCHEMA_VERSION
 from idi_fast.storage.reader.client import ANY, Limits
 from idi_fast.storage.tables import Table
-from idi_fast.training.artifact import SCHEMA_VERSION
 
 CONTEXT = 3
 """Ticks shown before and after the first that differs."""

@@ -3,6 +3,7 @@
 import jsonschema
 
 from idi_fast.config.block import json_schema
+from idi_fast.config.draft import Draft, assigned
 
 VALIDATOR = jsonschema.Draft202012Validator(json_schema())
 TRANSFORMS = ["zscore", "log_return", "drawdown", "ema_ratio", "volatility", "level"]
@@ -125,3 +126,8 @@ CRYPTO = {"environment.kind": "crypto"}
 HISTORY = {"environment.kind": "history"}
 OLD_CRYPTO = {**COMPAT, **CRYPTO}
 FOUR = {"tile_coder.tile_sizes": [4] * 4, "tile_coder.offsets": [0] * 4}
+
+
+def with_overrides(config, assignments):
+    """The config with `a.b.c=value` assignments applied and checked together."""
+    return Draft.of(config).override(assigned(assignments)).build()

@@ -11,7 +11,8 @@ import polars as pl
 
 from idi_fast.agents.streams import MARKET_STREAMS, TRACE_STREAMS, stream_files
 from idi_fast.agents.trace import decided_streams
-from idi_fast.environments.state_space import ACTIONS, StateSpace, comm_columns, make_rules
+from idi_fast.environments.actions import ACTIONS
+from idi_fast.environments.state_space import StateSpace, comm_columns, make_rules
 from idi_fast.evidence import zk
 from idi_fast.evidence.manifest import Manifest, rebuilt
 from idi_fast.evidence.provers import claim, digests, find_prover

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
+from idi_fast.tau.declarations import Declaration
 from idi_fast.tau.formula import And, At, Bit, Bits, Clause, Not, Or, Term, Xor
-from idi_fast.tau.spec import Declaration, Spec, anchored, parse_spec
+from idi_fast.tau.spec import Spec, anchored, parse_spec
 
 JOINS = {"and": And, "or": Or, "xor": Xor}
 

@@ -10,16 +10,21 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from idi_fast import display
 from idi_fast.agents.table_layout import Layout
+from idi_fast.config.arguments import check_integer, check_path, described
 from idi_fast.config.feature_columns import FEATURES
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.in_sample import DESCRIPTION_KEYS
+from idi_fast.environments.actions import ACTIONS
 from idi_fast.environments.features import Encoder
-from idi_fast.environments.state_space import ACTIONS, StateSpace, comm_columns
-from idi_fast.errors import ArtifactError, ConfigError, nearest
+from idi_fast.environments.state_space import StateSpace, comm_columns
+from idi_fast.errors import ArtifactError, ConfigError, InputError, nearest
 from idi_fast.kernels.backtest import count_marked
 from idi_fast.kernels.tiles import tile_codes
-from idi_fast.storage.files import refuse_population
+from idi_fast.storage.failures import explained
+from idi_fast.storage.files import output_path, refuse_population
+from idi_fast.storage.json_files import load_json
 from idi_fast.storage.reader.client import ANY, Limits
 from idi_fast.storage.tables import open_table, write_table
 
@@ -28,12 +33,37 @@ FORMAT = "idi-fast-policy-1"
 
 @dataclass(frozen=True)
 class Policy:
-    """Lookup tables and all that is needed to apply them.
+    """Lookup tables and all that is needed to apply them; made by training, or by `load`.
 
-    q float64 (n_rows, 3) and comm_q float64 (n_rows, n_comm): expected discounted reward of each action, visits int64
-    (n_rows,): how often the agent came there. A row is a state or, with a tile coder, a tile: see `layout`.
-    encoder: the features and bucket edges of a market policy; trained_on: which bars it has seen, those of its own
-    training and then those of the policies that its values began with, each as of `describe_history`.
+    A row of a table is a state or, with a tile coder, a tile: see `layout`.
+
+    Attributes
+    ----------
+    q : numpy.ndarray
+        float64 (n_rows, 3), expected discounted reward of hold, buy and sell.
+    comm_q : numpy.ndarray
+        float64 (n_rows, n_comm), that of each communication action, named by `comm_actions`.
+    visits : numpy.ndarray
+        int64 (n_rows,), how often training came to each row.
+    config : TrainingConfig
+        That of its training.
+    seed : int
+        That of its training.
+    space : StateSpace
+        Names and sizes of the state's digits.
+    encoder : Encoder or None
+        Features and bucket edges of a market policy.
+    trained_on : list of dict
+        Which bars it has seen: those of its own training, then those of the policies that its values began with.
+
+    Examples
+    --------
+    >>> import idi_fast as idi
+    >>> policy = idi.train(idi.TrainingConfig(episodes=16), seed=7).policy
+    >>> policy.q.shape
+    (2048, 3)
+    >>> policy.best_action((0, 0, 0, 0, 0)) in ("hold", "buy", "sell")
+    True
     """
 
     config: TrainingConfig
@@ -44,6 +74,24 @@ class Policy:
     comm_q: np.ndarray
     visits: np.ndarray
     trained_on: list[dict] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        return display.as_text(self._title(), self._rows())
+
+    def _repr_html_(self) -> str:
+        return display.as_html(self._title(), self._rows())
+
+    def _title(self) -> str:
+        return f"Policy of the {self.config.environment.kind} environment, seed {self.seed}"
+
+    def _rows(self) -> list[tuple[str, object]]:
+        visited, rows = int(np.count_nonzero(self.visits)), self.visits.size
+        state = " × ".join(f"{name} {size}" for name, size in zip(self.space.names, self.space.sizes, strict=True))
+        return [
+            ("state", state),
+            ("visited", f"{visited:,} of {rows:,} {'states' if self.layout.tiling is None else 'rows'}"),
+            ("trained on", f"{self.trained_on[0]['bars']:,} bars" if self.trained_on else "simulated episodes"),
+        ]
 
     @property
     def comm_actions(self) -> tuple[str, ...]:
@@ -81,17 +129,20 @@ class Policy:
 
     def state_index(self, state: Sequence[int]) -> int:
         """Index of a state given by its digits, in the order of `space.names`."""
+        if isinstance(state, str) or not isinstance(state, Sequence | np.ndarray):
+            raise InputError(f"state is {described(state)}; expected its digits: {', '.join(self.space.names)}")
         if len(state) != len(self.space.names):
             raise ArtifactError(f"the state {tuple(state)} has {len(state)} digits; expected {self.space.names}")
         for digit, size, name in zip(state, self.space.sizes, self.space.names, strict=True):
-            if not 0 <= digit < size:
+            if not 0 <= check_integer(f"{name} of the state", digit) < size:
                 raise ArtifactError(f"{name} is {digit} in the state {tuple(state)}; expected 0 to {size - 1}")
         return int(self.space.index(np.array([state]))[0])
 
     def q_value(self, state: Sequence[int], action: str) -> float:
         """Expected discounted reward of an action in a state given by its digits."""
-        if action not in ACTIONS:
-            raise ArtifactError(f"no action {action!r}; expected one of {ACTIONS}.{nearest(action, ACTIONS)}")
+        if not isinstance(action, str) or action not in ACTIONS:
+            guess = nearest(action, ACTIONS) if isinstance(action, str) else ""
+            raise ArtifactError(f"no action {action!r}; expected one of {ACTIONS}.{guess}")
         return float(self.values(np.array([self.state_index(state)]))[0, ACTIONS.index(action)])
 
     def best_action(self, state: Sequence[int]) -> str:
@@ -127,7 +178,8 @@ class Policy:
         return pl.DataFrame({**columns, "visits": self.visits[states]})
 
     def save(self, path: str | Path) -> None:
-        """Write the table as Parquet; config, seed and encoder travel in the file's metadata."""
+        """Write the table as one Parquet file; config, seed and encoder travel in its metadata. Raises OutputError."""
+        path = output_path(path)
         about = {
             "format": FORMAT,
             "config": self.config.to_dict(),
@@ -135,19 +187,29 @@ class Policy:
             "encoder": None if self.encoder is None else self.encoder.to_dict(),
             "trained_on": self.trained_on,
         }
-        write_table(path, self.frame(), about)
+        with explained(path):
+            write_table(path, self.frame(), about)
 
     @classmethod
     def load(cls, path: str | Path, limits: Limits = ANY) -> "Policy":
-        """Read a policy from an artifact folder or its policy.parquet; ArtifactError where that is not possible.
+        """Read a policy from the folder of a training run, or its policy.parquet.
 
-        limits: what reading the table may take.
+        Parameters
+        ----------
+        path
+            Of the folder or file. A sweep's folder with a single policy will do as well.
+        limits
+            What reading the table may take.
+
+        Raises
+        ------
+        ArtifactError
+            Where there is no policy, or several, or it is damaged.
         """
-        path = Path(path)
+        path = check_path("path", path)
         # os.path, since a Path's own tests raise where a name is too long.
         if os.path.isdir(path):
-            refuse_population(path)
-            path = path / "policy.parquet"
+            path = _policy_in(path)
         if not os.path.isfile(path):
             raise ArtifactError(f"no policy at {path}; `idi-fast train --out DIR` makes one, give DIR here")
         table, about = open_table(path, FORMAT, "policy", limits)
@@ -193,6 +255,52 @@ class Policy:
         if not (np.isfinite(policy.q).all() and np.isfinite(policy.comm_q).all()):
             raise ValueError("a Q-value is not a finite number")
         return policy
+
+
+def _policy_in(folder: Path) -> Path:
+    """The policy's file in a folder; ArtifactError where it is another output of ours, which says what to give."""
+    file = folder / "policy.parquet"
+    if os.path.isfile(file):
+        return file
+    refuse_population(folder)
+    kind = _kind_of(folder)
+    if kind == "sweep":
+        chosen = sorted((folder / "policies").glob("*.parquet"))
+        if len(chosen) == 1:
+            return chosen[0]
+        if chosen:
+            raise ArtifactError(
+                f"{folder} is a sweep with {len(chosen)} policies of the chosen config, one a seed; give one of them, "
+                f"such as {chosen[0]}"
+            )
+    if kind == "walkforward":
+        raise ArtifactError(
+            f"{folder} is a walk-forward, which keeps no policy; train one on the bars up to where it is to be used"
+        )
+    if kind in ("backtest", "symbol-backtest"):
+        raise ArtifactError(f"{folder} is a backtest, which holds no policy; give the one that was tested")
+    inside = sorted(path.parent for path in folder.glob("*/policy.parquet"))
+    if inside:
+        raise ArtifactError(f"no policy in {folder} itself; give a folder in it that has one, such as {inside[0]}")
+    return file
+
+
+def _kind_of(folder: Path) -> str | None:
+    """What the run.json of a folder calls it; None where there is none that says so."""
+    try:
+        run = load_json(folder / "run.json")
+    except (OSError, ValueError):
+        return None
+    return run.get("kind") if isinstance(run, dict) else None
+
+
+def check_policy(policy: object) -> Policy:
+    """A policy that was given as an argument; InputError for anything else, which says where one comes from."""
+    if isinstance(policy, Policy):
+        return policy
+    how = f"Policy.load({str(policy)!r})" if isinstance(policy, str | Path) else "Policy.load(…)"
+    inside = "; give its .policy" if isinstance(getattr(policy, "policy", None), Policy) else f", as of {how}"
+    raise InputError(f"policy is {described(policy)}; expected a Policy{inside}")
 
 
 def table_columns(config: TrainingConfig) -> list[str]:

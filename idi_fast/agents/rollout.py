@@ -111,7 +111,7 @@ def _check_fit(policy: Policy, columns: Mapping[str, str]) -> None:
         kind = policy.config.environment.kind
         raise ArtifactError(
             f"the policy was trained on the {kind} environment and has no features to read a price history with; "
-            "train one with `idi-fast train --env history --data DATA`, or --env crypto without --compat"
+            "train one with `idi-fast train --env history --data DATA`, or on the crypto environment without compat"
         )
     if policy.config.environment.observe_regime:
         raise ArtifactError(

@@ -1,5 +1,6 @@
 """A trace: one row a tick of what an agent saw, did and says to its Tau specification."""
 
+import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -7,17 +8,21 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
+from idi_fast import display
 from idi_fast.agents.streams import MARKET_STREAMS, TRACE_STREAMS, install_streams, select_streams, stream_files
 from idi_fast.agents.table_layout import Layout
+from idi_fast.config.arguments import check_text
 from idi_fast.config.feature_columns import FEATURES
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.timestamps import time_series
+from idi_fast.environments.actions import ACTIONS, BUY, SELL
 from idi_fast.environments.environment import MarketFacts, charged_fee_bps
 from idi_fast.environments.features import Bars
-from idi_fast.environments.state_space import ACTIONS, BUY, SELL, StateSpace, comm_columns
+from idi_fast.environments.state_space import StateSpace, comm_columns
 from idi_fast.kernels import streams as kernels
 from idi_fast.kernels.learn import Rules, Tape
 from idi_fast.kernels.rollout import rollout_bars, rollout_rows
+from idi_fast.storage.files import output_path
 
 MEANINGS = {"positive": kernels.POSITIVE, "alert": kernels.ALERT, "persist": kernels.PERSIST}
 MISSING_MOOD = "🙂 steady"
@@ -41,11 +46,34 @@ def make_steps(n: int) -> Steps:
 
 @dataclass(frozen=True)
 class Trace:
-    """Columns of equal length, a row a tick.
+    """What an agent saw, did and says to its Tau specification, a row a tick; made by training and backtests.
 
-    streams: uint8 (n,) by stream name, the thirteen of every trace and, where the state has such features, those of
-    the v38 contract; state int64, action int8, comm_action int16, position int8 (−1, 0, 1), decided on by the action,
-    reward float64; close and time where the environment has them.
+    Attributes
+    ----------
+    streams : dict of str to numpy.ndarray
+        uint8 (n,) by name: the thirteen of every trace and, where the state has such features, those of the v38
+        contract.
+    state : numpy.ndarray
+        int64 (n,), the number of the state.
+    action : numpy.ndarray
+        int8 (n,), 0 hold, 1 buy, 2 sell.
+    comm_action : numpy.ndarray
+        int16 (n,), the communication, a place in `comm_names`.
+    position : numpy.ndarray
+        int8 (n,), −1, 0 or 1, decided on by the action.
+    reward : numpy.ndarray
+        float64 (n,), what the action brought, no unit.
+    close : numpy.ndarray or None
+        float64 (n,), where the environment has prices.
+    time : numpy.ndarray or None
+        int64 (n,), ns since 1970 UTC, where the bars have times.
+
+    Examples
+    --------
+    >>> import idi_fast as idi
+    >>> trace = idi.train(idi.TrainingConfig(episodes=16), seed=7).trace
+    >>> len(trace), trace.streams["q_buy"].dtype
+    (64, dtype('uint8'))
     """
 
     config: TrainingConfig
@@ -62,6 +90,19 @@ class Trace:
 
     def __len__(self) -> int:
         return self.state.size
+
+    def __repr__(self) -> str:
+        return display.as_text(f"Trace of {len(self):,} ticks", self._rows())
+
+    def _repr_html_(self) -> str:
+        lines = {"cumulative reward": np.nancumsum(self.reward)}
+        return display.as_html(f"Trace of {len(self):,} ticks", self._rows(), lines=lines)
+
+    def _rows(self) -> list[tuple[str, object]]:
+        counts = np.bincount(self.action, minlength=len(ACTIONS)).tolist()
+        actions = ", ".join(f"{name} {count:,}" for name, count in zip(ACTIONS, counts, strict=True))
+        names = textwrap.shorten(", ".join(self.streams), 80, placeholder=" …")
+        return [("actions", actions), ("reward", float(np.nansum(self.reward))), ("streams", names)]
 
     def frame(self, first: int = 0) -> pl.DataFrame:
         """All columns: tick (counted from `first`), time, close, the streams, action, comm_action, the buckets of the
@@ -92,7 +133,8 @@ class Trace:
 
     def export(self, folder: str | Path, contract: str = "all") -> None:
         """Write the stream files of a contract into a folder, all or none."""
-        install_streams(self.files(contract), Path(folder))
+        check_text("contract", contract)
+        install_streams(self.files(contract), output_path(folder))
 
 
 class GreedyRollout:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from idi_fast.config.arguments import check_flag, check_integer, check_number, check_text
 from idi_fast.data.history import History
 from idi_fast.errors import InputError
 from idi_fast.kernels import backtest as kernels
@@ -30,9 +31,11 @@ class TradingAssumptions:
     def __post_init__(self) -> None:
         for name in ("fee_bps", "slippage_bps"):
             value = getattr(self, name)
+            check_number(name, value)
             if not 0.0 <= value < 10_000.0:
                 raise InputError(f"{name} is {value}; expected a number from 0 to below 10000")
-        if self.initial_position not in POSITIONS:
+        check_flag("long_only", self.long_only)
+        if check_integer("initial_position", self.initial_position) not in POSITIONS:
             raise InputError(f"initial_position is {self.initial_position}; expected -1, 0 or 1")
         if self.long_only and self.initial_position < 0:
             raise InputError("initial_position is -1, but the account is long-only; expected 0 or 1")
@@ -110,6 +113,7 @@ def resolve_fill(fill: str | None, has_open: bool) -> str:
     """A fill as `backtest` takes it, by its name in the config; InputError where there is no open for it."""
     if fill is None:
         fill = "next_open" if has_open else "next_close"
+    check_text("fill", fill, expected=f"one of {', '.join(FILLS)}")
     fill = fill.replace("-", "_")
     if fill not in FILLS:
         raise InputError(f"fill is {fill!r}; expected one of {', '.join(FILLS)}")

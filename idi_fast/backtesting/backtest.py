@@ -1,32 +1,60 @@
 """Backtest a policy on price history: replay it causally, keep its account, and say what came of it."""
 
 from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
 from pathlib import Path
 from typing import TypedDict, Unpack
 
 import numpy as np
 import polars as pl
 
-from idi_fast.agents.policy import Policy
+from idi_fast import display
+from idi_fast.agents.policy import Policy, check_policy
 from idi_fast.agents.trace import Trace
 from idi_fast.backtesting.account import Account, TradingAssumptions, resolve_fill
 from idi_fast.backtesting.engine import Engine, Segment
 from idi_fast.backtesting.files import EquityRows, TradeRows, backtest_files
-from idi_fast.data.history import History, HistoryFiles
+from idi_fast.data.history import History, HistoryFiles, required_history
 from idi_fast.data.timestamps import parse_time
-from idi_fast.errors import InputError
 from idi_fast.storage.files import new_directory, write_json
 from idi_fast.storage.json_files import null_nan
-from idi_fast.training.artifact import SCHEMA_VERSION, write_backtest_run
+from idi_fast.storage.manifests import SCHEMA_VERSION
+from idi_fast.training.artifact import write_backtest_run
 
 
 @dataclass(frozen=True)
 class Backtest:
-    """A finished backtest over bars in memory: see `backtest`.
+    """A finished backtest over n bars in memory; made by `backtest`.
 
-    assumptions, kpis (NaN means undefined), undefined (why, by name), buy_and_hold (KPIs of holding), alerts (by mood
-    and regime), notes (what makes the figures doubtful): as in kpis.json; trace; account: of the policy; held_equity
-    float64 (n,): of buying and holding; history: the bars from the start to the end.
+    Attributes
+    ----------
+    kpis : dict of str to float
+        Figures of the account by name, see docs/KPIS.md; NaN where one is undefined.
+    trades : polars.DataFrame
+        A row a trade: when and at what price it began and ended, and what it earned.
+    equity : polars.DataFrame
+        A row a bar: time, close, position, equity from 1, drawdown, and buying and holding.
+    assumptions : dict
+        Fill, costs and bars that the figures hold for.
+    undefined : dict of str to str
+        Why a figure is undefined, by its name.
+    buy_and_hold : dict of str to float
+        The figures of buying at the first bar and holding.
+    alerts : dict
+        How the policy's alerts went with risk events, by mood and regime.
+    notes : list of str
+        What makes the figures doubtful.
+    trace : Trace
+        A row a bar of what the agent saw and did.
+    account : Account
+        Equity and position as arrays (n,), and the trades.
+    held_equity : numpy.ndarray
+        float64 (n,), the equity of buying and holding, from 1.
+    history : History
+        The bars from the start to the end.
+    policy : Policy
+        What was tested.
     """
 
     assumptions: dict
@@ -42,6 +70,32 @@ class Backtest:
     policy: Policy
     _segment: Segment
     _data: dict
+
+    @cached_property
+    def equity(self) -> pl.DataFrame:
+        """A row a bar, see `equity_frame`."""
+        return self.equity_frame()
+
+    @cached_property
+    def trades(self) -> pl.DataFrame:
+        """A row a trade, see `trades_frame`."""
+        return self.trades_frame()
+
+    def __repr__(self) -> str:
+        return display.as_text(self._title(), self._rows(), _HEADS)
+
+    def _repr_html_(self) -> str:
+        lines = {"policy": self.account.equity, "buy and hold": self.held_equity}
+        return display.as_html(self._title(), self._rows(), _HEADS, lines)
+
+    def _title(self) -> str:
+        about = self.assumptions
+        times = f", {about['first_time']} to {about['last_time']}" if about["first_time"] else ""
+        sample = ", in sample" if about["in_sample"] else ""
+        return f"Backtest of {about['bars']:,} bars{times}, {about['fill']}, {about['fee_bps']:g} bps{sample}"
+
+    def _rows(self) -> list[tuple[str, object, object]]:
+        return [(name.replace("_", " "), self.kpis.get(name), self.buy_and_hold.get(name, "")) for name in SHOWN_KPIS]
 
     def to_dict(self) -> dict:
         """What kpis.json holds; undefined values are null."""
@@ -67,6 +121,9 @@ class Backtest:
             _finish(folder, self.to_dict(), self.policy, self._data)
 
 
+SHOWN_KPIS = ("total_return", "sharpe_annualised", "max_drawdown", "trades", "exposure")
+"""The figures that a backtest shows when it is printed."""
+_HEADS = ("", "policy", "buy and hold")
 _KPIS = ("assumptions", "kpis", "undefined", "buy_and_hold", "alerts", "notes")
 
 
@@ -78,8 +135,8 @@ class BacktestOptions(TypedDict, total=False):
     slippage_bps: float
     long_only: bool
     initial_position: int
-    start: str | None
-    end: str | None
+    start: str | date | None
+    end: str | date | None
     year_days: int | None
 
 
@@ -92,8 +149,8 @@ def backtest(
     slippage_bps: float = 0.0,
     long_only: bool = False,
     initial_position: int = 0,
-    start: str | None = None,
-    end: str | None = None,
+    start: str | date | None = None,
+    end: str | date | None = None,
     year_days: int | None = None,
 ) -> Backtest:
     """Run a policy over a price history in memory, causally, and keep its account.
@@ -103,7 +160,7 @@ def backtest(
     policy
         A policy of the crypto or history environment.
     history
-        Bars with the columns that the policy's features read.
+        Bars with the columns that the policy's features read; they need times where `start` or `end` is given.
     fill
         "next_open" (the default where there is an open), "next_close" or "same_close": the price at which what was
         decided at a bar's close is filled.
@@ -116,15 +173,15 @@ def backtest(
     initial_position
         -1, 0 or 1, held when the first bar comes.
     start, end
-        Times in ISO 8601 of the first bar wanted, and of the first no longer wanted; the bars before `start` fill the
-        features' windows.
+        Times of the first bar wanted, and of the first no longer wanted: ISO 8601 text or a date, UTC unless it says
+        otherwise. The bars before `start` fill the features' windows.
     year_days
         Trading days of a year, to annualise by; by default the time between the bars.
 
     Returns
     -------
     Backtest
-        KPIs, account, trace and tables; `save` writes what `idi-fast backtest` writes.
+        `kpis`, `trades`, `equity`, trace and account; `save` writes what `idi-fast backtest` writes.
 
     Raises
     ------
@@ -132,9 +189,22 @@ def backtest(
         Where policy and history do not fit.
     InputError
         For a bad option.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import idi_fast as idi
+    >>> close = 100.0 + np.sin(np.arange(300) / 5.0)
+    >>> time = np.arange(300) * 86_400 * 10**9  # ns: a bar a day from 1970 on
+    >>> bars = idi.History.from_frame({"time": time.view("datetime64[ns]"), "open": close, "close": close})
+    >>> run = idi.train({"episodes": 4, "episode_length": 16}, bars, seed=0)
+    >>> test = idi.backtest(run.policy, bars, start="1970-07-01", fee_bps=5)
+    >>> test.equity.height
+    119
+    >>> {"total_return", "sharpe_annualised", "max_drawdown"} <= test.kpis.keys()
+    True
     """
-    if not isinstance(policy, Policy) or not isinstance(history, History):
-        raise InputError("backtest takes a Policy and a History (see Policy.load, load_history)")
+    policy, history = check_policy(policy), required_history(history)
     engine = make_engine(
         policy, history, fill=fill, fee_bps=fee_bps, slippage_bps=slippage_bps, long_only=long_only,
         initial_position=initial_position, start=start, end=end, year_days=year_days,
@@ -178,8 +248,8 @@ def write_backtest(
 
 def make_engine(
     policy: Policy, history: History | HistoryFiles, *, fill: str | None = None, fee_bps: float | None = None,
-    slippage_bps: float = 0.0, long_only: bool = False, initial_position: int = 0, start: str | None = None,
-    end: str | None = None, year_days: int | None = None,
+    slippage_bps: float = 0.0, long_only: bool = False, initial_position: int = 0, start: str | date | None = None,
+    end: str | date | None = None, year_days: int | None = None,
 ) -> Engine:  # fmt: skip
     """The engine of a policy over a history.
 

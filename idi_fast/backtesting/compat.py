@@ -13,12 +13,13 @@ from idi_fast.agents.policy import Policy
 from idi_fast.backtesting.account import TradingAssumptions
 from idi_fast.data.history import History
 from idi_fast.data.in_sample import describe_history
-from idi_fast.environments.state_space import ACTIONS, BUY, SELL
+from idi_fast.environments.actions import ACTIONS, BUY, SELL
 from idi_fast.errors import ArtifactError
 from idi_fast.kernels.backtest import reference_account
 from idi_fast.storage.files import write_json
+from idi_fast.storage.manifests import SCHEMA_VERSION
 from idi_fast.storage.tables import write_table
-from idi_fast.training.artifact import SCHEMA_VERSION, write_backtest_run
+from idi_fast.training.artifact import write_backtest_run
 
 TINY = 1e-9
 

@@ -229,10 +229,12 @@ class Market:
         return self._pairs[kernels.MEAN_X] - self.beta() * self._pairs[kernels.MEAN_Y]
 
     def alpha_annualised(self) -> float:
-        """Alpha per bar compounded over the bars of a year."""
+        """Alpha per bar compounded over the bars of a year, where they span long enough for a growth per year."""
         alpha = self.alpha_per_bar()
-        if self._frequency.why_not:
-            raise Undefined(self._frequency.why_not)
+        # Compounded from some days to a year it is a number without meaning, as a growth rate is.
+        for reason in (self._frequency.why_not, self._frequency.why_no_growth):
+            if reason:
+                raise Undefined(reason)
         return _compounded(alpha, self._frequency.periods_per_year)
 
 

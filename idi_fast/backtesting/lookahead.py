@@ -14,9 +14,9 @@ from idi_fast.agents.policy import Policy
 from idi_fast.agents.rollout import rollout_history
 from idi_fast.agents.trace import Trace
 from idi_fast.data.history import History
-from idi_fast.data.in_sample import iso_time
+from idi_fast.data.timestamps import iso_time
+from idi_fast.environments.actions import ACTIONS
 from idi_fast.environments.features import REGIME_TREND, SCALE
-from idi_fast.environments.state_space import ACTIONS
 from idi_fast.errors import InputError
 
 STRETCH = 65_536

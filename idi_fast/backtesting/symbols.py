@@ -15,14 +15,14 @@ from idi_fast.backtesting.kpi_accumulator import KpiAccumulator
 from idi_fast.backtesting.kpi_definitions import Totals
 from idi_fast.data.bar_frequency import BarTimes
 from idi_fast.data.history import History, HistoryFiles
-from idi_fast.data.in_sample import iso_time
-from idi_fast.data.timestamps import time_series
+from idi_fast.data.timestamps import iso_time, time_series
 from idi_fast.errors import InputError
 from idi_fast.parallel.worker_pool import WorkerPool, usable_cores
 from idi_fast.storage.files import digest, write_json
 from idi_fast.storage.json_files import null_nan
+from idi_fast.storage.manifests import SCHEMA_VERSION
 from idi_fast.storage.tables import TableWriter, write_table
-from idi_fast.training.artifact import SCHEMA_VERSION, write_backtest_run
+from idi_fast.training.artifact import write_backtest_run
 
 
 class Book:

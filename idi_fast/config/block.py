@@ -13,7 +13,7 @@ import math
 import operator
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from types import NoneType
 from typing import Any, ClassVar, Literal, Self, TypeVar, get_args, get_origin
@@ -106,6 +106,12 @@ class Block:
             if field.metadata["derive"] and getattr(self, field.name) is None:
                 object.__setattr__(self, field.name, field.metadata["derive"](self))
         self._cross_check()
+
+    def __repr__(self) -> str:
+        """What differs from the defaults, as Python would make it."""
+        pairs = ((field, getattr(self, field.name)) for field in fields(self))
+        given = [f"{field.name}={value!r}" for field, value in pairs if value != _default(field, self)]
+        return f"{type(self).__name__}({', '.join(given)})"
 
     def _cross_check(self) -> None:
         """Raise SettingError where fields, each good by itself, do not go together."""
@@ -259,19 +265,19 @@ def _is_required(field: dataclasses.Field) -> bool:
     return field.default is REQUIRED and field.default_factory is REQUIRED
 
 
+def _default(field: dataclasses.Field, block: Block) -> Any:
+    """What a field is where nothing is given for it; REQUIRED where something must be."""
+    if field.metadata["derive"]:
+        return field.metadata["derive"](block)
+    return field.default_factory() if callable(field.default_factory) else field.default
+
+
 def field_named(block: type, name: Any, prefix: str = "") -> dataclasses.Field:
     known = {field.name: field for field in fields(block)}
     if name not in known:
         hint = nearest(str(name), known) or f" The known keys are {', '.join(known)}."
         raise SettingError(f"{prefix}{name}", f"is not a known key.{hint}")
     return known[name]
-
-
-def with_overrides(config: AnyBlock, assignments: Iterable[str]) -> AnyBlock:
-    """Return the config with ``a.b.c=value`` assignments (see `config_draft.assigned`) applied and checked together."""
-    from idi_fast.config.draft import Draft, assigned  # not above: the draft imports this module
-
-    return Draft.of(config).override(assigned(assignments)).build()
 
 
 def json_schema() -> dict[str, Any]:

@@ -17,20 +17,24 @@ def parse_seeds(text: str) -> list[int]:
     """
     ranges = [_parse_range(part.strip(), text) for part in text.split(",")]
     if sum(map(_length, ranges)) > MOST_SEEDS:
-        raise InputError(f"--seeds {text} are more than {MOST_SEEDS:,} seeds")
+        raise InputError(f"`seeds={text!r}` are more than {MOST_SEEDS:,} seeds")
     return [seed for part in ranges for seed in part]
 
 
 def _parse_range(part: str, text: str) -> range:
     # At most 100 digits, for Python refuses to read very long ones.
     if not re.fullmatch(r"-?[0-9]{1,100}(:-?[0-9]{1,100}){0,2}", part):
-        raise InputError(f"--seeds {text}: {part!r} is neither a seed nor a range; expected for example 0:64 or 1,5,9")
+        raise InputError(
+            f"`seeds={text!r}`: {part!r} is neither a seed nor a range; expected for example 0:64 or 1,5,9"
+        )
     first, *rest = map(int, part.split(":"))
     stop, step = (*rest, 1)[:2] if rest else (first + 1, 1)
     if step < 1:
-        raise InputError(f"--seeds {text}: the step of {part} is {step}; expected 1 or more")
+        raise InputError(f"`seeds={text!r}`: the step of {part} is {step}; expected 1 or more")
     if stop <= first:
-        raise InputError(f"--seeds {text}: the range {part} is empty; it runs from its first seed up to before its end")
+        raise InputError(
+            f"`seeds={text!r}`: the range {part} is empty; it runs from its first seed up to before its end"
+        )
     return range(first, stop, step)
 
 
@@ -39,11 +43,20 @@ def _length(seeds: range) -> int:
     return -(-(seeds.stop - seeds.start) // seeds.step)
 
 
+def _meant(seeds: object) -> str:
+    """What may have been meant by something that lists no seeds."""
+    is_one = isinstance(seeds, int | np.integer) and not isinstance(seeds, bool)
+    return f"[{seeds}] or range({seeds})" if is_one else "range(5)"
+
+
 def check_seeds(seeds: Iterable[int], *, negative: bool) -> tuple[int, ...]:
     """The seeds of a population, if they are integers that differ, at least one of them; else InputError.
 
     negative: whether they may be below 0. Their sign then makes no difference, for random.Random ignores it.
     """
+    if isinstance(seeds, str | bytes) or not isinstance(seeds, Iterable):
+        found = repr(seeds) if isinstance(seeds, str | bool | int | float | None) else type(seeds).__name__
+        raise InputError(f"seeds is {found}; expected a list of integers, such as {_meant(seeds)}")
     seeds = tuple(seeds)
     if not seeds:
         raise InputError("there are no seeds; a population needs one at least")

@@ -1,17 +1,15 @@
 """The configuration of a training run: frozen blocks of settings, checked however they are built."""
 
-import dataclasses
 import hashlib
 import json
-import math
 import os
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
 from idi_fast.config.block import REQUIRED, Block, FrozenMapping, SettingError, setting
+from idi_fast.config.consistency import MAX_STATES, check_together
 from idi_fast.config.draft import Draft, is_schema, schema_defaults
 from idi_fast.errors import ConfigError
 from idi_fast.storage.json_files import json_text, read_json
@@ -30,12 +28,10 @@ ExplorationSchedule = Literal["decay", "linear", "visits"]
 
 Note = Callable[[str], object]
 
-MAX_REGIMES = 32  # what the stream q_regime, a bv[5], can carry
 MAX_COMM_ACTIONS = 2**15 - 1  # int16 in tapes and traces
-MAX_STATES = 2**31  # exclusive; rows of a table are int32 too
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class QuantizerConfig(Block):
     """How many buckets each feature of the state is quantized into."""
 
@@ -46,7 +42,7 @@ class QuantizerConfig(Block):
     mood_buckets: int = setting(4, "Levels of the mood, which follows the reward.", minimum=1)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class RewardWeights(Block):
     """What each part of the reward weighs; no unit."""
 
@@ -56,7 +52,7 @@ class RewardWeights(Block):
     communication_clarity: float = setting(0.2, "Weight of the mood level.")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class EmoteConfig(Block):
     """Which emotion the agent shows, and for how long."""
 
@@ -67,7 +63,7 @@ class EmoteConfig(Block):
     linger_ticks: int = setting(2, "Ticks an emotion persists after the tick that caused it.", minimum=0)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class LayerConfig(Block):
     """When the momentum, contrarian and trend layers are given weight."""
 
@@ -86,7 +82,7 @@ class LayerConfig(Block):
             raise SettingError("contrarian_threshold", problem, "momentum_threshold")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class TileCoderConfig(Block):
     """Tile coding of the state; one tile size and one offset for each of its features."""
 
@@ -101,7 +97,7 @@ class TileCoderConfig(Block):
     )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class CommunicationConfig(Block):
     """What the agent can say; a value table of its own learns when."""
 
@@ -121,7 +117,7 @@ class CommunicationConfig(Block):
             raise SettingError("actions", f"names {len(self.actions)}; expected at most {MAX_COMM_ACTIONS}")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class EpisodicConfig(Block):
     """Episodic memory: TD targets are blended with those last seen for the same state and action."""
 
@@ -132,7 +128,7 @@ class EpisodicConfig(Block):
     blend_alpha: float = setting(0.5, "Share of the remembered estimate in the target.", minimum=0, maximum=1)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class LearningConfig(Block):
     """How the tables are learnt: the method, and how its rates fall."""
 
@@ -168,7 +164,7 @@ class LearningConfig(Block):
         return (self.algorithm, self.rate_schedule, self.exploration_schedule) == ("q_learning", "constant", "decay")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class EngineConfig(Block):
     """Which rules and which random numbers the trainer works by."""
 
@@ -186,7 +182,7 @@ class EngineConfig(Block):
             raise SettingError("rng", problem, "compat")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class MarketConfig(Block):
     """The simulated market of the crypto environment; the fee holds for a price history too."""
 
@@ -201,7 +197,7 @@ class MarketConfig(Block):
     stress_scenario: StressScenario = setting("normal", "The stress the market is put under.")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class DataConfig(Block):
     """The price history of the history environment, and how orders fill on it."""
 
@@ -218,7 +214,7 @@ class DataConfig(Block):
     )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class EnvironmentConfig(Block):
     """The market the agent acts in."""
 
@@ -229,7 +225,7 @@ class EnvironmentConfig(Block):
     data: DataConfig = setting(DataConfig, "The price history, for kind history.")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class FeatureConfig(Block):
     """One feature: a causal transform of a column."""
 
@@ -245,7 +241,7 @@ class FeatureConfig(Block):
             raise SettingError("window", problem, "transform")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class FeaturesConfig(Block):
     """The market features of the state, on the crypto and history environments."""
 
@@ -255,7 +251,7 @@ class FeaturesConfig(Block):
     scarcity: FeatureConfig | None = setting(None, "Scarcity feature; null is the default for the data's columns.")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class TrainingConfig(Block):
     """Everything that decides a training run, but for its seed."""
 
@@ -301,6 +297,8 @@ class TrainingConfig(Block):
         """
         if path is None:
             return Draft(cls, {})
+        if not isinstance(path, str | os.PathLike):
+            raise ConfigError(f"the config's path is of the type {type(path).__name__}; expected a path")
         tree, name = read_json(path), os.fspath(path)
         if is_schema(cls, tree):
             note(f"{name} is a JSON Schema; the config is made of its defaults")
@@ -312,9 +310,10 @@ class TrainingConfig(Block):
 
     def to_json(self, path: str | os.PathLike[str]) -> None:
         """Write every field to a JSON file, whole or not at all; OutputError and WriteError leave what stood there."""
+        from idi_fast.storage.files import output_path
         from idi_fast.storage.staging import install
 
-        install({Path(path): json_text(self.to_dict()).encode()})
+        install({output_path(path): json_text(self.to_dict()).encode()})
 
     def fingerprint(self) -> str:
         """Return the SHA-256, in hexadecimal, of the canonical JSON: sorted keys, no spaces, UTF-8."""
@@ -322,107 +321,4 @@ class TrainingConfig(Block):
         return hashlib.sha256(canonical.encode()).hexdigest()
 
     def _cross_check(self) -> None:
-        if self.engine.compat:
-            self._check_compat(self.engine.compat)
-        else:
-            self._check_default_mode()
-        self._check_learning()
-        self._check_features()
-        self._check_states()
-
-    def _check_learning(self) -> None:
-        compat, learning = self.engine.compat, self.learning
-        if compat and learning != LearningConfig():
-            changed = next(
-                name for name, value in learning.to_dict().items() if value != getattr(LearningConfig(), name)
-            )
-            problem = f"is {getattr(learning, changed)!r}, but compat {compat!r} knows its default only"
-            raise SettingError(f"learning.{changed}", f"{problem}; remove it or engine.compat", "engine.compat")
-        bonuses = replace(CommunicationConfig(), actions=self.communication.actions)
-        if compat and self.communication != bonuses:
-            problem = f"has bonuses of its own, but compat {compat!r} knows the default ones only"
-            raise SettingError("communication", f"{problem}; remove them or engine.compat", "engine.compat")
-        if self.episodic and self.episodic.enabled and not learning.is_plain:
-            problem = "is true, but episodic memory goes with plain Q-learning only"
-            remedy = "learning's algorithm 'q_learning', rate_schedule 'constant' and exploration_schedule 'decay'"
-            others = (f"learning.{name}" for name in ("algorithm", "rate_schedule", "exploration_schedule"))
-            raise SettingError("episodic.enabled", f"{problem}; expected {remedy}", *others)
-        if self.environment.observe_regime and (compat or self.environment.kind != "crypto"):
-            maker = f"compat {compat!r}" if compat else f"the {self.environment.kind} environment"
-            problem = f"is true, but {maker} has no regime that could be added to the state"
-            other = "engine.compat" if compat else "environment.kind"
-            raise SettingError("environment.observe_regime", f"{problem}; set it to false", other)
-
-    def _check_compat(self, compat: str) -> None:
-        kind = self.environment.kind
-        if kind == "history":
-            problem = f"is 'history', but compat {compat!r} has no such environment"
-            remedy = "expected 'synthetic' or 'crypto', or no engine.compat"
-            raise SettingError("environment.kind", f"{problem}; {remedy}", "engine.compat")
-        if not self.environment.allow_short:
-            problem = f"is false, but under compat {compat!r} sell always goes short"
-            remedy = "set it to true or remove engine.compat"
-            raise SettingError("environment.allow_short", f"{problem}; {remedy}", "engine.compat")
-        if self.tile_coder and (self.tile_coder.tiling, self.tile_coder.table_size) != ("reference", 65_536):
-            problem = f"is given, but compat {compat!r} keeps a row for every state it comes to"
-            remedy = "remove its tiling and table_size, or engine.compat"
-            raise SettingError("tile_coder", f"{problem}; {remedy}", "engine.compat")
-        if self.tile_coder:
-            features = f"feature of the {kind} environment's state"
-            self._check_tiles(self.tile_coder, 4 if kind == "crypto" else 5, features)
-
-    def _check_default_mode(self) -> None:
-        coder = self.tile_coder
-        if coder is None:
-            return
-        self._check_tiles(coder, 5, "of the four features and the mood")
-        if coder.tiling == "displaced" and coder.offsets != TileCoderConfig().offsets:
-            problem = "is given, but displaced tilings have displacements of their own"
-            remedy = "remove it or set tile_coder.tiling to 'reference'"
-            raise SettingError("tile_coder.offsets", f"{problem}; {remedy}", "tile_coder.tiling")
-        if self.episodic and self.episodic.enabled:
-            problem = "is true, but episodic memory goes with a plain table only"
-            raise SettingError("episodic.enabled", f"{problem}; expected no tile_coder", "tile_coder")
-
-    @staticmethod
-    def _check_tiles(coder: TileCoderConfig, wanted: int, features: str) -> None:
-        # Here and not in the block: what it belongs to tells which of the two lengths is wrong.
-        if len(coder.tile_sizes) != wanted:
-            problem = f"has length {len(coder.tile_sizes)}; expected {wanted}, one for each {features}"
-            raise SettingError("tile_coder.tile_sizes", problem, "environment.kind", "engine.compat")
-        if len(coder.offsets) != wanted:
-            problem = f"has length {len(coder.offsets)}; expected the length of tile_sizes ({wanted})"
-            raise SettingError("tile_coder.offsets", problem, "environment.kind", "engine.compat")
-        # Of a few only: the product of thousands has more digits than Python prints.
-        if math.prod(coder.tile_sizes) > 2**63:
-            problem = f"make {math.prod(coder.tile_sizes)} tiles; expected a product of at most 2**63"
-            raise SettingError("tile_coder.tile_sizes", problem)
-
-    def _check_features(self) -> None:
-        kind, compat = self.environment.kind, self.engine.compat
-        for field in dataclasses.fields(self.features):
-            feature = getattr(self.features, field.name)
-            if feature and (compat or kind == "synthetic"):
-                maker = f"compat {compat!r}" if compat else "the synthetic environment"
-                problem = f"is given, but {maker} makes its features itself, so that it would have no effect"
-                other = "engine.compat" if compat else "environment.kind"
-                raise SettingError(f"features.{field.name}", f"{problem}; remove it", other)
-            if feature and kind == "crypto" and feature.column not in ("close", "volume"):
-                problem = f"is {feature.column!r}; expected 'close' or 'volume', all that the crypto market has"
-                raise SettingError(f"features.{field.name}.column", problem, "environment.kind")
-
-    def _check_states(self) -> None:
-        kind, buckets = self.environment.kind, self.quantizer
-        if kind == "synthetic" and buckets.scarcity_buckets > MAX_REGIMES:
-            problem = f"is {buckets.scarcity_buckets}; expected at most {MAX_REGIMES} in the synthetic environment"
-            reason = "whose stream q_regime carries the scarcity bucket as bv[5]"
-            raise SettingError("quantizer.scarcity_buckets", f"{problem}, {reason}", "environment.kind")
-        if self.engine.compat and kind == "crypto":
-            return  # its state has no quantized features
-        positions = 1 if kind == "synthetic" else 3
-        regimes = 4 if self.environment.observe_regime else 1
-        n_states = positions * regimes * math.prod(buckets.to_dict().values())
-        if n_states >= MAX_STATES:
-            product = "the product of all buckets" + (f" times {positions} positions" if positions > 1 else "")
-            product += f" times {regimes} regimes" if regimes > 1 else ""
-            raise SettingError("quantizer", f"gives {n_states} states; expected {product} below {MAX_STATES} (2**31)")
+        check_together(self)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from idi_fast.data.time_forms import order_of_dates
 from idi_fast.data.timestamps import TimeReader, meaning_of_number, unit_of
 from idi_fast.errors import DataError, nearest
 from idi_fast.storage.reader.current_file import at
@@ -334,7 +335,9 @@ class Converter:
 
     def _breach(self, role: str, source: pl.Series, row: int) -> str:
         _, expected = RULES.get(role, NUMBER)
-        meaning = meaning_of_number(source[row]) if role == "time" and unit_of(source.dtype) is None else ""
+        meaning = ""
+        if role == "time" and unit_of(source.dtype) is None:
+            meaning = meaning_of_number(source[row]) or order_of_dates(source, row)
         meaning = f" ({meaning}; write times as 2024-01-31T09:30:00Z)" if meaning else ""
         return f"column {self._columns[role]!r}: found {_shown(source, row)}, expected {expected}{meaning}"
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from idi_fast.config.arguments import check_number
 from idi_fast.errors import InputError
 from idi_fast.kernels import kpis as kernels
 
@@ -53,6 +54,7 @@ class BarTimes:
     """
 
     def __init__(self, year_days: float | None = None):
+        check_number("year_days", year_days, optional=True)
         if year_days is not None and not 1 <= year_days <= 366:
             raise InputError(f"year_days is {year_days}; expected a number from 1 to 366")
         self._year_days = year_days
@@ -137,12 +139,12 @@ class BarTimes:
             if spacing >= 0.9 * DAY_NS:  # a bar a day: there are too few to tell
                 return None
             why = f"they span {(self._last - self._first) / DAY_NS:.3g} days, which may leave out days without trading"
-        open_all_week = f"--year-days {OPEN_ALL_WEEK}"
+        open_all_week = f"`year_days={OPEN_ALL_WEEK}`"
         if len(choices) == 1:
-            advice = f"--year-days {choices[0]} would make it {choices[0] * a_day:,.0f}, as of a market "
+            advice = f"`year_days={choices[0]}` would make it {choices[0] * a_day:,.0f}, as of a market "
             advice += "that never closes" if choices[0] == OPEN_ALL_WEEK else "that closes at weekends"
         else:
-            advice = f"--year-days {CLOSED_AT_WEEKENDS} would make it {CLOSED_AT_WEEKENDS * a_day:,.0f} (of a market "
+            advice = f"`year_days={CLOSED_AT_WEEKENDS}` would make it {CLOSED_AT_WEEKENDS * a_day:,.0f} (of a market "
             advice += f"that closes at weekends), {open_all_week} {OPEN_ALL_WEEK * a_day:,.0f} (of one that never does)"
         taken = f"a year of {per_year:,.0f} bars, by the first and the last time"
         return f"annualised figures take {taken}, but {why}; {advice}"

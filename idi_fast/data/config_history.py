@@ -31,7 +31,7 @@ def open_config_history(
     data = config.environment.data if data is None else data
     if data.path is None:
         raise DataError(
-            "environment.kind is 'history', but there is no price history: name one (--data PATH of train), or set "
+            "environment.kind is 'history', but there is no price history: give one (`history`), or set "
             "environment.data.path"
         )
     return open_history(

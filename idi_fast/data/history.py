@@ -1,32 +1,27 @@
 """Price history from CSV and Parquet files, as validated flat arrays ready for the kernels."""
 
+import textwrap
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, NoReturn, Self
+from typing import Any, Literal, Self
 
 import numpy as np
-import polars as pl
 
+from idi_fast import display
+from idi_fast.config.arguments import check_integer, check_names, check_text, described
 from idi_fast.data import bar_files
 from idi_fast.data.bar_files import (
     LEAST,
     RULES,
     USUAL_NAMES,
-    Converter,
-    check_types,
-    choose_columns,
-    count_rows,
     find_files,
     listing,
-    read_batches,
-    read_schema,
 )
-from idi_fast.data.time_columns import NO_TIME, refuse_unread_times
-from idi_fast.data.time_forms import is_named_so
-from idi_fast.errors import ConfigError, DataError, nearest
+from idi_fast.data.timestamps import iso_time
+from idi_fast.errors import ConfigError, DataError, InputError, nearest
 from idi_fast.storage.files import digest
 from idi_fast.storage.reader.client import ask, stream
 
@@ -40,22 +35,35 @@ DIGESTED_ALONG_BYTES = 2**24
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class History:
-    """Bars in time order; the arrays are C-contiguous and writable, one entry a bar.
+    """Bars in time order, as arrays of n entries; C-contiguous and writable. Made by `load_history` or `from_frame`.
 
     Attributes
     ----------
-    close : float64 (n,), price, finite and above 0
-    open : float64 (n,) or None, price, finite and above 0
-    volume : float64 (n,) or None, finite and not negative
-    time : int64 (n,) or None, nanoseconds since 1970-01-01 UTC, strictly increasing
-    risk : uint8 (n,) or None, 0 or 1
-    extra : further columns by the names they were asked for, float64 (n,), finite
-    after_gap : bool (n,), whether rows were dropped between the bar before and this one
-    dropped : rows dropped from the whole input
-    columns : the column in the files behind each of the names above
-    digests : SHA-256 and length of each file, by its path, in the order read
+    close : numpy.ndarray
+        float64 (n,), the price, finite and above 0.
+    open : numpy.ndarray or None
+        float64 (n,), the price at which the bar begins, finite and above 0.
+    volume : numpy.ndarray or None
+        float64 (n,), what was traded, finite and not negative.
+    time : numpy.ndarray or None
+        int64 (n,), nanoseconds since 1970-01-01 UTC, strictly increasing.
+    risk : numpy.ndarray or None
+        uint8 (n,), 1 at a risk event, else 0.
+    extra : dict of str to numpy.ndarray
+        Further columns by the names they were asked for, float64 (n,), finite.
+    after_gap : numpy.ndarray
+        bool (n,), whether rows were dropped between the bar before and this one.
+    dropped : int
+        Rows dropped from the whole input.
+    columns : dict of str to str
+        The input's column behind each of the names above.
+    digests : dict
+        SHA-256 and length of each file, by its path, in the order read; empty for a frame.
 
-    Arrays of other types are converted; DataError where a value is not what it should be.
+    Raises
+    ------
+    DataError
+        Where a value is not what it should be. Arrays of other types are converted.
     """
 
     close: np.ndarray
@@ -85,8 +93,79 @@ class History:
             if values is not None and values.size and not (values.min() >= least and values.max() < np.inf):
                 raise DataError(f"{name} holds a value that is not {RULES[name][1]}")
 
+    @classmethod
+    def from_frame(
+        cls,
+        frame: Any,
+        *,
+        time: str | None = None,
+        price: str | None = None,
+        open: str | None = None,
+        volume: str | None = None,
+        risk: str | None = None,
+        extra: Sequence[str] = (),
+        nan: Literal["refuse", "drop"] = "refuse",
+    ) -> "History":
+        """Read and validate a price history from a frame, by the rules that hold for files.
+
+        Parameters
+        ----------
+        frame
+            A DataFrame or LazyFrame of polars, a DataFrame of pandas, a Table or RecordBatch of Arrow, or a dict of
+            columns by name. An index of pandas that is no mere count of the rows is a column, and without a name the
+            time. Times without a zone are UTC.
+        time, price, open, volume, risk, extra, nan
+            As of `load_history`.
+
+        Returns
+        -------
+        History
+            A copy; the frame is left as it is.
+
+        Raises
+        ------
+        DataError
+            The text names the row (from 1), the column and the value.
+        InputError
+            Where `frame` is none.
+
+        Examples
+        --------
+        >>> import polars as pl
+        >>> import idi_fast as idi
+        >>> frame = pl.DataFrame({"date": ["2024-01-01", "2024-01-02"], "close": [101.5, 99.0]})
+        >>> bars = idi.History.from_frame(frame)
+        >>> bars.close
+        array([101.5,  99. ])
+        >>> bars.time
+        array([1704067200000000000, 1704153600000000000])
+        """
+        from idi_fast.data.frames import history_from_frame  # not above: it makes histories
+
+        return history_from_frame(
+            frame, time=time, price=price, open=open, volume=volume, risk=risk, extra=extra, nan=nan
+        )
+
     def __len__(self) -> int:
         return len(self.close)
+
+    def __repr__(self) -> str:
+        return display.as_text(f"History of {len(self):,} bars", self._rows())
+
+    def _repr_html_(self) -> str:
+        return display.as_html(f"History of {len(self):,} bars", self._rows(), lines={"close": self.close})
+
+    def _rows(self) -> list[tuple[str, object]]:
+        if not len(self):
+            return []
+        span = []
+        if self.time is not None:
+            span = [("time", f"{iso_time(self.time[0])} to {iso_time(self.time[-1])}")]
+        low, high = float(self.close.min()), float(self.close.max())
+        close = f"{float(self.close[-1]):.6g} at the end, {low:.6g} to {high:.6g}"
+        dropped = [("dropped rows", self.dropped)] if self.dropped else []
+        names = textwrap.shorten(", ".join(self.columns), 80, placeholder=" …")
+        return [*span, ("close", close), ("columns", names), *dropped]
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -100,6 +179,7 @@ class History:
 
     def column(self, name: str) -> np.ndarray:
         """Return the array called `name`; DataError if there is none."""
+        check_text("name", name)
         if name not in self.columns:
             hint = nearest(name, self.columns)
             raise DataError(f"the history has no column {name!r}, only {listing(self.columns)}.{hint}")
@@ -107,6 +187,7 @@ class History:
 
     def slice(self, start: int | None, stop: int | None) -> Self:
         """Return bars `start` to `stop`, counted as in Python's slices, as views."""
+        start, stop = (check_integer("start", start, optional=True), check_integer("stop", stop, optional=True))
         bars = slice(start, stop)
         arrays = {name: self.column(name)[bars] for name in self.columns if name in USUAL_NAMES}
         extra = {name: values[bars] for name, values in self.extra.items()}
@@ -207,34 +288,15 @@ def open_history(
 ) -> HistoryFiles:
     """Find a price history's files and columns; the rows are read and validated when they are asked for.
 
-    Parameters
-    ----------
-    path
-        A CSV or Parquet file, a glob, or a folder (plain or partitioned) of files of one kind, which are
-        read in the order of their paths with numbers by value: `month=2` before `month=10`.
-    time, price, open, volume
-        Column names; without them the usual names are looked for. Only the price must exist; an adjusted
-        close is not put together with an open that was not named with it. Times are dates, date-times
-        (UTC unless they say otherwise), ISO 8601 text or Unix epochs, see `TimeReader`; `time="none"` reads
-        none. Where no time was named and none was found, a column that looks like times is refused.
-    risk
-        Name of a column of booleans or of 0 and 1.
-    extra
-        Names of further numeric columns; `close`, `open`, `volume`, `time` and `risk` mean those above.
-    optional
-        What to look for under its usual names, besides the price.
+    Arguments and errors are those of `load_history`, but for
+
     files, name
         The files of `path`, where they are known already, and what errors call their rows.
-    nan
-        `"refuse"` null and NaN, or `"drop"` the rows that hold one in a column read.
-
-    Raises
-    ------
-    DataError
-        The text names the file, the row (from 1, the CSV header not counted), the column and the value.
-    ConfigError
-        `nan` is neither of the two.
     """
+    path = _check_path(path)
+    for role, given in {"time": time, "price": price, "open": open, "volume": volume, "risk": risk}.items():
+        check_text(role, given, expected="the name of a column", optional=True)
+    extra = check_names("extra", extra)
     if nan not in ("refuse", "drop"):
         raise ConfigError(f"nan: found {nan!r}, expected 'refuse' or 'drop'")
     files = find_files(Path(path)) if files is None else files
@@ -256,96 +318,81 @@ def load_history(
     nan: Literal["refuse", "drop"] = "refuse",
     optional: Collection[str] = ("time", "open", "volume"),
 ) -> History:
-    """Read and validate a price history whole; nothing is corrected. Arguments and errors: those of `open_history`."""
+    """Read and validate a price history whole; nothing is corrected.
+
+    Parameters
+    ----------
+    path
+        A CSV or Parquet file, a glob, or a folder (plain or partitioned) of files of one kind, which are read in the
+        order of their paths with numbers by value: `month=2` before `month=10`.
+    time, price, open, volume
+        Column names; without them the usual names are looked for, in any case (`time`, `date` …, `close`, `price` …).
+        Only the price must exist; an adjusted close is not put together with an open that was not named with it.
+        Times are dates, date-times (UTC unless they say otherwise), ISO 8601 text or Unix epochs in s, ms, us or ns;
+        `time="none"` reads none. Where no time was named and none was found, a column that looks like times is refused.
+    risk
+        Name of a column of booleans or of 0 and 1.
+    extra
+        Names of further numeric columns; `close`, `open`, `volume`, `time` and `risk` mean those above.
+    nan
+        `"refuse"` null and NaN, or `"drop"` the rows that hold one in a column read.
+    optional
+        What to look for under its usual names, besides the price.
+
+    Returns
+    -------
+    History
+        `close`, `open`, `volume` float64 (n,) and `time` int64 (n,), ns UTC; what the input lacks is None.
+
+    Raises
+    ------
+    DataError
+        The text names the file, the row (from 1, the CSV header not counted), the column and the value.
+    InputError
+        For an argument of another type.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import idi_fast as idi
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder) / "btc.csv"
+    ...     _ = file.write_text("time,close\\n2024-01-01,101.5\\n2024-01-02,99\\n")
+    ...     bars = idi.load_history(file)
+    >>> bars
+    History of 2 bars
+      time     2024-01-01T00:00:00Z to 2024-01-02T00:00:00Z
+      close    99 at the end, 99 to 101.5
+      columns  time, close
+    """
     return open_history(
         path, time=time, price=price, open=open, volume=volume, risk=risk, extra=extra, nan=nan, optional=optional
     ).load()
 
 
-def find_columns(
-    files: list[str], given: dict[str, str | None], sought: list[str], extra: list[str], label: str | None
-) -> Iterator[tuple[dict[str, str], list]]:
-    """The files' column for close, time … and each of `extra`; run by the reader. label: what errors call the files."""
-    schemas = {Path(file): read_schema(Path(file)) for file in files}
-    first = next(iter(schemas))
-    names, time = schemas[first].names(), given["time"]
-    if time is not None and time.lower() == NO_TIME and time not in names:
-        given, sought = {**given, "time": None}, [role for role in sought if role != "time"]
-    columns = choose_columns(first, names, given, sought, extra)
-    check_types(schemas, columns)
-    if time is None and "time" in sought:
-        refuse_unread_times(schemas, columns, label)
-    yield columns, []
+def check_history(history: object) -> History | None:
+    """A history that was given as an argument, or None; InputError for anything else, which says how one is made."""
+    if history is None or isinstance(history, History):
+        return history
+    how = "History.from_frame(…)"
+    if isinstance(history, str | Path):
+        how = f"load_history({str(history)!r})"
+    elif isinstance(history, HistoryFiles):
+        how = "its load()"
+    raise InputError(f"history is {described(history)}; expected a History, as of {how}")
 
 
-def count_all(files: list[str]) -> Iterator:
-    """Rows in the files; run by the reader."""
-    yield sum(count_rows(Path(file)) for file in files), []
+def required_history(history: object) -> History:
+    """The same where there must be one."""
+    checked = check_history(history)
+    if checked is None:
+        raise InputError("history is None; expected a History (see load_history, History.from_frame)")
+    return checked
 
 
-def read_bars(
-    files: list[str], columns: dict[str, str], rows: int, drop: bool, name: str | None, small_bytes: int
-) -> Iterator[tuple[int, list[np.ndarray]]]:
-    """How many rows were dropped, and of those that were not the columns and whether rows were dropped before each;
-    about `rows` at a time. Run by the reader."""
-    place, after_gap, row = None, False, 0
-    for file in map(Path, files):
-        called, row = name or str(file), 0 if name is None else row
-        converter = Converter(called, columns, first_row=row, drop=drop)
-        for frame in read_batches(file, columns.values(), rows, small_bytes):
-            arrays, missing = converter.convert(frame)
-            n = len(arrays["close"])
-            kept = slice(None) if missing is None else np.flatnonzero(~missing)
-            gaps = np.zeros(len(frame), bool)  # whether the row before each is missing
-            gaps[:1] = after_gap
-            if missing is not None:
-                gaps[1:] = missing[:-1]
-            if len(frame):
-                after_gap = missing is not None and missing[-1]
-            if "time" in arrays and n:
-                numbers = np.arange(row + 1, row + 1 + len(frame))[kept]
-                try:
-                    place = _check_order(arrays["time"], columns["time"], place, called, numbers)
-                except DataError as error:
-                    raise DataError(f"{error}{_symbols_hint(file, columns) if name is None else ''}") from None
-            row += len(frame)
-            yield len(frame) - n, [*(arrays[role] for role in columns), gaps[kept]]
-        converter.finish()
-
-
-def _symbols_hint(file: Path, columns: dict[str, str]) -> str:
-    """How to read a file whose times do not increase, if they may be those of several symbols; else empty."""
-    head = next(read_batches(file, read_schema(file).names(), 100)).head(100)
-    others = [name for name in head.columns if name not in columns.values() and not is_named_so(name)]
-    texts = [name for name in others if _is_text(head[name])]
-    pairs = (part.partition("=") for part in file.parent.parts)
-    keys = [key for key, sign, value in pairs if sign and not value.isdecimal()]  # year=2024 is none
-    named = [*texts, *keys]
-    name = named[0] if len(named) == 1 else "NAME"
-    return f"; if these are several symbols: --symbol-col {name}" if named else ""
-
-
-def _check_order(
-    values: np.ndarray, name: str, last: tuple[int, str] | None, file: str, rows: np.ndarray
-) -> tuple[int, str]:
-    """The last of the times, and its place; refuse times that do not strictly increase. last: those before them."""
-    if last is not None and values[0] <= last[0]:
-        _refuse_order(name, *last, values[0], f"{file}, row {rows[0]}")
-    late = values[1:] <= values[:-1]
-    if late.any():
-        bar = int(late.argmax())
-        places = (f"{file}, row {rows[at]}" for at in (bar, bar + 1))
-        _refuse_order(name, values[bar], next(places), values[bar + 1], next(places))
-    return int(values[-1]), f"{file}, row {rows[-1]}"
-
-
-def _is_text(values: pl.Series) -> bool:
-    """Whether a column, which of a CSV file is always text, holds none of its values as a number."""
-    return values.dtype == pl.String and values.count() > 0 and values.cast(pl.Float64, strict=False).count() == 0
-
-
-def _refuse_order(name: str, time_before: int, place_before: str, time: int, place: str) -> NoReturn:
-    pair = np.array([time_before, time]).view("datetime64[ns]")
-    before, now = np.datetime_as_string(pair, unit="auto")
-    verb = "repeats" if now == before else "is earlier than"
-    raise DataError(f"{place}, column {name!r}: {now} {verb} {before} in {place_before}; times must increase")
+def _check_path(path: object) -> str | Path:
+    if isinstance(path, str | Path):
+        return path
+    frame = "; a frame is read by History.from_frame" if hasattr(path, "columns") else ""
+    raise InputError(f"path is {described(path)}; expected a CSV or Parquet file, a glob or a folder{frame}")

@@ -8,6 +8,7 @@ import numpy as np
 
 import idi_fast
 from idi_fast.data.history import History
+from idi_fast.data.timestamps import iso_time
 from idi_fast.kernels.backtest import HASH, find_hashes
 
 SAMPLES = 64
@@ -18,12 +19,6 @@ def versions() -> dict[str, str]:
     """Versions of everything that has a part in the numbers or in the bytes that they are kept in."""
     packages = {name: version(name) for name in ("numba", "numpy", "polars", "pyarrow")}
     return {"idi_fast": idi_fast.__version__, "python": platform.python_version(), **packages}
-
-
-def iso_time(time_ns: int) -> str:
-    """A time in ns UTC as ISO 8601, without a fraction of a second where there is none."""
-    text = str(np.datetime64(int(time_ns), "ns"))
-    return text.removesuffix(".000000000") + "Z"
 
 
 class InSampleDetector:

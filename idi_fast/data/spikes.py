@@ -4,7 +4,7 @@ import numpy as np
 
 from idi_fast.data.bar_frequency import BarFrequency
 from idi_fast.data.history import History
-from idi_fast.data.in_sample import iso_time
+from idi_fast.data.timestamps import iso_time
 from idi_fast.kernels.spikes import REACH, find_spikes
 
 DEVIATIONS = 20

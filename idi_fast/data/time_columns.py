@@ -18,6 +18,7 @@ from idi_fast.data.time_forms import (
     is_date,
     is_named_for_clock,
     is_named_so,
+    order_of_dates,
     tells_bars_apart,
     tells_order,
 )
@@ -59,15 +60,17 @@ def _refuse_times(file: Path, schema: pl.Schema, price: str, names: list[str], l
     name = (named or found)[0]
     values = body[name].drop_nulls()
     shown = f" ({as_text(values[:1])[0]!r})" if len(values) else ""
-    meaning = meaning_of_number(values[0]) if len(values) and unit_of(values.dtype) is None else ""
+    meaning = ""
+    if len(values) and unit_of(values.dtype) is None:
+        meaning = meaning_of_number(values[0]) or order_of_dates(values, 0)
     remedy = f"write its times as {GOOD_FORM}" + (f" ({meaning})" if meaning else "")
     if _is_understood(values):
-        remedy = f"name it as their column (--time-col {name!r})"
+        remedy = f"name it as their column (`time={name!r}`)"
     if extra:
         remedy = f"{header_note(head[price])}, then {remedy}"
     raise DataError(
         f"{label}: column {name!r}{shown} looks like the bars' times, but was not named as such; {remedy}, or if they "
-        f"have none say so (--time-col {NO_TIME})"
+        f"have none say so (`time={NO_TIME!r}`)"
     )
 
 
@@ -104,7 +107,7 @@ def _refuse_apart(head: pl.DataFrame, dates: str, clock: str, label: str) -> Non
     shown = f" ({clocks[0]!r})" if clocks else ""
     # Of days with several bars the dates alone would be refused.
     can_do = head[dates].n_unique() == len(head) and _is_understood(head[dates].drop_nulls())
-    other = f"read the dates alone (--time-col {dates!r})" if can_do else f"read no times (--time-col {NO_TIME})"
+    other = f"read the dates alone (`time={dates!r}`)" if can_do else f"read no times (`time={NO_TIME!r}`)"
     raise DataError(
         f"{label}: column {clock!r}{shown} looks like the times of day for the dates in {dates!r}; join them in one "
         f"column, as {GOOD_FORM}, or {other}"

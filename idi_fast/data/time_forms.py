@@ -101,6 +101,7 @@ TIME_OF_DAY = (
     r"|^\d{1,2}\s?([ap]\.?m\.?|uhr)$"
 )
 MONTH_AND_YEAR = r"(0?[1-9]|1[0-2])\.(?:19|20)\d\d"
+DAY_OR_MONTH_FIRST = r"(\d{1,2})([-/.])(\d{1,2})[-/.](\d{4}|\d{2})((?: \d{1,2}:\d{2}(?::\d{2})?)?)"
 CLOCK_DIGITS = r"([01]\d|2[0-3])[0-5]\d([0-5]\d)?"
 MIDNIGHT = r"(?i)^[0:.]+(z|\+00:?00)?$|^12:00(:00)?\s?am$"
 
@@ -169,6 +170,31 @@ def _names_month(text: str) -> bool:
     return any(word in MONTH_WORDS for word in found) and all(
         word in MONTH_WORDS or re.fullmatch(AMID_DATES, word) for word in found
     )
+
+
+def order_of_dates(values: pl.Series, row: int) -> str:
+    """What a date that does not begin with its year means, and how to rewrite the column; empty where it is none.
+
+    Whether the day or the month stands first is told by the column's other values, as 31/01/2024 does.
+    """
+    found = re.fullmatch(DAY_OR_MONTH_FIRST, str(values[row]))
+    if found is None:
+        return ""
+    first, sign, second, year, clock = found.groups()
+    pairs = values.drop_nulls().cast(pl.String).str.extract_groups(DAY_OR_MONTH_FIRST)
+    parts = [pairs.struct.field(str(group)).cast(pl.Int64, strict=False).max() or 0 for group in (1, 3)]
+    full = f"{'20' if int(year) < 70 else '19'}{year}" if len(year) == 2 else year
+    readings = {}
+    for order, day, month, other in (("day", first, second, parts[1]), ("month", second, first, parts[0])):
+        if 1 <= int(month) <= 12 and 1 <= int(day) <= 31 and other <= 12:
+            letters = ("d", "m") if order == "day" else ("m", "d")
+            form = f"%{letters[0]}{sign}%{letters[1]}{sign}%{'Y' if len(year) == 4 else 'y'}"
+            form += {0: "", 1: " %H:%M", 2: " %H:%M:%S"}[clock.count(":")] if clock else ""
+            readings[f"{full}-{month:0>2}-{day:0>2}, the {order} first"] = form
+    if not readings:
+        return ""
+    how = " or ".join(f"str.to_datetime({form!r})" for form in readings.values())
+    return f"{values[row]} may be {' or '.join(readings)}; polars' {how} reads the column"
 
 
 def holds_times(name: str, values: pl.Series, *, leads: bool) -> bool:

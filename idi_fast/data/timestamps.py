@@ -1,7 +1,7 @@
 """Columns of time as nanoseconds since 1970-01-01 UTC."""
 
 import re
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import numpy as np
 import polars as pl
@@ -111,12 +111,27 @@ class TimeReader:
         return ticks
 
 
-def parse_time(text: str, name: str) -> int:
-    """A date or date-time in ISO 8601, UTC unless it says otherwise, as ns; InputError about `name` if it is none."""
-    found = _iso_to_ns(pl.Series([text.strip()], dtype=pl.String)).item()
+def parse_time(time: str | date | np.datetime64, name: str) -> int:
+    """A date or date-time, as text in ISO 8601 or of a type of times, UTC unless it says otherwise, as ns.
+
+    Raises InputError about `name` where it is none, or lies outside the years 1700 to 2199.
+    """
+    text, found = time, None
+    if isinstance(time, date):  # a date-time, too, and pandas' own
+        text = time.isoformat()
+    elif isinstance(time, np.datetime64):
+        text = str(time)
+    if isinstance(text, str):
+        found = _iso_to_ns(pl.Series([text.strip()], dtype=pl.String)).item()
     if found is None:
-        raise InputError(f"{name} is {text!r}; expected a date or date-time like 2024-01-31 or 2024-01-31T09:30:00Z")
+        raise InputError(f"{name} is {time!r}; expected a date or date-time like 2024-01-31 or 2024-01-31T09:30:00Z")
     return found
+
+
+def iso_time(time_ns: int) -> str:
+    """A time in ns UTC as ISO 8601, without a fraction of a second where there is none."""
+    text = str(np.datetime64(int(time_ns), "ns"))
+    return text.removesuffix(".000000000") + "Z"
 
 
 def time_series(time_ns: np.ndarray) -> pl.Series:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from idi_fast.config.arguments import check_integer
 from idi_fast.config.settings import EngineConfig
 from idi_fast.errors import InputError
 from idi_fast.kernels import rng as kernels
@@ -83,6 +84,7 @@ def draw_seed() -> int:
 
 def make_generators(engine: EngineConfig, seed: int) -> Generators:
     """The streams of `seed`, any Python integer ≥ 0 (under compat of any sign, as `random.Random` takes it)."""
+    seed = check_integer("seed", seed)
     if engine.compat == "idi_iann":
         # Not another copy, or an evaluation would repeat the episodes of training. random.Random ignores a seed's sign.
         evaluation = MersenneTwister(_as_integer(np.random.SeedSequence(abs(seed)).spawn(4)[2]))

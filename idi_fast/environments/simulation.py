@@ -1,15 +1,17 @@
 """The simulated crypto market: its bars, and price histories made of them."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import date
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 
+from idi_fast.config.arguments import check_config, check_integer, check_path
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.timestamps import parse_time, time_series
 from idi_fast.environments.rng import Generator, make_generators
@@ -140,25 +142,32 @@ def simulated_frames(
 
 
 def simulate_history(
-    config: TrainingConfig,
+    config: TrainingConfig | Mapping[str, Any] | None,
     bars: int,
     out: str | Path,
     *,
     seed: int = 0,
-    start: str = "2020-01-01",
+    start: str | date = "2020-01-01",
     interval: str = "1h",
     force: bool = False,
 ) -> dict:
     """Write a price history of the simulated market to a Parquet or CSV file; it appears whole or not at all.
 
+    The bars are those that the crypto environment of the same config and seed shows an agent.
+
     Parameters
     ----------
-    config, bars, seed
-        See `simulated_frames`.
+    config
+        The settings, or a dict of them, of which `environment.market` and `engine.rng` count; None: the default.
+    bars
+        How many, 1 or more.
     out
-        A file whose name ends in .parquet or .csv.
+        A file whose name ends in .parquet or .csv. Its columns: time (UTC), open (the close before), close, volume,
+        regime (0 bull, 1 bear, 2 chop, 3 panic) and risk (0 or 1).
+    seed
+        An integer, 0 or more.
     start, interval
-        Time of the first bar, ISO 8601, UTC, and from one bar to the next: 30s, 5m, 2h, 1d.
+        Time of the first bar, ISO 8601 text or a date, UTC, and from one bar to the next: 30s, 5m, 2h, 1d.
     force
         Whether a file of that name is replaced.
 
@@ -171,8 +180,23 @@ def simulate_history(
     ------
     OutputError
         Where `out` exists and `force` is not given, or where no file may be.
+    InputError
+        Where another argument cannot be used.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import idi_fast as idi
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder) / "bars.parquet"
+    ...     about = idi.simulate_history(idi.TrainingConfig(), 1_000, file, seed=1)
+    ...     bars = idi.load_history(file)
+    >>> len(bars), about["last"]
+    (1000, '2020-02-11T15:00:00+00:00')
     """
-    out = Path(out)
+    out, config = check_path("out", out), check_config(config)
+    bars, seed = check_integer("bars", bars, least=1), check_integer("seed", seed, least=0)
     if out.suffix.lower() not in (".parquet", ".csv"):
         raise InputError(f"the output {out} ends in neither .parquet nor .csv")
     check_place(out)
@@ -197,7 +221,7 @@ def simulate_history(
 
 def parse_interval(text: str) -> int:
     """Nanoseconds of a text such as 30s, 5m, 2h or 1d; InputError where it is none."""
-    match = re.fullmatch(r"([1-9][0-9]{0,8})([smhd])", text)
+    match = re.fullmatch(r"([1-9][0-9]{0,8})([smhd])", text) if isinstance(text, str) else None
     if match is None:
         raise InputError(f"interval is {text!r}; expected a time such as 30s, 5m, 2h or 1d")
     return int(match[1]) * NANOSECONDS[match[2]]

@@ -10,8 +10,6 @@ from idi_fast.config.settings import TrainingConfig
 from idi_fast.kernels.crypto import N_REGIMES
 from idi_fast.kernels.learn import Rules
 
-ACTIONS = ("hold", "buy", "sell")
-HOLD, BUY, SELL = range(3)
 DIGITS = (*FEATURES, "mood", "regime", "position", "big_move", "pnl_sign")
 """What the digits of a state may be called."""
 

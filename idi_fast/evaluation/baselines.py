@@ -9,16 +9,19 @@ from statistics import NormalDist
 
 import numpy as np
 
-from idi_fast.agents.policy import Policy
+from idi_fast import display
+from idi_fast.agents.policy import Policy, check_policy
+from idi_fast.config.arguments import check_integer
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.config_history import load_config_history
-from idi_fast.data.history import History
+from idi_fast.data.history import History, check_history
 from idi_fast.data.in_sample import is_in_sample
-from idi_fast.environments.state_space import BUY, HOLD, SELL, StateSpace
+from idi_fast.environments.actions import BUY, HOLD, SELL
+from idi_fast.environments.state_space import StateSpace
 from idi_fast.errors import InputError
 from idi_fast.evaluation.alerts import AlertCounts
 from idi_fast.evaluation.evaluator import EVALUATION_EPISODES, Evaluation, Evaluator
-from idi_fast.evaluation.verdicts import beside, plain_number
+from idi_fast.evaluation.verdicts import beside, beyond_chance, plain_number
 from idi_fast.kernels.crypto import REGIME_BEAR, REGIME_BULL, REGIME_PANIC
 
 CONFIDENCE = 0.95
@@ -53,11 +56,26 @@ class Compared:
         return error is not None and mean > max(ABOVE, _reach(self.difference)) * error
 
 
+_HEADS = ("", "mean reward", "standard error")
+
+
 @dataclass(frozen=True)
 class Comparison:
-    """A policy's evaluation beside its baselines, by name; in_sample: whether on bars of its own training, None where
-    that cannot be told; seed: whose stream the episodes were drawn from, None on a history; alerts: see `AlertCounts`,
-    None but for the simulated crypto market of the default mode."""
+    """A policy's evaluation beside its baselines; made by `evaluate`.
+
+    Attributes
+    ----------
+    evaluation : Evaluation
+        The policy's mean reward of an episode, and its standard error.
+    baselines : dict of str to Compared
+        The same of each baseline, and by how much the policy exceeds it, episode for episode.
+    in_sample : bool or None
+        Whether on bars of its own training; None where that cannot be told.
+    seed : int or None
+        Whose stream the episodes were drawn from; None on a history.
+    alerts : dict or None
+        See `AlertCounts`; None but for the simulated crypto market of the default mode.
+    """
 
     evaluation: Evaluation
     baselines: dict[str, Compared]
@@ -74,6 +92,23 @@ class Comparison:
     def has_learnt(self) -> bool | None:
         """Whether the policy beats every baseline, see `Compared.is_beaten`; None in sample, where it shows nothing."""
         return None if self.in_sample else all(compared.is_beaten for compared in self.baselines.values())
+
+    def __repr__(self) -> str:
+        return display.as_text(self._title(), self._rows(), _HEADS) + f"\n  {self.sentence()}"
+
+    def _repr_html_(self) -> str:
+        return display.as_html(f"{self._title()}: {self.sentence()}", self._rows(), _HEADS)
+
+    def _title(self) -> str:
+        return f"Comparison over {self.evaluation.episodes:,} episodes{', in sample' if self.in_sample else ''}"
+
+    def _rows(self) -> list[tuple[str, float, float | None]]:
+        others = (("policy", self.evaluation), *((name, of.evaluation) for name, of in self.baselines.items()))
+        return [(name, of.mean, of.standard_error) for name, of in others]
+
+    def sentence(self) -> str:
+        """Whether the policy earns more or less than the best baseline, with both figures, and what that shows."""
+        return plain_verdict(self.to_dict())
 
     def verdict(self) -> str:
         """In one sentence, whether anything was learnt."""
@@ -110,17 +145,44 @@ class Comparison:
 def evaluate(
     policy: Policy, *, episodes: int = EVALUATION_EPISODES, seed: int | None = None, history: History | None = None
 ) -> Comparison:
-    """Evaluate a policy and its baselines on the same episodes: see `Evaluator` for which these are.
+    """Evaluate a policy and its baselines on the same episodes.
 
-    episodes: how many, fewer where a history has not so many windows; seed: whose evaluation stream they are drawn
-    from, by default the policy's; history: held-out bars, by default those it was trained on. Baselines: "random"
-    actions, always "hold", "buy" or "sell" and, where the state has the regime, the "regime rule": long in a bull
-    market, short in a bear market and a panic. On the simulated crypto market of the default mode the policy's alerts
-    are counted too, over 65,536 bars from the same stream. Raises InputError.
+    On simulated markets these are fresh episodes; on a history they are windows of the bars, spread evenly over them.
+    Baselines are "random" actions, always "hold", "buy" or "sell" and, where the state has the regime, the "regime
+    rule": long in a bull market, short in a bear market and a panic. On the simulated crypto market of the default mode
+    the policy's alerts are counted too, over 65,536 bars from the same stream.
+
+    Parameters
+    ----------
+    policy
+        What is evaluated.
+    episodes
+        How many, 1 or more; fewer where a history has not so many windows.
+    seed
+        Whose evaluation stream fresh episodes are drawn from, by default the policy's.
+    history
+        Held-out bars, by default those it was trained on.
+
+    Returns
+    -------
+    Comparison
+        Mean rewards of an episode with their standard errors, no unit, and what they show.
+
+    Raises
+    ------
+    InputError
+        Where an argument cannot be used, or the history is too short.
+
+    Examples
+    --------
+    >>> import idi_fast as idi
+    >>> run = idi.train(idi.TrainingConfig(episodes=16), seed=7)
+    >>> sorted(idi.evaluate(run.policy, episodes=50).baselines)
+    ['buy', 'hold', 'random', 'sell']
     """
+    policy, history = check_policy(policy), check_history(history)
+    episodes, seed = check_integer("episodes", episodes, least=1), check_integer("seed", seed, optional=True)
     config, of_history = policy.config, policy.config.environment.kind == "history"
-    if episodes < 1:
-        raise InputError(f"episodes is {episodes}; expected 1 or more")
     if history is not None and not of_history:
         raise InputError(f"a history was given, but the policy is of the {config.environment.kind} environment")
     if of_history and seed is not None:
@@ -156,6 +218,19 @@ def beside_best_baseline(evaluation: dict) -> str:
     """Whether a policy earns more or less than the best baseline, with both means; of `Comparison.to_dict`."""
     best = evaluation["best_baseline"]
     return beside(evaluation["mean"], evaluation["baselines"][best]["mean"], repr(best), plain_number)
+
+
+def plain_verdict(evaluation: dict, subject: str = "") -> str:
+    """What a policy is worth beside the baselines, in a sentence; of `Comparison.to_dict`. subject: its beginning."""
+    found = subject + beside_best_baseline(evaluation)
+    if evaluation["in_sample"]:
+        return f"{found}, in sample: nothing is shown of what it earns on new bars"
+    if evaluation["has_learnt"]:
+        return f"{found}, and than every baseline beyond chance"
+    difference = evaluation["baselines"][evaluation["best_baseline"]]["difference"]
+    of_best = Evaluation(difference["mean"], difference["standard_error"], difference["episodes"])
+    apart = beyond_chance(int(Compared(of_best, of_best).is_better), 1)
+    return f"{found}, {apart}: nothing is shown to have been learnt"
 
 
 def quick_episodes(config: TrainingConfig) -> int:

@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from idi_fast.agents.learner import make_memory, make_tables
-from idi_fast.agents.policy import Policy
+from idi_fast.agents.policy import Policy, check_policy
 from idi_fast.agents.trace import Trace, greedy_trace
+from idi_fast.config.arguments import check_integer, described
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.config_history import load_config_history
-from idi_fast.data.history import History
+from idi_fast.data.history import History, check_history
 from idi_fast.environments.environment import Environment, HistoryBars, make_environment, market_tape, reward_weights
 from idi_fast.environments.features import Bars
 from idi_fast.environments.rng import make_generators
@@ -32,7 +33,17 @@ DENSE_STATES = 2**18
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The mean episode reward and its standard error, episodes taken as independent (None for a single episode)."""
+    """The mean reward of an episode over several of them.
+
+    Attributes
+    ----------
+    mean : float
+        No unit.
+    standard_error : float or None
+        Episodes taken as independent; None for a single one.
+    episodes : int
+        How many.
+    """
 
     mean: float
     standard_error: float | None
@@ -170,10 +181,36 @@ def _following(values: np.ndarray) -> Tables:
 def select_best_policy(policies: Iterable[Policy], seed: int | None = None, history: History | None = None) -> Policy:
     """The policy with the highest evaluation, ties to the first; all are evaluated on the same episodes.
 
-    policies: of one config; seed: whose evaluation stream the episodes are drawn from, by default the first policy's;
-    history: the bars they were trained on, by default loaded as the config says. Raises InputError.
+    Parameters
+    ----------
+    policies
+        Of one config.
+    seed
+        Whose evaluation stream the episodes are drawn from, by default the first policy's.
+    history
+        The bars they were trained on, by default loaded as the config says.
+
+    Returns
+    -------
+    Policy
+        One of those given.
+
+    Raises
+    ------
+    InputError
+        Where there are none, or they are of different configs.
+
+    Examples
+    --------
+    >>> import idi_fast as idi
+    >>> policies = [idi.train(idi.TrainingConfig(episodes=16), seed=seed).policy for seed in (1, 2)]
+    >>> idi.select_best_policy(policies).seed in (1, 2)
+    True
     """
-    policies = list(policies)
+    if isinstance(policies, Policy) or not isinstance(policies, Iterable):
+        raise InputError(f"policies is {described(policies)}; expected a list of Policy")
+    policies, history = [check_policy(policy) for policy in policies], check_history(history)
+    seed = check_integer("seed", seed, optional=True)
     if not policies:
         raise InputError("there is no policy to select from")
     config = policies[0].config

@@ -42,7 +42,7 @@ def _ours(published: Published, policy: Policy | None, options: ProverOptions) -
             f"it is to {commitment.size:,} states; the policy in the folder has {policy.space.n_states:,}"
         )
     if commitment.form != PLAIN and options.private is None:
-        return Unchecked(f"{about}; only who has its secret seed can compare it with the policy (--private)")
+        return Unchecked(f"{about}; only who has its secret seed can compare it with the policy (`private`)")
     if committed_again(policy, commitment, options.private) != commitment:
         raise EvidenceError("it is not that of the policy in the folder")
     return about
@@ -62,7 +62,7 @@ def committed_again(policy: Policy, commitment: Commitment, private: Path | None
 def _root(published: Published, root: str | None) -> str:
     commitment = Commitment.from_json(published.data(COMMITMENT))
     if root is None:
-        return Unchecked(f"it is {commitment.root.hex()}; say which one was published before: --root")
+        return Unchecked(f"it is {commitment.root.hex()}; say which one was published before: `root`")
     if not is_root(root, commitment.root.hex()):
         raise EvidenceError(f"its root is {commitment.root.hex()}; expected {root}")
     if commitment.version == 2:
@@ -88,7 +88,7 @@ def _their_root(published: Published, root: str | None) -> str:
     tree_root, size = read_commit(published.data(COMMIT_FILE))
     bound = bound_root(tree_root, size, 3, REFERENCE).hex()
     if root is None:
-        return Unchecked(f"it is {bound}; say which one was published before: --root")
+        return Unchecked(f"it is {bound}; say which one was published before: `root`")
     if is_root(root, tree_root.hex()):
         return Unchecked(
             "it is the one given, but the reference's root binds neither size nor states; give the bound one"

@@ -10,7 +10,8 @@ import numpy as np
 from idi_fast.agents.policy import Policy
 from idi_fast.agents.streams import MARKET_STREAMS, TRACE_STREAMS, check_stream, stream_index, stream_text, stream_type
 from idi_fast.agents.trace import decided_streams
-from idi_fast.environments.state_space import ACTIONS, BUY, SELL, StateSpace, comm_columns, make_rules
+from idi_fast.environments.actions import ACTIONS, BUY, SELL
+from idi_fast.environments.state_space import StateSpace, comm_columns, make_rules
 from idi_fast.errors import EvidenceError
 from idi_fast.evidence.claims import Claim, Unchecked, attempt
 from idi_fast.evidence.manifest import of_run
@@ -267,7 +268,7 @@ def _check_states(published: Published) -> str:
     if space.is_market:
         _same("state", space.digit(states, "position"), held, ticks, "one with the position that was decided on")
     simulated = published.statement.data is None
-    how = "their bars are simulated" if simulated else "--data works them out again from your bars"
+    how = "their bars are simulated" if simulated else "`data` works them out again from your bars"
     return Unchecked(f"NOT CHECKED, they are {WORD}: {how}")
 
 

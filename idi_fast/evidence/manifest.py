@@ -14,8 +14,8 @@ from idi_fast.evidence.folder import check_name, read_file, safe_files
 from idi_fast.evidence.strict_json import integer, parse_object, take
 from idi_fast.storage.files import LATER, MANIFEST, TIMINGS, digest
 from idi_fast.storage.json_files import json_text
+from idi_fast.storage.manifests import MANIFEST_VERSION, NO_PROOF, named_inputs
 from idi_fast.storage.settling import is_begun
-from idi_fast.training.artifact import MANIFEST_VERSION, NO_PROOF, named_inputs
 
 PROVERS = ("none", "digest", "replay", "zk", "command")
 REQUIRED = {

@@ -143,9 +143,9 @@ def write_opening(out: Path, text: bytes) -> None:
 
 def _check_form(form: str, private: Path | None) -> None:
     if form not in FORMS:
-        raise InputError(f"--form is {form!r}; expected one of {', '.join(FORMS)}.{nearest(form, FORMS)}")
+        raise InputError(f"`form` is {form!r}; expected one of {', '.join(FORMS)}.{nearest(form, FORMS)}")
     if form == IDI and private is not None:
-        raise InputError("the reference's form has no salts; --private goes with --form idi-fast")
+        raise InputError("the reference's form has no salts; `private` goes with `form='idi-fast'`")
 
 
 def _folder_of(artifact: Path) -> tuple[Path, ...]:

@@ -72,9 +72,9 @@ def command_of(line: str, places: Mapping[str, Path]) -> list[str]:
     try:
         words = shlex.split(line)
     except ValueError as error:
-        raise InputError(f"--command is {line!r}: {error}") from None
+        raise InputError(f"`command` is {line!r}: {error}") from None
     if not words:
-        raise InputError("--command is empty; expected a program and its arguments")
+        raise InputError("`command` is empty; expected a program and its arguments")
     # After splitting, so that a path with a blank stays one argument.
     for name in PLACES:
         words = [word.replace(f"{{{name}}}", str(places[name])) for word in words]

@@ -30,7 +30,7 @@ def guessable(config: TrainingConfig, seed: int) -> list[str]:
     if bits < SEED_BITS:
         reasons.append(
             f"the seed can be guessed: it has {bits} bits, and whoever tries all of them trains the same policy; "
-            "train with 128 random bits: --seed $(python -c 'import secrets; print(secrets.randbits(128))')"
+            "train with a seed of 128 random bits (python -c 'import secrets; print(secrets.randbits(128))')"
         )
     if config.environment.kind != "history":
         reasons.append(
@@ -50,10 +50,10 @@ def private_folder(folder: Path, published: Iterable[Path], read: Iterable[Path]
     for other in published:
         place = Path(os.path.realpath(other))
         if own.is_relative_to(place) or place.is_relative_to(own):
-            raise InputError(f"--private is {folder}, and {other} is published; expected folders apart from each other")
+            raise InputError(f"`private` is {folder}, and {other} is published; expected folders apart from each other")
     for other in read:
         if own.is_relative_to(os.path.realpath(other)):
-            raise InputError(f"--private is {folder}, within {other}; an artifact holds nothing but its own files")
+            raise InputError(f"`private` is {folder}, within {other}; an artifact holds nothing but its own files")
     try:
         os.makedirs(own, mode=0o700, exist_ok=True)
         mode = stat.S_IMODE(os.stat(own).st_mode)
@@ -61,7 +61,7 @@ def private_folder(folder: Path, published: Iterable[Path], read: Iterable[Path]
         raise failure(folder, error, "nothing was made") from error
     # Elsewhere than on POSIX the bits say nothing.
     if os.name == "posix" and mode & 0o077:
-        raise InputError(f"--private is {folder}, whose mode is {mode:o}; expected 700, so that nobody else reads it")
+        raise InputError(f"`private` is {folder}, whose mode is {mode:o}; expected 700, so that nobody else reads it")
     return folder
 
 

@@ -150,7 +150,7 @@ class ZeroKnowledge:
     proven = "each action of the trace is the greedy one, in its state, of the one table that the commitment binds"
     trusted = (
         "textbook cryptography written for this package: unaudited, not constant time; that the committed table is the "
-        "one meant (--root), and that the states are those of the data"
+        "one meant (`root`), and that the states are those of the data"
     )
 
     def prove(self, published: Published, options: ProverOptions) -> dict[str, bytes]:
@@ -158,9 +158,9 @@ class ZeroKnowledge:
         from idi_fast.evidence import zk
 
         if options.private is None:
-            raise InputError("--private is missing; name the folder for the secret seed, for example --private secrets")
+            raise InputError("`private` is missing; name the folder for the secret seed, as `private='secrets'`")
         if published.policy is None:
-            raise EvidenceError("there is no policy to prove of; name it: --policy ARTIFACT")
+            raise EvidenceError("there is no policy to prove of; name it: `policy=ARTIFACT`")
         if published.statement is None:
             raise EvidenceError("the folder does not say what its trace was made by; give a training or a backtest")
         folder = private_folder(options.private, options.published, (published.folder,))
@@ -239,7 +239,7 @@ class Command:
         manifest, streams = reference_manifest(published), published.streams()
         if options.command is None:
             line = "{manifest} {streams} {proof} {receipt}"
-            raise InputError(f"--command is missing; give the program's line, with {line}")
+            raise InputError(f"`command` is missing; give the program's line, with {line}")
         said = run_outside(options.command, manifest, streams, options.timeout)
         if said.proof is None:
             raise EvidenceError("the program ended well but left no proof at {proof}")
@@ -252,7 +252,7 @@ class Command:
         """See `Prover`."""
         against = "the reader's own verifier"
         if options.verify_command is None:
-            found = "the proof is of an outside program; name its verifier: --command LINE"
+            found = "the proof is of an outside program; name its verifier: `verify_command=LINE`"
             return [Claim(self.name, against, FAILS, found, self.trusted)]
 
         def work() -> str:
@@ -314,7 +314,7 @@ def _receipt(
 def _extras(published: Published, options: ProverOptions) -> dict[str, bytes]:
     extras = {name: _binding(published, name) for name in options.bind}
     if options.tx_hash is not None:
-        extras["tx_hash"] = reference.from_hex(options.tx_hash, "--tx-hash")
+        extras["tx_hash"] = reference.from_hex(options.tx_hash, "`tx_hash`")
     return extras
 
 
@@ -330,7 +330,7 @@ def _binding(published: Published, name: str) -> bytes:
         if SPECIFICATION not in published.files:
             raise EvidenceError(f"there is no {SPECIFICATION} whose hash could be bound")
         return hashlib.sha256(published.data(SPECIFICATION)).digest()
-    raise InputError(f"--bind is {name!r}; expected one of {', '.join(BINDINGS)}.{nearest(name, BINDINGS)}")
+    raise InputError(f"`bind` is {name!r}; expected one of {', '.join(BINDINGS)}.{nearest(name, BINDINGS)}")
 
 
 def check_receipt(published: Published) -> Receipt:

@@ -81,12 +81,12 @@ def prove_folder(
     if prover != ZK:
         if out is not None:
             raise InputError(
-                f"--out goes with --prover {ZK}, whose folder hides the policy; {prover} proves in {folder}"
+                f"`out` goes with `prover={ZK!r}`, whose folder hides the policy; {prover} proves in {folder}"
             )
         write_evidence(published, chosen.prove(published, options), prover)
         return published.folder
     if out is None:
-        raise InputError(f"--out is missing; --prover {ZK} writes a folder to publish, without the policy")
+        raise InputError(f"`out` is missing; `prover={ZK!r}` writes a folder to publish, without the policy")
     options = replace(options, published=(*options.published, out))
     with new_directory(out, force=force, inputs=(folder, *([policy] if policy else ()))) as made:
         files = chosen.prove(published, options)

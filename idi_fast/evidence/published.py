@@ -13,7 +13,8 @@ import polars as pl
 from idi_fast.agents.policy import Policy, table_columns
 from idi_fast.agents.streams import MARKET_STREAMS, TRACE_STREAMS
 from idi_fast.config.settings import TrainingConfig
-from idi_fast.environments.state_space import ACTIONS, DIGITS, StateSpace
+from idi_fast.environments.actions import ACTIONS
+from idi_fast.environments.state_space import DIGITS, StateSpace
 from idi_fast.errors import ArtifactError, ConfigError, EvidenceError
 from idi_fast.evidence.fixed_point import to_fixed_point
 from idi_fast.evidence.folder import read_file, safe_files

@@ -11,7 +11,8 @@ from idi_fast.agents.policy import Policy
 from idi_fast.compare import compare
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.history import History
-from idi_fast.data.in_sample import SAMPLES, describe_history, iso_time, versions
+from idi_fast.data.in_sample import SAMPLES, describe_history, versions
+from idi_fast.data.timestamps import iso_time
 from idi_fast.errors import EvidenceError, IdiFastError, InputError
 from idi_fast.evidence.folder import safe_files
 from idi_fast.evidence.published import FOOTER, POLICY, RUN, Published, table_limits
@@ -60,7 +61,7 @@ def replay(published: Published, data: str | None = None, initial: Path | None =
     if config.environment.kind == "history":
         history = _history(published, config, run, data)
     elif data is not None:
-        raise InputError(f"the run is of the {config.environment.kind} environment, which has no use for --data")
+        raise InputError(f"the run is of the {config.environment.kind} environment, which has no use for `data`")
     trainer = create_trainer(config, seed, history, initial=policy)
     with tempfile.TemporaryDirectory(prefix="idi-fast-replay-") as scratch:
         folder = Path(scratch)
@@ -78,10 +79,10 @@ def _initial(run: dict[str, Any], initial: Path | None) -> Policy | None:
     recorded = run.get("initial_policy")
     if recorded is None:
         if initial is not None:
-            raise InputError("--init-policy is given, but training began with no other policy")
+            raise InputError("`initial` is given, but training began with no other policy")
         return None
     if initial is None:
-        raise EvidenceError("training began with the values of another policy; give it: --init-policy ARTIFACT")
+        raise EvidenceError("training began with the values of another policy; give it: `initial=ARTIFACT`")
     policy = Policy.load(initial)
     if policy.identity() != recorded:
         raise EvidenceError(f"training did not begin with the policy {initial}: its identity is another one")
@@ -92,7 +93,7 @@ def _history(published: Published, config: TrainingConfig, run: dict[str, Any], 
     """The reader's price history, under the names that its files had; EvidenceError unless it is the recorded one."""
     if data is None:
         reason = "the price history is not in the folder, and no path out of it is followed"
-        raise EvidenceError(f"{reason}; say where yours is: --data PATH")
+        raise EvidenceError(f"{reason}; say where yours is: `data=PATH`")
     history = reader_history(config, data)
     recorded = _recorded(run)
     names, sample = list(recorded["files"]), recorded["sample"]

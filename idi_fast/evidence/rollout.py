@@ -14,9 +14,10 @@ from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.config_history import load_config_history
 from idi_fast.data.history import History
 from idi_fast.data.timestamps import parse_time
+from idi_fast.environments.actions import ACTIONS
 from idi_fast.environments.environment import HistoryBars, HistoryEnvironment
 from idi_fast.environments.features import Encoder
-from idi_fast.environments.state_space import ACTIONS, StateSpace, comm_columns, make_rules
+from idi_fast.environments.state_space import StateSpace, comm_columns, make_rules
 from idi_fast.errors import EvidenceError
 from idi_fast.evidence.claims import Claim, attempt
 from idi_fast.evidence.content import communications
@@ -73,10 +74,10 @@ def _check_column(found: pl.Series, expected: pl.Series) -> None:
 def _again(published: Published, data: str) -> pl.DataFrame:
     said = published.statement
     if said is None:
-        raise EvidenceError("--data cannot be used: the folder does not say by which config and edges it was made")
+        raise EvidenceError("`data` cannot be used: the folder does not say by which config and edges it was made")
     if said.config.engine.compat or (said.kind == TRAIN and said.config.environment.kind != "history"):
         kind = "compat" if said.config.engine.compat else said.config.environment.kind
-        raise EvidenceError(f"the run is of the {kind} environment, which has no use for --data")
+        raise EvidenceError(f"the run is of the {kind} environment, which has no use for `data`")
     history = reader_history(said.config, data)
     found = list(history.digests.values())
     if said.data is None or found != said.data["files"]:
@@ -97,7 +98,7 @@ def _again(published: Published, data: str) -> pl.DataFrame:
 def reader_history(config: TrainingConfig, data: str) -> History:
     """The reader's bars, read as a config says. Raises EvidenceError where there are none, DataError."""
     if not any(letter in data for letter in "*?[") and not os.path.exists(data):
-        raise EvidenceError(f"the price history {data} is not here; say where yours is: --data PATH")
+        raise EvidenceError(f"the price history {data} is not here; say where yours is: `data=PATH`")
     return load_config_history(config, replace(config.environment.data, path=data))
 
 

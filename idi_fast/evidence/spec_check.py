@@ -15,7 +15,7 @@ from idi_fast.storage.json_files import json_text
 from idi_fast.tau.check import SPEC_FOLDER, check_folder
 from idi_fast.tau.contract import Contract
 from idi_fast.tau.formula import NotModelled, SpecError
-from idi_fast.tau.simulate import simulate
+from idi_fast.tau.simulation import simulate
 from idi_fast.tau.spec_folder import EXPECTED, SPECIFICATION, described, readme
 
 ABOUT, README = "spec.json", "README.md"

@@ -53,7 +53,7 @@ class Verification:
     def failures(self) -> list[str]:
         """What failed, and what was required and does not hold, a sentence each."""
         failed = [claim.failure for claim in self.claims if claim.result == FAILS]
-        return failed + [f"--require {name}: {why}" for name in self.required if (why := self._unmet(name))]
+        return failed + [f"`require={name!r}`: {why}" for name in self.required if (why := self._unmet(name))]
 
     def _unmet(self, name: str) -> str | None:
         """Why a required claim does not hold, None where it does: closed, for a claim that is not made fails too."""
@@ -112,9 +112,9 @@ def verify_folder(
     options = options or ProverOptions()
     required = _names(require)
     if sample is not None and sample < 1:
-        raise InputError(f"--sample is {sample}; expected 1 or more ticks")
+        raise InputError(f"`sample` is {sample}; expected 1 or more ticks")
     if sample is not None and "replay" in required:
-        raise InputError("--sample does not train again; it does not go with --require replay")
+        raise InputError("`sample` does not train again; it does not go with `require='replay'`")
     folder = existing(folder)
     published = Published(folder, policy)
     trusted = "where the folder is from: a manifest says only that its files belong together"
@@ -144,7 +144,7 @@ def _names(require: str | None) -> tuple[str, ...]:
     for name in names:
         if name not in REQUIRABLE:
             raise InputError(
-                f"--require is {name!r}; expected one of {', '.join(REQUIRABLE)}.{nearest(name, REQUIRABLE)}"
+                f"`require` is {name!r}; expected one of {', '.join(REQUIRABLE)}.{nearest(name, REQUIRABLE)}"
             )
     return names
 
@@ -207,7 +207,7 @@ def _check_proof(
             Claim(row, "nothing", NOT_CHECKED, found) for row in (name, *(["actions"] if name == "zk" else []))
         ]
     if name == "replay" and sample is not None:
-        found = f"not trained again: --sample {sample}"
+        found = f"not trained again: `sample={sample}`"
         return name, [Claim(name, "training and rollout", NOT_CHECKED, found)]
     return name, find_prover(name).verify(published, options)
 

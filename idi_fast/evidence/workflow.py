@@ -104,7 +104,7 @@ def run_training_to_proof_workflow(
 
 def _hidden(options: ProverOptions, out: Path) -> Path:
     if options.private is None:
-        raise InputError("--private is missing; name the folder for policy and secret seed: --private secrets")
+        raise InputError("`private` is missing; name the folder for policy and secret seed: `private='secrets'`")
     return private_folder(options.private, (out,))
 
 

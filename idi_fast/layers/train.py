@@ -29,8 +29,9 @@ from idi_fast.errors import ConfigError, IdiFastError, InputError, OutputError, 
 from idi_fast.layers.plan import INDEX, Layer, Place, check_places, read_layers, real_path
 from idi_fast.parallel.worker_pool import WorkerPool
 from idi_fast.storage.files import check_place, check_replaceable, explained
+from idi_fast.storage.manifests import SCHEMA_VERSION
 from idi_fast.storage.staging import Staging
-from idi_fast.training.artifact import SCHEMA_VERSION, write_training
+from idi_fast.training.artifact import write_training
 from idi_fast.training.episode_log import temporary_log
 from idi_fast.training.trainer import create_trainer
 

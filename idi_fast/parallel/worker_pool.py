@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
-from idi_fast.errors import Cancelled, InputError
+from idi_fast.config.arguments import check_integer
+from idi_fast.errors import Cancelled
 
 POLL_SECONDS = 0.1
 Item = TypeVar("Item")
@@ -34,8 +35,7 @@ class WorkerPool:
     """
 
     def __init__(self, jobs: int | None, items: int):
-        if jobs is not None and jobs < 1:
-            raise InputError(f"jobs is {jobs}; expected 1 or more")
+        jobs = check_integer("jobs", jobs, least=1, optional=True)
         self.jobs = max(1, min(usable_cores() if jobs is None else jobs, items))
         self.stopped = threading.Event()
         self._lock = threading.Lock()

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from idi_fast.config.arguments import check_path
 from idi_fast.errors import ArtifactError, OutputError
 from idi_fast.reporting.backtests import backtest_page
 from idi_fast.reporting.learning import training_page
@@ -15,9 +16,9 @@ from idi_fast.reporting.run import ReportedRun
 from idi_fast.reporting.symbols import symbols_page
 from idi_fast.reporting.walks import walk_page
 from idi_fast.storage.failures import explained
-from idi_fast.storage.files import check_kept, check_place, check_replaceable, check_replaceable_file
+from idi_fast.storage.files import check_kept, check_place, check_replaceable, check_replaceable_file, output_path
+from idi_fast.storage.manifests import SCHEMA_VERSION, write_manifest
 from idi_fast.storage.staging import Staging
-from idi_fast.training.artifact import SCHEMA_VERSION, write_manifest
 
 PAGES: dict[str, Callable[[ReportedRun], Page]] = {
     "backtest": backtest_page,
@@ -34,15 +35,35 @@ def write_report(
 ) -> dict:
     """Write what a run came to as one HTML file, with plotly.js inside it: it asks nothing of any network.
 
-    run: a folder that `idi-fast train`, `train --seeds`, `backtest` or `walkforward` wrote; out: the file, by default
-    `<run>.html` beside the folder; png: a folder to write each figure to as well, as a PNG file; force: replace an
-    earlier report and earlier pictures. Memory does not grow with the bars of a backtest or the episodes of a training.
-    The same run gives the same bytes. Returns what was written, as JSON values: run, kind, out, figures (their names),
-    png. Raises ArtifactError, InputError, OutputError.
+    Memory does not grow with the bars of a backtest or the episodes of a training. The same run gives the same bytes.
+    `report` makes the page of a result in memory.
+
+    Parameters
+    ----------
+    run
+        A folder that `idi-fast train`, `train --seeds`, `backtest` or `walkforward` wrote, or the `save` of a result.
+    out
+        The file, by default `<run>.html` beside the folder.
+    png
+        A folder to write each figure to as well, as a PNG file; needs kaleido and a browser.
+    force
+        Whether an earlier report and earlier pictures are replaced.
+
+    Returns
+    -------
+    dict
+        What was written, as JSON values: run, kind, out, figures (their names), png.
+
+    Raises
+    ------
+    ArtifactError
+        Where the folder holds no such run, or is damaged.
+    InputError
+        Where plotly or kaleido is not installed.
+    OutputError
+        Where the file exists and `force` is not given, or where no file may be.
     """
-    found = ReportedRun.open(run)
-    if found.kind not in PAGES:
-        raise ArtifactError(f"{run} is of the kind {found.kind!r}, of which there is no report; expected {EXPECTED}")
+    found = _open(run)
     folder = found.folder.resolve()
     target = folder.with_name(f"{folder.name}.html") if out is None else Path(os.path.abspath(out))
     pictures = None if png is None else Path(os.path.abspath(png))
@@ -75,6 +96,32 @@ def write_report(
     }  # fmt: skip
 
 
+def render_run(run: str | Path) -> tuple[str, str, tuple[str, ...]]:
+    """The page of a run's folder as HTML, the run's kind, and the names of the figures. Raises as `write_report`."""
+    library, found = plotly_js(), _open(run)
+    page = _page(found)
+    return render(page, library), found.kind, tuple(figure.name for figure in page.figures)
+
+
+def write_html(html: str, out: str | Path, *, force: bool = False) -> None:
+    """Write a page to a file, whole or not at all; `force` replaces an earlier report. Raises OutputError."""
+    check_place(output_path(out))
+    target = Path(os.path.abspath(out))
+    with Staging() as staging:
+        staging.watch(target)
+        _check_replaceable(target, force)
+        with explained(target):
+            staging.reserve(target).write_bytes(html.encode())
+        staging.swap([target])
+
+
+def _open(run: str | Path) -> ReportedRun:
+    found = ReportedRun.open(check_path("run", run))
+    if found.kind not in PAGES:
+        raise ArtifactError(f"{run} is of the kind {found.kind!r}, of which there is no report; expected {EXPECTED}")
+    return found
+
+
 def _page(run: ReportedRun) -> Page:
     try:
         return PAGES[run.kind](run)
@@ -97,9 +144,12 @@ def _check_places(target: Path, pictures: Path | None, folder: Path) -> None:
 
 
 def _check_replaceable(target: Path, force: bool) -> None:
-    check_replaceable_file(target, force, "report")
+    check_replaceable_file(target, True, "report")
     if not os.path.lexists(target):
         return
     with explained(target), open(target, "rb") as file:
         if GENERATOR.encode() not in file.read(4096):
-            raise OutputError(f"{target} is something other than a report of idi-fast; --force will not replace it")
+            there = target if force else f"the report {target} already exists and"
+            remedy = "`force=True` will not replace it" if force else "choose another name"
+            raise OutputError(f"{there} is something other than a report of idi-fast; {remedy}")
+    check_replaceable_file(target, force, "report")

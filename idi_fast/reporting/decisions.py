@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import polars as pl
 
-from idi_fast.environments.state_space import ACTIONS
+from idi_fast.environments.actions import ACTIONS
 from idi_fast.reporting import theme
 from idi_fast.reporting.formats import count, percent, words
 from idi_fast.reporting.parts import Beside, Figure, Table

@@ -23,7 +23,7 @@ def check_kaleido() -> None:
     try:
         import kaleido  # noqa: F401
     except ImportError:
-        raise InputError("--png needs kaleido; install it with: pip install 'idi-fast[report]'") from None
+        raise InputError("`png` needs kaleido; install it with: pip install 'idi-fast[report]'") from None
 
 
 def write_pictures(figures: Sequence[Figure], folder: Path) -> None:
@@ -42,11 +42,11 @@ def write_pictures(figures: Sequence[Figure], folder: Path) -> None:
         kaleido.write_fig_from_object_sync(made, kopts={"mathjax": False})
     except ChromeNotFoundError:
         raise InputError(
-            "--png draws with Chrome or Chromium, and none is installed; install one, as with `apt install chromium`, "
+            "`png` draws with Chrome or Chromium, and none is installed; install one, as with `apt install chromium`, "
             "or run kaleido_get_chrome"
         ) from None
     except BrowserFailedError as error:
-        raise InputError(f"--png draws with Chrome or Chromium, which does not start here: {error}") from error
+        raise InputError(f"`png` draws with Chrome or Chromium, which does not start here: {error}") from error
 
 
 def mark_pictures(folder: Path) -> None:

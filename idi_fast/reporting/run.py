@@ -30,7 +30,7 @@ class ReportedRun:
             parent = folder.parent
             beside = [entry.name for entry in os.scandir(parent)] if os.path.isdir(parent) else []
             raise ArtifactError(
-                f"no run at {folder}; `idi-fast train`, backtest and walkforward write one with --out."
+                f"no run at {folder}; expected a folder that `idi-fast train`, backtest or walkforward wrote."
                 f"{nearest(folder.name, beside)}"
             )
         if not os.path.isfile(folder / "run.json"):

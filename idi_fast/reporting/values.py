@@ -6,7 +6,8 @@ import numpy as np
 
 from idi_fast.agents.policy import Policy
 from idi_fast.config.feature_columns import FEATURES
-from idi_fast.environments.state_space import ACTIONS, StateSpace
+from idi_fast.environments.actions import ACTIONS
+from idi_fast.environments.state_space import StateSpace
 from idi_fast.reporting import theme
 from idi_fast.reporting.formats import count, plural
 from idi_fast.reporting.parts import Figure

@@ -9,6 +9,7 @@ from idi_fast.agents.policy import Policy
 from idi_fast.agents.rollout import decide_from_flat
 from idi_fast.backtesting import kpis
 from idi_fast.backtesting.account import Account, TradingAssumptions, hold, keep_account, resolve_fill
+from idi_fast.config.arguments import check_integer
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.bar_frequency import BarFrequency
 from idi_fast.data.history import History
@@ -48,8 +49,7 @@ class HistoryCriterion:
             "test_bars": bars // 5 if test_bars is None else test_bars,
         }
         for name, value in chosen.items():
-            if value < 2:
-                raise InputError(f"{name} is {value}; expected 2 or more")
+            check_integer(name, value, least=2)
         self._embargo = max(longest_window(config, resolve_features(config, history.columns)) for config in configs)
         self._test = bars - chosen["test_bars"], bars
         validated = self._test[0] - self._embargo
@@ -148,8 +148,7 @@ class EpisodeCriterion:
 
     def __init__(self, seeds: Sequence[int], episodes: int | None):
         self._episodes = EVALUATION_EPISODES if episodes is None else episodes
-        if self._episodes < 2:
-            raise InputError(f"evaluation_episodes is {episodes}; expected 2 or more")
+        check_integer("evaluation_episodes", self._episodes, least=2)
         self._validation_seed = max(map(abs, seeds)) + 1
         self._test_seed = self._validation_seed + 1
 

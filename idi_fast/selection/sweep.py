@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import textwrap
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -14,24 +15,28 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from idi_fast import display
 from idi_fast.agents.policy import Policy
 from idi_fast.backtesting import kpis
+from idi_fast.config.arguments import check_callback, check_config, check_grid
 from idi_fast.config.draft import Draft
 from idi_fast.config.feature_columns import feature_columns
 from idi_fast.config.seeds import check_seeds
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.config_history import open_config_history, with_history
-from idi_fast.data.history import History
+from idi_fast.data.history import History, check_history
 from idi_fast.data.in_sample import describe_history, versions
 from idi_fast.errors import ConfigError, InputError
 from idi_fast.parallel.worker_pool import WorkerPool
 from idi_fast.selection.criteria import EpisodeCriterion, HistoryCriterion
 from idi_fast.storage.files import new_directory, write_json
 from idi_fast.storage.json_files import null_nan
+from idi_fast.storage.manifests import SCHEMA_VERSION, write_manifest
 from idi_fast.storage.tables import write_table
-from idi_fast.training.artifact import SCHEMA_VERSION, write_manifest
 from idi_fast.training.trainer import Trainer
 
+SHOWN_POINTS = 5
+"""Configs of the grid that are shown in a notebook, the best first."""
 SIGNIFICANT = 0.95
 """Deflated Sharpe ratio from which on a sweep's best is called more than luck."""
 MOST_POINTS = 10_000
@@ -98,11 +103,25 @@ def _common(config: TrainingConfig) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A finished sweep.
+    """A finished sweep; made by `sweep`.
 
-    points: a row a config of the grid, in its order: point, a column a key, score on validation data, its minimum and
-    maximum over the seeds; trials: a row a point and seed; chosen: the number of the point with the highest score;
-    policies: those of the chosen point, by seed; summary: what sweep.json holds.
+    Attributes
+    ----------
+    points : polars.DataFrame
+        A row a config of the grid, in its order: point, a column a key, score on validation data, its least and
+        greatest value over the seeds.
+    trials : polars.DataFrame
+        A row a point and seed.
+    chosen : int
+        The number of the point with the highest score.
+    config : TrainingConfig
+        That of the chosen point.
+    policies : dict of int to Policy
+        Those of the chosen point, by seed.
+    summary : dict
+        What the sweep came to on validation and on test data, and the verdict, as JSON values.
+    history : History or None
+        The bars; None on a simulated market.
     """
 
     config: TrainingConfig
@@ -112,6 +131,24 @@ class Sweep:
     chosen: int
     policies: dict[int, Policy]
     summary: dict
+
+    def __repr__(self) -> str:
+        return "\n  ".join([display.as_text(self._title(), self._rows()), *self.summary["verdict"].split("; ")])
+
+    def _repr_html_(self) -> str:
+        best = self.points.sort("score", descending=True).head(SHOWN_POINTS).drop("point")
+        chart = {"score, best to worst": self.points["score"].sort(descending=True).to_numpy()}
+        return display.as_html(f"{self._title()}: {self.summary['verdict']}", best.rows(), best.columns, chart)
+
+    def _title(self) -> str:
+        return f"Sweep, configs: {self.points.height:,}, seeds: {len(self.policies)}"
+
+    def _rows(self) -> list[tuple[str, object]]:
+        values = ", ".join(f"{key} {value}" for key, value in self.summary["chosen"]["values"].items())
+        return [
+            ("chosen", textwrap.shorten(values, 90, placeholder=" …")),
+            ("score", self.summary["validation"]["score"]),
+        ]
 
     def write(self, folder: Path) -> None:
         """Fill an empty folder: sweep.json, points.parquet, trials.parquet, the chosen config.json and its policies,
@@ -139,7 +176,7 @@ class Sweep:
 
 
 def sweep(
-    config: TrainingConfig | Draft[TrainingConfig],
+    config: TrainingConfig | Mapping[str, Any] | Draft[TrainingConfig] | None,
     grid: Mapping[str, Sequence[Any]],
     history: History | None = None,
     *,
@@ -151,22 +188,68 @@ def sweep(
     fee_bps: float | None = None,
     evaluation_episodes: int | None = None,
     year_days: int | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Sweep:
     """Train every config of a grid under every seed, choose one on validation data, and report it on test data.
 
-    config: what the grid changes, as of `make_points`.
-    grid: values by config key, as `{"learning_rate": [0.05, 0.1]}`. On history the bars are those for training, then
-    `validation_bars` and `test_bars` (a fifth of all each), before each of these an embargo of the longest feature
-    window of any config. The embargo's bars only fill the features' windows: agent and account begin flat at the first
-    bar of the validation, and at that of the test. A config is worth the Sharpe ratio per bar of equal capital in each
-    of its seeds' accounts, which nothing is moved between, with `fill` and `fee_bps` as for `backtest`. On simulated
-    markets it is worth the mean, over `evaluation_episodes` fresh ones (1,000) and the seeds, of what is earned above
-    the best of the baselines that look at nothing; validation and test episodes come of two further seeds' evaluation
-    streams. progress: called with how many runs are done, and of how many. year_days: as for `backtest`. Raises
-    InputError, ConfigError, DataError, IdiFastError.
+    On a history the bars are those for training, then those for validation and for the test, before each an embargo as
+    long as the longest feature window of any config: its bars only fill the features' windows, and agent and account
+    begin flat after it. A config's score is the Sharpe ratio per bar of equal capital in each of its seeds' accounts.
+
+    On a simulated market a config's score is the mean, over fresh episodes and the seeds, of what it earns above the
+    best of the baselines that look at nothing; validation and test have episodes of their own.
+
+    Parameters
+    ----------
+    config
+        What the grid changes: the settings, a dict of them, or a draft, which need not be good without the grid's
+        values; None: the default. A history makes the synthetic environment that of the history.
+    grid
+        Values by config key, such as `{"learning_rate": [0.05, 0.1]}`; the last key's change fastest.
+    history
+        Bars; by default those that the config names, where its environment is "history".
+    seeds
+        Distinct integers; every config is trained under each.
+    jobs
+        Threads; by default the usable cores.
+    validation_bars, test_bars
+        Of a history; by default a fifth of it each.
+    fill, fee_bps, year_days
+        Of a history, as for `backtest`.
+    evaluation_episodes
+        Of a simulated market, 2 or more; by default 1,000 to choose by, and as many to report on.
+    progress
+        Called with how many runs are done, and of how many.
+
+    Returns
+    -------
+    Sweep
+        `points`, `trials`, the chosen `config` and its `policies`; `save` writes what `idi-fast sweep` writes.
+
+    Raises
+    ------
+    ConfigError
+        For a key or value that no config has.
+    InputError, DataError
+        Where an argument cannot be used, or the history is too short.
+    IdiFastError
+        Where values overflow.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import idi_fast as idi
+    >>> close = 100.0 + np.sin(np.arange(500) / 5.0)
+    >>> bars = idi.History.from_frame({"open": close, "close": close})
+    >>> found = idi.sweep({"episodes": 2, "episode_length": 16}, {"discount": [0.5, 0.9]}, bars)
+    >>> found.points.columns
+    ['point', 'discount', 'score', 'min_seed', 'max_seed']
     """
-    points = make_points(with_history(config, history) if isinstance(config, TrainingConfig) else config, grid)
+    history, grid = check_history(history), check_grid(grid)
+    check_callback("progress", progress)
+    if not isinstance(config, Draft):
+        config = with_history(check_config(config), history)
+    points = make_points(config, grid)
     config = points[0].config  # in what the following reads of it, all are the same
     seeds = check_seeds(seeds, negative=config.engine.compat is not None)
     on_history = config.environment.kind == "history"
@@ -202,7 +285,8 @@ def sweep(
         earned = criterion.validation(trained(*trial), workers.stopped)
         with lock:
             series[trial] = earned
-            progress(len(series), len(trials))
+            if progress is not None:
+                progress(len(series), len(trials))
 
     workers.each(validate, trials)
     books = [criterion.pool([series[number, seed] for seed in seeds]) for number in range(len(points))]
@@ -248,9 +332,11 @@ def _load(points: list[Point]) -> History:
 
 
 def _luck(deflated: float, points: int) -> str:
+    if points == 1:
+        apart = "above 0 beyond chance" if deflated >= SIGNIFICANT else "not above 0 beyond chance"
+        return f"on validation data the only config's Sharpe ratio is {apart} (probability {deflated:.3f})"
     what = "more than the luck" if deflated >= SIGNIFICANT else "no more than the luck"
-    best = f"of the best of {points}" if points > 1 else "of a single one"
-    return f"on validation data {what} {best} (deflated Sharpe ratio {deflated:.3f})"
+    return f"on validation data {what} of the best of {points} (deflated Sharpe ratio {deflated:.3f})"
 
 
 def _points_frame(
@@ -287,9 +373,9 @@ def parse_grid(texts: Iterable[str]) -> dict[str, list[Any]]:
     for text in texts:
         key, sign, values = (part.strip() for part in text.partition("="))
         if not sign or not key or not values:
-            raise InputError(f"--grid {text}: expected key=value,value, as in learning_rate=0.05,0.1")
+            raise InputError(f"`grid={text!r}`: expected key=value,value, as in learning_rate=0.05,0.1")
         if key in grid:
-            raise InputError(f"--grid {key} is given twice; list all its values at once")
+            raise InputError(f"`grid={key!r}` is given twice; list all its values at once")
         grid[key] = _values(values)
     return grid
 

@@ -1,84 +1,59 @@
 """Walk-forward analysis (Pardo 1992): train on a window of a history, test on the bars after it, and move on."""
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 import polars as pl
 
+from idi_fast import display
 from idi_fast.agents.policy import Policy
 from idi_fast.agents.rollout import decide_from_flat
 from idi_fast.backtesting import kpis
-from idi_fast.backtesting.account import Account, AccountSimulator, TradingAssumptions, resolve_fill
+from idi_fast.backtesting.account import TradingAssumptions, resolve_fill
+from idi_fast.config.arguments import check_callback, check_config, check_flag, check_integer
 from idi_fast.config.seeds import check_seeds
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.config_history import with_history
-from idi_fast.data.history import History
-from idi_fast.data.in_sample import describe_history, iso_time, versions
+from idi_fast.data.history import History, required_history
+from idi_fast.data.in_sample import describe_history, versions
 from idi_fast.data.spikes import notes_on
-from idi_fast.data.timestamps import time_series
+from idi_fast.data.timestamps import iso_time, time_series
 from idi_fast.environments.environment import HistoryBars
 from idi_fast.environments.features import longest_window, resolve_features
 from idi_fast.errors import InputError
 from idi_fast.evaluation.verdicts import beside, beyond_chance, short_tests, signed_percent
 from idi_fast.parallel.worker_pool import WorkerPool
+from idi_fast.selection.windows import Tested, Window, account_of_tests, make_windows
 from idi_fast.storage.files import new_directory, write_json
 from idi_fast.storage.json_files import null_nan
+from idi_fast.storage.manifests import SCHEMA_VERSION, write_manifest
 from idi_fast.storage.tables import write_table
-from idi_fast.training.artifact import SCHEMA_VERSION, write_manifest
 from idi_fast.training.trainer import Trainer
 
-
-@dataclass(frozen=True)
-class Window:
-    """Bars [train_start, train_stop) are trained on, [test_start, test_stop) tested; between them lies the embargo."""
-
-    train_start: int
-    train_stop: int
-    test_start: int
-    test_stop: int
-
-
-def make_windows(
-    bars: int, train_bars: int, test_bars: int, step: int, *, embargo: int, anchored: bool = False
-) -> list[Window]:
-    """The windows of a history, each `step` bars after the one before; the last may have a shorter test.
-
-    anchored: every training begins with the first bar, and is longer by `step` each time. Raises InputError.
-    """
-    if train_bars < 1:
-        raise InputError(f"train_bars is {train_bars}; expected 1 or more")
-    if step < test_bars:
-        raise InputError(f"step is {step}, but a test has {test_bars} bars; expected at least these, or tests overlap")
-    # A decision is filled on the next bar, and before a gap the last one to be filled is to leave.
-    least = 2 if step == test_bars else 3
-    if test_bars < least:
-        raise InputError(f"test_bars is {test_bars}; expected {least} or more, or nothing could be traded")
-    if bars < train_bars + embargo + 2:
-        raise InputError(
-            f"the history has {bars} bars; {train_bars} for training, an embargo of {embargo} and a test of two need "
-            f"{train_bars + embargo + 2}"
-        )
-    starts = range(0, bars - train_bars - embargo - 1, step)
-    return [
-        Window(
-            0 if anchored else start, start + train_bars, start + train_bars + embargo,
-            min(bars, start + train_bars + embargo + test_bars),
-        )
-        for start in starts
-    ]  # fmt: skip
+_HEADS = ("", "median of seeds", "buy and hold")
 
 
 @dataclass(frozen=True)
 class WalkForward:
-    """A finished walk-forward analysis.
+    """A finished walk-forward analysis; made by `walk_forward`.
 
-    windows: a row a window and seed, see `Tested`; equity: a row a tested bar and seed, over all windows;
-    summary: KPIs of that equity, of each seed and over them, and of buying and holding the same bars, and notes on what
-    makes them doubtful, as JSON values.
+    Attributes
+    ----------
+    windows : polars.DataFrame
+        A row a window and seed: the bars of training and test, and the figures of the test.
+    equity : polars.DataFrame
+        A row a tested bar and seed, over all windows: position, equity from 1, and buying and holding.
+    summary : dict
+        Figures of that equity by seed and over the seeds, those of buying and holding the same bars, notes on what
+        makes them doubtful, and the verdict, as JSON values.
+    assumptions : dict
+        Bars, windows, seeds, fill and costs.
+    config : TrainingConfig
+    history : History
     """
 
     config: TrainingConfig
@@ -87,6 +62,25 @@ class WalkForward:
     windows: pl.DataFrame
     equity: pl.DataFrame
     summary: dict
+
+    def __repr__(self) -> str:
+        return display.as_text(self._title(), self._rows(), _HEADS) + f"\n  {self.summary['verdict']}"
+
+    def _repr_html_(self) -> str:
+        first = self.equity.filter(pl.col("seed") == str(self.assumptions["seeds"][0]))
+        lines = {f"seed {self.assumptions['seeds'][0]}": first["equity"], "buy and hold": first["buy_and_hold"]}
+        title = f"{self._title()}: {self.summary['verdict']}"
+        return display.as_html(title, self._rows(), _HEADS, {name: line.to_numpy() for name, line in lines.items()})
+
+    def _title(self) -> str:
+        about = self.assumptions
+        windows, seeds = about["windows"], len(about["seeds"])
+        return f"WalkForward, windows: {windows}, seeds: {seeds}, tested bars: {about['tested_bars']:,}"
+
+    def _rows(self) -> list[tuple[str, object, object]]:
+        spread, held = self.summary["over_seeds"], self.summary["buy_and_hold"]
+        names = ("total_return", "sharpe_annualised", "max_drawdown")
+        return [(name.replace("_", " "), spread[name]["median"], held[name]) for name in names]
 
     def to_dict(self) -> dict:
         """What walkforward.json holds."""
@@ -114,7 +108,7 @@ class WalkForward:
 
 
 def walk_forward(
-    config: TrainingConfig,
+    config: TrainingConfig | Mapping[str, Any] | None,
     history: History,
     *,
     train_bars: int | None = None,
@@ -127,26 +121,74 @@ def walk_forward(
     fill: str | None = None,
     fee_bps: float | None = None,
     year_days: int | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> WalkForward:
     """Train and test over the windows of a history, each test strictly on bars after its training.
 
-    config: of the history environment, which a config of the synthetic one, the default, is made.
-    train_bars, test_bars: half and a tenth of the history by default; step: `test_bars` by default. Features, edges and
-    tables are fitted on a window's training bars only. The embargo between training and test is the longest feature
-    window, so that no feature of a tested bar has seen one of the training; its bars only fill the features' windows,
-    and the agent begins flat at the first tested bar, whatever the account holds. warm: a window's tables begin with
-    those of the one before. fill, fee_bps: as for `backtest`. progress: called with how many runs are done, and of how
-    many. year_days: as for `backtest`. The account is one over all tests: see `account_of_tests`. Raises InputError,
-    DataError, IdiFastError.
+    Features, edges and tables are fitted on a window's training bars only. Between training and test lies an embargo,
+    as long as the longest feature window, so that no feature of a tested bar has seen one of the training: its bars
+    only fill the features' windows, and the agent begins flat at the first tested bar. One account runs over all tests.
+
+    Parameters
+    ----------
+    config
+        The settings, or a dict of them; None: the default. A history makes the synthetic environment that of the
+        history.
+    history
+        Bars to train and test on.
+    train_bars
+        Bars of a training; by default half of the history.
+    test_bars
+        Bars of a test, 2 or more; by default a tenth of the history.
+    step
+        Bars from window to window, at least `test_bars`, the default.
+    anchored
+        Whether every training begins with the first bar.
+    warm
+        Whether a window's tables begin with those of the window before.
+    seeds
+        Distinct integers; every window is trained under each.
+    jobs
+        Threads; by default the usable cores.
+    fill, fee_bps, year_days
+        As for `backtest`.
+    progress
+        Called with how many runs are done, and of how many.
+
+    Returns
+    -------
+    WalkForward
+        `windows`, `equity` and `summary`; `save` writes what `idi-fast walkforward` writes.
+
+    Raises
+    ------
+    InputError
+        Where an argument cannot be used, or the history is too short.
+    IdiFastError
+        Where values overflow.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import idi_fast as idi
+    >>> close = 100.0 + np.sin(np.arange(400) / 5.0)
+    >>> bars = idi.History.from_frame({"open": close, "close": close})
+    >>> config = {"episodes": 2, "episode_length": 16}
+    >>> walk = idi.walk_forward(config, bars, train_bars=150, test_bars=60, seeds=range(2))
+    >>> walk.windows.height  # four windows, two seeds
+    8
     """
+    config, history = check_config(config), required_history(history)
+    check_callback("progress", progress)
+    check_flag("anchored", anchored)
+    check_flag("warm", warm)
     config = with_history(config, history)
     if config.environment.kind != "history":
         raise InputError(f"environment.kind is {config.environment.kind!r}; a walk-forward needs 'history'")
     seeds, bars = check_seeds(seeds, negative=False), len(history)
     fee = config.environment.market.fee_bps if fee_bps is None else fee_bps
     assumed = TradingAssumptions(resolve_fill(fill, history.open is not None), fee)
-    train_bars = bars // 2 if train_bars is None else train_bars
+    train_bars = bars // 2 if train_bars is None else check_integer("train_bars", train_bars)
     test_bars = max(2, bars // 10) if test_bars is None else test_bars
     embargo = longest_window(config, resolve_features(config, history.columns))
     windows = make_windows(
@@ -165,7 +207,8 @@ def walk_forward(
         target = decide_from_flat(policy, history, window.test_start, window.test_stop, embargo)
         with lock:
             targets[seed, number] = target
-            progress(len(targets), len(windows) * len(seeds))
+            if progress is not None:
+                progress(len(targets), len(windows) * len(seeds))
         return policy
 
     def market(number: int) -> HistoryBars:
@@ -208,42 +251,6 @@ def walk_forward(
         equity=equity,
         summary=_summary(equity, seeds, per_year, [*_notes(windows, embargo), *notes_on(history, frequency)]),
     )  # fmt: skip
-
-
-class Tested(NamedTuple):
-    """One account over the tests of all windows.
-
-    equity float64 (tested bars,): from 1; parts: of each window, in units of the equity that the window began with, and
-    with the trades that ended in it, the open one last. After a liquidation nothing is left to earn or to lose: the
-    equity of a part is 1.
-    """
-
-    equity: np.ndarray
-    parts: list[Account]
-
-
-def account_of_tests(
-    targets: Sequence[np.ndarray], history: History, windows: Sequence[Window], assumed: TradingAssumptions
-) -> Tested:
-    """The account of target positions int8 (n,), in each window decided at the closes of its tested bars.
-
-    Only where they differ is there an order: what is held at the end of a test is held on in one that follows at once.
-    Before a gap the account leaves on the last tested bar, and pays for it.
-    """
-    keeper, equities, parts = AccountSimulator(assumed), [], []
-    began, spent = 1.0, keeper.totals
-    for number, (target, window) in enumerate(zip(targets, windows, strict=True)):
-        if number + 1 < len(windows) and windows[number + 1].test_start > window.test_stop:
-            # What is decided at the last close would be filled in the gap.
-            target = np.concatenate([target[:-2], np.zeros(2, np.int8)])
-        equity, position, trades = keeper.push(target, history.slice(window.test_start, window.test_stop))
-        trades, totals = np.concatenate([trades, keeper.open_trade]), keeper.totals
-        costs = {name: (totals[name] - spent[name]) / (began or 1.0) for name in ("fees", "slippage", "traded")}
-        own = equity / began if began > 0.0 else np.ones(equity.size)
-        parts.append(Account(own, position, trades, **costs, liquidated_at=totals["liquidated_at"]))
-        equities.append(equity)
-        began, spent = float(equity[-1]), totals
-    return Tested(np.concatenate(equities), parts)
 
 
 def _windows_frame(

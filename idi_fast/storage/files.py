@@ -33,7 +33,7 @@ def new_directory(
     output of idi-fast that holds none of the `inputs`. Raises OutputError; an OSError in writing becomes one, or a
     WriteError, as does another target at the end than at the beginning: see `Staging.swap`.
     """
-    named, target = target, Path(os.path.abspath(target))
+    named, target = target, Path(os.path.abspath(output_path(target)))
     with Staging(within) as staging:
         staging.watch(target)
         with explained(target):
@@ -44,6 +44,13 @@ def new_directory(
             folder.mkdir()
             yield folder
         staging.swap([target])
+
+
+def output_path(place: object) -> Path:
+    """A place to write to as a Path. Raises OutputError where it is none."""
+    if not isinstance(place, str | Path):
+        raise OutputError(f"the output is of the type {type(place).__name__}; expected a path")
+    return Path(place)
 
 
 def check_kept(target: Path, inputs: Iterable[str | Path]) -> None:
@@ -82,15 +89,18 @@ def check_replaceable(target: Path, force: bool) -> None:
         raise OutputError(f"the output {target} exists and is not a folder; choose another name")
     if not any(target.iterdir()):
         return
-    if not force:
-        raise OutputError(f"the output {target} already exists; --force replaces it")
+    # Whether it could be replaced is looked at first: a way out is only named where it leads somewhere.
     manifest = read_manifest(target)
+    there = target if force else f"the output {target} already exists and"
     if manifest is None:
-        raise OutputError(f"{target} holds something other than an output of idi-fast; --force will not replace it")
+        remedy = "`force=True` will not replace it" if force else "choose another name"
+        raise OutputError(f"{there} holds something other than an output of idi-fast; {remedy}")
     names = [name for name in list_files(target) if name != MANIFEST]
     foreign = foreign_file(target, names, manifest)
     if foreign is not None:
-        raise OutputError(f"{target} holds {foreign}; move it away first")
+        raise OutputError(f"{there} holds {foreign}; move it away first")
+    if not force:
+        raise OutputError(f"the output {target} already exists; `force=True` replaces it")
 
 
 def check_replaceable_file(target: Path, force: bool, what: str = "output") -> None:
@@ -101,7 +111,7 @@ def check_replaceable_file(target: Path, force: bool, what: str = "output") -> N
     if not os.path.isfile(target) or os.path.islink(target):
         raise OutputError(f"the {what} {target} exists and is not a file; choose another name")
     if not force:
-        raise OutputError(f"the {what} {target} already exists; --force replaces it")
+        raise OutputError(f"the {what} {target} already exists; `force=True` replaces it")
 
 
 def read_manifest(folder: Path) -> dict | None:

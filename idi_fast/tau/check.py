@@ -4,6 +4,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from idi_fast.config.arguments import check_path
 from idi_fast.errors import InputError
 from idi_fast.tau.check_clauses import check_clauses, first_read
 from idi_fast.tau.check_files import (
@@ -71,8 +72,23 @@ def check_folder(folder: str | Path) -> Report:
     """Find all that is wrong with a specification's folder, or with the folder of a .tau file.
 
     A text in older syntax is read as what it means today, so that everything else that is wrong shows as well.
-    Raises InputError where there is no specification.
+
+    Parameters
+    ----------
+    folder
+        The folder, or its .tau file.
+
+    Returns
+    -------
+    Report
+        The findings, errors first.
+
+    Raises
+    ------
+    InputError
+        Where there is no specification.
     """
+    folder = check_path("folder", folder)
     path, others = find_spec(folder)
     root, reading = path.parent, read_spec(path)
     findings = [*reading.findings, *_other_specs(path, others)]

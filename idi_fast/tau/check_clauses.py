@@ -11,7 +11,7 @@ from idi_fast.tau.formula import At, NotModelled, values_of
 from idi_fast.tau.model import Model
 from idi_fast.tau.parts import Unsatisfiable
 from idi_fast.tau.reading import Unclear
-from idi_fast.tau.simulate import NOTHING_READ, Simulation, simulate
+from idi_fast.tau.simulation import NOTHING_READ, Simulation, simulate
 from idi_fast.tau.spec import Spec
 
 

@@ -10,10 +10,10 @@ from posixpath import isabs, normpath
 import numpy as np
 
 from idi_fast.tau.check_findings import Finding, counted, several
+from idi_fast.tau.declarations import Declaration
 from idi_fast.tau.formula import largest, type_name
 from idi_fast.tau.lines import BAD, BLANKS, END, FORMULA, line_codes, line_text, read_input
-from idi_fast.tau.simulate import Simulation
-from idi_fast.tau.spec import Declaration
+from idi_fast.tau.simulation import Simulation
 
 BOM = b"\xef\xbb\xbf"
 UNTIDY = re.compile(rb"[ \t\r\v\f](?:\n|\Z)|(?:\A|\n)[ \t\r\v\f]|\n\n\Z")

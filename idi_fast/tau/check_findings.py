@@ -15,10 +15,24 @@ NOT_MODELLED = "the interpreter may take it; what comes out is not worked out he
 class Finding:
     """Something that is wrong with a specification's folder, or that its owner should know.
 
-    severity: "error": the run fails or its results are silently wrong; "warning": they may be; "note": neither; code:
-    the kind of finding, as docs/TAU.md lists them; found, effect, remedy: what there is, what comes of it and what to
-    do, without a full stop; file: relative to the folder; line, column: from 1; stream: its name; step: at which the
-    run goes wrong, from 0; fixable: whether `fix_folder` repairs it. None, or empty, where there is no such thing.
+    Attributes
+    ----------
+    severity : str
+        "error": the run fails or its results are silently wrong; "warning": they may be; "note": neither.
+    code : str
+        The kind of finding, as docs/TAU.md lists them.
+    found, effect, remedy : str
+        What there is, what comes of it and what to do, without a full stop.
+    file : str
+        Relative to the folder.
+    line, column : int or None
+        From 1.
+    stream : str
+        Its name.
+    step : int or None
+        At which the run goes wrong, from 0.
+    fixable : bool
+        Whether `fix_folder` repairs it.
     """
 
     severity: Severity
@@ -47,9 +61,20 @@ class Finding:
 class Report:
     """What a check came to.
 
-    folder, spec: the folder and the specification's file in it; findings: errors first; inputs: lines of each used
-    input file; steps: that the run will take, None where it cannot be told; outputs: the files that it writes, each
-    with as many lines; seconds: about how long the interpreter will take, from and to, None with `steps`.
+    Attributes
+    ----------
+    folder, spec : str
+        The folder and the specification's file in it.
+    findings : tuple of Finding
+        Errors first.
+    inputs : dict of str to int
+        Lines of each used input file.
+    outputs : tuple of str
+        The files that the run writes, each with as many lines as it takes steps.
+    steps : int or None
+        That the run will take; None where it cannot be told.
+    seconds : tuple of float or None
+        About how long the interpreter will take, from and to; None with `steps`.
     """
 
     folder: str

@@ -11,8 +11,8 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from idi_fast.tau.check_findings import REFUSED, Finding
+from idi_fast.tau.declarations import NAME
 from idi_fast.tau.parsing import STRANGE, Token, tokens
-from idi_fast.tau.spec import NAME
 
 LOOK_ALIKES = {
     **dict.fromkeys("\ufeff\u00a0\u2002\u2003\u2009\u200b\u202f\u3000\v\f", " "),

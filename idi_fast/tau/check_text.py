@@ -7,18 +7,10 @@ from idi_fast.errors import nearest
 from idi_fast.tau.check_findings import NOT_MODELLED, REFUSED, Finding
 from idi_fast.tau.check_syntax import Modern
 from idi_fast.tau.clauses import ClauseParser
+from idi_fast.tau.declarations import Declaration, check_declarations
 from idi_fast.tau.formula import Clause, NotModelled, SpecError, TextError
 from idi_fast.tau.parsing import Token
-from idi_fast.tau.spec import (
-    Declaration,
-    Spec,
-    at_declaration,
-    check_declarations,
-    declaration,
-    pass_formula,
-    read_formula,
-    undeclared,
-)
+from idi_fast.tau.spec import Spec, at_declaration, declaration, pass_formula, read_formula, undeclared
 
 MOST_ERRORS = 50
 """Findings of clauses that cannot be read, after which the rest is not looked at."""

@@ -15,13 +15,15 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from idi_fast.agents.streams import CONTRACT_FILES
+from idi_fast.config.arguments import check_path
 from idi_fast.config.block import REQUIRED, Block, SettingError, setting
 from idi_fast.errors import ConfigError, InputError, nearest
 from idi_fast.storage.json_files import read_json
+from idi_fast.tau.declarations import Declaration, typed
 from idi_fast.tau.formula import At, Chain, Clause, Not, NotModelled, SpecError, Term, type_name, values_of
 from idi_fast.tau.model import Model
 from idi_fast.tau.parsing import WORDS, Parser, parse_term
-from idi_fast.tau.spec import Declaration, Spec, anchored, typed
+from idi_fast.tau.spec import Spec, anchored
 
 EMOTES = "q_emote_"
 """How the names of inputs begin that say what the agent communicates."""
@@ -36,7 +38,7 @@ NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 PREFIX = re.compile(r"\w*", re.ASCII)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class Input(Block):
     """A stream that is read."""
 
@@ -45,7 +47,7 @@ class Input(Block):
     meaning: str = setting("", "What its values say, in a line of ASCII.")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class Output(Block):
     """A stream that is written."""
 
@@ -55,7 +57,7 @@ class Output(Block):
     meaning: str = setting("", "What its values say, in a line of ASCII.")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class Guarantee(Block):
     """Something that never happens, whatever is read."""
 
@@ -63,7 +65,7 @@ class Guarantee(Block):
     meaning: str = setting(REQUIRED, "What that guarantees, in a line of ASCII.")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class Contract(Block):
     """An agent's streams and equations. All values before the first tick are 0.
 
@@ -236,7 +238,22 @@ def agent(name: str) -> Contract:
 
 
 def read_contract(path: str | os.PathLike[str]) -> Contract:
-    """The contract in a JSON file. Raises ConfigError by file and key."""
+    """Read the contract in a JSON file.
+
+    Parameters
+    ----------
+    path
+        Of the file, see docs/TAU.md.
+
+    Returns
+    -------
+    Contract
+
+    Raises
+    ------
+    ConfigError
+        By file and key.
+    """
     tree = read_json(path)
     try:
         return Contract.from_dict(tree)
@@ -245,11 +262,33 @@ def read_contract(path: str | os.PathLike[str]) -> Contract:
 
 
 def find_contract(kind: str | Path, others: Collection[str] = ()) -> Contract:
-    """The contract that a kind names: "v38", "layered", or the path of a file, which has a folder or ``.json`` in it.
+    """The contract that a kind names.
 
-    others: names that are good besides, for messages. Raises ConfigError for a file that is none, InputError for an
-    unknown name.
+    Parameters
+    ----------
+    kind
+        "v38", "layered", or the path of a file, which has a folder or ``.json`` in it.
+    others
+        Names that are good besides, for messages.
+
+    Returns
+    -------
+    Contract
+
+    Raises
+    ------
+    ConfigError
+        For a file that is none.
+    InputError
+        For an unknown name.
+
+    Examples
+    --------
+    >>> from idi_fast.tau import find_contract
+    >>> find_contract("v38").types["price"]
+    'sbf'
     """
+    kind = kind if isinstance(kind, Path) else str(check_path("kind", kind))
     if kind in CONTRACT_FILES:
         return agent(kind)
     if isinstance(kind, Path) or kind.endswith(".json") or os.path.dirname(kind):

@@ -38,9 +38,9 @@ def stream_columns(assignments: Iterable[str]) -> dict[str, str]:
     for text in assignments:
         name, _, column = text.partition("=")
         if not name or not column:
-            raise InputError(f"--stream is {text!r}; expected NAME=COLUMN, as in profit_guard=in_profit")
+            raise InputError(f"`streams` is {text!r}; expected NAME=COLUMN, as in profit_guard=in_profit")
         if name in found:
-            raise InputError(f"--stream gives {name!r} twice; expected each stream once")
+            raise InputError(f"`streams` gives {name!r} twice; expected each stream once")
         found[name] = column
     return found
 
@@ -60,9 +60,9 @@ def take_streams(
     streams = streams or {}
     for name in streams:
         if name not in types:
-            raise InputError(f"--stream {name}=…: {kind} reads no such stream.{nearest(name, types)}")
+            raise InputError(f"`streams={name}=…`: {kind} reads no such stream.{nearest(name, types)}")
     if columns is not None and not streams:
-        raise InputError("--columns without --stream has no effect; name what is to be taken: --stream NAME=COLUMN")
+        raise InputError("`columns` without `streams` has no effect; name what is to be taken: `streams=NAME=COLUMN`")
     trace, about = read_trace(source)
     if trace.height == 0:
         raise ArtifactError(f"the trace of {source} has no ticks; an empty stream stops a specification at once")
@@ -70,7 +70,7 @@ def take_streams(
     if missing:
         raise ArtifactError(
             f"{kind!r} reads {', '.join(missing)}, which the trace of {source} does not have; "
-            f"name columns to take instead: --stream {missing[0]}=COLUMN"
+            f"name columns to take instead: `streams={missing[0]}=COLUMN`"
         )
     own = None if columns is None else _read_columns(Path(columns), trace)
     values, origins = {}, {}
@@ -81,7 +81,7 @@ def take_streams(
         if column not in table.columns:
             known = [*([] if own is None else own.columns), *trace.columns]
             where = f"the trace of {source}" if own is None else f"{columns} nor in the trace of {source}"
-            raise InputError(f"--stream {name}={column}: no such column in {where}.{nearest(column, known)}")
+            raise InputError(f"`streams={name}={column}`: no such column in {where}.{nearest(column, known)}")
         values[name] = _whole_numbers(name, table[column])
         check_stream(name, values[name], width)
     return Taken(values, origins, about)
@@ -96,7 +96,7 @@ def _read_columns(path: Path, trace: pl.DataFrame) -> pl.DataFrame:
         blocks = stream("csv", {"path": str(path), "what": what}, error=ArtifactError)
         frame = pl.concat(pl.read_ipc_stream(io.BytesIO(data)) for _, (data,) in blocks)
     else:
-        raise InputError(f"--columns is {what!r}; expected a file named .csv or .parquet")
+        raise InputError(f"`columns` is {what!r}; expected a file named .csv or .parquet")
     if frame.height != trace.height:
         raise InputError(f"{path} has {frame.height:,} rows; expected {trace.height:,}, one for each tick of the trace")
     if "tick" in frame.columns and not frame["tick"].equals(trace["tick"].cast(frame["tick"].dtype, strict=False)):
@@ -122,10 +122,33 @@ def export_streams(
 ) -> dict:  # fmt: skip
     """Write the `.in` files and streams.json of a contract into `folder`, all or none; other files stay.
 
-    kind: whose streams: "v38", "layered", the path of a contract (`tau.contract`), or "all", those of every trace;
-    artifact, streams, columns: as of `take_streams`. Returns what was written: folder, kind, ticks, the Tau type of
-    each stream, the column that each was taken from, and left_behind, streams of an earlier export that are still
-    there. Raises ArtifactError, InputError, OutputError.
+    Parameters
+    ----------
+    artifact
+        A folder that `train` or `backtest` wrote, or its trace.parquet.
+    folder
+        Where the files go.
+    kind
+        Whose streams: "v38", "layered", the path of a contract (docs/TAU.md), or "all", those of every trace.
+    streams
+        By stream the column that it is taken from, where that has another name.
+    columns
+        A CSV or Parquet file of such columns, whose rows are the trace's ticks.
+
+    Returns
+    -------
+    dict
+        What was written: folder, kind, ticks, the Tau type of each stream, the column that each was taken from, and
+        left_behind, streams of an earlier export that are still there.
+
+    Raises
+    ------
+    ArtifactError
+        Where there is no trace, or it lacks a stream.
+    InputError
+        For columns that are not there, or whose values the type does not take.
+    OutputError
+        Where the files cannot be written.
     """
     if kind == ALL:
         types = {name: stream_type(name) for name in CONTRACTS[ALL]}

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from posixpath import normpath
 
+from idi_fast.config.arguments import check_path
 from idi_fast.errors import OutputError
-from idi_fast.storage.files import check_place, explained
+from idi_fast.storage.files import check_place, explained, output_path
 from idi_fast.storage.staging import Staging
 from idi_fast.tau.check import check_folder, find_spec, read_spec
 from idi_fast.tau.check_files import leaves, tidy
@@ -26,9 +27,18 @@ EXPECTED = "expected"
 class Fixed:
     """What fixing came to.
 
-    before: the check of the folder as it was; after: that of the fixed one, of which the findings are what is left,
-    None if nothing was written; folder: the fixed folder, empty if nothing was written; changes: what was done, a
-    sentence each; refused: why nothing was written.
+    Attributes
+    ----------
+    before : Report
+        The check of the folder as it was.
+    after : Report or None
+        That of the fixed one, of which the findings are what is left; None if nothing was written.
+    folder : str
+        The fixed folder, empty if nothing was written.
+    changes : tuple of str
+        What was done, a sentence each.
+    refused : str
+        Why nothing was written.
     """
 
     before: Report
@@ -66,11 +76,31 @@ def fix_folder(folder: str | Path, out: str | Path, *, force: bool = False) -> F
     """Write a corrected copy of a specification's folder to `out`, whole or not at all.
 
     Everything else in the folder goes along, but for the outputs of earlier runs and, where the clauses change,
-    ``expected``. With `force`, `out` may be the folder itself: what is wrong is then replaced in it. What cannot be
-    fixed stays, and is in `Fixed.after`. If the specification's text cannot be read, or the interpreter would not
-    start it, nothing is written. Raises InputError where there is no specification, OutputError where `out` cannot be
-    written.
+    ``expected``. What cannot be fixed stays, and is in `Fixed.after`. If the specification's text cannot be read, or
+    the interpreter would not start it, nothing is written.
+
+    Parameters
+    ----------
+    folder
+        What is corrected: a folder, or its .tau file.
+    out
+        The folder to write.
+    force
+        Replaces an earlier output; `out` may then be the folder itself, in which what is wrong is replaced.
+
+    Returns
+    -------
+    Fixed
+        What was done, and what is left.
+
+    Raises
+    ------
+    InputError
+        Where there is no specification.
+    OutputError
+        Where `out` cannot be written.
     """
+    folder, out = check_path("folder", folder), output_path(out)
     path, _ = find_spec(folder)
     root, before = path.parent, check_folder(folder)
     given, out = str(out), Path(os.path.abspath(out))
@@ -106,7 +136,7 @@ def _unread(reading: Reading) -> str:
 def _check_target(root: Path, out: Path, in_place: bool, force: bool) -> None:
     if in_place:
         if not force:
-            raise OutputError(f"{out} is the folder itself; --force fixes it in place")
+            raise OutputError(f"{out} is the folder itself; `force=True` fixes it in place")
         return
     check_place(out)
     if Path(os.path.realpath(out)).is_relative_to(os.path.realpath(root)):

@@ -6,11 +6,12 @@ from dataclasses import replace
 from functools import lru_cache
 from posixpath import normpath
 
+from idi_fast.tau.declarations import Declaration
 from idi_fast.tau.formula import At, Clause, NotModelled, fold, largest, shifted
 from idi_fast.tau.model import Model
 from idi_fast.tau.parts import Unsatisfiable, as_term, least
 from idi_fast.tau.solving import Solver
-from idi_fast.tau.spec import Declaration, Spec, anchored
+from idi_fast.tau.spec import Spec, anchored
 
 
 @lru_cache(maxsize=8)

@@ -156,9 +156,16 @@ class Xor(Chain):
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """What defines an output: ``(target = term)``, the target at t or at a fixed index.
+    """What defines an output: ``(target = term)``.
 
-    text: the formula that it was made from, where that is no equation; its solutions are those of the equation.
+    Attributes
+    ----------
+    target : At
+        The output at t or at a fixed index.
+    term : Term
+        What it equals.
+    text : str
+        The formula that it was made from, where that is no equation; its solutions are those of the equation.
     """
 
     target: At

@@ -7,19 +7,14 @@ from graphlib import CycleError, TopologicalSorter
 
 import numpy as np
 
-from idi_fast.kernels import tau as kernels
 from idi_fast.tau.conflicts import Said, describe, minimal
 from idi_fast.tau.formula import (
-    DEEPEST,
-    And,
     At,
     Bit,
     Bits,
     Clause,
     Less,
-    Not,
     NotModelled,
-    Or,
     Term,
     Xor,
     largest,
@@ -28,13 +23,9 @@ from idi_fast.tau.formula import (
     walk,
 )
 from idi_fast.tau.parts import Choices, Definition, Part, Unsatisfiable, Widths, least, put_in, split
+from idi_fast.tau.program import Program
 from idi_fast.tau.solving import Solver
 from idi_fast.tau.spec import Spec
-
-JOINS = {And: kernels.AND, Or: kernels.OR, Xor: kernels.XOR}
-
-LESS = kernels.STORE + 1
-"""An operation of Python's programs alone: register, other, all bits of an sbf: these where the first is less."""
 
 KERNEL_BITS = 32
 """Wider values are worked out by Python's integers."""
@@ -148,7 +139,7 @@ class Model:
         """What works out the outputs at t, or at a time below `settled`. Raises NotModelled, Unsatisfiable."""
         clauses = self.clauses if time is None else self.first[time]
         if _is_ordered(clauses, time):
-            return Program(_compile(clauses, self.rows, self.masks, time), self.dtype)
+            return Program.of(clauses, self.rows, self.masks, time, self.dtype)
         widths = {name: stream.width for name, stream in self.spec.streams.items()}
         return Solver(clauses, self.rows, widths, 1 << self.letters, time)
 
@@ -197,44 +188,6 @@ def _agree(definitions: Iterable[Definition], widths: Widths) -> bool:
     except NotModelled:
         pass
     return True
-
-
-@dataclass(frozen=True)
-class Program:
-    """Compiled terms; lines: as `run_clauses` takes them."""
-
-    lines: list[tuple[int, int, int, int]]
-    dtype: type
-
-    def run(self, streams: np.ndarray, start: int, stop: int) -> None:
-        """Work out the outputs in columns `start` to `stop` of the streams.
-
-        streams uint32 or object (n_streams, n): rows by `Model.rows`, a column a time; at least as many columns before
-        `start` as the terms look back.
-        """
-        if self.dtype is not object:
-            lines = np.array(self.lines, np.int64).reshape(-1, 4)
-            kernels.run_clauses(lines, streams, np.empty(DEEPEST, np.uint32), start, stop)
-            return
-        registers = [0] * DEEPEST
-        for time in range(start, stop):
-            for operation, target, first, second in self.lines:
-                if operation == kernels.LOAD:
-                    registers[target] = int(streams[first, time - second])
-                elif operation == kernels.CONSTANT:
-                    registers[target] = first
-                elif operation == kernels.FLIP:
-                    registers[target] ^= first
-                elif operation == kernels.AND:
-                    registers[target] &= registers[first]
-                elif operation == kernels.OR:
-                    registers[target] |= registers[first]
-                elif operation == kernels.XOR:
-                    registers[target] ^= registers[first]
-                elif operation == LESS:
-                    registers[target] = second * (registers[target] < registers[first])
-                else:
-                    streams[target, time] = registers[first]
 
 
 def _oriented(clause: Clause) -> Clause:
@@ -370,34 +323,3 @@ def _is_ordered(clauses: Iterable[Clause], time: int | None) -> bool:
 
 def _is_now(value: At, time: int | None) -> bool:
     return value.lookback == 0 and value.index == time
-
-
-def _compile(
-    clauses: Iterable[Clause], rows: Mapping[str, int], masks: Mapping[str, int], index: int | None
-) -> list[tuple[int, int, int, int]]:
-    """The program of clauses about t or, with an index, about that time, as `run_clauses` takes it."""
-    lines: list[tuple[int, int, int, int]] = []
-
-    def emit(term: Term, register: int, mask: int) -> None:  # a register a level: fewer than DEEPEST
-        if isinstance(term, At):
-            back = term.lookback if index is None else index - term.index
-            lines.append((kernels.LOAD, register, rows[term.name], back))
-        elif isinstance(term, Bit | Bits):
-            lines.append((kernels.CONSTANT, register, term.value * mask if isinstance(term, Bit) else term.value, 0))
-        elif isinstance(term, Less):
-            emit(term.left, register, largest(term.width))
-            emit(term.right, register + 1, largest(term.width))
-            lines.append((LESS, register, register + 1, mask))
-        elif isinstance(term, Not):
-            emit(term.term, register, mask)
-            lines.append((kernels.FLIP, register, mask, 0))
-        else:
-            emit(term.terms[0], register, mask)
-            for part in term.terms[1:]:
-                emit(part, register + 1, mask)
-                lines.append((JOINS[type(term)], register, register + 1, 0))
-
-    for clause in clauses:
-        emit(clause.term, 0, masks[clause.target.name])
-        lines.append((kernels.STORE, rows[clause.target.name], 0, 0))
-    return lines

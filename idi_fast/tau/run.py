@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from posixpath import normpath
 
+from idi_fast.config.arguments import check_path
 from idi_fast.errors import InputError
 from idi_fast.storage.files import explained
 from idi_fast.storage.hidden import appearance
@@ -14,11 +15,12 @@ from idi_fast.storage.staging import Staging, install
 from idi_fast.tau.check import check_folder, estimate, find_spec, read_spec
 from idi_fast.tau.check_files import leaves
 from idi_fast.tau.check_findings import Report, counted, several
+from idi_fast.tau.declarations import CONSOLE, Declaration
 from idi_fast.tau.fix import EXPECTED
 from idi_fast.tau.formula import NotModelled
 from idi_fast.tau.run_process import Outcome, find_interpreter, run_process
-from idi_fast.tau.simulate import Simulation, simulate_folder
-from idi_fast.tau.spec import CONSOLE, Declaration, load_spec
+from idi_fast.tau.simulation import Simulation, simulate_folder
+from idi_fast.tau.spec import load_spec
 
 CONTEXT = 3
 """Lines that are shown on either side of the first that differs."""
@@ -57,11 +59,30 @@ class Output:
 class Run:
     """What a run came to.
 
-    by: "interpreter", "simulation", or "nothing" where the check refused it; failures: why it is none, a sentence each,
-    and then the folder is as it was; outputs: the files; compared: whether there is a folder ``expected``; unmatched:
-    files in it that are named like outputs but are those of none; steps: lines that the simulation says; check: None
-    where it was not asked for; interpreter: its program; outcome: of its process; simulated: whether there is
-    a simulation to compare with, else `steps` is what the longest output has.
+    Attributes
+    ----------
+    folder, spec : str
+        The folder and the specification's file in it.
+    by : str
+        "interpreter", "simulation", or "nothing" where the check refused it.
+    steps : int
+        Lines of every output by the simulation, without one those of the longest.
+    failures : tuple of str
+        Why it is no run, a sentence each; the folder is then as it was.
+    outputs : tuple of Output
+        The files, and where they differ from the simulation and from ``expected``.
+    compared : bool
+        Whether there is a folder ``expected``.
+    unmatched : tuple of str
+        Files in it that are named like outputs but are those of none.
+    check : Report or None
+        None where it was not asked for.
+    interpreter : str or None
+        Its program.
+    outcome : Outcome or None
+        Of its process.
+    simulated : bool
+        Whether there is a simulation to compare with.
     """
 
     folder: str
@@ -103,15 +124,38 @@ def run_folder(
 ) -> Run:
     """Run a specification's folder and put its outputs there, all or none, if the run was sound.
 
-    tau: the interpreter, by default that of the variable TAU; without one the run is simulated; timeout: seconds, by
-    default ten times what it should take; check: whether errors that `check_folder` finds refuse the run; progress:
-    called with the steps done and all steps.
-
     The interpreter runs in a copy, so that no earlier output can be taken for one of this run. Its exit code 0 says
     nothing: a run is sound if it says no ``(Error)`` and writes as many lines to every output as the simulation; of a
-    specification that is not modelled, as many lines to each. Raises InputError, SpecError and, without an interpreter,
-    NotModelled where it cannot be run at all, OutputError where outputs cannot be written.
+    specification that is not modelled, as many lines to each.
+
+    Parameters
+    ----------
+    folder
+        The folder, or its .tau file.
+    tau
+        The interpreter, by default that of the variable TAU; without one the run is simulated.
+    timeout
+        Seconds, by default ten times what it should take.
+    check
+        Whether errors that `check_folder` finds refuse the run.
+    progress
+        Called with the steps done and all steps.
+
+    Returns
+    -------
+    Run
+        The outputs, and where they differ from what must come out.
+
+    Raises
+    ------
+    InputError, SpecError
+        Where it cannot be run at all.
+    NotModelled
+        Likewise, without an interpreter.
+    OutputError
+        Where outputs cannot be written.
     """
+    folder = check_path("folder", folder)
     path, _ = find_spec(folder)
     root, program = path.parent, find_interpreter(tau)
     if timeout is not None and not timeout > 0:
@@ -211,7 +255,7 @@ def _failures(
     if outcome.timed_out:
         failures.append(
             f"the interpreter was stopped after {limit:,.0f} s, which is the timeout: it may need longer "
-            "(--timeout SECONDS), or hang, as it does on some specifications"
+            "(`timeout=SECONDS`), or hang, as it does on some specifications"
         )
     failures += [f"the interpreter said: {line}" for line in outcome.errors]
     if outcome.code and not outcome.timed_out:

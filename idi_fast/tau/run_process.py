@@ -63,7 +63,7 @@ def find_interpreter(given: str | None) -> Path | None:
     """
     if given is None and not os.environ.get(TAU):
         return None
-    name, by = (os.environ[TAU], TAU) if given is None else (given, "--tau")
+    name, by = (os.environ[TAU], TAU) if given is None else (given, "`tau`")
     path = os.path.expanduser(name)
     found = shutil.which(path)
     if found is None:

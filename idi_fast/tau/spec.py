@@ -7,99 +7,55 @@ The text is that of the interpreter's file mode: declarations, each ended by a f
     (o1[t] = i1[t])
 """
 
-import re
+import textwrap
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import pairwise
 from pathlib import Path
-from posixpath import normpath
 
-from idi_fast.errors import InputError, nearest
+from idi_fast import display
+from idi_fast.config.arguments import check_path, check_text
+from idi_fast.errors import InputError
 from idi_fast.tau.clauses import ClauseParser
+from idi_fast.tau.declarations import CONSOLE, NAME, Declaration, check_declarations, typed
 from idi_fast.tau.formula import (
-    DEEPEST,
     At,
     Bit,
     Bits,
-    Chain,
     Clause,
-    Less,
-    Not,
     NotModelled,
     SpecError,
     Term,
-    check_time,
-    children,
-    depth,
     fold,
     largest,
     shifted,
-    type_name,
     values_of,
 )  # fmt: skip
 from idi_fast.tau.parsing import WIDEST, Parser, Token
 
-NAME = re.compile(r"[io]\w+", re.ASCII)
-CONSOLE = ""
-"""The path of a stream that is no file: of the console, of which nothing is read."""
-
 FORMULA_WORDS = ("always", "T", "F")
-PRINTABLE = re.compile(r"[ -~]*")
-
-
-@dataclass(frozen=True)
-class Declaration:
-    """A stream and its file.
-
-    name: begins with i if it is read, with o if it is written; path: relative to where the interpreter runs, CONSOLE if
-    it is no file; width: bits of a bitvector of type bv[width], None for sbf; comment: printed above it, no part of
-    what is declared.
-    Raises SpecError, NotModelled.
-    """
-
-    name: str
-    path: str
-    width: int | None = None
-    comment: str = field(default="", compare=False)
-
-    def __post_init__(self) -> None:
-        if not NAME.fullmatch(self.name) or self.name in ("in", "out"):
-            raise SpecError(
-                f"found the stream name {self.name!r}; expected i for an input or o for an output, then letters, "
-                "digits or _"
-            )
-        if not PRINTABLE.fullmatch(self.path) or '"' in self.path:
-            raise SpecError(f"found the file name {self.path!r}; expected printable ASCII without quotation marks")
-        if not PRINTABLE.fullmatch(self.comment):
-            raise SpecError(f"found the comment {self.comment!r}; expected a line of printable ASCII")
-        if self.width is not None and not 1 <= self.width <= WIDEST:
-            raise NotModelled(f"{self.name}: found {self.type}; expected sbf or bv[1] to bv[{WIDEST}]")
-
-    @property
-    def type(self) -> str:
-        """How the type is written: sbf or bv[width]."""
-        return type_name(self.width)
-
-    @property
-    def is_input(self) -> bool:
-        """Whether the stream is read."""
-        return self.name.startswith("i")
-
-    def __str__(self) -> str:
-        comment = f"# {self.comment}\n" if self.comment else ""
-        way = "in" if self.is_input else "out"
-        place = f'file("{self.path}")' if self.path else "console"
-        return f"{comment}{self.name}:{self.type} := {way} {place}."
 
 
 @dataclass(frozen=True)
 class Spec:
-    """A specification: `str` prints it, with all clauses on one line as in every run of the interpreter on record.
+    """A specification; `str` prints it as the interpreter reads it, with all clauses on one line.
 
-    Constants get the widths of their clauses. Raises SpecError for what the interpreter refuses as well (a
-    stream declared twice or not at all, types that do not fit), NotModelled for files that are written more than once
-    or are read and written.
+    Attributes
+    ----------
+    inputs, outputs : tuple of Declaration
+        Streams that are read from and written to files.
+    clauses : tuple of Clause
+        What defines the outputs; constants get the widths of their clauses.
+    console : tuple of Declaration
+        Streams that are no files.
+
+    Raises
+    ------
+    SpecError
+        For what the interpreter refuses as well: a stream declared twice or not at all, types that do not fit.
+    NotModelled
+        For files that are written more than once, or are read and written.
     """
 
     inputs: tuple[Declaration, ...]
@@ -158,16 +114,38 @@ class Spec:
                 found.setdefault(clause.term.name, name)
         return {stream.name: found[stream.name] for stream in self.inputs if stream.name in found}
 
+    def __repr__(self) -> str:
+        names = (", ".join(stream.name for stream in streams) for streams in (self.inputs, self.outputs))
+        inputs, outputs = (textwrap.shorten(text, 80, placeholder=" …") for text in names)
+        return display.as_text(f"Spec of {len(self.clauses)} clauses", [("inputs", inputs), ("outputs", outputs)])
+
     def __str__(self) -> str:
         lines = [str(stream) for stream in (*self.inputs, *self.outputs, *self.console)]
         return "\n".join([*lines, " && ".join(map(str, self.clauses))]) + "\n"
 
 
 def anchored(spec: Spec) -> Spec:
-    """The specification with clauses for the times before its lookback, in which every value before time 0 is 0.
+    """Add clauses for the times before a specification's lookback, in which every value before time 0 is 0.
 
     All inputs that are mirrored are thereby read from time 0 on, in step. An output keeps the clauses for fixed
     indices that it has.
+
+    Parameters
+    ----------
+    spec
+        As of `parse_spec` or `load_spec`; it is left as it is.
+
+    Returns
+    -------
+    Spec
+        With the clauses added behind the others.
+
+    Examples
+    --------
+    >>> from idi_fast.tau import anchored, parse_spec
+    >>> spec = parse_spec('i1:sbf := in file("a.in").  o1:sbf := out file("a.out").  (o1[t] = i1[t-1])')
+    >>> print(anchored(spec).clauses[-1])
+    (o1[0] = 0)
     """
     there = {(clause.target.name, clause.target.index) for clause in spec.clauses}
     added = []
@@ -186,56 +164,40 @@ def _at_first(term: Term, index: int, width: int | None) -> Term:
     return shifted(left, index)
 
 
-def check_declarations(streams: Iterable[Declaration]) -> None:
-    """Raise unless all names differ and no file is written that another stream reads or writes."""
-    names: set[str] = set()
-    taken: dict[str, Declaration] = {}
-    for stream in streams:
-        if stream.name in names:
-            raise SpecError(f"the stream {stream.name!r} is declared twice")
-        names.add(stream.name)
-        if stream.path == CONSOLE:
-            continue
-        other = taken.setdefault(normpath(stream.path), stream)
-        if other is not stream and not (other.is_input and stream.is_input):
-            raise NotModelled(f"{other.name} and {stream.name} share the file {stream.path!r}, which is written")
-
-
-def typed(clause: Clause, streams: Mapping[str, Declaration]) -> Clause:
-    """A clause whose constants have widths. Raises SpecError where a stream is unknown or types do not fit."""
-    if depth(clause.term) > DEEPEST:
-        raise NotModelled(f"{clause.target}: a term more than {DEEPEST} levels deep")
-    for value in map(check_time, (clause.target, *values_of(clause.term))):
-        if value.name not in streams:
-            raise SpecError(f"the stream {value.name!r} is not declared.{nearest(value.name, streams)}")
-    target = streams[clause.target.name]
-
-    def fit(term: Term) -> Term:
-        if isinstance(term, At) and streams[term.name].width != target.width:
-            other = streams[term.name]
-            raise SpecError(f"{target.name} is {target.type} and {other.name} is {other.type}; expected one type")
-        if isinstance(term, Bits):
-            if (term.width or target.width) != target.width or target.width is None:
-                raise SpecError(f"{target.name} is {target.type} and {term} is not; expected one type")
-            return replace(term, width=target.width)
-        if isinstance(term, Less):
-            if target.width is not None:
-                raise SpecError(f"{target.name} is {target.type} and a comparison is sbf; expected one type")
-            return term
-        if isinstance(term, Chain):
-            return replace(term, terms=tuple(map(fit, children(term))))
-        return Not(fit(term.term)) if isinstance(term, Not) else term
-
-    return replace(clause, term=fit(clause.term))
-
-
 def parse_spec(text: str, source: str = "the specification") -> Spec:
-    """The specification that a text says; errors give line and column, `source` is what they call the text.
+    """Read a specification from its text.
 
-    Raises SpecError for what the interpreter refuses too: the older declarations by ``=``, a command such as ``r``
-    before the clauses, letters beyond ASCII, names that do not begin with i or o, undeclared streams, types that do not
-    fit. Raises NotModelled for other parts of Tau: more types, the console, quantifiers, comparisons.
+    Parameters
+    ----------
+    text
+        Declarations, each ended by a full stop, then clauses joined by ``&&``.
+    source
+        What errors call the text; they give line and column.
+
+    Returns
+    -------
+    Spec
+        Streams and clauses as data.
+
+    Raises
+    ------
+    SpecError
+        For what the interpreter refuses too: the older declarations by ``=``, a command such as ``r`` before the
+        clauses, letters beyond ASCII, names that do not begin with i or o, types that do not fit.
+    NotModelled
+        For parts of Tau that idi-fast does not know, such as quantifiers and more types.
+    InputError
+        Where `text` is none.
+
+    Examples
+    --------
+    >>> from idi_fast.tau import parse_spec
+    >>> parse_spec('i1:sbf := in file("a.in").  o1:sbf := out file("a.out").  (o1[t] = i1[t])')
+    Spec of 1 clauses
+      inputs   i1
+      outputs  o1
     """
+    check_text("text", text, expected="a specification's text")
     parser = ClauseParser(text, source)
     streams: list[Declaration] = []
     formula = None
@@ -341,8 +303,26 @@ def _declared(tokens: list[Token]) -> dict[str, int | None]:
 
 
 def load_spec(path: str | Path) -> Spec:
-    """The specification in a file; as `parse_spec`, and InputError where it cannot be read."""
-    path = Path(path)
+    """Read a specification from its file.
+
+    Parameters
+    ----------
+    path
+        Of the file, mostly ``agent.tau``.
+
+    Returns
+    -------
+    Spec
+        Streams and clauses as data.
+
+    Raises
+    ------
+    InputError
+        Where it cannot be read.
+    SpecError, NotModelled
+        As of `parse_spec`.
+    """
+    path = check_path("path", path)
     try:
         data = path.read_bytes()
     except OSError as error:

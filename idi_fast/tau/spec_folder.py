@@ -9,13 +9,14 @@ from idi_fast import __version__
 from idi_fast.agents.streams import stream_text
 from idi_fast.errors import InputError
 from idi_fast.storage.files import LATER, digest, new_directory, write_json
+from idi_fast.storage.manifests import SCHEMA_VERSION, write_manifest
 from idi_fast.tau.check import estimate, span
 from idi_fast.tau.contract import Contract, find_contract
+from idi_fast.tau.declarations import Declaration
 from idi_fast.tau.export import Taken, take_streams
 from idi_fast.tau.fix import EXPECTED
-from idi_fast.tau.simulate import Simulation, simulate
-from idi_fast.tau.spec import Declaration, Spec
-from idi_fast.training.artifact import SCHEMA_VERSION, write_manifest
+from idi_fast.tau.simulation import Simulation, simulate
+from idi_fast.tau.spec import Spec
 
 SPECIFICATION = "agent.tau"
 
@@ -27,14 +28,42 @@ def write_spec(
 ) -> dict:  # fmt: skip
     """Write a folder that the interpreter runs as it is: agent.tau, inputs/, outputs/, expected/ and README.md.
 
-    source, streams, columns: as of `take_streams`; kind: "v38", "layered" or the path of a contract; name_prefix:
-    before the names of all streams and their files; emotes: whether those of the contract are read; start, ticks: the
-    first tick of the trace that is read, and how many are, by default all; force: replaces an earlier folder.
+    The folder appears whole or not at all.
 
-    Returns what spec.json in the folder holds: kind, name_prefix, emotes, source and digests of what was read, start,
-    ticks; inputs with name, type, file and the column they are from; outputs with name, type, file, the input that they
-    mirror and at how many ticks they are not 0; the contract. The folder appears whole or not at all. Raises
-    ConfigError, ArtifactError, OutputError, and InputError, also where these inputs break a guarantee of the contract.
+    Parameters
+    ----------
+    source
+        A folder that `train` or `backtest` wrote, or its trace.parquet.
+    out
+        The folder to write.
+    kind
+        "v38", "layered" or the path of a contract (docs/TAU.md).
+    streams
+        By stream the column that it is taken from, where that has another name.
+    columns
+        A CSV or Parquet file of such columns, whose rows are the trace's ticks.
+    name_prefix
+        Stands before the names of all streams and their files.
+    emotes
+        Whether those of the contract are read.
+    start, ticks
+        The first tick of the trace that is read, and how many are, by default all.
+    force
+        Whether an earlier folder is replaced.
+
+    Returns
+    -------
+    dict
+        What spec.json in the folder holds: kind, name_prefix, emotes, source and digests of what was read, start,
+        ticks; inputs with name, type, file and the column they are from; outputs with name, type, file, the input that
+        they mirror and at how many ticks they are not 0; the contract.
+
+    Raises
+    ------
+    ConfigError, ArtifactError, OutputError
+        Where contract, trace or output cannot be used.
+    InputError
+        For other arguments, and where these inputs break a guarantee of the contract.
     """
     contract = find_contract(kind) if emotes else find_contract(kind).without_emotes()
     spec = contract.specification(name_prefix)

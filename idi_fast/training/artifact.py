@@ -15,26 +15,19 @@ from idi_fast.data.in_sample import describe_history, versions
 from idi_fast.errors import ArtifactError
 from idi_fast.evaluation.baselines import Comparison, evaluate, quick_episodes
 from idi_fast.storage.files import (
-    LATER,
-    MANIFEST,
     TIMINGS,
     digest,
-    list_files,
     new_directory,
     read_manifest,
     refuse_population,
     write_json,
 )  # fmt: skip
 from idi_fast.storage.json_files import load_json
+from idi_fast.storage.manifests import SCHEMA_VERSION, write_manifest
 from idi_fast.storage.tables import read_table, write_blocks, write_table
 from idi_fast.training import episode_log as episodes
 from idi_fast.training.trainer import Trainer
 
-SCHEMA_VERSION = 1
-MANIFEST_VERSION = 3
-"""Of manifest.json; 1 knew nothing of inputs and proofs, 2 let any file come `later`."""
-NO_PROOF = {"prover": "none", "require_proof": False}
-"""The proof policy of a folder that says nothing of proofs."""
 TRACE_FORMAT = "idi-fast-trace-1"
 
 
@@ -65,7 +58,7 @@ def read_trace(path: str | Path) -> tuple[pl.DataFrame, dict]:
         if not path.exists():
             _explain_no_trace(path.parent)
     if not os.path.isfile(path):
-        raise ArtifactError(f"no trace at {path}; give a folder that `idi-fast train` or `backtest` wrote")
+        raise ArtifactError(f"no trace at {path}; give a folder that `idi-fast train` or `idi-fast backtest` wrote")
     return read_table(path, TRACE_FORMAT, "trace")
 
 
@@ -77,7 +70,7 @@ def _explain_no_trace(folder: Path) -> None:
         return  # no run of ours, or one that says nothing
     kind = run.get("kind") if isinstance(run, dict) else None
     if kind == "backtest":
-        raise ArtifactError(f"no trace in {folder}: this backtest kept no trace (--no-trace)")
+        raise ArtifactError(f"no trace in {folder}: this backtest kept no trace (`trace=False`)")
     if kind == "symbol-backtest":
         raise ArtifactError(f"no trace in {folder}: it is of many symbols; backtest a symbol alone to export it")
 
@@ -200,30 +193,3 @@ def write_backtest_run(folder: Path, kind: str, assumptions: dict, policy: Polic
     }
     write_json(folder / "run.json", run)
     write_manifest(folder, config_sha256=policy.config.fingerprint(), training={"seed": policy.seed})
-
-
-def write_manifest(folder: Path, *, proof_policy: dict = NO_PROOF, **about: object) -> None:
-    """Write manifest.json: digests of every file but timings.json, the one file that two equal runs may differ in, and
-    of the price histories that the run.json beside it names.
-
-    proof_policy: which proof the folder carries, and whether it is nothing without it. The artifacts in a population's
-    folder have manifests and timings of their own: these manifests are listed.
-    """
-    later = about.get(LATER, ())
-    names = [name for name in list_files(folder) if name != MANIFEST and Path(name).name != TIMINGS]
-    about = {"schema_version": MANIFEST_VERSION, **about, "inputs": inputs_of(folder), "proof_policy": proof_policy}
-    files = {name: digest(folder / name) for name in names if name not in later}
-    write_json(folder / MANIFEST, {**about, "files": files})
-
-
-def inputs_of(folder: Path) -> dict[str, dict]:
-    """Digests of the price histories that the run.json of a folder names, by the paths that they had; none without."""
-    if not (folder / "run.json").is_file():
-        return {}
-    return named_inputs(load_json(folder / "run.json"))
-
-
-def named_inputs(run: dict) -> dict[str, dict]:
-    """Digests of the price histories that a run.json names, by the paths that they had."""
-    described = [*run.get("trained_on", ()), *([run["data"]] if run.get("data") else ())]
-    return {path: file for history in described for path, file in history["files"].items()}

@@ -55,7 +55,7 @@ class Every:
         match = re.fullmatch(r"([0-9]{1,9})([smh]?)", text)
         if match is None or not int(match[1]):
             raise InputError(
-                f"--checkpoint-every is {text!r}; expected a time such as 30s, 5m or 2h, or a number of "
+                f"`checkpoint_every` is {text!r}; expected a time such as 30s, 5m or 2h, or a number of "
                 "episodes, from 1 to 999999999"
             )
         number = int(match[1])
@@ -96,7 +96,7 @@ class Checkpoints:
 
     def __enter__(self) -> "Checkpoints":
         if self._resume and (self._folder / POPULATION).exists():
-            raise InputError(f"{self._folder} holds the checkpoints of a population; resume it with its --seeds")
+            raise InputError(f"{self._folder} holds the checkpoints of a population; resume it with its `seeds`")
         self._folder.mkdir(parents=True, exist_ok=True)
         self._file = open(self._folder / REWARDS, "a+b")
         self.rewards = EpisodeRewards(self._file)
@@ -149,7 +149,7 @@ class Checkpoints:
                 _remove(paths[:number])
                 return position
         raise ArtifactError(
-            f"no checkpoint in {self._folder} is sound; --force without --resume discards them and starts anew"
+            f"no checkpoint in {self._folder} is sound; `force=True` without `resume` discards them and starts anew"
         )
 
     def due(self, episodes: int) -> bool:
@@ -204,7 +204,8 @@ def checkpoint_folder(out: str | Path, *, wanted: bool, resume: bool, force: boo
         # One without a checkpoint is of a run that was killed before its first.
         if can_resume(out) and not (resume or force):
             raise OutputError(
-                f"{folder} holds the checkpoints of an unfinished run; --resume continues it, --force discards it"
+                f"{folder} holds the checkpoints of an unfinished run; `resume=True` continues it, `force=True` "
+                "discards it"
             )
         with explained(out):
             _clear_up(folder, out)
@@ -236,7 +237,7 @@ def _folder_of(out: str | Path) -> Path:
 def _check_ours(folder: Path, out: Path) -> None:
     if folder.is_symlink() or not folder.is_dir():
         raise OutputError(
-            f"{folder} exists and is not a folder, but checkpoints go there; choose another name for --out"
+            f"{folder} exists and is not a folder, but checkpoints go there; choose another name for `out`"
         )
     ours = re.compile(rf"{OURS}|{re.escape(_earlier_prefix(out))}[^/]+/.*")
     foreign = [name for name in list_files(folder) if not ours.fullmatch(name)]
@@ -273,7 +274,7 @@ def _lock(folder: Path) -> Iterator[None]:
     with file:
         # The lock ends with the process, however that ends.
         if hidden.lock(file.fileno()) is False:
-            raise OutputError(f"another process is at work in {folder}; wait for it or choose another --out")
+            raise OutputError(f"another process is at work in {folder}; wait for it or choose another `out`")
         if not os.path.exists(folder / LOCK):
             raise OutputError(f"another process has just ended its work in {folder}; try again")
         yield
@@ -336,7 +337,7 @@ def check_same_run(here: dict, there: dict, path: Path) -> None:
     if differences:
         raise InputError(
             f"{path} is of another run: {'; '.join(differences)}. Resume that run as it was begun, or discard it: "
-            "--force without --resume"
+            "`force=True` without `resume`"
         )
 
 

@@ -2,35 +2,31 @@
 
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import polars as pl
 
+from idi_fast import display
 from idi_fast.agents.policy import Policy
 from idi_fast.agents.trace import Trace
+from idi_fast.config.arguments import check_callback, check_choice, check_config
 from idi_fast.config.seeds import check_seeds
 from idi_fast.config.settings import TrainingConfig
-from idi_fast.data.config_history import load_config_history
-from idi_fast.data.history import History
+from idi_fast.data.config_history import load_config_history, with_history
+from idi_fast.data.history import History, check_history
 from idi_fast.environments.environment import HistoryBars
 from idi_fast.errors import IdiFastError, InputError
-from idi_fast.evaluation.baselines import Comparison, beside_best_baseline, compare_to_baselines
+from idi_fast.evaluation.baselines import Comparison, compare_to_baselines, plain_verdict
 from idi_fast.evaluation.evaluator import Evaluation, Evaluator
-from idi_fast.evaluation.verdicts import beyond_chance
 from idi_fast.parallel.worker_pool import WorkerPool
 from idi_fast.storage.files import BEST, TIMINGS, list_files, new_directory, write_json
+from idi_fast.storage.manifests import SCHEMA_VERSION, write_manifest
 from idi_fast.storage.tables import write_table
-from idi_fast.training.artifact import (
-    SCHEMA_VERSION,
-    finished_output,
-    training_summary,
-    versions,
-    write_manifest,
-    write_training,
-)
+from idi_fast.training.artifact import finished_output, training_summary, versions, write_training
 from idi_fast.training.episode_log import EpisodeRewards
 from idi_fast.training.population_checkpoint import PopulationCheckpoints
 from idi_fast.training.trainer import Trainer
@@ -38,12 +34,24 @@ from idi_fast.training.trainer import Trainer
 
 @dataclass(frozen=True)
 class Lane:
-    """One seed's training run, finished: what `create_trainer(config, seed).run()` gives, and its evaluation."""
+    """One seed's training run, finished: what `create_trainer(config, seed).run()` gives, and its evaluation.
+
+    Attributes
+    ----------
+    trainer : Trainer
+    policy : Policy
+    trace : Trace
+    evaluation : Evaluation
+        Of the greedy policy, on episodes that are the same for all lanes.
+    """
 
     trainer: Trainer
     policy: Policy
     trace: Trace
     evaluation: Evaluation
+
+    def __repr__(self) -> str:
+        return f"Lane of seed {self.seed}, evaluation {display.format_value(self.evaluation.mean)}"
 
     @property
     def seed(self) -> int:
@@ -79,12 +87,31 @@ OF_BEST = ("mean", "standard_error", "interval", "baselines", "best_baseline", "
 
 @dataclass(frozen=True)
 class Population:
-    """A trained population.
+    """A trained population; made by `train_population`.
 
-    summary: a row a seed, in the order they were listed: seed (text), mean_reward and last_tenth_mean_reward of the
-    training episodes, evaluation (mean episode reward of the greedy policy) and its standard error, visited_states;
-    lanes: those that were kept, by seed; compared: the best lane's evaluation beside the baselines, on the same
-    episodes; in_sample: whether the evaluation is over bars of the training.
+    Attributes
+    ----------
+    summary : polars.DataFrame
+        A row a seed, in the order they were listed: seed (text), mean_reward and last_tenth_mean_reward of the training
+        episodes, evaluation (mean episode reward of the greedy policy) and its standard error, visited_states.
+    best : Lane
+        That with the highest evaluation, of equals the first listed.
+    lanes : dict of int to Lane
+        Those that were kept, by seed.
+    policies : dict of int to Policy
+        Theirs.
+    compared : Comparison
+        The best lane's evaluation beside the baselines, on the same episodes.
+    in_sample : bool
+        Whether the evaluation is over bars of the training.
+    config : TrainingConfig
+    seeds : tuple of int
+    jobs : int
+        Lanes that were trained at a time.
+    keep : str
+        "best" or "all".
+    seconds : float
+        How long it took.
     """
 
     config: TrainingConfig
@@ -103,22 +130,47 @@ class Population:
         """The policies that were kept, by seed."""
         return {seed: lane.policy for seed, lane in self.lanes.items()}
 
+    def save(self, path: str | Path, *, force: bool = False) -> None:
+        """Write the folder that `idi-fast train --seeds` writes, of the lanes that were kept.
+
+        `force` replaces an earlier output. Raises OutputError.
+        """
+        save_population(path, self, force=force)
+
+    def __repr__(self) -> str:
+        return display.as_text(self._title(), [*self._rows(), ("verdict", self.verdict())])
+
+    def _repr_html_(self) -> str:
+        chart = {"evaluation, best to worst": self.summary["evaluation"].sort(descending=True).to_numpy()}
+        return display.as_html(f"{self._title()}: {self.verdict()}", self._rows(), lines=chart)
+
+    def _title(self) -> str:
+        return f"Population of {len(self.seeds):,} seeds, {self.config.environment.kind} environment"
+
+    def _rows(self) -> list[tuple[str, object]]:
+        values = self.summary["evaluation"]
+        spread = " to ".join(display.format_value(value) for value in (values.min(), values.max()))
+        return [("best seed", str(self.best.seed)), ("evaluation", spread), ("median", values.median())]
+
     def verdict(self) -> str:
         """What the best lane is worth beside the baselines, in a sentence."""
-        compared, evaluation = self.compared, self.compared.to_dict()
-        if compared.in_sample:
-            return compared.verdict()
-        what = f"the best of {len(self.seeds):,} seeds is " if len(self.seeds) > 1 else ""
-        what += beside_best_baseline(evaluation)
-        if compared.has_learnt:
-            return f"{what}, and than every baseline beyond chance"
-        apart = beyond_chance(int(compared.baselines[compared.best_baseline].is_better), 1)
-        return f"{what}, {apart}: nothing is shown to have been learnt"
+        if self.compared.in_sample:
+            return self.compared.verdict()
+        subject = f"the best of {len(self.seeds):,} seeds is " if len(self.seeds) > 1 else ""
+        return plain_verdict(self.compared.to_dict(), subject)
 
 
 @dataclass(frozen=True)
 class PopulationProgress:
-    """How far a population is: lanes finished, and training steps over all of them."""
+    """How far a population is.
+
+    Attributes
+    ----------
+    lanes, total_lanes : int
+        Lanes that are finished, and all there will be.
+    steps : int
+        Training steps so far, over all lanes.
+    """
 
     lanes: int
     total_lanes: int
@@ -126,7 +178,7 @@ class PopulationProgress:
 
 
 def train_population(
-    config: TrainingConfig,
+    config: TrainingConfig | Mapping[str, Any] | None,
     seeds: Iterable[int],
     jobs: int | None = None,
     keep: str = "best",
@@ -135,18 +187,62 @@ def train_population(
     finished: Callable[[Lane], None] | None = None,
     checkpoints: PopulationCheckpoints | None = None,
 ) -> Population:
-    """Train a lane for each seed, `jobs` at a time, and evaluate them all on the same episodes (see `Evaluator`).
+    """Train a lane for each seed, and evaluate all of them on the same episodes.
 
-    seeds: distinct integers, as `create_trainer` takes them; jobs: threads, by default the usable cores; keep: "best"
-    holds on to the lane with the highest evaluation only, ties to the first listed, "all" to all of them; history: as
-    for `create_trainer`, loaded once; progress: called in this thread about ten times a second; finished: called with
-    each lane, in its own thread; checkpoints: where lanes save themselves and go on from, lanes that have lost are not
-    trained again nor `finished`. An exception in any of it stops all lanes. Raises InputError, IdiFastError.
+    A lane is what `train` alone gives for its seed, to the last bit. An exception in any of them stops all.
+
+    Parameters
+    ----------
+    config
+        The settings, or a dict of them; None: the default. A history makes the synthetic environment that of the
+        history.
+    seeds
+        Distinct integers, as `train` takes them.
+    jobs
+        Lanes that are trained at a time; by default the usable cores.
+    keep
+        "best" holds on to the lane with the highest evaluation only, of equals the first listed; "all" to all of them.
+    history
+        Bars to train on; by default those that the config names, where its environment is "history".
+    progress
+        Called in this thread about ten times a second.
+    finished
+        Called with each lane, in the lane's own thread.
+    checkpoints
+        Where lanes save themselves and go on from; lanes that have lost are not trained again, nor `finished`.
+
+    Returns
+    -------
+    Population
+        `summary`, and the `best` lane with its `policy`; `save` writes what `idi-fast train --seeds` writes.
+
+    Raises
+    ------
+    InputError
+        Where an argument cannot be used.
+    IdiFastError
+        Where values overflow.
+
+    Examples
+    --------
+    >>> import idi_fast as idi
+    >>> population = idi.train_population(idi.TrainingConfig(episodes=16), range(4))
+    >>> population.summary["seed"].to_list()
+    ['0', '1', '2', '3']
+    >>> population.best.seed in range(4)
+    True
     """
+    history = check_history(history)
+    config = with_history(check_config(config), history)
+    check_callback("progress", progress)
+    check_callback("finished", finished)
+    if history is not None and config.environment.kind != "history":
+        raise InputError(
+            f"a history was given, but environment.kind is {config.environment.kind!r}; set it to 'history'"
+        )
     seeds = check_seeds(seeds, negative=config.engine.compat is not None)
     workers = WorkerPool(jobs, len(seeds))
-    if keep not in ("best", "all"):
-        raise InputError(f"keep is {keep!r}; expected 'best' or 'all'")
+    check_choice("keep", keep, ("best", "all"))
     started = perf_counter()
     if config.environment.kind == "history" and history is None:
         history = load_config_history(config)

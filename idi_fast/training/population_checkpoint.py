@@ -56,7 +56,7 @@ class PopulationCheckpoints:
         elif path.exists():
             check_same_run(run, _read_population(path), path)
         elif checkpoint_paths(self._folder):
-            raise InputError(f"{self._folder} holds the checkpoints of a single run; resume it without --seeds")
+            raise InputError(f"{self._folder} holds the checkpoints of a single run; resume it without `seeds`")
         else:
             self._note("there is no checkpoint yet; training starts from the beginning")
             # Lanes without their population's description are what is left of one that was being discarded.
@@ -97,7 +97,9 @@ def _read_population(path: Path) -> dict:
     except ValueError:
         about = None
     if not isinstance(about, dict):
-        raise ArtifactError(f"{path} is damaged; --force without --resume discards these checkpoints and starts anew")
+        raise ArtifactError(
+            f"{path} is damaged; `force=True` without `resume` discards these checkpoints and starts anew"
+        )
     return about
 
 

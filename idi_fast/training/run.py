@@ -1,17 +1,20 @@
 """A training run in a notebook: what `idi-fast train` does, without a folder."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
+from idi_fast import display
 from idi_fast.agents.policy import Policy
 from idi_fast.agents.trace import Trace
+from idi_fast.config.arguments import check_config
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.config_history import with_history
-from idi_fast.data.history import History
+from idi_fast.data.history import History, check_history
 from idi_fast.evaluation.baselines import Comparison
 from idi_fast.training.artifact import episode_frames, quick_evaluation, save_training
 from idi_fast.training.trainer import Progress, Trainer, create_trainer
@@ -23,9 +26,16 @@ class TrainingRun:
 
     Attributes
     ----------
-    policy : the tables of actions and communications
-    trace : one row a tick of the greedy rollout at the end, and its streams
-    trainer : config, seed and history of the run
+    policy : Policy
+        The tables of actions and communications.
+    trace : Trace
+        A row a tick of the greedy rollout at the end, and its streams.
+    trainer : Trainer
+        Config, seed and history of the run.
+    episodes : polars.DataFrame
+        A row an episode: episode, reward, exploration.
+    evaluation : Comparison
+        The policy beside its baselines on the same episodes, in sample where it was trained on a history.
     """
 
     policy: Policy
@@ -47,15 +57,29 @@ class TrainingRun:
         save_training(path, self.trainer, self.policy, self.trace, force=force)
 
     def __repr__(self) -> str:
-        stats = self.trainer.stats()
-        return (
-            f"TrainingRun({stats['episodes']} episodes of the {self.trainer.config.environment.kind} environment, "
-            f"seed {self.trainer.seed}, mean reward {stats['mean_reward']:.6g})"
+        return display.as_text(self._title(), self._rows())
+
+    def _repr_html_(self) -> str:
+        return display.as_html(
+            self._title(), self._rows(), lines={"reward of an episode": self.trainer.episode_rewards}
         )
+
+    def _title(self) -> str:
+        trainer = self.trainer
+        return f"TrainingRun of the {trainer.config.environment.kind} environment, seed {trainer.seed}"
+
+    def _rows(self) -> list[tuple[str, object]]:
+        evaluation = self.evaluation
+        return [
+            ("episodes", self.trainer.config.episodes),
+            ("mean reward", self.trainer.stats()["mean_reward"]),
+            ("evaluation", evaluation.evaluation.mean),
+            ("verdict", evaluation.sentence()),
+        ]
 
 
 def train(
-    config: TrainingConfig | None = None,
+    config: TrainingConfig | Mapping[str, Any] | None = None,
     history: History | None = None,
     *,
     seed: int | None = 0,
@@ -67,8 +91,8 @@ def train(
     Parameters
     ----------
     config
-        The settings, by default `TrainingConfig()`. A history makes the synthetic environment, the default, that of
-        the history, as `--data` does.
+        The settings, or a dict of them, by default `TrainingConfig()`. A history makes the synthetic environment, the
+        default, that of the history.
     history
         Bars to train on; by default those that the config names.
     seed
@@ -86,7 +110,7 @@ def train(
     Raises
     ------
     ConfigError, DataError, InputError
-        Where config, history and initial policy do not fit.
+        Where an argument cannot be used, or config, history and initial policy do not fit.
     IdiFastError
         Where values overflow.
 
@@ -99,7 +123,7 @@ def train(
     >>> run.trace.frame().height
     64
     """
-    config = with_history(TrainingConfig() if config is None else config, history)
+    config = with_history(check_config(config), check_history(history))
     trainer = create_trainer(config, seed, history, initial=initial)
     policy, trace = trainer.run(progress)
     return TrainingRun(policy, trace, trainer)

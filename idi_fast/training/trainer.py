@@ -1,19 +1,21 @@
 """Training: an environment's tape, an agent that learns from it, and the greedy rollout at the end."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 
 from idi_fast.agents.learner import Agent, exploration_step
-from idi_fast.agents.policy import Policy
+from idi_fast.agents.policy import Policy, check_policy
 from idi_fast.agents.trace import Trace, greedy_trace
+from idi_fast.config.arguments import check_callback, check_config, check_integer
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.config_history import load_config_history
-from idi_fast.data.history import History
+from idi_fast.data.history import History, check_history
 from idi_fast.data.in_sample import describe_history
 from idi_fast.environments.environment import HistoryBars, SyntheticEnvironment, make_environment
 from idi_fast.environments.features import named
@@ -33,7 +35,17 @@ CALL_SECONDS = 0.02
 
 @dataclass(frozen=True)
 class Progress:
-    """How far training is; `mean_reward` is that of the episodes that ended since the last call, NaN if none did."""
+    """How far training is.
+
+    Attributes
+    ----------
+    episodes, total_episodes : int
+        Episodes that have ended, and all there will be.
+    steps : int
+        Steps trained so far.
+    mean_reward : float
+        That of the episodes that ended since the last call, NaN if none did.
+    """
 
     episodes: int
     total_episodes: int
@@ -44,8 +56,16 @@ class Progress:
 class Trainer:
     """One training run. Make it with `create_trainer`, call `run` once.
 
-    rewards: the log of episode rewards; training_seconds: how long training took, a resumed run's earlier part included
-    up to the checkpoint that it went on from.
+    Attributes
+    ----------
+    config : TrainingConfig
+    seed : int
+    history : History or None
+        The bars that it is trained on.
+    rewards : EpisodeRewards
+        The log of episode rewards.
+    training_seconds : float
+        How long training took, a resumed run's earlier part included up to the checkpoint that it went on from.
     """
 
     def __init__(
@@ -76,7 +96,26 @@ class Trainer:
         self._cancelled.set()
 
     def run(self, progress: Callable[[Progress], None] | None = None) -> tuple[Policy, Trace]:
-        """Train, then follow the greedy policy for one episode; `progress` is called mostly every 10 to 20 ms."""
+        """Train, then follow the greedy policy for one episode.
+
+        Parameters
+        ----------
+        progress
+            Called mostly every 10 to 20 ms with how far training is.
+
+        Returns
+        -------
+        Policy, Trace
+            The tables as trained, and a row a tick of the last episode.
+
+        Raises
+        ------
+        Cancelled
+            Soon after `cancel` was called.
+        IdiFastError
+            Where values overflow, or the trainer has been run before.
+        """
+        check_callback("progress", progress)
         self.train(progress)
         return self.rollout()
 
@@ -222,19 +261,46 @@ def _paced(blocks: int, seconds: float, most: int) -> int:
 
 
 def create_trainer(
-    config: TrainingConfig, seed: int | None = 0, history: History | None = None, *, initial: Policy | None = None
+    config: TrainingConfig | Mapping[str, Any],
+    seed: int | None = 0,
+    history: History | None = None,
+    *,
+    initial: Policy | None = None,
 ) -> Trainer:
-    """A trainer for a config.
+    """Make a trainer, whose `run` can be followed and, from another thread, cancelled.
 
-    seed: any integer (None: drawn, see `Trainer.seed`); history: bars to train on, where the config's environment is
-    "history"; else those of `config.environment.data.path` are loaded; initial: a policy of the same states, whose
-    values training begins with (edges are fitted anew: a state is one by its buckets). Raises ConfigError, DataError,
-    InputError.
+    Parameters
+    ----------
+    config
+        The settings, or a dict of them.
+    seed
+        Any integer of 0 or more (under compat of any sign); None: drawn, see `Trainer.seed`.
+    history
+        Bars to train on, where the config's environment is "history"; by default those of
+        `config.environment.data.path`.
+    initial
+        A policy of the same states, whose values training begins with. Bucket edges are fitted anew: a state is one by
+        its buckets.
+
+    Returns
+    -------
+    Trainer
+        Its `run()` gives the policy and its trace.
+
+    Raises
+    ------
+    ConfigError, DataError, InputError
+        Where an argument cannot be used, or config, history and initial policy do not fit.
+
+    Examples
+    --------
+    >>> import idi_fast as idi
+    >>> policy, trace = idi.create_trainer(idi.TrainingConfig(episodes=16), 7).run()
+    >>> len(trace)
+    64
     """
-    if not isinstance(config, TrainingConfig) or not isinstance(history, History | None):
-        raise InputError(
-            "create_trainer takes a TrainingConfig and a History (see TrainingConfig.from_dict, load_history)"
-        )
+    config, history = check_config(config), check_history(history)
+    initial = None if initial is None else check_policy(initial)
     if history is not None and config.environment.kind != "history":
         raise InputError(
             f"a history was given, but environment.kind is {config.environment.kind!r}; set it to 'history'"
@@ -242,4 +308,5 @@ def create_trainer(
     if config.environment.kind == "history" and history is None:
         history = load_config_history(config)
     bars = None if history is None else HistoryBars(config, history)
+    seed = check_integer("seed", seed, optional=True)
     return Trainer(config, draw_seed() if seed is None else seed, bars, initial)

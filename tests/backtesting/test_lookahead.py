@@ -16,7 +16,7 @@ from idi_fast.backtesting import lookahead
 from idi_fast.backtesting.lookahead import LookaheadViolation, check_lookahead, stretches
 from idi_fast.config.feature_columns import FEATURES
 from idi_fast.data.history import History
-from idi_fast.data.in_sample import iso_time
+from idi_fast.data.timestamps import iso_time
 from idi_fast.environments.environment import log_columns
 from idi_fast.environments.features import Encoder, FeatureStream
 from idi_fast.errors import ArtifactError, InputError

@@ -57,7 +57,11 @@ def test_a_name_is_suggested_where_it_is_alike_enough():
 
 
 def test_a_folder_without_a_trace_tells_why(tmp_path):
-    for kind, said in {"backtest": "--no-trace", "symbol-backtest": "many symbols", "train": "give a folder"}.items():
+    for kind, said in {
+        "backtest": "`trace=False`",
+        "symbol-backtest": "many symbols",
+        "train": "give a folder",
+    }.items():
         (tmp_path / "run.json").write_text(json.dumps({"kind": kind}))
         with pytest.raises(ArtifactError, match=said):
             read_trace(tmp_path)
@@ -132,7 +136,7 @@ def test_times_of_several_symbols_are_recognised(tmp_path):
     times = [10**9, 10**9 + 1] * 2
     frame = pl.DataFrame({"time": times, "close": [1.0, 2.0, 3.0, 4.0], "ticker": ["A", "A", "B", "B"]})
     frame.write_csv(tmp_path / "x.csv")
-    with pytest.raises(DataError, match=r"times must increase; if these are several symbols: --symbol-col ticker$"):
+    with pytest.raises(DataError, match=r"times must increase; if these are several symbols: `symbol_col='ticker'`$"):
         load_history(tmp_path / "x.csv")
     frame.drop("ticker").write_csv(tmp_path / "x.csv")
     with pytest.raises(DataError, match=r"times must increase$"):

@@ -24,6 +24,7 @@ from config_trees import (
     with_value,
 )
 
+from idi_fast.config import settings as settings_module
 from idi_fast.config.settings import EngineConfig, FeatureConfig, QuantizerConfig, RewardWeights, TrainingConfig
 from idi_fast.errors import ConfigError
 
@@ -287,3 +288,20 @@ def test_the_tables_above_are_complete():
     free |= {"learning.initial_value", *(f"communication.{name}_bonus" for name in ("alert", "positive", "persist"))}
     assert numbers - free <= set(BOUNDS)
     assert set(CHANGED) == set(LEAVES)
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ({}, "TrainingConfig()"),
+        ({"episodes": 3, "environment": {"kind": "crypto"}},
+         "TrainingConfig(episodes=3, environment=EnvironmentConfig(kind='crypto'))"),
+        ({"engine": {"compat": "idi_iann"}}, "TrainingConfig(engine=EngineConfig(compat='idi_iann'))"),
+        ({"engine": {"rng": "mt19937"}}, "TrainingConfig(engine=EngineConfig(rng='mt19937'))"),
+        ({"tile_coder": {}}, "TrainingConfig(tile_coder=TileCoderConfig())"),
+    ],
+)  # fmt: skip
+def test_a_config_prints_what_differs_from_the_defaults(values, shown):
+    config = TrainingConfig.from_dict(values)
+    assert repr(config) == shown
+    assert eval(shown, vars(settings_module)) == config

@@ -9,12 +9,24 @@ import sys
 import cli_helpers as cli
 import jsonschema
 import pytest
-from config_trees import COMPAT, CRYPTO, DEFAULTS, HISTORY, LEAVES, TRANSFORMS, VALIDATOR, WHEN_GIVEN, nest, with_value
+from config_trees import (
+    COMPAT,
+    CRYPTO,
+    DEFAULTS,
+    HISTORY,
+    LEAVES,
+    TRANSFORMS,
+    VALIDATOR,
+    WHEN_GIVEN,
+    nest,
+    with_overrides,
+    with_value,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from places import ROOT
 
-from idi_fast.config.block import json_schema, with_overrides
+from idi_fast.config.block import json_schema
 from idi_fast.config.settings import QuantizerConfig, TrainingConfig
 from idi_fast.errors import ConfigError, OutputError, WriteError
 from idi_fast.storage import exchange

@@ -139,7 +139,7 @@ def test_a_week_of_sessions_is_no_week_of_a_market_that_never_closes():
     assert frequency.periods_per_year > 1.5 * 252 * 390
     assert frequency.caution == (
         f"annualised figures take a year of {frequency.periods_per_year:,.0f} bars, by the first and the last time, "
-        "but they span 4.27 days, which may leave out days without trading; --year-days 252 would make it 98,280, as "
+        "but they span 4.27 days, which may leave out days without trading; `year_days=252` would make it 98,280, as "
         "of a market that closes at weekends"
     )
     assert frequency_of(time, year_days=252).caution is None
@@ -151,12 +151,12 @@ def test_a_hole_of_months_is_pointed_out():
     frequency = frequency_of(time)
     assert frequency.periods_per_year == pytest.approx(275 * 288, rel=1e-2)
     assert frequency.caution.endswith(
-        "no bar is of 90 days in a row; --year-days 365 would make it 105,120, as of a market that never closes"
+        "no bar is of 90 days in a row; `year_days=365` would make it 105,120, as of a market that never closes"
     )
     time = sessions(day, 9 * 60 + 30, 16 * 60, 5)
     assert frequency_of(time).periods_per_year == pytest.approx(275 / 365 * 261 * 78, rel=1e-2)
     assert frequency_of(time).caution.endswith(
-        "days in a row; --year-days 252 would make it 19,656, as of a market that closes at weekends"
+        "days in a row; `year_days=252` would make it 19,656, as of a market that closes at weekends"
     )
     assert frequency_of(time, year_days=252).periods_per_year == 19_656
 
@@ -166,7 +166,7 @@ ROUND_THE_CLOCK = {"first": 0, "stop": 1440, "step": 5, "weekdays": 7}
 
 def test_bars_of_less_than_a_week_may_be_of_either_market():
     assert frequency_of(sessions(range(4), **ROUND_THE_CLOCK)).caution.endswith(
-        "--year-days 252 would make it 72,576 (of a market that closes at weekends), --year-days 365 105,120 (of one "
+        "`year_days=252` would make it 72,576 (of a market that closes at weekends), `year_days=365` 105,120 (of one "
         "that never does)"
     )
     # A Saturday tells which.
@@ -181,7 +181,7 @@ def test_a_currency_market_opens_on_sunday_evening():
     is_open = (of_week < 4 * 24 + 22) | (of_week >= 6 * 24 + 22)
     is_hole = (hours > 24 * 7 * 20) & (hours < 24 * 7 * 32)
     time = (MONDAY * 24 + hours[is_open & ~is_hole]) * HOUR_NS
-    assert "--year-days 252 would make it 6,048, as of" in frequency_of(time).caution
+    assert "`year_days=252` would make it 6,048, as of" in frequency_of(time).caution
     assert frequency_of((MONDAY * 24 + hours[is_open]) * HOUR_NS).caution is None
 
 

@@ -8,6 +8,8 @@ import polars as pl
 import pytest
 from test_bar_frequency import sessions
 
+from idi_fast.cli import console
+
 WEEK = sessions(range(5))
 YEAR = sessions(range(365), step=30)
 HOLE = sessions([day for day in range(365) if not 100 <= day < 190], 0, 1440, 60, weekdays=7)
@@ -43,7 +45,9 @@ def test_a_doubtful_year_is_pointed_out(folder, tmp_path, file, name):
     outcome = cli.succeed(*args)
     assert ("note: annualised figures take a year of " in outcome.stderr) == is_doubtful
     notes = json.loads((tmp_path / "a" / file).read_text())["notes"]
-    assert [f"note: {note}" for note in notes] == [line for line in outcome.stderr.splitlines() if "annualised" in line]
+    assert [f"note: {console.as_flags(note)}" for note in notes] == [
+        line for line in outcome.stderr.splitlines() if "annualised" in line
+    ]
     if not is_doubtful:
         return
     days = 252 if name == "week" else 365
@@ -55,7 +59,7 @@ def test_a_doubtful_year_is_pointed_out(folder, tmp_path, file, name):
     if file != "sweep.json":
         per_year = days * (390 if name == "week" else 24)
         assert made["assumptions"]["periods_per_year"] == per_year
-        assert f"--year-days {days} would make it {per_year:,}" in notes[0]
+        assert f"`year_days={days}` would make it {per_year:,}" in notes[0]
 
 
 @pytest.mark.parametrize("name", ["week", "hole"])

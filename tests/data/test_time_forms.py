@@ -87,7 +87,7 @@ LEADING = {
 @pytest.mark.parametrize("case", ANYWHERE)
 def test_a_column_of_times_is_seen_wherever_it_stands(tmp_path, case, comes_last):
     message = refusal(table(tmp_path, "x", ANYWHERE[case], comes_last=comes_last))
-    assert_mentions(message, f"column 'x' ('{ANYWHERE[case][0]}') looks like the bars' times", "--time-col")
+    assert_mentions(message, f"column 'x' ('{ANYWHERE[case][0]}') looks like the bars' times", "`time='none'`")
 
 
 @pytest.mark.parametrize("case", LEADING)
@@ -168,7 +168,7 @@ def test_a_column_of_something_else_is_left_alone(tmp_path, name, comes_last):
 )  # fmt: skip
 def test_a_column_of_time_by_name_is_never_passed_over(tmp_path, name):
     message = refusal(table(tmp_path, name, ["x", "x"]))
-    assert_mentions(message, f"column {name!r} ('x') looks like the bars' times", "--time-col none")
+    assert_mentions(message, f"column {name!r} ('x') looks like the bars' times", "`time='none'`")
 
 
 @pytest.mark.parametrize(
@@ -192,15 +192,15 @@ def test_the_days_beside_times_of_day_are_named(tmp_path):
     assert_mentions(
         message, "column 'Time' ('09:30:00') looks like the times of day for the dates in 'Date'; join them"
     )
-    assert_mentions(message, "(--time-col none)")  # the dates repeat
-    assert "--time-col 'Date'" not in message
+    assert_mentions(message, "(`time='none'`)")  # the dates repeat
+    assert "`time='Date'`" not in message
     assert load_history(path, time="none").time is None
     joined = [row.replace(",", "T", 1) for row in rows]
     assert len(load_history(text(tmp_path / "y.csv", "\n".join(["Date,Close", *joined]))).time) == 9
-    assert "--symbol-col" not in refusal(path, time="Date")  # times of day are no symbols
+    assert "symbol_col" not in refusal(path, time="Date")  # times of day are no symbols
     days = [f"2021-02-0{day},16:00,{day}" for day in range(1, 9)]
     path = text(tmp_path / "z.csv", "\n".join(["Date,Time,Close", *days]))
-    assert_mentions(refusal(path), "or read the dates alone (--time-col 'Date')")
+    assert_mentions(refusal(path), "or read the dates alone (`time='Date'`)")
     assert len(load_history(path, time="Date")) == 8
     path = text(tmp_path / "z.csv", "\n".join(["Date,at,Close", *days]))  # whatever it is called
     assert_mentions(refusal(path), "column 'at' ('16:00') looks like the times of day for the dates in 'Date'")
@@ -211,7 +211,7 @@ def test_further_lines_of_a_header_are_named(tmp_path):
     head = ["Price,Close,Volume", "Ticker,XYZ,XYZ", "Date,,"]
     path = text(tmp_path / "x.csv", "\n".join([*head, *rows]))
     advice = "delete rows 1 to 2, which seem to be lines of the header (column 'Close' holds 'XYZ' there)"
-    assert_mentions(refusal(path), "column 'Price' ('2021-02-18')", f"{advice}, then name it", "(--time-col 'Price')")
+    assert_mentions(refusal(path), "column 'Price' ('2021-02-18')", f"{advice}, then name it", "(`time='Price'`)")
     for time in ("none", "Price"):
         assert_mentions(refusal(path, time=time), "row 1, column 'Close': found 'XYZ'", advice)
     path = text(tmp_path / "y.csv", "\n".join([head[0], *rows]))

@@ -226,7 +226,7 @@ UNKNOWN = {
 def test_a_column_that_looks_like_time_is_never_passed_over(tmp_path, name):
     message = refusal(table(tmp_path, name, UNKNOWN[name]))
     assert_mentions(message, f"x.csv: column {name!r} ({UNKNOWN[name][0]!r}) looks like the bars' times")
-    assert_mentions(message, "(--time-col none)")
+    assert_mentions(message, "(`time='none'`)")
     for option in ("none", "None"):
         history = load_history(tmp_path / "x.csv", time=option)
         assert (history.time, list(history.columns)) == (None, ["close"])
@@ -238,7 +238,7 @@ def test_a_column_that_looks_like_time_is_never_passed_over(tmp_path, name):
 @pytest.mark.parametrize(("name", "is_understood"), [("datetime_utc", True), ("x1", True), ("y1", True), ("x2", False)])
 def test_what_to_do_is_said(tmp_path, name, is_understood):
     path = table(tmp_path, name, UNKNOWN[name])
-    message, hint = refusal(path), f"(--time-col {name!r})"
+    message, hint = refusal(path), f"(`time={name!r}`)"
     assert (hint in message) == is_understood
     if is_understood:
         assert (
@@ -353,7 +353,7 @@ def test_midnights_change_nothing(tmp_path):
 def test_typed_times_of_day_count_too(tmp_path):
     days, noon = [date(2024, 1, 1), date(2024, 1, 2)], datetime(2024, 1, 1, 12, tzinfo=UTC).time()
     path = parquet(tmp_path / "x.parquet", date=days, at=[noon, noon], close=[1.0, 2.0])
-    assert_mentions(refusal(path), "column 'at' ('12:00:00')", "--time-col 'date'")
+    assert_mentions(refusal(path), "column 'at' ('12:00:00')", "`time='date'`")
 
 
 def test_a_second_column_of_full_times_changes_nothing(tmp_path):

@@ -11,7 +11,7 @@ from market_data import random_walk
 from numpy.testing import assert_array_equal
 from test_trainer import CASES, config, train
 
-from idi_fast.environments.state_space import BUY, HOLD, SELL
+from idi_fast.environments.actions import BUY, HOLD, SELL
 from idi_fast.errors import InputError
 from idi_fast.evaluation.baselines import Compared, confidence_interval, evaluate, quick_episodes, student_quantile
 from idi_fast.evaluation.evaluator import Evaluation, Evaluator

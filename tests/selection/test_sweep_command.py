@@ -123,7 +123,7 @@ def test_options_that_simulated_markets_refuse(options, message):
 
 
 def test_a_history_that_is_not_named_is_missed():
-    with pytest.raises(DataError, match="there is no price history: name one"):
+    with pytest.raises(DataError, match="there is no price history: give one"):
         sweep(setup(), GRID)
 
 
@@ -157,7 +157,7 @@ def test_a_grid_that_is_no_grid(text):
 
 
 def test_a_key_that_is_given_twice():
-    with pytest.raises(InputError, match="--grid discount is given twice; list all its values at once"):
+    with pytest.raises(InputError, match="`grid='discount'` is given twice; list all its values at once"):
         parse_grid(["discount=0.5", "learning_rate=0.1", " discount =0.9"])
 
 

@@ -24,11 +24,13 @@ from idi_fast.backtesting.account import FILLS, TradingAssumptions, hold, keep_a
 from idi_fast.backtesting.backtest import backtest
 from idi_fast.backtesting.kpis import sharpe_interval, sharpe_ratio
 from idi_fast.data.history import History
-from idi_fast.data.in_sample import describe_history, iso_time
+from idi_fast.data.in_sample import describe_history
+from idi_fast.data.timestamps import iso_time
 from idi_fast.errors import InputError
 from idi_fast.evaluation.baselines import evaluate
 from idi_fast.evaluation.verdicts import beside, signed_percent
-from idi_fast.selection.walk_forward import Window, _verdict, account_of_tests, make_windows, walk_forward
+from idi_fast.selection.walk_forward import _verdict, walk_forward
+from idi_fast.selection.windows import Window, account_of_tests, make_windows
 
 SHORT = {name: {"transform": "ema_ratio", "window": 8} for name in ("price", "volume", "trend", "scarcity")}
 EMBARGO = 32  # the scale of rewards looks back furthest

@@ -14,7 +14,7 @@ from tau_specs import LAYERED, LAYERED_INPUTS, LAYERED_OUTPUTS, V38, V38_INPUTS,
 from idi_fast.agents.streams import CONTRACT_FILES, CONTRACTS, TRACE_STREAMS, stream_text, stream_type
 from idi_fast.errors import InputError
 from idi_fast.tau.contract import MIRROR, Contract, agent, find_contract, read_contract
-from idi_fast.tau.simulate import simulate
+from idi_fast.tau.simulation import simulate
 from idi_fast.tau.spec import Spec, anchored, parse_spec
 
 AGENTS = {"v38": (V38, V38_INPUTS, V38_OUTPUTS), "layered": (LAYERED, LAYERED_INPUTS, LAYERED_OUTPUTS)}

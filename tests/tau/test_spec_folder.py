@@ -16,7 +16,7 @@ from tau_folders import oracle_machine
 from idi_fast.agents.streams import CONTRACTS
 from idi_fast.tau.contract import agent
 from idi_fast.tau.export import export_streams, stream_columns
-from idi_fast.tau.simulate import simulate_folder
+from idi_fast.tau.simulation import simulate_folder
 from idi_fast.tau.spec import Spec, load_spec
 from idi_fast.tau.spec_folder import write_spec
 

@@ -10,7 +10,7 @@ from numpy.testing import assert_array_equal
 from tau_specs import LAYERED, LAYERED_INPUTS, LAYERED_OUTPUTS, V38, V38_INPUTS, V38_OUTPUTS
 
 from idi_fast.agents.streams import stream_text
-from idi_fast.tau.simulate import simulate
+from idi_fast.tau.simulation import simulate
 from idi_fast.tau.spec import Spec, parse_spec
 
 Bits = dict[str, bool]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from idi_fast.tau.simulate import Simulation, simulate
+from idi_fast.tau.simulation import Simulation, simulate
 from idi_fast.tau.spec import parse_spec
 
 LINES = {None: ["0", "1", "0\r", " 1"], 2: ["0", "1", "2", "3", "#x2", "#b11", "03\r"]}

@@ -7,7 +7,7 @@ from places import GOLDEN
 
 from idi_fast.tau.formula import NotModelled, SpecError
 from idi_fast.tau.parts import Unsatisfiable
-from idi_fast.tau.simulate import simulate
+from idi_fast.tau.simulation import simulate
 from idi_fast.tau.spec import parse_spec
 
 RECORDED = {

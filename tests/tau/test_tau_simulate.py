@@ -14,13 +14,13 @@ from places import GOLDEN, ROOT
 from tau_specs import LAYERED, V38, systems
 from test_tau_lines import BAD, LINES
 
-import idi_fast.tau.simulate as simulate_module
+import idi_fast.tau.simulation as simulate_module
 from idi_fast.agents.streams import stream_text
 from idi_fast.errors import InputError
 from idi_fast.tau.formula import NotModelled, SpecError
 from idi_fast.tau.model import Model
 from idi_fast.tau.parts import Unsatisfiable
-from idi_fast.tau.simulate import Simulation, simulate, simulate_folder
+from idi_fast.tau.simulation import Simulation, simulate, simulate_folder
 from idi_fast.tau.spec import parse_spec
 from oracle import tau as oracle
 

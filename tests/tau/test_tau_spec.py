@@ -8,8 +8,9 @@ from test_tau_formula import TEXTS
 from test_tau_simulate import RECORDED
 
 from idi_fast.errors import InputError
+from idi_fast.tau.declarations import Declaration
 from idi_fast.tau.formula import At, Bit, Bits, Clause, Not, NotModelled, SpecError
-from idi_fast.tau.spec import Declaration, Spec, anchored, load_spec, parse_spec
+from idi_fast.tau.spec import Spec, anchored, load_spec, parse_spec
 
 WRITTEN = """\
 # the price

@@ -13,7 +13,7 @@ from places import GOLDEN
 from idi_fast import TrainingConfig, create_trainer
 from idi_fast.backtesting.compat import compat_backtest, quantile_buckets
 from idi_fast.data.history import load_history
-from idi_fast.environments.state_space import ACTIONS
+from idi_fast.environments.actions import ACTIONS
 from oracle import reference, reference_backtest
 
 CASES = sorted(GOLDEN.glob("*.json"))

@@ -19,7 +19,7 @@ def test_a_run_is_what_the_command_writes(tmp_path):
     assert cli.same_run(tmp_path / "command", tmp_path / "api")
     assert run.episodes["episode"].to_list() == list(range(40))
     assert run.evaluation.to_dict()["seed"] == "5"
-    assert repr(run).startswith("TrainingRun(40 episodes of the synthetic environment, seed 5, mean reward ")
+    assert repr(run).startswith("TrainingRun of the synthetic environment, seed 5\n  episodes     40\n  mean reward ")
 
 
 def test_a_history_is_trained_on(tmp_path):

@@ -19,9 +19,9 @@ from idi_fast.storage.reader.messages import VERSION, Slot, read_message, write_
 Item = tuple[Any, list[np.ndarray]]
 
 OPERATIONS = {
-    "columns": "idi_fast.data.history:find_columns",
-    "count": "idi_fast.data.history:count_all",
-    "bars": "idi_fast.data.history:read_bars",
+    "columns": "idi_fast.data.reading:find_columns",
+    "count": "idi_fast.data.reading:count_all",
+    "bars": "idi_fast.data.reading:read_bars",
     "split": "idi_fast.data.bar_files:split_by_column",
     "table": "idi_fast.storage.reader.table_files:describe",
     "frames": "idi_fast.storage.reader.table_files:read_frames",

@@ -8,18 +8,22 @@ output. A step from L on in which nothing is read is the last one too: the inter
 The exit code of such a run is 0 whatever happens; `errors` says what is wrong.
 """
 
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from idi_fast import display
 from idi_fast.agents.streams import stream_text
+from idi_fast.config.arguments import check_path, described
 from idi_fast.errors import InputError
+from idi_fast.tau.declarations import CONSOLE
 from idi_fast.tau.lines import BAD, END, FORMULA, Formula, Lines, formula_text, read_input, read_lines, refusal
 from idi_fast.tau.model import KERNEL_BITS, Model
 from idi_fast.tau.reading import Reader
-from idi_fast.tau.spec import CONSOLE, Spec
+from idi_fast.tau.spec import Spec
 
 BLOCK = 16_384
 """Steps that are worked out at a time; a v38 agent's streams of that length fit the second-level cache."""
@@ -32,9 +36,18 @@ REASONS = {END: "end of input", BAD: "bad line", FORMULA: "formula"}
 class Stop:
     """Why a run is over.
 
-    reason: "end of input", "missing file", "bad line", "formula" or "nothing read"; time: of the step that did
-    not take place, or for "nothing read" the time after the last; stream: the input that had no line; line: the number
-    of the line that was wanted, from 1; text: that line where it is a bad one or a formula.
+    Attributes
+    ----------
+    reason : str
+        "end of input", "missing file", "bad line", "formula" or "nothing read".
+    time : int
+        Of the step that did not take place, or for "nothing read" the time after the last.
+    stream : str
+        The input that had no line.
+    line : int
+        The number of the line that was wanted, from 1.
+    text : str
+        That line where it is a bad one or a formula.
     """
 
     reason: str
@@ -46,14 +59,30 @@ class Stop:
 
 @dataclass(frozen=True)
 class Simulation:
-    """A simulated run.
+    """A simulated run; made by `simulate`.
 
-    steps: lines in every output file; values: of each output that a clause names, uint8 (steps,) for sbf, uint32 for
-    bitvectors, Python's integers for those wider than 32 bits; stop: why it is over; errors: what is wrong, a sentence
-    each, none for a sound run; lines: lines of each used input up to the one that ends it; read: how many of them were
-    read; first_read: the time of the first, None if there was none; skipped: the first time after that at which no line
-    was read, None if there was none; formulas: what an sbf value of 2 or more stands for, from 2 on: formulas of free
-    variables as the interpreter writes them.
+    Attributes
+    ----------
+    steps : int
+        Lines in every output file.
+    values : dict of str to numpy.ndarray
+        Of each output that a clause names: uint8 (steps,) for sbf, uint32 for bitvectors, Python's integers for those
+        wider than 32 bits.
+    stop : Stop
+        Why it is over.
+    errors : tuple of str
+        What is wrong, a sentence each; none for a sound run.
+    lines : dict of str to int
+        Lines of each used input up to the one that ends it.
+    read : dict of str to int
+        How many of them were read.
+    first_read : dict of str to int or None
+        The time of the first, None if there was none.
+    skipped : dict of str to int or None
+        The first time after that at which no line was read, None if there was none.
+    formulas : tuple of str
+        What an sbf value of 2 or more stands for, from 2 on: formulas of free variables as the interpreter writes them.
+    spec : Spec
     """
 
     spec: Spec
@@ -66,6 +95,15 @@ class Simulation:
     first_read: dict[str, int | None]
     skipped: dict[str, int | None]
     formulas: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        rows: list[tuple[str, object]] = [
+            ("outputs", textwrap.shorten(", ".join(self.values), 80, placeholder=" …")),
+            ("stop", self.stop.reason),
+        ]
+        if self.errors:
+            rows.append(("errors", len(self.errors)))
+        return display.as_text(f"Simulation of {self.steps:,} steps", rows)
 
     def files(self) -> dict[str, bytes]:
         """The output files by their names in the specification: a value a line, bitvectors in decimal."""
@@ -151,11 +189,41 @@ class _Run:
 
 
 def simulate(spec: Spec, files: Mapping[str, str | bytes]) -> Simulation:
-    """What the interpreter makes of a specification and its input files, by their names in it; one left out is missing.
+    """Work out what the interpreter makes of a specification and its input files.
 
-    Raises NotModelled where it cannot be told: clauses that do not define their outputs one by one, or inputs that are
-    not mirrored and that may be read or not.
+    Parameters
+    ----------
+    spec
+        As of `parse_spec` or `load_spec`.
+    files
+        The text of each input file by its name in the specification, a value a line; one left out is missing.
+
+    Returns
+    -------
+    Simulation
+        The outputs' values, and why the run is over.
+
+    Raises
+    ------
+    NotModelled
+        Where it cannot be told: clauses that do not define their outputs one by one, or inputs that are not mirrored
+        and that may be read or not.
+    InputError
+        Where `spec` or `files` is something else.
+
+    Examples
+    --------
+    >>> from idi_fast.tau import parse_spec, simulate
+    >>> text = 'i1:sbf := in file("a.in").  o1:sbf := out file("a.out").  (o1[t] = i1[t])'
+    >>> run = simulate(parse_spec(text), {"a.in": "1\\n0\\n1\\n"})
+    >>> run.files()
+    {'a.out': b'1\\n0\\n1\\n'}
     """
+    if not isinstance(spec, Spec):
+        how = "parse_spec(…)" if isinstance(spec, str) else "parse_spec or load_spec"
+        raise InputError(f"spec is {described(spec)}; expected a Spec, as of {how}")
+    if not isinstance(files, Mapping) or not all(isinstance(text, str | bytes) for text in files.values()):
+        raise InputError(f"files is {described(files)}; expected a dict of texts by the names of files")
     model = Model.of(spec)
     formulas: dict[Formula, int] = {}
     lines = {name: _lines(spec, name, files, formulas) for name in model.inputs}
@@ -197,10 +265,26 @@ def _written(
 def simulate_folder(spec: Spec, folder: str | Path) -> Simulation:
     """As `simulate`, with the input files that lie in the folder in which the interpreter runs.
 
-    Raises InputError where a file cannot be read, or where a folder for an output is missing: the interpreter makes
-    none and can write nothing.
+    Parameters
+    ----------
+    spec
+        As of `load_spec`.
+    folder
+        That of the files' names.
+
+    Returns
+    -------
+    Simulation
+        Nothing is written.
+
+    Raises
+    ------
+    InputError
+        Where a file cannot be read, or where a folder for an output is missing: the interpreter makes none.
+    NotModelled
+        As of `simulate`.
     """
-    folder = Path(folder)
+    folder = check_path("folder", folder)
     for stream in spec.outputs:
         if not (parent := (folder / stream.path).parent).is_dir():
             raise InputError(f"the folder {parent} of {stream.name} does not exist; the interpreter does not make it")

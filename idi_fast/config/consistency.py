@@ -1,0 +1,125 @@
+"""Which settings go together: the rules between the blocks of a config."""
+
+import math
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING
+
+from idi_fast.config.block import SettingError
+
+if TYPE_CHECKING:
+    from idi_fast.config.settings import TileCoderConfig, TrainingConfig
+
+MAX_REGIMES = 32  # what the stream q_regime, a bv[5], can carry
+MAX_STATES = 2**31  # exclusive; rows of a table are int32 too
+
+
+def check_together(config: "TrainingConfig") -> None:
+    """Raise SettingError where settings of several blocks, each good by itself, do not go together."""
+    if config.engine.compat:
+        _check_compat(config, config.engine.compat)
+    else:
+        _check_default_mode(config)
+    _check_learning(config)
+    _check_features(config)
+    _check_states(config)
+
+
+def _check_learning(config: "TrainingConfig") -> None:
+    compat, learning = config.engine.compat, config.learning
+    default = type(learning)()
+    if compat and learning != default:
+        changed = next(name for name, value in learning.to_dict().items() if value != getattr(default, name))
+        problem = f"is {getattr(learning, changed)!r}, but compat {compat!r} knows its default only"
+        raise SettingError(f"learning.{changed}", f"{problem}; remove it or engine.compat", "engine.compat")
+    bonuses = replace(type(config.communication)(), actions=config.communication.actions)
+    if compat and config.communication != bonuses:
+        problem = f"has bonuses of its own, but compat {compat!r} knows the default ones only"
+        raise SettingError("communication", f"{problem}; remove them or engine.compat", "engine.compat")
+    if config.episodic and config.episodic.enabled and not learning.is_plain:
+        problem = "is true, but episodic memory goes with plain Q-learning only"
+        remedy = "learning's algorithm 'q_learning', rate_schedule 'constant' and exploration_schedule 'decay'"
+        others = (f"learning.{name}" for name in ("algorithm", "rate_schedule", "exploration_schedule"))
+        raise SettingError("episodic.enabled", f"{problem}; expected {remedy}", *others)
+    if config.environment.observe_regime and (compat or config.environment.kind != "crypto"):
+        maker = f"compat {compat!r}" if compat else f"the {config.environment.kind} environment"
+        problem = f"is true, but {maker} has no regime that could be added to the state"
+        other = "engine.compat" if compat else "environment.kind"
+        raise SettingError("environment.observe_regime", f"{problem}; set it to false", other)
+
+
+def _check_compat(config: "TrainingConfig", compat: str) -> None:
+    kind = config.environment.kind
+    if kind == "history":
+        problem = f"is 'history', but compat {compat!r} has no such environment"
+        remedy = "expected 'synthetic' or 'crypto', or no engine.compat"
+        raise SettingError("environment.kind", f"{problem}; {remedy}", "engine.compat")
+    if not config.environment.allow_short:
+        problem = f"is false, but under compat {compat!r} sell always goes short"
+        remedy = "set it to true or remove engine.compat"
+        raise SettingError("environment.allow_short", f"{problem}; {remedy}", "engine.compat")
+    if config.tile_coder and (config.tile_coder.tiling, config.tile_coder.table_size) != ("reference", 65_536):
+        problem = f"is given, but compat {compat!r} keeps a row for every state it comes to"
+        remedy = "remove its tiling and table_size, or engine.compat"
+        raise SettingError("tile_coder", f"{problem}; {remedy}", "engine.compat")
+    if config.tile_coder:
+        features = f"feature of the {kind} environment's state"
+        _check_tiles(config.tile_coder, 4 if kind == "crypto" else 5, features)
+
+
+def _check_default_mode(config: "TrainingConfig") -> None:
+    coder = config.tile_coder
+    if coder is None:
+        return
+    _check_tiles(coder, 5, "of the four features and the mood")
+    if coder.tiling == "displaced" and coder.offsets != type(coder)().offsets:
+        problem = "is given, but displaced tilings have displacements of their own"
+        remedy = "remove it or set tile_coder.tiling to 'reference'"
+        raise SettingError("tile_coder.offsets", f"{problem}; {remedy}", "tile_coder.tiling")
+    if config.episodic and config.episodic.enabled:
+        problem = "is true, but episodic memory goes with a plain table only"
+        raise SettingError("episodic.enabled", f"{problem}; expected no tile_coder", "tile_coder")
+
+
+def _check_tiles(coder: "TileCoderConfig", wanted: int, features: str) -> None:
+    # Here and not in the block: what it belongs to tells which of the two lengths is wrong.
+    if len(coder.tile_sizes) != wanted:
+        problem = f"has length {len(coder.tile_sizes)}; expected {wanted}, one for each {features}"
+        raise SettingError("tile_coder.tile_sizes", problem, "environment.kind", "engine.compat")
+    if len(coder.offsets) != wanted:
+        problem = f"has length {len(coder.offsets)}; expected the length of tile_sizes ({wanted})"
+        raise SettingError("tile_coder.offsets", problem, "environment.kind", "engine.compat")
+    # Of a few only: the product of thousands has more digits than Python prints.
+    if math.prod(coder.tile_sizes) > 2**63:
+        problem = f"make {math.prod(coder.tile_sizes)} tiles; expected a product of at most 2**63"
+        raise SettingError("tile_coder.tile_sizes", problem)
+
+
+def _check_features(config: "TrainingConfig") -> None:
+    kind, compat = config.environment.kind, config.engine.compat
+    for field in fields(config.features):
+        feature = getattr(config.features, field.name)
+        if feature and (compat or kind == "synthetic"):
+            maker = f"compat {compat!r}" if compat else "the synthetic environment"
+            problem = f"is given, but {maker} makes its features itself, so that it would have no effect"
+            other = "engine.compat" if compat else "environment.kind"
+            raise SettingError(f"features.{field.name}", f"{problem}; remove it", other)
+        if feature and kind == "crypto" and feature.column not in ("close", "volume"):
+            problem = f"is {feature.column!r}; expected 'close' or 'volume', all that the crypto market has"
+            raise SettingError(f"features.{field.name}.column", problem, "environment.kind")
+
+
+def _check_states(config: "TrainingConfig") -> None:
+    kind, buckets = config.environment.kind, config.quantizer
+    if kind == "synthetic" and buckets.scarcity_buckets > MAX_REGIMES:
+        problem = f"is {buckets.scarcity_buckets}; expected at most {MAX_REGIMES} in the synthetic environment"
+        reason = "whose stream q_regime carries the scarcity bucket as bv[5]"
+        raise SettingError("quantizer.scarcity_buckets", f"{problem}, {reason}", "environment.kind")
+    if config.engine.compat and kind == "crypto":
+        return  # its state has no quantized features
+    positions = 1 if kind == "synthetic" else 3
+    regimes = 4 if config.environment.observe_regime else 1
+    n_states = positions * regimes * math.prod(buckets.to_dict().values())
+    if n_states >= MAX_STATES:
+        product = "the product of all buckets" + (f" times {positions} positions" if positions > 1 else "")
+        product += f" times {regimes} regimes" if regimes > 1 else ""
+        raise SettingError("quantizer", f"gives {n_states} states; expected {product} below {MAX_STATES} (2**31)")

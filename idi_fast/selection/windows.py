@@ -1,0 +1,88 @@
+"""The windows of a walk-forward analysis, and the one account over their tests."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from idi_fast.backtesting.account import Account, AccountSimulator, TradingAssumptions
+from idi_fast.config.arguments import check_integer
+from idi_fast.data.history import History
+from idi_fast.errors import InputError
+
+
+@dataclass(frozen=True)
+class Window:
+    """Bars [train_start, train_stop) are trained on, [test_start, test_stop) tested; between them lies the embargo."""
+
+    train_start: int
+    train_stop: int
+    test_start: int
+    test_stop: int
+
+
+def make_windows(
+    bars: int, train_bars: int, test_bars: int, step: int, *, embargo: int, anchored: bool = False
+) -> list[Window]:
+    """The windows of a history, each `step` bars after the one before; the last may have a shorter test.
+
+    anchored: every training begins with the first bar, and is longer by `step` each time. Raises InputError.
+    """
+    train_bars, test_bars = check_integer("train_bars", train_bars, least=1), check_integer("test_bars", test_bars)
+    step = check_integer("step", step)
+    if step < test_bars:
+        raise InputError(f"step is {step}, but a test has {test_bars} bars; expected at least these, or tests overlap")
+    # A decision is filled on the next bar, and before a gap the last one to be filled is to leave.
+    least = 2 if step == test_bars else 3
+    if test_bars < least:
+        raise InputError(f"test_bars is {test_bars}; expected {least} or more, or nothing could be traded")
+    if bars < train_bars + embargo + 2:
+        raise InputError(
+            f"the history has {bars} bars; {train_bars} for training, an embargo of {embargo} and a test of two need "
+            f"{train_bars + embargo + 2}"
+        )
+    starts = range(0, bars - train_bars - embargo - 1, step)
+    return [
+        Window(
+            0 if anchored else start, start + train_bars, start + train_bars + embargo,
+            min(bars, start + train_bars + embargo + test_bars),
+        )
+        for start in starts
+    ]  # fmt: skip
+
+
+class Tested(NamedTuple):
+    """One account over the tests of all windows.
+
+    equity float64 (tested bars,): from 1; parts: of each window, in units of the equity that the window began with, and
+    with the trades that ended in it, the open one last. After a liquidation nothing is left to earn or to lose: the
+    equity of a part is 1.
+    """
+
+    equity: np.ndarray
+    parts: list[Account]
+
+
+def account_of_tests(
+    targets: Sequence[np.ndarray], history: History, windows: Sequence[Window], assumed: TradingAssumptions
+) -> Tested:
+    """The account of target positions int8 (n,), in each window decided at the closes of its tested bars.
+
+    Only where they differ is there an order: what is held at the end of a test is held on in one that follows at once.
+    Before a gap the account leaves on the last tested bar, and pays for it.
+    """
+    keeper, equities, parts = AccountSimulator(assumed), [], []
+    began, spent = 1.0, keeper.totals
+    for number, (target, window) in enumerate(zip(targets, windows, strict=True)):
+        if number + 1 < len(windows) and windows[number + 1].test_start > window.test_stop:
+            # What is decided at the last close would be filled in the gap.
+            target = np.concatenate([target[:-2], np.zeros(2, np.int8)])
+        equity, position, trades = keeper.push(target, history.slice(window.test_start, window.test_stop))
+        trades, totals = np.concatenate([trades, keeper.open_trade]), keeper.totals
+        costs = {name: (totals[name] - spent[name]) / (began or 1.0) for name in ("fees", "slippage", "traded")}
+        own = equity / began if began > 0.0 else np.ones(equity.size)
+        parts.append(Account(own, position, trades, **costs, liquidated_at=totals["liquidated_at"]))
+        equities.append(equity)
+        began, spent = float(equity[-1]), totals
+    return Tested(np.concatenate(equities), parts)

@@ -1,0 +1,144 @@
+"""Histories of frames in memory: `History.from_frame`."""
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from numpy.testing import assert_array_equal
+
+from idi_fast import DataError, History, InputError, load_history
+from idi_fast.errors import IdiFastError
+
+N = 50
+CLOSE = 100.0 + np.arange(N)
+TIME = np.datetime64("2024-01-01", "ns") + np.arange(N) * np.timedelta64(1, "h")
+
+
+def polars() -> pl.DataFrame:
+    return pl.DataFrame({"time": TIME, "open": CLOSE - 0.5, "close": CLOSE, "volume": np.arange(N, dtype=np.int32)})
+
+
+def indexed(name: str | None) -> pd.DataFrame:
+    return polars().to_pandas().set_index("time").rename_axis(name)
+
+
+FRAMES = {
+    "polars": polars,
+    "lazy": lambda: polars().lazy(),
+    "pandas": lambda: polars().to_pandas(),
+    "pandas, index": lambda: indexed("Date"),
+    "pandas, index without a name": lambda: indexed(None),
+    "pandas, a zone": lambda: indexed(None).tz_localize("UTC").tz_convert("America/New_York"),
+    "table": lambda: polars().to_arrow(),
+    "batch": lambda: polars().to_arrow().combine_chunks().to_batches()[0],
+    "dict": lambda: polars().to_dict(as_series=False),
+    "dict of arrays": lambda: {"time": TIME, "open": CLOSE - 0.5, "close": CLOSE, "volume": np.arange(N)},
+    "objects beside": lambda: polars().with_columns(pl.Series("note", [object()] * N, dtype=pl.Object)),
+}
+
+
+@pytest.mark.parametrize("kind", FRAMES)
+def test_all_frames_give_the_same_history(kind, tmp_path):
+    polars().write_parquet(tmp_path / "bars.parquet")
+    expected, found = load_history(tmp_path / "bars.parquet"), History.from_frame(FRAMES[kind]())
+    for name in ("time", "open", "close", "volume", "after_gap"):
+        values = getattr(found, name)
+        assert values.dtype == getattr(expected, name).dtype
+        assert_array_equal(values, getattr(expected, name))
+    assert found.digests == {}
+
+
+def test_columns_are_named_and_rows_dropped_as_of_a_file():
+    frame = polars().rename({"close": "mid of quotes", "time": "when"}).with_columns(score=pl.lit(2.5), risky=pl.lit(1))
+    frame[3, "mid of quotes"] = None
+    names = {"price": "mid of quotes", "time": "when", "risk": "risky", "extra": ["score"]}
+    with pytest.raises(DataError, match="the frame, row 4, column 'mid of quotes': found no value"):
+        History.from_frame(frame, **names)
+    found = History.from_frame(frame, nan="drop", **names)
+    assert (len(found), found.dropped) == (N - 1, 1)
+    assert found.after_gap.nonzero()[0].tolist() == [3]
+    assert_array_equal(found.column("score"), np.full(N - 1, 2.5))
+    assert found.risk.dtype == np.uint8
+    assert History.from_frame(frame.drop_nulls(), time="none", price="mid of quotes").time is None
+
+
+def test_the_frame_is_copied():
+    frame = polars()
+    found = History.from_frame(frame)
+    found.close[0] = 1.0
+    assert frame["close"][0] == CLOSE[0]
+
+
+def many_levels() -> pd.DataFrame:
+    return pd.DataFrame(np.ones((3, 2)), columns=pd.MultiIndex.from_tuples([("Close", "GOOG"), ("Open", "GOOG")]))
+
+
+@pytest.mark.parametrize(
+    ("frame", "said"),
+    [
+        ({"close": [1.0, -2.0]}, "the frame, row 2, column 'close': found -2.0, expected a finite number above 0"),
+        ({"x": [1.0, 2.0]}, "the frame: no price column, name one; the columns are 'x'"),
+        ({"close": [[1.0], [2.0]]}, "the frame: column 'close' has type List"),
+        ({"close": [1.0, 2.0], "time": ["2024-01-02", "2024-01-01"]}, "the frame, row 2, column 'time'"),
+        ({"close": [1.0, 2.0], "when": [1.7e9, 1.8e9]}, "the frame: column 'when'"),
+        ({"close": [1.0]}, "the frame: 1 usable rows"),
+        ({"close": [1.0, 2.0], "open": [1.0]}, "the frame cannot be read"),
+        ({}, "the frame has no columns"),
+        (pl.DataFrame({"close": pl.Series([object()], dtype=pl.Object)}), "the frame has no columns"),
+        (pd.DataFrame({"close": [1.0, {}]}), "the frame cannot be read"),
+        (pd.DataFrame([[1.0, 2.0]], columns=["close", "close"]), "the frame has two columns 'close'"),
+        (many_levels(), r"the frame has columns of 2 levels, such as \('Close', 'GOOG'\)"),
+    ],
+)
+def test_bad_frames_are_refused_by_row_and_column(frame, said):
+    with pytest.raises(DataError, match=said) as caught:
+        History.from_frame(frame)
+    assert "/" not in str(caught.value).replace("date/time", "")
+
+
+def test_a_named_column_of_objects_is_refused():
+    frame = pl.DataFrame({"close": [1.0, 2.0], "p": pl.Series([object()] * 2, dtype=pl.Object)})
+    with pytest.raises(DataError, match="the frame: column 'p' holds Python objects"):
+        History.from_frame(frame, price="p")
+
+
+@pytest.mark.parametrize(
+    "thing", ["bars.csv", np.zeros(3), [1.0, 2.0], None, 3, pd.Series([1.0, 2.0], name="close"), pl.Series([1.0])]
+)
+def test_what_is_no_frame_is_refused(thing):
+    with pytest.raises(InputError, match=r"^the frame is .*; expected a DataFrame of polars or pandas"):
+        History.from_frame(thing)
+
+
+# --- dates that do not begin with their year
+
+
+@pytest.mark.parametrize(
+    ("dates", "said", "form"),
+    [
+        (["31/01/2024", "01/02/2024"], "31/01/2024 may be 2024-01-31, the day first", "%d/%m/%Y"),
+        (["01/02/2024", "13/02/2024"], "01/02/2024 may be 2024-02-01, the day first", "%d/%m/%Y"),
+        (["01/13/2024", "02/01/2024"], "01/13/2024 may be 2024-01-13, the month first", "%m/%d/%Y"),
+        (["31.01.24 09:30", "01.02.24 09:30"], "31.01.24 09:30 may be 2024-01-31", "%d.%m.%y %H:%M"),
+        (["31-1-1999 9:30:00", "1-2-1999 9:30:00"], "31-1-1999 9:30:00 may be 1999-01-31", "%d-%m-%Y %H:%M:%S"),
+    ],
+)
+@pytest.mark.parametrize("name", ["date", "Datum"])
+def test_dates_that_do_not_begin_with_the_year_are_explained(name, dates, said, form):
+    with pytest.raises(DataError) as caught:
+        History.from_frame({name: dates, "close": [1.0, 2.0]})
+    assert said in str(caught.value)
+    assert f"polars' str.to_datetime({form!r}) reads the column" in str(caught.value)
+    # The advice is good.
+    frame = pl.DataFrame({name: dates, "close": [1.0, 2.0]}).with_columns(pl.col(name).str.to_datetime(form))
+    first = History.from_frame(frame, time=name).time.view("datetime64[ns]")[0]
+    assert f"may be {np.datetime_as_string(first, unit='D')}, the" in str(caught.value)
+
+
+def test_dates_that_may_be_either_name_both():
+    with pytest.raises(DataError, match="may be 2024-02-01, the day first or 2024-01-02, the month first"):
+        History.from_frame({"date": ["01/02/2024", "02/02/2024"], "close": [1.0, 2.0]})
+    for nonsense in ("40/50/2024", "ab/cd/2024"):
+        with pytest.raises(IdiFastError) as caught:
+            History.from_frame({"date": [nonsense, nonsense], "close": [1.0, 2.0]})
+        assert "first" not in str(caught.value)
