@@ -113,7 +113,7 @@ def hidden(sizes: Sizes) -> str:
 
 
 def tiles(sizes: Sizes) -> str:
-    """The hidden regime at a high resolution of 34.6 million states (32⁴ · 11 moods · 3 positions), with and without tiles."""
+    """The hidden regime in 34.6 million states (32⁴ · 11 moods · 3 positions), with and without tiles."""
     features = {
         "price": feature("ema_ratio", 32), "volume": feature("volatility", 16), "trend": feature("zscore", 32),
         "scarcity": feature("drawdown", 64),

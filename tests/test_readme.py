@@ -1,4 +1,4 @@
-"""The README: its examples are run in order in an empty folder, and what it shows is what comes out."""
+"""The README: its examples run in order in an empty folder and give the outputs shown. Links of all pages are valid."""
 
 import os
 import re
@@ -12,7 +12,9 @@ from places import ROOT
 README = ROOT.joinpath("README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```(?:\n```text\n(.*?)^```)?", README, re.M | re.S)
 """Language, code, and the output shown below it, if any. Blocks in `sh` install something and are not run here."""
-LINKS = re.findall(r"\]\(((?!https?:)[^)#]+)", README)
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+LINK = re.compile(r"\]\(((?!https?:)[^)\s]+)\)")
+HEADING = re.compile(r"^#+ (.+)$", re.M)
 
 
 def run(language: str, code: str, folder: Path) -> str:
@@ -46,9 +48,19 @@ def test_every_block_is_run_or_installs_something():
     assert README.count("```") == 2 * (len(BLOCKS) + sum(bool(output) for _, _, output in BLOCKS))
 
 
-@pytest.mark.parametrize("link", sorted(set(LINKS)))
-def test_links_lead_somewhere(link):
-    assert ROOT.joinpath(link).exists()
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub gives a page's headings."""
+    headings = HEADING.findall(page.read_text(encoding="utf-8"))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files_and_headings(page):
+    for link in LINK.findall(page.read_text(encoding="utf-8")):
+        name, _, anchor = link.partition("#")
+        target = page.parent / name if name else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
 
 
 def test_it_stays_a_front_door():
