@@ -34,7 +34,8 @@ from idi_fast.training.trainer import Trainer
 
 @dataclass(frozen=True)
 class Window:
-    """Bars [train_start, train_stop) are trained on, [test_start, test_stop) tested; between them lies the embargo."""
+    """Bars [train_start, train_stop) are for training, [test_start, test_stop) for the test; between them lies the
+    embargo."""
 
     train_start: int
     train_stop: int
@@ -45,7 +46,7 @@ class Window:
 def make_windows(
     bars: int, train_bars: int, test_bars: int, step: int, *, embargo: int, anchored: bool = False
 ) -> list[Window]:
-    """The windows of a history, each `step` bars after the one before; the last may have a shorter test.
+    """The windows of a history, each `step` bars after the previous one; the last may have a shorter test.
 
     anchored: every training begins with the first bar, and is longer by `step` each time. Raises InputError.
     """
@@ -53,7 +54,7 @@ def make_windows(
         raise InputError(f"train_bars is {train_bars}; expected 1 or more")
     if step < test_bars:
         raise InputError(f"step is {step}, but a test has {test_bars} bars; expected at least these, or tests overlap")
-    # A decision is filled on the next bar, and before a gap the last one to be filled is to leave.
+    # A decision is filled on the next bar, and the last fill before a gap closes the position.
     least = 2 if step == test_bars else 3
     if test_bars < least:
         raise InputError(f"test_bars is {test_bars}; expected {least} or more, or nothing could be traded")
@@ -213,9 +214,8 @@ def walk_forward(
 class Tested(NamedTuple):
     """One account over the tests of all windows.
 
-    equity float64 (tested bars,): from 1; parts: of each window, in units of the equity that the window began with, and
-    with the trades that ended in it, the open one last. After a liquidation nothing is left to earn or to lose: the
-    equity of a part is 1.
+    equity float64 (tested bars,): from 1; parts: one per window, relative to the equity at its start, with the trades
+    that ended in it, the open one last. After a liquidation the equity of a part is 1: nothing is earned or lost.
     """
 
     equity: np.ndarray
@@ -227,14 +227,14 @@ def account_of_tests(
 ) -> Tested:
     """The account of target positions int8 (n,), in each window decided at the closes of its tested bars.
 
-    Only where they differ is there an order: what is held at the end of a test is held on in one that follows at once.
-    Before a gap the account leaves on the last tested bar, and pays for it.
+    Orders come only from changes of the target: a position is carried over into a test that follows at once.
+    Before a gap the account closes it on the last tested bar, and pays for it.
     """
     keeper, equities, parts = AccountSimulator(assumed), [], []
     began, spent = 1.0, keeper.totals
     for number, (target, window) in enumerate(zip(targets, windows, strict=True)):
         if number + 1 < len(windows) and windows[number + 1].test_start > window.test_stop:
-            # What is decided at the last close would be filled in the gap.
+            # A decision at the last close would be filled in the gap.
             target = np.concatenate([target[:-2], np.zeros(2, np.int8)])
         equity, position, trades = keeper.push(target, history.slice(window.test_start, window.test_stop))
         trades, totals = np.concatenate([trades, keeper.open_trade]), keeper.totals
@@ -324,7 +324,7 @@ def _notes(windows: Sequence[Window], embargo: int) -> list[str]:
 
 
 def _verdict(earned: float, of_holding: float, above: dict, below: dict, seeds: int) -> str:
-    """earned: the total return, of several seeds the median; above, below: the seeds of which that is significant."""
+    """earned: the total return, for several seeds the median; above, below: the seeds for which that is significant."""
     more = f", the median of {seeds} seeds" if seeds > 1 else ""
     found = beside(earned, of_holding, "buy and hold", signed_percent, more)
     if earned != of_holding:
