@@ -94,7 +94,7 @@ def hidden(sizes: Sizes) -> str:
         policy, _ = create_trainer(config("crypto", 2 * sizes.episodes, buckets, features), seed).run()
         report = evaluate(policy, episodes=sizes.held_out, seed=HELD_OUT_SEED)
         evaluator = Evaluator(policy.config, HELD_OUT_SEED, episodes=sizes.held_out)
-        # The prices are the same for all seeds, only the edges they are seen with are a seed's own.
+        # The prices are the same for all seeds; only the bucket edges differ.
         paths = paths or draw_paths(policy, evaluator)
         best = report.baselines[report.best_baseline]
         rows.append(
@@ -166,7 +166,7 @@ def sine(sizes: Sizes) -> str:
     noise = np.random.default_rng(7).normal(0.0, 0.003, sizes.bars)
     log_close = 0.05 * np.sin(2.0 * np.pi * time / period) + noise
     train, test = split(log_close)
-    # Decided at a close and filled at the next one, a position earns from there on.
+    # A position decided at a close is filled at the next one, and earns from there on.
     rises = np.diff(np.sin(2.0 * np.pi * (time[train.size :, None] + np.array([1, 2])) / period))[:, 0]
     knows = keep_account(np.sign(rises).astype(np.int8), history(test), TradingAssumptions("next_close", FEE_BPS))
     best = np.log(knows.equity[-1])
