@@ -1,7 +1,7 @@
-"""The benchmark behind `idi-fast bench`: nothing is timed that was not first checked against a plain-Python oracle.
+"""The benchmark behind `idi-fast bench`: nothing is timed without first being checked against a plain-Python oracle.
 
-A suite is a list of cases (`case`); `suites` checks them, times them and their yardsticks in turns and makes one dict
-of it all, which `report` prints, `comparison` compares and `plot` draws. This module imports nothing heavy.
+A suite is a list of cases (`case`); `suites` checks them, times them and their yardsticks in turns and collects the
+results in one dict, which `report` prints, `comparison` compares and `plot` draws. This module imports nothing heavy.
 """
 
 SUITES = ("kernels", "train", "backtest", "export", "startup", "scaling")

@@ -19,13 +19,13 @@ from idi_fast.data.history import History
 
 BARS_HELD = 20
 FEE_BPS = 0.1
-"""So small that the equity outlasts a hundred thousand trades."""
+"""Small enough for the equity to survive a hundred thousand trades."""
 TERMS = TradingAssumptions("same_close", FEE_BPS)
 Work = Callable[[History, np.ndarray], tuple[Account, dict[str, float]]]
 
 
 def random_target(bars: int) -> np.ndarray:
-    """Target positions −1, 0 and 1, int8 (bars,): from flat, and drawn anew at every twentieth bar or so."""
+    """Target positions −1, 0 and 1, int8 (bars,): flat at first, and redrawn about every twentieth bar."""
     rng = np.random.default_rng(SEED)
     drawn = np.where(rng.random(bars) < 1.0 / BARS_HELD, np.arange(bars), 0)
     target = rng.integers(-1, 2, bars).astype(np.int8)
@@ -40,7 +40,7 @@ def account_and_drawdown(history: History, target: np.ndarray) -> tuple[Account,
 
 
 def account_and_kpis(history: History, target: np.ndarray) -> tuple[Account, dict[str, float]]:
-    """The account of target positions int8 (n,), that of holding, and all KPIs of both."""
+    """The account of target positions int8 (n,), that of buy and hold, and all KPIs of both."""
     account, held = keep_account(target, history, TERMS), hold(history, TERMS)
     accumulator, bar_times = KpiAccumulator(target.size), BarTimes()
     bar_times.push(history.time)
@@ -50,7 +50,7 @@ def account_and_kpis(history: History, target: np.ndarray) -> tuple[Account, dic
 
 
 def make(sizes: Sizes, context: Context) -> list[Case]:
-    """The cases, with what is at hand of vectorbt beside them."""
+    """The cases, compared with vectorbt if it is available."""
     bars = sizes.account_bars
     given = cache(lambda: (random_walk(bars), random_target(bars)))
     peers = {name: Timed(bars, run) for name, run in context.yardsticks.vectorbt.items()}

@@ -1,4 +1,4 @@
-"""A backtest by the plain-Python twins: what was learnt, followed over other bars, its account and its KPIs."""
+"""A backtest by the plain-Python twins: training, rollout over other bars, account and KPIs."""
 
 import math
 import statistics
@@ -18,7 +18,7 @@ from idi_fast.training.trainer import create_trainer
 
 
 class TwinRun(NamedTuple):
-    """What was decided on each bar but the last, and the accounts of that and of holding."""
+    """The decisions on each bar but the last, and the accounts of these and of buy and hold."""
 
     ticks: list[rollout.Tick]
     account: accounts.Account
@@ -35,13 +35,13 @@ class Twin:
         self.agent, self.rewards = market_engine.train(market, config.episodes)
 
     def run(self, history: History) -> TwinRun:
-        """Its backtest: filled at the next open, or at the next close where there is no open."""
+        """Its backtest: filled at the next open, or at the next close if there is no open."""
         fee_rate = self._config["environment"]["market"]["fee_bps"] / 1e4
         rows = market_engine.market_rows(_logs(history), self._encoder, fee_rate, self._config["rewards"])
         ticks = market_engine.follow(self.agent, rows)
         fill = accounts.NEXT_CLOSE if history.open is None else accounts.NEXT_OPEN
         close, open_, _ = _columns(history)
-        # The last bar's decision has no bar after it in which it could be filled.
+        # The last bar's decision has no following bar to be filled on.
         target = [*(tick.position for tick in ticks), 0]
         kept, held = (accounts.account(wanted, open_, close, fill, fee_rate) for wanted in (target, [1] * len(close)))
         return TwinRun(ticks, kept, held)
@@ -73,7 +73,7 @@ def floats(values: Sequence) -> list[float]:
 
 
 def account_kpis(account: accounts.Account, held: accounts.Account) -> dict[str, float]:
-    """KPIs of an account beside that of holding, by their definitions in docs/KPIS.md; NaN where undefined."""
+    """KPIs of an account and that of buy and hold, by their definitions in docs/KPIS.md; NaN if undefined."""
     equity = floats(account.equity)
     bars = sums.push_bars(equity, account.position, floats(held.equity))
     (n, mean, *powers), _ = bars.moments
@@ -102,8 +102,8 @@ def account_kpis(account: accounts.Account, held: accounts.Account) -> dict[str,
 
 
 def run_kpis(run: TwinRun) -> dict[str, float]:
-    """The same of a whole backtest, with what it traded, paid and earned. Not of its actions: to hold a position and to
-    ask for it again can be worth the same, so that rounding decides which of them it is."""
+    """The same for a whole backtest, with notional, fees and rewards. Not for its actions: holding a position and
+    asking for it again can be worth the same, so that rounding decides between them."""
     return {
         **account_kpis(run.account, run.held),
         "turnover": float(run.account.traded),
@@ -113,8 +113,8 @@ def run_kpis(run: TwinRun) -> dict[str, float]:
 
 
 def expect_kpis(made: dict[str, float | None], expected: dict[str, float]) -> None:
-    """Raise Differs unless the KPIs that are expected are those that were made, null being NaN: to nine digits, since
-    the twins keep exact fractions, or where nearly 0 to some units in the last place of an equity of 1."""
+    """Raise Differs unless the KPIs are the expected ones, with null for NaN: to nine digits, since the twins keep
+    exact fractions, or near 0 to some units in the last place of an equity of 1."""
     for name, value in expected.items():
         found = math.nan if made[name] is None else made[name]
         expect_equal(name, [found], [value], rtol=1e-9, atol=1e-13)

@@ -1,4 +1,4 @@
-"""The suite `backtest`: reading bars, replaying a policy over them, and whole backtests from Parquet to KPIs."""
+"""The suite `backtest`: reading bars, rolling a policy out over them, and whole backtests from Parquet to KPIs."""
 
 import shutil
 import subprocess
@@ -38,9 +38,9 @@ ON_HISTORY = {"environment": {"kind": "history"}}
 TRADER = {"environment": {"kind": "history", "market": {"fee_bps": 0.3}}, "rewards": {"ethics_bonus": 0.0}}
 FREE = {"trace": False, "fee_bps": 0.0}
 WALK_COLUMNS = ("close", "volume")
-"""Of what is checked. Its prices are not in cents: those put features on edges of buckets, where rounding decides."""
+"""Of the check. Its prices are not in cents, which would put features on edges of buckets, where rounding decides."""
 BYTES_PER_BAR = 100
-"""On the disk: the bars, those of the symbols, and for a while the tables by bar of one backtest."""
+"""On the disk: the bars, those of the symbols, and temporarily the tables per bar of one backtest."""
 ALONE = """
 import atexit
 from idi_fast.bench.machine import peak_memory
@@ -51,7 +51,7 @@ main()
 
 
 def make(sizes: Sizes, context: Context) -> list[Case]:
-    """The cases of the suite. Raises InputError where the disk is too small for the bars."""
+    """The cases of the suite. Raises InputError if the disk is too small for the bars."""
     _check_space(context.folder, sizes.file_bars)
     policy = cache(lambda: _trader(context.folder, sizes))
     return [
@@ -73,7 +73,7 @@ def _check_space(folder: Path, bars: int) -> None:
 
 
 def _trader(folder: Path, sizes: Sizes) -> Policy:
-    """A policy that was trained on other bars of the kind."""
+    """A policy trained on other bars of the same kind."""
     history = load_history(write_walk(folder / "training.parquet", sizes.history_bars, SEED + 1))
     config = TrainingConfig.from_dict({**TRADER, "episodes": sizes.lane_episodes})
     return create_trainer(config, SEED, history).run()[0]
@@ -108,7 +108,7 @@ def _replaying(sizes: Sizes, folder: Path) -> Case:
         history = random_walk(sizes.check_bars)
         policy, twin = train_both(ON_HISTORY, history, sizes.check_episodes)
         result, expected = backtest(policy, history), twin.run(history)
-        # The last bar's decision has no bar after it in which the oracle could take it.
+        # The last bar's decision has no following bar on which the oracle could take it.
         expect_equal("target", result.trace.position[:-1], [tick.position for tick in expected.ticks])
         expect_equal("communication", result.trace.comm_action[:-1], [tick.comm for tick in expected.ticks])
         expect_equal("position", result.account.position, expected.account.position)
@@ -164,7 +164,7 @@ def _whole(sizes: Sizes, folder: Path, policy: Callable[[], Policy]) -> Case:
 
 
 def _alone(folder: Path, data: Path, *options: str) -> tuple[float, int | None]:
-    """Seconds of `idi-fast backtest` in a process of its own, and the most bytes of memory it had, if that is known."""
+    """Seconds of `idi-fast backtest` in a separate process, and its peak memory in bytes, if known."""
     with tempfile.TemporaryDirectory(dir=folder) as out:
         given = ["--policy", folder / "policy.parquet", "--out", Path(out) / "run", "--fee-bps", 0]
         args = ["backtest", data, *given, *options]
@@ -226,7 +226,7 @@ def _symbols(sizes: Sizes, folder: Path, policy: Callable[[], Policy]) -> Case:
 
 
 def _write_symbols(out: Path, policy: Policy, files: Path, **options: object) -> dict:
-    """What `idi-fast backtest --symbol-files` does."""
+    """The work of `idi-fast backtest --symbol-files`."""
     data: DataConfig = replace(policy.config.environment.data, path=str(files))
     histories = open_symbols(policy.config, data, out)
     return write_symbol_backtest(out, policy, histories, find_files(files), **options)

@@ -27,10 +27,10 @@ def write_bars(path: Path, history: History, names: Sequence[str] = COLUMNS) -> 
 
 
 def write_walk(path: Path, bars: int, seed: int = SEED) -> Path:
-    """A Parquet file of `close`, a random walk in cents, and `volume`, whole, as polars writes it by default; made a
-    chunk at a time."""
+    """A Parquet file of `close`, a random walk in cents, and `volume`, integers, as polars writes it by default; made
+    chunk by chunk."""
     schema = {"close": pl.Float64, "volume": pl.Int64}
-    # No query selects columns, rows or a size of batches before the file is written.
+    # No query selects columns, rows or a batch size before the file is written.
     register_io_source(lambda *_: _walk(bars, seed), schema=schema).sink_parquet(path)
     return path
 

@@ -1,4 +1,4 @@
-"""What a case is, how cases are timed, and what figures come of it."""
+"""Cases, their timing, and the resulting figures."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -12,14 +12,14 @@ from idi_fast.bench.yardsticks import Yardsticks
 
 
 class Differs(Exception):
-    """A result is not that of its oracle; the text says where."""
+    """A result differs from that of its oracle; the text says where."""
 
 
 @dataclass(frozen=True, eq=False)
 class Timed:
-    """Something to time: `run` does it once and returns the seconds that count, for `units` of what is counted.
+    """Something to time: `run` does it once and returns the seconds that count, for `units` of work.
 
-    repeats: at most so many; warms: whether it is run once before it counts.
+    repeats: upper limit; warms: whether it is run once before it counts.
     """
 
     units: int
@@ -32,9 +32,9 @@ class Timed:
 class Case:
     """A row of a table.
 
-    unit: what is counted, as "step"; oracle: what `check` compares with, raising Differs; yardsticks: the same work by
+    unit: of the work, as "step"; oracle: what `check` compares with, raising Differs; yardsticks: the same work by
     other means, by name; compiles: whether its first run compiles kernels; details: known facts for the results; facts:
-    what else is measured of it, after all was timed.
+    further measurements, made after all timing.
     """
 
     suite: str
@@ -51,14 +51,14 @@ class Case:
 
 @dataclass(frozen=True)
 class Context:
-    """What the makers of cases need besides sizes: a folder for files, and yardsticks that are not of this package."""
+    """The inputs of the makers of cases besides sizes: a folder for files, and yardsticks from outside this package."""
 
     folder: Path
     yardsticks: Yardsticks
 
 
 def elapsed(work: Callable[[], object]) -> float:
-    """Seconds that it takes."""
+    """The seconds that a call takes."""
     started = perf_counter()
     work()
     return perf_counter() - started
@@ -103,7 +103,7 @@ def measure(cases: Sequence[Case], repeats: int, say: Callable[[str], None]) -> 
 
 
 def figures(timed: Timed, seconds: Sequence[float]) -> dict:
-    """Minimum, median and quartiles of the seconds of a run, and what they come to per unit."""
+    """Minimum, median and quartiles of the seconds of a run, and the rates per unit."""
     lower, _, upper = quantiles(seconds, n=4, method="inclusive") if len(seconds) > 1 else [seconds[0]] * 3
     return {
         "units": timed.units,
@@ -120,6 +120,6 @@ def figures(timed: Timed, seconds: Sequence[float]) -> dict:
 
 
 def time_ratio(timed: Timed, other: Timed, seconds: dict[Timed, list[float]]) -> float:
-    """Time per unit relative to another's: the median over the rounds that both were timed in."""
+    """Time per unit relative to another's: the median over the rounds in which both were timed."""
     rounds = zip(seconds[timed], seconds[other], strict=False)
     return median((mine / timed.units) / (theirs / other.units) for mine, theirs in rounds)

@@ -1,4 +1,4 @@
-"""Compares results with those of an earlier run."""
+"""Comparison with the results of an earlier run."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ from idi_fast.storage.json_files import load_json
 
 
 def read_results(path: Path) -> dict:
-    """Results that `idi-fast bench --json` printed; InputError where a file is none, or of another schema."""
+    """Results that `idi-fast bench --json` printed; InputError for anything else, or another schema."""
     if not os.path.isfile(path):
         raise InputError(f"--compare {path}: not a file; `idi-fast bench --json` prints one")
     try:
@@ -33,7 +33,7 @@ def read_results(path: Path) -> dict:
 
 
 def compare(old: dict, new: dict) -> dict:
-    """Old time per unit over new for each case of both, the names of the others, and how the machines differ."""
+    """Old time per unit over new for each common case, the names of the others, and how the machines differ."""
     before, after = _times(old), _times(new)
     return {
         "cases": [

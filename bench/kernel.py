@@ -1,4 +1,4 @@
-"""What the benchmark knows of a kernel."""
+"""How the benchmark describes a kernel."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A kernel with arguments of its own.
+    """A kernel with its arguments.
 
-    call: runs it; made: its results after the first call; expected: what the oracle makes of the same arguments.
+    call: runs it; made: its results after the first call; expected: the oracle's results for the same arguments.
     """
 
     call: Callable[[], object]
@@ -18,10 +18,10 @@ class Prepared:
 
 @dataclass(frozen=True, eq=False)
 class Kernel:
-    """A kernel to time: `prepare` makes arguments of so many rows.
+    """A kernel to time: `prepare` makes arguments of this many rows.
 
-    name: as in `idi_fast.kernels`, then perhaps a comma and what it is run on; per_row: units that a row counts for;
-    rtol, atol: what rounding allows, as in the kernel's test.
+    name: as in `idi_fast.kernels`, optionally followed by a comma and its input; per_row: units per row; rtol, atol:
+    tolerances for rounding, as in the kernel's test.
     """
 
     name: str
@@ -33,10 +33,10 @@ class Kernel:
 
     @property
     def oracle(self) -> str:
-        """The oracle is called as the kernel."""
+        """The oracle has the name of the kernel."""
         return self.name.split(",")[0]
 
 
 def columns(rows: Iterable[tuple]) -> list[tuple]:
-    """An oracle's rows as the columns that a kernel writes."""
+    """An oracle's rows as columns, as a kernel writes them."""
     return list(zip(*rows, strict=True))

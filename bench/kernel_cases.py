@@ -1,4 +1,4 @@
-"""The suite `kernels`: each hot kernel on its own, on a block of rows as training hands it over."""
+"""The suite `kernels`: each hot kernel alone, on a block of rows as in training."""
 
 from functools import cache
 

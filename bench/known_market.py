@@ -1,4 +1,5 @@
-"""What could be earned on the simulated crypto market by who knows its rules: with its regime, or with prices alone."""
+"""What a trader who knows the rules of the simulated crypto market could earn: with its regime, or with prices
+alone."""
 
 import math
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from idi_fast.evaluation.evaluator import Evaluator
 from idi_fast.kernels.crypto import REGIME_PANIC
 
 SWITCHES = 0.05
-"""Probability that a bar draws its regime anew, from all four alike."""
+"""Probability that a bar redraws its regime, uniformly from all four."""
 DISCOUNT = 0.99
 SWEEPS = 2_000
 POSITIONS = (-1, 0, 1)
@@ -39,7 +40,8 @@ class Chain:
         return cls(transitions, drift, volatility, market)
 
     def expected_returns(self) -> np.ndarray:
-        """Of the next bar, by the regime of this one, float64 (4,): simple returns, shocks included."""
+        """Expected returns of the next bar, by the regime of this one, float64 (4,): simple returns, shocks
+        included."""
         market = self.market
         shocks = 1.0 + market.shock_prob * (math.exp(market.shock_scale**2 / 2.0) - 1.0)
         return self.transitions @ (np.exp(self.drift + self.volatility**2 / 2.0) * shocks - 1.0)
@@ -62,7 +64,7 @@ class Chain:
 
     def beliefs(self, log_close: np.ndarray) -> np.ndarray:
         """Probability of each regime after each bar, float64 (n, 4), by the forward algorithm (Rabiner 1989) on the
-        returns; a bar has a shock or has none."""
+        returns, with and without a shock."""
         market, variance = self.market, self.volatility**2
         belief, made = np.full(4, 0.25), np.full((log_close.size, 4), 0.25)
         shocked = variance + market.shock_scale**2
@@ -77,7 +79,7 @@ class Chain:
 
 
 def optimal_values(policy: Policy) -> Callable[[np.ndarray], np.ndarray]:
-    """What the best policy on the chain says of the states of one that sees the regime; see `Evaluator.rewards`."""
+    """The chain's optimal values for the states of a policy that sees the regime; see `Evaluator.rewards`."""
     q, space = Chain.of(policy.config.environment.market).action_values(), policy.space
     return lambda states: q[space.digit(states, "regime"), space.digit(states, "position")]
 
@@ -108,8 +110,8 @@ def draw_paths(policy: Policy, evaluator: Evaluator) -> Paths:
 
 
 def rewards_of_knowing(policy: Policy, evaluator: Evaluator, weights: np.ndarray) -> np.ndarray:
-    """Rewards of the episodes, float64 (episodes,), of who weighs the chain's values by `weights` float64 (n, 4): its
-    beliefs (QMDP, Littman, Cassandra & Kaelbling 1995), or certainty of the regime."""
+    """Rewards of the episodes, float64 (episodes,), of a trader who weights the chain's values by `weights` float64 (n,
+    4): its beliefs (QMDP, Littman, Cassandra & Kaelbling 1995), or certainty about the regime."""
     config: TrainingConfig = policy.config
     length = config.episode_length
     base = fresh_market(policy, evaluator.seed).fill(weights.shape[0]).base

@@ -1,4 +1,4 @@
-"""The kernels of learning and of greedy replay, to be timed one by one on the synthetic and on a market state."""
+"""The kernels of learning and of the greedy rollout, to be timed one by one on the synthetic and on a market state."""
 
 from collections.abc import Callable
 from itertools import product

@@ -1,4 +1,4 @@
-"""Where the figures come from: the machine, the versions and the source they were made of."""
+"""The machine, versions and source behind the figures."""
 
 import platform
 import subprocess
@@ -10,7 +10,7 @@ CPU_CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 
 
 def describe_machine() -> dict:
-    """Processor, cores that may be used, system, and the bytes of each level of data cache where Linux says them."""
+    """Processor, usable cores, system, and the bytes of each level of data cache if Linux reports them."""
     return {
         "processor": _processor(),
         "cores": usable_cores(),
@@ -40,8 +40,8 @@ def _caches() -> dict[str, int]:
 
 
 def peak_memory() -> int | None:
-    """Most bytes that this process has had in memory at a time, pages of files among them; None where Linux does not
-    say. The `ru_maxrss` of `getrusage` would begin with the peak of the process that started this one."""
+    """Peak memory of this process in bytes, including mapped pages of files; None if Linux does not report it. The
+    `ru_maxrss` of `getrusage` would begin with the peak of the parent process."""
     try:
         with open("/proc/self/status", encoding="utf-8") as file:
             return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM:"))
@@ -52,7 +52,7 @@ def peak_memory() -> int | None:
 def source_commit() -> dict | None:
     """The commit of the checkout that this package runs from, and whether it was changed since; None without one.
 
-    A package installed into an environment that lies in somebody's repository is not of that repository.
+    A package installed into an environment inside somebody's repository does not belong to that repository.
     """
     root = Path(__file__).resolve().parents[1]
     if not (root / "pyproject.toml").is_file():

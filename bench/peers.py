@@ -1,4 +1,4 @@
-"""vectorbt, which keeps an account of signals too: a yardstick where it is installed (extra `peers`)."""
+"""vectorbt, which keeps an account of signals too: a yardstick if it is installed (extra `peers`)."""
 
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -12,13 +12,13 @@ from idi_fast.bench.training import random_walk
 from idi_fast.bench.yardsticks import Yardsticks
 
 LEAST_VERSION = (1, 2)
-TOLERANCE = 1e-9  # relative: vectorbt adds cash flows up, of which an equity is a difference
+TOLERANCE = 1e-9  # relative: vectorbt adds up cash flows, and an equity is a difference of these
 Keep = Callable[[], tuple[np.ndarray, float]]
 
 
 def add_vectorbt(yardsticks: Yardsticks, bars: int) -> None:
-    """Use vectorbt, with each of its engines that is at hand, for the account of so many bars; those whose equity or
-    drawdown is another are refused."""
+    """Use vectorbt, with each available engine, for the account of this many bars; those with another equity or
+    drawdown are refused."""
     try:
         import vectorbt
     except ImportError as error:
@@ -45,11 +45,11 @@ def add_vectorbt(yardsticks: Yardsticks, bars: int) -> None:
 
 
 def _keep(vectorbt: ModuleType, engine: str, close: np.ndarray, target: np.ndarray) -> Keep:
-    """Keeps the account of target positions by vectorbt: equity and largest drawdown.
+    """Keep the account of target positions with vectorbt: equity and largest drawdown.
 
-    Orders are of infinite size, all there is, by default, and at the close. A reversal of that size needs `lock_cash`,
-    without which a short has no bound and is an error; with it, what is sold short is bounded by what is left after the
-    fees, as here. Sizes in percent cannot be reversed by signals.
+    By default its orders use all the cash, and fill at the close. A reversal of that size needs `lock_cash`, without
+    which a short is unbounded and an error; with it, the amount sold short is what is left after the fees, as here.
+    Sizes in percent cannot be reversed by signals.
     """
     long, short, flat = target > 0, target < 0, target == 0
 

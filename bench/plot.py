@@ -1,4 +1,4 @@
-"""Draws the scaling study; needs the optional extra `plots`."""
+"""Draws the scaling study; needs the extra `plots`."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ LABELS = {"states": "states", "episodes": "training episodes", "lanes": "lanes, 
 
 
 def matplotlib() -> ModuleType:
-    """The library; InputError where it is not installed."""
+    """The library; InputError if it is not installed."""
     try:
         import matplotlib.figure
     except ImportError:
@@ -30,7 +30,7 @@ def check_picture(path: Path) -> None:
 
 
 def plot(results: dict, path: Path) -> None:
-    """Write the picture, in the format that the path's ending names. Raises OutputError."""
+    """Write the picture, in the format of the path's ending. Raises OutputError."""
     matplotlib().use("agg")
     from matplotlib import pyplot
 
@@ -65,11 +65,11 @@ def plot(results: dict, path: Path) -> None:
 
 
 BYTES_PER_STATE = 25
-"""Of what the first pass over a block reads at random: a row of q and its greedy action."""
+"""Bytes that the first pass over a block reads at random: a row of q and its greedy action."""
 
 
 def _mark_caches(axes, caches: dict[str, int]) -> None:
-    """Where the table of the first pass fills each level of cache."""
+    """Where the table of the first pass fills each cache level."""
     for name, size in caches.items():
         axes.axvline(size / BYTES_PER_STATE, color="gray", linestyle=":")
         axes.annotate(name, (size / BYTES_PER_STATE, 0.02), xycoords=("data", "axes fraction"), color="gray")

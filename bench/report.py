@@ -10,7 +10,7 @@ TITLES = {
     "startup": "Whole processes",
     "scaling": "Scaling of the default config",
 }
-# Head of the column, and what it makes of the time relative to the yardstick's.
+# Header of the column, and its figure from the time relative to the yardstick's.
 YARDSTICKS: dict[str, tuple[str, Callable[[float], str]]] = {
     "plain_python": ("× plain Python", lambda ratio: f"{1 / ratio:.0f}"),
     "reference": ("× reference", lambda ratio: f"{1 / ratio:.0f}"),
@@ -26,7 +26,7 @@ UNITS = ((1e-6, 1e9, "ns"), (1e-3, 1e6, "µs"), (1.0, 1e3, "ms"), (float("inf"),
 
 
 def report(results: dict) -> str:
-    """The tables of all suites, and what there is to say of them."""
+    """The tables of all suites, and the notes on them."""
     parts = []
     for suite in results["suites"]:
         cases = [case for case in results["cases"] if case["suite"] == suite]
@@ -114,7 +114,7 @@ def _footer(results: dict) -> list[str]:
 
 
 def _facts(case: dict, cores: int) -> list[str]:
-    """What else was measured of a case."""
+    """Further measurements of a case."""
     texts = []
     if "cpu_use" in case:
         texts.append(f"{case['cpu_use']:.0%} of {cores} cores busy")

@@ -39,7 +39,7 @@ def _states(exponent: int, sizes: Sizes) -> Case:
     units = sizes.scaling_episodes * EPISODE_LENGTH
 
     def run() -> float:
-        # At the pace of the second half: in the first the system also hands out the tables' pages, one at a time.
+        # At the speed of the second half: in the first the system also allocates the tables' pages, one at a time.
         trainer = kind.trainer(sizes.scaling_episodes)
         trainer.compile()
         blocks = [(0, perf_counter())]

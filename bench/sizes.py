@@ -8,10 +8,10 @@ from typing import Self
 class Sizes:
     """Sizes of runs.
 
-    check_*: what is compared with the oracles, which are slow; episodes: of a timed training run; twin_episodes: of the
+    check_*: sizes of the comparison with the slow oracles; episodes: of a timed training run; twin_episodes: of the
     oracle's, timed as "plain Python"; lanes, lane_episodes: of a population; rows, calls: of each kernel, a block of
-    training at a time; bars, ticks: of a backtest and of an export; file_bars: of the backtest of a file, and of
-    that of many symbols with symbol_bars each; account_bars: of the account beside other packages'; history_bars:
+    training at a time; bars, ticks: of a backtest and of an export; file_bars: of the backtest of a file, and of that
+    of many symbols with symbol_bars each; account_bars: of the account compared with other packages'; history_bars:
     trained on; states, …: the points of the scaling study.
     """
 
@@ -40,7 +40,7 @@ class Sizes:
 
     @classmethod
     def smallest(cls) -> Self:
-        """Sizes at which all is done but no figure means anything: for tests, and to compile what is run."""
+        """Sizes at which everything runs but no figure means anything: for tests, and to compile the kernels."""
         return cls(
             check_episodes=2, episodes=4, twin_episodes=2, reference_episodes=2, history_bars=257, lane_episodes=2,
             rows=130, calls=1, check_rows=70, bars=200, check_bars=100, ticks=20, cold_starts=1,

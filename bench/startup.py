@@ -20,7 +20,7 @@ COMMANDS = ("train", "backtest", "export", "bench")
 
 
 def process(*args: object, cache: str | None = None) -> str:
-    """What the command line prints in a process of its own; cache: where it keeps kernels, None for the usual place."""
+    """The output of the command line in a separate process; cache: its kernel cache, None for the usual place."""
     environment = os.environ if cache is None else {**os.environ, "IDI_FAST_CACHE_DIR": cache}
     command = [sys.executable, "-c", MAIN, *map(str, args)]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
@@ -43,7 +43,7 @@ def make(sizes: Sizes, context: Context) -> list[Case]:
             return elapsed(lambda: work(cache))
 
     interpreter = Timed(1, lambda: elapsed(lambda: subprocess.run([sys.executable, "-c", "pass"], check=True)))
-    # An empty cache takes ten seconds or more to fill: fewer repeats, and none to warm up.
+    # An empty cache takes ten seconds or more to fill: fewer repeats, and no warm-up.
     cold = Timed(1, lambda: with_empty_cache(train), repeats=sizes.cold_starts, warms=False)
     rows = (
         ("idi-fast --help", "the command table", check_help, Timed(1, lambda: elapsed(lambda: process("--help")))),

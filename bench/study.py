@@ -1,9 +1,9 @@
-"""What is learnt where something can be learnt: a seeded study, its tables in docs/STUDY.md.
+"""What is learnt on markets whose optimum is known: a seeded study with its tables in docs/STUDY.md.
 
     python -m idi_fast.bench.study
 
-Every figure is of episodes or bars that training has not seen. All rewards are profits after fees in units of
-volatility: the weights of scarcity, ethics and mood are 0.
+Every figure is out of sample. All rewards are profits after fees in units of volatility: the weights of scarcity,
+ethics and mood are 0.
 """
 
 import sys
@@ -32,7 +32,7 @@ FEE_BPS = 5.0
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much the study does; `smallest` is for tests, its figures mean nothing."""
+    """How large the study is; `smallest` is for tests, and its figures mean nothing."""
 
     seeds: int = 5
     episodes: int = 20_000
@@ -42,7 +42,7 @@ class Sizes:
 
     @classmethod
     def smallest(cls) -> "Sizes":
-        """Sizes at which all is done but no figure means anything."""
+        """Sizes at which everything runs but no figure means anything."""
         return cls(seeds=2, episodes=40, held_out=20, bars=900, history_episodes=20)
 
 
@@ -63,7 +63,7 @@ def feature(transform: str, window: int) -> dict:
 
 
 def observed(sizes: Sizes) -> str:
-    """The simulated market with its regime in the state: how near training comes to the best there is."""
+    """The simulated market with its regime in the state: how close training comes to the optimum."""
     rows = []
     for seed in range(sizes.seeds):
         policy, more = (
@@ -86,7 +86,7 @@ def observed(sizes: Sizes) -> str:
 
 
 def hidden(sizes: Sizes) -> str:
-    """The same market seen through prices: against the baselines, and beside what its rules would give away."""
+    """The same market seen through prices, compared with the baselines and with a filter that knows its rules."""
     features = {"price": feature("ema_ratio", 32), "volume": feature("volatility", 16)}
     buckets = {"price_buckets": 8, "volume_buckets": 3}
     rows, paths = [], None
@@ -94,7 +94,7 @@ def hidden(sizes: Sizes) -> str:
         policy, _ = create_trainer(config("crypto", 2 * sizes.episodes, buckets, features), seed).run()
         report = evaluate(policy, episodes=sizes.held_out, seed=HELD_OUT_SEED)
         evaluator = Evaluator(policy.config, HELD_OUT_SEED, episodes=sizes.held_out)
-        # The prices are the same for all seeds, only the edges they are seen with are a seed's own.
+        # The prices are the same for all seeds; only the bucket edges differ.
         paths = paths or draw_paths(policy, evaluator)
         best = report.baselines[report.best_baseline]
         rows.append(
@@ -113,7 +113,7 @@ def hidden(sizes: Sizes) -> str:
 
 
 def tiles(sizes: Sizes) -> str:
-    """The hidden regime seen finely, in 34.6 million states (32⁴ · 11 moods · 3 positions): in tiles and without."""
+    """The hidden regime in 34.6 million states (32⁴ · 11 moods · 3 positions), with and without tiles."""
     features = {
         "price": feature("ema_ratio", 32), "volume": feature("volatility", 16), "trend": feature("zscore", 32),
         "scarcity": feature("drawdown", 64),
@@ -135,7 +135,7 @@ def tiles(sizes: Sizes) -> str:
             )
         )  # fmt: skip
     heads = (
-        "seed", "rows of the tiles", "in tiles", "above the best baseline", "in a plain table",
+        "seed", "rows of the tiles", "with tiles", "above the best baseline", "plain table",
     )  # fmt: skip
     pace = (
         f"A step over 32⁵ synthetic states in two tilings takes {time_ratio(sizes):.1f} times as long as one over the "
@@ -160,13 +160,13 @@ def time_ratio(sizes: Sizes) -> float:
 
 
 def sine(sizes: Sizes) -> str:
-    """A noisy sine of the price: the out-of-sample log return beside that of who knows the phase."""
+    """The price is a noisy sine: out-of-sample log return, and that of a trader who knows the phase."""
     period = 64
     time = np.arange(sizes.bars)
     noise = np.random.default_rng(7).normal(0.0, 0.003, sizes.bars)
     log_close = 0.05 * np.sin(2.0 * np.pi * time / period) + noise
     train, test = split(log_close)
-    # Decided at a close and filled at the next one, a position earns from there on.
+    # A position decided at a close is filled at the next one, and earns from there on.
     rises = np.diff(np.sin(2.0 * np.pi * (time[train.size :, None] + np.array([1, 2])) / period))[:, 0]
     knows = keep_account(np.sign(rises).astype(np.int8), history(test), TradingAssumptions("next_close", FEE_BPS))
     best = np.log(knows.equity[-1])
@@ -175,11 +175,11 @@ def sine(sizes: Sizes) -> str:
         result = backtest(learnt(train, seed, sizes), history(test), fee_bps=FEE_BPS)
         earned = np.log(result.account.equity[-1])
         rows.append((seed, earned, best, f"{earned / best:.1%}", result.kpis["trades"]))
-    return table(("seed", "log return", "who knows the phase", "share", "trades"), rows)
+    return table(("seed", "log return", "phase known", "share", "trades"), rows)
 
 
 def walk(sizes: Sizes) -> str:
-    """A random walk: nothing to learn, and what `evaluate` says of it."""
+    """A random walk has nothing to learn, and `evaluate` must say so."""
     rows = []
     for seed in range(sizes.seeds):
         steps = np.random.default_rng(seed).normal(0.0, 0.01, sizes.bars)
@@ -193,11 +193,11 @@ def walk(sizes: Sizes) -> str:
                 "yes" if report.has_learnt else "no",
             )
         )  # fmt: skip
-    return table(("seed", "log return", "reward of an episode", "said to have learnt"), rows)
+    return table(("seed", "log return", "reward per episode", "called learnt"), rows)
 
 
 def learnt(log_close: np.ndarray, seed: int, sizes: Sizes) -> Policy:
-    """A policy trained on a history, which is seen by its place in the last 64 bars and its last 8."""
+    """A policy trained on a history, seen through its z-score over 64 bars and its return over 8."""
     features = {"price": feature("zscore", 64), "trend": feature("log_return", 8)}
     setup = config("history", sizes.history_episodes, {"price_buckets": 8, "trend_buckets": 8}, features)
     return create_trainer(setup, seed, history(log_close)).run()[0]
@@ -209,7 +209,7 @@ def split(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def history(log_close: np.ndarray) -> History:
-    """Bars of a minute with these closes."""
+    """Minute bars with these closes."""
     n = log_close.size
     return History(
         close=np.exp(log_close), open=None, volume=None, time=np.arange(n) * 60 * 10**9, risk=None, extra={},

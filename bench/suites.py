@@ -1,4 +1,4 @@
-"""Runs suites: makes their cases, checks them, times what is equal, and puts everything into one dict."""
+"""Runs suites: makes their cases, checks them, times those that are equal, and collects the results in one dict."""
 
 import json
 import os
@@ -30,7 +30,7 @@ COMPILE = "import sys; from idi_fast.bench.suites import print_compile_seconds; 
 
 
 def chosen_suites(names: Sequence[str]) -> list[str]:
-    """The suites of a choice in their own order; InputError for one that there is not."""
+    """The chosen suites in their own order; InputError for an unknown one."""
     for name in names:
         if name not in (*SUITES, "all"):
             known = ", ".join((*SUITES, "all"))
@@ -50,8 +50,8 @@ def run(
     """Check and time all cases of the suites; the result is plain data, ready for JSON.
 
     reference: folder of the package idi_iann; bars: of the file that the suite backtest reads, instead of the sizes';
-    say: told what is being done. What is not equal to its oracle is not timed but named in `refused`. Raises InputError
-    for a reference that is none, and where the disk has no room for the bars.
+    say: called with progress messages. Cases that differ from their oracle are not timed but named in `refused`. Raises
+    InputError for an invalid reference, and if the disk has no room for the bars.
     """
     sizes = Sizes() if sizes is None else sizes
     if bars is not None:
@@ -132,9 +132,9 @@ def _describe(
 
 
 def compile_seconds(suites: Sequence[str]) -> dict[str, float]:
-    """Seconds that compiling the kernels of each case takes, in a fresh process with an empty cache.
+    """Seconds to compile the kernels of each case, in a fresh process with an empty cache.
 
-    A kernel that several cases run is counted with the first of them.
+    A kernel shared by several cases is counted with the first of them.
     """
     with tempfile.TemporaryDirectory() as cache:
         command = [sys.executable, "-c", COMPILE, *suites]

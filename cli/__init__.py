@@ -1,4 +1,4 @@
-"""The command line: parse, call the library, print, exit code. Heavy imports stand inside the commands."""
+"""The command line: parse, call the library, print, exit code. Heavy imports are inside the commands."""
 
 import gc
 import io
@@ -26,7 +26,7 @@ def __getattr__(name: str):
 
 
 def main() -> None:
-    """Run the command line; the one place where exceptions become exit codes."""
+    """Run the command line; the only place where exceptions become exit codes."""
     # Half a million objects live on from imports alone; looking through them for cycles again and again, as by default
     # every 700 objects, is a tenth of the time of a short command.
     gc.set_threshold(1_000_000)
@@ -58,8 +58,9 @@ def _run() -> None:
 
 
 def _prepare_reading(arguments: list[str]) -> None:
-    """Start the process that parses files where the command is one that reads some, so that it is ready when it is
-    needed: its imports take as long as those of the command."""
+    """Start the process that parses files, if the command reads any: its imports take as long as those of the command,
+    so they run side by side.
+    """
     if not {"-h", "--help"}.isdisjoint(arguments) or "_IDI_FAST_COMPLETE" in os.environ:
         return
     command = next((part for part in arguments if not part.startswith("-")), None)
@@ -72,7 +73,7 @@ def _prepare_reading(arguments: list[str]) -> None:
 
 
 def _settle() -> None:
-    """Complete or take back what commands had begun that were killed, before anything else is done."""
+    """Complete or roll back what killed commands left unfinished, before anything else is done."""
     from idi_fast.storage import records
 
     # The shell's completion is to print nothing else. And nearly always there is nothing to settle.

@@ -8,6 +8,7 @@ import typer
 from idi_fast.cli import console
 from idi_fast.cli.options import (
     Compat,
+    Fill,
     Force,
     Json,
     Nan,
@@ -19,7 +20,7 @@ from idi_fast.cli.options import (
     YearDays,
     compat_name,
     required_out,
-)  # fmt: skip
+)
 from idi_fast.errors import IdiFastError, InputError
 
 COUNTS = ("bars", "dropped_rows")
@@ -31,10 +32,7 @@ def backtest(
     data: Annotated[str, typer.Argument(help="Price history: CSV or Parquet file, glob or folder.")],
     policy: Annotated[Path | None, typer.Option(help="Artifact of `idi-fast train`, or its policy.parquet.")] = None,
     out: Out = None,
-    fill: Annotated[
-        str | None,
-        typer.Option(help="Where a decision is filled: next-open, next-close or same-close [default: next-open]."),
-    ] = None,
+    fill: Fill = None,
     fee_bps: Annotated[
         float | None,
         typer.Option(help="Fee per side in basis points of the traded notional [default: the policy's; compat: 0]."),
@@ -43,13 +41,14 @@ def backtest(
         float | None, typer.Option(help="Basis points by which each fill is worse than the price [default: 0].")
     ] = None,
     long_only: Annotated[
-        bool | None, typer.Option("--long-only/--allow-short", help="Whether the account stays flat for a short.")
+        bool | None,
+        typer.Option("--long-only/--allow-short", help="Whether the account stays flat where the agent is short."),
     ] = None,
     initial_position: Annotated[
-        int | None, typer.Option(help="Position held when the first bar comes: -1, 0 or 1 [default: 0].")
+        int | None, typer.Option(help="Position before the first bar: -1, 0 or 1 [default: 0].")
     ] = None,
-    start: Annotated[str | None, typer.Option(help="Time of the first bar wanted, ISO 8601.")] = None,
-    end: Annotated[str | None, typer.Option(help="Time of the first bar no longer wanted.")] = None,
+    start: Annotated[str | None, typer.Option(help="Time of the first bar included, ISO 8601.")] = None,
+    end: Annotated[str | None, typer.Option(help="Time of the first bar excluded, ISO 8601.")] = None,
     year_days: YearDays = None,
     price_col: PriceColumn = None,
     time_col: TimeColumn = None,
@@ -60,16 +59,19 @@ def backtest(
     ] = None,
     nan: Nan = None,
     symbol_col: Annotated[
-        str | None, typer.Option(help="Column, or key of key=value folders, that tells many symbols apart.")
+        str | None, typer.Option(help="Column, or key of key=value folders, that names the symbol of each bar.")
     ] = None,
     symbol_files: Annotated[bool, typer.Option("--symbol-files", help="Each file is a symbol.")] = False,
     jobs: Annotated[int | None, typer.Option(help="Symbols at a time [default: usable cores + 1].")] = None,
-    trace: Annotated[bool, typer.Option("--trace/--no-trace", help="Write tables by bar, or KPIs only.")] = True,
+    trace: Annotated[bool, typer.Option("--trace/--no-trace", help="Write the tables per bar, or KPIs only.")] = True,
     check_lookahead: Annotated[
-        bool, typer.Option("--check-lookahead", help="First rerun on prefixes and altered futures; exit 1 if it shows.")
+        bool,
+        typer.Option(
+            "--check-lookahead", help="First rerun on altered futures; exit 1 if anything depends on later bars."
+        ),
     ] = False,
     fail_if: Annotated[
-        list[str] | None, typer.Option(help="Exit 1 where this holds, as 'max_drawdown < -0.3'; may be given often.")
+        list[str] | None, typer.Option(help="Exit 1 if this holds, as 'max_drawdown < -0.3'; may be repeated.")
     ] = None,
     compat: Compat = None,
     calibrate_only: Annotated[
@@ -78,7 +80,12 @@ def backtest(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Replay a policy over a price history, causally, and keep its account."""
+    """Replay a policy over a price history and keep its account.
+
+    A decision uses its own bar and earlier ones; costs and fills are printed with the result.
+
+    Example: idi-fast backtest bars.parquet --policy my_agent --out my_backtest
+    """
     columns = {
         "time": time_col, "price": price_col, "open": open_col, "volume": volume_col, "nan": nan, "risk": risk_col,
     }  # fmt: skip
@@ -129,7 +136,7 @@ def backtest(
 
 
 class Source(NamedTuple):
-    """What is backtested, and where it goes; columns: given ones of the data."""
+    """The data of a backtest and where its results go; columns: those given for the data."""
 
     data: str
     policy: Path
@@ -262,7 +269,7 @@ def _report(out: Path, result: dict, json: bool) -> None:
 
 
 def _say_why(undefined: dict[str, str]) -> None:
-    """The reasons of the dashes in the table, each once."""
+    """The reasons for the dashes in the table, each once."""
     if undefined:
         typer.echo()
     for reason in dict.fromkeys(undefined.values()):

@@ -8,28 +8,40 @@ import typer
 
 from idi_fast.bench import DEFAULT_SUITES
 from idi_fast.cli import console
-from idi_fast.cli.options import Json
+from idi_fast.cli.options import Json, choices
 from idi_fast.errors import IdiFastError, InputError
 
 
 def bench(
     suite: Annotated[
         list[str] | None,
-        typer.Option(help="kernels, train, backtest, export, startup, scaling or all [default: train and startup]."),
+        typer.Option(
+            help="kernels, train, backtest, export, startup, scaling or all [default: train and startup].",
+            autocompletion=choices("kernels", "train", "backtest", "export", "startup", "scaling", "all"),
+        ),
     ] = None,
     repeats: Annotated[int, typer.Option(min=5, help="Timed repeats of each case.")] = 7,
     reference: Annotated[
-        Path | None, typer.Option(help="Folder of the original package idi_iann, to time too.")
+        Path | None, typer.Option(help="Folder with the original package idi_iann, to time it too.")
     ] = None,
     bars: Annotated[
         int | None,
-        typer.Option(min=1000, help="Bars of the file that the suite backtest reads whole [default: 10,000,000]."),
+        typer.Option(min=1000, help="Bars of the file of the suite backtest [default: 10,000,000]."),
     ] = None,
-    compare: Annotated[Path | None, typer.Option(help="Results of an earlier run, printed with --json.")] = None,
-    plot: Annotated[Path | None, typer.Option(help="Picture of the suite scaling to draw, as scaling.svg.")] = None,
+    compare: Annotated[
+        Path | None, typer.Option(help="File with the --json output of an earlier run, to compare with.")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Picture of the suite scaling to write, such as scaling.svg.")
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Time idi-fast; a case whose result differs from its plain-Python oracle is refused, not timed."""
+    """Time idi-fast, after checking each case for correctness.
+
+    A case whose result differs from its plain-Python oracle is refused, not timed.
+
+    Example: idi-fast bench --suite train --json
+    """
     from idi_fast.bench import comparison
     from idi_fast.bench import plot as plotting
     from idi_fast.bench.suites import chosen_suites, run

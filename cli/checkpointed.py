@@ -1,4 +1,4 @@
-"""What `idi-fast train` does around a training run, of one seed or of many: its folder, and checkpoints beside it."""
+"""Output folder and checkpoints of `idi-fast train`, for one seed or many."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +8,7 @@ from idi_fast.cli import console
 
 
 class Options(NamedTuple):
-    """The options of `train` on where and how a run is written."""
+    """Where and how `train` writes a run."""
 
     out: Path
     checkpoint_every: str | None
@@ -18,7 +18,7 @@ class Options(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """The folder of a run's checkpoints, None where none are wanted; when they are due; whether to go on from them."""
+    """The folder of checkpoints (None: no checkpoints), when they are due, and whether to resume from them."""
 
     folder: Path | None
     every: object
@@ -32,9 +32,9 @@ Written = tuple[dict, dict]
 def write(
     settings, options: Options, finished: Callable[[], Written | None], fill: Callable[[Path, Kept], Written]
 ) -> Written:
-    """Have `fill` write the output into a new folder, or return what is there already.
+    """Have `fill` write the output into a new folder, or return the output that is already complete.
 
-    finished: what a resumed run finds complete at its place, or None.
+    finished: the complete output that a resumed run finds, or None.
     """
     from idi_fast.storage.files import new_directory
     from idi_fast.training.checkpoint import Every, can_resume, checkpoint_folder

@@ -1,4 +1,4 @@
-"""All commands and the options before them."""
+"""All commands and the global options."""
 
 from typing import Annotated
 
@@ -59,10 +59,12 @@ def options(
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
-    """Train lookup-table agents for the Tau language, backtest them on price histories, write their input streams.
+    """Train lookup-table agents for Tau, backtest them, and write their input streams.
 
     Exit codes: 0 ok; 1 the work ran and failed; 2 usage, config or input error; 129 hung up;
     130 interrupted; 143 terminated.
+
+    Example: idi-fast train --out my_agent
     """
 
 

@@ -6,13 +6,19 @@ from typing import Annotated
 import typer
 
 from idi_fast.cli import console
-from idi_fast.cli.options import Force, Json, required_out
+from idi_fast.cli.options import Force, Json, choices, required_out
 
 Artifact = Annotated[Path, typer.Argument(help="Artifact of `idi-fast train`, or its policy.parquet.")]
 Private = Annotated[
-    Path | None, typer.Option(help="Folder of the secret seed that salts the leaves; made with mode 700.")
+    Path | None, typer.Option(help="Folder of the secret seed that salts the leaves; created with mode 700.")
 ]
-Form = Annotated[str, typer.Option(help="idi-fast (RFC 9162, salted with --private) or idi (the reference's).")]
+Form = Annotated[
+    str,
+    typer.Option(
+        help="idi-fast (RFC 9162, salted with --private) or idi (the reference's).",
+        autocompletion=choices("idi-fast", "idi"),
+    ),
+]
 
 
 def commit(
@@ -23,7 +29,12 @@ def commit(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Commit to a policy's table of values: one hash that binds all of them, to be opened state by state."""
+    """Commit to a policy's table of values in one hash.
+
+    The commitment can later be opened state by state.
+
+    Example: idi-fast commit my_agent --out commitment
+    """
     place = required_out(out)
     from idi_fast.evidence.openings import write_commitment
 
@@ -51,7 +62,12 @@ def open(
     form: Form = "idi-fast",
     private: Private = None,
 ) -> None:
-    """Open one state of a commitment: its values, and the hashes that lead from them to the root."""
+    """Open one state of a commitment.
+
+    The opening holds the state's values, and the hashes that lead from them to the root.
+
+    Example: idi-fast open my_agent 1,2,0,3,1 --out opening.json
+    """
     from idi_fast.evidence.openings import open_state
 
     text = open_state(artifact, state, form, private=private)
@@ -66,14 +82,17 @@ def open(
 
 
 def verify_opening(
-    commitment: Annotated[Path, typer.Argument(help="commitment.json, qtable.commit.json, or the folder of one.")],
+    commitment: Annotated[Path, typer.Argument(help="commitment.json, qtable.commit.json, or its folder.")],
     opening: Annotated[Path, typer.Argument(help="File that `idi-fast open` wrote.")],
-    root: Annotated[str | None, typer.Option(help="Root that the commitment is known to have, hexadecimal.")] = None,
+    root: Annotated[str | None, typer.Option(help="The root as known from elsewhere, hexadecimal.")] = None,
     json: Json = False,
 ) -> None:
-    """Check that a commitment binds the values that an opening shows; exit code 1 if it does not.
+    """Check that a commitment binds the values of an opening.
 
-    The reference's form and commitments of format 2 do not bind them: there NOT CHECKED says what is left open.
+    Exit code 1 if it does not. Commitments of the reference's form and of format 2 do not bind them: NOT CHECKED says
+    what is left open.
+
+    Example: idi-fast verify-opening commitment opening.json
     """
     from idi_fast.errors import EvidenceError
     from idi_fast.evidence.openings import verify_opened

@@ -15,11 +15,16 @@ UNITS = {"stream": "ticks", "text": "lines", "table": "rows", "policy": "states"
 
 def compare(
     a: Annotated[Path, typer.Argument(help="Folder of streams, artifact, backtest, trace.parquet, or any such file.")],
-    b: Annotated[Path, typer.Argument(help="What it is compared with.")],
-    context: Annotated[int, typer.Option(help="Ticks to show before and after the first that differs.")] = 3,
+    b: Annotated[Path, typer.Argument(help="The other one.")],
+    context: Annotated[int, typer.Option(help="Ticks to show before and after the first difference.")] = 3,
     json: Json = False,
 ) -> None:
-    """Say where two folders of streams, artifacts, backtests or traces differ: exit code 0 if nowhere, else 1."""
+    """Show where two runs, folders of streams or traces differ.
+
+    Exit code 0 if nowhere, else 1.
+
+    Example: idi-fast compare my_agent other_agent
+    """
     from idi_fast.compare import compare
 
     with console.interruptible(unchanged=lambda: "the comparison is not complete"):
@@ -121,7 +126,7 @@ def _print_first(unit: str, first: dict) -> None:
 
 
 def _cell(value: object) -> str:
-    """A value with all its digits, a dash where there is none."""
+    """A value with all its digits, or a dash."""
     text = "–" if value is None else str(value)
     return text if len(text) <= LONGEST_CELL else f"{text[: LONGEST_CELL - 1]}…"
 

@@ -54,18 +54,18 @@ def _flag(found: re.Match) -> str:
 
 
 def note(text: str) -> None:
-    """Something that the user should know of a run that goes well, on stderr."""
+    """Print something that the user should know about a successful run, on stderr."""
     message(f"note: {text}")
 
 
 def print_notes(texts: Iterable[str]) -> None:
-    """All of them, on stderr."""
+    """Print each of these notes on stderr."""
     for text in texts:
         note(text)
 
 
 def note_spikes(history: object) -> list[str]:
-    """Point out bars of a history whose close jumps and comes back; the notes that were printed. None: no history."""
+    """Point out bars of a history whose close jumps and comes back; returns the notes printed. None: no history."""
     from idi_fast.data.spikes import spike_note
 
     found = None if history is None else spike_note(history)
@@ -80,20 +80,20 @@ def note_in_sample() -> None:
 
 
 def print_json(data: object) -> None:
-    """One JSON object on stdout."""
+    """Print one JSON object on stdout."""
     is_unicode = (sys.stdout.encoding or "").lower().startswith("utf")
     typer.echo(json.dumps(data, ensure_ascii=not is_unicode, allow_nan=False, indent=2))
 
 
 def print_rows(rows: Sequence[tuple[str, object]]) -> None:
-    """Names and values in two columns, on stdout."""
+    """Print names and values in two columns on stdout."""
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         typer.echo(f"{name:<{width}}  {format_value(value)}")
 
 
 def print_columns(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """A table on stdout: names to the left, figures to the right."""
+    """Print a table on stdout, names to the left, figures to the right."""
     cells = [list(heads), *([format_value(value) for value in row] for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(heads))]
     for first, *rest in cells:
@@ -107,7 +107,7 @@ def format_error(figures: dict) -> str:
 
 
 def warn_of_compilation() -> None:
-    """Say why the very first run takes its time."""
+    """Say why the very first run is slow."""
     from idi_fast.kernels._jit import cache_is_cold
 
     if cache_is_cold():
@@ -118,8 +118,8 @@ def warn_of_compilation() -> None:
 def interruptible(*outputs: Path | None, unchanged: Callable[[], str] = lambda: UNWRITTEN) -> Iterator[None]:
     """On a signal, in the block or until the command ends, say what is left of the run.
 
-    outputs: files and folders that the run writes, or writes into; unchanged: says what is left while these are as they
-    were before; it may import nothing, since a signal may have cut an import short.
+    outputs: files and folders that the run writes, or writes into; unchanged: says what is left if these are as they
+    were before; it must not import anything, since a signal may have cut an import short.
     """
     left, watch = _what_is_left(outputs, unchanged), signals.current()
     if watch is not None:
@@ -149,7 +149,7 @@ def _what_is_left(outputs: Sequence[Path | None], unchanged: Callable[[], str]) 
 
 
 def _identity(place: str) -> tuple[int, int, frozenset] | None:
-    """What tells a file, or a folder with what stands in it, from one that is renamed there; None where nothing is."""
+    """Identifies a file, or a folder with its content, so that a replacement is noticed; None if there is nothing."""
     try:
         found = os.lstat(place)
         inside = os.scandir(place) if stat.S_ISDIR(found.st_mode) else nullcontext(())
@@ -171,9 +171,9 @@ def stopped_by_signals(cancel: Callable[[], None]) -> Iterator[None]:
 
 @contextmanager
 def counted_progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A callback of how many are done, and of how many, that draws a bar; it does nothing where stderr is no terminal.
+    """A callback of how many are done, and of how many, that draws a bar; it does nothing if stderr is no terminal.
 
-    what: that which is counted, in the plural.
+    what: what is counted, in the plural.
     """
     if not sys.stderr.isatty():
         yield lambda done, total: None
@@ -191,9 +191,9 @@ def counted_progress(what: str) -> Iterator[Callable[[int, int], None]]:
 def training_progress(
     total_steps: int, describe: Callable = lambda progress: f"episode {progress.episodes:,}"
 ) -> Iterator[object]:
-    """A callback for `Trainer.run` that draws a bar with steps/s and time left; None where stderr is no terminal.
+    """A callback for `Trainer.run` that draws a bar with steps/s and time left; None if stderr is no terminal.
 
-    describe: what to say beside the bar of the callback's argument, which has `steps`.
+    describe: text beside the bar, from the callback's argument, which has `steps`.
     """
     if not sys.stderr.isatty():
         yield None

@@ -11,9 +11,11 @@ from idi_fast.cli.options import Json, Nan, OpenColumn, PriceColumn, TimeColumn,
 
 def evaluate(
     artifact: Annotated[Path, typer.Argument(help="Artifact of `idi-fast train`, or its policy.parquet.")],
-    episodes: Annotated[int, typer.Option(help="Episodes; of a history as many windows as there are.")] = 1000,
+    episodes: Annotated[
+        int, typer.Option(help="Number of episodes; on a history at most as many windows as there are.")
+    ] = 1000,
     seed: Annotated[
-        int | None, typer.Option(help="Whose evaluation stream they are drawn from [default: the policy's seed].")
+        int | None, typer.Option(help="Seed of the evaluation episodes [default: the policy's seed].")
     ] = None,
     data: Annotated[
         str | None, typer.Option(help="Held-out price history: CSV or Parquet file, glob or folder.")
@@ -25,7 +27,12 @@ def evaluate(
     nan: Nan = None,
     json: Json = False,
 ) -> None:
-    """Say how good a policy is on episodes it has not seen, beside what needs no learning."""
+    """Compare a policy with baselines on unseen episodes.
+
+    The baselines need no learning: random actions; always hold, buy or sell; the regime rule.
+
+    Example: idi-fast evaluate my_agent --data new_bars.parquet
+    """
     from dataclasses import replace
 
     from idi_fast.agents.policy import Policy

@@ -6,15 +6,15 @@ from typing import Annotated
 import typer
 
 from idi_fast.cli import console
-from idi_fast.cli.options import Json
+from idi_fast.cli.options import Json, choices
 
 Source = Annotated[Path, typer.Argument(help="Folder that `idi-fast train` or `backtest` wrote, or its trace.parquet.")]
 Streams = Annotated[
     list[str] | None,
-    typer.Option("--stream", help="NAME=COLUMN: take a stream from another column; may be given often."),
+    typer.Option("--stream", help="NAME=COLUMN: take a stream from another column; may be repeated."),
 ]
 Columns = Annotated[
-    Path | None, typer.Option(help="CSV or Parquet file with columns of your own for --stream, a row a tick.")
+    Path | None, typer.Option(help="CSV or Parquet file with columns of your own for --stream, a row per tick.")
 ]
 
 
@@ -22,15 +22,21 @@ def export(
     artifact: Source,
     to: Annotated[Path, typer.Option("--to", help="The inputs folder of a Tau specification.")],
     kind: Annotated[
-        str, typer.Option(help="Streams the specification reads: v38, layered, all, or those of a contract, FILE.json.")
+        str,
+        typer.Option(
+            help="Which streams: v38, layered, all, or those of a contract, FILE.json.",
+            autocompletion=choices("v38", "layered", "all"),
+        ),
     ] = "all",
     streams: Streams = None,
     columns: Columns = None,
     json: Json = False,
 ) -> None:
-    """Write the input streams of a trace into a Tau specification's folder: all of them or none.
+    """Write the streams of a trace for a Tau specification.
 
-    Other files there are left alone; streams of the same name are replaced.
+    All of them are written or none. Streams of the same name are replaced, other files are left alone.
+
+    Example: idi-fast export my_agent --to agent/inputs --kind v38
     """
     from idi_fast.tau.export import export_streams, stream_columns
 

@@ -15,17 +15,24 @@ def layers(
         Path, typer.Argument(help="JSON list of layers; paths are relative to its folder or the working directory.")
     ],
     only: Annotated[
-        list[str] | None, typer.Option("--only", help="Name of a layer to train [default: all]; may be given often.")
+        list[str] | None, typer.Option("--only", help="Name of a layer to train [default: all]; may be repeated.")
     ] = None,
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help="Keep and install the layers that succeed, if others fail.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the plan, say what would be done, stop.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check the plan, print what would be done, and stop.")
+    ] = False,
     jobs: Annotated[int | None, typer.Option(help="Layers trained at a time [default: usable cores].")] = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Train all layers of a plan, write their artifacts and install their streams: all of them or none."""
+    """Train all agents of a plan and install their streams.
+
+    Artifacts and streams are written all or none.
+
+    Example: idi-fast layers plan.json
+    """
     from idi_fast.layers.train import check_plan, run_plan
 
     if dry_run:
@@ -87,5 +94,5 @@ def _installed(layer: dict) -> str:
 
 
 def _short(path: str) -> str:
-    """A path as it is spelt from here, if that is shorter."""
+    """A path relative to the working directory, if that is shorter."""
     return min(path, os.path.relpath(path), key=len)

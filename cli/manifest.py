@@ -6,25 +6,32 @@ from typing import Annotated
 import typer
 
 from idi_fast.cli import console
-from idi_fast.cli.options import Json
+from idi_fast.cli.options import Json, choices
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder that idi-fast wrote.")]
 
 
 def manifest(
     folder: Folder,
-    check: Annotated[bool, typer.Option("--check", help="Only say whether it fits the files; exit code 1 if not.")] = (
-        False
-    ),
+    check: Annotated[
+        bool, typer.Option("--check", help="Only compare it with the files; exit code 1 if they differ.")
+    ] = (False),
     idi_manifest: Annotated[
         bool, typer.Option("--idi-manifest", help="Write the reference's artifact_manifest.json too.")
     ] = False,
     proof_policy: Annotated[
-        str | None, typer.Option(help="Which proof readers shall find: none, digest, replay, zk or command.")
+        str | None,
+        typer.Option(
+            help="The proof that readers should expect: none, digest, replay, zk or command.",
+            autocompletion=choices("none", "digest", "replay", "zk", "command"),
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Make a folder's manifest anew from the files that it holds, or with --check compare the two."""
+    """Rewrite a folder's manifest, or compare it by --check.
+
+    Example: idi-fast manifest my_agent --check
+    """
     from idi_fast.errors import InputError
     from idi_fast.evidence.publish import check_manifest, update_manifest
 

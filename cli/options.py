@@ -1,4 +1,4 @@
-"""Options that several commands share, and how a config is put together from file, --set and flags."""
+"""Options that several commands share, and how a config is merged from file, --set and flags."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,20 +12,50 @@ from idi_fast.config.draft import Draft, assigned
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.errors import InputError, nearest
 
+
+def choices(*names: str) -> Callable[[str], list[str]]:
+    """The shell's completion of an option that takes one of these names."""
+    return lambda incomplete: [name for name in names if name.startswith(incomplete)]
+
+
 Out = Annotated[Path | None, typer.Option("--out", help="Folder to write; it appears whole or not at all.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an earlier output of idi-fast, unfinished ones too.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 PriceColumn = Annotated[str | None, typer.Option(help="Close price column [default: close, price … in any case].")]
-TimeColumn = Annotated[str | None, typer.Option(help="Time column, UTC; none reads no times [default: time, date …].")]
+TimeColumn = Annotated[
+    str | None, typer.Option(help="Time column, UTC; none: the bars have no times [default: time, date …].")
+]
 OpenColumn = Annotated[str | None, typer.Option(help="Opening price column [default: open, if there is one].")]
 VolumeColumn = Annotated[str | None, typer.Option(help="Volume column [default: volume, if there is one].")]
 YearDays = Annotated[
-    int | None, typer.Option(help="Trading days of a year, to annualise by [default: 365 days of 24 hours].")
+    int | None, typer.Option(help="Trading days per year, for annualised figures [default: 365 days of 24 hours].")
 ]
-Nan = Annotated[str | None, typer.Option(help="Rows with missing values: refuse or drop.")]
-Compat = Annotated[str | None, typer.Option(help="Reproduce another trainer bit for bit: idi-iann.")]
+Nan = Annotated[
+    str | None, typer.Option(help="Rows with missing values: refuse or drop.", autocompletion=choices("refuse", "drop"))
+]
+Fill = Annotated[
+    str | None,
+    typer.Option(
+        help="Fill price of a decision: next-open, next-close or same-close [default: next-open].",
+        autocompletion=choices("next-open", "next-close", "same-close"),
+    ),
+]
+Kind = Annotated[
+    str,
+    typer.Option(
+        help="The agent: v38, layered, or a contract of your own, FILE.json.", autocompletion=choices("v38", "layered")
+    ),
+]
+Compat = Annotated[
+    str | None,
+    typer.Option(help="Reproduce another trainer bit for bit: idi-iann.", autocompletion=choices("idi-iann")),
+]
 Stress = Annotated[
-    str | None, typer.Option(help="Stress: normal, panic, extreme_shock, fee_spike, bear_market or flash_crash.")
+    str | None,
+    typer.Option(
+        help="Stress scenario: normal, panic, extreme_shock, fee_spike, bear_market or flash_crash.",
+        autocompletion=choices("normal", "panic", "extreme_shock", "fee_spike", "bear_market", "flash_crash"),
+    ),
 ]
 DriftBull = Annotated[float | None, typer.Option(help="Bull drift, log return per bar.")]
 DriftBear = Annotated[float | None, typer.Option(help="Bear drift, log return per bar.")]
@@ -37,7 +67,7 @@ ShockScale = Annotated[float | None, typer.Option(help="Standard deviation of a 
 
 
 def add_command(app: typer.Typer, function: Callable) -> Callable:
-    """Register a command under its function's name; a path that is given as an empty text is a usage error."""
+    """Register a command under its function's name; an empty text for a path is a usage error."""
     hints = get_type_hints(function)
     paths = {name for name, hint in hints.items() if Path in (hint, *get_args(hint)) or name == "data"}
 
@@ -64,7 +94,7 @@ def compat_name(value: str | None) -> str | None:
 
 
 def required_out(out: Path | None) -> Path:
-    """The --out folder; InputError where it was not given, or is where no output may be (`files.check_place`)."""
+    """The --out folder; InputError if it is missing or not allowed (`files.check_place`)."""
     if out is None:
         raise InputError("--out is missing; name the folder to write, for example --out my_agent")
     from idi_fast.storage.files import check_place
@@ -84,7 +114,7 @@ FLAGS = {
 def resolve_config(
     path: Path | None, assignments: list[str], flags: dict[str, Any], names: Mapping[str, str] = FLAGS
 ) -> TrainingConfig:
-    """The config of defaults < file < --set < flags, checked when all are merged; see `draft_config`."""
+    """The config from defaults < file < --set < flags, checked after merging; see `draft_config`."""
     return draft_config(path, assignments, flags, names).build()
 
 
@@ -93,7 +123,7 @@ def draft_config(
 ) -> Draft[TrainingConfig]:
     """Defaults < file < --set < flags by key, not yet checked; a flag that is None was not given.
 
-    names: what flags are called, by key, where not as the last part of their key.
+    names: the flags of keys whose flag is not the last part of the key.
     """
     draft = TrainingConfig.draft(path, note=console.note).override(assigned(assignments), "--set")
     for key, value in flags.items():

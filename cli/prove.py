@@ -6,42 +6,51 @@ from typing import Annotated
 import typer
 
 from idi_fast.cli import console
-from idi_fast.cli.options import Force, Json
+from idi_fast.cli.options import Force, Json, choices
 
 ProverName = Annotated[
-    str, typer.Option(help="digest (an integrity check), replay, zk (unaudited) or command (an outside program).")
+    str,
+    typer.Option(
+        help="digest (an integrity check), replay, zk (unaudited) or command (an outside program).",
+        autocompletion=choices("digest", "replay", "zk", "command"),
+    ),
 ]
 Private = Annotated[
-    Path | None, typer.Option(help="With zk: folder of the secret seed, never published; made with mode 700.")
+    Path | None, typer.Option(help="With zk: folder of the secret seed, never published; created with mode 700.")
 ]
 Command = Annotated[
     str | None,
-    typer.Option(help="With command: the program's line, with {manifest} {streams} {proof} {receipt}; no shell."),
+    typer.Option(
+        help="With command: the program and its arguments, with {manifest} {streams} {proof} {receipt}; no shell."
+    ),
 ]
-Timeout = Annotated[float, typer.Option(help="Seconds that the outside program has.")]
+Timeout = Annotated[float, typer.Option(help="Time limit of the outside program, in seconds.")]
 Jobs = Annotated[int | None, typer.Option(help="With zk: threads [default: usable cores].")]
 
 
 def prove(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Artifact of `idi-fast train`, or a backtest.")],
     prover: ProverName,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="With zk: folder to publish, which does not hold the policy.")
-    ] = None,
-    policy: Annotated[Path | None, typer.Option(help="Where the policy of a backtest is.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="With zk: folder to publish, without the policy.")] = None,
+    policy: Annotated[Path | None, typer.Option(help="The policy of a backtest.")] = None,
     private: Private = None,
     command: Command = None,
     timeout: Timeout = 300.0,
     bind: Annotated[
         list[str] | None,
-        typer.Option(help="What a digest binds besides: config_fingerprint, spec_hash, policy_root; often."),
+        typer.Option(help="What a digest also binds: config_fingerprint, spec_hash, policy_root; may be repeated."),
     ] = None,
     tx_hash: Annotated[str | None, typer.Option(help="Transaction that a digest binds, hexadecimal.")] = None,
     jobs: Jobs = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Add a proof to a folder, or with --prover zk write a folder to publish that hides the policy."""
+    """Add a proof to a folder, or with --prover zk publish one.
+
+    The folder that --prover zk writes hides the policy.
+
+    Example: idi-fast prove my_agent --prover replay
+    """
     from idi_fast.evidence.private import guessable
     from idi_fast.evidence.provers import ProverOptions, find_prover
     from idi_fast.evidence.publish import prove_folder

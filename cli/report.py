@@ -11,13 +11,18 @@ from idi_fast.cli.options import Json
 
 
 def report(
-    run: Annotated[Path, typer.Argument(help="Folder that `idi-fast train`, backtest or walkforward wrote.")],
+    run: Annotated[Path, typer.Argument(help="Folder that `idi-fast train`, `backtest` or `walkforward` wrote.")],
     out: Annotated[Path | None, typer.Option(help="HTML file to write [default: RUN.html beside the folder].")] = None,
-    png: Annotated[Path | None, typer.Option(help="Folder to write each figure to as well, as a PNG file.")] = None,
+    png: Annotated[Path | None, typer.Option(help="Folder for the figures as PNG files.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier report and its pictures.")] = False,
     json: Json = False,
 ) -> None:
-    """Write what a run came to as one HTML file: figures, tables and assumptions, readable without a network."""
+    """Write the figures and tables of a run as one HTML file.
+
+    The file needs no network.
+
+    Example: idi-fast report my_backtest
+    """
     from idi_fast.reporting import write_report
 
     with console.interruptible(out or Path(f"{os.path.abspath(run)}.html")):

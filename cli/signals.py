@@ -1,10 +1,10 @@
 """Ctrl-C, SIGTERM and SIGHUP end a command within a second, whatever it is doing.
 
 Python runs a signal's handler in the main thread between two of its instructions: not while that thread is in LLVM,
-which can take half a minute. And what a handler raises is lost where Python has nobody to pass it to: in a finalizer,
-or in a function that C calls, and the compiler has many of both. So a thread watches. While something compiles the
-handler raises nothing; what it raised in vain is raised again; and a main thread that does not come to its end in time
-is ended with the process. What that leaves on the disk is what any kill may leave: the next command clears it up.
+which can take half a minute. And an exception raised by a handler is lost where Python cannot propagate it: in a
+finalizer, or in a function called from C, and the compiler has many of both. So a thread watches. While something
+compiles the handler raises nothing; an exception that was lost is raised again; and a main thread that does not end in
+time is ended with the process. The disk is then as after any kill: the next command cleans up.
 """
 
 import _thread
@@ -31,14 +31,14 @@ DONE = b"\0"
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal came: raised in the main thread."""
+    """A signal arrived: raised in the main thread."""
 
 
 class Watch:
-    """What is known of the signals of one command.
+    """The signals of one command.
 
-    left: says what is left of the work, when it is interrupted; it is called from another thread too, so it must not
-    import anything. number: the first signal that came.
+    left: says what is left of the work when it is interrupted; it is also called from another thread, so it must not
+    import anything. number: the first signal that arrived.
     """
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class Watch:
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """Handle signals while the block lasts; if one came, the process ends with it."""
+        """Handle signals during the block; if one arrived, the process ends with it."""
         # One that the parent has told us to ignore, as nohup does, stays ignored.
         old = {number: signal.getsignal(number) for number in NUMBERS}
         old = {number: handler for number, handler in old.items() if handler not in (signal.SIG_IGN, None)}
@@ -78,7 +78,7 @@ class Watch:
 
     @contextmanager
     def cancelling(self, cancel: Callable[[], None]) -> Iterator[None]:
-        """While the block lasts, the first signal calls `cancel` and raises nothing; its end does, whatever it is."""
+        """During the block the first signal calls `cancel` and raises nothing; the end of the block raises."""
         self._cancel = cancel
         try:
             yield
@@ -194,7 +194,7 @@ def _remove_unfinished() -> None:
 
 
 def _default_signals() -> None:
-    """A signal while the interpreter shuts down ends it, and shows no traceback."""
+    """A signal while the interpreter shuts down ends it without a traceback."""
     for number in NUMBERS:
         if signal.getsignal(number) not in (signal.SIG_IGN, None):
             signal.signal(number, signal.SIG_DFL)
@@ -228,12 +228,12 @@ _watch: Watch | None = None
 
 
 def current() -> Watch | None:
-    """The watch of the command that runs; None where there is none: it was not started by `main`, or in a thread."""
+    """The watch of the running command; None if it was not started by `main`, or runs in a thread."""
     return _watch
 
 
 def came() -> bool:
-    """Whether a signal has come."""
+    """Whether a signal arrived."""
     return _watch is not None and _watch.number is not None
 
 

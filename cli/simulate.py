@@ -23,11 +23,11 @@ from idi_fast.errors import InputError
 
 def simulate(
     out: Annotated[Path | None, typer.Option("--out", help="File to write, .parquet or .csv.")] = None,
-    bars: Annotated[int, typer.Option(help="How many bars.")] = 10_000,
+    bars: Annotated[int, typer.Option(help="Number of bars.")] = 10_000,
     seed: Annotated[int, typer.Option(help="Seed, 0 or more.")] = 0,
     start: Annotated[str, typer.Option(help="Time of the first bar, ISO 8601, UTC.")] = "2020-01-01",
-    interval: Annotated[str, typer.Option(help="Time from one bar to the next: 30s, 5m, 2h, 1d.")] = "1h",
-    config: Annotated[Path | None, typer.Option(help="JSON config file, whose market is simulated.")] = None,
+    interval: Annotated[str, typer.Option(help="Time between bars: 30s, 5m, 2h, 1d.")] = "1h",
+    config: Annotated[Path | None, typer.Option(help="JSON config file with the market to simulate.")] = None,
     drift_bull: DriftBull = None,
     drift_bear: DriftBear = None,
     drift_chop: DriftChop = None,
@@ -42,7 +42,7 @@ def simulate(
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
     json: Json = False,
 ) -> None:
-    """Write a price history of the simulated crypto market, to try things on.
+    """Write a price history of the simulated crypto market.
 
     Columns: time, open, close, volume, regime (0 bull, 1 bear, 2 chop, 3 panic) and risk. The bars are those that
     `idi-fast train --env crypto` shows an agent with the same settings and seed.

@@ -6,25 +6,30 @@ import typer
 
 from idi_fast.cli import console
 from idi_fast.cli.export import Columns, Source, Streams
-from idi_fast.cli.options import Force, Json, Out, required_out
+from idi_fast.cli.options import Force, Json, Kind, Out, required_out
 
 
 def spec(
     artifact: Source,
-    kind: Annotated[str, typer.Option(help="The agent: v38, layered, or a contract of your own, FILE.json.")],
+    kind: Kind,
     out: Out = None,
     name_prefix: Annotated[str, typer.Option(help="Put before the names of all streams and their files.")] = "",
     no_emotes: Annotated[
-        bool, typer.Option("--no-emotes", help="Leave out the emotes that are read, and all that needs them.")
+        bool, typer.Option("--no-emotes", help="Leave out the inputs q_emote_…, and all that needs them.")
     ] = False,
     streams: Streams = None,
     columns: Columns = None,
     start: Annotated[int, typer.Option(help="First tick of the trace to hand over.")] = 0,
-    ticks: Annotated[int | None, typer.Option(help="How many ticks to hand over [default: all].")] = None,
+    ticks: Annotated[int | None, typer.Option(help="Number of ticks to hand over [default: all].")] = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Write an agent's folder for the Tau interpreter: specification, inputs, and the outputs to expect."""
+    """Write a Tau specification, its inputs and outputs.
+
+    The folder has the inputs from a trace, and the outputs to expect.
+
+    Example: idi-fast spec my_backtest --kind v38 --out my_spec
+    """
     place = required_out(out)
     from idi_fast.tau.export import stream_columns
     from idi_fast.tau.spec_folder import write_spec

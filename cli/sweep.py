@@ -8,6 +8,7 @@ import typer
 from idi_fast.cli import console
 from idi_fast.cli.options import (
     FLAGS,
+    Fill,
     Force,
     Json,
     Nan,
@@ -17,9 +18,10 @@ from idi_fast.cli.options import (
     TimeColumn,
     VolumeColumn,
     YearDays,
+    choices,
     draft_config,
     required_out,
-)  # fmt: skip
+)
 from idi_fast.errors import InputError
 
 SHOWN = 10
@@ -31,12 +33,15 @@ def sweep(
         str | None, typer.Argument(help="Price history: CSV or Parquet file, glob or folder; implies --env history.")
     ] = None,
     grid: Annotated[
-        list[str] | None, typer.Option(help="Key and values, as learning_rate=0.05,0.1; may be given often.")
+        list[str] | None, typer.Option(help="Key and values, as learning_rate=0.05,0.1; may be repeated.")
     ] = None,
     config: Annotated[Path | None, typer.Option(help="JSON config file.")] = None,
     out: Out = None,
-    env: Annotated[str | None, typer.Option(help="crypto or history [default: the config's].")] = None,
-    seeds: Annotated[str, typer.Option(help="Seeds, as of train: 0:5, 1,5,9.")] = "0",
+    env: Annotated[
+        str | None,
+        typer.Option(help="crypto or history [default: the config's].", autocompletion=choices("crypto", "history")),
+    ] = None,
+    seeds: Annotated[str, typer.Option(help="Seeds, as for train: 0:5, 1,5,9.")] = "0",
     jobs: Annotated[int | None, typer.Option(help="Runs at a time [default: usable cores].")] = None,
     validation_bars: Annotated[int | None, typer.Option(help="Bars to choose by [default: a fifth].")] = None,
     test_bars: Annotated[int | None, typer.Option(help="Last bars, to report on [default: a fifth].")] = None,
@@ -45,7 +50,7 @@ def sweep(
     ] = None,
     episodes: Annotated[int | None, typer.Option(help="Training episodes.")] = None,
     episode_length: Annotated[int | None, typer.Option(help="Steps per episode.")] = None,
-    fill: Annotated[str | None, typer.Option(help="next-open, next-close or same-close, as of backtest.")] = None,
+    fill: Fill = None,
     fee_bps: Annotated[
         float | None, typer.Option(help="Fee per side in basis points of the traded notional [default: the config's].")
     ] = None,
@@ -59,7 +64,12 @@ def sweep(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Train a grid of configs under several seeds, choose one on validation data and report it on test data."""
+    """Train a grid of configs and report the best on test data.
+
+    Every config is trained under every seed; validation data choose one, which is then tested on other data.
+
+    Example: idi-fast sweep bars.parquet --grid discount=0.5,0.95 --seeds 0:5 --out my_sweep
+    """
     if not grid:
         raise InputError("--grid is missing; name a key and its values, for example --grid learning_rate=0.05,0.1")
     columns = {"path": data, "price": price_col, "time": time_col, "open": open_col, "volume": volume_col, "nan": nan}

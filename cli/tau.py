@@ -16,14 +16,17 @@ Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a Tau spe
 def check(
     folder: Folder,
     fix: Annotated[
-        Path | None, typer.Option("--fix", metavar="OUT", help="Write a corrected copy of the folder there.")
+        Path | None, typer.Option("--fix", metavar="OUT", help="Write a corrected copy of the folder to OUT.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="With --fix DIR itself: fix the folder in place.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="With --fix DIR: fix the folder itself.")] = False,
     json: Json = False,
 ) -> None:
-    """Say what will go wrong when the interpreter runs a folder, at which step, and what to do.
+    """Predict what goes wrong when Tau runs a specification.
 
-    Exit code 1 if there are errors, with --fix if errors are left, 2 if it can write nothing.
+    Each finding gives the step at which it matters and how to fix it. Exit code 1 if there are errors, with --fix if
+    errors are left, 2 if nothing can be written.
+
+    Example: idi-fast tau check my_spec --fix fixed
     """
     from idi_fast.errors import InputError
     from idi_fast.tau.check import check_folder
@@ -49,20 +52,26 @@ def check(
 def run(
     folder: Folder,
     tau: Annotated[
-        str | None, typer.Option("--tau", metavar="PATH", help="The interpreter [default: the variable TAU, or none].")
+        str | None,
+        typer.Option(
+            "--tau",
+            metavar="PATH",
+            help="The interpreter [default: the variable TAU; without it the run is simulated].",
+        ),
     ] = None,
     timeout: Annotated[
         float | None,
-        typer.Option(
-            help="Seconds after which it is stopped, for it can hang [default: ten times what it should take]."
-        ),
+        typer.Option(help="Seconds until the interpreter is killed [default: ten times the expected time]."),
     ] = None,
-    no_check: Annotated[bool, typer.Option("--no-check", help="Run the folder as it is, without a check.")] = False,
+    no_check: Annotated[bool, typer.Option("--no-check", help="Run the folder without checking it first.")] = False,
     json: Json = False,
 ) -> None:
-    """Run a folder by the interpreter and compare its outputs with the simulation and with expected/.
+    """Run a specification in Tau and check its outputs.
 
-    Without an interpreter the run is simulated. Exit code 1 if the run fails or anything differs.
+    They are compared with the simulation and with expected/. Without an interpreter the run is simulated. Exit code 1
+    if the run fails or anything differs.
+
+    Example: idi-fast tau run my_spec --tau ~/bin/tau
     """
     from idi_fast.tau.run import run_folder
 

@@ -28,10 +28,11 @@ from idi_fast.cli.options import (
     VolBase,
     VolPanic,
     VolumeColumn,
+    choices,
     compat_name,
     required_out,
     resolve_config,
-)  # fmt: skip
+)
 from idi_fast.errors import InputError
 
 
@@ -42,16 +43,25 @@ def train(
         int | None, typer.Option(help="Seed, 0 or more (compat: any); -1: drawn and recorded [default: 0].")
     ] = None,
     seeds: Annotated[
-        str | None, typer.Option(help="Train a population, a lane a seed: 0:64, 0:64:4, 1,5,9 or a mixture.")
+        str | None, typer.Option(help="Train a population, one lane per seed: 0:64, 0:64:4, 1,5,9 or a mixture.")
     ] = None,
     jobs: Annotated[int | None, typer.Option(help="Lanes trained at a time [default: usable cores].")] = None,
     keep: Annotated[
-        str | None, typer.Option(help="Lanes of a population to write: best or all [default: best].")
+        str | None,
+        typer.Option(
+            help="Lanes of a population to write: best or all [default: best].", autocompletion=choices("best", "all")
+        ),
     ] = None,
     init_policy: Annotated[
-        Path | None, typer.Option(help="Artifact or policy.parquet whose values training begins with.")
+        Path | None, typer.Option(help="Artifact or policy.parquet whose values training starts from.")
     ] = None,
-    env: Annotated[str | None, typer.Option(help="synthetic, crypto or history [default: synthetic].")] = None,
+    env: Annotated[
+        str | None,
+        typer.Option(
+            help="synthetic, crypto or history [default: synthetic].",
+            autocompletion=choices("synthetic", "crypto", "history"),
+        ),
+    ] = None,
     use_crypto_env: Annotated[bool, typer.Option("--use-crypto-env", help="The same as --env crypto.")] = False,
     data: Annotated[
         str | None, typer.Option(help="Price history: CSV or Parquet file, glob or folder; implies --env history.")
@@ -64,7 +74,9 @@ def train(
     episodes: Annotated[int | None, typer.Option(help="Training episodes [default: 128].")] = None,
     episode_length: Annotated[int | None, typer.Option(help="Steps per episode [default: 64].")] = None,
     compat: Compat = None,
-    rng: Annotated[str | None, typer.Option(help="Generator: sfc64 or mt19937.")] = None,
+    rng: Annotated[
+        str | None, typer.Option(help="Generator: sfc64 or mt19937.", autocompletion=choices("sfc64", "mt19937"))
+    ] = None,
     drift_bull: DriftBull = None,
     drift_bear: DriftBear = None,
     drift_chop: DriftChop = None,
@@ -76,14 +88,21 @@ def train(
     stress: Stress = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Config value, as quantizer.price_buckets=8.")] = None,
     checkpoint_every: Annotated[
-        str | None, typer.Option(help="Save the run on its way: 30s, 5m, 2h, or a number of episodes.")
+        str | None, typer.Option(help="Save the run regularly: every 30s, 5m, 2h, or a number of episodes.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint of the same run.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue from the last checkpoint of the same run.")
+    ] = False,
     force: Force = False,
     json: Json = False,
     print_config: Annotated[bool, typer.Option("--print-config", help="Print the resulting config and stop.")] = False,
 ) -> None:
-    """Train an agent, or with --seeds a population, and write its artifact: policy, episodes, trace and streams."""
+    """Train an agent, or with --seeds a population.
+
+    Writes an artifact: policy, episode rewards, greedy trace and streams for Tau.
+
+    Example: idi-fast train --data bars.parquet --episodes 2000 --out my_agent
+    """
     market = {
         "drift_bull": drift_bull, "drift_bear": drift_bear, "drift_chop": drift_chop, "vol_base": vol_base,
         "vol_panic": vol_panic, "shock_prob": shock_prob, "shock_scale": shock_scale, "fee_bps": fee_bps,

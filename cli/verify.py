@@ -15,33 +15,39 @@ def verify(
     require: Annotated[
         str | None,
         typer.Option(
-            help="Fail unless these claims hold: replay, zk, all, or names of rows such as states, with commas between."
+            help="Fail unless these claims hold: replay, zk, all, or rows such as states, separated by commas."
         ),
     ] = None,
     data: Annotated[
         str | None,
-        typer.Option(help="Your copy of the price history, from which states are worked out again; no other is read."),
+        typer.Option(help="Your copy of the price history, from which states are recomputed; no other is read."),
     ] = None,
-    policy: Annotated[Path | None, typer.Option(help="Where the policy of a backtest is.")] = None,
+    policy: Annotated[Path | None, typer.Option(help="The policy of a backtest.")] = None,
     private: Annotated[
-        Path | None, typer.Option(help="Of your own folders: the secrets by which a commitment hides its table.")
+        Path | None, typer.Option(help="For your own folders: the secrets by which a commitment hides its table.")
     ] = None,
-    init_policy: Annotated[Path | None, typer.Option(help="The policy that training began with.")] = None,
-    root: Annotated[str | None, typer.Option(help="Root that the commitment is known to have, hexadecimal.")] = None,
+    init_policy: Annotated[Path | None, typer.Option(help="The policy that training started from.")] = None,
+    root: Annotated[
+        str | None, typer.Option(help="The commitment's root as known from elsewhere, hexadecimal.")
+    ] = None,
     sample: Annotated[
-        int | None, typer.Option(help="Compare so many random ticks with the policy, and do not train again.")
+        int | None, typer.Option(help="Compare this many random ticks with the policy instead of training again.")
     ] = None,
     command: Annotated[
         str | None,
-        typer.Option(help="Line of your verifier of an outside proof, with {manifest} {streams} {proof} {receipt}."),
+        typer.Option(
+            help="Your verifier of an outside proof and its arguments, with {manifest} {streams} {proof} {receipt}."
+        ),
     ] = None,
     timeout: Timeout = 300.0,
     json: Json = False,
 ) -> None:
-    """Check a published folder claim by claim: against what, trusting whom, with which result.
+    """Check a published folder claim by claim.
 
-    Exit code 0 where nothing fails, also where claims are not checked; 1 where one fails, or one that --require names
-    does not hold.
+    The table says what each claim was checked against, who must be trusted, and whether it holds. Exit code 0 if no
+    claim fails, even if some are not checked; 1 if one fails, or one that --require names does not hold.
+
+    Example: idi-fast verify published --require replay
     """
     from idi_fast.evidence.provers import ProverOptions
     from idi_fast.evidence.verify import verify_folder

@@ -8,6 +8,7 @@ import typer
 from idi_fast.cli import console
 from idi_fast.cli.options import (
     FLAGS,
+    Fill,
     Force,
     Json,
     Nan,
@@ -19,23 +20,25 @@ from idi_fast.cli.options import (
     YearDays,
     required_out,
     resolve_config,
-)  # fmt: skip
+)
 
 
 def walkforward(
     data: Annotated[str, typer.Argument(help="Price history: CSV or Parquet file, glob or folder.")],
     config: Annotated[Path | None, typer.Option(help="JSON config file.")] = None,
     out: Out = None,
-    train_bars: Annotated[int | None, typer.Option(help="Bars of a training [default: half].")] = None,
-    test_bars: Annotated[int | None, typer.Option(help="Bars of a test [default: a tenth].")] = None,
-    step: Annotated[int | None, typer.Option(help="Bars from window to window [default: the test's].")] = None,
-    anchored: Annotated[bool, typer.Option("--anchored", help="Train from the first bar on, always.")] = False,
-    warm: Annotated[bool, typer.Option("--warm", help="Begin with the tables of the window before.")] = False,
-    seeds: Annotated[str, typer.Option(help="Seeds, as of train: 0:5, 1,5,9.")] = "0",
+    train_bars: Annotated[int | None, typer.Option(help="Bars per training [default: half].")] = None,
+    test_bars: Annotated[int | None, typer.Option(help="Bars per test [default: a tenth].")] = None,
+    step: Annotated[
+        int | None, typer.Option(help="Bars from one window to the next [default: those of a test].")
+    ] = None,
+    anchored: Annotated[bool, typer.Option("--anchored", help="Begin every training with the first bar.")] = False,
+    warm: Annotated[bool, typer.Option("--warm", help="Start from the tables of the previous window.")] = False,
+    seeds: Annotated[str, typer.Option(help="Seeds, as for train: 0:5, 1,5,9.")] = "0",
     jobs: Annotated[int | None, typer.Option(help="Windows at a time [default: usable cores].")] = None,
     episodes: Annotated[int | None, typer.Option(help="Training episodes in each window.")] = None,
     episode_length: Annotated[int | None, typer.Option(help="Steps per episode.")] = None,
-    fill: Annotated[str | None, typer.Option(help="next-open, next-close or same-close, as of backtest.")] = None,
+    fill: Fill = None,
     fee_bps: Annotated[
         float | None, typer.Option(help="Fee per side in basis points of the traded notional [default: the config's].")
     ] = None,
@@ -49,7 +52,10 @@ def walkforward(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Train on windows of a history and test on the bars after each: what would have come of it."""
+    """Train on windows of a history and test on the bars after.
+
+    Example: idi-fast walkforward bars.parquet --config agent.json --seeds 0:5 --out walk
+    """
     columns = {"path": data, "price": price_col, "time": time_col, "open": open_col, "volume": volume_col, "nan": nan}
     flags = {f"environment.data.{name}": value for name, value in columns.items()}
     flags |= {"environment.kind": "history", "episodes": episodes, "episode_length": episode_length}

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from idi_fast.cli import console
-from idi_fast.cli.options import FLAGS, Force, Json, Out, required_out, resolve_config
+from idi_fast.cli.options import FLAGS, Force, Json, Kind, Out, required_out, resolve_config
 from idi_fast.cli.prove import Command, Jobs, Private, ProverName, Timeout
 from idi_fast.cli.verify import report
 
@@ -16,20 +16,25 @@ def workflow(
     out: Out = None,
     seed: Annotated[int, typer.Option(help="Seed, 0 or more (compat: any).")] = 0,
     prover: ProverName = "replay",
-    kind: Annotated[str, typer.Option(help="The agent: v38, layered, or a contract of your own, FILE.json.")] = "v38",
+    kind: Kind = "v38",
     set_: Annotated[list[str] | None, typer.Option("--set", help="Config value, as quantizer.price_buckets=8.")] = None,
-    data: Annotated[str | None, typer.Option(help="Price history; implies the environment history.")] = None,
+    data: Annotated[str | None, typer.Option(help="Price history; implies the history environment.")] = None,
     private: Private = None,
     command: Command = None,
     verify_command: Annotated[
-        str | None, typer.Option(help="With command: the line of the program that verifies.")
+        str | None, typer.Option(help="With command: the verifying program and its arguments.")
     ] = None,
     timeout: Timeout = 300.0,
     jobs: Jobs = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Train, prove, write the specification and verify, in one folder; steps that are done already are left out."""
+    """Train, prove, write the specification and verify.
+
+    Everything is in one folder; steps already done are skipped.
+
+    Example: idi-fast workflow agent.json --out published
+    """
     place = required_out(out)
     flags = {"environment.kind": "history" if data else None, "environment.data.path": data}
     settings = resolve_config(config, set_ or [], flags, {**FLAGS, "environment.kind": "--data"})

@@ -1,4 +1,4 @@
-"""Compare what two runs left behind, value by value: streams, traces, tables, JSON; folders file by file."""
+"""Compare the outputs of two runs, value by value: streams, traces, tables, JSON; folders file by file."""
 
 import math
 import operator
@@ -25,11 +25,11 @@ KINDS = {
 }  # fmt: skip
 """What a file is compared as, by the end of its name; any other is compared as bytes."""
 NOT_LOOKED_AT = {TIMINGS, "streams.json"}
-"""How long a run took, and an index of files that are compared themselves."""
+"""Ignored: how long a run took, and an index of files that are compared themselves."""
 STATE_VALUES = ("q_", "comm_", "visits")
-"""How the columns of a policy's table begin that hold values; the others name the state."""
+"""Prefixes of the columns of a policy's table that hold values; the others name the state."""
 ROW, ROW_B = "row of A", "row of B"
-"""Columns put beside the states, which have the names of none of them."""
+"""Columns added to the states, with names that none of theirs has."""
 
 
 def compare(a: str | Path, b: str | Path, context: int = CONTEXT, limits: Limits = ANY) -> dict:
@@ -105,7 +105,7 @@ def _names(folder: Path) -> set[str]:
 
 
 def _streams_of(a: Path, b: Path) -> tuple[Path, Path]:
-    """The same folders, but where one is of streams and the other is of a run, that run's streams."""
+    """The same folders, except that a folder of streams is compared with a run's streams."""
     holds_streams = [any(_kind(path) == "stream" for path in folder.iterdir()) for folder in (a, b)]
     if holds_streams == [True, False] and (b / "streams").is_dir():
         return a, b / "streams"
@@ -115,7 +115,7 @@ def _streams_of(a: Path, b: Path) -> tuple[Path, Path]:
 
 
 def _of_the_same_name(path: Path, other: Path) -> Path:
-    """The file itself, or that of the other's name in a folder."""
+    """The file itself, or the one with the other's name in a folder."""
     if not path.is_dir():
         return path
     if not (path / other.name).is_file():
@@ -162,7 +162,7 @@ def _compare_lines(a: bytes, b: bytes, context: int, *, counted_from: int) -> di
 
 
 def _lines(data: bytes) -> list[bytes]:
-    """Lines without their endings, of which the last one may have none."""
+    """Lines without their endings; the last one may have none."""
     lines = data.replace(b"\r\n", b"\n").split(b"\n")
     return lines if lines[-1] else lines[:-1]
 
@@ -179,7 +179,7 @@ def _notes_on_bytes(a: bytes, b: bytes) -> list[str]:
 
 
 def _around(a: Sequence, b: Sequence, at: int, context: int, counted_from: int = 0) -> dict:
-    """The values next to a place in two sequences, the longer of which holds it."""
+    """The values next to a place in two sequences, the longer of which contains it."""
     start, stop = max(0, at - context), min(at + context + 1, max(len(a), len(b)))
     shown = [[_plain(values[k]) if k < len(values) else None for k in range(start, stop)] for values in (a, b)]
     return {"at": at + counted_from, "from": start + counted_from, "a": shown[0], "b": shown[1]}
@@ -209,7 +209,7 @@ def _compare_json(a: Path, b: Path) -> dict:
 
 
 def _key_differences(a: Any, b: Any, key: str = "") -> Iterator[dict]:
-    """The innermost keys, joined by dots, whose values differ, each with those that there are."""
+    """The innermost keys, joined by dots, whose values differ, each with the values there are."""
     if isinstance(a, list) and isinstance(b, list):
         a, b = dict(enumerate(a)), dict(enumerate(b))
     if isinstance(a, dict) and isinstance(b, dict):
@@ -240,7 +240,7 @@ def _compare_tables(a: Path, b: Path, context: int, limits: Limits) -> dict:
 
 
 def _read_table(path: Path, limits: Limits) -> tuple[pl.DataFrame, dict]:
-    """A table and its metadata, which tables of others do not have."""
+    """A table and its metadata, which other people's tables do not have."""
     table = Table.open(path, f"the table {path}", limits)
     try:
         return table.frame(), {} if table.about is None else loads(table.about)
@@ -249,7 +249,7 @@ def _read_table(path: Path, limits: Limits) -> tuple[pl.DataFrame, dict]:
 
 
 def _compare_columns(a: pl.DataFrame, b: pl.DataFrame, show: Callable[[pl.Series, pl.Series, int], dict]) -> dict:
-    """Compare columns of the same name over the rows that both have; show: what to say of the first that differs."""
+    """Compare columns of the same name over the rows that both have; show: describes the first difference."""
     columns, notes, n = [], [], min(a.height, b.height)
     for name in (name for name in a.columns if name in b.columns):
         one, other = a[name], b[name]
@@ -278,7 +278,7 @@ def _compare_columns(a: pl.DataFrame, b: pl.DataFrame, show: Callable[[pl.Series
 
 
 def _alike(a: pl.Series, b: pl.Series) -> tuple[pl.Series, pl.Series] | None:
-    """Two columns as types that can be compared, None if there are none."""
+    """Two columns as comparable types, None if there are none."""
     if a.dtype == b.dtype:
         return a, b
     if all(series.dtype.is_numeric() or series.dtype == pl.Boolean for series in (a, b)):
@@ -291,7 +291,7 @@ def _alike(a: pl.Series, b: pl.Series) -> tuple[pl.Series, pl.Series] | None:
 
 
 def _largest_difference(a: pl.Series, b: pl.Series) -> float | None:
-    """The largest absolute difference of numbers that differ, of those that are finite; None if there are none."""
+    """The largest absolute difference of numbers, if finite; None if there is none."""
     if not (a.dtype.is_numeric() and b.dtype.is_numeric()):
         return None
     gaps = (a.cast(pl.Float64) - b.cast(pl.Float64)).abs()
@@ -302,7 +302,7 @@ def _compare_policies(a: pl.DataFrame, b: pl.DataFrame, keys: list[dict]) -> dic
     states, states_b = ([name for name in frame.columns if not name.startswith(STATE_VALUES)] for frame in (a, b))
     if set(states) == set(states_b):
         common, alone = _match_states(a, b, states)
-    else:  # of other features: no state of the one is one of the other
+    else:  # of other features: the two have no state in common
         common, alone = pl.DataFrame({ROW: [], ROW_B: []}, schema=dict.fromkeys((ROW, ROW_B), pl.UInt32)), (a, b)
 
     def show(one: pl.Series, other: pl.Series, at: int) -> dict:

@@ -1,4 +1,4 @@
-"""What can go wrong, one class a kind; the command line maps them to exit codes in one place."""
+"""The exceptions of this package, one class per kind; the command line maps them to exit codes in one place."""
 
 import difflib
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ class IdiFastError(Exception):
 
 
 class InputError(IdiFastError):
-    """What the user gave cannot be used: a config, an option, a path, a table (exit code 2)."""
+    """A config, option, path or table that the user gave cannot be used (exit code 2)."""
 
 
 class ConfigError(InputError):
@@ -25,7 +25,7 @@ class ArtifactError(InputError):
 
 
 class OutputError(InputError):
-    """An output cannot be written; whatever stood there before is untouched."""
+    """An output cannot be written; whatever was there before is untouched."""
 
 
 class WriteError(IdiFastError):
@@ -33,26 +33,26 @@ class WriteError(IdiFastError):
 
 
 class EvidenceError(InputError):
-    """A commitment, an opening or a proof cannot be made of what was given, or does not hold."""
+    """A commitment, an opening or a proof cannot be made from what was given, or does not hold."""
 
 
 class Cancelled(IdiFastError):
-    """The work was cancelled before its end and left nothing behind but its checkpoints, if any (exit code 130)."""
+    """The work was cancelled and left nothing behind except its checkpoints, if any (exit code 130)."""
 
 
 class CacheWarning(RuntimeWarning):
-    """A cache cannot be kept; the work goes on without it and takes longer."""
+    """A cache cannot be kept; the work continues without it and takes longer."""
 
 
 def nearest(name: str, known: Iterable[str], likeness: float = 0.5) -> str:
     """Return `` Did you mean 'x'?`` for the known name closest to `name`, else an empty string.
 
-    likeness: which it has at least, from 0 to 1 (difflib's ratio).
+    likeness: the similarity it needs, from 0 to 1 (difflib's ratio).
     """
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=likeness)
     return f" Did you mean {close[0]!r}?" if close else ""
 
 
 def printable(text: str) -> str:
-    """A text with escapes for what does not print, such as an end of line or what turns the direction of letters."""
+    """A text with escapes for what does not print, such as line ends or marks that change the writing direction."""
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)

@@ -1,4 +1,4 @@
-"""Tampered folders of every kind: no command breaks on them, and `verify` never takes changed content for whole."""
+"""Tampered folders of every kind: no command breaks on them, and `verify` never accepts changed content."""
 
 import hashlib
 import json
@@ -103,7 +103,7 @@ def _tampered(world: World, rng: random.Random, trial: Trial, kind: str) -> str:
 
 
 def _forged(world: World, rng: random.Random, trial: Trial) -> str:
-    """Change what a folder says and make its manifest anew: where a proof binds it, or two files say it, it shows."""
+    """Change a folder's content and rewrite its manifest: noticed if a proof binds it, or two files contain it."""
     name, trial.kind = rng.choice(FORGED), "forged"
     folder = world.sandbox(name)
     changes = ["stream", "trace"]
@@ -121,7 +121,7 @@ def _forged(world: World, rng: random.Random, trial: Trial) -> str:
 
 
 def _listed(world: World, rng: random.Random, trial: Trial) -> str:
-    """Put a user's file in the place of one of a run's, listed with its true digest: --force deletes nothing."""
+    """Replace one of a run's files by a user's, listed with its true digest: --force must not delete it."""
     name, trial.kind = rng.choice(RUNS), "replace users' files"
     folder = world.sandbox(name)
     manifest = json.loads((folder / name / MANIFEST).read_bytes())
@@ -145,7 +145,7 @@ def _listed(world: World, rng: random.Random, trial: Trial) -> str:
 
 
 def _tamper(rng: random.Random, run: Path) -> tuple[set[str], str]:
-    """Change one thing in a folder; the names of the files that were touched, and what was done."""
+    """Change one thing in a folder; returns the names of the affected files, and what was done."""
     names = [name for name in list_files(run) if name.rpartition("/")[2] != TIMINGS]
     weights = [3 if name.endswith((MANIFEST, ".parquet")) else 2 if name.endswith(".json") else 1 for name in names]
     name = rng.choices(names, weights)[0]

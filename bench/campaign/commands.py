@@ -17,10 +17,10 @@ CHECKPOINTS = ".checkpoint"
 
 @dataclass(frozen=True)
 class Command:
-    """A command that writes; needs: files and runs that it finds; before: commands run first; out: what it writes.
+    """A command that writes; needs: files and runs that it uses; before: commands run first; out: its output.
 
-    long: the options by which it goes on for hours, None if there are none; steps: whether it works in steps, each of
-    which leaves what it has made, and goes on from there when it is run again.
+    long: options that make it run for hours, None if there are none; steps: whether it works in steps, keeps the
+    results of each, and continues from there when it is run again.
     """
 
     argv: tuple[object, ...]
@@ -127,7 +127,8 @@ if find_spec("plotly") is not None:
 
 @dataclass(frozen=True)
 class Undisturbed:
-    """What a command finds and leaves; calls: those that an injector counts; steps: as of the command."""
+    """The input and output of an undisturbed command; calls: those that an injector counts; steps: as for the
+    command."""
 
     old: dict[str, bytes | None]
     new: dict[str, bytes | None]
@@ -148,7 +149,7 @@ def set_up(world: World, command: Command, within: Path | None = None) -> Path:
 
 
 def undisturbed(world: World, name: str) -> Undisturbed:
-    """What comes of a command; it is run when this is first asked for."""
+    """The result of a command, which is run on first use."""
     known = world.memory.setdefault("undisturbed", {})
     if name not in known:
         command = COMMANDS[name]

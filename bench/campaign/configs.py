@@ -24,7 +24,7 @@ WEIGHTS = {"print-config": 12, "train": 8, "plan": 4, "spec": 2}
 
 
 def attempt(world: World, rng: random.Random, trial: Trial) -> str:
-    """One mutated file through one command: it is taken or refused in one line, and a refusal writes nothing."""
+    """One mutated file through one command: it is accepted, or refused in one line without writing anything."""
     kind = trial.kind = rng.choices(list(COMMANDS), [WEIGHTS.get(name, 1) for name in COMMANDS])[0]
     folder = world.sandbox(*_surroundings(kind))
     name, whole = _whole(world, rng, kind)

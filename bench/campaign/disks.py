@@ -1,4 +1,4 @@
-"""A disk that gets full: the command says so in one line with exit code 1, and what was there is there."""
+"""A full disk: the command says so in one line with exit code 1, and old content is still there."""
 
 import errno
 import os

@@ -1,8 +1,8 @@
-"""Published folders with each proof, changed by a publisher who makes the manifests fit again: no claim of the verdict
-holds that the change has made false.
+"""Published folders with each proof, changed by a publisher who rewrites the manifests to fit: no claim of the verdict
+may hold that the change has made false.
 
-Verified in this process, for thousands of changes take a moment each. Which claims a change falsifies is told by the
-names of the files whose bytes it changed, not by what `verify` looks at.
+Verified in this process, since thousands of changes take a moment each. Which claims a change falsifies is derived
+from the names of the files whose bytes it changed, not from what `verify` checks.
 """
 
 import hashlib
@@ -48,7 +48,7 @@ UNSAID = {"source", "kind", "emotes", "schema_version", "columns"}
 
 
 def attempt(world: World, rng: random.Random, trial: Trial) -> str:
-    """Change one folder, and see that nothing is said of it that is no longer so."""
+    """Change one folder, and check that no claim about it holds that is no longer true."""
     trial.kind = rng.choice(KINDS)
     honest = _honest(world)[trial.kind]
     folder = world.folder / "trial"
@@ -89,7 +89,7 @@ def _memory_now() -> int:
 
 
 def _untrue(folder: Path, honest: Path, found: Verification, remade: bool) -> list[str]:
-    """The claims that are said to hold and do not."""
+    """The claims that are reported to hold and do not."""
     one, other = tree(folder), tree(honest)
     changed = {name for name in set(one) | set(other) if one.get(name, 0) != other.get(name, 0)} - {MANIFEST}
     changed -= {name for name in changed if one.get(name, other.get(name)) is None}  # folders
@@ -128,7 +128,7 @@ def _untrue(folder: Path, honest: Path, found: Verification, remade: bool) -> li
 
 
 def _other(folder: Path, honest: Path, name: str, columns: list[str] | None = None) -> bool:
-    """Whether the values of a table are others."""
+    """Whether the values of a table have changed."""
     try:
         one, other = (pl.read_parquet(place / name, columns=columns) for place in (folder, honest))
         # Of the communications no commitment speaks.
@@ -139,7 +139,7 @@ def _other(folder: Path, honest: Path, name: str, columns: list[str] | None = No
 
 
 def _other_json(folder: Path, honest: Path, name: str) -> bool:
-    """Whether a JSON file says other things, however it is written."""
+    """Whether the content of a JSON file has changed, however it is written."""
     try:
         one, other = (json.loads((place / name).read_bytes()) for place in (folder, honest))
         return one != other
@@ -241,7 +241,7 @@ def _change_table(rng: random.Random, path: Path) -> str:
 
 
 def _remade(folder: Path) -> bool:
-    """Make the manifests list the files as they are; whether that could be done."""
+    """Rewrite the manifests for the current files; whether that was possible."""
     for place in (folder / "spec", folder):
         if not (place / MANIFEST).is_file():
             if place == folder:
@@ -272,7 +272,7 @@ def _means(world: World, kind: str) -> ProverOptions:
 
 
 def _honest(world: World) -> dict[str, Path]:
-    """Folders of each kind, made when they are first asked for."""
+    """Folders of each kind, made on first use."""
     made: dict[str, Path] = world.memory.setdefault("evidence", {})
     if made:
         return made

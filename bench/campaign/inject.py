@@ -26,10 +26,10 @@ CACHES = ("__pycache__", "/kernels-", "/idi-fast-kernels-")
 
 
 class Injected(NamedTuple):
-    """What came of a command.
+    """The result of a command.
 
     killed: whether it ended by SIGKILL; returncode: negative for a signal, None after a timeout; events: the calls in
-    their order, each a name and its arguments as text; the last is the one at which the fault was injected, if it was.
+    order, each a name and its arguments as text; the last is the one at which the fault was injected, if it was.
     """
 
     killed: bool

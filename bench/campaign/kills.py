@@ -1,4 +1,4 @@
-"""SIGKILL at every call of every writing command: what the next command finds is the old or the new, whole."""
+"""SIGKILL at every call of every writing command: the next command finds the old or the new output, complete."""
 
 import random
 import signal
@@ -32,7 +32,7 @@ from idi_fast.storage.files import MANIFEST
 
 NEXT = (("train", "--print-config"), ("evaluate", "{out}"), ("compare", "{out}", "{out}"), ("verify", "{out}"),
         ("manifest", "{out}", "--check"), ("tau", "check", "{out}"))  # fmt: skip
-"""Commands that come after a kill; whether they like what they are given is not asked here."""
+"""Commands to run after a kill; whether they accept their arguments does not matter here."""
 
 
 def attempt(world: World, rng: random.Random, trial: Trial) -> str:
@@ -57,7 +57,7 @@ def attempt(world: World, rng: random.Random, trial: Trial) -> str:
 
 
 def check_whole(folder: Path, whole: Undisturbed, about: str) -> bool:
-    """Whether the new stands in a folder; raises Fault where neither it nor the old does, with nothing else."""
+    """Whether the new output is in a folder; raises Fault if neither it nor the old one is, with nothing else."""
     found = timeless(without_checkpoints(tree(folder)))
     old, new = difference(found, whole.old), difference(found, whole.new)
     if not new:
@@ -84,7 +84,7 @@ def _check_steps(found: Tree, whole: Undisturbed, about: str) -> None:
 
 
 def check_again(world: World, folder: Path, argv: tuple[object, ...], whole: Undisturbed) -> str:
-    """Run a disturbed command again: it comes to the new, or says that this is there already."""
+    """Run a disturbed command again: it completes, or says that the output is already there."""
     had_new = not difference(timeless(without_checkpoints(tree(folder))), whole.new)
     again = world.worker.run(*argv, cwd=folder)
     verdict = verdict_on(again)

@@ -62,7 +62,7 @@ NAMES = (
 
 
 def attempt(world: World, rng: random.Random, trial: Trial) -> str:
-    """One damaged history through one command: it is taken or refused in one line, and a refusal writes nothing."""
+    """One damaged history through one command: it is accepted, or refused in one line without writing anything."""
     trial.kind = rng.choice(sorted(COMMANDS))
     folder = world.sandbox("agent", "history.json", *(["compat"] if trial.kind == "compat" else []))
     frame = pl.read_csv(world.need("later.csv"), try_parse_dates=True)

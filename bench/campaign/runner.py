@@ -1,4 +1,4 @@
-"""Runs trials of every part for its share of the time, and counts what they come to."""
+"""Runs trials of every part for its share of the time, and counts the verdicts."""
 
 import os
 import random
@@ -34,7 +34,7 @@ PARTS: Mapping[str, tuple[float, Attempt]] = {
 
 @dataclass
 class Findings:
-    """What a campaign came to; counts: trials by part, kind and verdict; seconds: by part."""
+    """The results of a campaign; counts: trials by part, kind and verdict; seconds: by part."""
 
     seed: int
     counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
@@ -48,7 +48,7 @@ class Findings:
             self.faults.append(trial)
 
     def reproduction(self, trial: Trial) -> str:
-        """The command that makes a trial again."""
+        """The command that repeats a trial."""
         return f"python -m idi_fast.bench.campaign --seed {self.seed} --only {trial.part} --trial {trial.number}"
 
     def as_dict(self) -> dict[str, Any]:
@@ -70,8 +70,8 @@ def run_campaign(
 ) -> Findings:  # fmt: skip
     """Run trials of these parts, each for its share of `seconds`.
 
-    numbers: of the trials of each part, which are then run however long they take; folder: where to work, an empty one
-    [default: one that is removed again]; report: called with each trial.
+    numbers: of the trials of each part, which are then run however long they take; folder: an empty working folder
+    [default: a temporary one]; report: called with each trial.
     """
     from idi_fast.kernels._jit import CACHE_FOLDER
 

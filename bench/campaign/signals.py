@@ -1,4 +1,4 @@
-"""SIGINT, SIGTERM and SIGHUP at any moment: the command ends within a second, and leaves the old or the new."""
+"""SIGINT, SIGTERM and SIGHUP at any moment: the command ends within a second, and leaves the old or the new output."""
 
 import os
 import random
@@ -26,7 +26,7 @@ STARTING = 8.0
 
 
 def attempt(world: World, rng: random.Random, trial: Trial) -> str:
-    """One signal to one command: at a call that changes something, or at some moment of its life."""
+    """One signal to one command: at a call that changes something, or at any moment."""
     number = rng.choice(sorted(CODES))
     kind = rng.choice(("at a call", "at any moment", "at any moment", "while compiling"))
     trial.kind = f"{kind}, {number.name}"
@@ -67,7 +67,7 @@ def _at_a_call(world: World, rng: random.Random, trial: Trial, number: signal.Si
 def _interrupted(
     argv: tuple[object, ...], folder: Path, number: signal.Signals, after: float, environment: Mapping[str, str]
 ) -> tuple[Outcome, float]:
-    """What a process came to that got a signal, and the seconds from that to its end."""
+    """The outcome of a process that got a signal, and the seconds until it ended."""
     words = tuple(map(str, argv))
     process = subprocess.Popen(
         [sys.executable, "-c", MAIN, *words], cwd=folder, env={**os.environ, **environment}, stdin=subprocess.DEVNULL,
@@ -107,7 +107,7 @@ def _check_end(outcome: Outcome, number: signal.Signals, seconds: float) -> None
 
 
 def _is_of_pythons_start(stderr: str) -> bool:
-    """Whether Ctrl-C came while Python itself was starting, before anything of idi-fast could do something about it."""
+    """Whether Ctrl-C came while Python itself was starting, before idi-fast could handle it."""
     others = [line for line in stderr.splitlines() if "site-packages" in line and "__editable__" not in line]
     begun = re.search(r'cli.__init__\.py", line \d+, in main', stderr)  # Python's own `site` has a `main`, too
     return stderr.rstrip().endswith("KeyboardInterrupt") and begun is None and not others

@@ -53,7 +53,7 @@ COMMANDS = {
 
 
 def attempt(world: World, rng: random.Random, trial: Trial) -> str:
-    """One mutated folder through one command; what `--fix` writes and calls whole is so."""
+    """One mutated folder through one command; a specification that `--fix` calls sound is checked again."""
     trial.kind = rng.choice(sorted(COMMANDS))
     folder = world.sandbox()
     trial.what = _make(world, rng, folder / "spec")

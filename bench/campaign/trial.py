@@ -1,4 +1,4 @@
-"""A trial's verdict, and how the end of a command is judged."""
+"""A trial's verdict, and the criteria for how a command may end."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ VERDICTS = (OK, REFUSED, FAILED, *FAULTS)
 
 CRASHES = ("Traceback (most recent call last)", "internal error", "panicked at", "Fatal Python error", "LLVM ERROR")
 NOTICES = ("note: ", "compiling kernels")
-"""How lines on stderr begin that come with a command that goes well."""
+"""Prefixes of the lines on stderr of a successful command."""
 
 OF_A_TIME = ("artifact_manifest.json", "receipt.json", "proof.bin")
 """Files that hold the time, or a digest of one that does."""
@@ -29,7 +29,7 @@ Tree = Mapping[str, bytes | None]
 
 @dataclass
 class Trial:
-    """A trial, filled in as it goes on; kind: of command or disturbance; what: the disturbance itself."""
+    """A trial, filled in step by step; kind: of command or disturbance; what: the disturbance itself."""
 
     part: str
     number: int
@@ -89,14 +89,14 @@ def verdict_on(outcome: Outcome, *, silent_failure: bool = False) -> str:
 
 
 def describe(outcome: Outcome, most: int = 600) -> str:
-    """A command and its end, for a reader: the end of stderr, or of stdout if that is empty."""
+    """A command and its outcome, for a reader: the end of stderr, or of stdout if that is empty."""
     said = (outcome.stderr or outcome.stdout).strip()
     ended = "hung" if outcome.status is None else f"exit code {outcome.status}"
     return f"idi-fast {' '.join(outcome.argv)[:300]} -- {ended}: …{said[-most:]!r}"
 
 
 def tree(folder: Path) -> dict[str, bytes | None]:
-    """Everything below a folder, hidden or not, but for files that say how long something took."""
+    """Everything below a folder, including hidden files, except files that record how long something took."""
     found: dict[str, bytes | None] = {}
     for path in sorted(folder.rglob("*")):
         if path.name != TIMINGS:
@@ -105,9 +105,9 @@ def tree(folder: Path) -> dict[str, bytes | None]:
 
 
 def timeless(found: Tree) -> dict[str, bytes | None]:
-    """A tree of which two equal runs leave the same: without the content of the reference's files with a time.
+    """A tree that is the same after two equal runs: without the content of the reference's files that contain a time.
 
-    Their names stay; what manifests say of them goes too.
+    Their names stay; what manifests say about them is removed too.
     """
     kept = dict(found)
     for name, data in found.items():
@@ -122,7 +122,7 @@ def timeless(found: Tree) -> dict[str, bytes | None]:
 
 
 def difference(found: Tree, expected: Tree, most: int = 4) -> str:
-    """Where two trees differ, in a few words; an empty text where they do not."""
+    """Where two trees differ, in a few words; empty if they are equal."""
     kinds: Sequence[tuple[str, set[str]]] = (
         ("gone", set(expected) - set(found)),
         ("new", set(found) - set(expected)),

@@ -1,8 +1,8 @@
-"""A process that runs commands of idi-fast at once, since everything is imported; it stands what becomes of them.
+"""A process that runs commands of idi-fast without start-up time, since everything is imported, and survives them.
 
 `Worker` starts this file as a program. That process imports the package and never runs anything itself: it forks. A
 *caller* is a fork that runs one command after another, some tens a second, and is replaced when it dies, hangs or has
-run `CALLS`. A command that is to be killed, or that gets limits of its own, is run *apart*, in a fork to itself.
+run `CALLS`. A command that will be killed, or that gets limits of its own, is run *apart*, in its own fork.
 """
 
 import contextlib
@@ -22,14 +22,14 @@ from typing import Self
 
 CALLS = 400
 ADDRESS_SPACE = 8 << 30
-"""Bytes; a command that wants more runs out of memory instead of the machine."""
+"""Limit of bytes, so that a command runs out of memory instead of the machine."""
 CPU_LIMIT, IDLE_LIMIT = 120.0, 30.0
 """Seconds after which a command on small inputs hangs: of processors, for it may compile a kernel, and of waiting."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a command came to; status: negative for a signal, None where it hung; events: calls that an injector saw."""
+    """The outcome of a command; status: negative for a signal, None if it hung; events: calls that an injector saw."""
 
     argv: tuple[str, ...]
     status: int | None

@@ -1,4 +1,4 @@
-"""What the campaign's commands work on: price histories, configs, plans, specifications, and runs of every kind."""
+"""The input of the campaign's commands: price histories, configs, plans, specifications, and runs of every kind."""
 
 import json
 import math
@@ -74,7 +74,7 @@ RECIPES: Mapping[str, tuple[tuple[str, ...], tuple[object, ...]]] = {
 
 @dataclass
 class World:
-    """A folder in which runs are made when they are first asked for, and another for trials.
+    """A folder in which runs are made on first use, and another for trials.
 
     memory: what parts remember from trial to trial, by their names; undo: called at the end.
     """
@@ -103,11 +103,11 @@ class World:
 
     @property
     def made(self) -> Path:
-        """The folder of what is whole."""
+        """The folder of undamaged runs."""
         return self.folder / "made"
 
     def need(self, name: str) -> Path:
-        """The path of a file or run, which is made where it is not there yet."""
+        """The path of a file or run, which is made if it does not exist yet."""
         path = self.made / name
         if not path.exists():
             before, argv = RECIPES[name]

@@ -1,4 +1,5 @@
-"""Two commands that write to one place at once: one of them wins, whole, and what the other has lost is said."""
+"""Two commands that write to one place at once: one of them wins, completely, and the other reports what was kept
+where."""
 
 import os
 import random
@@ -82,7 +83,7 @@ def attempt(world: World, rng: random.Random, trial: Trial) -> str:
 
 
 def _alone(world: World, command: tuple[object, ...]) -> dict[str, bytes | None]:
-    """What a command writes when nobody else does."""
+    """The output of a command without a rival."""
     known = world.memory.setdefault("alone", {})
     plain = tuple(word for word in command if word != "--force")
     if plain not in known:
@@ -115,7 +116,7 @@ def _together(commands: list[tuple[object, ...]], folder: Path, pause: float) ->
 
 
 def _named(outcome: Outcome, folder: Path) -> set[str]:
-    """Names in a folder that a message speaks of, but for the output's."""
+    """Names in a folder that a message mentions, except the output's."""
     words = re.split(r"[\s,;:]+", outcome.stderr)
     return {Path(word).name for word in words if word and (folder / Path(word).name).is_dir()} - {"out"}
 

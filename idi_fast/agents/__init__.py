@@ -1,1 +1,1 @@
-"""Tables, the policies made of them, and what they do."""
+"""Tables, the policies made from them, and their rollouts."""

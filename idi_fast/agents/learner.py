@@ -23,7 +23,7 @@ ALGORITHMS = get_args(Algorithm)
 
 
 class Agent:
-    """A tabular learner in flat arrays; `is_plain` says whether by plain Q-learning, which has kernels of its own."""
+    """A tabular learner in flat arrays; `is_plain`: whether it uses plain Q-learning, which has kernels of its own."""
 
     def __init__(self, config: TrainingConfig, space: StateSpace, rules: Rules, generator: Generator):
         self._space = space
@@ -61,14 +61,14 @@ class Agent:
         return self._learner.tables
 
     def values(self) -> np.ndarray:
-        """What it has learnt of the actions, float64 (n_rows, 3): its table, or the mean of two."""
+        """The learnt values of the actions, float64 (n_rows, 3): its table, or the mean of two."""
         q, other = self.tables.q, self._progress.other
-        # Halved first: the sum of two values may be beyond all numbers where their mean is not.
+        # Halved first: the sum of two values may overflow where their mean does not.
         return q / 2.0 + other / 2.0 if other.size else q
 
     @property
     def state(self) -> dict[str, np.ndarray]:
-        """The arrays that it goes on from; all else follows from config and seed."""
+        """The arrays it resumes from; everything else follows from config and seed."""
         learner = self._learner
         own = {name: getattr(learner, name) for name in ("exploration", "phase", "agent", "sums")}
         memory = {name: array for name, array in learner.memory._asdict().items() if isinstance(array, np.ndarray)}
@@ -81,11 +81,11 @@ class Agent:
 
     @property
     def collisions(self) -> float | None:
-        """The share of look-ups of a tile in a row that another tile had come to first; None where none is hashed."""
+        """The share of look-ups of a tile in a row that another tile used first; None if nothing is hashed."""
         return None if self._owners.size == 0 else float(self._lookups[1] / max(1, self._lookups[0]))
 
     def start_from(self, policy: Policy) -> None:
-        """Take a policy's values, and none of its visits, for one's first; InputError where it is of other states."""
+        """Start from a policy's values, without its visits; InputError if its states are others."""
         found, expected = (policy.space, policy.comm_actions), (self._space, self._comm_names)
         if policy.config.tile_coder != self._coder:
             raise InputError("the initial policy has another tile coder; give one with the same tile_coder block")
@@ -130,9 +130,9 @@ class Agent:
 
 
 def make_tables(n_rows: int, n_comm: int, initial_value: float = 0.0) -> Tables:
-    """Untrained tables: every action has the same value, every communication 0."""
+    """Untrained tables: every action has the initial value, every communication 0."""
     return Tables(
-        # Zeros cost nothing before they are written to.
+        # Zeros take no memory until they are written to.
         q=np.full((n_rows, 3), initial_value) if initial_value else np.zeros((n_rows, 3)),
         comm_q=np.zeros((n_rows, n_comm)),
         greedy=np.zeros(n_rows, np.uint8),
@@ -159,13 +159,13 @@ def make_method(config: TrainingConfig) -> Method:
 
 
 def exploration_step(config: TrainingConfig) -> float:
-    """What a linear exploration rate falls by in an episode."""
+    """The decrement per episode of a linear exploration rate."""
     learning = config.learning
     return (1.0 - learning.exploration_floor) / (learning.exploration_share * max(1, config.episodes))
 
 
 def make_progress(config: TrainingConfig, method: Method, tables: Tables, n_tilings: int = 1) -> LearningState:
-    """What the method keeps besides the tables, before training."""
+    """What the method tracks besides the tables, before training."""
     n_rows, n_comm = tables.comm_q.shape
     is_double, is_counted = method.algorithm == methods.DOUBLE_Q_LEARNING, method.rate_by == methods.BY_VISITS
     longest = 0
@@ -186,7 +186,7 @@ def make_progress(config: TrainingConfig, method: Method, tables: Tables, n_tili
 
 
 def make_memory(episodic: EpisodicConfig | None, n_entries: int, *, bounded: bool, steps: int) -> Memory:
-    """An empty memory of so many entries; of no size unless enabled, and its capacity counts only where bounded.
+    """An empty memory of this many entries; of size 0 unless enabled; its capacity counts only if bounded.
 
     No entry can remember more targets than there are steps.
     """
@@ -198,7 +198,7 @@ def make_memory(episodic: EpisodicConfig | None, n_entries: int, *, bounded: boo
         targets=np.zeros((n_entries, k)),
         written=np.zeros(n_entries, np.int64),
         kept=np.zeros(n_entries, np.int64),
-        # Powers are taken here: CPython's float ** int is libm's pow, a kernel's is repeated multiplication.
+        # Powers are computed here: CPython's float ** int is libm's pow, a kernel's is repeated multiplication.
         weights=np.array([episodic.decay**age for age in range(k)]),
         alpha=episodic.blend_alpha,
         order=np.zeros(min(episodic.capacity, most) if bounded else 0, np.int64),

@@ -1,4 +1,4 @@
-"""A trained policy: two lookup tables, what their states mean, and the file they are kept in."""
+"""A trained policy: two lookup tables, the meaning of their states, and their file."""
 
 import hashlib
 import os
@@ -100,7 +100,7 @@ class Policy:
 
     @cached_property
     def layout(self) -> Layout:
-        """Which rows of the tables a state has."""
+        """Which rows of the tables a state uses."""
         return Layout.of(self.config, self.space)
 
     def values(self, states: np.ndarray) -> np.ndarray:
@@ -108,7 +108,7 @@ class Policy:
         return self.layout.values(self.q, states)
 
     def visited(self, states: np.ndarray) -> np.ndarray:
-        """Whether training came to each state int64 (n,), with a tile coder to all its tiles; bool (n,)."""
+        """Whether training visited each state int64 (n,), with a tile coder all its tiles; bool (n,)."""
         return (self.visits[self.layout.state_rows(states)] > 0).all(axis=1)
 
     @cached_property
@@ -116,13 +116,13 @@ class Policy:
         return self.visits == 0
 
     def count_unvisited(self, states: np.ndarray) -> int:
-        """How many of the states int64 (n,) training never came to."""
+        """How many of the states int64 (n,) training never visited."""
         if self.layout.tiling is None:
             return int(count_marked(states, self._is_new))
         return states.size - int(np.count_nonzero(self.visited(states)))
 
     def identity(self) -> dict:
-        """What tells this policy from others: its config's fingerprint, seed, training bars, a digest of its tables."""
+        """What identifies this policy: its config's fingerprint, seed, training bars, a digest of its tables."""
         tables = hashlib.sha256(self.q.tobytes() + self.comm_q.tobytes()).hexdigest()
         config = self.config.fingerprint()
         return {"fingerprint": config, "seed": self.seed, "tables_sha256": tables, "trained_on": self.trained_on}
@@ -183,7 +183,7 @@ class Policy:
         about = {
             "format": FORMAT,
             "config": self.config.to_dict(),
-            "seed": str(self.seed),  # as text: seeds of any size survive readers that hold numbers as doubles
+            "seed": str(self.seed),  # as text: seeds of any size survive readers that store numbers as doubles
             "encoder": None if self.encoder is None else self.encoder.to_dict(),
             "trained_on": self.trained_on,
         }
@@ -318,7 +318,7 @@ def _descriptions(trained_on: object) -> list[dict]:
 
 
 def _integers(frame: pl.DataFrame, names: Sequence[str]) -> np.ndarray:
-    """Columns as int64 (rows, columns); ValueError where one does not hold whole numbers alone."""
+    """Columns as int64 (rows, columns); ValueError if one does not hold integers only."""
     for name in names:
         if not frame[name].dtype.is_integer() or frame[name].null_count():
             raise ValueError(f"{name} is {frame[name].dtype}, or null in places; expected whole numbers")

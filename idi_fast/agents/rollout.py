@@ -1,4 +1,4 @@
-"""A policy replayed over price history, causally, a chunk of bars at a time."""
+"""A policy rolled out over price history, causally, a chunk of bars at a time."""
 
 from collections.abc import Mapping
 from typing import NamedTuple, Self
@@ -37,10 +37,10 @@ class Observations(NamedTuple):
 
 
 class HistoryRollout:
-    """Follows a policy over consecutive chunks of a history; how they are cut changes no bit.
+    """Rolls a policy out over consecutive chunks of a history; the result does not depend on the cuts.
 
-    columns: those that the history has, by their names in it; position −1, 0 or 1: held when the first bar comes.
-    Raises ArtifactError where policy and history do not fit.
+    columns: those of the history, by their names in it; position −1, 0 or 1: held before the first bar.
+    Raises ArtifactError if policy and history do not fit.
     """
 
     def __init__(self, policy: Policy, columns: Mapping[str, str], position: int = 0):
@@ -54,7 +54,7 @@ class HistoryRollout:
         self._last_close = np.empty(0)
 
     def see(self, history: History) -> Observations:
-        """What is to be seen at the close of each of the next bars; nothing is decided on a bar that is seen only."""
+        """The observations at the close of each of the next bars; bars that are only seen lead to no decision."""
         columns = log_columns(history)
         fill = log_fill(columns, self._fill)
         before, self._last_close = self._last_close, columns["close"][-1:]
@@ -62,13 +62,13 @@ class HistoryRollout:
         return Observations(history, self._bars.push(columns, fill), columns["close"], entry)
 
     def decide(self, seen: Observations) -> Steps:
-        """What is done at each of the bars, which follow one another."""
+        """The decisions at each of the bars, which are consecutive."""
         steps = make_steps(seen.value.size)
         self._rollout.follow_bars(seen.bars, self._weights, steps)
         return steps
 
     def trace(self, seen: Observations, steps: Steps, reward: np.ndarray) -> Trace:
-        """The trace of the bars that were decided on last; reward float64 (n,): what each decision brought."""
+        """The trace of the bars decided on last; reward float64 (n,): of each decision."""
         history, bars = seen.history, seen.bars
         facts = MarketFacts(
             value=seen.value, entry=seen.entry, regime=bars.regime, risk=bars.risk, move=bars.move,
@@ -78,7 +78,7 @@ class HistoryRollout:
 
     @property
     def total_reward(self) -> float:
-        """Of all decisions whose next bar has come."""
+        """The sum over all decisions whose next bar has come."""
         return self._rollout.total_reward
 
 
@@ -86,7 +86,7 @@ def rollout_history(policy: Policy, history: History, position: int = 0) -> Trac
     """The trace of a policy over all bars: row t is what was seen at the close of bar t, and what was decided then.
 
     Every column but `reward`, which follows the decision and is NaN on the last bar, is known at that close.
-    Raises ArtifactError where policy and history do not fit.
+    Raises ArtifactError if policy and history do not fit.
     """
     rollout = HistoryRollout(policy, history.columns, position)
     seen = rollout.see(history)
@@ -97,9 +97,9 @@ def rollout_history(policy: Policy, history: History, position: int = 0) -> Trac
 def decide_from_flat(policy: Policy, history: History, start: int, stop: int, warm_up: int) -> np.ndarray:
     """Target positions int8 (stop − start,) decided at the closes of bars [start, stop) of a history.
 
-    At the first of them the agent is flat and in the mood that an episode begins with, as in a backtest with a start:
+    At the first of them the agent is flat and in the mood that begins an episode, as in a backtest with a start:
     the `warm_up` bars before it only fill the features' windows, and nothing is decided on them. Raises ArtifactError
-    where policy and history do not fit.
+    if policy and history do not fit.
     """
     rollout = HistoryRollout(policy, history.columns)
     seen = rollout.see(history.slice(start - warm_up, stop)).from_bar(warm_up)

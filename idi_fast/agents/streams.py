@@ -1,4 +1,4 @@
-"""Tau input streams: their types, the contracts that name them, and the files they are written to."""
+"""Tau input streams: their types, the contracts that name them, and their files."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -18,13 +18,13 @@ TRACE_STREAMS = (
 """The streams of every trace, in the reference's order."""
 
 MARKET_STREAMS = ("price", "volume", "trend", "profit_guard", "failure_echo")
-"""What the v38 contract asks for besides: the upper half of three features' buckets, and two guards."""
+"""Further streams of the v38 contract: the upper half of three features' buckets, and two guards."""
 
 CONTRACT_FILES = {name: Path(__file__).parents[1] / "contracts" / f"{name}.json" for name in ("v38", "layered")}
-"""The contracts that come along, which `tau.contract` reads in full."""
+"""The built-in contracts, which `tau.contract` reads in full."""
 
 _INPUTS: dict[str, dict[str, str]] = {
-    # Only the names and types of inputs: to read the equations takes longer than all else in this file.
+    # Only the names and types of inputs: reading the equations would take longer than everything else here.
     contract: {stream["name"]: stream.get("type", "sbf") for stream in json.loads(file.read_bytes())["inputs"]}
     for contract, file in CONTRACT_FILES.items()
 }
@@ -36,7 +36,7 @@ _TYPES = {name: kind for types in _INPUTS.values() for name, kind in types.items
 
 
 def stream_type(name: str) -> str:
-    """The Tau type of a trace's stream, as contracts name it: bv[5] for the regime, sbf for all others."""
+    """The Tau type of a trace's stream, in the contracts' notation: bv[5] for the regime, sbf for all others."""
     return _TYPES.get(name, "sbf")
 
 
@@ -50,7 +50,7 @@ def contract_streams(contract: str) -> tuple[str, ...]:
 
 
 def select_streams(streams: dict[str, np.ndarray], contract: str) -> dict[str, np.ndarray]:
-    """The streams of a contract, in its order; ArtifactError where the trace lacks one."""
+    """The streams of a contract, in its order; ArtifactError if the trace lacks one."""
     missing = [name for name in contract_streams(contract) if name not in streams]
     if missing:
         raise ArtifactError(
@@ -61,7 +61,8 @@ def select_streams(streams: dict[str, np.ndarray], contract: str) -> dict[str, n
 
 
 def left_behind(folder: Path, written: Iterable[str]) -> list[str]:
-    """Streams of ours in a folder that are none of those `written`: of another run, and perhaps of another length."""
+    """Streams of ours in a folder that are not among those `written`: from another run, and perhaps of another
+    length."""
     ours = {*TRACE_STREAMS, *MARKET_STREAMS} - set(written)
     return sorted(name for name in ours if (folder / f"{name}.in").exists())
 
@@ -76,7 +77,7 @@ def check_stream(name: str, values: np.ndarray, kind: str | None = None) -> None
 
 
 def stream_text(values: np.ndarray, *, newline: bool = True) -> bytes:
-    """One decimal value, 0 or more, a line; the last line is terminated only with `newline`."""
+    """One decimal value, 0 or more, per line; the last line is terminated only with `newline`."""
     if values.max(initial=0) > 99:
         text = "".join(f"{value}\n" for value in values.tolist()).encode()
         return text if newline else text[:-1]
@@ -101,8 +102,8 @@ def stream_files(
 ) -> dict[str, bytes]:
     """The `.in` files and streams.json of checked streams, by file name.
 
-    types: the Tau types, by default those of a trace's streams. Raises ArtifactError for a value beyond its type, and
-    for streams that are empty or of unequal length: a specification stops with the shortest, without a word.
+    types: the Tau types, by default those of a trace's streams. Raises ArtifactError for a value outside its type, and
+    for streams that are empty or of unequal length, since a specification silently stops with the shortest.
     """
     check_lengths(streams)
     for name, values in streams.items():
@@ -112,7 +113,7 @@ def stream_files(
 
 
 def check_lengths(streams: Mapping[str, np.ndarray]) -> None:
-    """Raise ArtifactError where streams are empty or of unequal length."""
+    """Raise ArtifactError for streams that are empty or of unequal length."""
     sizes = {name: values.size for name, values in streams.items()}
     shortest, longest = (pick(sizes, key=sizes.__getitem__) for pick in (min, max))
     if sizes[shortest] != sizes[longest]:

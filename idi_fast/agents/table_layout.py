@@ -1,4 +1,4 @@
-"""Which rows of its tables an agent looks a state up in: its own one or, with a tile coder, one in each tiling."""
+"""Which rows of its tables an agent looks a state up in: one per state or, with a tile coder, one per tiling."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,8 +21,8 @@ NO_OWNERS = np.zeros(0, np.int64)
 class Layout:
     """The layout of a table.
 
-    tiling: None for a plain table, whose rows are the states; places: of mood and position; n_rows: of the table. The
-    value of a state is the sum over its rows, one in each tiling.
+    tiling: None for a plain table, whose rows are the states; places: number of combinations of mood and position;
+    n_rows: rows of the table. The value of a state is the sum over its rows, one in each tiling.
     """
 
     space: StateSpace
@@ -32,17 +32,17 @@ class Layout:
 
     @classmethod
     def of(cls, config: TrainingConfig, space: StateSpace) -> Self:
-        """The layout that a config asks for; ConfigError where its tile coder's table is too small, or its tiles are
-        too many to be numbered."""
+        """The layout of a config; ConfigError if its tile coder's table is too small, or its tiles are too many to be
+        numbered."""
         if config.tile_coder is None or config.engine.compat is not None:
-            # The reference appends the tiles to the state, which so stays what it was.
+            # The reference appends the tiles to the state, which thereby stays the same.
             affect = np.arange(space.size(space.affect)) * space.stride(space.affect)
             return cls(space, None, Places(affect[np.newaxis], np.arange(3) * space.stride("position")), space.n_states)
         return cls._tiled(config.tile_coder, space)
 
     @classmethod
     def _tiled(cls, coder: TileCoderConfig, space: StateSpace) -> Self:
-        # Before anything is made of that many tilings; how many rows each needs is known below.
+        # Before anything is allocated for that many tilings; the rows each needs are known below.
         if coder.num_tilings > max(coder.table_size, 2**20):
             raise ConfigError(
                 f"tile_coder.num_tilings is {coder.num_tilings}; expected at most tile_coder.table_size "
@@ -50,7 +50,7 @@ class Layout:
             )
         seen = space.observed
         sizes = np.array([*map(space.size, seen), space.size("mood")], np.int64)
-        # The coder knows the four features and the mood; a regime is a kind and no quantity, and has tiles of its own.
+        # The coder covers the four features and the mood; a regime is a category, and has tiles of its own.
         shift, width, n_tiles = _tiles(coder, np.delete(sizes, range(4, sizes.size - 1)))
         if "regime" in seen:
             shift = np.insert(shift, 4, 0, axis=1)
@@ -80,11 +80,11 @@ class Layout:
 
     @property
     def n_tilings(self) -> int:
-        """How many rows a state has."""
+        """The number of rows of a state."""
         return self.places.affect.shape[0]
 
     def per_row(self, value: float) -> float:
-        """What each row of a state holds for them to add up to a value."""
+        """The share of a value in each row of its state."""
         return value / self.n_tilings
 
     def rows(
@@ -114,11 +114,11 @@ class Layout:
         return first + affect + self.places.position[position][:, np.newaxis]
 
     def code_of(self, states: np.ndarray) -> np.ndarray:
-        """The observation of each state, int32 (n,); of spaces whose first digits are what is observed."""
+        """The observation of each state, int32 (n,); for spaces whose first digits are the observed ones."""
         return (states // self.per_code).astype(np.int32)
 
     def values(self, table: np.ndarray, states: np.ndarray) -> np.ndarray:
-        """What a table says of states int64 (n,), float64 (n, columns)."""
+        """The values of states int64 (n,) in a table, float64 (n, columns)."""
         return table[states] if self.tiling is None else table[self.state_rows(states)].sum(axis=1)
 
     def states_of(self, codes: np.ndarray) -> np.ndarray:
@@ -131,8 +131,8 @@ def _tiles(coder: TileCoderConfig, sizes: np.ndarray) -> tuple[np.ndarray, np.nd
     wanted, tiling = np.array(coder.tile_sizes, np.int64), np.arange(coder.num_tilings)[:, np.newaxis]
     if coder.tiling == "reference":
         return (np.array(coder.offsets, np.int64) + tiling) % wanted, np.ones_like(wanted), wanted
-    # Displaced along each feature by another number of parts of a tile, so that tilings do not meet along the diagonal:
-    # by 1, 3, 5 … where there are 2, 4, 8 … tilings (Miller & Glanz 1996), else by numbers without a common factor.
+    # Displaced along each feature by a different fraction of a tile, so that tilings do not align along the diagonal:
+    # by 1, 3, 5 … for 2, 4, 8 … tilings (Miller & Glanz 1996), else by numbers without a common factor.
     width = -(-sizes // wanted)
     coprime = (number for number in count(1) if gcd(number, coder.num_tilings) == 1)
     parts = tiling * np.array(list(islice(coprime, sizes.size))) % coder.num_tilings

@@ -1,4 +1,4 @@
-"""A trace: one row a tick of what an agent saw, did and says to its Tau specification."""
+"""A trace: one row per tick of what an agent saw, did and tells its Tau specification."""
 
 import textwrap
 from dataclasses import dataclass, field
@@ -29,8 +29,8 @@ MISSING_MOOD = "🙂 steady"
 
 
 class Steps(NamedTuple):
-    """What `rollout_rows` leaves of n rows: state int64, action int8, comm int16 and position int8 (−1, 0, 1) decided
-    on, reward float64 that the row brings for the action before it."""
+    """The results of `rollout_rows` for n rows: state int64, action int8, comm int16 and position int8 (−1, 0, 1)
+    decided on, and the reward float64 that the row brings for the previous action."""
 
     state: np.ndarray
     action: np.ndarray
@@ -40,7 +40,7 @@ class Steps(NamedTuple):
 
 
 def make_steps(n: int) -> Steps:
-    """Room for the steps of n rows."""
+    """Arrays for the steps of n rows."""
     return Steps(np.empty(n, np.int64), np.empty(n, np.int8), np.empty(n, np.int16), np.empty(n, np.int8), np.empty(n))
 
 
@@ -108,7 +108,8 @@ class Trace:
         """All columns: tick (counted from `first`), time, close, the streams, action, comm_action, the buckets of the
         state, target, reward.
 
-        A bucket column is called `<feature>_bucket`, since the v38 contract has streams called price, volume and trend.
+        A bucket column is called `<feature>_bucket`, because the v38 contract has streams called price, volume and
+        trend.
         """
         columns: dict[str, object] = {"tick": np.arange(first, first + len(self))}
         if self.time is not None:
@@ -140,7 +141,7 @@ class Trace:
 class GreedyRollout:
     """A policy followed over one long episode, in chunks of rows of any size.
 
-    q, comm_q: tables of the config's layout; position −1, 0 or 1: held when the first row comes.
+    q, comm_q: tables of the config's layout; position −1, 0 or 1: held before the first row.
     """
 
     def __init__(
@@ -175,7 +176,7 @@ class GreedyRollout:
         steps.state[:] = states[steps.state]
 
     def _few(self, code: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray], np.ndarray]:
-        # A table of the observations that there are, each once, in which the kernel finds its way as in any other.
+        # A table of the distinct observations, which the kernel uses like any other.
         codes, found = np.unique(code, return_inverse=True)
         states = self._layout.states_of(codes)
         return found.astype(np.int32), _greedy(*(self._layout.values(table, states) for table in self._tables)), states
@@ -186,16 +187,16 @@ class GreedyRollout:
         return float(self._sums[1])
 
     def trace(self, steps: Steps, facts: MarketFacts, reward: np.ndarray) -> Trace:
-        """The trace of steps that were followed last, each seen and decided on at its own row; reward float64 (n,)."""
+        """The trace of the steps followed last, each seen and decided at its own row; reward float64 (n,)."""
         held = np.concatenate([self._held, steps.position])
         self._held = held[-1:]
         return self._trace(steps, facts, held[:-1], slice(None), slice(None), reward)
 
     def episode(self, steps: Steps, facts: MarketFacts) -> Trace:
-        """The trace of a whole episode, whose last row only shows what its last action has come to.
+        """The trace of a whole episode, whose last row only shows the result of the last action.
 
         In the default mode a tick's streams say what was known when its action was chosen; under compat they say what
-        followed, as in the reference (its action against the next observation).
+        followed, as in the reference (which pairs an action with the next observation).
         """
         n = steps.state.size
         seen = slice(1, n) if self._config.engine.compat else slice(0, n - 1)
@@ -205,7 +206,7 @@ class GreedyRollout:
     def _trace(
         self, steps: Steps, facts: MarketFacts, held: np.ndarray, ticks: slice, seen: slice, reward: np.ndarray
     ) -> Trace:
-        """ticks: rows at which something was decided; seen: those of which the streams speak."""
+        """ticks: rows at which something was decided; seen: those that the streams describe."""
         config, space = self._config, self._space
         action, comm, state = steps.action[ticks], steps.comm[ticks], steps.state
         streams = {
@@ -243,7 +244,7 @@ def greedy_trace(
     tape: Tape,
     facts: MarketFacts,
 ) -> Trace:
-    """The trace of the greedy policy over a tape that begins with a reset row, a tick a step: see `GreedyRollout`."""
+    """The trace of the greedy policy over a tape that begins with a reset row, a tick per step: see `GreedyRollout`."""
     rollout, steps = GreedyRollout(config, space, rules, q, comm_q), make_steps(tape.code.size)
     rollout.follow(tape, steps)
     return rollout.episode(steps, facts)
@@ -253,9 +254,9 @@ def decided_streams(
     config: TrainingConfig, space: StateSpace, seen: np.ndarray, action: np.ndarray, comm: np.ndarray,
     lingers: np.ndarray,
 ) -> dict[str, np.ndarray]:  # fmt: skip
-    """The streams that follow from states int64 (n,) that are seen, actions and communications alone.
+    """The streams that follow from observed states int64 (n,), actions and communications alone.
 
-    lingers int64 (1,): ticks for which the last emote still shows, 0 at first; it is gone on from.
+    lingers int64 (1,): ticks for which the last emote still shows, 0 at first; updated in place.
     """
     bits = {}
     if not space.is_compat_crypto:

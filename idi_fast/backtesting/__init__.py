@@ -1,1 +1,1 @@
-"""Policies on price histories, and what they would have earned."""
+"""Backtests: policies on price histories."""

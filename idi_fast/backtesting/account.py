@@ -15,11 +15,11 @@ POSITIONS = (-1, 0, 1)
 
 @dataclass(frozen=True)
 class TradingAssumptions:
-    """What a backtest assumes of trading, none of which changes what an agent decides.
+    """The assumptions of a backtest about trading; none changes what an agent decides.
 
     fill: a key of FILLS; fee_bps: per side, basis points of the traded notional; slippage_bps: basis points by which
-    each price is worse than it seems; long_only: a target below 0 is taken as flat; initial_position: −1, 0 or 1,
-    decided on before the first bar, which the agent knows of.
+    each fill is worse than the price; long_only: a target below 0 means flat; initial_position: −1, 0 or 1, decided on
+    before the first bar, and known to the agent.
     """
 
     fill: str
@@ -43,9 +43,9 @@ class TradingAssumptions:
 
 @dataclass(frozen=True)
 class Account:
-    """equity float64 (n,) at each close, from 1; position int8 (n,) held at the close; trades float64 (m, 8) as of
-    `kernels.backtest.account`, the open one last; fees, slippage and traded notional in units of the initial equity;
-    liquidated_at: a bar or −1."""
+    """equity float64 (n,) at each close, starting from 1; position int8 (n,) held at the close; trades float64 (m, 8)
+    as in `kernels.backtest.account`, the open one last; fees, slippage and traded notional in units of the initial
+    equity; liquidated_at: a bar or −1."""
 
     equity: np.ndarray
     position: np.ndarray
@@ -57,7 +57,7 @@ class Account:
 
 
 class AccountSimulator:
-    """Keeps an account over consecutive chunks of bars; how they are cut changes no bit."""
+    """Keeps an account over consecutive chunks of bars; the result does not depend on the cuts."""
 
     def __init__(self, assumed: TradingAssumptions):
         self._assumed = assumed
@@ -66,13 +66,13 @@ class AccountSimulator:
         self._state = kernels.AccountState(np.array([0.0, 1.0, 0.0, 0.0, 0.0, 1.0]), at, np.zeros(8))
 
     def push(self, target: np.ndarray, history: History) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Equity float64 (n,), position int8 (n,) and the trades float64 (m, 8) that ended, of target positions int8
-        (n,) decided at each close of the next bars."""
+        """Equity float64 (n,), position int8 (n,) and the ended trades float64 (m, 8) for target positions int8 (n,)
+        decided at each close of the next bars."""
         n = target.size
         if self._assumed.long_only:
             target = np.maximum(target, 0)
         equity, position = np.empty(n), np.empty(n, np.int8)
-        # No trade ends but where the target changes, or by liquidation; the first bar fills an earlier decision.
+        # A trade ends only where the target changes, or by liquidation; the first bar fills an earlier decision.
         trades = np.empty((np.count_nonzero(target[1:] != target[:-1]) + 3, 8))
         open_ = history.close if history.open is None else history.open
         count = kernels.account(
@@ -87,7 +87,7 @@ class AccountSimulator:
 
     @property
     def totals(self) -> dict[str, float | int]:
-        """What an `Account` has besides its arrays."""
+        """The fields of an `Account` that are not arrays."""
         money = self._state.money
         return {
             "fees": float(money[kernels.FEES]),
@@ -105,12 +105,12 @@ def keep_account(target: np.ndarray, history: History, assumed: TradingAssumptio
 
 
 def hold(history: History, assumed: TradingAssumptions) -> Account:
-    """The account of buying at the first fill and holding."""
+    """The account of buy and hold: bought at the first fill."""
     return keep_account(np.ones(len(history), np.int8), history, assumed)
 
 
 def resolve_fill(fill: str | None, has_open: bool) -> str:
-    """A fill as `backtest` takes it, by its name in the config; InputError where there is no open for it."""
+    """The fill for `backtest`, by its name in the config; InputError if it needs an open and there is none."""
     if fill is None:
         fill = "next_open" if has_open else "next_close"
     check_text("fill", fill, expected=f"one of {', '.join(FILLS)}")

@@ -1,4 +1,4 @@
-"""Backtest a policy on price history: replay it causally, keep its account, and say what came of it."""
+"""Backtest a policy on price history: roll it out causally, keep its account, and compute its KPIs."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -227,10 +227,11 @@ def write_backtest(
     folder: Path, policy: Policy, history: History | HistoryFiles, *, trace: bool = True,
     **options: Unpack[BacktestOptions],
 ) -> dict:  # fmt: skip
-    """Fill an empty folder with a backtest, in memory that does not grow with the history; what kpis.json holds.
+    """Fill an empty folder with a backtest, in memory that does not grow with the history; returns the content of
+    kpis.json.
 
-    trace: whether to write the tables by bar and by trade, and the streams; else kpis.json, run.json and manifest.json
-    only. Other arguments and errors: those of `make_engine`.
+    trace: whether to write the tables per bar and per trade, and the streams; otherwise kpis.json, run.json and
+    manifest.json only. Other arguments and errors: those of `make_engine`.
     """
     engine = make_engine(policy, history, **options)
     if trace:
@@ -256,12 +257,12 @@ def make_engine(
     The decision on bar t uses bars up to t only. What follows enters the account, never the decisions: an agent's mood
     follows the rewards that its own config defines.
 
-    fill: "next_open" (default where there is an open), "next_close" or "same_close"; fee_bps: basis points of the
+    fill: "next_open" (default if there is an open), "next_close" or "same_close"; fee_bps: basis points of the
     traded notional, per side, by default the policy's own; slippage_bps: basis points by which each fill is worse than
-    the price; long_only: targets below 0 are taken as flat; initial_position: −1, 0 or 1, which the agent holds when
-    the first bar comes (it does know), and the account takes at that bar's fill; start, end: ISO 8601 times of the
-    first bar wanted and of the first no longer wanted; year_days: trading days of a year, for annualising.
-    Raises ArtifactError where policy and history do not fit, InputError for a bad option.
+    the price; long_only: targets below 0 mean flat; initial_position: −1, 0 or 1, which the agent holds before the
+    first bar (and knows of), and the account takes at that bar's fill; start, end: ISO 8601 times of the first bar
+    included and of the first excluded; year_days: trading days per year, for annualising.
+    Raises ArtifactError if policy and history do not fit, InputError for a bad option.
     """
     assumed = TradingAssumptions(
         fill=resolve_fill(fill, "open" in history.columns),
@@ -284,6 +285,6 @@ def _finish(folder: Path, result: dict, policy: Policy, data: dict) -> None:
 
 
 def calibrate(history: History) -> dict[str, float]:
-    """Mean and sample deviation of the log return per bar, as the simulated market's parameters take them."""
+    """Mean and sample deviation of the log return per bar, like the simulated market's parameters."""
     returns = np.diff(np.log(history.close))
     return {"drift": float(returns.mean()), "vol": float(returns.std(ddof=1)) if returns.size > 1 else 0.0}

@@ -1,6 +1,6 @@
-"""The reference trainer's backtest, quirks included: for comparing with old results, not for judging a policy.
+"""The reference trainer's backtest, quirks included: for comparison with old results, not for evaluating a policy.
 
-It ranks each price among all prices, later ones too, and charges a fee on every bar held.
+It ranks each price among all prices, including later ones, and charges a fee on every bar held.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ TINY = 1e-9
 
 @dataclass(frozen=True)
 class CompatBacktest:
-    """KPIs by the reference's definitions; action int8 (n,) and pnl float64 (n,) in price units, one a bar."""
+    """KPIs by the reference's definitions; action int8 (n,) and pnl float64 (n,) in price units, one per bar."""
 
     assumptions: dict
     kpis: dict
@@ -36,7 +36,7 @@ class CompatBacktest:
     policy: Policy
 
     def to_dict(self) -> dict:
-        """What kpis.json holds."""
+        """The content of kpis.json."""
         return {"schema_version": SCHEMA_VERSION, "assumptions": self.assumptions, "kpis": self.kpis}
 
     def write(self, folder: Path) -> None:
@@ -57,7 +57,7 @@ class CompatBacktest:
 
 
 def compat_backtest(policy: Policy, history: History, *, fee_bps: float = 0.0) -> CompatBacktest:
-    """The reference's backtest of a policy; volume and risk are used where the history has them."""
+    """The reference's backtest of a policy; volume and risk are used if the history has them."""
     TradingAssumptions("same_close", fee_bps)  # refuses what is no fee
     action = _actions(policy, history)
     pnl = np.empty(len(history))

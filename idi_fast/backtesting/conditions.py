@@ -1,14 +1,14 @@
-"""Conditions on figures, such as ``max_drawdown < -30% or trades == 0``: what a run is failed by.
+"""Conditions on figures, such as ``max_drawdown < -30% or trades == 0``, that fail a run.
 
 Numbers are the figures' names, literals (0.3, 30%, 1e-3), + - * / and parentheses, abs(x), min(x, y, …) and
 max(x, y, …). Two numbers are compared by < <= > >= == !=, comparisons joined by `and`, `or`, `not` and parentheses;
-what binds how closely is as in Python.
+precedence is Python's.
 
-A figure may be undefined: a Sharpe ratio where nothing was traded. So is all that is computed of it, and a quotient by
-0. Whether an undefined number is less than another is unknown, and `and`, `or` and `not` go on with that as far as it
+A figure may be undefined: a Sharpe ratio if nothing was traded. So is everything computed from it, and a quotient by
+0. Whether an undefined number is less than another is unknown, and `and`, `or` and `not` propagate that as far as it
 matters (the strong three-valued logic of Kleene 1952, § 64): ``trades > 0 and win_rate < 0.4`` is false without trades.
-A condition that stays unknown fails the run like one that holds, for a guard that cannot be judged has not been passed.
-`defined(x)` is true or false of any number.
+A condition that stays unknown fails the run like one that holds, since a guard that cannot be evaluated has not been
+passed. `defined(x)` is true or false of any number.
 """
 
 import math
@@ -22,7 +22,7 @@ from idi_fast.errors import InputError, nearest
 
 LONGEST = 1000
 DEEPEST = 50
-"""Characters and levels of a condition; the parser calls itself once or twice a level."""
+"""Limits of a condition: characters and levels; the parser recurses once or twice per level."""
 
 NUMBER, TRUTH = "a number", "a comparison"
 
@@ -35,7 +35,7 @@ TOKEN = re.compile(
 
 
 class Operation(NamedTuple):
-    """strength: how closely it binds; takes, gives: NUMBER or TRUTH; apply: of values, each None where not known."""
+    """strength: its precedence; takes, gives: NUMBER or TRUTH; apply: to values, each None if unknown."""
 
     strength: int
     takes: str
@@ -44,7 +44,7 @@ class Operation(NamedTuple):
 
 
 class Call(NamedTuple):
-    """A function of numbers; least, most: how many it takes."""
+    """A function of numbers; least, most: its number of arguments."""
 
     least: int
     most: float
@@ -53,7 +53,7 @@ class Call(NamedTuple):
 
 
 def _strict(function: Callable) -> Callable:
-    """The function where all arguments are defined, else None; None too where it has no value."""
+    """The function if all arguments are defined, else None; None too if it has no value."""
 
     def apply(*arguments: float | None) -> float | bool | None:
         if None in arguments:
@@ -111,9 +111,9 @@ class Condition:
     steps: tuple[str | float | tuple[Callable, int], ...]
 
     def evaluate(self, values: Mapping[str, float | None]) -> bool | None:
-        """Whether it is true of values by name; None where that hangs on a value that is undefined, NaN or None.
+        """Whether it is true for values by name; None if that depends on a value that is undefined, NaN or None.
 
-        Raises KeyError where `values` lacks a name of the condition.
+        Raises KeyError if `values` lacks a name of the condition.
         """
         results: list[float | bool | None] = []
         for step in self.steps:
@@ -128,11 +128,11 @@ class Condition:
         return truth
 
     def holds(self, values: Mapping[str, float | None]) -> bool:
-        """Whether the run fails: the condition is true, or cannot be judged. Raises KeyError as `evaluate` does."""
+        """Whether the run fails: the condition is true, or unknown. Raises KeyError as `evaluate` does."""
         return self.evaluate(values) is not False
 
     def failure(self, values: Mapping[str, float | None], reasons: Mapping[str, str] | None = None) -> str | None:
-        """What failed, with the values of all names in it; None where the condition is false.
+        """What failed, with the values of all names in it; None if the condition is false.
 
         reasons: why a value is undefined, by name. Raises KeyError as `evaluate` does.
         """
@@ -144,10 +144,10 @@ class Condition:
 
 
 def parse_condition(text: str, names: Collection[str]) -> Condition:
-    """The condition that a text says of figures with these names, dotted ones such as buy_and_hold.max_drawdown too.
+    """The condition in a text about figures with these names, including dotted ones such as buy_and_hold.max_drawdown.
 
-    Raises InputError, with a mark under the place, where it is none: an unknown name (the nearest is named), a number
-    where a comparison is expected or the other way round, anything left open or over, more than LONGEST characters or
+    Raises InputError, with a mark below the place, for an unknown name (the nearest is named), a number where a
+    comparison is expected or the other way round, anything unclosed or left over, more than LONGEST characters or
     DEEPEST levels.
     """
     text = re.sub(r"\s", " ", text).strip()
@@ -163,7 +163,7 @@ class _Token(NamedTuple):
 
 
 class _Parser:
-    """Precedence climbing: each operation takes to its right what binds more closely than itself."""
+    """Precedence climbing: an operation takes to its right what binds more tightly than itself."""
 
     def __init__(self, text: str, names: Collection[str]):
         self.text, self.names = text, names
@@ -203,7 +203,7 @@ class _Parser:
         return self.tokens[self.place - 1]
 
     def expression(self, strength: int) -> str:
-        """Read on while operations bind more closely than `strength`; return whether that is a NUMBER or a TRUTH."""
+        """Read while operations bind more tightly than `strength`; return whether that is a NUMBER or a TRUTH."""
         self.depth += 1
         if self.depth > DEEPEST:
             raise self.error(self.next.at, f"found more than {DEEPEST} levels, expected fewer")
@@ -218,7 +218,7 @@ class _Parser:
         return kind
 
     def operate(self, operation: Operation, sign: _Token, count: int) -> None:
-        """Read the operand to the right of a sign, and note the operation on it and what was before."""
+        """Read the operand to the right of an operator, and record the operation on it and what was before."""
         right = self.next
         self.expect(operation.takes, self.expression(operation.strength), right, sign)
         self.steps.append((operation.apply, count))
@@ -289,7 +289,7 @@ class _Parser:
 
 
 def _defined(value: float | None) -> float | None:
-    return None if value is None or math.isnan(value) else float(value)  # NumPy's own warn where Python's overflow
+    return None if value is None or math.isnan(value) else float(value)  # NumPy's floats warn where Python's raise
 
 
 def _shown(value: float | None, reason: str | None) -> str:

@@ -24,10 +24,10 @@ from idi_fast.parallel import pipeline
 
 @dataclass(frozen=True)
 class Segment:
-    """Consecutive bars of a backtest: what was seen and decided, and the accounts of the policy and of holding.
+    """Consecutive bars of a backtest: observations, decisions, and the accounts of the policy and of buy and hold.
 
-    first: number of the first bar; next_reward: what the last decision brought, NaN for the last of all; equity,
-    held_equity float64, position int8 (n,); trades float64 (m, 8): those that ended, as of `kernels.backtest.account`.
+    first: number of the first bar; next_reward: the reward of the last decision, NaN for the last of all; equity,
+    held_equity float64, position int8 (n,); trades float64 (m, 8): those that ended, as in `kernels.backtest.account`.
     """
 
     first: int
@@ -41,14 +41,14 @@ class Segment:
 
 
 class NoBars(InputError):
-    """None of the bars is wanted."""
+    """No bar lies between start and end."""
 
 
 class Engine:
-    """One policy over one history, from the first wanted bar to the last; made for a single run over `segments`.
+    """One policy over one history, from the first bar included to the last; made for a single run over `segments`.
 
-    start, end: times in ns UTC of the first bar wanted and of the first no longer wanted; bars before the start only
-    fill the features' windows. Raises ArtifactError where policy and history do not fit, InputError for a bad option.
+    start, end: times in ns UTC of the first bar included and of the first excluded; bars before the start only
+    fill the features' windows. Raises ArtifactError if policy and history do not fit, InputError for a bad option.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Engine:
         self._unvisited, self._bars = 0, 0
 
     def segments(self, *, ahead: bool = True) -> Iterator[Segment]:
-        """The run, a chunk of bars at a time; ahead: whether threads read and see the next while one is decided on.
+        """The run, a chunk of bars at a time; ahead: whether threads read and encode the next while one is decided on.
         Raises DataError, NoBars."""
         waiting = None
         with ExitStack() as stack:
@@ -86,7 +86,7 @@ class Engine:
         chunks = [self._source] if isinstance(self._source, History) else self._source.chunks()
         if stack is None or isinstance(self._source, History):
             return self._decide(self._look(chunks))
-        # Reading, seeing, deciding and settling go on side by side.
+        # Reading, encoding, deciding and accounting run in parallel.
         seen = self._look(stack.enter_context(pipeline.ahead(chunks)))
         return stack.enter_context(pipeline.ahead(self._decide(stack.enter_context(pipeline.ahead(seen)))))
 
@@ -127,20 +127,20 @@ class Engine:
         return Segment(first, seen, steps, next_reward, equity, position, trades, held_equity)
 
     def trace(self, segment: Segment) -> Trace:
-        """The trace of a segment; of all of them in their order, or of none."""
+        """The trace of a segment; call it for all of them in order, or for none."""
         reward = np.append(segment.steps.reward[1:], segment.next_reward)
         return self.rollout.trace(segment.seen, segment.steps, reward)
 
     def describe_data(self) -> dict:
-        """Which bars were run over, once all were."""
+        """The bars of the run, after all segments."""
         return self._in_sample.describe(self._source.digests)
 
     def spike_note(self) -> str | None:
-        """What to say of bars that jump and come back, once all segments were run over: see `SpikeDetector`."""
+        """A note on bars that jump and come back, after all segments: see `SpikeDetector`."""
         return self._spikes.note()
 
     def summary(self) -> dict:
-        """What kpis.json holds, once all segments were run over; undefined values are null."""
+        """The content of kpis.json, after all segments; undefined values are null."""
         about, frequency, bars = self.describe_data(), self._bar_times.frequency(), self._bars
         totals = self.keeper.totals
         liquidated_at = totals.pop("liquidated_at")
@@ -169,7 +169,8 @@ class Engine:
 
 
 def kpi_names(*, is_pooled: bool = False) -> list[str]:
-    """What `Engine.summary` has of KPIs, or a pooled summary of many symbols; those of holding with `buy_and_hold.`."""
+    """The KPIs of `Engine.summary`, or of a pooled summary of many symbols; those of buy and hold begin with
+    `buy_and_hold.`."""
     groups = (Returns, Tails, Market, Trades, Activity, Decisions)
     own = [name for group in groups for name in names(group)]
     own += ["unvisited_states", "liquidated_symbols" if is_pooled else "liquidated_at"]

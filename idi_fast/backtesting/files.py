@@ -1,4 +1,4 @@
-"""The tables that a backtest leaves behind, made a segment of bars at a time."""
+"""The tables of a backtest, made a segment of bars at a time."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ from idi_fast.storage.tables import TableWriter
 from idi_fast.training.artifact import trace_metadata
 
 GROUP_ROWS = 262_144
-"""Rows of a row group: few enough to wait in memory, many enough to be read quickly."""
+"""Rows of a row group: few enough to buffer, many enough to be read quickly."""
 
 
 class EquityRows:
@@ -51,7 +51,7 @@ class TradeRows:
         self._bars, self._has_times, self._entry_time = 0, False, 0
 
     def frame(self, history: History, trades: np.ndarray, open_trade: np.ndarray) -> pl.DataFrame:
-        """Trades float64 (m, 8) that ended on the next bars; open_trade float64 (0 or 1, 8): that at their end."""
+        """Trades float64 (m, 8) that ended on the next bars; open_trade float64 (0 or 1, 8): open at their end."""
         first, self._bars = self._bars, self._bars + len(history)
         times = {}
         self._has_times = history.time is not None
@@ -71,7 +71,7 @@ class TradeRows:
         return row.with_columns(pl.lit(None).alias(name).cast(row.schema[name]) for name in ("exit_bar", "bars"))
 
     def _entries(self, time: np.ndarray, trades: np.ndarray, first: int) -> np.ndarray:
-        # Of all trades that end here only the first can have begun on an earlier segment.
+        # Only the first trade that ends here can have begun in an earlier segment.
         bar = trades[:, ENTRY_BAR].astype(np.int64) - first
         entries = time[np.maximum(bar, 0)]
         if bar.size and bar[0] < 0:
@@ -95,7 +95,7 @@ class TradeRows:
 
 
 class ReturnRows:
-    """The rows of returns.csv, as portfolio tools read them: time (or tick) and the return of each bar, 0 after a
+    """The rows of returns.csv, for portfolio tools: time (or tick) and the return of each bar, 0 after a
     liquidation."""
 
     def __init__(self) -> None:
@@ -139,7 +139,8 @@ class Writer:
 
 @contextmanager
 def backtest_files(folder: Path, config: TrainingConfig) -> Iterator[Writer]:
-    """equity.parquet, trades.parquet, trace.parquet, returns.csv and streams/ in a folder, whole at the block's end."""
+    """equity.parquet, trades.parquet, trace.parquet, returns.csv and streams/ in a folder, complete when the block
+    ends."""
     with (
         TableWriter(folder / "equity.parquet", group_rows=GROUP_ROWS) as equity,
         TableWriter(folder / "trades.parquet", group_rows=GROUP_ROWS) as trades,

@@ -1,4 +1,4 @@
-"""A backtest's KPIs from its bars, which come in segments of any size, in one pass and bounded memory."""
+"""A backtest's KPIs from its bars, in segments of any size, in one pass and bounded memory."""
 
 import math
 from typing import NamedTuple
@@ -10,13 +10,13 @@ from idi_fast.data.bar_frequency import BarFrequency
 from idi_fast.errors import InputError
 from idi_fast.kernels import kpis as kernels
 
-BLOCK = 4_096  # returns: with those of buying and holding 64 KiB, which the second-level cache holds
+BLOCK = 4_096  # returns: with those of buy and hold 64 KiB, which fit the second-level cache
 TAIL = 0.05
 
 
 class Result(NamedTuple):
-    """KPIs by name, those of buying and holding, NaN where undefined; and why, by name, the latter's names preceded by
-    `buy_and_hold.`"""
+    """KPIs by name, those of buy and hold, NaN if undefined; and why, by name, with `buy_and_hold.` before the latter
+    names."""
 
     kpis: dict[str, float]
     buy_and_hold: dict[str, float]
@@ -24,11 +24,10 @@ class Result(NamedTuple):
 
 
 class KpiAccumulator:
-    """Counts a run of at most `most_bars` bars, and says its KPIs: to the last bit the same, whatever the segments.
+    """Accumulates a run of at most `most_bars` bars and computes its KPIs, to the same bits for any segments.
 
-    The percentiles are exact: a twentieth of the returns is kept at either end, in two buffers of 0.8 bytes a bar of
-    `most_bars` each, of which only what is used takes memory. Not for two threads at once. Raises InputError where what
-    is pushed is not what it should be.
+    The percentiles are exact: a twentieth of the returns is kept at either end, in two buffers of 0.8 bytes per bar of
+    `most_bars` each, of which only the used part takes memory. Not thread-safe. Raises InputError for invalid arrays.
     """
 
     def __init__(self, most_bars: int):
@@ -49,9 +48,9 @@ class KpiAccumulator:
     def push(self, equity: np.ndarray, position: np.ndarray, held_equity: np.ndarray) -> None:
         """Add the next bars.
 
-        equity float64 (n,): at each close, that before the first bar being 1; once at 0, of a liquidated account, it
-        stays there, and returns are counted up to there; position int8 (n,): held at the close, 0 none; held_equity
-        float64 (n,): equity of buying and holding.
+        equity float64 (n,): at each close, that before the first bar being 1; after a liquidation it stays at 0, and
+        returns are counted up to there; position int8 (n,): held at the close, 0 none; held_equity float64 (n,): equity
+        of buy and hold.
         """
         if self._ended:
             raise InputError("the result of this accumulator has been taken; more bars need a new one")
@@ -92,10 +91,10 @@ class KpiAccumulator:
             )
 
     def push_decisions(self, action: np.ndarray, move: np.ndarray, alert: np.ndarray, risk: np.ndarray) -> None:
-        """Add what was decided at the closes of the next bars, which the bar after each will confirm or refute.
+        """Add the decisions at the closes of the next bars, which the bar after each confirms or refutes.
 
         action int8 (n,): 0 hold, 1 buy, 2 sell; move int8 (n,): sign of the change of the close from the bar before;
-        alert uint8 (n,): 1 where "alert" was said, else 0; risk uint8 (n,): 1 where the bar is a risk event, else 0.
+        alert uint8 (n,): 1 if "alert" was communicated, else 0; risk uint8 (n,): 1 if the bar is a risk event, else 0.
         """
         columns = _columns(
             {"action": (action, np.int8), "move": (move, np.int8), "alert": (alert, np.uint8), "risk": (risk, np.uint8)}
@@ -103,7 +102,7 @@ class KpiAccumulator:
         kernels.push_decisions(*columns, self._decisions)
 
     def add_counts(self, other: "KpiAccumulator") -> None:
-        """Add the trades that another accumulator has counted, and the decisions, each judged by its own next bar."""
+        """Add the trades and decisions of another accumulator, each decision scored by its own next bar."""
         own, others = self._trades, other._trades
         for total in (kernels.TRADES, kernels.WINNERS, kernels.LOSERS, kernels.HELD):
             own[total] += others[total]
@@ -120,9 +119,9 @@ class KpiAccumulator:
         self._decisions[counted] += other._decisions[counted]
 
     def result(self, frequency: BarFrequency, totals: definitions.Totals = definitions.Totals()) -> Result:  # noqa: B008
-        """The KPIs of all that was pushed; no bars can be pushed afterwards.
+        """The KPIs of everything pushed; no bars can be pushed afterwards.
 
-        frequency: of the bars, see `BarTimes`; totals: what the run has counted itself.
+        frequency: of the bars, see `BarTimes`; totals: counts of the run itself.
         """
         if not self._ended:
             kernels.end_block(self._run, self._holding, self._pairs, self._low, self._high)
@@ -142,7 +141,7 @@ class KpiAccumulator:
 
 
 def moments_of(returns: np.ndarray) -> np.ndarray:
-    """Moments float64 (5,) of `kernels.kpis` of returns float64 (n,), as an accumulator has them, to the last bit."""
+    """Moments float64 (5,) of `kernels.kpis` of returns float64 (n,), as in an accumulator, to the last bit."""
     returns = np.require(returns, np.float64, ["C", "W"])
     moments, signed = np.zeros(5), np.zeros(5)
     for start in range(0, returns.size, BLOCK):
@@ -153,7 +152,7 @@ def moments_of(returns: np.ndarray) -> np.ndarray:
 
 
 def _columns(given: dict[str, tuple[np.ndarray, type]]) -> list[np.ndarray]:
-    """Arrays of these types, of one dimension and length, as the kernels take them."""
+    """Arrays of these types, one-dimensional and of equal length, as the kernels take them."""
     arrays = [np.require(values, kind, ["C", "W"]) for values, kind in given.values()]
     shapes = {name: array.shape for name, array in zip(given, arrays, strict=True)}
     if len(set(shapes.values())) > 1 or arrays[0].ndim != 1:
@@ -169,19 +168,19 @@ def _new_curve() -> kernels.Curve:
 
 
 def _new_lowest(least: int) -> kernels.Lowest:
-    # Large arrays get their memory when it is first written to, so the buffers need not grow.
+    # Large arrays take memory when they are first written to, so the buffers need not grow.
     return kernels.Lowest(np.array([0.0, math.inf]), np.empty(2 * least + BLOCK))
 
 
 def _cut(lowest: kernels.Lowest, least: int) -> None:
-    """Drop values, of more than 2 · least, that are not among the `least` lowest; the order of the others stays."""
+    """Drop values, from more than 2 · least, that are not among the `least` lowest; the order of the others stays."""
     kept = lowest.values[: int(lowest.state[kernels.KEPT])]
-    # A sample says below which limit somewhat more than the least lie, and counting makes sure of it.
+    # A sample estimates a limit with slightly more than `least` values below, and counting verifies it.
     sample = kept[:: round(kept.size ** (1 / 3))]
     rank = int((least / kept.size + 2.0 / math.sqrt(sample.size)) * sample.size)
     limit = float(np.partition(sample, rank)[rank]) if rank < sample.size else math.inf
     below = np.count_nonzero(kept < limit)
-    # Of many equal values, such as the returns without a position, few may lie below the limit, but enough not above.
+    # With many equal values, such as returns without a position, few may lie below the limit, but enough not above.
     if below > 1.5 * least or (below < least and np.count_nonzero(kept <= limit) < least):
         limit = _at_rank(kept, least - 1)[0]
     lowest.state[:] = 0.0, limit
@@ -195,11 +194,11 @@ def _cut(lowest: kernels.Lowest, least: int) -> None:
 def _at_rank(values: np.ndarray, rank: int) -> tuple[float, float]:
     """The value of a rank, counted from 0 for the lowest, and the next one, if any.
 
-    A sample says about where it lies, counting those below makes sure of it, and only the few near it are ordered
+    A sample estimates its place, counting the lower ones verifies it, and only the few near it are sorted
     (Floyd & Rivest 1975): 2 ns a value where NumPy's selection takes 10.
     """
     sample = values[:: round(values.size ** (1 / 3))]
-    margin = 2.0 / math.sqrt(sample.size)  # four standard errors of a share of a half, more of others
+    margin = 2.0 / math.sqrt(sample.size)  # four standard errors of a share of one half, more for other shares
     first, last = (int((rank / values.size + way * margin) * sample.size) for way in (-1, 1))
     first, last = max(first, 0), min(last + 1, sample.size - 1)
     floor, ceiling = np.partition(sample, [first, last])[[first, last]]

@@ -1,6 +1,6 @@
-"""The definition of each KPI, from the sums that an accumulator has kept; docs/KPIS.md says the same in words.
+"""The definition of each KPI, from the sums of an accumulator; docs/KPIS.md says the same in words.
 
-A method is a KPI of its name, and raises Undefined, with the reason, where there is none.
+A method computes the KPI of its name, and raises Undefined, with the reason, if there is none.
 """
 
 import math
@@ -21,7 +21,7 @@ class Undefined(Exception):
 
 
 def evaluate(*groups: object) -> tuple[dict[str, float], dict[str, str]]:
-    """All KPIs of some of the classes below, by name, NaN where undefined, and for these the reasons."""
+    """All KPIs of some of the classes below, by name, NaN if undefined, and the reasons for these."""
     values: dict[str, float] = {}
     reasons: dict[str, str] = {}
     for group in groups:
@@ -34,12 +34,12 @@ def evaluate(*groups: object) -> tuple[dict[str, float], dict[str, str]]:
 
 
 def names(group: type) -> list[str]:
-    """The KPIs that a class defines, those it inherits last."""
+    """The KPIs that a class defines, inherited ones last."""
     return [name for part in group.__mro__[:-1] for name in vars(part) if not name.startswith("_")]
 
 
 def _sound(deviation: float, mean: float) -> float:
-    """A deviation of returns, 0 where it is only rounding."""
+    """A deviation of returns, 0 if it is only rounding."""
     return deviation if deviation > max(ROUNDING, 1e-12 * abs(mean)) else 0.0
 
 
@@ -50,7 +50,7 @@ def _ratio(over: float, under: float, why: str) -> float:
 
 
 def _compounded(rate: float, periods: float) -> float:
-    """What comes of a rate of growth after so many periods."""
+    """A rate of growth compounded over this many periods."""
     if rate <= -1.0:
         if rate < -1.0:
             raise Undefined("a loss of more than all cannot be compounded")
@@ -99,7 +99,7 @@ class Moments:
 
 
 class Returns(Moments):
-    """KPIs of one equity: of a `kernels.kpis.Curve` whose blocks are ended, over so many bars of a frequency."""
+    """KPIs of one equity: from a `kernels.kpis.Curve` with ended blocks, over this many bars of a frequency."""
 
     def __init__(self, curve: kernels.Curve, bars: int, frequency: BarFrequency):
         super().__init__(curve.moments)
@@ -141,17 +141,17 @@ class Returns(Moments):
         return min(self._path[kernels.WORST], self._open_drawdown())
 
     def max_drawdown_bars(self) -> int:
-        """Bars from the last at the peak to the first that is not below it, or to the end, of the deepest drawdown."""
+        """Bars of the deepest drawdown, from the last at the peak to the first not below it, or to the end."""
         if self._open_drawdown() < self._path[kernels.WORST]:
             return self._open_bars()
         return int(self._path[kernels.WORST_BARS])
 
     def longest_drawdown_bars(self) -> int:
-        """The same of the longest."""
+        """The same for the longest drawdown."""
         return max(int(self._path[kernels.LONGEST]), self._open_bars())
 
     def calmar(self) -> float:
-        """CAGR over the size of the maximum drawdown (Young 1991, there of the last three years)."""
+        """CAGR over the size of the maximum drawdown (Young 1991, over the last three years)."""
         return _ratio(self.cagr(), -self.max_drawdown(), "the equity never fell below a peak")
 
     def omega(self) -> float:
@@ -178,14 +178,15 @@ class Returns(Moments):
 
 
 class Tail(NamedTuple):
-    """Of the lowest values of a series: its 5th percentile, and the mean of the values up to this."""
+    """The lower tail of a series: its 5th percentile, and the mean of the values up to it."""
 
     percentile: float
     mean: float
 
 
 class Tails:
-    """KPIs of the tails of per-bar returns: low and high `Tail`s of these and of these times −1, None without bars."""
+    """KPIs of the tails of per-bar returns: low and high are `Tail`s of these and of their negatives, None without
+    bars."""
 
     def __init__(self, low: Tail | None, high: Tail | None):
         self._low, self._high = low, high
@@ -210,13 +211,13 @@ class Tails:
 
 
 class Market:
-    """KPIs of per-bar returns beside those of buying and holding: pairs float64 (5,) of `kernels.kpis`."""
+    """KPIs of per-bar returns compared with those of buy and hold: pairs float64 (5,) of `kernels.kpis`."""
 
     def __init__(self, pairs: np.ndarray, frequency: BarFrequency):
         self._pairs, self._frequency = pairs.tolist(), frequency
 
     def beta(self) -> float:
-        """Covariance with the returns of buying and holding over the variance of these (Sharpe 1964)."""
+        """Covariance with the returns of buy and hold over their variance (Sharpe 1964)."""
         n, mean, squares = (self._pairs[slot] for slot in (COUNT, kernels.MEAN_Y, kernels.SQUARES))
         if n < 2:
             raise Undefined("fewer than 2 bars")
@@ -225,7 +226,7 @@ class Market:
         return self._pairs[kernels.PRODUCTS] / squares
 
     def alpha_per_bar(self) -> float:
-        """Mean return less beta times that of buying and holding (Jensen 1968, no risk-free rate)."""
+        """Mean return less beta times that of buy and hold (Jensen 1968, no risk-free rate)."""
         return self._pairs[kernels.MEAN_X] - self.beta() * self._pairs[kernels.MEAN_Y]
 
     def alpha_annualised(self) -> float:
@@ -239,8 +240,8 @@ class Market:
 
 
 class Trades:
-    """KPIs of closed trades, whose profit is what is left after costs as a share of the equity at entry: sums float64
-    (13,) of `kernels.kpis`."""
+    """KPIs of closed trades, whose profit is after costs and a share of the equity at entry: sums float64 (13,) of
+    `kernels.kpis`."""
 
     def __init__(self, sums: np.ndarray):
         self._sums = sums.tolist()
@@ -248,7 +249,7 @@ class Trades:
         self._lost = self._sums[kernels.LOST] + self._sums[kernels.LOST_REST]
 
     def trades(self) -> int:
-        """How many."""
+        """The number of closed trades."""
         return int(self._sums[kernels.TRADES])
 
     def win_rate(self) -> float:
@@ -265,7 +266,7 @@ class Trades:
         return self._mean(self._won - self._lost)
 
     def average_trade(self) -> float:
-        """Geometric mean: the profit which, made with every trade, would have led to the same equity."""
+        """Geometric mean: the same profit on every trade would lead to the same equity."""
         self._mean(0.0)
         growth = self._sums[kernels.GROWTH]
         if growth == 0.0:
@@ -273,11 +274,11 @@ class Trades:
         return math.expm1(self._mean(math.log(growth) + self._sums[kernels.EXPONENT] * math.log(2.0)))
 
     def average_win(self) -> float:
-        """Mean profit of the trades with one."""
+        """Mean profit of the winning trades."""
         return _ratio(self._won, self._sums[kernels.WINNERS], "no trade won")
 
     def average_loss(self) -> float:
-        """Mean loss of the trades with one, a negative number."""
+        """Mean loss of the losing trades, a negative number."""
         return -_ratio(self._lost, self._sums[kernels.LOSERS], "no trade lost")
 
     def best_trade(self) -> float:
@@ -295,7 +296,7 @@ class Trades:
         return self._mean(self._sums[kernels.HELD])
 
     def longest_trade_bars(self) -> int:
-        """The largest of these."""
+        """Largest number of bars from entry to exit."""
         self._mean(0.0)
         return int(self._sums[kernels.LONGEST_HELD])
 
@@ -304,7 +305,7 @@ class Trades:
 
 
 class Decisions:
-    """Whether actions and alerts came before what they said: counts int64 (8,) of `kernels.kpis`.
+    """Whether actions and alerts were followed by what they predict: counts int64 (8,) of `kernels.kpis`.
 
     Precision, recall and their harmonic mean F1 (van Rijsbergen 1979).
     """
@@ -313,11 +314,11 @@ class Decisions:
         self._counts = counts.tolist()
 
     def action_precision(self) -> float:
-        """Of the buys and sells, the share whose next close moved their way."""
+        """Share of the buys and sells whose next close moved their way."""
         return _ratio(self._counts[kernels.HITS], self._counts[kernels.ACTIONS], "no buy or sell was followed by a bar")
 
     def action_recall(self) -> float:
-        """Of the bars that moved, the share before which the right one of buy and sell was chosen."""
+        """Share of the bars that moved before which the right one of buy and sell was chosen."""
         return _ratio(self._counts[kernels.HITS], self._counts[kernels.MOVES], "the close never moved")
 
     def action_f1(self) -> float:
@@ -326,11 +327,11 @@ class Decisions:
         return _ratio(2 * self._counts[kernels.HITS], of_both, "no buy, no sell and no move")
 
     def alert_precision(self) -> float:
-        """Of the alerts, the share that a risk event followed on the next bar."""
+        """Share of the alerts that a risk event followed on the next bar."""
         return _ratio(self._counts[kernels.WARNINGS], self._counts[kernels.ALERTS], "no alert was followed by a bar")
 
     def alert_recall(self) -> float:
-        """Of the risk events, the share that an alert preceded."""
+        """Share of the risk events that an alert preceded."""
         return _ratio(self._counts[kernels.WARNINGS], self._counts[kernels.RISKS], "there was no risk event")
 
     def alert_f1(self) -> float:
@@ -340,8 +341,8 @@ class Decisions:
 
 
 class Totals(NamedTuple):
-    """What a run counts itself: open_trades; traded, fees, slippage in units of the initial equity; mean_reward, NaN
-    where there was none."""
+    """Counts of the run itself: open_trades; traded, fees, slippage in units of the initial equity; mean_reward, NaN if
+    there is none."""
 
     open_trades: int = 0
     traded: float = 0.0
@@ -351,7 +352,7 @@ class Totals(NamedTuple):
 
 
 class Activity:
-    """KPIs of how much was done: bars int64 (2,) of `kernels.kpis`, and what the run has counted."""
+    """KPIs of activity: bars int64 (2,) of `kernels.kpis`, and the totals of the run."""
 
     def __init__(self, bars: np.ndarray, totals: Totals):
         self._bars, self._totals = bars.tolist(), totals

@@ -1,4 +1,4 @@
-"""KPIs of whole series in memory, and what a Sharpe ratio is worth; NaN means undefined.
+"""KPIs of whole series in memory, and how much a Sharpe ratio means; NaN means undefined.
 
 The definitions are those of `kpi_definitions`, to the last bit.
 """
@@ -15,7 +15,7 @@ from idi_fast.data.bar_frequency import BarFrequency, BarTimes
 
 
 def pace_of(time_ns: np.ndarray | None, year_days: float | None = None) -> BarFrequency:
-    """How fast bars go by, by their times int64 (n,) in ns UTC, None where they have none: see `BarTimes`."""
+    """The frequency of bars, by their times int64 (n,) in ns UTC, None without times: see `BarTimes`."""
     bar_times = BarTimes(year_days)
     if time_ns is not None:
         bar_times.push(time_ns)
@@ -43,7 +43,7 @@ SIGMAS_95 = 1.959963984540054
 
 
 def sharpe_interval(returns: np.ndarray) -> tuple[float, float]:
-    """The 95 % interval of the Sharpe ratio of per-bar returns that are independent and alike: its variance is
+    """The 95 % interval of the Sharpe ratio of independent and identically distributed per-bar returns: its variance is
     (1 + S² / 2) / n (Lo 2002)."""
     sharpe = sharpe_ratio(returns)
     reach = SIGMAS_95 * math.sqrt((1.0 + sharpe * sharpe / 2.0) / returns.size)
@@ -51,19 +51,19 @@ def sharpe_interval(returns: np.ndarray) -> tuple[float, float]:
 
 
 def probabilistic_sharpe_ratio(returns: np.ndarray, benchmark: float = 0.0) -> float:
-    """The probability that the true Sharpe ratio of per-bar returns exceeds a benchmark, their skewness and kurtosis
-    taken into account; NaN where there is no Sharpe ratio (Bailey & López de Prado 2012)."""
+    """The probability that the true Sharpe ratio of per-bar returns exceeds a benchmark, given their skewness and
+    kurtosis; NaN if there is no Sharpe ratio (Bailey & López de Prado 2012)."""
     of_returns, _ = evaluate(Moments(moments_of(returns)))
     sharpe, skewness, excess = (of_returns[name] for name in ("sharpe_per_bar", "skewness", "excess_kurtosis"))
     if math.isnan(sharpe):
         return math.nan
-    # Above 0 wherever the ratio is one of the sample's own moments; a rounding must not make a root of less.
+    # Above 0 if the ratio is of the sample's own moments; rounding must not make the root negative.
     variance = max(1e-12, 1.0 - skewness * sharpe + (excess + 2.0) / 4.0 * sharpe * sharpe)
     return NormalDist().cdf((sharpe - benchmark) * math.sqrt((returns.size - 1) / variance))
 
 
 def expected_best_sharpe(sharpes: Sequence[float]) -> float:
-    """The Sharpe ratio that the best of so many trials shows if none is worth anything and theirs spread as these do
+    """The expected Sharpe ratio of the best of these trials if all are worthless and their ratios spread as these do
     (Bailey & López de Prado 2014, equation 1); 0 for a single one."""
     trials = len(sharpes)
     if trials < 2:
@@ -75,11 +75,11 @@ def expected_best_sharpe(sharpes: Sequence[float]) -> float:
 
 
 def deflated_sharpe_ratio(returns: np.ndarray, sharpes: Sequence[float]) -> float:
-    """The probability that the best of several trials has a true Sharpe ratio above 0, in view of how many were tried
+    """The probability that the best of several trials has a true Sharpe ratio above 0, given the number of trials
     (Bailey & López de Prado 2014): above what the best of them would show by luck.
 
-    returns: its per-bar returns; sharpes: the Sharpe ratios per bar of all trials, taken as independent of each other,
-    which makes the figure smaller than it is where they are not.
+    returns: its per-bar returns; sharpes: the Sharpe ratios per bar of all trials, treated as independent of each
+    other, which underestimates the figure if they are not.
     """
     return probabilistic_sharpe_ratio(returns, expected_best_sharpe(sharpes))
 
@@ -112,10 +112,10 @@ def trade_kpis(trades: np.ndarray) -> dict[str, float]:
 
 
 def action_kpis(action: np.ndarray, close: np.ndarray) -> dict[str, float]:
-    """Whether buys and sells preceded a move of the next close their way: of actions (n,) at closes float64 (n,).
+    """Whether buys and sells preceded a move of the next close their way: actions (n,) at closes float64 (n,).
 
-    Precision: of the bars with a buy or sell, the share that was right. Recall: of the bars before a move, the share
-    at which the right one of buy and sell was chosen.
+    Precision: share of the bars with a buy or sell that was right. Recall: share of the bars before a move at which the
+    right one of buy and sell was chosen.
     """
     accumulator, none = KpiAccumulator(0), np.zeros(action.size, np.uint8)
     accumulator.push_decisions(

@@ -1,8 +1,8 @@
-"""Whether a policy's replay looks ahead: the same bars again, with what came after them gone or made another.
+"""Whether a policy's rollout looks ahead: the same bars again, with later ones removed or altered.
 
-What is seen and decided at the close of a bar may depend on the bars up to it alone. So the first c rows of a trace
-must come out the same, bit for bit, where all bars from c on are left out or altered. A difference proves a look into
-the future; that none is found proves nothing of cuts and futures that were not tried.
+What is seen and decided at the close of a bar may depend only on the bars up to it. So the first c rows of a trace
+must be the same, bit for bit, if all bars from c on are left out or altered. A difference proves look-ahead; no
+difference proves nothing about cuts and futures that were not tried.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,13 +20,13 @@ from idi_fast.environments.features import REGIME_TREND, SCALE
 from idi_fast.errors import InputError
 
 STRETCH = 65_536
-"""Bars of a history that are replayed at a time."""
+"""Bars of a history that are rolled out at a time."""
 
 HORIZON = 1024
-"""Altered bars after a cut; what looks further ahead than that finds no bars there."""
+"""Altered bars after a cut; beyond them there are no bars."""
 
 BETWEEN_ENDS = 2
-"""Stretches at random between the first and the last."""
+"""Random segments between the first and the last."""
 
 ALTERED = {
     "at four times the price": (4.0, lambda n, rng: np.arange(n)),
@@ -34,16 +34,16 @@ ALTERED = {
     "in reverse": (1.0, lambda n, rng: np.arange(n)[::-1]),
     "shuffled": (1.0, lambda n, rng: rng.permutation(n)),
 }
-"""How other futures are made: the factor of all values, and the order of the n bars."""
+"""The other futures: the factor of all values, and the order of the n bars."""
 
 
 @dataclass(frozen=True)
 class LookaheadViolation:
-    """A look into the future.
+    """A case of look-ahead.
 
-    bar: row of the trace, from 0; time: its time, ISO 8601, where there are times; column: of the trace; value: what it
-    holds with the bars of the history, otherwise: with another future; cut: the first bar of that future; future: what
-    became of it; start: the bar that both replays begin with.
+    bar: row of the trace, from 0; time: its time, ISO 8601, if there are times; column: of the trace; value: with the
+    bars of the history, otherwise: with another future; cut: the first bar of that future; future: how it was made;
+    start: the bar that both rollouts begin with.
     """
 
     bar: int
@@ -77,22 +77,21 @@ def check_lookahead(
     first: int = 0,
     replay: Callable[[Policy, History], Trace] = rollout_history,
 ) -> LookaheadViolation | None:
-    """Search for a bar at which a replay sees or does something else once the bars after it are others.
+    """Search for a bar at which a rollout sees or does something else once later bars are changed.
 
-    A history of up to STRETCH bars is replayed whole, a longer one in stretches: the first and the last STRETCH bars
-    and BETWEEN_ENDS more at random, each from its own first bar. A stretch is cut after its first three bars, about
-    the bar at which each feature's window is full, before its last three bars, and at `cuts` random places. At each
-    cut it is replayed five times: without the bars from there on, and with up to HORIZON of them (the rest left out)
-    at four times and at a quarter of all prices, volumes and further columns, the marks of missing rows turned over;
-    in reverse; and shuffled. All columns of the trace are compared up to the cut, the reward up to the bar before it,
-    since the reward of a decision comes with the next bar. A feature whose window is longer than STRETCH is checked
-    only while it fills.
+    A history of up to STRETCH bars is rolled out as a whole, a longer one in segments: the first and the last STRETCH
+    bars and BETWEEN_ENDS more at random, each from its own first bar. A segment is cut after its first three bars,
+    around the bar at which each feature's window is full, before its last three bars, and at `cuts` random places. At
+    each cut it is rolled out five times: without the bars from there on, and with up to HORIZON of them (the rest left
+    out) at four times and at a quarter of all prices, volumes and further columns, with the marks of missing rows
+    inverted; reversed; and shuffled. All columns of the trace are compared up to the cut, the reward up to the bar
+    before it, since the reward of a decision comes with the next bar. A feature whose window is longer than STRETCH is
+    checked only while it fills.
 
-    seed: of random stretches, cuts and shuffles, 0 or more; the result depends on nothing else. first: number of the
-    history's first bar, where it is a piece of a longer one. replay: what is checked. Of the first stretch with a
-    finding, the earliest bar is returned, there the first column that differs, causes before what follows from them;
-    None where there is no finding. Raises InputError for fewer than 2 bars or a bad option, ArtifactError where policy
-    and history do not fit.
+    seed: of random segments, cuts and shuffles, 0 or more; the result depends on nothing else. first: number of the
+    history's first bar, if it is part of a longer one. replay: what is checked. Returns the earliest bar of the first
+    segment with a difference, and the first column that differs there, causes before effects; None if there is no
+    difference. Raises InputError for fewer than 2 bars or a bad option, ArtifactError if policy and history do not fit.
     """
     if len(history) < 2:
         raise InputError(f"the history has {len(history)} bars; expected 2 or more, to leave some out")
@@ -101,7 +100,7 @@ def check_lookahead(
             raise InputError(f"{name} is {value}; expected 0 or more")
     for start, stop in stretches(len(history), seed):
         findings = _findings(policy, history.slice(start, stop), first + start, cuts, seed, replay)
-        # A reward is known a bar later, and so comes after what is seen at the bar of its decision.
+        # A reward is known a bar later, and so comes after the observations of its decision.
         earliest = min(findings, key=lambda finding: finding.bar + (finding.column == "reward"), default=None)
         if earliest is not None:
             return earliest
@@ -109,7 +108,7 @@ def check_lookahead(
 
 
 def stretches(bars: int, seed: int = 0) -> list[tuple[int, int]]:
-    """First bar and end of each stretch of a history that is checked, in order; they may overlap."""
+    """First bar and end of each checked segment of a history, in order; they may overlap."""
     last = bars - STRETCH
     if last <= 0:
         return [(0, bars)]
@@ -120,7 +119,7 @@ def stretches(bars: int, seed: int = 0) -> list[tuple[int, int]]:
 def _findings(
     policy: Policy, bars: History, start: int, cuts: int, seed: int, replay: Callable[[Policy, History], Trace]
 ) -> Iterator[LookaheadViolation]:
-    """The first difference at each cut and future of a stretch, whose first bar has the number `start`."""
+    """The first difference at each cut and future of a segment, whose first bar has the number `start`."""
     rng = np.random.default_rng([seed, start])
     whole = replay(policy, bars)
     for cut in _cut_places(policy, len(bars), cuts, rng):
@@ -148,7 +147,7 @@ def _futures(bars: History, cut: int, rng: np.random.Generator) -> Iterator[tupl
 
 
 def _altered(bars: History, cut: int, order: np.ndarray, factor: float) -> History:
-    """The bars, those from `cut` on in another order and scaled; by a factor other than 1, flags are turned over."""
+    """The bars, those from `cut` on in another order and scaled; flags are inverted if the factor is not 1."""
     rows = np.concatenate([np.arange(cut), cut + order])
 
     def scaled(values: np.ndarray | None) -> np.ndarray | None:
@@ -159,7 +158,7 @@ def _altered(bars: History, cut: int, order: np.ndarray, factor: float) -> Histo
 
     time = bars.time
     if time is not None:
-        # The spacings change places, so that times still increase and end when they did.
+        # The spacings are permuted, so that times still increase and end at the same time.
         time = np.append(time[:cut], time[cut - 1] + np.cumsum(np.diff(time[cut - 1 :])[order]))
     return replace(
         bars, close=scaled(bars.close), open=scaled(bars.open), volume=scaled(bars.volume), time=time,
@@ -169,7 +168,7 @@ def _altered(bars: History, cut: int, order: np.ndarray, factor: float) -> Histo
 
 
 def _scaled(values: np.ndarray, factor: float) -> np.ndarray:
-    """The values times the factor, each of them a finite number and on its side of 0 still."""
+    """The values times the factor, each kept finite and of the same sign."""
     with np.errstate(over="ignore"):
         size = np.clip(np.abs(values) * factor, np.nextafter(0.0, 1.0), np.finfo(float).max)
     return np.where(values == 0.0, values, np.copysign(size, values))
@@ -198,7 +197,7 @@ def _columns(trace: Trace) -> list[np.ndarray]:
 
 def _row(trace: Trace, bar: int) -> dict[str, object]:
     """What is known at the close of a bar, causes first, under the names of `Trace.frame`; `reward` is that of the
-    decision before."""
+    previous decision."""
     space = trace.space
     digits = dict(zip(space.names, space.digits(trace.state[bar : bar + 1])[0].tolist(), strict=True))
     seen = {name: digits.pop(name) for name in space.observed}

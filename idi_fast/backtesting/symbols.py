@@ -1,4 +1,4 @@
-"""Backtest a policy on many symbols side by side: each for itself, and all as one book of equal parts."""
+"""Backtest a policy on many symbols in parallel: each on its own, and all as one book of equal parts."""
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -26,11 +26,11 @@ from idi_fast.training.artifact import write_backtest_run
 
 
 class Book:
-    """Equal capital in each of several accounts, never moved between them; cash before an account's first bar, and what
-    it has left after its last.
+    """Equal capital in each of several accounts, never moved between them; cash before an account's first bar, and its
+    final value after its last.
 
-    times int64 (n,): those of all bars, in ns UTC, or where the symbols have none the numbers of the bars; equity
-    float64 (n,): of the book; held_equity float64 (n,): of buying and holding all symbols.
+    times int64 (n,): those of all bars, in ns UTC, or without times the numbers of the bars; equity float64 (n,): of
+    the book; held_equity float64 (n,): of buying and holding all symbols.
     """
 
     def __init__(self) -> None:
@@ -63,12 +63,12 @@ class Book:
 
 
 def _last_known(times: np.ndarray, values: np.ndarray, before: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Values (2, n) as they stand at the wanted times; `before` (2, 1) at those before the first."""
+    """Values (2, n) as of the given times; `before` (2, 1) at those before the first."""
     return np.concatenate([before, values], axis=1)[:, np.searchsorted(times, wanted, side="right")]
 
 
 class _Run:
-    """A symbol's backtest, finished; its arrays are dropped once they were added to the book."""
+    """A symbol's finished backtest; its arrays are dropped once they are added to the book."""
 
     def __init__(self, engine: Engine, *, with_trades: bool):
         rows, times, equity, held, frames = TradeRows(), [], [], [], []
@@ -83,15 +83,15 @@ class _Run:
             frames.append(rows.last(engine.keeper.open_trade))
         self.trades = pl.concat(frames) if frames else None
         self.series = np.concatenate(times), np.concatenate(equity), np.concatenate(held)
-        # Here, in the symbol's own thread: only what is added up waits for the others.
+        # Here, in the symbol's own thread: only adding up waits for the others.
         self.summary, self.data, self.accumulator = engine.summary(), engine.describe_data(), engine.accumulator
         self.spike_note = engine.spike_note()
 
 
 class SymbolBacktest:
-    """The backtests of a policy on many symbols, added up in the order in which these were given.
+    """The backtests of a policy on many symbols, added up in the given order.
 
-    symbols: a row a symbol: its name, bars, first and last time, all KPIs, and the total return of buying and holding;
+    symbols: a row per symbol: its name, bars, first and last time, all KPIs, and the total return of buy and hold;
     book: see `Book`; skipped: symbols without a bar between the start and the end.
     """
 
@@ -123,11 +123,12 @@ class SymbolBacktest:
 
     @property
     def symbols(self) -> pl.DataFrame:
-        """A row a symbol."""
+        """A row per symbol."""
         return pl.DataFrame(self._rows, infer_schema_length=None).with_columns(pl.selectors.float().fill_nan(None))
 
     def to_dict(self) -> dict:
-        """What kpis.json holds: the KPIs of the book; those of trades and decisions are of all symbols together."""
+        """The content of kpis.json: the KPIs of the book; those of trades and decisions are over all symbols
+        together."""
         book, table, bars = self.book, self.symbols, [row["bars"] for row in self._rows]
         if self._has_times:
             self._bar_times.push(book.times)
@@ -193,20 +194,20 @@ def backtest_symbols(
     """Backtest a policy on many symbols, several at a time; the result does not depend on how many.
 
     histories: by symbol; jobs: symbols at a time, by default the usable cores; trades: called with the trades of each
-    symbol, in their order, a frame as of `TradeRows` with its name; progress: called with how many symbols are done,
-    and of how many. Other arguments and errors: those of `make_engine`; the text names the symbol.
+    symbol, in order, a frame as of `TradeRows` with its name; progress: called with the number of finished symbols, and
+    of all. Other arguments and errors: those of `make_engine`; the text names the symbol.
     """
     if not histories:
         raise InputError("there are no symbols")
     names = list(histories)
-    # One more than there are cores, since each waits for its files now and then.
+    # One more than there are cores, since each sometimes waits for its files.
     workers, lock = WorkerPool(usable_cores() + 1 if jobs is None else jobs, len(names)), threading.Lock()
     result = SymbolBacktest(sum(history.most_bars for history in histories.values()), year_days)
     waiting: dict[int, _Run | None] = {}
     added, adding = 0, False
 
     def add_next() -> bool:
-        """Add up the next symbol, if it is done; in their order, whichever is done first, so the sums are the same."""
+        """Add up the next symbol if it is finished; in fixed order, so that the sums are the same."""
         nonlocal added, adding
         with lock:
             adding = added in waiting
@@ -236,7 +237,7 @@ def backtest_symbols(
         with lock:
             waiting[number] = done
             is_adder, adding = not adding, True
-        # One thread at a time adds up, and the others go on with symbols of their own.
+        # One thread at a time adds up, while the others continue with their symbols.
         while is_adder and add_next():
             continue
 
@@ -251,7 +252,7 @@ def write_symbol_backtest(
     trace: bool = True, **options: object,
 ) -> dict:  # fmt: skip
     """Fill an empty folder with kpis.json, symbols.parquet, run.json, manifest.json and, with `trace`, equity.parquet,
-    returns.csv (of the book) and trades.parquet; what kpis.json holds.
+    returns.csv (of the book) and trades.parquet; returns the content of kpis.json.
 
     files: those that the histories were opened from. Other arguments and errors: those of `backtest_symbols`.
     """
@@ -265,7 +266,7 @@ def write_symbol_backtest(
     summary = result.to_dict()
     write_json(folder / "kpis.json", summary)
     digests = {name: made for run in result.data.values() for name, made in run["files"].items()}
-    # Files whose rows were sorted apart are not those that the symbols were read from.
+    # If rows were sorted apart, the symbols were read from other files than the user's.
     digests = {str(file): digests.get(str(file)) or digest(file) for file in files}
     data = {"files": digests, "symbols": result.data, "without_bars": result.skipped}
     write_backtest_run(folder, "symbol-backtest", summary["assumptions"], policy, data)

@@ -1,1 +1,1 @@
-"""Settings of a run, how they are merged and checked."""
+"""The settings of a run, and how they are merged and checked."""

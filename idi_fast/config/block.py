@@ -1,9 +1,9 @@
-"""What a block of settings is: declared fields, checked values, JSON in and out, overrides, JSON Schema.
+"""A block of settings: declared fields, checked values, JSON in and out, overrides, JSON Schema.
 
 `idi_fast.config.settings` declares the blocks. The type hint, default, bounds and description of each field are the
 only source: validation, conversion, overrides and schema all read them, so they cannot disagree.
 
-``python -m idi_fast.config.block > idi_fast/schemas/config.schema.json`` writes the schema anew.
+``python -m idi_fast.config.block > idi_fast/schemas/config.schema.json`` rewrites the schema.
 """
 
 import contextlib
@@ -39,7 +39,7 @@ AnyBlock = TypeVar("AnyBlock", bound="Block")
 class SettingError(ConfigError):
     """A refused setting.
 
-    key: its path, from the block that refused it on; problem: what is wrong; others: keys that it does not go with.
+    key: its path from the refusing block; problem: what is wrong; others: the keys it conflicts with.
     """
 
     def __init__(self, key: str, problem: str, *others: str) -> None:
@@ -50,7 +50,7 @@ class SettingError(ConfigError):
         return f"{self.key} {self.problem}"
 
     def within(self, block: str) -> Self:
-        """The same error, as of the block above."""
+        """The same error, seen from the block above."""
         return type(self)(f"{block}.{self.key}", self.problem, *(f"{block}.{key}" for key in self.others))
 
 
@@ -91,7 +91,7 @@ def setting(default: Any, doc: str, *, derive: Callable[[Any], Any] | None = Non
 
 
 class Block:
-    """Base of the frozen dataclasses of the config: every value is checked whichever way it comes in."""
+    """Base of the frozen dataclasses of the config: every value is checked, however it arrives."""
 
     __slots__ = ()
 
@@ -114,13 +114,13 @@ class Block:
         return f"{type(self).__name__}({', '.join(given)})"
 
     def _cross_check(self) -> None:
-        """Raise SettingError where fields, each good by itself, do not go together."""
+        """Raise SettingError for fields that are valid alone but not together."""
 
     @classmethod
     def from_dict(cls, mapping: Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Self:
         """Build the block from plain values; an absent key takes its default, an unknown one is refused.
 
-        overrides: values by dotted key, merged with the others before these are checked.
+        overrides: values by dotted key, merged with the others before the check.
         """
         if overrides:
             from idi_fast.config.draft import Draft  # not above: the draft imports this module
@@ -146,7 +146,7 @@ class Block:
 
 
 def expected(hint: Any, limits: Mapping[str, Any]) -> str:
-    """Say what a field of this type hint and these bounds takes, for an error message."""
+    """Say what a field of this type hint and these bounds accepts, for an error message."""
     kind, nullable = without_none(hint)
     if is_dataclass(kind):
         text = f"an object ({kind.__name__})"
@@ -212,7 +212,7 @@ def _accept_mapping(value: Mapping, key: str) -> FrozenMapping:
 
 
 def _scalar(kind: type, value: Any) -> Any:
-    """Return the value as exactly a bool, int, float or str, or None when it is nothing of that kind."""
+    """Return the value as exactly a bool, int, float or str, or None if it is none of these."""
     if kind is float and (type(value) is int or isinstance(value, float)):
         with contextlib.suppress(OverflowError):  # an int beyond the range of a float
             number = float(value) + 0.0  # -0.0 becomes 0.0: equal configs must have equal fingerprints
@@ -227,7 +227,7 @@ def _within(value: Any, limits: Mapping[str, Any]) -> bool:
 
 
 def _unfit(value: Any) -> str:
-    """Say what else is expected of an integer or text that cannot be stored; nothing where it can."""
+    """Say what else is expected of an integer or text that cannot be stored; empty if it can."""
     if type(value) is int and not -(2**63) <= value < 2**63:
         return " that fits in 64 bits"  # the kernels' integers
     if type(value) is str and re.search(r"[\ud800-\udfff]", value):

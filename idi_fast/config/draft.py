@@ -13,9 +13,9 @@ from idi_fast.storage.json_files import parse_json
 
 
 class Draft(Generic[AnyBlock]):
-    """Settings on their way to a block: plain values, merged one after another, and checked once, by `build`.
+    """Unchecked settings of a block: plain values, merged one after another, and checked once, by `build`.
 
-    Each has a source, such as the name of a file; errors begin with that of the value that is wrong.
+    Each has a source, such as the name of a file; an error begins with the source of the wrong value.
     """
 
     def __init__(self, block: type[AnyBlock], tree: Mapping[str, Any], source: str = "") -> None:
@@ -27,7 +27,7 @@ class Draft(Generic[AnyBlock]):
 
     @classmethod
     def of(cls, config: AnyBlock) -> Self:
-        """A draft of the same values, none of which has a source."""
+        """A draft of the same values without sources."""
         return cls(type(config), config.to_dict())
 
     def copy(self) -> Self:
@@ -40,7 +40,7 @@ class Draft(Generic[AnyBlock]):
         """Set values by dotted key, in any order; return the draft.
 
         A field of a null block creates the block. An object given for a block sets the fields it names, before any
-        field given by itself. Raises ConfigError for a key that there is not.
+        field given on its own. Raises ConfigError for an unknown key.
         """
         for key, value in sorted(values.items(), key=lambda item: item[0].count(".")):
             try:
@@ -60,7 +60,7 @@ class Draft(Generic[AnyBlock]):
             raise _explained(error, source, also) from None
 
     def _source(self, key: str) -> str:
-        """Where the value of a key is from, or of the block that it is in, or else what is given of the block."""
+        """The source of the value of a key, or of its block, or of any value within it."""
         key = re.sub(r"\[\d+\]", "", key)
         above = [key] + [key[: dot.start()] for dot in reversed([*re.finditer(r"\.", key)])]
         below = [name for name in self._sources if name.startswith(f"{key}.")]
@@ -90,7 +90,7 @@ class Draft(Generic[AnyBlock]):
 
 
 def _explained(error: SettingError, source: str, also: Sequence[str] = ()) -> ConfigError:
-    """The error with the source of its value, and what else is said of its other values."""
+    """The error with the source of its value, and the sources of the values it conflicts with."""
     if not source and not also:
         return error
     return ConfigError((f"{source}: " if source else "") + str(error) + (f" ({', '.join(also)})" if also else ""))
@@ -107,7 +107,7 @@ def _keys(block: type, tree: Mapping[str, Any], prefix: str = "") -> Iterator[st
 
 
 def _copied(block: type, tree: Mapping[str, Any]) -> dict[str, Any]:
-    """A tree whose blocks can be changed without changing the given one."""
+    """A copy of a tree; its blocks can be changed without changing the original."""
     kinds = {field.name: without_none(field.type)[0] for field in fields(block)}
     plain = {name: value.to_dict() if isinstance(value, Block) else value for name, value in tree.items()}
     is_block = {name: isinstance(value, Mapping) and is_dataclass(kinds.get(name)) for name, value in plain.items()}
@@ -115,13 +115,14 @@ def _copied(block: type, tree: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _overlaid(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Values of two trees; where both have one and these are no objects, that of `above`."""
+    """The values of two trees; where both have one that is no object, that of `above`."""
     both = {key for key in below if isinstance(below[key], Mapping) and isinstance(above.get(key), Mapping)}
     return {**below, **above, **{key: _overlaid(below[key], above[key]) for key in both}}
 
 
 def assigned(assignments: Iterable[str]) -> dict[str, Any]:
-    """Values by dotted key of texts ``a.b.c=value``: JSON, or else taken as text; of two for a key the last counts."""
+    """Values by dotted key from texts ``a.b.c=value``: JSON, or else taken as text; of two for a key the last
+    counts."""
     return dict(map(_split, assignments))
 
 
@@ -137,7 +138,7 @@ def _split(assignment: str) -> tuple[str, Any]:
 
 
 def _release_derived(block: type, tree: dict[str, Any]) -> None:
-    """Put null for each derived value."""
+    """Set each derived value to null."""
     given = SimpleNamespace(**{field.name: tree.get(field.name, field.default) for field in fields(block)})
     for field in fields(block):
         kind, _ = without_none(field.type)
@@ -159,7 +160,7 @@ def is_schema(block: type, tree: Any) -> bool:
 def schema_defaults(block: type, schema: Mapping[str, Any]) -> dict[str, Any]:
     """The values that the ``default``s of a JSON Schema, at any depth, give for a block.
 
-    A block that is null unless it is given is there only if the schema requires it or has a default for all of it.
+    A block that is null by default is set only if the schema requires it or has a default for it as a whole.
     Raises ConfigError for a reference that leads nowhere, or in a circle.
     """
     return _Schema(schema).defaults(block, schema)
@@ -193,7 +194,7 @@ class _Schema:
         return found
 
     def _merged(self, node: Any) -> dict[str, Any]:
-        """A schema with those that it refers to or that it combines; its own keys come before theirs."""
+        """A schema merged with those that it refers to or combines; its own keys take precedence."""
         if not isinstance(node, Mapping):  # true and false are schemas too
             return {"properties": {}, "required": set()}
         parts = [self._referred(node["$ref"])] if isinstance(node.get("$ref"), str) else []

@@ -1,4 +1,4 @@
-"""The seeds of a population: how they are written, and what they may be."""
+"""The seeds of a population: parsing and checking."""
 
 import re
 from collections.abc import Iterable
@@ -11,9 +11,9 @@ MOST_SEEDS = 1_000_000
 
 
 def parse_seeds(text: str) -> list[int]:
-    """The seeds that a text lists: numbers and half-open ranges first:stop or first:stop:step, with commas between.
+    """The seeds that a text lists: numbers and half-open ranges first:stop or first:stop:step, separated by commas.
 
-    Raises InputError where it is something else, a range is empty, or there are more than a million.
+    Raises InputError for anything else, for an empty range, and for more than a million seeds.
     """
     ranges = [_parse_range(part.strip(), text) for part in text.split(",")]
     if sum(map(_length, ranges)) > MOST_SEEDS:
@@ -22,7 +22,7 @@ def parse_seeds(text: str) -> list[int]:
 
 
 def _parse_range(part: str, text: str) -> range:
-    # At most 100 digits, for Python refuses to read very long ones.
+    # At most 100 digits, because Python refuses to parse very long ones.
     if not re.fullmatch(r"-?[0-9]{1,100}(:-?[0-9]{1,100}){0,2}", part):
         raise InputError(
             f"`seeds={text!r}`: {part!r} is neither a seed nor a range; expected for example 0:64 or 1,5,9"
@@ -50,9 +50,9 @@ def _meant(seeds: object) -> str:
 
 
 def check_seeds(seeds: Iterable[int], *, negative: bool) -> tuple[int, ...]:
-    """The seeds of a population, if they are integers that differ, at least one of them; else InputError.
+    """The seeds of a population: distinct integers, at least one; otherwise InputError.
 
-    negative: whether they may be below 0. Their sign then makes no difference, for random.Random ignores it.
+    negative: whether they may be below 0. Their sign then makes no difference, because random.Random ignores it.
     """
     if isinstance(seeds, str | bytes) or not isinstance(seeds, Iterable):
         found = repr(seeds) if isinstance(seeds, str | bool | int | float | None) else type(seeds).__name__

@@ -160,7 +160,8 @@ class LearningConfig(Block):
 
     @property
     def is_plain(self) -> bool:
-        """Whether this is Q-learning at a constant rate, exploring less and less from episode to episode."""
+        """Whether this is Q-learning at a constant rate, with an exploration rate that falls from episode to
+        episode."""
         return (self.algorithm, self.rate_schedule, self.exploration_schedule) == ("q_learning", "constant", "decay")
 
 
@@ -284,16 +285,16 @@ class TrainingConfig(Block):
     ) -> Self:
         """Read a config from a JSON file; see `draft` for what may be in it.
 
-        overrides: values by dotted key, merged with the file's before these are checked; note: called with what the
-        user should know. Raises ConfigError, which names the file and the key, or the line and column.
+        overrides: values by dotted key, merged with the file's before the check; note: called with what the user should
+        know. Raises ConfigError, which names the file and the key, or the line and column.
         """
         return cls.draft(path, note=note).override(overrides or {}).build()
 
     @classmethod
     def draft(cls, path: str | os.PathLike[str] | None = None, *, note: Note = warnings.warn) -> Draft[Self]:
-        """The values in a JSON file, or none, to be overridden and then checked by `Draft.build`.
+        """The values of a JSON file, or none, to be overridden and then checked by `Draft.build`.
 
-        A JSON Schema of the config is taken for its defaults, and `note` is called to say so. Raises ConfigError.
+        A JSON Schema of the config is read for its defaults, and `note` is called to say so. Raises ConfigError.
         """
         if path is None:
             return Draft(cls, {})

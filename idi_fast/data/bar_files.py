@@ -1,4 +1,4 @@
-"""The files of a price history: which there are, which of their columns are meant, and their rows a batch at a time."""
+"""The files of a price history: finding them, choosing their columns, and reading their rows in batches."""
 
 import csv
 import glob
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 KINDS = {".csv": "CSV", ".csv.gz": "CSV", ".parquet": "Parquet", ".pq": "Parquet"}
 
 SMALL_BYTES = 2**24
-"""Parquet files of numbers up to here are read in the thread that asks for their rows: where many are read side by
-side, polars' pool of threads would keep it waiting."""
+"""Parquet files of numbers up to this size are read in the calling thread: when many are read in parallel, it would
+wait for polars' pool of threads."""
 PLAIN = ("BOOLEAN", "INT32", "INT64", "FLOAT", "DOUBLE")
 
 # The names each column usually has, in any case, best first.
@@ -95,7 +95,7 @@ def _kind(file: Path) -> str | None:
 
 @contextmanager
 def explained_reading(file: Path) -> Iterator[None]:
-    """Make a DataError of whatever polars or pyarrow raises in reading the file, panics included."""
+    """Turn any exception of polars or pyarrow in reading the file into a DataError, panics included."""
     at(file)
     try:
         yield
@@ -112,7 +112,7 @@ def _reading_errors() -> tuple[type[BaseException], ...]:
 
 
 def scan(file: Path) -> pl.LazyFrame:
-    """The file's rows; a CSV is text throughout, so that nothing depends on a guess from its first ones."""
+    """The file's rows; a CSV is text throughout, so that nothing depends on a guess from its first rows."""
     if file.stat().st_size == 0:
         raise DataError(f"{file}: the file is empty")
     if _kind(file) == "CSV":
@@ -129,17 +129,17 @@ def read_schema(file: Path) -> pl.Schema:
 
 
 def count_rows(file: Path) -> int:
-    """How many rows the file has: of Parquet its metadata say. Raises DataError."""
+    """The number of rows of the file: a Parquet file has it in its metadata. Raises DataError."""
     with explained_reading(file):
         if _kind(file) == "Parquet":
             import pyarrow.parquet as pq
 
-            return pq.read_metadata(file).num_rows  # polars makes a plan and threads of it, which takes a millisecond
+            return pq.read_metadata(file).num_rows  # polars would make a plan and threads, which takes a millisecond
         return scan(file).select(pl.len()).collect().item()
 
 
 def read_batches(file: Path, names: Iterable[str], rows: int, small_bytes: int = SMALL_BYTES) -> Iterator[pl.DataFrame]:
-    """The columns `names`, about `rows` rows at a time; text without outer space and null where blank."""
+    """The columns `names`, about `rows` rows at a time; text is stripped, and null if blank."""
     wanted, is_csv = list(dict.fromkeys(names)), _kind(file) == "CSV"
     with explained_reading(file):
         if not is_csv and file.stat().st_size <= small_bytes:
@@ -151,7 +151,7 @@ def read_batches(file: Path, names: Iterable[str], rows: int, small_bytes: int =
                         columns = zip(batch.schema.names, batch.columns, strict=True)
                         yield pl.DataFrame({name: pl.Series(column) for name, column in columns})
                     return
-        # Only if it reads all columns does polars notice a CSV row that is too long, as decimal commas make it.
+        # polars notices a CSV row that is too long, as decimal commas make it, only if it reads all columns.
         options = pl.QueryOptFlags(projection_pushdown=not is_csv)
         frames = scan(file).select(wanted).with_columns(_stripped())
         yield from frames.collect_batches(chunk_size=rows, lazy=True, optimizations=options)
@@ -162,15 +162,15 @@ def _stripped() -> pl.Expr:
 
 
 def _holds_numbers(parquet: "pq.ParquetFile", names: list[str]) -> bool:
-    """Whether these columns are of types of which pyarrow makes what polars does: of others it lets times out of range
-    wrap round (INT96), does not check text, and knows wider decimals."""
+    """Whether pyarrow reads these columns as polars does: for other types it lets times out of range wrap round
+    (INT96), does not check text, and supports wider decimals."""
     leaves = [parquet.schema.column(k) for k in range(len(parquet.schema))]
     plain = {leaf.path for leaf in leaves if leaf.physical_type in PLAIN and leaf.logical_type.type != "DECIMAL"}
     return plain.issuperset(names)
 
 
 def _too_long_row(file: Path) -> str | None:
-    """Name the CSV row with more fields than the header, of which polars says only that there is one."""
+    """Name the CSV row with more fields than the header; polars only says that there is one."""
     if _kind(file) != "CSV":
         return None
     try:
@@ -192,7 +192,7 @@ def choose_columns(
     found = {role: _find_column(file, names, role, given[role]) for role in wanted}
     columns = {role: name for role, name in found.items() if name is not None}
     if _folded(columns.get("close", "")).startswith("adj") and given["open"] is None:
-        columns.pop("open", None)  # as traded, it is not on the scale of the adjusted close
+        columns.pop("open", None)  # as traded: not on the scale of the adjusted close
     if "close" not in columns and len(names) == 1 and any(sign in names[0] for sign in ";\t|"):
         raise DataError(f"{file}: one column {names[0]!r}; expected a CSV file separated by commas")
     for name in ("close", *extra):
@@ -222,28 +222,28 @@ def _find_column(file: Path, names: list[str], role: str, given: str | None) -> 
 
 
 def _folded(name: str) -> str:
-    """Return a column name without its case, and without the mark polars gives to repeats in a CSV header."""
+    """Return a column name without its case, and without the mark that polars adds to repeats in a CSV header."""
     return re.sub(r"_duplicated_\d+$", "", name).strip().lower()
 
 
 def _counts_rows(file: Path, name: str) -> bool:
-    """Tell an index of row numbers from one of times: 10 million seconds were over in April 1970."""
+    """Tell an index of row numbers from one of times: 10 million seconds end in April 1970."""
     values = read_head(file, [name], 1)[name]
     first = "" if unit_of(values.dtype) else str(values.first())  # polars panics on years beyond all calendars
     return first.isdecimal() and len(first) < 8
 
 
 def read_head(file: Path, names: Iterable[str], rows: int) -> pl.DataFrame:
-    """The first rows of some of the file's columns, as of `read_batches`. Raises DataError."""
+    """The first rows of some of the file's columns, as for `read_batches`. Raises DataError."""
     names = list(names)
-    if _kind(file) == "CSV":  # batches of it cannot be had without most of the file being read
+    if _kind(file) == "CSV":  # its batches require reading most of the file
         with explained_reading(file):
             return scan(file).select(names).head(rows).with_columns(_stripped()).collect()
     return next(read_batches(file, names, rows), pl.DataFrame(schema=dict.fromkeys(names, pl.Null))).head(rows)
 
 
 def header_rows(price: pl.Series) -> int:
-    """How many of a file's first rows are further lines of the header, by its price column: a text, then numbers."""
+    """How many of a file's first rows are extra header lines, by its price column: text, then numbers."""
     if price.dtype != pl.String or not len(price) or price[0] is None:
         return 0
     is_number = price[: MOST_HEADER_ROWS + 1].cast(pl.Float64, strict=False).is_not_null()
@@ -251,7 +251,7 @@ def header_rows(price: pl.Series) -> int:
 
 
 def header_note(price: pl.Series) -> str:
-    """What to do about the further lines of a header: see `header_rows`."""
+    """What to do about the extra header lines: see `header_rows`."""
     count, name = header_rows(price), price.name
     lines = "row 1, which seems to be a line" if count == 1 else f"rows 1 to {count}, which seem to be lines"
     return f"delete {lines} of the header (column {name!r} holds {price[0]!r} there)"
@@ -270,7 +270,7 @@ def _is_fit(role: str, dtype: pl.DataType) -> bool:
 
 
 def check_types(schemas: dict[Path, pl.Schema], columns: dict[str, str]) -> None:
-    """Refuse columns of unfit types, and files whose columns are not those of the first."""
+    """Refuse columns of the wrong type, and files whose columns differ from those of the first."""
     first = next(iter(schemas))
     for role, name in columns.items():
         expected = schemas[first][name]
@@ -286,8 +286,8 @@ def check_types(schemas: dict[Path, pl.Schema], columns: dict[str, str]) -> None
 
 
 class Converter:
-    """Turns one file's batches into bars, in their order. file, first_row: what errors call it and its first row;
-    columns: its name for each role; drop: leave rows that lack a value out instead of refusing them."""
+    """Turns one file's batches into bars, in order. file, first_row: its name in errors and its first row; columns: its
+    name for each role; drop: leave out rows with missing values instead of refusing them."""
 
     def __init__(self, file: str, columns: dict[str, str], *, first_row: int, drop: bool):
         self._row = first_row
@@ -295,8 +295,8 @@ class Converter:
         self._times, self._doubt = TimeReader(), None
 
     def convert(self, frame: pl.DataFrame) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
-        """The columns by role without the rows that lack a value; and which these are, bool, None where there are none.
-        Raises DataError, which names the first bad row."""
+        """The columns by role without the rows that lack a value; and a bool array of these rows, None if there are
+        none. Raises DataError, which names the first bad row."""
         bars, breaches = {}, []
         missing = np.zeros(len(frame), bool)
         for role, name in self._columns.items():
@@ -329,7 +329,7 @@ class Converter:
         return {role: values.filter(kept).to_numpy(writable=True) for role, values in bars.items()}, missing
 
     def finish(self) -> None:
-        """Say that there are no more batches. Raises DataError where it cannot be told what the times are."""
+        """There are no more batches. Raises DataError if the meaning of the times is still ambiguous."""
         if self._times.is_ambiguous():
             raise DataError(self._doubt)
 
@@ -342,7 +342,7 @@ class Converter:
         return f"column {self._columns[role]!r}: found {_shown(source, row)}, expected {expected}{meaning}"
 
     def _converted(self, role: str, source: pl.Series) -> pl.Series:
-        """float64, for the time int64 nanoseconds UTC, with null where the source has nothing such."""
+        """float64, for the time int64 nanoseconds UTC, with null for values that are not such."""
         if role == "time":
             return self._times.read(source)
         if role == "risk" and source.dtype == pl.String:
@@ -351,7 +351,7 @@ class Converter:
 
 
 def _is_plain(role: str, values: pl.Series) -> bool:
-    """Whether all is as it should be, at a glance: a NaN makes both comparisons false."""
+    """Whether everything is valid, at a glance: a NaN makes both comparisons false."""
     if values.null_count() or role in ("time", "risk") or not len(values):
         return False
     array, least = values.to_numpy(), LEAST.get(role, np.finfo(float).min)

@@ -1,4 +1,4 @@
-"""How many bars make a year, by their timestamps."""
+"""How many bars there are in a year, from their timestamps."""
 
 import math
 from typing import NamedTuple
@@ -14,18 +14,17 @@ YEAR_NS = 365 * DAY_NS
 LEAST_DAYS = 30
 SPACINGS = 65_536
 MOST_OFF = 0.1
-"""Share by which bars a year may differ from what the days of trading make before it is pointed out: holidays make some
-4 %."""
+"""Share by which bars per year may differ from the trading days' before a caution: holidays make some 4 %."""
 OPEN_ALL_WEEK, CLOSED_AT_WEEKENDS = 365, 252
-"""Days of trading a year in markets that never close, and on five days a week but for holidays."""
+"""Trading days per year of markets that never close, and of those with five days a week less holidays."""
 
 
 class BarFrequency(NamedTuple):
-    """How fast the bars of a series go by.
+    """How frequent the bars of a series are.
 
-    periods_per_year: bars a year, or NaN, and `why_not` says why nothing can be annualised; years: from the first bar
-    to the last, of 365 days, or NaN, and `why_no_growth` says why there is no growth a year; caution: what makes
-    `periods_per_year` doubtful, or None.
+    periods_per_year: bars per year, or NaN, and `why_not` says why nothing can be annualised; years: from the first bar
+    to the last, of 365 days, or NaN, and `why_no_growth` says why there is no growth per year; caution: why
+    `periods_per_year` is doubtful, or None.
     """
 
     periods_per_year: float
@@ -38,16 +37,16 @@ class BarFrequency(NamedTuple):
 class BarTimes:
     """Takes the times of a series, in chunks of any size, and says how frequent its bars are.
 
-    There are (bars − 1) / (last − first) bars to a year of 365 days. With `year_days`, a number from 1 to 366, a year
-    has that many trading days, each with the median number of bars of those days in UTC that have any: the sessions of
-    a market that is closed at night and on holidays. Memory does not grow with the series, nor do the chunks matter.
+    There are (bars − 1) / (last − first) bars in a year of 365 days. With `year_days`, a number from 1 to 366, a year
+    has that many trading days, each with the median number of bars of the days in UTC that have any: the sessions of
+    a market that closes at night and on holidays. Neither memory nor the result depends on the chunks.
 
-    Without `year_days` the span from the first bar to the last is taken for a part of the year like any other: but a
-    week of sessions has no weekend in it, and a hole of months no bars. So there is a `caution` where it makes over
-    a tenth more or fewer bars than the market's days of trading: 365 if a median week of seven full days in UTC, of
-    those that have bars, has seven times the bars of a day, 252 if it has five. Where there is no such week, a Saturday
-    tells the two apart, or that the market closes at night (252); else the caution names both. Bars that are more than
-    a day and a half apart need none.
+    Without `year_days` the span from the first bar to the last is treated as typical of the year: but a week of
+    sessions contains no weekend, and a gap of months no bars. So there is a `caution` if the result is more than a
+    tenth above or below the one from the market's trading days: 365 if a median week of seven full days in UTC, among
+    those that have bars, has seven times the bars of a day, 252 if it has five. Without such a week, bars on a Saturday
+    mean 365 and a market that closes at night 252; otherwise the caution names both. Bars that are more than a day and
+    a half apart need none.
 
     Bars are regular if at least half of the first 65,536 spacings lie within a fifth of their median: nights, weekends
     and gaps may lie between them. Others, such as bars of equal volume, are not annualised. Raises InputError.
@@ -58,14 +57,14 @@ class BarTimes:
         if year_days is not None and not 1 <= year_days <= 366:
             raise InputError(f"year_days is {year_days}; expected a number from 1 to 366")
         self._year_days = year_days
-        self._bars_a_day = np.zeros(-2 * kernels.FIRST_DAY + 1, np.int64)  # all that an int64 of nanoseconds can name
+        self._bars_a_day = np.zeros(-2 * kernels.FIRST_DAY + 1, np.int64)  # the range of int64 nanoseconds
         self._begin: list[np.ndarray] = []
         self._bars = 0
         self._first = self._last = 0
 
     def push(self, time: np.ndarray) -> None:
-        """Add the times of the next bars: int64 (n,), nanoseconds since 1970 in UTC, increasing. InputError where they
-        begin no later than those before ended."""
+        """Add the times of the next bars: int64 (n,), nanoseconds since 1970 in UTC, increasing. InputError if they do
+        not continue those before."""
         time = np.require(time, np.int64, ["C", "W"])
         if not time.size:
             return
@@ -103,7 +102,7 @@ class BarTimes:
         return spacings, float(np.median(spacings))
 
     def _days(self) -> np.ndarray:
-        """How many bars each day in UTC has, from that of the first bar to that of the last."""
+        """Bars per day in UTC, from the first day to the last."""
         first, last = (time // DAY_NS - kernels.FIRST_DAY for time in (self._first, self._last))
         return self._bars_a_day[first : last + 1]
 
@@ -136,7 +135,7 @@ class BarTimes:
         if (empty := self._longest_hole()) >= 7:
             why = f"no bar is of {empty} days in a row"
         elif self._weeks().size == 0:
-            if spacing >= 0.9 * DAY_NS:  # a bar a day: there are too few to tell
+            if spacing >= 0.9 * DAY_NS:  # a bar per day: too few to tell
                 return None
             why = f"they span {(self._last - self._first) / DAY_NS:.3g} days, which may leave out days without trading"
         open_all_week = f"`year_days={OPEN_ALL_WEEK}`"
@@ -150,17 +149,17 @@ class BarTimes:
         return f"annualised figures take {taken}, but {why}; {advice}"
 
     def _weeks(self) -> np.ndarray:
-        """Bars of successive weeks of full days, but for those without any."""
+        """Bars of successive weeks of full days, without empty weeks."""
         days = self._days()[1:-1]  # the first and the last one may be cut short
         weeks = days[: days.size // 7 * 7].reshape(-1, 7).sum(axis=1)
         return weeks[weeks > 0]
 
     def _longest_hole(self) -> int:
-        """The most days in a row that have no bars."""
+        """The longest run of days without bars."""
         return int(np.diff(np.flatnonzero(self._days())).max(initial=1)) - 1
 
     def _trading_days(self, spacing: float) -> tuple[int, ...]:
-        """Days of trading a year: those of the market that the bars seem to be of, or all that they may be of."""
+        """Trading days per year of the market that the bars seem to come from, or all possible ones."""
         days, a_day = self._days(), self._bars_of_a_day()
         weeks, full = self._weeks(), days[1:-1]
         if weeks.size:

@@ -11,7 +11,8 @@ from idi_fast.errors import DataError
 
 
 def with_history(config: TrainingConfig, history: History | None) -> TrainingConfig:
-    """The config; with a history, that of the history environment where it is of the synthetic one, the default."""
+    """The config; if a history is given and the environment is synthetic, the default, that of a history
+    environment."""
     if history is None or config.environment.kind != "synthetic":
         return config
     return replace(config, environment=replace(config.environment, kind="history"))
@@ -26,8 +27,8 @@ def open_config_history(
     config: TrainingConfig, data: DataConfig | None = None, risk: str | None = None, extra: Iterable[str] = (),
     **files: Any,
 ) -> HistoryFiles:  # fmt: skip
-    """The same, not yet read; risk: a column of risk events, extra: further columns to read besides; files: `files` and
-    `name` of `open_history`."""
+    """The same, not yet read; risk: a column of risk events, extra: further columns to read; files: `files` and `name`
+    of `open_history`."""
     data = config.environment.data if data is None else data
     if data.path is None:
         raise DataError(

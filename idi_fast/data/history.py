@@ -26,11 +26,11 @@ from idi_fast.storage.files import digest
 from idi_fast.storage.reader.client import ask, stream
 
 CHUNK_BARS = 262_144
-"""Bars read at a time: so few that memory stays bounded, so many that the part of Python is small."""
+"""Bars read at a time: few enough to bound memory, many enough to keep Python's share small."""
 WHOLE_ROWS = 1_048_576
-"""The same where all bars are wanted in the end."""
+"""The same if all bars are kept in the end."""
 DIGESTED_ALONG_BYTES = 2**24
-"""Files up to here are digested in passing; a thread of its own for each of many costs more than it saves."""
+"""Files up to this size are digested while reading; a thread for each of many costs more than it saves."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -82,7 +82,7 @@ class History:
         for name, kind in kinds.items():
             values = getattr(self, name)
             if values is not None:
-                # One layout for the kernels, whatever came: a copy is made only of what has another.
+                # One layout for the kernels: only arrays with another one are copied.
                 values = np.require(values, kind, ["C", "W"])
                 if values.shape != (len(self.close),):
                     raise DataError(f"{name} has the shape {values.shape}; expected {(len(self.close),)}")
@@ -174,7 +174,7 @@ class History:
 
     @property
     def most_bars(self) -> int:
-        """How many bars there are: what `HistoryFiles` know beforehand is no less."""
+        """The number of bars; for `HistoryFiles`, an upper bound known beforehand."""
         return len(self)
 
     def column(self, name: str) -> np.ndarray:
@@ -198,8 +198,8 @@ class HistoryFiles:
     """A price history in files, read and validated a chunk at a time: see `open_history`.
 
     columns: the column in the files behind each name; most_bars: rows in the files, before any is dropped; digests and
-    dropped: as of a `History`, once all chunks were read. name: what errors call the rows that were sorted into files
-    of ours, whose digests say nothing.
+    dropped: as of a `History`, once all chunks are read. name: what errors call rows that were sorted into files of
+    ours, whose digests mean nothing.
     """
 
     def __init__(
@@ -216,8 +216,8 @@ class HistoryFiles:
         return ask("count", {"files": list(map(str, self._files))})
 
     def chunks(self, rows: int | None = None) -> Iterator[History]:
-        """The bars in their order, about `rows` at a time (None: CHUNK_BARS), at least one. Raises DataError where they
-        are wrong."""
+        """The bars in order, about `rows` at a time (None: CHUNK_BARS), at least one chunk. Raises DataError for
+        invalid bars."""
         rows = CHUNK_BARS if rows is None else rows
         bars, self.dropped = 0, 0
         with ThreadPoolExecutor(1) as pool:
@@ -231,7 +231,7 @@ class HistoryFiles:
                 pool.shutdown(cancel_futures=True)
                 raise
             finally:
-                # Of all files, even if nobody wants to see the rest of their bars.
+                # Of all files, even if the rest of their bars is not needed.
                 self.digests = {
                     str(file): aside[file].result() if file in aside else digest(file)
                     for file in files
@@ -259,7 +259,7 @@ class HistoryFiles:
 
     def load(self) -> History:
         """All bars at once."""
-        # Copies, for what a chunk lies in is the reader's again as soon as the chunk is gone.
+        # Copies, since a chunk's memory is the reader's again as soon as the chunk is gone.
         parts = [
             [values.copy() for values in (*(chunk.column(name) for name in self.columns), chunk.after_gap)]
             for chunk in self.chunks(WHOLE_ROWS)

@@ -1,4 +1,4 @@
-"""Where numbers come from: the versions that made them, which bars a policy saw, and whether others are among them."""
+"""Provenance: versions, which bars a policy saw, and whether other bars are among them."""
 
 import platform
 from collections.abc import Iterable
@@ -16,13 +16,13 @@ DESCRIPTION_KEYS = {"bars", "first_time", "last_time", "files", "sample"}
 
 
 def versions() -> dict[str, str]:
-    """Versions of everything that has a part in the numbers or in the bytes that they are kept in."""
+    """Versions of everything that affects the numbers or the bytes they are stored in."""
     packages = {name: version(name) for name in ("numba", "numpy", "polars", "pyarrow")}
     return {"idi_fast": idi_fast.__version__, "python": platform.python_version(), **packages}
 
 
 class InSampleDetector:
-    """Describes bars as they pass, chunk by chunk, and notices those that earlier descriptions name."""
+    """Describes bars chunk by chunk, and recognises those of earlier descriptions."""
 
     def __init__(self, known: Iterable[dict] = ()):
         self._bars, self._stride = 0, 1
@@ -32,7 +32,7 @@ class InSampleDetector:
         self._known = [_Known(description) for description in known]
 
     def push(self, history: History) -> None:
-        """See the next bars."""
+        """Add the next bars."""
         time, close = history.time, history.close
         total = self._bars + len(history)
         while -(-total // self._stride) > SAMPLES:
@@ -51,8 +51,8 @@ class InSampleDetector:
         """Which bars they were, as JSON values.
 
         bars: how many; first_time, last_time: ISO 8601 UTC, or None; files: digests; sample: time in ns (or None) and
-        close of 32 to 64 bars at even distances from the first on, or all of fewer, by which they are known again in
-        other files.
+        close of 32 to 64 bars, evenly spaced from the first on, or all of fewer, by which they are recognised in other
+        files.
         """
         return {
             "bars": self._bars,
@@ -63,10 +63,10 @@ class InSampleDetector:
         }
 
     def is_in_sample(self, digests: dict[str, dict]) -> bool | None:
-        """Whether any of the descriptions names some of the bars seen; None where that cannot be told.
+        """Whether any of the descriptions includes some of the bars seen; None if that cannot be told.
 
-        With times on both sides: the two ranges overlap and sampled bars that fall into both have the same close, or
-        none falls there. Without: equal files, or nearly all sampled closes found again; else it cannot be told.
+        With times on both sides: the two ranges overlap and sampled bars within both have the same close, or there are
+        none within both. Without: equal files, or nearly all sampled closes found again; otherwise it cannot be told.
         """
         answers = [known.is_among(self._first_time, self._last_time, digests) for known in self._known]
         return True if True in answers else None if None in answers else False
@@ -91,7 +91,7 @@ class _Known:
             self._found |= common
             self._equal |= common & (close[at] == self._closes)
         else:
-            # Nearly all closes are told apart from the few by a hash of theirs.
+            # A hash tells nearly all closes from the few.
             places = np.empty(close.size, np.int64)
             count = find_hashes(close.view(np.uint64), self._hashes, places)
             self._found |= np.isin(self._closes, close[places[:count]])
@@ -120,7 +120,7 @@ def describe_history(history: History) -> dict:
 
 
 def is_in_sample(descriptions: Iterable[dict], history: History) -> bool | None:
-    """Whether descriptions name bars of this history: see `InSampleDetector.is_in_sample`."""
+    """Whether descriptions include bars of this history: see `InSampleDetector.is_in_sample`."""
     detector = InSampleDetector(descriptions)
     detector.push(history)
     return detector.is_in_sample(history.digests)

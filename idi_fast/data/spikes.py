@@ -8,25 +8,25 @@ from idi_fast.data.timestamps import iso_time
 from idi_fast.kernels.spikes import REACH, find_spikes
 
 DEVIATIONS = 20
-"""Robust deviations of the log return beyond which a close has jumped; it is back within half of that."""
+"""Robust deviations of the log return that make a jump; a close is back within half of that."""
 SCALE_BARS = 65_537
-"""Bars by whose closes the deviation is estimated: the first ones, so that later ones need one pass and no memory."""
+"""Bars that the deviation is estimated from: the first ones, so that the others need one pass and no memory."""
 MAD_TO_SIGMA = 1.4826
-"""Standard deviations in a median absolute deviation, of normal returns."""
+"""Standard deviation over median absolute deviation, for normal returns."""
 MOST_UNCHANGED = 0.01
-"""What the deviation is at most where more than half of the closes repeat the one before."""
+"""Upper bound of the deviation if more than half of the closes repeat the previous one."""
 
 
 class SpikeDetector:
-    """Takes the bars of a history in chunks of any size, and says which of them jump by more than 20 robust deviations
-    and back; the chunks do not matter.
+    """Takes the bars of a history in chunks of any size, and reports which of them jump by more than 20 robust
+    deviations and back; the result does not depend on the chunks.
 
-    Up to ten bars in a row do; more than four must come back by such a jump, too. The first bars of a history, or the
-    last ones, may stand apart without one of the two jumps.
+    A spike lasts up to ten bars; one of more than four must also come back in a single jump. The first or last bars of
+    a history may stand apart without one of the two jumps.
 
-    The deviation is 1.4826 times the median absolute deviation of the first 65,536 log returns. Where more than half of
-    the closes repeat the one before, that is 0: then it is 1.4826 times the median size of the returns that are not 0,
-    but no more than 0.01.
+    The deviation is 1.4826 times the median absolute deviation of the first 65,536 log returns. If more than half of
+    the closes repeat the previous one, that is 0: then it is 1.4826 times the median size of the returns that are not
+    0, but no more than 0.01.
     """
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class SpikeDetector:
         self._first: tuple[int, int | None, float, str] | None = None
 
     def push(self, history: History) -> None:
-        """See the next bars."""
+        """Add the next bars."""
         if self._waiting is None:
             self._search(history.close, history.time)
             return
@@ -47,7 +47,7 @@ class SpikeDetector:
             self._begin()
 
     def note(self) -> str | None:
-        """What to say of all the bars; None where there is nothing. No bars may be pushed after it."""
+        """A note on all the bars, None if there is nothing to report. No bars may be pushed after it."""
         if self._waiting:
             self._begin()
         if self._close.size:
@@ -67,7 +67,7 @@ class SpikeDetector:
         )
 
     def _begin(self) -> None:
-        """Estimate the deviation by the first bars, and search those that waited for it."""
+        """Estimate the deviation from the first bars, and search those that waited for it."""
         waiting, self._waiting = self._waiting, None
         deviation = _deviation(np.concatenate([close[:SCALE_BARS] for close, _ in waiting])[:SCALE_BARS])
         with np.errstate(over="ignore"):
@@ -77,7 +77,7 @@ class SpikeDetector:
             self._search(close, time)
 
     def _look_at_the_first(self, chunks: list[tuple[np.ndarray, np.ndarray | None]]) -> None:
-        """Find the bars before the first jump, if they are few and no later one comes back to them."""
+        """Find the bars before the first jump, if they are few and no later bar comes back to them."""
         close = np.concatenate([close[: 2 * REACH] for close, _ in chunks])[: 2 * REACH] if chunks else np.empty(0)
         jump, near = self._factors
         for t in range(1, min(REACH, close.size - REACH + 1)):
@@ -92,7 +92,7 @@ class SpikeDetector:
     def _search(self, close: np.ndarray, time: np.ndarray | None) -> None:
         start = 1
         if (kept := self._close.size) > 0:
-            # Of the last bars of a chunk the next one shows whether they come back.
+            # The next chunk shows whether the last bars of this one come back.
             part = slice(None, 2 * REACH)
             near = np.concatenate([self._close, close[part]])
             near_time = None if time is None or self._time is None else np.concatenate([self._time, time[part]])
@@ -119,14 +119,14 @@ class SpikeDetector:
 
 
 def spike_note(history: History) -> str | None:
-    """What to say of the bars of a history: see `SpikeDetector`."""
+    """A note on the spikes of a history: see `SpikeDetector`."""
     detector = SpikeDetector()
     detector.push(history)
     return detector.note()
 
 
 def notes_on(history: History, frequency: BarFrequency) -> list[str]:
-    """What makes the figures of a run over a history doubtful: its spikes, and the caution of its frequency."""
+    """Why the figures of a run over a history are doubtful: its spikes, and the caution about its frequency."""
     return [note for note in (spike_note(history), frequency.caution) if note is not None]
 
 

@@ -18,15 +18,16 @@ def open_symbols(
 ) -> dict[str, HistoryFiles]:
     """The histories of all symbols, in the order of their names, not yet read.
 
-    data: where and how, as for a single history; column: that of the symbols' names, or the key of `key=value` folders
-    that they are in; None: each file is a symbol, named as the file. Rows of different symbols that share a file are
-    sorted apart into files of `scratch`, an empty folder that must outlive the histories. Raises DataError, InputError.
+    data: where and how, as for a single history; column: that of the symbols' names, or the key of the `key=value`
+    folders that they are in; None: each file is a symbol, named after the file. Rows of different symbols that share a
+    file are sorted apart into files of `scratch`, an empty folder that must outlive the histories. Raises DataError,
+    InputError.
     """
     files = find_files(Path(data.path))
     groups = _by_name(files) if column is None else _by_folder(files, column) or _by_column(files, column, scratch)
     opened = {}
     for symbol in sorted(groups):
-        # Files that rows were sorted into are not the user's: errors name the symbol.
+        # The files of sorted rows are not the user's: errors name the symbol.
         names = None if groups[symbol][0] in files else f"{data.path}, {column} {symbol!r}"
         opened[symbol] = open_config_history(
             config, replace(data, path=str(groups[symbol][0])), risk=risk, files=groups[symbol], name=names
@@ -45,7 +46,7 @@ def _by_name(files: tuple[Path, ...]) -> dict[str, tuple[Path, ...]]:
 
 
 def _by_folder(files: tuple[Path, ...], key: str) -> dict[str, tuple[Path, ...]]:
-    """The files of each value of a partition key; none where the paths do not have it."""
+    """The files of each value of a partition key; none if the paths do not have it."""
     groups: dict[str, list[Path]] = {}
     for file in files:
         values = [unquote(part.partition("=")[2]) for part in file.parts[:-1] if part.partition("=")[0] == key]

@@ -1,4 +1,4 @@
-"""Columns that look like the bars' times, so that none is passed over without a word."""
+"""Columns that look like the bars' times, so that none is overlooked silently."""
 
 import re
 from collections.abc import Mapping
@@ -26,16 +26,16 @@ from idi_fast.data.timestamps import NS_PER_TICK, TimeReader, dates_in_digits, m
 from idi_fast.errors import DataError
 
 NO_TIME = "none"
-"""Given as the name of the time column: the bars have no times."""
+"""Name of the time column that means: the bars have no times."""
 SAMPLE = 256
-"""Rows of a file that are looked at."""
+"""Rows of a file that are examined."""
 GOOD_FORM = "2024-01-31T09:30:00Z"
 
 
 def refuse_unread_times(schemas: Mapping[Path, pl.Schema], columns: Mapping[str, str], label: str | None) -> None:
-    """Refuse files whose columns look like times though none of them, or not all that matters of them, is read.
+    """Refuse files with columns that look like times of which none, or only a part, is read.
 
-    columns: those that are read, by role; label: what errors call the files, if not by their own names. Raises
+    columns: those that are read, by role; label: what errors call the files, if not their own names. Raises
     DataError, which names the column, shows a value and says what to do.
     """
     for file, schema in schemas.items():
@@ -50,7 +50,7 @@ def _refuse_times(file: Path, schema: pl.Schema, price: str, names: list[str], l
     head = read_head(file, [*names, price], SAMPLE)
     extra = header_rows(head[price])
     body = head[extra:]
-    # The first column that holds what it is called says most.
+    # The first column whose values fit its name is the most telling.
     named = [name for name in names if body[name].dtype != pl.Boolean and _is_named_for_times(name, body[name])]
     leading = set(takewhile(lambda name: name in names and not is_bar_field(name), schema))
     others = (name for name in names if name not in named)
@@ -79,7 +79,7 @@ def _is_named_for_times(name: str, values: pl.Series) -> bool:
 
 
 def _refuse_times_of_day(file: Path, schema: pl.Schema, time: str, others: list[str], label: str) -> None:
-    """Refuse dates whose times of day stand in another column, and times of day whose dates do."""
+    """Refuse dates whose times of day are in another column, and times of day whose dates are."""
     kinds = (pl.String, pl.Time, pl.Date, pl.Datetime)
     others = [
         name for name in others if not is_bar_field(name) and (schema[name] in kinds or is_named_so(name))
@@ -102,10 +102,10 @@ def _refuse_times_of_day(file: Path, schema: pl.Schema, time: str, others: list[
 
 
 def _refuse_apart(head: pl.DataFrame, dates: str, clock: str, label: str) -> None:
-    """Refuse dates and times of day that stand apart."""
+    """Refuse dates and times of day in separate columns."""
     clocks = [text for text in as_text(head[clock].drop_nulls()) if not re.match(MIDNIGHT, text)]
     shown = f" ({clocks[0]!r})" if clocks else ""
-    # Of days with several bars the dates alone would be refused.
+    # With several bars per day the dates alone would be refused.
     can_do = head[dates].n_unique() == len(head) and _is_understood(head[dates].drop_nulls())
     other = f"read the dates alone (`time={dates!r}`)" if can_do else f"read no times (`time={NO_TIME!r}`)"
     raise DataError(
@@ -124,7 +124,7 @@ def _are_times_of_day(name: str, values: pl.Series) -> bool:
 
 
 def _are_dates(values: pl.Series) -> bool:
-    """Whether a column's values are dates, with times of day or without."""
+    """Whether a column's values are dates, with or without times of day."""
     if values.dtype in (pl.Date, pl.Datetime):
         return len(values) > 0
     texts = as_text(values)
@@ -132,7 +132,7 @@ def _are_dates(values: pl.Series) -> bool:
 
 
 def _are_whole_days(values: pl.Series) -> bool:
-    """Whether dates are all that a column holds."""
+    """Whether a column holds dates only."""
     values, unit = values.drop_nulls(), unit_of(values.dtype)
     if unit is not None:
         return bool((values.to_physical() % (NS_PER_TICK["D"] // NS_PER_TICK[unit]) == 0).all())

@@ -1,4 +1,4 @@
-"""What dates, times of day and counts of time look like, in the names and the values of columns."""
+"""What dates, times of day and counts of time look like, in the names and values of columns."""
 
 import re
 import unicodedata
@@ -17,7 +17,7 @@ from idi_fast.data.timestamps import (
     unit_of,
 )
 
-# Patterns are compiled when they are first used: a reader starts with every command, and most files need none.
+# Patterns are compiled on first use: a reader starts with every command, and most files need none.
 WORD = (
     r"times?|dates?|datetimes?|(t|time|date)?stamps?|timestamps?|ts|dt|dttm|unix|unixtime|epoch|utc|gmt|clock|when"
     r"|datum|zeit|uhrzeit|zeitpunkt|zeitstempel|wann|fecha|hora|cuando|horodatage|heures?|quand|giorno|orario|quando"
@@ -27,39 +27,39 @@ WORD = (
     r"|(open|close|start|end|begin|trade|quote|bar|candle|event|local|gmt|utc|server|exchange)(time|date|stamp)"
     r"|(date|time)(open|close|start|end|utc|gmt|local|time|ms|us|ns)|(handels|borsen|stich)tag|(date|data)e?heure"
 )
-"""A column with such a word in its name, written without accents, is one of times, whatever it holds …"""
+"""Words, without accents, that mark a column as times, whatever it holds …"""
 NAME = (
     r"days?|months?|years?|hours?|minutes?|weeks?|quarters?|yyyy.?mm(.?dd)?|tag|monat|jahr|stunde|woche|quartal"
     r"|jours?|mois|annee|an|semaine|trimestre|dia|mes|ano|semana|data|data ora|giorno|mese|anno|ora|dag|maand|jaar|uur"
     r"|dzien|miesiac|rok|ay|gun|yil|день|месяц|год|年|月|日|년|월|일"
 )
-"""… as is one with just such a name."""
+"""… and whole names that do."""
 ORDER = (
     r"((trading|trade|market|bar|business|calendar|fiscal|reporting) )?"
     r"(periods?|index|idx|sessions?|seasons?|terms?|vintage|period[eo]|periode|zeitraum|indice|indeks|saison|stagione"
     r"|temporada|sesion|sitzung|sessione|seance|sessao|periodo|okres|период|сессия|期间|期間|기간)"
 )
-"""A column with just such a name tells bars apart: by their times, unless it numbers rows or its values repeat."""
+"""Names of columns that identify bars: by their times, unless they number rows or their values repeat."""
 CLOCK = r"times?|hours?|minute|clock|zeit|uhrzeit|hora|heures?|orario|tijd|czas|godzina|время|saat|时间|時間|시간"
-"""A word in the name of a column that may hold the time of day for the dates of another one."""
+"""Words in the names of columns that may hold the time of day for the dates of another one."""
 BAR_FIELD = (
     r"open|high|low|(adj|close|last|mid)?[ _]?(close|price)|last|mid|bid|ask|(quote )?volume|vol|vwap|trades|count"
     r"|amount|turnover|market[ _]?cap|open[ _]?(interest|int)|oi"
 )
-"""The name of a column that holds no times, though a few rows of it may look so."""
+"""Names of columns that hold no times, though a few rows may look so."""
 COUNTER = (
     r"(.* )?(ids?|no|nr|num|numbers?|nummer|rows?|row(num|no|id)|i|n|seq|sequence|count|counter|rank|unnamed|level"
     r"|block|height)( .*)?|"
 )
-"""The name, in words, of a column that numbers rows."""
+"""Names, in words, of columns that number rows."""
 
 EPOCHS_FROM = 10 * 31_536_000
-"""Seconds from which on numbers in a column of any name are taken for epochs: 1979-12-30."""
+"""Seconds from which on numbers in a column of any name count as epochs: 1979-12-30."""
 DAY_NUMBERS = ((10_000, 80_000), (712_000, 770_000), (2_433_000, 2_489_000))
-"""What days of about 1950 to 2100 are called: by spreadsheets, SAS, R and as modified Julian days; as ordinal days
-and by MATLAB; as Julian days."""
+"""Numbers of the days of about 1950 to 2100: in spreadsheets, SAS, R and as modified Julian days; as ordinal days
+and in MATLAB; as Julian days."""
 DAY_PARTS = 1440
-"""Counts of days with a fraction are times of whole minutes, to so much of a minute:"""
+"""Tolerance, in minutes, within which counts of days with a fraction are whole minutes."""
 ROUNDING = 0.02
 
 MONTHS = (
@@ -107,34 +107,34 @@ MIDNIGHT = r"(?i)^[0:.]+(z|\+00:?00)?$|^12:00(:00)?\s?am$"
 
 
 def is_named_so(name: str) -> bool:
-    """Whether a column is one of times by its name."""
+    """Whether the name of a column means times."""
     return any(re.fullmatch(WORD, word) for word in words(name)) or re.fullmatch(NAME, _plain(name.strip())) is not None
 
 
 def is_bar_field(name: str) -> bool:
-    """Whether a column is one of prices, volumes and the like by its name."""
+    """Whether the name of a column means prices, volumes and the like."""
     return re.fullmatch(BAR_FIELD, name.strip().lower()) is not None
 
 
 def tells_bars_apart(name: str) -> bool:
-    """Whether a column is by its name one that says which bar a row is, as times do or numbers."""
+    """Whether the name of a column says that it identifies bars, as times or numbers do."""
     return re.fullmatch(ORDER, " ".join(words(name))) is not None
 
 
 def words(name: str) -> list[str]:
-    """The words of a name like `Gmt time`, `open_time` or `openTime`, in small letters without accents."""
+    """The words of a name like `Gmt time`, `open_time` or `openTime`, in lower case without accents."""
     apart = re.sub(r"(?<=[a-zа-я])(?=[A-ZА-Я])", " ", name)
     return re.findall(r"[^\W\d_]+", _plain(apart))
 
 
 def _plain(text: str) -> str:
-    """Small letters without accents."""
+    """Lower case without accents."""
     parts = unicodedata.normalize("NFKD", text.lower())
     return unicodedata.normalize("NFKC", "".join(sign for sign in parts if not unicodedata.combining(sign)))
 
 
 def as_text(values: pl.Series) -> list[str]:
-    """Values as they are shown."""
+    """Values as they are displayed."""
     unit = unit_of(values.dtype)
     if unit is not None and values.dtype != pl.Duration:  # polars panics on years that it cannot print
         return np.datetime_as_string(values.to_physical().to_numpy().astype(f"datetime64[{unit}]")).tolist()
@@ -145,7 +145,7 @@ MONTH_WORDS = frozenset(map(_plain, MONTHS.split()))
 
 
 def is_named_for_clock(name: str) -> bool:
-    """Whether a column may hold times of day by its name."""
+    """Whether a column may hold times of day, by its name."""
     return any(re.fullmatch(CLOCK, word) for word in words(name))
 
 
@@ -160,12 +160,12 @@ def is_clock_digits(text: str) -> bool:
 
 
 def is_date(text: str) -> bool:
-    """Whether a text is a date in one of the usual forms, with a time of day or without."""
+    """Whether a text is a date in one of the usual forms, with or without a time of day."""
     return re.search(DATE, text) is not None or (any(sign.isdigit() for sign in text) and _names_month(text))
 
 
 def _names_month(text: str) -> bool:
-    """Whether a month is named in a text, and all other words are such as stand in dates."""
+    """Whether a text contains the name of a month, and otherwise only words that occur in dates."""
     found = re.findall(r"[^\W\d_]+", _plain(text))
     return any(word in MONTH_WORDS for word in found) and all(
         word in MONTH_WORDS or re.fullmatch(AMID_DATES, word) for word in found
@@ -200,7 +200,7 @@ def order_of_dates(values: pl.Series, row: int) -> str:
 def holds_times(name: str, values: pl.Series, *, leads: bool) -> bool:
     """Whether most values of a column look like dates, times of day or counts of time.
 
-    leads: whether it stands before the prices, where numbers that count by one may be days as well as rows.
+    leads: whether it comes before the prices, where numbers that count by one may be days as well as rows.
     """
     values = values.drop_nulls()
     if values.dtype in (pl.Date, pl.Datetime, pl.Time):
@@ -228,7 +228,7 @@ def holds_times(name: str, values: pl.Series, *, leads: bool) -> bool:
 
 
 def tells_order(values: pl.Series) -> bool:
-    """Whether no value of a column repeats, though it is not one that numbers its rows."""
+    """Whether the values of a column never repeat and do not number its rows."""
     values = values.drop_nulls()
     if len(values) < 2 or values.dtype == pl.Boolean or values.dtype.is_nested():
         return False
@@ -239,14 +239,14 @@ def tells_order(values: pl.Series) -> bool:
 
 
 def _goes_one_way(numbers: np.ndarray) -> bool:
-    """Whether numbers rise or fall throughout but for a few, and do not stay."""
+    """Whether numbers only rise or only fall, with few exceptions, and do not stay the same."""
     steps = np.diff(numbers)
-    # Not all: a file whose rows are out of order is the one that a check of their times is for.
+    # Not all: rows out of order are what a check of the times is for.
     return bool(steps.any()) and min((steps > 0).sum(), (steps < 0).sum()) <= max(1, numbers.size // 10)
 
 
 def _are_months(texts: list[str]) -> bool:
-    """Whether texts are names of months, or such as 01.2024."""
+    """Whether texts are names of months, or look like 01.2024."""
     named = [re.sub(r"\W+$", "", _plain(text)) for text in texts]
     numbers = [re.fullmatch(MONTH_AND_YEAR, text) for text in texts]
     return any(
@@ -259,14 +259,14 @@ def _are_months(texts: list[str]) -> bool:
 
 
 def _are_consecutive(texts: list[str]) -> bool:
-    """Whether texts are whole numbers that rise by one."""
+    """Whether texts are integers that rise by one."""
     return all(text.isdecimal() and len(text) < 18 for text in texts) and all(
         int(later) - int(text) == 1 for text, later in pairwise(texts)
     )
 
 
 def _are_clocks(texts: list[str]) -> bool:
-    """Whether texts are times of day in digits, of one length, such as 0930."""
+    """Whether texts are times of day in digits, all of one length, such as 0930."""
     return (
         len({len(text) for text in texts}) == 1
         and any(text.startswith("0") for text in texts)
@@ -277,7 +277,7 @@ def _are_clocks(texts: list[str]) -> bool:
 
 
 def _spell_dates(texts: list[str]) -> bool:
-    """Whether texts are dates in digits, all in one form and in order but for a few."""
+    """Whether texts are dates in digits, all in one form and in order, with few exceptions."""
     if not all(6 <= len(text) <= 17 and text.isdecimal() for text in texts) or len(texts) < 2:
         return False
     for form in dates_in_digits(texts[0]):
@@ -288,7 +288,8 @@ def _spell_dates(texts: list[str]) -> bool:
 
 
 def _counts_time(numbers: np.ndarray, may_count: bool) -> bool:
-    """Whether numbers go one way and are plausible epochs, days or years. may_count: even if they only count by one."""
+    """Whether numbers only rise or only fall and are plausible epochs, days or years. may_count: even if they only
+    count by one."""
     if numbers.size < 2 or not np.isfinite(numbers).all() or not _goes_one_way(numbers):
         return False
     low, high = numbers.min(), numbers.max()

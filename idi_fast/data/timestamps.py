@@ -15,10 +15,10 @@ NS_PER_TICK = {"D": 86_400 * 10**9, "s": 10**9, "ms": 10**6, "us": 10**3, "ns": 
 
 TICKS_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 EARLIEST, LATEST = -2_208_988_800, 4_102_444_799
-"""Seconds of the earliest and the latest time that a number is read as: 1900-01-01 and the end of 2099."""
+"""Earliest and latest time, in seconds, that a number can mean: 1900-01-01 and the end of 2099."""
 NEAREST = 31_536_000
-"""A column of numbers does not begin less than these seconds from 1970-01-01: counters, spreadsheets' serial days and
-dates of eight digits do."""
+"""A column of epochs does not begin within these seconds of 1970-01-01: counters, spreadsheets' serial days and dates
+of eight digits do."""
 LEADING_ZERO = r"^[+-]?0\d"
 """An epoch does not begin so."""
 
@@ -31,13 +31,13 @@ DIGIT_FORMATS = {
         *(day + rest for day in ("%d%m%Y", "%m%d%Y") for rest in ("", "%H", "%H%M", "%H%M%S")),
     )
 }  # fmt: skip
-"""The ways to write a date in digits, and how many digits each has."""
+"""The forms of a date in digits, and their numbers of digits."""
 AMBIGUOUS_ROWS = 64
-"""Epochs at even distances read as dates of one form for 60 rows at most (those of seconds as minutes); from here on
-they are dates."""
+"""Evenly spaced epochs look like dates of one form for at most 60 rows (seconds that look like minutes); from this
+row on they are dates."""
 
 TICK_ZEROS = {".NET ticks": 62_135_596_800, "a Windows file time": 11_644_473_600}
-"""Counts of 100 ns, and the seconds from where they begin (the years 1 and 1601) to 1970."""
+"""Counts of 100 ns, and the seconds from their origins (the years 1 and 1601) to 1970."""
 TICKS_OF_100_NS = 10**7
 MINUTE_NS = 60 * 10**9
 
@@ -45,16 +45,16 @@ DAY_COUNTS = {
     "a spreadsheet's": 25_569, "the day since 1970 of": 0, "the modified Julian day of": 40_587,
     "the Julian day of": 2_440_587.5, "MATLAB's": 719_529, "the ordinal day of": 719_163,
 }  # fmt: skip
-"""Counts of days, and the day that each calls 1970-01-01."""
+"""Counts of days, and the number of 1970-01-01 in each."""
 RECENT = (datetime(1990, 1, 1), datetime(2040, 1, 1))
-"""What a count of days is taken to mean lies between these."""
+"""A count of days means a time between these."""
 
 
 class TimeReader:
     """Reads a file's column of time, a batch at a time; the result does not depend on where the batches end.
 
-    Dates, date-times and ISO 8601 text are taken as they are. Integers are Unix epochs in the unit (s, ms, us, ns) in
-    which the first one lies in 1900 to 2099, but not within a year of 1970-01-01. Two kinds of numbers are plausible
+    Dates, date-times and ISO 8601 text are read as such. Integers are Unix epochs in the unit (s, ms, us, ns) that puts
+    the first one into 1900 to 2099, but not within a year of 1970-01-01. Two kinds of numbers are plausible
     epochs, but not read as such:
 
     - those that also spell dates in digits, all in one form, unless a row that does not shows that they are epochs;
@@ -67,7 +67,7 @@ class TimeReader:
         self._forms, self._dates = set(DIGIT_FORMATS), 0
 
     def read(self, source: pl.Series) -> pl.Series:
-        """The times as Int64, ns since 1970-01-01 UTC; null where a value is none or cannot be told."""
+        """The times as Int64, ns since 1970-01-01 UTC; null if a value is not a time or ambiguous."""
         unit = unit_of(source.dtype)
         if unit is not None:
             ticks, most = source.to_physical().cast(pl.Int64), (2**63 - 1) // NS_PER_TICK[unit]
@@ -98,7 +98,7 @@ class TimeReader:
         return bool(self._forms) and self._dates > 0
 
     def _without_dates(self, ticks: pl.Series) -> pl.Series:
-        """The same, with null in the row by which all must be taken for dates, if there is one."""
+        """The same, with null in the row that makes all of them count as dates, if there is one."""
         if not self._forms:
             return ticks
         for row in ticks.is_not_null().arg_true()[: AMBIGUOUS_ROWS - self._dates]:
@@ -145,9 +145,9 @@ def unit_of(dtype: pl.DataType) -> str | None:
 
 
 def dates_in_digits(value: int | str) -> dict[str, datetime]:
-    """The dates that digits such as 20240131 or 202401310930 spell, by the form in which they do.
+    """The dates that digits such as 20240131 or 202401310930 spell, by their form.
 
-    A number may lack the zero before a day, month or year of two digits.
+    A number may lack the leading zero of a day, month or year of two digits.
     """
     digits, found = str(value), {}
     for form, length in DIGIT_FORMATS.items():
@@ -159,14 +159,14 @@ def dates_in_digits(value: int | str) -> dict[str, datetime]:
             date = datetime.strptime(padded, form)
         except ValueError:
             continue
-        # Fewer years where the year stands last: epochs at even distances pass through them in fewer rows.
+        # Fewer years if the year comes last: evenly spaced epochs pass through them in fewer rows.
         if (1900 if is_year_first else 1930) <= date.year < 2100:
             found[form] = date
     return found
 
 
 def days_counted(value: float) -> dict[str, datetime]:
-    """The recent times that a number is as a count of days, by the kind of count."""
+    """The recent times that a number means as a count of days, by the kind of count."""
     found = {}
     for name, day in DAY_COUNTS.items():
         if abs(value - day) < 10**5:

@@ -1,10 +1,10 @@
-"""Arrays that blocks of rows are worked out in."""
+"""Work arrays for blocks of rows."""
 
 import numpy as np
 
 
 class Buffers:
-    """Arrays made once and cut to the rows asked for."""
+    """Arrays allocated once and cut to the rows needed."""
 
     def __init__(self, **layouts: tuple[type, int]):
         self._layouts = layouts
@@ -12,7 +12,7 @@ class Buffers:
         self._arrays: dict[str, np.ndarray] = {}
 
     def rows(self, n: int) -> dict[str, np.ndarray]:
-        """Each array's first n rows; the arrays grow to the largest n asked for."""
+        """Each array's first n rows; the arrays grow to the largest n requested."""
         if n > self._rows:
             self._rows = n
             self._arrays = {

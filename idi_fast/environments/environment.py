@@ -1,9 +1,9 @@
-"""Environments: who makes the tape. Nothing the agent does moves the market, so each is made ahead of the agent.
+"""Environments: who makes the tape. Nothing the agent does moves the market, so each is computed ahead of the agent.
 
-Every environment has `space`, `encoder` (None where nothing is fitted) and two methods: `fill(n)` makes the next n
-rows of its tape, `facts(n)` the same rows with what a trace says of the market besides. Rows go by episodes: a reset
-row, then `episode_length` step rows. Arrays that `fill` returns are overwritten by its next call. An environment that a
-single kernel makes gives it its arrays by `source(n)`, so that training need not come back for every block.
+Every environment has `space`, `encoder` (None if nothing is fitted) and two methods: `fill(n)` makes the next n
+rows of its tape, `facts(n)` the same rows with what a trace records about the market. Rows go by episodes: a reset
+row, then `episode_length` step rows. Arrays that `fill` returns are overwritten by its next call. An environment that
+a single kernel makes hands over its arrays by `source(n)`, so that training need not return for every block.
 """
 
 from typing import NamedTuple, Protocol
@@ -25,14 +25,14 @@ from idi_fast.kernels.crypto import N_REGIMES, START_PRICE
 from idi_fast.kernels.learn import Tape
 
 CALIBRATION_BARS = 65_536
-"""Simulated bars that the crypto environment's bucket edges are fitted on: quantiles good to about 0.2 %."""
+"""Simulated bars to fit the crypto environment's bucket edges on: quantiles accurate to about 0.2 %."""
 
 
 class MarketFacts(NamedTuple):
-    """What a trace says of the market, a row a bar; None where the environment has no such thing.
+    """What a trace records about the market, a row per bar; None if the environment has no such thing.
 
     regime uint8; risk uint8; move int8, the sign of the price's change; value float64, the log price (synthetic: the
-    summed drift); entry float64, the same at which a position first held into this bar was entered; close float64;
+    summed drift); entry float64, the log price at which a position first held into this bar was entered; close float64;
     time int64 ns UTC; after_gap uint8, rows missing before this bar.
     """
 
@@ -47,14 +47,14 @@ class MarketFacts(NamedTuple):
 
 
 class Environment(Protocol):
-    """What the trainer asks of an environment."""
+    """What the trainer needs from an environment."""
 
     space: StateSpace
     encoder: Encoder | None
 
     @property
     def state(self) -> dict[str, np.ndarray]:
-        """The arrays that it goes on from; all else follows from config, seed and data."""
+        """The arrays it resumes from; everything else follows from config, seed and data."""
         ...
 
     def fill(self, n: int) -> Tape:
@@ -62,7 +62,7 @@ class Environment(Protocol):
         ...
 
     def facts(self, n: int) -> tuple[Tape, MarketFacts]:
-        """The next n rows, beginning with a reset row, and what a trace says of them."""
+        """The next n rows, beginning with a reset row, and what a trace records about them."""
         ...
 
 
@@ -73,14 +73,14 @@ def reward_weights(config: TrainingConfig) -> np.ndarray:
 
 
 def charged_fee_bps(config: TrainingConfig) -> float:
-    """The fee that the agent's rewards are charged per side, in basis points: a stress scenario may multiply it."""
+    """The fee per side charged to the agent's rewards, in basis points: a stress scenario may multiply it."""
     market = config.environment.market
     multiplier = STRESS[market.stress_scenario][3] if config.environment.kind == "crypto" else 1.0
     return market.fee_bps * multiplier
 
 
 class SyntheticEnvironment:
-    """Independent noise: uniform drift, scarcity and observations, as the reference's default environment."""
+    """Independent noise: uniform drift, scarcity and observations, like the reference's default environment."""
 
     encoder = None
 
@@ -153,7 +153,7 @@ class CompatCryptoEnvironment:
 
 
 class _MarketTape:
-    """Common to the environments made of market bars: the tape of a stretch of bars."""
+    """Base of the environments of market bars: makes the tape of given bars."""
 
     def __init__(self, config: TrainingConfig):
         self.space = StateSpace.of(config)
@@ -172,9 +172,9 @@ def market_tape(bars: Bars, weights: np.ndarray, base: np.ndarray) -> Tape:
 
 
 def entry_values(value: np.ndarray, log_fill: np.ndarray | None = None, before: np.ndarray | None = None) -> np.ndarray:
-    """`MarketFacts.entry` of `MarketFacts.value`: the fill of each bar, or where there is none the value before it.
+    """`MarketFacts.entry` from `MarketFacts.value`: the fill of each bar, or without one the value before it.
 
-    before: the value before the first, float64 (1,); none at the beginning, where it is taken to be the first itself.
+    before: the value before the first, float64 (1,); empty at the beginning, where the first itself is used.
     """
     if log_fill is not None and log_fill.size:
         return log_fill
@@ -183,7 +183,7 @@ def entry_values(value: np.ndarray, log_fill: np.ndarray | None = None, before: 
 
 
 class CryptoEnvironment(_MarketTape):
-    """The simulated crypto market of the default mode: one endless path, of which each episode is the next stretch."""
+    """The simulated crypto market of the default mode: one endless path; each episode is its next segment."""
 
     def __init__(self, config: TrainingConfig, generators: Generators, encoder: Encoder | None):
         super().__init__(config)
@@ -227,9 +227,9 @@ def _columns(bars: SimulatedBars) -> dict[str, np.ndarray]:
 
 
 class HistoryBars:
-    """A history as an environment shows it; any number of lanes may share it, for nothing in it changes.
+    """A history as an environment shows it; any number of lanes may share it, since it never changes.
 
-    encoder: given, or else fitted on the history. Raises DataError where that is shorter than an episode.
+    encoder: given, or fitted on the history. Raises DataError if that is shorter than an episode.
     """
 
     def __init__(self, config: TrainingConfig, history: History, encoder: Encoder | None = None):
@@ -284,7 +284,7 @@ class HistoryEnvironment(_MarketTape):
 
 
 def log_columns(history: History) -> dict[str, np.ndarray]:
-    """The columns that features may name: logarithms of close, open and 1 + volume, further columns as they are."""
+    """The columns that features may name: logarithms of close, open and 1 + volume, further columns unchanged."""
     columns = dict(history.extra)
     columns["close"] = np.log(history.close)
     if history.open is not None:
@@ -295,8 +295,8 @@ def log_columns(history: History) -> dict[str, np.ndarray]:
 
 
 def log_fill(columns: dict[str, np.ndarray], fill: str) -> np.ndarray:
-    """Log price at which the decision made on the bar before is filled, of `log_columns`: see `DataConfig.fill`; empty
-    for same_close."""
+    """Log fill price of the decision made on the bar before, from `log_columns`: see `DataConfig.fill`; empty for
+    same_close."""
     if fill == "same_close":
         return np.empty(0)
     return columns["open"] if fill == "next_open" and "open" in columns else columns["close"]
@@ -305,7 +305,7 @@ def log_fill(columns: dict[str, np.ndarray], fill: str) -> np.ndarray:
 def make_environment(
     config: TrainingConfig, generators: Generators, bars: HistoryBars | None = None, encoder: Encoder | None = None
 ) -> Environment:
-    """The environment that a config asks for.
+    """The environment of a config.
 
     bars: needed for kind "history" only; encoder: of the simulated crypto market, by default fitted on bars drawn from
     the calibration stream.

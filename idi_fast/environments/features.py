@@ -1,4 +1,4 @@
-"""Causal features of market bars: which there are, their fitted bucket edges, and the tape rows made of them."""
+"""Causal features of market bars: their transforms, fitted bucket edges, and the tape rows made of them."""
 
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
@@ -13,20 +13,20 @@ from idi_fast.kernels import features as transforms
 from idi_fast.kernels.encoding import Carry, Encoding, encode_bars
 
 LOGARITHMIC = ("log_return", "drawdown", "ema_ratio", "volatility")
-"""Transforms of logarithms. The market's own columns come as such; others are taken as they are by the rest."""
+"""Transforms of logarithms. The market's own columns are logarithms; the rest takes others unchanged."""
 
-# Trailing volatility scales rewards and, with the trend, gives the regime; 32 bars follow a change of either within
+# Trailing volatility scales rewards and, with the trend, sets the regime; 32 bars follow a change of either within
 # about one average regime of the simulated market.
 SCALE = FeatureConfig(column="close", transform="volatility", window=32)
 REGIME_TREND = FeatureConfig(column="close", transform="ema_ratio", window=32)
 ROWS = (*FEATURES, "scale", "regime_trend")
-"""What is worked out of each bar: the four features and those two."""
+"""What is computed for each bar: the four features and those two."""
 BLOCK_BARS = 16_384
-"""Bars that are worked out at a time, so that what lies between columns and bars stays in the second-level cache."""
+"""Bars computed at a time, so that intermediate arrays stay in the second-level cache."""
 
 
 def default_features(has_volume: bool) -> dict[str, FeatureConfig]:
-    """The features used where the config names none: all free of the price's scale, so that they outlive a trend."""
+    """The default features: independent of the price's scale, so that they survive a trend."""
     return {
         "price": FeatureConfig(column="close", transform="zscore", window=16),
         "volume": FeatureConfig(column="volume", transform="zscore", window=32)
@@ -38,9 +38,9 @@ def default_features(has_volume: bool) -> dict[str, FeatureConfig]:
 
 
 def resolve_features(config: TrainingConfig, columns: dict[str, str]) -> dict[str, FeatureConfig]:
-    """The config's features, with defaults where it names none.
+    """The config's features, with defaults for those it does not name.
 
-    columns: the file's name for each of the market's columns there are; by either name a feature means the same.
+    columns: the file's name for each available column of the market; a feature may use either name.
     """
     roles = {found: role for role, found in columns.items() if role in MARKET_COLUMNS}
     defaults = default_features("volume" in columns)
@@ -51,18 +51,18 @@ def resolve_features(config: TrainingConfig, columns: dict[str, str]) -> dict[st
 
 
 def named(prefix: str, state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The state of a part under names of its own."""
+    """The state of a part with prefixed names."""
     return {f"{prefix}.{name}": array for name, array in state.items()}
 
 
 class FeatureStream:
-    """The features of an encoder over one series, in chunks; those named as `unused` are not worked out."""
+    """The features of an encoder over one series, in chunks; `unused` ones are not computed."""
 
     def __init__(self, features: dict[str, FeatureConfig], unused: Collection[str] = ()):
         chosen = {**features, "scale": SCALE, "regime_trend": REGIME_TREND}
         self._rows = [chosen[name] for name in ROWS]
         self._used = [name not in unused for name in ROWS]
-        # Equal ones, as by default the trend and that of the regime, are worked out once.
+        # Equal ones, as by default the trend and that of the regime, are computed once.
         same = [k if not used else self._first(k) for k, used in enumerate(self._used)]
         states = {row: (np.zeros(row.window), np.zeros(4), np.zeros(1, np.int64)) for row in self._rows}
         places = [transforms.TRANSFORMS.index(row.transform) for row in self._rows]
@@ -75,14 +75,14 @@ class FeatureStream:
 
     @property
     def state(self) -> dict[str, np.ndarray]:
-        """The arrays that it goes on from."""
+        """The arrays it resumes from."""
         parts = self.parts
         states = zip(parts.rings, parts.moments, parts.seen, strict=True)
         arrays = (zip((f"{k}.ring", f"{k}.moments", f"{k}.seen"), own, strict=True) for k, own in enumerate(states))
         return {name: array for own in arrays for name, array in own}
 
     def inputs(self, columns: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
-        """What each row is worked out of, float64 (n,): see `kernels.features.push_features`. Raises DataError."""
+        """The inputs of each row, float64 (n,): see `kernels.features.push_features`. Raises DataError."""
         found: list[np.ndarray] = []
         for k, (row, used) in enumerate(zip(self._rows, self._used, strict=True)):
             same = self.parts.same[k]
@@ -97,14 +97,14 @@ class FeatureStream:
 
     def push(self, columns: dict[str, np.ndarray]) -> list[np.ndarray]:
         """Features float64 (n,): price, volume, trend, scarcity, then volatility and the regime's trend; equal ones are
-        the same array. What those hold that are not worked out is undefined."""
+        the same array. Those that are not computed are undefined."""
         matrix = np.empty((len(ROWS), columns["close"].size))
         transforms.push_features(self.inputs(columns), 0, self.parts, matrix)
         return [matrix[k] for k in self.parts.same]
 
 
 def _input(feature: FeatureConfig, values: np.ndarray) -> np.ndarray:
-    """The values, or their logarithms where the transform takes these and they are none yet."""
+    """The values, or their logarithms if the transform needs these and they are not logarithms yet."""
     values = np.require(values, np.float64, ["C", "W"])
     if feature.transform in LOGARITHMIC and feature.column not in MARKET_COLUMNS:
         if values.size and values.min() <= 0.0:
@@ -117,17 +117,17 @@ def _input(feature: FeatureConfig, values: np.ndarray) -> np.ndarray:
 
 
 def longest_window(config: TrainingConfig, features: dict[str, FeatureConfig]) -> int:
-    """Bars that the features of more than one bucket, the scale of rewards and the regime look back over at most."""
+    """The longest look-back, in bars, of the features in use, the scale of rewards and the regime."""
     seen = [feature for name, feature in features.items() if feature_in_use(config, name)]
     return max(feature.window for feature in (*seen, SCALE, REGIME_TREND))
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """Features and their bucket edges as fitted on training data, used unchanged ever after.
+    """Features and their bucket edges as fitted on training data; they never change.
 
     edges: for each of the four features its float64 (buckets − 1,) inner edges; regime_edges float64 (3,);
-    typical_volatility: median of the trailing volatility where there is any, as log return per bar.
+    typical_volatility: median of the trailing volatility where it is above 0, as log return per bar.
     """
 
     features: dict[str, FeatureConfig]
@@ -155,7 +155,7 @@ class Encoder:
             features=features,
             edges=tuple(edges),
             regime_edges=np.array([np.quantile(volatility, 0.9), *np.quantile(trend, [1 / 3, 2 / 3])]),
-            # A price that moves evenly has no volatility: its moves are the scale. One that never moves needs none.
+            # A price that moves evenly has no volatility: its moves are the scale. A constant price needs none.
             typical_volatility=typical if typical > 0.0 else 1.0,
         )
 
@@ -166,7 +166,7 @@ class Encoder:
 
     @property
     def unused(self) -> tuple[str, ...]:
-        """Names of the features of one bucket, which say nothing, whatever their values."""
+        """Names of the features with one bucket, which carry no information."""
         return tuple(name for name, size in zip(FEATURES, self.sizes, strict=True) if size == 1)
 
     def to_dict(self) -> dict:
@@ -202,7 +202,8 @@ def _edges(values: object, name: str, size: int | None = None) -> np.ndarray:
 
 
 class Bars(NamedTuple):
-    """What the agent's world is made of, a row a bar: see `kernels.market.bar_returns` and `kernels.market.regimes`.
+    """The bars as the agent's environment has them, a row per bar: see `kernels.market.bar_returns` and
+    `kernels.market.regimes`.
 
     code int32, regime uint8, gap, change, cost, scarcity float64, move int8, risk uint8; each (n,).
     """
@@ -218,7 +219,7 @@ class Bars(NamedTuple):
 
 
 class BarStream:
-    """Turns market columns into bars, chunk by chunk, by the edges of an encoder."""
+    """Turns market columns into bars, chunk by chunk, with the edges of an encoder."""
 
     def __init__(self, encoder: Encoder, fee_bps: float):
         self._features = FeatureStream(encoder.features, encoder.unused)
@@ -231,14 +232,14 @@ class BarStream:
 
     @property
     def state(self) -> dict[str, np.ndarray]:
-        """The arrays that it goes on from."""
+        """The arrays it resumes from."""
         own = {"carry": self._carry.bar, "last_scarcity": self._carry.scarcity, "seen": self._carry.seen}
         return {**own, **named("features", self._features.state)}
 
     def push(self, columns: dict[str, np.ndarray], log_fill: np.ndarray) -> Bars:
         """Bars of `columns` (see `log_columns`), each float64 (n,); `log_fill` (n,), or empty for the last close.
 
-        The arrays are the caller's to keep.
+        The caller owns the arrays.
         """
         n = columns["close"].size
         bars = Bars(

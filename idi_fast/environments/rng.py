@@ -1,4 +1,4 @@
-"""Seeds and generators: which streams of random numbers a run has, as arrays that kernels advance."""
+"""Seeds and generators: the random streams of a run, as arrays that kernels advance."""
 
 import random
 import secrets
@@ -12,7 +12,7 @@ from idi_fast.errors import InputError
 from idi_fast.kernels import rng as kernels
 
 WORDS_AHEAD = kernels.MT_SIZE * 64
-_SFC_WARM_UP = 12  # words that a freshly seeded SFC64 gives away
+_SFC_WARM_UP = 12  # words that a freshly seeded SFC64 discards
 
 
 _NO_MT = kernels.Mt(np.zeros(0, np.uint32), np.zeros(0, np.uint32), np.zeros(2, np.int64), np.zeros(2))
@@ -30,7 +30,7 @@ class Generator:
 
 
 class MersenneTwister(Generator):
-    """CPython's generator: the state of `random.Random(seed)`, whose words are made so many at a time."""
+    """CPython's generator: the state of `random.Random(seed)`, whose words are made in bulk."""
 
     def __init__(self, seed: int, ahead: int = WORDS_AHEAD):
         _, state, _ = random.Random(seed).getstate()
@@ -48,9 +48,9 @@ class MersenneTwister(Generator):
 
 
 class Sfc64(Generator):
-    """16 SFC64 that take turns at giving a word: vectors of them take the time that four words of one take.
+    """Sixteen SFC64 that take turns at giving a word, so that vectors make sixteen words in the time of four.
 
-    Each is seeded as NumPy seeds one, by three of the first 48 numbers of the sequence.
+    Each is seeded as NumPy seeds one, with three of the first 48 numbers of the sequence.
     """
 
     def __init__(self, sequence: np.random.SeedSequence):
@@ -86,7 +86,7 @@ def make_generators(engine: EngineConfig, seed: int) -> Generators:
     """The streams of `seed`, any Python integer ≥ 0 (under compat of any sign, as `random.Random` takes it)."""
     seed = check_integer("seed", seed)
     if engine.compat == "idi_iann":
-        # Not another copy, or an evaluation would repeat the episodes of training. random.Random ignores a seed's sign.
+        # Not another copy, or an evaluation would repeat the training episodes. random.Random ignores a seed's sign.
         evaluation = MersenneTwister(_as_integer(np.random.SeedSequence(abs(seed)).spawn(4)[2]))
         return replace(Generators(*(MersenneTwister(seed) for _ in range(4))), evaluation=evaluation)
     if seed < 0:

@@ -34,7 +34,7 @@ STRESS = {
 """Drift override, volatility multiplier, shock probability override, fee multiplier, forced regime (−1: none)."""
 CHUNK_BARS = 262_144
 LOG_VOLUME_LEVEL = 10.0
-"""Mean log(1 + volume) of a history; the market's own log volume is 0 in the mean and never below −2.5."""
+"""Mean log(1 + volume) of a history; the market's own log volume has mean 0 and is never below −2.5."""
 REGIMES = ("bull", "bear", "chop", "panic")
 NANOSECONDS = {"s": 1_000_000_000, "m": 60_000_000_000, "h": 3_600_000_000_000, "d": 86_400_000_000_000}
 
@@ -51,7 +51,7 @@ class SimulatedBars(NamedTuple):
 class CryptoMarket:
     """One endless path of regimes, fat-tailed returns and volume, from log price 0 in a sideways market.
 
-    state float64 (3,): log close, regime, log volume: all it goes on from besides the generator.
+    state float64 (3,): log close, regime, log volume: everything it resumes from besides the generator.
     """
 
     def __init__(self, config: TrainingConfig):
@@ -59,7 +59,7 @@ class CryptoMarket:
         self.state = np.array([0.0, 2.0, 0.0])
 
     def bars(self, generator: Generator, n: int) -> SimulatedBars:
-        """The next n bars, the same however they are divided among calls; IdiFastError where a price overflows."""
+        """The next n bars, the same however they are divided among calls; IdiFastError if a price overflows."""
         words = np.empty((n, 4), np.uint64)
         generator.words64(words)
         bars = SimulatedBars(np.empty(n), np.empty(n), np.empty(n, np.uint8), np.empty(n, np.uint8))
@@ -76,7 +76,7 @@ def market_parameters(config: TrainingConfig) -> tuple[np.ndarray, np.ndarray]:
 
 
 def finite(prices: np.ndarray) -> np.ndarray:
-    """The prices; IdiFastError where one is infinite or NaN."""
+    """The prices; IdiFastError if one is infinite or NaN."""
     if not np.isfinite(prices).all():
         raise IdiFastError("the simulated prices overflowed; use smaller drifts, volatilities or shocks")
     return prices
@@ -229,7 +229,7 @@ def parse_interval(text: str) -> int:
 
 @contextmanager
 def _writer(path: Path, about: dict) -> Iterator[Callable[[pl.DataFrame], None]]:
-    """What appends frames to a new Parquet or CSV file."""
+    """A writer that appends frames to a new Parquet or CSV file."""
     if path.suffix.lower() == ".parquet":
         with TableWriter(path, about) as table:
             yield table.write

@@ -1,4 +1,4 @@
-"""The state space of an agent, and the rules by which actions, observations and rewards go together."""
+"""The state space of an agent, and the rules that connect actions, observations and rewards."""
 
 from dataclasses import dataclass
 from math import prod
@@ -11,7 +11,7 @@ from idi_fast.kernels.crypto import N_REGIMES
 from idi_fast.kernels.learn import Rules
 
 DIGITS = (*FEATURES, "mood", "regime", "position", "big_move", "pnl_sign")
-"""What the digits of a state may be called."""
+"""Names of the digits of a state."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class StateSpace:
 
     @classmethod
     def of(cls, config: TrainingConfig) -> "StateSpace":
-        """The state space that a config asks for."""
+        """The state space of a config."""
         kind = config.environment.kind
         if config.engine.compat and kind == "crypto":
             return cls(("position", "regime", "big_move", "pnl_sign"), (3, 4, 2, 2))
@@ -47,7 +47,7 @@ class StateSpace:
 
     @property
     def observed(self) -> list[str]:
-        """The digits that come from the tape, whose number is an observation's code."""
+        """The digits that come from the tape; together they number an observation, its code."""
         return [name for name in self.names if name not in (self.affect, "position")]
 
     @property
@@ -61,13 +61,13 @@ class StateSpace:
         return prod(self.sizes)
 
     def stride(self, name: str) -> int:
-        """Weight of a digit in the state index; 0 for one the state does not have."""
+        """Weight of a digit in the state index; 0 for one that the state does not have."""
         if name not in self.names:
             return 0
         return prod(self.sizes[self.names.index(name) + 1 :])
 
     def size(self, name: str) -> int:
-        """How many values a digit takes."""
+        """The number of values of a digit."""
         return self.sizes[self.names.index(name)]
 
     def digit(self, states: np.ndarray, name: str) -> np.ndarray:
@@ -84,14 +84,14 @@ class StateSpace:
 
 
 def comm_columns(config: TrainingConfig) -> tuple[tuple[str, ...], np.ndarray]:
-    """The distinct communication actions, and the column of each drawable one (a name may be listed twice)."""
+    """The distinct communication actions, and the column of each one listed (a name may be listed twice)."""
     listed = config.communication.actions
     names = tuple(dict.fromkeys(listed))
     return names, np.array([names.index(name) for name in listed], np.int64)
 
 
 def make_rules(config: TrainingConfig, space: StateSpace) -> Rules:
-    """The rules of a config as the arrays the kernels read."""
+    """The rules of a config as the arrays that the kernels read."""
     market = space.is_market
     lowest = 0 if config.environment.allow_short else 1
     next_position = np.zeros(9, np.int64)

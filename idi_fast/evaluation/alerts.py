@@ -1,4 +1,4 @@
-"""Whether an agent's alerts came before risk events, and before how many of them."""
+"""Whether an agent's alerts preceded risk events, and how many of them."""
 
 import math
 from typing import Self
@@ -19,7 +19,7 @@ class AlertCounts:
 
     def __init__(self, space: StateSpace, comm_names: tuple[str, ...]):
         self._space = space
-        # Of a small space the mood of every state is worked out beforehand: two divisions a bar are saved.
+        # In a small space the mood of every state is computed beforehand, which saves two divisions per bar.
         states = np.arange(space.n_states) if space.n_states <= FEW_STATES else None
         self._moods = None if states is None else space.digit(states, "mood").astype(np.uint8)
         self.alert = comm_names.index("alert") if "alert" in comm_names else -1
@@ -43,11 +43,11 @@ class AlertCounts:
 
     def shares(self) -> dict[str, float]:
         """Precision: the share of alerts that a risk event follows on the next bar; recall: the share of risk events
-        that an alert preceded; NaN where there are none."""
+        that an alert preceded; NaN if there are none."""
         return _shares(self._counts.sum(axis=(0, 1)))
 
     def by(self) -> dict[str, list[dict]]:
-        """The same, with counts, by the mood and by the regime in which an alert was or was not said, a row each."""
+        """The same, with counts, by mood and by regime at the decision, a row each."""
         moods, regimes = self._counts.sum(axis=1), self._counts.sum(axis=0)
         return {
             "mood": [{"mood": mood, **_counted(row)} for mood, row in enumerate(moods)],

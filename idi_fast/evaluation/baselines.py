@@ -1,4 +1,4 @@
-"""How good a policy is on episodes it has not seen, beside what needs no learning: `idi-fast evaluate`."""
+"""How good a policy is on unseen episodes, compared with baselines that need no learning: `idi-fast evaluate`."""
 
 import math
 import threading
@@ -26,24 +26,24 @@ from idi_fast.kernels.crypto import REGIME_BEAR, REGIME_BULL, REGIME_PANIC
 
 CONFIDENCE = 0.95
 QUICK_ROWS = 131_072
-"""Rows that training spends on its closing evaluation, with each baseline once more: some milliseconds."""
+"""Rows of the evaluation that ends a training, once more for each baseline: some milliseconds."""
 ABOVE = 2.0
-"""Standard errors by which a policy must at least exceed a baseline to be called better; of few episodes it is more."""
+"""Standard errors by which a policy must at least exceed a baseline to be called better; more with few episodes."""
 ALERT_BARS = 65_536
-"""Simulated bars over which alerts are counted, in 16 ms: precision and recall differ by 0.01 from seed to seed."""
+"""Simulated bars to count alerts over, in 16 ms: precision and recall vary by 0.01 between seeds."""
 
 
 @dataclass(frozen=True)
 class Compared:
-    """A baseline's evaluation, and by how much the policy exceeds it, episode for episode."""
+    """A baseline's evaluation, and by how much the policy exceeds it, episode by episode."""
 
     evaluation: Evaluation
     difference: Evaluation
 
     @property
     def is_beaten(self) -> bool:
-        """Whether the policy earns more by over two standard errors, and by more than the interval of the difference
-        reaches, which is that of Student's t."""
+        """Whether the policy earns more by over two standard errors, and by more than the half-width of the
+        difference's 95 % interval (Student's t)."""
         return self._exceeds(self.difference.mean)
 
     @property
@@ -85,12 +85,13 @@ class Comparison:
 
     @property
     def best_baseline(self) -> str:
-        """The baseline that earns most."""
+        """The baseline that earns the most."""
         return max(self.baselines, key=lambda name: self.baselines[name].evaluation.mean)
 
     @property
     def has_learnt(self) -> bool | None:
-        """Whether the policy beats every baseline, see `Compared.is_beaten`; None in sample, where it shows nothing."""
+        """Whether the policy beats every baseline, see `Compared.is_beaten`; None in sample, where that proves
+        nothing."""
         return None if self.in_sample else all(compared.is_beaten for compared in self.baselines.values())
 
     def __repr__(self) -> str:
@@ -204,7 +205,7 @@ def evaluate(
 
 
 def compare_to_baselines(evaluator: Evaluator, policy: Policy) -> Comparison:
-    """A policy and its baselines on an evaluator's episodes; in sample where these are windows of its history."""
+    """A policy and its baselines on an evaluator's episodes; in sample if these are windows of its history."""
     rewards = evaluator.rewards(policy)
     baselines = {
         name: Compared(Evaluation.of(other), Evaluation.of(rewards - other))
@@ -215,7 +216,7 @@ def compare_to_baselines(evaluator: Evaluator, policy: Policy) -> Comparison:
 
 
 def beside_best_baseline(evaluation: dict) -> str:
-    """Whether a policy earns more or less than the best baseline, with both means; of `Comparison.to_dict`."""
+    """Whether a policy earns more or less than the best baseline, with both means; from `Comparison.to_dict`."""
     best = evaluation["best_baseline"]
     return beside(evaluation["mean"], evaluation["baselines"][best]["mean"], repr(best), plain_number)
 
@@ -234,14 +235,14 @@ def plain_verdict(evaluation: dict, subject: str = "") -> str:
 
 
 def quick_episodes(config: TrainingConfig) -> int:
-    """Episodes that are evaluated in a moment, whatever their length; at least two."""
+    """A number of episodes that is evaluated in a moment, whatever their length; at least two."""
     return max(2, min(EVALUATION_EPISODES, QUICK_ROWS // (config.episode_length + 1)))
 
 
 def baseline_rewards(
     evaluator: Evaluator, policy: Policy, cancelled: threading.Event | None = None
 ) -> dict[str, np.ndarray]:
-    """The rewards of an evaluator's episodes, float64 (episodes,), of each baseline of a policy: see `evaluate`.
+    """The rewards of an evaluator's episodes, float64 (episodes,), for each baseline of a policy: see `evaluate`.
 
     Raises Cancelled soon after `cancelled` was set.
     """
@@ -284,13 +285,13 @@ def confidence_interval(evaluation: Evaluation) -> tuple[float, float] | None:
 
 
 def _reach(evaluation: Evaluation) -> float:
-    """Standard errors that the interval of a mean of several episodes reaches to either side."""
+    """Half-width, in standard errors, of the interval of a mean of several episodes."""
     return student_quantile((1.0 + CONFIDENCE) / 2.0, evaluation.episodes - 1)
 
 
 def student_quantile(p: float, degrees: int) -> float:
-    """Quantile of Student's t, p above 0.5: exact for one and two degrees of freedom, else within 0.2 %
-    (Abramowitz & Stegun 1964, 26.7.5)."""
+    """Quantile of Student's t, p above 0.5: exact for one and two degrees of freedom, else within 0.2 % (Abramowitz &
+    Stegun 1964, 26.7.5)."""
     if degrees == 1:
         return math.tan(math.pi * (p - 0.5))
     if degrees == 2:

@@ -1,4 +1,4 @@
-"""Evaluation: what a policy earns when it only follows its tables, on episodes that training has not drawn."""
+"""Evaluation: what a policy earns when it follows its tables, on episodes that training has not drawn."""
 
 import copy
 import math
@@ -23,9 +23,9 @@ from idi_fast.errors import Cancelled, IdiFastError, InputError
 from idi_fast.kernels.learn import Tables, Tape, learn_actions, mood_steps
 
 EVALUATION_EPISODES = 1000
-"""Episodes of an evaluation: its standard error is then a thirtieth of an episode's own spread."""
+"""Episodes of an evaluation: the standard error is then a thirtieth of the deviation of an episode."""
 EVALUATION_ROWS = 16_384
-"""Rows that an evaluation may take however short training was, under a millisecond; also those made at a time."""
+"""Rows that an evaluation may use however short training was, under a millisecond; also the rows made at a time."""
 
 
 DENSE_STATES = 2**18
@@ -51,7 +51,7 @@ class Evaluation:
 
     @classmethod
     def of(cls, rewards: np.ndarray) -> "Evaluation":
-        """Of the rewards of some episodes, float64 (n,); IdiFastError where they are no finite numbers."""
+        """From the rewards of some episodes, float64 (n,); IdiFastError if they are not finite."""
         n = rewards.size
         with np.errstate(over="ignore", invalid="ignore"):
             mean = float(rewards.mean())
@@ -62,13 +62,12 @@ class Evaluation:
 
 
 class Evaluator:
-    """Evaluates policies of one config on the same episodes, so that they are compared fairly; safe in threads.
+    """Evaluates policies of one config on the same episodes, so that the comparison is fair; thread-safe.
 
     On synthetic and crypto the episodes are fresh ones, drawn from the evaluation stream of `seed`. On history they are
-    consecutive windows of the bars, evenly spread over them where there are more than are wanted: the very bars that
-    training has drawn its episodes from (`in_sample`). There are up to 1,000 episodes, but no more than training has,
-    or than make 16,384 rows, unless `episodes` says how many. bars: the history as the policies to come have seen it,
-    which spares making it again.
+    consecutive windows of the bars, spread evenly if there are more than needed: the very bars that training has drawn
+    its episodes from (`in_sample`). There are up to 1,000 episodes, but no more than training has, or than make 16,384
+    rows if that is more, unless `episodes` says how many. bars: the encoded history, if it already exists.
     """
 
     def __init__(
@@ -99,17 +98,17 @@ class Evaluator:
         action: Callable[[int], np.ndarray] = lambda n: np.full(n, -1, np.int8),
         cancelled: threading.Event | None = None,
     ) -> np.ndarray:
-        """The reward of each episode, float64 (episodes,), of an agent that sees and earns what the policy does.
+        """The reward of each episode, float64 (episodes,), of an agent in the policy's environment.
 
-        values: of states int64 (n,) the values of their actions, float64 (n, 3), by default the policy's; action: of n
-        rows the actions that it takes whatever those say, int8 (n,), −1 where it follows them.
+        values: maps states int64 (n,) to the values of their actions, float64 (n, 3), by default the policy's; action:
+        int8 (n,), the actions taken at n rows regardless of the values, −1 to follow them.
         """
         history = self._history
         fill = self._fresh_market(policy).fill if history is None else self._window_rows(policy, history)
         return self._walk(policy, policy.values if values is None else values, action, fill, cancelled)
 
     def follow(self, policy: Policy, n: int) -> Trace:
-        """The greedy policy's trace of n ticks, a single episode drawn as fresh ones are; not for a history."""
+        """The greedy policy's trace of n ticks, a single episode drawn like fresh ones; not for a history."""
         tape, facts = self._fresh_market(policy).facts(n + 1)
         rules = make_rules(self.config, policy.space)
         return greedy_trace(self.config, policy.space, rules, policy.q, policy.comm_q, tape, facts)
@@ -141,14 +140,14 @@ class Evaluator:
         fill: Callable[[int], Tape], cancelled: threading.Event | None,
     ) -> np.ndarray:  # fmt: skip
         config, rules = self.config, make_rules(self.config, policy.space)
-        # Of large tables only the rows of the observations that come are looked at.
+        # With large tables only the rows of the coming observations are used.
         is_sparse = policy.layout.tiling is not None or policy.space.n_states > DENSE_STATES
         tables = None if is_sparse else _following(values(np.arange(policy.space.n_states)))
         memory = make_memory(None, 0, bounded=False, steps=0)
         agent, sums = np.zeros(4, np.int64), np.zeros(2)
         rewards, ended = np.empty(self.episodes), 0
         rows = self.episodes * (config.episode_length + 1)
-        # Tables of the states that there are change from block to block: no episode must go on in the next.
+        # Tables of the occurring states change from block to block: no episode may continue in the next.
         block = max(1, EVALUATION_ROWS // (config.episode_length + 1)) * (config.episode_length + 1)
         block = block if is_sparse else EVALUATION_ROWS
         for start in range(0, rows, block):
@@ -171,7 +170,7 @@ class Evaluator:
 
 
 def _following(values: np.ndarray) -> Tables:
-    # Learning at a rate of 0 without exploration is following the tables: nothing in them changes.
+    # Learning at a rate of 0 without exploration follows the tables and changes nothing in them.
     tables = make_tables(values.shape[0], 1)
     tables.q[:] = values
     tables.greedy[:] = np.argmax(values, axis=1)

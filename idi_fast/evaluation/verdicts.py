@@ -1,4 +1,4 @@
-"""What a result came to, in plain words: the figures first, what chance may have done after them."""
+"""Results in plain words: first the figures, then how much may be due to chance."""
 
 import math
 from collections.abc import Callable
@@ -11,8 +11,8 @@ MOST_DIGITS = 17
 def beside(own: float, other: float, name: str, figure: Callable[[float, int], str], more: str = "") -> str:
     """Whether a figure is better or worse than another one: worse than buy and hold (−68.6 % against +142 %).
 
-    name: of the other; figure: writes a value in so many significant digits, of which there are three, or as many as
-    tell the two apart; more: put into the brackets after them.
+    name: of the other; figure: formats a value with this many significant digits, three or as many as tell the two
+    apart; more: added to the parentheses.
     """
     if own == other:
         return f"the same as {name} ({figure(own, 3)}{more})"
@@ -22,7 +22,7 @@ def beside(own: float, other: float, name: str, figure: Callable[[float, int], s
 
 
 def plain_number(value: float, digits: int) -> str:
-    """A number in so many significant digits, but all of those before the point."""
+    """A number with this many significant digits, but all of those before the decimal point."""
     if value == 0.0:
         return "0"
     places = max(0, digits - 1 - math.floor(math.log10(abs(value)))) if math.isfinite(value) else 0
@@ -30,12 +30,12 @@ def plain_number(value: float, digits: int) -> str:
 
 
 def signed_percent(share: float, digits: int) -> str:
-    """A return as a percentage with its sign, in so many significant digits."""
+    """A return as a percentage with its sign, with this many significant digits."""
     return f"{'+' if share > 0.0 else ''}{plain_number(100.0 * share, digits)} %"
 
 
 def beyond_chance(seeds: int, of: int) -> str:
-    """For how many of the seeds something is more than chance explains, by its 95 % interval."""
+    """For how many of the seeds something is beyond chance, by its 95 % interval."""
     if of == 1:
         return "beyond chance" if seeds else "not beyond chance"
     which = "no seed" if seeds == 0 else f"all {of} seeds" if seeds == of else f"{seeds} of {of} seeds"
@@ -43,7 +43,7 @@ def beyond_chance(seeds: int, of: int) -> str:
 
 
 def short_tests(lengths: dict[str, int], longest: int) -> list[str]:
-    """A note for each number of bars, by its name, below what the longest feature looks back over."""
+    """A note for each number of bars, by its name, that is below the longest feature's window."""
     return [
         f"{name} has {bars:,} bars, fewer than the {longest:,} that the longest feature looks back over: it says little"
         for name, bars in lengths.items()

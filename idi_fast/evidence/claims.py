@@ -1,4 +1,4 @@
-"""What a verification says: a claim a row, what it was checked against, whom that leaves to be trusted, the result."""
+"""The rows of a verdict: a claim, what it was checked against, who must be trusted, the result."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -27,11 +27,11 @@ CLAIMS = {
     "spec": "the specification is the contract's, and comes from these streams",
     "others": "all that is published here is covered by a claim",
 }
-"""All claims that there are, by the names that `--require` takes. A folder has those that it makes."""
+"""All claims, by the names that `--require` takes. A folder makes some of them."""
 
 
 class Unchecked(str):
-    """What is said of a claim of which nothing was shown."""
+    """The explanation for a claim of which nothing was shown."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Claim:
     """One row of a verdict.
 
     name: of CLAIMS; against: what it was checked against; result: `HOLDS`, `FAILS` or `NOT_CHECKED`; found: figures, or
-    the reason; trusted: what a result rests on besides the folder itself.
+    the reason; trusted: what a result depends on besides the folder itself.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Claim:
     trusted: str = ""
 
     def __post_init__(self):
-        # Names and texts of others must not break out of their row.
+        # Names and texts from others must not break out of their row.
         object.__setattr__(self, "found", printable(self.found))
 
     @property
@@ -72,8 +72,8 @@ PROOFS = ("digest", "replay", "zk", "command")
 
 
 def attempt(name: str, against: str, work: Callable[[], str], trusted: str = "") -> Claim:
-    """Do some checking, which returns what it found, as `Unchecked` where that shows nothing, or raises InputError with
-    what is wrong. Whatever else a hostile folder brings about fails the claim as well."""
+    """Run a check, which returns its findings, or `Unchecked` if they show nothing, or raises InputError with what is
+    wrong. Any other failure that a hostile folder causes fails the claim as well."""
     try:
         found = work()
     except InputError as error:
@@ -88,4 +88,4 @@ def attempt(name: str, against: str, work: Callable[[], str], trusted: str = "")
 
 
 BROKEN = "what the folder holds cannot be checked"
-"""How a failure begins that no check foresaw."""
+"""Prefix of a failure that no check foresaw."""

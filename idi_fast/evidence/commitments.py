@@ -1,4 +1,4 @@
-"""The commitments of a folder: against the policy that they are said to be of, and the root that a reader knows."""
+"""The commitments of a folder, checked against their policy and the root that a reader knows."""
 
 from pathlib import Path
 
@@ -16,10 +16,10 @@ SALTED_TRUST = "that the policy is the one meant"
 
 
 def check_commitments(published: Published, options: ProverOptions) -> list[Claim]:
-    """The claims that a folder's commitments make, none where it has none."""
+    """The claims about a folder's commitments, none if it has none."""
     claims, policy = [], published.policy
     if COMMITMENT in published.files:
-        # Beside a proof of it, a commitment to a hidden table is not said to be of any policy.
+        # With a proof, a commitment to a hidden table claims no policy.
         if policy is not None or PROOF not in published.files:
             claims.append(attempt("commitment", "the policy", lambda: _ours(published, policy, options), SALTED_TRUST))
         claims.append(attempt("root", "the root given", lambda: _root(published, options.root)))
@@ -49,7 +49,7 @@ def _ours(published: Published, policy: Policy | None, options: ProverOptions) -
 
 
 def committed_again(policy: Policy, commitment: Commitment, private: Path | None) -> Commitment:
-    """The commitment to a policy in the form and version of another one; private: of its secret seed."""
+    """The commitment to a policy in the form and version of another one; private: folder of its secret seed."""
     table = fixed_table(policy)
     if commitment.form == PEDERSEN:
         from idi_fast.evidence import zk
@@ -73,7 +73,7 @@ def _root(published: Published, root: str | None) -> str:
 def _theirs(published: Published, policy: Policy | None) -> str:
     root, size = read_commit(published.data(COMMIT_FILE))
     if policy is None:
-        # Which nothing binds to the root; a longer file is not read.
+        # Nothing binds the size to the root; a longer file is not read.
         if published.files.get(PATHS_FILE, MAX_JSON + 1) <= MAX_JSON:
             read_paths(published.data(PATHS_FILE), size)
         return Unchecked("there is no policy to compare it with")

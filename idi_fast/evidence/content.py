@@ -1,5 +1,5 @@
-"""What a folder's files say of one another: the run, its streams against their types and trace, the trace against the
-policy and against itself."""
+"""The consistency of a folder's files: the run, its streams against their types and trace, the trace against the policy
+and against itself."""
 
 from dataclasses import replace
 from itertools import zip_longest
@@ -25,8 +25,8 @@ WORD = "the publisher's word"
 
 
 def check_content(published: Published, sample: int | None = None) -> list[Claim]:
-    """All claims that need nothing but the folder; sample: how many ticks of the trace, drawn at random, are compared
-    with the policy (None: all)."""
+    """All claims that need only the folder; sample: how many random ticks of the trace are compared with the policy
+    (None: all)."""
     claims = [attempt("config", "manifest, policy and trace", lambda: _check_config(published))]
     if published.run is not None:
         claims.append(attempt("figures", "nothing", lambda: Unchecked(f"what {RUN} says came of it is {WORD}")))
@@ -51,7 +51,7 @@ def check_content(published: Published, sample: int | None = None) -> list[Claim
 
 
 def _check_config(published: Published) -> str:
-    """run.json, manifest.json, the policy's and the trace's metadata tell of one run."""
+    """run.json, manifest.json, the policy's and the trace's metadata describe one run."""
     published.check_tables()
     run, manifest = published.run, published.manifest
     claims: list[tuple[str, str, Any, str, Any]] = []
@@ -98,7 +98,7 @@ def _check_config(published: Published) -> str:
 
 
 def _of_manifest(published: Published) -> dict[str, Any]:
-    """What the manifest is to say beside its files by run.json, where there is one."""
+    """What the manifest must contain besides its files, according to run.json, if there is one."""
     if published.run is None:
         return {}
     try:
@@ -123,7 +123,7 @@ def _shown(value: Any) -> str:
 
 
 def _check_streams(published: Published) -> str:
-    """Every stream takes values of its type, as many as there are ticks, and is the trace's column of its name."""
+    """Every stream has values of its type, one per tick, and is the trace's column of its name."""
     frame, about = published.trace
     files = published.streams()
     lacking = [name for name in TRACE_STREAMS if f"{name}.in" not in files]
@@ -151,7 +151,7 @@ def _check_streams(published: Published) -> str:
 
 
 def _check_actions(published: Published) -> None:
-    """The two streams that say the action do so; without the policy too, for a proof may speak of actions alone."""
+    """The two streams of the action agree with it; without the policy too, since a proof may cover actions only."""
     frame, (_, actions) = published.trace[0], published.decisions
     ticks = np.arange(frame.height)
     for name, action in (("q_buy", BUY), ("q_sell", SELL)):
@@ -159,7 +159,7 @@ def _check_actions(published: Published) -> None:
 
 
 def _check_text(file: str, found: bytes, expected: bytes, name: str) -> None:
-    """Raise EvidenceError, naming the first line that differs, unless a stream's file is the text of its column."""
+    """Raise EvidenceError, naming the first different line, unless a stream's file is the text of its column."""
     if found == expected:
         return
     pairs = zip_longest(found.splitlines(), expected.splitlines())
@@ -182,7 +182,7 @@ def check_trace(published: Published, policy: Policy, sample: int | None = None)
     _check_range(states, policy.space)
     ticks = np.arange(n)
     if sample is not None and sample < n:
-        # From the system's generator: whoever wrote the trace must not know which ticks are looked at.
+        # From the system's generator: whoever wrote the trace must not know which ticks are checked.
         ticks = np.sort(np.random.default_rng().choice(n, sample, replace=False))
     states = states[ticks]
     expected = {
@@ -227,7 +227,7 @@ def communications(published: Published) -> np.ndarray:
 
 
 def _check_communications(published: Published) -> str:
-    """Of a hidden table nothing is proven but that one communication goes with one state."""
+    """For a hidden table: only that each state has one communication."""
     states, said = published.decisions[0], communications(published)
     _, first, place = np.unique(states, return_index=True, return_inverse=True)
     _same("comm_action", said, said[first][place], np.arange(said.size), "that of its state before")
@@ -273,14 +273,14 @@ def _check_states(published: Published) -> str:
 
 
 def _check_signals(published: Published) -> str:
-    """The streams that follow from states and decisions are what follows from those of the trace."""
+    """The streams that follow from states and decisions follow from those of the trace."""
     if published.statement is None:
         return Unchecked("the folder does not say of which config the states are")
     frame, (states, actions) = published.trace[0], published.decisions
     config = published.statement.config
     space, said, n = StateSpace.of(config), communications(published), states.size
     _check_range(states, space)
-    # Under compat a tick's streams say what was seen after it, and of the last that is in no column.
+    # Under compat a tick's streams say what was seen after it, which no column has for the last tick.
     seen = slice(1, n) if config.engine.compat else slice(0, n)
     streams = decided_streams(
         config, space, states[seen], actions[: n - seen.start], said[: n - seen.start], np.zeros(1, np.int64)

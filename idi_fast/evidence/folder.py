@@ -1,4 +1,4 @@
-"""Folders from others: nothing in them is followed out, run or unpickled; and files that are put into ours together."""
+"""Folders from others: no links are followed, nothing is run or unpickled; and files written to ours together."""
 
 import os
 import stat
@@ -17,7 +17,7 @@ MAX_DEPTH = 16
 
 
 def existing(folder: str | Path) -> Path:
-    """The path of a folder that there is. Raises InputError."""
+    """The path of an existing folder. Raises InputError."""
     if not os.path.isdir(folder):
         raise InputError(f"{folder} is not a folder; expected an output of idi-fast")
     folder = Path(folder)
@@ -29,8 +29,8 @@ def existing(folder: str | Path) -> Path:
 def safe_files(folder: Path) -> dict[str, int]:
     """All files below a folder by their paths with forward slashes, sorted, and their lengths in bytes.
 
-    Hidden folders in which idi-fast is at work are left out. Raises EvidenceError for a link, whatever it leads to, for
-    what is neither file nor folder, and for more than MAX_FILES.
+    Hidden folders in which idi-fast is at work are left out. Raises EvidenceError for any link, for anything that is
+    neither file nor folder, and for more than MAX_FILES.
     """
     found: dict[str, int] = {}
     waiting = [""]
@@ -59,7 +59,7 @@ def safe_files(folder: Path) -> dict[str, int]:
 
 
 def left_out(folder: Path) -> list[str]:
-    """The hidden folders that `safe_files` leaves out, by their paths with a slash at the end."""
+    """The hidden folders that `safe_files` leaves out, by their paths with a trailing slash."""
     found = []
     for parent, folders, _ in os.walk(folder):
         ours = [name for name in folders if hidden.is_ours(Path(parent, name))]
@@ -69,7 +69,7 @@ def left_out(folder: Path) -> list[str]:
 
 
 def check_name(name: str, where: str) -> None:
-    """Raise EvidenceError unless a path stays in its folder and is written in the one way that there is."""
+    """Raise EvidenceError unless a path stays in its folder and is written canonically."""
     parts = PurePosixPath(name).parts
     plain = "/".join(parts) == name and name not in ("", ".") and ".." not in parts and not name.startswith("/")
     foreign = "\\" in name or "\0" in name or name[1:2] == ":" or any("\ud800" <= letter <= "\udfff" for letter in name)
@@ -78,7 +78,7 @@ def check_name(name: str, where: str) -> None:
 
 
 def read_file(folder: Path, name: str, limit: int = MAX_JSON) -> bytes:
-    """The bytes of a file; EvidenceError where it is not there, is a link, or has more than `limit` bytes."""
+    """The bytes of a file; EvidenceError if it is missing, a link, or longer than `limit` bytes."""
     try:
         return read_regular(folder / name, limit, follow=False)
     except FileNotFoundError:
@@ -92,11 +92,10 @@ def read_file(folder: Path, name: str, limit: int = MAX_JSON) -> bytes:
 def put_files(folder: Path, files: Mapping[str, bytes]) -> None:
     """Put files into a folder, all or none.
 
-    What the folder holds below a name at its top that one of the files stands under is replaced as a whole. Raises
-    OutputError.
+    A top-level entry of the folder that contains one of the files is replaced as a whole. Raises OutputError.
     """
     for name in files:
-        if os.path.isdir(folder / name):  # it would go with all that it holds
+        if os.path.isdir(folder / name):  # it would be deleted with its content
             raise OutputError(f"{folder / name} is a folder where a file is to stand; nothing was changed")
     with Staging(together=True) as staging:
         places = [folder / top for top in dict.fromkeys(PurePosixPath(name).parts[0] for name in files)]

@@ -1,6 +1,6 @@
-"""manifest.json: which files a folder holds, what they were made of, and which proof goes with them.
+"""manifest.json: the files of a folder, what they were made from, and their proof.
 
-`idi_fast/schemas/manifest.schema.json` says the same to other tools.
+`idi_fast/schemas/manifest.schema.json` is the same for other tools.
 """
 
 import re
@@ -23,24 +23,24 @@ REQUIRED = {
     2: ("schema_version", "config_sha256", "inputs", "proof_policy", "files"),
     3: ("schema_version", "config_sha256", "inputs", "proof_policy", "files"),
 }
-"""The keys of each version; 1 knew nothing of inputs and proofs."""
+"""The keys of each version; 1 had no inputs and proofs."""
 OPTIONAL = ("training", "metadata", LATER)
 MAX_FILE = 2**63 - 1
 LATER_PLACES = re.compile(r"((spec/)?outputs/[^/]+|timings\.json)")
-"""Where files may come later: what the Tau interpreter writes, and what a run notes of its time. Earlier versions took
-any other name too, so that a manifest that listed nothing fitted any files."""
+"""Files that may come later: outputs of the Tau interpreter, and timings. Earlier versions allowed any name, so that a
+manifest that listed nothing fitted any files."""
 
 Digests = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a manifest says.
+    """The content of a manifest.
 
     config_sha256: the config's fingerprint, hexadecimal; files: SHA-256 and length of each file, by its path with
-    forward slashes; inputs: the same of the price histories that were read, by the paths that they had; training: seed
+    forward slashes; inputs: the same for the price histories that were read, by their paths; training: seed
     or seeds and episodes; proof_policy: `prover`, one of PROVERS, and `require_proof`; later: files that the user's
-    tools make in the folder; version: that it was read from.
+    tools make in the folder; version: the version it was read from.
     """
 
     config_sha256: str
@@ -54,7 +54,7 @@ class Manifest:
 
     @classmethod
     def read(cls, text: bytes) -> "Manifest":
-        """The manifest in the bytes of a manifest.json, of this version or an earlier one; EvidenceError else."""
+        """The manifest in the bytes of a manifest.json, of this version or an earlier one; otherwise EvidenceError."""
         fields = parse_object(text, MANIFEST)
         version = integer(fields.get("schema_version"), 0, 2**31, f"{MANIFEST}: schema_version")
         if version not in REQUIRED:
@@ -88,7 +88,7 @@ class Manifest:
 
     @classmethod
     def of(cls, folder: Path) -> "Manifest":
-        """The manifest of a folder; EvidenceError where there is none, or where it is none."""
+        """The manifest of a folder; EvidenceError if it is missing or invalid."""
         return cls.read(read_file(folder, MANIFEST))
 
     def text(self) -> bytes:
@@ -100,7 +100,7 @@ class Manifest:
         return json_text({**fields, "files": dict(sorted(self.files.items()))}).encode()
 
     def with_proof(self, prover: str) -> "Manifest":
-        """The manifest of a folder that carries a proof, and is nothing without it."""
+        """The manifest of a folder that carries a proof and requires it."""
         return replace(self, proof_policy={"prover": prover, "require_proof": prover != "none"})
 
 
@@ -152,10 +152,10 @@ def _is_integer(value: Any) -> bool:
 
 
 def check_files(folder: Path, manifest: Manifest) -> list[str]:
-    """What is wrong with the files of a folder, a sentence each: missing, not listed, other than listed.
+    """What is wrong with the files of a folder, a sentence each: missing, unlisted, different.
 
-    timings.json beside a manifest, which is never listed, and files that come later may be there. Raises EvidenceError
-    where the folder holds a link or what is no file.
+    timings.json beside a manifest, which is never listed, and later files may be there. Raises EvidenceError
+    if the folder holds a link or anything that is not a file.
     """
     there = safe_files(folder)
     allowed = {MANIFEST, *manifest.files, *manifest.later}
@@ -164,7 +164,7 @@ def check_files(folder: Path, manifest: Manifest) -> list[str]:
     wrong += [f"{name} is not listed in {MANIFEST}" for name in others]
     for name, listed in manifest.files.items():
         if name in there:
-            # The length first: it costs nothing, however long the file is.
+            # The length first: comparing it costs nothing, however long the file is.
             if there[name] != listed["bytes"]:
                 wrong.append(f"{name} has {there[name]:,} bytes; {MANIFEST} lists {listed['bytes']:,}")
             elif digest(folder / name)["sha256"] != listed["sha256"]:
@@ -181,10 +181,10 @@ def _is_timings(name: str, allowed: set[str]) -> bool:
 
 
 def rebuilt(folder: Path, proof_policy: Mapping[str, Any] | None = None) -> Manifest:
-    """The manifest that a folder of ours should have, from its files as they are.
+    """The manifest that a folder of ours should have, from its current files.
 
-    What no file says – metadata, files that come later – is taken from the manifest that there is. Raises InputError
-    where nothing in the folder says of which config it is, EvidenceError where run.json is none.
+    What no file says – metadata, later files – is taken from the existing manifest. Raises InputError if nothing in the
+    folder tells its config, EvidenceError if run.json is invalid.
     """
     there = safe_files(folder)
     before = Manifest.of(folder) if MANIFEST in there else None
@@ -205,12 +205,13 @@ def rebuilt(folder: Path, proof_policy: Mapping[str, Any] | None = None) -> Mani
 
 
 def _of_run(folder: Path) -> dict[str, Any]:
-    """What the run.json of a folder says of a manifest."""
+    """The fields of a manifest that follow from the run.json of a folder."""
     return of_run(parse_object(read_file(folder, "run.json"), "run.json"))
 
 
 def of_run(run: Mapping[str, Any]) -> dict[str, Any]:
-    """What a run.json says of a manifest. Raises KeyError, TypeError or AttributeError where it is none of ours."""
+    """The fields of a manifest that follow from a run.json. Raises KeyError, TypeError or AttributeError for an invalid
+    one."""
     about = {"config_sha256": run.get("fingerprint") or run["policy"]["fingerprint"], "inputs": named_inputs(run)}
     if run["kind"] == "train":
         about["training"] = {"seed": run["seed"], "episodes": run["config"]["episodes"]}

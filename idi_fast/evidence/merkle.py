@@ -1,8 +1,8 @@
-"""Commitments to tables as SHA-256 Merkle trees in the form of RFC 9162, section 2.1.
+"""Commitments to tables as SHA-256 Merkle trees, as in RFC 9162, section 2.1.
 
-A leaf is hashed behind a byte 0x00, a node behind 0x01, and the last of an odd number of nodes goes up as it is: unlike
-where it is paired with itself, no two lists of leaves have the same root. A verifier who is shown a few leaves sees
-paths only, though, and in trees of two sizes these may lead to one root. So what is published is not the tree's root
+A leaf is hashed after a byte 0x00, a node after 0x01, and the last of an odd number of nodes moves up unchanged: unlike
+when it is paired with itself, no two lists of leaves have the same root. A verifier who is shown a few leaves sees
+only paths, though, and in trees of two sizes these may lead to one root. So what is published is not the tree's root
 but a hash of it with form, size, actions and scale (`bound_root`). Not audited, not constant time.
 """
 
@@ -23,29 +23,29 @@ HASH = 32
 SALT = 32
 SEED = 32
 VERSION = 3
-"""Of commitments and proofs that are written. Version 2, whose root is that of the tree, is still read."""
+"""Version of new commitments and proofs. Version 2, whose root is that of the tree, is still read."""
 PLAIN, SALTED, PEDERSEN, REFERENCE = "plain", "salted", "pedersen", "reference"
 FORMS = (PLAIN, SALTED, PEDERSEN)
-"""What the leaves hold; `REFERENCE` is no tree of ours, but has a bound root all the same."""
+"""Content of the leaves; `REFERENCE` is not a tree of ours, but has a bound root too."""
 FORMAT = "idi-fast-commitment-3"
 FORMATS_2 = {"idi-fast-table-1": PLAIN, "idi-fast-salted-table-1": SALTED, "idi-fast-pedersen-table-1": PEDERSEN}
-"""What version 2 called the forms."""
+"""Names of the forms in version 2."""
 ROOT_TAG = b"idi-fast commitment".ljust(32, b"\0")
 OPENING = "idi-fast-opening-1"
 MAX_SIZE, MAX_ACTIONS = 2**40, 64
 MAX_JSON = 16384
-"""Characters of a commitment or an opening: the longest opening that there can be has some 4,000."""
+"""Limit of characters of a commitment or an opening: the longest possible opening has some 4,000."""
 LEAF_TAG = b"idi-fast q row 1"
 ROWS_AT_ONCE = 65536
 
 
 @dataclass(frozen=True)
 class Commitment:
-    """What is published of a table: root (32 bytes, see `bound_root`), size (number of states), actions, and what the
-    leaves hold.
+    """The published commitment to a table: root (32 bytes, see `bound_root`), size (number of states), actions, and the
+    content of the leaves.
 
     form: `PLAIN` and `SALTED` leaves hold fixed-point values (`leaf_bytes`), `PEDERSEN` ones hiding commitments (`zk`).
-    version: 3, or 2, whose root binds neither size nor form. Raises EvidenceError where a field is none of these.
+    version: 3, or 2, whose root binds neither size nor form. Raises EvidenceError for invalid fields.
     """
 
     root: bytes
@@ -84,7 +84,7 @@ class Commitment:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Commitment":
-        """What `to_json` wrote; EvidenceError where it is anything else, were it by a key more."""
+        """The inverse of `to_json`; EvidenceError for anything else, even an additional key."""
         kinds = {"format": str, "form": str, "root": str, "size": int, "actions": int, "q_scale": int}
         fields = _parse(text, "commitment")
         version = VERSION
@@ -101,12 +101,12 @@ class Commitment:
 
 
 def is_root(given: str, root: str) -> bool:
-    """Whether a root that a reader gives, in hexadecimal of any case and perhaps behind 0x, is this one."""
+    """Whether a reader's root, in hexadecimal of any case and optionally with 0x, is this one."""
     return given.lower().removeprefix("0x") == root
 
 
 def bound_root(tree_root: bytes, size: int, actions: int, form: str) -> bytes:
-    """The root that is published of a tree: it says of which form and size the tree is.
+    """The published root of a tree, which binds its form and size.
 
     SHA-256 of, in order: 32 bytes `idi-fast commitment` and zeros; as u64-LE each the version 3, the length of the
     form's name, size, actions and scale 65536; the name; the root of the tree. It is the hash of no leaf and no node,
@@ -119,10 +119,10 @@ def bound_root(tree_root: bytes, size: int, actions: int, form: str) -> bytes:
 
 @dataclass(frozen=True)
 class Opening:
-    """One row of a committed table: its state, its fixed-point values, its salt (empty where unsalted), and the hashes
+    """One row of a committed table: its state, its fixed-point values, its salt (empty if unsalted), and the hashes
     that lead from its leaf to the root (the inclusion proof of RFC 9162, section 2.1.3), those nearest the leaf first.
 
-    Raises EvidenceError where a field can be that of no opening.
+    Raises EvidenceError for impossible fields.
     """
 
     state: int
@@ -144,7 +144,7 @@ class Opening:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Opening":
-        """What `to_json` wrote; EvidenceError where it is anything else. Whether it holds `verify_opening` says."""
+        """The inverse of `to_json`; EvidenceError for anything else. `verify_opening` tells whether it holds."""
         fields = _parse(text, "opening")
         kinds = {"format": str, "state": int, "values": list, "salt": str, "path": list}
         _check_kinds(fields, "opening", kinds)
@@ -156,7 +156,7 @@ class Opening:
 
 
 class CommittedTable:
-    """A table, its tree and what was published of it; whoever has this can open any state."""
+    """A table, its tree and its commitment; whoever has this can open any state."""
 
     def __init__(self, table: np.ndarray, salt_key: bytes | None, version: int):
         self._table, self._salt_key = table, salt_key
@@ -173,11 +173,11 @@ class CommittedTable:
         if self._salt_key is None:
             return np.empty((states.size, 0), np.uint8)
         key = np.broadcast_to(np.frombuffer(self._salt_key, np.uint8), (states.size, HASH))
-        # A hash with a secret prefix is a pseudo-random function here, since all of its messages have one length.
+        # A hash with a secret prefix is a pseudo-random function here, since all messages have one length.
         return _sha256(np.hstack([key, _bytes_of(states, "<u8")]))
 
     def open(self, state: int) -> Opening:
-        """The opening of a state. It reveals the state's salt, but nothing of other rows. Raises EvidenceError."""
+        """The opening of a state. It reveals the state's salt, but nothing about other rows. Raises EvidenceError."""
         _check_range("the state", state, 0, self.commitment.size - 1)
         states = np.array([state])
         path = audit_nodes(self._levels, states)
@@ -188,8 +188,8 @@ def commit(table: np.ndarray, seed: bytes | None = None, version: int = VERSION)
     """Commit to a fixed-point table.
 
     table int32 (n_states, n_actions), in 1/65536. seed: at least 32 secret random bytes, which salt each leaf; without
-    them whoever guesses a row can tell that he is right, as with the rows that training never came to. The salts also
-    depend on the whole table, so a seed that is used twice gives nothing away. version: 2 to compare with those of
+    them whoever guesses a row can tell that the guess is right, as with rows that training never visited. The salts
+    also depend on the whole table, so using a seed twice reveals nothing. version: 2 for comparison with commitments of
     that version. Raises EvidenceError.
     """
     table = checked_table(table)
@@ -198,7 +198,7 @@ def commit(table: np.ndarray, seed: bytes | None = None, version: int = VERSION)
 
 
 def verify_opening(commitment: Commitment, opening: Opening) -> None:
-    """Raise EvidenceError, with the reason, unless the committed table has the row that the opening shows."""
+    """Raise EvidenceError, with the reason, unless the committed table has the row of the opening."""
     salt = {PLAIN: 0, SALTED: SALT}.get(commitment.form)
     if salt is None:
         raise EvidenceError(f"a commitment of the form {commitment.form} is not opened but proven of")
@@ -228,7 +228,7 @@ def leaf_bytes(states: np.ndarray, rows: np.ndarray, salts: np.ndarray) -> np.nd
 
 
 def hash_leaves(data: np.ndarray) -> np.ndarray:
-    """The hashes uint8 (n, 32) of leaves whose data are uint8 (n, length): SHA-256 behind a byte 0x00."""
+    """The hashes uint8 (n, 32) of leaves whose data are uint8 (n, length): SHA-256 after a byte 0x00."""
     return _sha256(np.hstack([np.zeros((data.shape[0], 1), np.uint8), data]))
 
 
@@ -246,24 +246,24 @@ def root_of(levels: list[np.ndarray]) -> bytes:
 
 
 def audit_nodes(levels: list[np.ndarray], indices: np.ndarray) -> list[bytes]:
-    """The hashes that lead from leaves to the root: no more than are needed, level by level, from left to right.
+    """The hashes that lead from leaves to the root: only those needed, level by level, from left to right.
 
-    indices int64 (n,), ascending, none twice. Of one leaf it is the inclusion proof of RFC 9162, section 2.1.3.
+    indices int64 (n,), ascending, distinct. For one leaf it is the inclusion proof of RFC 9162, section 2.1.3.
     """
     needed = _needed(levels[0].shape[0], indices)
     return [levels[level][i].tobytes() for level, places in enumerate(needed) for i in places]
 
 
 def count_audit_nodes(size: int, indices: np.ndarray) -> int:
-    """How many hashes `audit_nodes` gives for leaves of a tree of a size."""
+    """The number of hashes of `audit_nodes` for leaves of a tree of a size."""
     return sum(places.size for places in _needed(size, indices))
 
 
 def root_from(size: int, indices: np.ndarray, leaves: np.ndarray, nodes: Sequence[bytes]) -> bytes:
-    """The root that leaf hashes lead to, were they in a tree of a size at their places.
+    """The root that leaf hashes lead to at their places in a tree of a size.
 
-    indices int64 (n,), ascending, none twice, below size; leaves uint8 (n, 32); nodes as of `audit_nodes`. Raises
-    EvidenceError unless there are as many as are needed, of 32 bytes each.
+    indices int64 (n,), ascending, distinct, below size; leaves uint8 (n, 32); nodes as from `audit_nodes`. Raises
+    EvidenceError unless there are as many as needed, of 32 bytes each.
     """
     needed = _needed(size, indices)
     expected = sum(places.size for places in needed)
@@ -273,7 +273,7 @@ def root_from(size: int, indices: np.ndarray, leaves: np.ndarray, nodes: Sequenc
     known = indices
     for places in needed:
         given, rest = rest[: places.size], rest[places.size :]
-        # With their siblings all are whole pairs, but for the last node of an odd level: as in the tree itself.
+        # With their siblings all are complete pairs, except the last node of an odd level, as in the tree itself.
         order = np.argsort(np.concatenate([known, places]))
         leaves = _next_level(np.concatenate([leaves, given])[order])
         known = np.unique(known >> 1)
@@ -281,14 +281,14 @@ def root_from(size: int, indices: np.ndarray, leaves: np.ndarray, nodes: Sequenc
 
 
 def checked_table(table: np.ndarray) -> np.ndarray:
-    """A fixed-point table int32 (n_states, n_actions), contiguous; EvidenceError where it is none."""
+    """A fixed-point table int32 (n_states, n_actions), contiguous; EvidenceError for anything else."""
     if table.dtype != np.int32 or table.ndim != 2 or not table.size:
         raise EvidenceError(f"a fixed-point table is int32 (states, actions); found {table.dtype} {table.shape}")
     return np.ascontiguousarray(table)
 
 
 def secret_key(seed: bytes, purpose: bytes, table: np.ndarray) -> bytes:
-    """64 bytes for one purpose and one table, by HMAC-SHA-512 (RFC 2104); EvidenceError where the seed is short."""
+    """64 bytes for one purpose and one table, by HMAC-SHA-512 (RFC 2104); EvidenceError if the seed is short."""
     if len(seed) < SEED:
         raise EvidenceError(f"a secret seed has at least {SEED} bytes, all random; found {len(seed)}")
     shape = np.array(table.shape, "<u8").tobytes()
@@ -296,7 +296,7 @@ def secret_key(seed: bytes, purpose: bytes, table: np.ndarray) -> bytes:
 
 
 def _needed(size: int, indices: np.ndarray) -> list[np.ndarray]:
-    """Of each level below the root, the places of the hashes that are neither known nor can be worked out."""
+    """For each level below the root, the places of the hashes that are neither known nor computable."""
     needed = []
     while size > 1:
         siblings = indices ^ 1
@@ -334,14 +334,14 @@ def _check_range(name: str, value: object, lowest: int, highest: int) -> None:
 
 
 def _from_hex(text: object, size: int, name: str) -> bytes:
-    """Bytes of a size from lower-case hex without spaces: any bytes have one text only."""
+    """Bytes of a size from lower-case hex without spaces: a unique text for any bytes."""
     if not isinstance(text, str) or len(text) != 2 * size or set(text) - set("0123456789abcdef"):
         raise EvidenceError(f"{name} is not {2 * size} lower-case hexadecimal digits")
     return bytes.fromhex(text)
 
 
 def _parse(text: str | bytes, name: str) -> dict:
-    """A JSON object; EvidenceError where it is none."""
+    """A JSON object; EvidenceError for anything else."""
     if len(text) > MAX_JSON:
         raise EvidenceError(f"the {name} has {len(text)} characters; none has more than {MAX_JSON}")
     try:

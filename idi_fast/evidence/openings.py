@@ -34,12 +34,12 @@ MAX_OPENING = 64 * 1024
 def write_commitment(
     artifact: Path, out: Path, form: str = OURS, *, private: Path | None = None, force: bool = False
 ) -> dict[str, Any]:
-    """Commit to the policy of an artifact, in a new folder to be published.
+    """Commit to the policy of an artifact, in a new folder for publication.
 
-    form: "idi-fast" (commitment.json, over all states, its leaves salted where there is a private folder) or "idi"
-    (qtable.commit.json and qtable.proofs.json, over the states that training came to). Returns folder, form, root
-    (hexadecimal; `bound_root`, of the reference's form too), states, and at how many of the `compared` states of the
-    policy, which are all, the greedy action is another one in fixed point (`differing_states`). Raises InputError,
+    form: "idi-fast" (commitment.json, over all states, leaves salted if there is a private folder) or "idi"
+    (qtable.commit.json and qtable.proofs.json, over the states that training visited). Returns folder, form, root
+    (hexadecimal; `bound_root`, for the reference's form too), states, and in how many of the `compared` states of the
+    policy, which are all, the greedy action differs in fixed point (`differing_states`). Raises InputError,
     EvidenceError, OutputError.
     """
     _check_form(form, private)
@@ -81,9 +81,9 @@ def open_state(artifact: Path, state: str, form: str = OURS, *, private: Path | 
 def verify_opened(commitment: Path, opening: Path, root: str | None = None) -> dict[str, Any]:
     """Check an opening against a commitment of either form.
 
-    commitment: the file, or the folder of one; root: that the commitment is known to have, hexadecimal. Returns form,
-    state, values (in 1/65536), root and `unbound`: what the commitment's format leaves open, None where it binds the
-    values. Raises EvidenceError where the opening does not hold, InputError where there are no such files.
+    commitment: the file, or its folder; root: the commitment's known root, hexadecimal. Returns form, state, values (in
+    1/65536), root and `unbound`: what the commitment's format leaves open, None if it binds the values. Raises
+    EvidenceError if the opening does not hold, InputError if there are no such files.
     """
     place = _commitment_file(commitment)
     text, opened = _read(place), _read(opening, MAX_OPENING)

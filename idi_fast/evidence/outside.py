@@ -1,4 +1,4 @@
-"""Outside provers and verifiers: programs that their user names, run without a shell on copies of the files."""
+"""Outside provers and verifiers: programs named by the user, run without a shell on copies of the files."""
 
 import shlex
 import tempfile
@@ -13,13 +13,13 @@ from idi_fast.evidence.strict_json import parse_object
 from idi_fast.tau.run_process import run_process
 
 TIMEOUT = 300.0
-"""Seconds that a program has, as in the reference."""
+"""Time limit of a program in seconds, as in the reference."""
 MAX_OUTSIDE_PROOF = 64 * 1024 * 1024
 PLACES = ("manifest", "streams", "proof", "receipt")
 
 
 class ProverOutput(NamedTuple):
-    """What a program has left: the bytes of its proof and its receipt, None where it has left none."""
+    """The output of a program: the bytes of its proof and its receipt, None if it left none."""
 
     proof: bytes | None
     receipt: dict[str, Any] | None
@@ -29,11 +29,11 @@ def run_outside(
     line: str, manifest: bytes, streams: Mapping[str, bytes], timeout: float, proof: bytes | None = None,
     receipt: bytes | None = None,
 ) -> ProverOutput:  # fmt: skip
-    """Run a program on a manifest and streams, and on a proof and its receipt where there are any.
+    """Run a program on a manifest and streams, and on a proof and its receipt if there are any.
 
-    line: the program and its arguments, with {manifest}, {streams}, {proof} and {receipt} where the paths of copies are
-    to stand, in a folder of their own that is removed afterwards. No shell sees it. Raises InputError for a line that
-    cannot be run, EvidenceError where the program does not end with exit code 0 in time, or leaves too much.
+    line: the program and its arguments, with {manifest}, {streams}, {proof} and {receipt} in place of the paths of
+    copies, in a temporary folder. No shell is involved. Raises InputError for a line that cannot be run, EvidenceError
+    if the program does not end with exit code 0 in time, or writes too much.
     """
     if timeout <= 0:
         raise InputError(f"the time limit is {timeout}; expected seconds above 0")
@@ -68,7 +68,7 @@ def run_outside(
 
 
 def command_of(line: str, places: Mapping[str, Path]) -> list[str]:
-    """The arguments of a line, split as a shell would, with paths in the places of their names. Raises InputError."""
+    """The arguments of a line, split as by a shell, with paths substituted. Raises InputError."""
     try:
         words = shlex.split(line)
     except ValueError as error:

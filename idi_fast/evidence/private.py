@@ -16,15 +16,15 @@ from idi_fast.storage.staging import Staging
 from idi_fast.storage.syncing import sync_file
 
 SEED_BITS = 96
-"""A seed of 128 random bits has fewer once in four thousand million times; so many cannot be tried."""
+"""A seed of 128 random bits has fewer once in four thousand million times; that many cannot be tried."""
 SALT, BLINDING = "salt.seed", "blinding.seed"
-"""The secret files: what salts the leaves of a commitment, and what hides its values in zero-knowledge proofs."""
+"""The secret files: the salts of a commitment's leaves, and what hides its values in zero-knowledge proofs."""
 
 
 def guessable(config: TrainingConfig, seed: int) -> list[str]:
-    """Why a table that is hidden may be trained again by others, a sentence each; none where nothing shows it.
+    """Why others may be able to train a hidden table again, a sentence each; none if nothing suggests it.
 
-    A seed that only looks random, such as a date behind a name, is not noticed.
+    A seed that only looks random, such as a date after a name, is not noticed.
     """
     reasons, bits = [], abs(seed).bit_length()
     if bits < SEED_BITS:
@@ -41,10 +41,10 @@ def guessable(config: TrainingConfig, seed: int) -> list[str]:
 
 
 def private_folder(folder: Path, published: Iterable[Path], read: Iterable[Path] = ()) -> Path:
-    """The folder of secrets, made with mode 700 if it is not there.
+    """The folder of secrets, created with mode 700 if it does not exist.
 
-    published: folders that are to be given away; read: artifacts, which may lie in it. Raises InputError where it lies
-    in one of either, or one that is given away in it, and where others than its owner may look into it.
+    published: folders for publication; read: artifacts, which may lie in it. Raises InputError if it lies in one of
+    either, or a published one in it, and if others than its owner may read it.
     """
     own = Path(os.path.realpath(folder))
     for other in published:
@@ -59,7 +59,7 @@ def private_folder(folder: Path, published: Iterable[Path], read: Iterable[Path]
         mode = stat.S_IMODE(os.stat(own).st_mode)
     except OSError as error:
         raise failure(folder, error, "nothing was made") from error
-    # Elsewhere than on POSIX the bits say nothing.
+    # Only on POSIX the bits mean something.
     if os.name == "posix" and mode & 0o077:
         raise InputError(f"`private` is {folder}, whose mode is {mode:o}; expected 700, so that nobody else reads it")
     return folder
@@ -68,8 +68,8 @@ def private_folder(folder: Path, published: Iterable[Path], read: Iterable[Path]
 def secret_seed(folder: Path, name: str, *, make: bool) -> bytes:
     """The secret seed of a private folder, SEED bytes.
 
-    make: whether to draw it from the system where it is not there yet, into a file of mode 600. One seed serves any
-    number of tables, since all that comes of it hangs on the table too. Raises InputError, OutputError.
+    make: whether to draw it from the system if it does not exist yet, into a file of mode 600. One seed serves any
+    number of tables, since everything derived from it depends on the table too. Raises InputError, OutputError.
     """
     path = folder / name
     if make and not os.path.lexists(path):

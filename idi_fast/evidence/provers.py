@@ -1,6 +1,6 @@
-"""Provers: what shows that streams come from where they are said to come from, and what each leaves to be trusted.
+"""Provers: ways to show where streams come from, and what each leaves to trust.
 
-A prover makes files of the folder `proof/` and verifies them. What it is given besides (`ProverOptions`) is its user's
+A prover makes files of the folder `proof/` and verifies them. Its further inputs (`ProverOptions`) are its user's
 own, and never taken from a folder.
 """
 
@@ -31,25 +31,24 @@ CLAIM, PROOF, RECEIPT = (f"{PROOF_FOLDER}/{name}" for name in ("proof.json", "pr
 COMMITMENT = "commitment.json"
 SPECIFICATION = "spec/agent.tau"
 MAX_PROOF = 256 * 1024 * 1024
-"""Bytes of a proof; one of zero knowledge over 65,536 states takes some 40 MB."""
+"""Limit of bytes of a proof; a zero-knowledge proof over 65,536 states takes some 40 MB."""
 MAX_COPY = 2**40
 UNBOUND_2 = (
     "format 2 does not bind a root to the size and form of its table, nor a proof to trace, config, edges and data"
 )
 BINDINGS = ("config_fingerprint", "spec_hash", "policy_root")
-"""What a digest can bind besides manifest and streams."""
+"""What a digest can bind in addition to manifest and streams."""
 
 
 @dataclass(frozen=True)
 class ProverOptions:
-    """What who proves or verifies brings along.
+    """The inputs of a user who proves or verifies.
 
-    private: folder of secrets, which who verifies has only of his own folders; published: folders it must stay apart
-    from; command, verify_command: the lines of
-    outside programs that prove and verify, see `outside`; timeout: their seconds; data: the reader's copy of the price
-    history; initial: the policy that training began with; root: the root that the commitment is known to have,
-    hexadecimal; bind: of BINDINGS, with tx_hash (hexadecimal) what a digest binds besides; jobs, progress: of proving,
-    as `zk.prove` takes them.
+    private: folder of secrets, which a verifier has only for own folders; published: folders it must be separate from;
+    command, verify_command: the outside programs that prove and verify, see `outside`; timeout: their time limit in
+    seconds; data: the reader's copy of the price history; initial: the policy that training started from; root: the
+    commitment's known root, hexadecimal; bind: of BINDINGS, with tx_hash (hexadecimal) what a digest also binds; jobs,
+    progress: of proving, as for `zk.prove`.
     """
 
     private: Path | None = None
@@ -67,11 +66,11 @@ class ProverOptions:
 
 
 SHOWN_BY_REPLAY = ("config", "actions", "signals", "states", "figures")
-"""Claims that training again shows besides its own."""
+"""Claims that training again also shows."""
 
 
 class Prover(Protocol):
-    """One way to show something. proven: what of; trusted: what remains to be trusted."""
+    """One way to show something. proven: what it shows; trusted: what must still be trusted."""
 
     name: str
     proven: str
@@ -81,7 +80,7 @@ class Prover(Protocol):
         """The files to publish, by their paths. Raises InputError."""
 
     def verify(self, published: Published, options: ProverOptions) -> list[Claim]:
-        """The claims that the proof speaks of; InputError where the reader's own means are of no use."""
+        """The claims that the proof covers; InputError if the reader's inputs cannot be used."""
 
 
 class Digest:
@@ -113,7 +112,7 @@ class Digest:
 
 
 class Replay:
-    """Training once more, by whoever wants to know."""
+    """Training again, by the verifier."""
 
     name = "replay"
     proven = "policy, trace and streams are what this version makes of config, seed and data, byte for byte"
@@ -212,12 +211,12 @@ class ZeroKnowledge:
 
 
 def is_bound(name: str) -> bool:
-    """Whether a zero-knowledge proof is bound to a file: to all but those that are made after it."""
+    """Whether a zero-knowledge proof is bound to a file: to all except those that are made after it."""
     return name in (TRACE, COMMITMENT, STATEMENT) or name.startswith(f"{STREAMS_FOLDER}/")
 
 
 def digests(files: Mapping[str, bytes]) -> dict[str, dict[str, object]]:
-    """What a manifest says of each file."""
+    """What a manifest says about each file."""
     return {name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)} for name, data in files.items()}
 
 
@@ -228,7 +227,7 @@ def _trace_with(published: Published, fingerprint: str) -> bytes:
 
 
 class Command:
-    """Somebody else's prover and verifier, called by the lines that their users give."""
+    """Somebody else's prover and verifier, as programs named by the users."""
 
     name = "command"
     proven = "what the outside program shows"
@@ -269,20 +268,20 @@ PROVERS: Mapping[str, Prover] = {prover.name: prover for prover in (Digest(), Re
 
 
 def find_prover(name: str) -> Prover:
-    """The prover of a name; InputError where there is none."""
+    """The prover of a name; InputError if there is none."""
     if name not in PROVERS:
         raise InputError(f"no prover {name!r}; expected one of {', '.join(PROVERS)}.{nearest(name, PROVERS)}")
     return PROVERS[name]
 
 
 def claim(prover: Prover) -> bytes:
-    """proof/proof.json: which prover it is, what is proven and what must be trusted. The same for any folder."""
+    """proof/proof.json: the prover, what is proven and what must be trusted. The same for any folder."""
     about = {"schema_version": 1, "prover": prover.name, "proven": prover.proven, "trusted": prover.trusted}
     return json_text(about).encode()
 
 
 def reference_manifest(published: Published) -> bytes:
-    """The folder's artifact_manifest.json or, where it has none that fits its files, a new one."""
+    """The folder's artifact_manifest.json or, if it has none that fits its files, a new one."""
     run = published.data(RUN) if RUN in published.files else b""
     if not run:
         raise EvidenceError(f"the folder has no {RUN}, which {MANIFEST_FILE} is to name as its config")
@@ -319,7 +318,7 @@ def _extras(published: Published, options: ProverOptions) -> dict[str, bytes]:
 
 
 def _binding(published: Published, name: str) -> bytes:
-    """What the folder's own files say of one of BINDINGS. Raises EvidenceError where they do not."""
+    """The value of one of BINDINGS according to the folder's own files. Raises EvidenceError if there is none."""
     if name == "config_fingerprint":
         return bytes.fromhex(published.manifest.config_sha256)
     if name == "policy_root":
@@ -334,9 +333,9 @@ def _binding(published: Published, name: str) -> bytes:
 
 
 def check_receipt(published: Published) -> Receipt:
-    """The folder's receipt, if its digest is that of the files and what it binds is theirs. Raises EvidenceError."""
+    """The folder's receipt, if its digest and bindings are those of the files. Raises EvidenceError."""
     receipt = Receipt.read(published.data(RECEIPT, reference.MAX_RECEIPT))
-    # Paths of a receipt are never opened: they have to be the ones that every folder of ours has.
+    # Paths of a receipt are never opened: they must be the ones that every folder of ours has.
     places = {"manifest": MANIFEST_FILE, "streams": STREAMS_FOLDER, "proof": PROOF}
     for name, place in places.items():
         if getattr(receipt, name) != place:

@@ -1,4 +1,4 @@
-"""Putting evidence beside what it is of: in the folder itself, or in one to publish, which hides the table."""
+"""Adding evidence to a folder, or to one for publication that hides the table."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -32,9 +32,9 @@ def open_folder(folder: str | Path, policy: Path | None = None) -> Published:
 
 
 def write_evidence(published: Published, files: Mapping[str, bytes], prover: str | None = None) -> None:
-    """Put files into a folder and its manifest, all or none; what stood under the same names at its top goes.
+    """Put files into a folder and its manifest, all or none; existing top-level entries of these names are replaced.
 
-    prover: that the folder now carries, None: as before. Raises OutputError.
+    prover: the folder's new proof, None: unchanged. Raises OutputError.
     """
     tops = {name.partition("/")[0] for name in files}
     manifest = published.manifest
@@ -48,10 +48,10 @@ def write_evidence(published: Published, files: Mapping[str, bytes], prover: str
 def update_manifest(
     folder: str | Path, *, prover: str | None = None, require_proof: bool = False, reference: bool = False
 ) -> Manifest:
-    """Make the manifest of a folder of ours anew, from its files as they are, and with `reference` the reference's too.
+    """Rewrite the manifest of a folder of ours from its current files, and with `reference` the reference's too.
 
-    prover: which proof its readers shall find, and whether it is nothing without it (None: as the manifest says that
-    there is). Raises InputError, EvidenceError, OutputError.
+    prover: the proof that readers should expect, and whether the folder requires it (None: as in the existing
+    manifest). Raises InputError, EvidenceError, OutputError.
     """
     folder = existing(folder)
     settle_beside(folder)
@@ -68,11 +68,11 @@ def prove_folder(
     folder: str | Path, prover: str, options: ProverOptions, *, policy: Path | None = None, out: Path | None = None,
     force: bool = False,
 ) -> Path:  # fmt: skip
-    """Prove what a folder holds, in it, or with "zk" in a new folder `out` that does not hold the policy.
+    """Prove the content of a folder, in it, or with "zk" in a new folder `out` without the policy.
 
-    policy: where the policy of a backtest is. `out` has trace, streams, commitment, proof, statement (config, edges,
-    digests of the data) and manifest: not the seed that the table could be trained from. Returns the folder with the
-    proof. Raises InputError, EvidenceError.
+    policy: the policy of a backtest. `out` has trace, streams, commitment, proof, statement (config, edges, digests of
+    the data) and manifest: not the seed, from which the table could be trained. Returns the folder with the proof.
+    Raises InputError, EvidenceError.
     """
     chosen = find_prover(prover)
     if prover != ZK:
@@ -97,7 +97,7 @@ def prove_folder(
 
 
 def has_proof(folder: Path, prover: str) -> bool:
-    """Whether a folder is whole and carries a proof of a prover; whether that holds, `verify` says."""
+    """Whether a folder is complete and carries a proof of a prover; `verify` tells whether that holds."""
     try:
         published = open_folder(folder)
         named = published.manifest.proof_policy["prover"]
@@ -114,9 +114,9 @@ def committed(
     read: Iterable[Path] = (),
     make: bool = True,
 ) -> CommittedTable:  # fmt: skip
-    """The committed table of a policy, its leaves salted where there is a private folder; see `merkle.commit`.
+    """The committed table of a policy, with salted leaves if there is a private folder; see `merkle.commit`.
 
-    published, read: as of `private_folder`; make: whether to draw a secret seed where there is none yet.
+    published, read: as for `private_folder`; make: whether to draw a secret seed if there is none yet.
     """
     table = fixed_table(policy)
     if private is None:
@@ -126,9 +126,9 @@ def committed(
 
 
 def check_manifest(folder: str | Path) -> tuple[Manifest | None, list[str]]:
-    """The manifest of a folder, None where it is none, and what is wrong with it or its files, a sentence each.
+    """The manifest of a folder, None if it is invalid, and what is wrong with it or its files, a sentence each.
 
-    Raises InputError where there is no folder.
+    Raises InputError if there is no folder.
     """
     folder = existing(folder)
     try:

@@ -1,4 +1,4 @@
-"""A folder of evidence as its reader sees it: what it claims, loaded only as far as it can be done safely."""
+"""A published folder as its reader sees it: its claims, loaded only as far as that is safe."""
 
 import os
 import re
@@ -28,20 +28,20 @@ from idi_fast.training.artifact import TRACE_FORMAT
 
 POLICY, TRACE, RUN = "policy.parquet", "trace.parquet", "run.json"
 MAX_TABLE = 2**24
-"""Rows of a table of values that a reader makes room for, some 800 MB with four communications."""
+"""Most rows of a table of values that a reader accepts: some 800 MB with four communications."""
 WHOLE, NUMBERS, TEXT, TIMES = "whole numbers", "numbers", "texts", "times"
 _INTEGERS = frozenset({"Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32"})
 TYPES = {WHOLE: _INTEGERS, NUMBERS: _INTEGERS | {"Float64"}, TEXT: {"String"}, TIMES: {"Datetime"}}
-"""The types, as polars calls them, of columns that hold such values."""
+"""The polars types of columns with such values."""
 TEXTS = ("action", "comm_action")
 MAX_TEXT = 1000
-"""Bytes of the name of a communication."""
+"""Most bytes of the name of a communication."""
 TRACE_COLUMNS = {
     **dict.fromkeys(("tick", "state", "target", *TRACE_STREAMS, *MARKET_STREAMS), WHOLE),
     **{f"{name}_bucket": WHOLE for name in DIGITS}, **dict.fromkeys(TEXTS, TEXT),
     "close": NUMBERS, "reward": NUMBERS, "time": TIMES,
 }  # fmt: skip
-"""What the columns that a trace may have hold."""
+"""The columns that a trace may have, by their values."""
 OTHER_TABLES = {
     "episodes.parquet": {"episode": WHOLE, "reward": NUMBERS, "exploration": NUMBERS},
     "equity.parquet": {
@@ -58,21 +58,21 @@ OTHER_TABLES = {
         **dict.fromkeys(("mean_reward", "last_tenth_mean_reward", "evaluation", "evaluation_standard_error"), NUMBERS),
     },
 }  # fmt: skip
-"""The same of tables that nothing else is checked by."""
+"""The same for tables that no other check needs."""
 FIGURES = ("windows.parquet", "symbols.parquet")
-"""Tables of as many figures as the version that wrote them has; each column holds one value a row."""
+"""Tables with as many figures as the version that wrote them has; each column holds one value per row."""
 FIGURE_TYPES = frozenset().union(*TYPES.values(), {"Boolean", "Null"})
 FOOTER = Limits(memory=2**30 + (os.cpu_count() or 1) * 2**27, seconds=60.0)
-"""What reading a footer may take; most of the memory is room for the threads of polars, which is never used."""
+"""Limits of reading a footer; most of the memory is address space for the threads of polars, never used."""
 STREAM = re.compile(rf"{STREAMS_FOLDER}/[^/]+\.in")
 MAX_STREAM = 2**31
-"""Bytes of a stream's file."""
+"""Most bytes of a stream's file."""
 
 
 class Published:
-    """A folder that was checked against its manifest; every property raises EvidenceError where it is not sound.
+    """A folder that was checked against its manifest; every property raises EvidenceError if it is not sound.
 
-    policy_from: where the policy is that the folder itself does not hold, such as that of a backtest.
+    policy_from: the policy if the folder itself does not hold it, such as that of a backtest.
     """
 
     def __init__(self, folder: str | Path, policy_from: Path | None = None):
@@ -81,12 +81,12 @@ class Published:
 
     @cached_property
     def manifest(self) -> Manifest:
-        """What manifest.json says."""
+        """The content of manifest.json."""
         return Manifest.of(self.folder)
 
     @cached_property
     def files(self) -> dict[str, int]:
-        """The files that there are, and their lengths in bytes."""
+        """The files, and their lengths in bytes."""
         return safe_files(self.folder)
 
     def data(self, name: str, limit: int | None = None) -> bytes:
@@ -95,7 +95,7 @@ class Published:
 
     @cached_property
     def run(self) -> dict[str, Any] | None:
-        """run.json, None where there is none."""
+        """run.json, None if there is none."""
         if RUN not in self.files:
             return None
         run = parse_object(self.data(RUN), RUN)
@@ -104,7 +104,7 @@ class Published:
 
     @cached_property
     def config(self) -> TrainingConfig | None:
-        """The config that run.json of a training holds, None where there is none."""
+        """The config in the run.json of a training, None if there is none."""
         if self.run is None or "config" not in self.run:
             return None
         try:
@@ -114,7 +114,7 @@ class Published:
 
     @cached_property
     def policy(self) -> Policy | None:
-        """The policy, None where neither the folder nor the reader has one."""
+        """The policy, None if neither the folder nor the reader has one."""
         if POLICY in self.files:
             return self._own_policy()
         if self._policy_from is None:
@@ -124,7 +124,7 @@ class Published:
     def _own_policy(self) -> Policy:
         path = self.folder / POLICY
         try:
-            # Before room is made for the tables: a file of a few bytes can ask for more than there is.
+            # Before the tables are allocated: a file of a few bytes can ask for more memory than there is.
             table = Table.open(path, POLICY, FOOTER)
             if table.about is None:
                 raise EvidenceError(f"{POLICY} is a Parquet file but not a policy written by idi-fast")
@@ -143,9 +143,9 @@ class Published:
 
     @cached_property
     def statement(self) -> Statement | None:
-        """What the trace was made by, None where the folder does not say it.
+        """What the trace was made from, None if the folder does not say it.
 
-        Where the table is hidden the statement says it, to which the proof is bound; else policy and run.json do.
+        If the table is hidden it comes from the statement, which the proof binds; otherwise from policy and run.json.
         """
         if STATEMENT in self.files and POLICY not in self.files and self.manifest.proof_policy["prover"] == "zk":
             return Statement.read(self.data(STATEMENT))
@@ -155,12 +155,12 @@ class Published:
 
     @cached_property
     def trace(self) -> tuple[pl.DataFrame, dict] | None:
-        """The trace and its metadata, None where there is none of ours."""
+        """The trace and its metadata, None if there is none of ours."""
         if TRACE not in self.files or f"{STREAMS_FOLDER}/q_buy.in" not in self.files:
             return None
         try:
             table = Table.open(self.folder / TRACE, TRACE, FOOTER)
-            # A line of 0 or 1 has two bytes, the last one perhaps no end; so the rows are as many as can be read.
+            # A line of 0 or 1 has two bytes, the last one perhaps no line end: this is the number of rows.
             lines = (self.files[f"{STREAMS_FOLDER}/q_buy.in"] + 1) // 2
             if table.rows != lines:
                 raise EvidenceError(f"{TRACE} has {table.rows:,} ticks, but {STREAMS_FOLDER}/q_buy.in {lines:,} lines")
@@ -189,7 +189,7 @@ class Published:
         return frame["state"].cast(pl.Int64).to_numpy(), actions
 
     def check_tables(self) -> None:
-        """Raise EvidenceError for a table of ours with a column that it never has."""
+        """Raise EvidenceError for a table of ours with a foreign column."""
         for name in self.files:
             kind = os.path.basename(name)
             if kind not in OTHER_TABLES and kind not in FIGURES:
@@ -211,13 +211,13 @@ class Published:
 
 
 def table_limits(table: Table, size: int) -> Limits:
-    """What reading a table of `size` bytes may take: some bytes a value, beside what every reader needs."""
+    """Limits of reading a table of `size` bytes: some bytes per value, beside what every reader needs."""
     values = table.rows * max(1, len(table.columns))
     return Limits(FOOTER.memory + 8 * size + 40 * values, FOOTER.seconds + size / 2**20 + values / 2**20)
 
 
 def _check_columns(table: Table, known: Mapping[str, str]) -> None:
-    """Raise EvidenceError for a column that no such table has, or of another type; nothing of it was read."""
+    """Raise EvidenceError for an unknown column, or one of another type; nothing of it was read."""
     for name, kind in table.columns.items():
         if name not in known:
             raise EvidenceError(f"{table.what} has a column {name[:80]!r}, which this version never writes there")
@@ -260,7 +260,7 @@ def _all_states(policy: Policy) -> np.ndarray:
 
 
 def reference_tree(policy: Policy) -> PolicyTree:
-    """The reference's commitment to the states of a policy that training came to; EvidenceError for too many."""
+    """The reference's commitment to the states of a policy that training visited; EvidenceError for too many."""
     states = _all_states(policy)
     states = states[policy.visited(states)]
     if states.size > MAX_ENTRIES:

@@ -24,10 +24,10 @@ LEAF_ENCODING = "qtable_entry_v1"
 LEAF_TAG = b"qtable_entry"
 STUB, EXTERNAL = "stub", "external"
 EXTRAS = ("tx_hash", "config_fingerprint", "spec_hash", "policy_root")
-"""What a receipt may bind besides, in the order in which it says so; hexadecimal there, bytes in the digest."""
+"""What a receipt may also bind, in its order; hexadecimal there, bytes in the digest."""
 MAX_RECEIPT = 512 * 1024
 MAX_ENTRIES = 2**18
-"""States of a commitment; the paths of as many take some 400 MB of JSON."""
+"""Most states of a commitment; their paths take some 400 MB of JSON."""
 
 Siblings = list[tuple[bytes, bool]]
 
@@ -35,9 +35,9 @@ Siblings = list[tuple[bytes, bool]]
 def artifact_digest(manifest: bytes, streams: Mapping[str, bytes], extras: Mapping[str, bytes] | None = None) -> str:
     """The reference's digest of an artifact, 64 hexadecimal characters; it is the whole of its "stub" proof.
 
-    manifest: the bytes of its manifest; streams: those of the `.in` files by name; extras: what is bound besides. Each
-    goes into a SHA-256 as name, length (u64-LE) and data, in the order of the names; these have no length before them,
-    so that a name and its data could be cut elsewhere.
+    manifest: the bytes of its manifest; streams: those of the `.in` files by name; extras: further bound data. Each
+    goes into a SHA-256 as name, length (u64-LE) and data, in the order of the names; the names have no length before
+    them, so that name and data could be split elsewhere.
     """
     records = [("manifest", manifest)]
     records += [(f"{STREAMS_FOLDER}/{name}", streams[name]) for name in sorted(streams)]
@@ -54,8 +54,8 @@ def manifest_text(
 ) -> bytes:
     """`artifact_manifest.json`.
 
-    config_path: the file with the config, as the manifest is to name it, and its bytes; streams: the `.in` files;
-    generated_at: seconds since 1970.
+    config_path: the name of the config file for the manifest, and its bytes; streams: the `.in` files; generated_at:
+    seconds since 1970.
     """
     listed = [
         {"name": name, "sha256": hashlib.sha256(data).hexdigest(), "length": sum(map(bool, data.splitlines()))}
@@ -73,7 +73,7 @@ def manifest_text(
 
 
 def check_manifest(text: bytes, config_path: str, config: bytes, streams: Mapping[str, bytes]) -> None:
-    """Raise EvidenceError unless `artifact_manifest.json` is what `manifest_text` writes of these files."""
+    """Raise EvidenceError unless `artifact_manifest.json` is what `manifest_text` writes for these files."""
     fields = parse_object(text, MANIFEST_FILE)
     generated_at, metadata = fields.get("generated_at"), fields.get("metadata")
     if isinstance(generated_at, bool) or not isinstance(generated_at, int | float):
@@ -90,8 +90,8 @@ def check_manifest(text: bytes, config_path: str, config: bytes, streams: Mappin
 
 @dataclass(frozen=True)
 class Receipt:
-    """`receipt.json`: what was hashed when, by whom; extras: bytes by their names, of `EXTRAS`; meta: what an outside
-    prover has said, None where there is none."""
+    """`receipt.json`: what was hashed when, by whom; extras: bytes by their names, of `EXTRAS`; meta: an outside
+    prover's message, None if there is none."""
 
     timestamp: float
     digest: str
@@ -115,7 +115,7 @@ class Receipt:
 
     @classmethod
     def read(cls, text: bytes) -> "Receipt":
-        """What `text` wrote; EvidenceError where it is anything else, or more than `MAX_RECEIPT` bytes."""
+        """The inverse of `text`; EvidenceError for anything else, or more than `MAX_RECEIPT` bytes."""
         fields = parse_object(text, "the receipt", MAX_RECEIPT)
         timestamp = take(fields, "timestamp", (int, float), "the receipt")
         texts = {
@@ -135,7 +135,7 @@ class Receipt:
 
 
 def from_hex(text: str, name: str) -> bytes:
-    """Bytes from lower-case hexadecimal, perhaps behind 0x. Raises EvidenceError."""
+    """Bytes from lower-case hexadecimal, optionally with 0x. Raises EvidenceError."""
     digits = text.removeprefix("0x")
     if not digits or len(digits) % 2 or set(digits) - set("0123456789abcdef"):
         raise EvidenceError(f"{name} is {text[:80]!r}; expected bytes as lower-case hexadecimal digits")
@@ -143,7 +143,7 @@ def from_hex(text: str, name: str) -> bytes:
 
 
 def state_key(digits: Iterable[int]) -> str:
-    """What the reference calls a state: its digits as Python writes a tuple, ``(1, 2, 0, 3, 1)``."""
+    """The reference's key of a state: its digits as Python writes a tuple, ``(1, 2, 0, 3, 1)``."""
     return str(tuple(int(digit) for digit in digits))
 
 
@@ -156,7 +156,7 @@ def leaf(key: str, values: Iterable[int]) -> bytes:
 class PolicyTree:
     """The reference's commitment to a table of fixed-point values.
 
-    entries: the values of each state, int32 (3,) or three whole numbers, by its key. Raises EvidenceError for more than
+    entries: the values of each state, int32 (3,) or three integers, by its key. Raises EvidenceError for more than
     MAX_ENTRIES.
     """
 
@@ -179,7 +179,7 @@ class PolicyTree:
         return self._levels[-1][0] if self.keys else hashlib.sha256(b"").digest()
 
     def path(self, key: str) -> Siblings:
-        """What leads from a state to the root: of each level the sibling and whether it stands on the right."""
+        """What leads from a state to the root: at each level the sibling and whether it is on the right."""
         if key not in self._places:
             raise EvidenceError(f"the commitment has no state {key}.{nearest(key, self.keys)}")
         place, path = self._places[key], []
@@ -201,7 +201,7 @@ class PolicyTree:
 
 
 def read_commit(text: bytes) -> tuple[bytes, int]:
-    """Root and number of states of a `qtable.commit.json`; EvidenceError where it is none."""
+    """Root and number of states of a `qtable.commit.json`; EvidenceError for anything else."""
     fields = parse_object(text, COMMIT_FILE)
     if set(fields) != {"root", "leaf_encoding", "q_scale", "size"}:
         raise EvidenceError(f"{COMMIT_FILE} is to have the keys root, leaf_encoding, q_scale, size")
@@ -214,8 +214,8 @@ def read_commit(text: bytes) -> tuple[bytes, int]:
 
 
 def read_paths(text: bytes, size: int) -> dict[str, Siblings]:
-    """The path of each state in a `qtable.proofs.json`, by its key; EvidenceError where it is none of a commitment to
-    so many states.
+    """The path of each state in a `qtable.proofs.json`, by its key; EvidenceError unless it fits a commitment to this
+    many states.
 
     A tree may hold two rows of one state, and opens to either; a file that names each state once has one path too few.
     """
@@ -226,7 +226,7 @@ def read_paths(text: bytes, size: int) -> dict[str, Siblings]:
     paths: dict[str, Siblings] = {}
     for place, key in enumerate(sorted(fields)):
         path = read_path(fields[key], levels, PATHS_FILE)
-        # Rows stand in the order of their keys, and the sides of a path say where.
+        # Rows are in the order of their keys, and the sides of a path give the place.
         if [is_right for _, is_right in path] != [place >> level & 1 == 0 for level in range(levels)]:
             raise EvidenceError(f"{PATHS_FILE}: the path of {key[:80]!r} is not that of row {place}, where it belongs")
         paths[key] = path
@@ -234,18 +234,18 @@ def read_paths(text: bytes, size: int) -> dict[str, Siblings]:
 
 
 def path_length(size: int) -> int:
-    """How many hashes lead from a row to the root of a table of so many states."""
+    """The number of hashes from a row to the root of a table of this many states."""
     return max(size - 1, 0).bit_length()
 
 
 def read_path(steps: object, levels: int, name: str) -> Siblings:
-    """A path of a length from its JSON value; EvidenceError where it is none."""
+    """A path of a length from its JSON value; EvidenceError for anything else."""
     path = []
     for step in steps if isinstance(steps, list) else ():
         if not (isinstance(step, list) and len(step) == 2 and isinstance(step[0], str) and isinstance(step[1], bool)):
             raise EvidenceError(f"{name}: a step of a path is to be a hash and whether it stands on the right")
         path.append((from_hex(step[0], f"{name}: a hash of a path"), step[1]))
-    # Leaves are not told from nodes in this form: a path of another length might begin with a node.
+    # This form does not distinguish leaves from nodes: a path of another length might begin with a node.
     if not isinstance(steps, list) or len(path) != levels or any(len(node) != 32 for node, _ in path):
         raise EvidenceError(f"{name}: the path has {len(path)} hashes; expected {levels} of 32 bytes each")
     return path

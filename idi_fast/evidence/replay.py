@@ -1,4 +1,4 @@
-"""Replay: training and rollout once more, from config, seed and data, and every byte compared."""
+"""Replay: training and rollout again, from config, seed and data, comparing every byte."""
 
 import tempfile
 from dataclasses import replace
@@ -28,10 +28,10 @@ OF_TRAINING = ("policy.parquet", "episodes.parquet", "trace.parquet", "run.json"
 
 
 class Replayed(NamedTuple):
-    """What training again came to.
+    """The result of training again.
 
     found: in a sentence; made: names of the files that it makes; by_value: of those whose values are equal though their
-    bytes are not, which a folder of other versions may hold.
+    bytes are not, which other versions may write.
     """
 
     found: str
@@ -40,12 +40,12 @@ class Replayed(NamedTuple):
 
 
 def replay(published: Published, data: str | None = None, initial: Path | None = None) -> Replayed:
-    """Train again, in memory and a temporary folder, and compare each file that comes of it with the published one.
+    """Train again, in memory and a temporary folder, and compare each resulting file with the published one.
 
     data: the reader's own copy of the price history, without which none is read: a path that the folder names is not
-    followed; initial: the policy whose values training began with, where it did. Of files that training does not make
-    nothing is said. Raises EvidenceError, naming what differs: versions, data, a bar, a file and the
-    value in it; InputError for data that cannot be read.
+    followed; initial: the policy that training started from, if there is one. Files that training does not make are not
+    considered. Raises EvidenceError, naming what differs: versions, data, a bar, a file and the value in it; InputError
+    for data that cannot be read.
     """
     run, config = published.run, published.config
     if run is None or run["kind"] != TRAIN or config is None:
@@ -111,7 +111,7 @@ def _history(published: Published, config: TrainingConfig, run: dict[str, Any], 
 
 
 def _recorded(run: dict[str, Any]) -> dict[str, Any]:
-    """What a run says of the bars of its own training; EvidenceError unless it has the form of `describe_history`."""
+    """The description of its training bars in a run; EvidenceError unless it has the form of `describe_history`."""
     try:
         recorded = run["trained_on"][0]
         is_sound = isinstance(recorded["bars"], int) and isinstance(recorded["files"], dict)
@@ -124,7 +124,7 @@ def _recorded(run: dict[str, Any]) -> dict[str, Any]:
 
 
 def _first_other_bar(published: Published, history: History, sample: list, bars: int) -> str:
-    """The first bar that shows to be another one: of those that the run's record and its trace hold."""
+    """The first bar that is evidently another one: among those in the run's record and its trace."""
     if bars and bars != len(history):
         return f"; it has {len(history):,} bars, where {bars:,} were trained on"
     known = _sampled(sample, len(history)) + _traced(published, history)
@@ -147,7 +147,7 @@ def _sampled(sample: list, bars: int) -> list[tuple[int, int | None, float]]:
 
 
 def _traced(published: Published, history: History) -> list[tuple[int, int | None, float]]:
-    """The bars of the trace, which is over the last ones of the history, its very last left out."""
+    """The bars of the trace, which covers the last ones of the history except its very last."""
     if published.trace is None or "close" not in published.trace[0].columns:
         return []
     frame = published.trace[0]
@@ -159,7 +159,7 @@ def _traced(published: Published, history: History) -> list[tuple[int, int | Non
 
 
 def _compare(published: Published, folder: Path, run: dict[str, Any]) -> Replayed:
-    """Compare what training has left in a folder with what was published. Raises EvidenceError."""
+    """Compare the files of a new training with the published ones. Raises EvidenceError."""
     made = tuple(name for name in safe_files(folder) if name not in (MANIFEST, TIMINGS))
     lacking = [name for name in made if name not in published.files]
     if lacking:
@@ -182,7 +182,7 @@ def _compare(published: Published, folder: Path, run: dict[str, Any]) -> Replaye
 
 
 def _table_limits(published: Published, folder: Path, name: str) -> Limits:
-    """What reading a file may take: a table is to have the columns and the rows of that which training has left."""
+    """Limits of reading a file: a table must have the columns and rows of the one from the new training."""
     if not name.endswith(".parquet"):
         return ANY
     mine, theirs = (Table.open(place / name, name, FOOTER) for place in (folder, published.folder))
@@ -196,7 +196,7 @@ def _table_limits(published: Published, folder: Path, name: str) -> Limits:
 
 def _difference(published: Published, folder: Path, names: list[str]) -> str:
     """What differs first, in a sentence."""
-    # The trace last: it follows from the policy, which says more of where a run went another way.
+    # The trace last: it follows from the policy, which is more telling.
     order = [name for name in OF_TRAINING if name in names] + [name for name in names if name not in OF_TRAINING]
     name = order[0]
     limits = _table_limits(published, folder, name)

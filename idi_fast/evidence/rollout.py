@@ -1,4 +1,4 @@
-"""A trace once more from bars: what the published decisions come to, where a reader has a copy of the data."""
+"""A trace recomputed from bars: the result of the published decisions, if a reader has a copy of the data."""
 
 import os
 from dataclasses import replace
@@ -31,9 +31,9 @@ TRUSTED = "this idi-fast, the reader's machine and his copy of the data"
 
 
 def check_rollout(published: Published, data: str) -> list[Claim]:
-    """The trace against that which its own decisions come to over the reader's bars: states, streams, rewards.
+    """The trace against the result of its own decisions over the reader's bars: states, streams, rewards.
 
-    data: the path of these bars. A claim fails where they cannot be used: whoever gives them wants them looked at.
+    data: the path of these bars. If they cannot be used the claim fails, since the reader asked for the check.
     """
     made: dict[str, pl.DataFrame] = {}
 
@@ -85,7 +85,7 @@ def _again(published: Published, data: str) -> pl.DataFrame:
     policy = published.policy or _of_decisions(published, said)
     if said.kind == TRAIN:
         return _training(said, policy, history)
-    # Bars before the first only fill the features' windows; an end there was if there are more bars.
+    # Bars before the first only fill the features' windows; if there are more bars, the run had an end.
     times = [said.data[key] for key in ("first_time", "last_time")]
     start, last = (None if time is None else parse_time(time, "the time of a bar") for time in times)
     terms = TradingAssumptions(
@@ -96,7 +96,7 @@ def _again(published: Published, data: str) -> pl.DataFrame:
 
 
 def reader_history(config: TrainingConfig, data: str) -> History:
-    """The reader's bars, read as a config says. Raises EvidenceError where there are none, DataError."""
+    """The reader's bars, read as a config says. Raises EvidenceError if there are none, DataError."""
     if not any(letter in data for letter in "*?[") and not os.path.exists(data):
         raise EvidenceError(f"the price history {data} is not here; say where yours is: `data=PATH`")
     return load_config_history(config, replace(config.environment.data, path=data))
@@ -108,7 +108,7 @@ def _training(said: Statement, policy: Policy, history: History) -> pl.DataFrame
     bars = HistoryBars(config, history)
     if _values(bars.encoder) != _values(said.encoder):
         raise EvidenceError("the bucket edges are not those that training fits on these bars")
-    # A rollout draws nothing.
+    # A rollout draws no random numbers.
     environment = HistoryEnvironment(config, None, bars)
     tape, facts = environment.facts(config.episode_length + 1)
     rules = make_rules(config, policy.space)
@@ -120,8 +120,8 @@ def _values(encoder: Encoder | None) -> dict | None:
 
 
 def _of_decisions(published: Published, said: Statement) -> Policy:
-    """A policy that decides as the trace does in its states, whose own table is hidden; where it comes into another
-    state, that state is another one than the trace's."""
+    """A policy that decides as the trace does in its states, for a hidden table; if it reaches another state, that
+    state differs from the trace's."""
     config = replace(said.config, tile_coder=None)
     space, names = StateSpace.of(config), comm_columns(config)[0]
     if space.n_states > MAX_HIDDEN:

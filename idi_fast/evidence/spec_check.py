@@ -26,7 +26,7 @@ KEYS = (
 
 
 def check_spec(published: Published) -> list[Claim]:
-    """The claim of `spec/`, none where there is no such folder."""
+    """The claim about `spec/`, none if there is no such folder."""
     if not any(name.startswith(f"{SPEC_FOLDER}/") for name in published.files):
         return []
     trusted = "that the contract says what is wanted, and the simulation for the Tau interpreter (`idi-fast tau run`)"
@@ -34,7 +34,7 @@ def check_spec(published: Published) -> list[Claim]:
 
 
 def covered(published: Published) -> set[str]:
-    """The files of a specification that holds of which something was shown: all that are worked out anew."""
+    """The files of a sound specification that were checked: all that are recomputed."""
     folder = published.folder / SPEC_FOLDER
     about = parse_object(read_file(folder, ABOUT), ABOUT)
     contract = Contract.from_dict(about["contract"])
@@ -47,7 +47,7 @@ def covered(published: Published) -> set[str]:
 
 
 def _check(published: Published) -> str:
-    """agent.tau is the contract's, its inputs are the trace's streams, and expected/ is what comes of them."""
+    """agent.tau is the contract's, its inputs are the trace's streams, and expected/ is their result."""
     if f"{SPEC_FOLDER}/{ABOUT}" not in published.files:
         return Unchecked(f"there is no {SPEC_FOLDER}/{ABOUT}")
     folder = published.folder / SPEC_FOLDER
@@ -82,7 +82,7 @@ def _check(published: Published) -> str:
     for key, value in {"ticks": run.steps, **described(spec, origins, run)}.items():
         if about.get(key) != value:
             raise EvidenceError(f"{ABOUT}: its {key} are not those of the specification")
-    # Only now: a specification that is not the contract's may name files anywhere.
+    # Only now: a specification other than the contract's may name files anywhere.
     report = check_folder(folder)
     if report.errors:
         raise EvidenceError(f"tau check: {report.errors[0]}")
@@ -93,7 +93,8 @@ def _check(published: Published) -> str:
 
 
 def _check_inputs(published: Published, about: dict, contract: Contract, texts: dict[str, bytes]) -> list[str]:
-    """Each input is the trace's column that spec.json names; the names of those that are from a file of the owner's."""
+    """Each input is the trace's column that spec.json names; returns the names of those that come from a file of the
+    owner's."""
     frame, _ = published.trace
     start = integer(about.get("start"), 0, frame.height - 1, f"{ABOUT}: start")
     ticks = integer(about.get("ticks"), 1, frame.height - start, f"{ABOUT}: ticks")

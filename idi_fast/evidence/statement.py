@@ -1,5 +1,5 @@
-"""What a trace was made by: config, bucket edges, data. A folder with a zero-knowledge proof publishes it and is bound
-to it by the proof; of one that holds its policy, run.json and the policy say the same."""
+"""What a trace was made from: config, bucket edges, data. A folder with a zero-knowledge proof publishes it, bound by
+the proof; in one that holds its policy, run.json and the policy say the same."""
 
 import hashlib
 import hmac
@@ -27,12 +27,12 @@ MAX_BARS = 2**40
 
 @dataclass(frozen=True, eq=False)
 class Statement:
-    """What a trace was made by.
+    """What a trace was made from.
 
-    kind: "train", whose trace is the rollout after training, or "backtest"; fingerprint: what manifest and trace call
-    the config, salted where a proof hides the table; config: without the path of the data; encoder: bucket edges, None
-    where nothing is fitted; data: `bars`, `first_time`, `last_time` and the digests of `files` of the bars that the
-    trace is of, None where they are simulated; initial_position: −1, 0 or 1, held when the first tick comes.
+    kind: "train", whose trace is the rollout after training, or "backtest"; fingerprint: the config's in manifest and
+    trace, salted if a proof hides the table; config: without the path of the data; encoder: bucket edges, None if
+    nothing is fitted; data: `bars`, `first_time`, `last_time` and the digests of `files` of the trace's bars, None if
+    they are simulated; initial_position: −1, 0 or 1, held before the first tick.
     """
 
     kind: str
@@ -49,7 +49,7 @@ class Statement:
 
     @classmethod
     def of(cls, run: Mapping[str, Any], policy: Policy) -> "Statement":
-        """That of a run.json and its policy. Raises EvidenceError where they do not say it."""
+        """The statement of a run.json and its policy. Raises EvidenceError if they lack it."""
         kind, config = run["kind"], policy.config
         if kind not in (TRAIN, BACKTEST):
             raise EvidenceError(f"run.json is of the kind {str(kind)[:80]!r}; expected {TRAIN} or {BACKTEST}")
@@ -64,7 +64,7 @@ class Statement:
 
     @classmethod
     def read(cls, text: bytes) -> "Statement":
-        """What `text` wrote; EvidenceError where it is anything else."""
+        """The inverse of `text`; EvidenceError for anything else."""
         fields = parse_object(text, STATEMENT)
         if set(fields) != set(KEYS) or fields["schema_version"] != 3 or fields["format"] != FORMAT:
             raise EvidenceError(f"{STATEMENT} is to be of the format {FORMAT!r}, with the keys {', '.join(KEYS)}")
@@ -80,13 +80,13 @@ class Statement:
         position = integer(fields["initial_position"], -1, 1, f"{STATEMENT}: initial_position")
         made = cls(kind, fingerprint, config, encoder, data, position)
         made._check()
-        # One text for each statement, so that nothing can be said beside it.
+        # A unique text for each statement, so that nothing can be smuggled in.
         if made.text() != text:
             raise EvidenceError(f"{STATEMENT} is not written as this version writes it")
         return made
 
     def _check(self) -> None:
-        """EvidenceError unless data, edges and position are there where such a run has them."""
+        """EvidenceError unless data, edges and position are present exactly if such a run has them."""
         on_bars = self.kind == BACKTEST or self.config.environment.kind == "history"
         fitted = self.config.environment.kind != "synthetic" and not self.config.engine.compat
         if on_bars != (self.data is not None) or fitted != (self.encoder is not None):
@@ -105,8 +105,8 @@ class Statement:
         return json_text(dict(zip(KEYS, values, strict=True))).encode()
 
     def salted(self, seed: bytes, trace: bytes) -> "Statement":
-        """With a fingerprint by which nobody who guesses the config can tell that he is right: HMAC-SHA-256 (RFC 2104)
-        of it and the SHA-256 of the trace that the policy's owner has, by the secret seed."""
+        """With a fingerprint that does not confirm a guessed config: HMAC-SHA-256 (RFC 2104) of it and the SHA-256 of
+        the owner's own trace, with the secret seed."""
         own = b"idi-fast fingerprint 3" + bytes.fromhex(self.fingerprint) + hashlib.sha256(trace).digest()
         return replace(self, fingerprint=hmac.digest(seed, own, "sha256").hex())
 
@@ -117,7 +117,7 @@ def public(config: TrainingConfig) -> TrainingConfig:
 
 
 def _described(history: Mapping[str, Any] | None, *, listed: bool = False) -> dict[str, Any] | None:
-    """Of `in_sample.describe_history` what may be published: no sample, no paths; EvidenceError where it is none."""
+    """The publishable part of `in_sample.describe_history`: no sample, no paths; EvidenceError if it is invalid."""
     if history is None:
         return None
     where = "the description of the data"
@@ -134,8 +134,8 @@ def _described(history: Mapping[str, Any] | None, *, listed: bool = False) -> di
 
 
 def context(manifest: Manifest, files: Digests) -> bytes:
-    """What a proof binds besides commitment and decisions, 64 bytes: what a manifest says beside its list of files, and
-    name, SHA-256 and length of each of the `files`."""
+    """What a proof binds besides commitment and decisions, 64 bytes: the content of a manifest except its list of
+    files, and name, SHA-256 and length of each of the `files`."""
     about = {
         "config_sha256": manifest.config_sha256, "inputs": manifest.inputs, "training": manifest.training,
         "metadata": manifest.metadata, "files": dict(files),

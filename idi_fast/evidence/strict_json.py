@@ -1,4 +1,4 @@
-"""JSON from others, read strictly: bounded, no key twice, no NaN, and every key of the type that it should have."""
+"""JSON from others, read strictly: bounded, no repeated keys, no NaN, and every key of its type."""
 
 import json
 import math
@@ -10,12 +10,12 @@ from idi_fast.errors import EvidenceError
 from idi_fast.storage.json_files import MAX_JSON
 
 MAX_VALUES = 4_000_000
-"""Commas and opening brackets of a JSON file: of two bytes each, values would take fifty times the file's length."""
+"""Most commas and opening brackets of a JSON file: values of two bytes each take fifty times the file's length."""
 SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def parse_object(data: bytes, name: str, limit: int = MAX_JSON) -> dict[str, Any]:
-    """A JSON object from the bytes of a file; EvidenceError, which calls it by `name`, where it is anything else."""
+    """A JSON object from the bytes of a file; EvidenceError, naming it by `name`, for anything else."""
     if len(data) > limit:
         raise EvidenceError(f"{name} has {len(data):,} bytes; expected at most {limit:,}")
     values = sum(map(data.count, (b",", b"[", b"{")))
@@ -31,11 +31,12 @@ def parse_object(data: bytes, name: str, limit: int = MAX_JSON) -> dict[str, Any
 
 
 def parse_json(data: bytes) -> Any:
-    """The value of a JSON text in UTF-8 without a byte order mark; EvidenceError, beginning with a verb, for else."""
+    """The value of a JSON text in UTF-8 without a byte order mark; otherwise EvidenceError, whose text begins with a
+    verb."""
     try:
         text = data.decode("utf-8")
         tree = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite)
-        # Only an escape can bring one in; whoever prints or writes it would fail.
+        # Only an escape can produce one; printing or writing it would fail.
         if SURROGATE.search(text) and _has_surrogate(tree):
             raise EvidenceError("is not UTF-8 text: it escapes half of a surrogate pair")
     except UnicodeDecodeError as error:
@@ -76,7 +77,7 @@ def _no_constant(text: str) -> None:
 
 
 def take(fields: dict[str, Any], key: str, kind: type | tuple[type, ...], name: str) -> Any:
-    """The value of a key, which is to be there and of a type; EvidenceError else. A bool is no number."""
+    """The value of a required key of a type; otherwise EvidenceError. A bool is not a number."""
     kinds = kind if isinstance(kind, tuple) else (kind,)
     nouns = {str: "text", int: "a whole number", float: "a number", dict: "an object", list: "a list", bool: "a truth"}
     if key not in fields:
@@ -88,7 +89,7 @@ def take(fields: dict[str, Any], key: str, kind: type | tuple[type, ...], name: 
 
 
 def integer(value: Any, lowest: int, highest: int, name: str) -> int:
-    """A whole number within bounds; EvidenceError else."""
+    """An integer within bounds; otherwise EvidenceError."""
     if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= highest:
         raise EvidenceError(f"{name} is {_shown(value)}; expected a whole number from {lowest} to {highest}")
     return value

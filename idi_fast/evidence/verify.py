@@ -1,4 +1,4 @@
-"""Verifying a published folder: claim by claim what was checked, against what, and what had to be trusted."""
+"""Verifying a published folder: for each claim, what it was checked against and who must be trusted."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -34,15 +34,15 @@ from idi_fast.tau.check import SPEC_FOLDER
 
 ALL = "all"
 REQUIRABLE = ("replay", "zk", ALL, *(name for name in CLAIMS if name not in ("replay", "zk", "digest", "proof")))
-"""What a reader may insist on: claims, or all rows of the verdict. A digest shows nothing that others cannot make."""
+"""What a reader may require: claims, or all rows of the verdict. Not a digest, which anybody can make."""
 PROOF_REQUIRABLE = ("replay", "zk")
 OK, PARTLY, FAILED = "ok", "partly checked", "failed"
 
 
 @dataclass(frozen=True)
 class Verification:
-    """What a verification came to; prover: what the folder carries, "none" where it has no proof; required: the names
-    of claims that the reader insists on."""
+    """The result of a verification; prover: of the folder's proof, "none" without one; required: the names of claims
+    that the reader requires."""
 
     folder: Path
     prover: str
@@ -51,12 +51,12 @@ class Verification:
 
     @property
     def failures(self) -> list[str]:
-        """What failed, and what was required and does not hold, a sentence each."""
+        """Failed claims, and required ones that do not hold, a sentence each."""
         failed = [claim.failure for claim in self.claims if claim.result == FAILS]
         return failed + [f"`require={name!r}`: {why}" for name in self.required if (why := self._unmet(name))]
 
     def _unmet(self, name: str) -> str | None:
-        """Why a required claim does not hold, None where it does: closed, for a claim that is not made fails too."""
+        """Why a required claim does not hold, None if it does. A claim that is not made fails too."""
         rows = [claim for claim in self.claims if name in (ALL, claim.name)]
         open_rows = [claim for claim in rows if claim.result != HOLDS]
         if rows and not open_rows:
@@ -73,12 +73,12 @@ class Verification:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing failed, and what was required holds."""
+        """Whether nothing failed, and everything required holds."""
         return not self.failures
 
     @property
     def verdict(self) -> str:
-        """ "ok" where all claims hold, "partly checked" where some were not checked, "failed"."""
+        """The verdict: "ok" if all claims hold, "partly checked" if some were not checked, "failed"."""
         if not self.ok:
             return FAILED
         return OK if all(claim.result == HOLDS for claim in self.claims) else PARTLY
@@ -103,11 +103,11 @@ def verify_folder(
 ) -> Verification:  # fmt: skip
     """Verify a folder that `idi-fast` wrote and somebody published.
 
-    Manifest, run, streams, trace, commitments and specification are checked first; where one of these fails, the proof
-    is not looked at, and with a manifest that does not fit the files nothing else. require: names of claims with commas
-    between, or "all", without which it fails; policy: where the policy is that the folder does not hold; sample:
-    compare so many ticks with the policy, drawn at random, and do not train again; options: data, root, command and
-    more that the reader brings along. Raises InputError where there is no folder, and for options that cannot be used.
+    Manifest, run, streams, trace, commitments and specification are checked first; if one of these fails, the proof is
+    not checked, and if the manifest does not fit the files nothing else. require: names of claims separated by commas,
+    or "all", that must hold; policy: the policy if the folder does not hold it; sample: compare this many random ticks
+    with the policy instead of training again; options: data, root, command and other inputs of the reader. Raises
+    InputError if there is no folder, and for options that cannot be used.
     """
     options = options or ProverOptions()
     required = _names(require)
@@ -153,7 +153,7 @@ def _check_files(published: Published) -> str:
     manifest = published.manifest
     wrong = check_files(published.folder, manifest)
     own = [name for name in manifest.later if not name.startswith(f"{SPEC_FOLDER}/") and name != TIMINGS]
-    if own and ABOUT not in manifest.files:  # which the folder of a specification has, with outputs of its own
+    if own and ABOUT not in manifest.files:  # which the folder of a specification has for its own outputs
         wrong.insert(0, f"{MANIFEST} says that {own[0]} comes later; only spec/outputs/* and {TIMINGS} may")
     if wrong:
         raise EvidenceError("; ".join(wrong[:8]) + (f"; and {len(wrong) - 8} more" if len(wrong) > 8 else ""))
@@ -161,7 +161,7 @@ def _check_files(published: Published) -> str:
 
 
 def _loaded(published: Published) -> list[Claim]:
-    """The first file that cannot be read for what it is, none if all can."""
+    """The first file that cannot be read as what it should be, none if all can."""
     for name, row in (("run", "config"), ("config", "config"), ("trace", "streams"), ("policy", "actions"),
                       ("statement", "config")):  # fmt: skip
         found = attempt(row, "what its files are", lambda name=name: str(getattr(published, name) is None))
@@ -171,7 +171,7 @@ def _loaded(published: Published) -> list[Claim]:
 
 
 def _format(published: Published) -> list[Claim]:
-    """What an earlier format left open, if the folder is of one."""
+    """What an earlier format left open, if the folder has one."""
     version = published.manifest.version
     if version > 2:
         return []
@@ -181,9 +181,9 @@ def _format(published: Published) -> list[Claim]:
 def _check_proof(
     published: Published, options: ProverOptions, sample: int | None, *, stopped: bool
 ) -> tuple[str, list[Claim]]:
-    """The prover whose proof the folder carries, "none" without, and what came of it.
+    """The prover of the folder's proof, "none" without one, and the result.
 
-    stopped: whether something else has failed already; then nothing is proven again.
+    stopped: whether something else has already failed; then nothing is proven again.
     """
     policy = published.manifest.proof_policy
     if CLAIM not in published.files:
@@ -213,7 +213,7 @@ def _check_proof(
 
 
 def _others(published: Published, prover: str, claims: list[Claim]) -> list[Claim]:
-    """What is published of which no claim speaks, none where there is nothing."""
+    """Published files that no claim covers, none if there are none."""
     held = {each.name for each in claims if each.result == HOLDS}
     known = {MANIFEST, TIMINGS, RUN, TRACE, POLICY, MANIFEST_FILE, CLAIM}
     known |= {name for name in published.files if name.startswith(f"{STREAMS_FOLDER}/")}
@@ -248,8 +248,8 @@ def _nested_timings(name: str, published: Published) -> bool:
 
 
 def _joined(claims: list[Claim]) -> list[Claim]:
-    """One row a claim, in the order of CLAIMS: what fails stays, and else what shows more takes the place of what shows
-    nothing. Of "others", commitments and roots all rows stay."""
+    """One row per claim, in the order of CLAIMS: failures stay, and otherwise rows that show more replace those that
+    show nothing. Of "others", commitments and roots all rows stay."""
     order = list(CLAIMS)
     rank = {FAILS: 0, HOLDS: 1, NOT_CHECKED: 2}
     best: dict[str, Claim] = {}

@@ -28,17 +28,17 @@ from idi_fast.training.trainer import Progress, create_trainer
 
 CHECKPOINT_SECONDS = 30.0
 ARTIFACT = "artifact"
-"""In the private folder: the training, where its policy is to stay hidden."""
+"""In the private folder: the training, if its policy must stay hidden."""
 STEPS = ("train", "manifest", "proof", "spec", "verify")
 
 
 @dataclass
 class WorkflowResult:
-    """What a workflow came to.
+    """The result of a workflow.
 
-    success: whether every step did and verification found nothing wrong; paths: of what was written, by name; steps:
-    of each that took place whether it was "done" or "there" already; errors: what went wrong, a sentence each; failure:
-    the exception that ended it, if one did.
+    success: whether every step succeeded and verification found nothing wrong; paths: of the outputs, by name; steps:
+    whether each one that took place was "done" or "there" already; errors: what went wrong, a sentence each; failure:
+    the exception that ended it, if any.
     """
 
     success: bool = False
@@ -64,13 +64,13 @@ def run_training_to_proof_workflow(
 ) -> WorkflowResult:  # fmt: skip
     """Train by a config, prove, write the specification's folder and verify it all, in `artifact_dir`.
 
-    A step whose output is there already, whole and of the same config, seed, data and prover, is left out; an
-    interrupted training goes on from its last checkpoint. So the same call can be made as often as need be.
+    A step whose output is already there, complete and of the same config, seed, data and prover, is skipped; an
+    interrupted training continues from its last checkpoint. So the same call can be repeated as often as needed.
 
-    config_path: the JSON config, or `config` itself; kind: of the agent that reads the streams, as `write_spec` takes
-    it; prover, options: as of `prove_folder`; with "zk" the artifact goes to `artifact` in the private folder, and
-    `artifact_dir` gets nothing that shows the policy; force: replaces an earlier output of another run. What goes wrong
-    stands in the result's `errors`; nothing is raised but what is no error of idi-fast, such as an interrupt.
+    config_path: the JSON config, or `config` itself; kind: the agent that reads the streams, as for `write_spec`;
+    prover, options: as for `prove_folder`; with "zk" the artifact goes to `artifact` in the private folder, and
+    `artifact_dir` gets nothing that reveals the policy; force: replaces an earlier output of another run. Failures are
+    in the result's `errors`; only exceptions that are not errors of idi-fast, such as an interrupt, are raised.
     """
     result, options = WorkflowResult(), options or ProverOptions()
     try:
@@ -129,7 +129,7 @@ def _train(
 
 
 def _clear_up(out: Path) -> None:
-    """Settle what a kill has left in the folder, also of an earlier version, which wrote a specification first."""
+    """Settle what a kill has left in the folder, also from an earlier version, which wrote a specification first."""
     settle_beside(out)
     for left in out.glob(f".{SPEC_FOLDER}-*"):
         shutil.rmtree(left)
@@ -158,7 +158,7 @@ def _of_the_same_trace(out: Path, artifact: Path, prover: str, options: ProverOp
     one, other = Manifest.of(out), Manifest.of(artifact)
     if prover != ZK:
         return one.config_sha256 == other.config_sha256 and one.files[TRACE] == other.files[TRACE]
-    # The folder that hides the table has another fingerprint, salted by the secret seed and the whole trace.
+    # A folder that hides the table has another fingerprint, salted by the secret seed and the whole trace.
     said = Published(artifact).statement
     if said is None or not (options.private / BLINDING).is_file():
         return False
@@ -188,7 +188,7 @@ def _specify(out: Path, kind: str | Path) -> str:
 
 
 def _is_spec(out: Path, kind: str | Path) -> bool:
-    """Whether the specification in a folder is whole, of this kind, and in the folder's manifest."""
+    """Whether the specification in a folder is complete, of this kind, and in the folder's manifest."""
     try:
         published = open_folder(out)
         about = parse_object(published.data(f"{SPEC_FOLDER}/{ABOUT}"), ABOUT)

@@ -1,1 +1,1 @@
-"""Agents in layers: plans of several trainings whose streams make one specification."""
+"""Agents in layers: plans of several trainings whose streams feed one specification."""

@@ -1,4 +1,4 @@
-"""A plan of layers: what it says of each, where each is read from and written to, and which streams it installs."""
+"""A plan of layers: its entries, where each is read from and written to, and which streams it installs."""
 
 import os
 from collections.abc import Sequence
@@ -48,7 +48,7 @@ class Place:
     """Where a layer is read from and written to, absolute.
 
     streams: names of those that it installs into `inputs`; read: the names of the files there that specifications read,
-    each with a specification that does.
+    each with a specification that reads it.
     """
 
     layer: Layer
@@ -61,7 +61,7 @@ class Place:
     @classmethod
     def of(cls, layer: Layer, folder: Path) -> Self:
         """The place of a layer of a plan in a folder."""
-        # Plans may be written relative to the top of a repository, from where they are run.
+        # Plans may be relative to the top of a repository, where they are run.
         homes = [home for home in (folder, Path()) if os.path.lexists(home / layer.config)]
         config, out = (_absolute(homes[0] if homes else folder, name) for name in (layer.config, layer.out))
         if layer.install_inputs is None:
@@ -94,7 +94,7 @@ def read_layers(path: Path) -> list[Layer]:
 
 
 def check_places(path: Path, places: Sequence[Place]) -> None:
-    """Refuse layers of which one writes where another does."""
+    """Refuse layers that would write to the same place."""
     outs: dict[str, Layer] = {}
     streams: dict[str, Layer] = {}
     indices: dict[str, Layer] = {}
@@ -122,7 +122,7 @@ def check_places(path: Path, places: Sequence[Place]) -> None:
 
 
 def real_path(path: str | Path) -> str:
-    """The one name of a place, whatever links lead to it."""
+    """The canonical path of a place, whatever links lead to it."""
     return os.path.realpath(path)
 
 

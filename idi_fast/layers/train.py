@@ -38,7 +38,7 @@ from idi_fast.training.trainer import create_trainer
 
 @dataclass(frozen=True)
 class Task:
-    """A layer that is ready to be trained: its config and history, read and checked."""
+    """A layer that is ready for training: its config and history, read and checked."""
 
     place: Place
     config: TrainingConfig
@@ -46,7 +46,7 @@ class Task:
 
     @property
     def layer(self) -> Layer:
-        """What the plan says of it."""
+        """The layer's entry in the plan."""
         return self.place.layer
 
     @property
@@ -94,9 +94,9 @@ class Task:
 def check_plan(
     path: str | Path, *, only: Iterable[str] = (), force: bool = False, note: Note = warnings.warn
 ) -> list[Task]:
-    """Read a plan and all it names, and refuse what could not be done; nothing is written.
+    """Read a plan and everything it names, and refuse what cannot be done; nothing is written.
 
-    only: names of the layers that are wanted, by default all; of the others, configs and data are not read, but no two
+    only: names of the layers to train, by default all; configs and data of the others are not read, but no two
     layers of a plan may write to the same place; note: called with what the user should know. Raises ConfigError,
     DataError, InputError, OutputError.
     """
@@ -148,7 +148,7 @@ def _prepare(place: Place, histories: dict[tuple, History], note: Note) -> Task:
         if key not in histories:
             histories[key] = load_config_history(config)
         history = histories[key]
-        HistoryBars(config, history)  # which refuses bars that the config's features or episodes cannot do with
+        HistoryBars(config, history)  # which refuses bars that do not suffice for the config's features or episodes
     return Task(place, config, history)
 
 
@@ -162,7 +162,7 @@ def _check_inputs_are_kept(path: Path, tasks: Sequence[Task]) -> None:
 
 
 def _check_lengths(tasks: Sequence[Task]) -> None:
-    # A specification stops with the shortest of its streams, without a word.
+    # A specification silently stops with the shortest of its streams.
     firsts: dict[str, Task] = {}
     for task in tasks:
         if task.inputs is not None:
@@ -175,7 +175,7 @@ def _check_lengths(tasks: Sequence[Task]) -> None:
 
 
 def _by_folder(tasks: Iterable[Task]) -> dict[str, list[Task]]:
-    """The tasks that install streams, by the folder that they install into."""
+    """The tasks that install streams, by target folder."""
     found: dict[str, list[Task]] = {}
     for task in tasks:
         if task.inputs is not None:
@@ -216,11 +216,11 @@ def _check_all_that_is_read(tasks: Sequence[Task], places: Sequence[Place]) -> N
 
 
 def _count_lines(file: Path) -> int | None:
-    """Lines before the first empty one, which ends an input; None where there is no file."""
+    """Lines before the first empty one, which ends an input; None if there is no file."""
     if not file.is_file():
         return None
     with file.open("rb") as lines:
-        # In pieces: no value is as long, but a file that is none of ours may have no line breaks at all.
+        # In pieces: no value is as long, but somebody else's file may have no line breaks at all.
         return sum(1 for _ in takewhile(bytes.strip, iter(partial(lines.readline, 4096), b"")))
 
 
@@ -239,7 +239,7 @@ def _check_targets(task: Task, force: bool) -> None:
 
 
 def _check_folder(folder: Path) -> None:
-    """Refuse a folder that neither is there nor could be made."""
+    """Refuse a folder that neither exists nor can be created."""
     nearest_place = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
     if not nearest_place.is_dir():
         raise OutputError(f"{nearest_place} is not a folder; {folder} cannot be one")
@@ -247,7 +247,7 @@ def _check_folder(folder: Path) -> None:
 
 @contextmanager
 def _naming(layer: Layer) -> Iterator[None]:
-    """Say in every error which layer it is of."""
+    """Name the layer in every error."""
     try:
         yield
     except IdiFastError as error:
@@ -271,14 +271,14 @@ def run_plan(
 ) -> dict:
     """Train the layers of a plan, `jobs` at a time, write their artifacts and install their streams.
 
-    All appears at the end, together, or nothing does if a layer fails, unless `keep_going`: then the others appear all
-    the same. only, force, note: as of `check_plan`, which refuses a plan before anything is trained; progress: called
-    with how many layers have ended, and of how many.
+    Everything appears at the end, together, or nothing if a layer fails, unless `keep_going`: then the others still
+    appear. only, force, note: as for `check_plan`, which refuses a plan before anything is trained; progress: called
+    with the number of layers that have ended, and of all.
 
-    Returns JSON values: `layers`, each with what `Task.describe` says, its `summary` and `evaluation` as in run.json
-    (None if it failed) and its `failure` (None if it did not); `left_behind`: streams of earlier runs in the folders
-    installed into, by folder. Nothing of it depends on `jobs`. Raises what `check_plan` does, or the error of a failed
-    layer, which it names, the first listed of several; OutputError where something cannot be put in its place.
+    Returns JSON values: `layers`, each with the result of `Task.describe`, its `summary` and `evaluation` as in
+    run.json (None if it failed) and its `failure` (None if it did not); `left_behind`: streams of earlier runs in the
+    target folders, by folder. Nothing of it depends on `jobs`. Raises what `check_plan` does, or the error of a failed
+    layer, which it names, the first listed of several; OutputError if something cannot be put in its place.
     """
     tasks, places = _check_plan(path, only, force, note)
     about = {task.layer.name: task.describe() for task in tasks}
@@ -306,7 +306,7 @@ def run_plan(
         workers.each(work, tasks, lambda: progress(len(runs) + len(failures), len(tasks)))
         whole = [task for task in tasks if task.layer.name in runs]
         for installing in _by_folder(whole).values():
-            # A layer that failed leaves its earlier streams where the others install theirs.
+            # The earlier streams of a failed layer stay where the others install theirs.
             try:
                 _check_all_that_is_read(installing, places)
             except ConfigError as error:
@@ -327,7 +327,7 @@ def run_plan(
 
 
 def _train(task: Task, workers: WorkerPool, staging: Staging) -> dict:
-    """Train a layer and write its artifact and streams where they are made; return its run.json."""
+    """Train a layer and write its artifact and streams under construction; return its run.json."""
     trainer = create_trainer(task.config, task.layer.seed, task.history)
     trainer.compile()
     with workers.training(trainer), explained(task.out):
@@ -342,13 +342,13 @@ def _train(task: Task, workers: WorkerPool, staging: Staging) -> dict:
         with explained(task.inputs / INDEX):
             streams = {name: trace.streams[name] for name in task.place.streams}
             for name, data in stream_files(streams, newline=task.config.engine.compat is None).items():
-                if name != INDEX:  # which is of all layers that install into the folder
+                if name != INDEX:  # one for all layers that install into the folder
                     staging.reserve(task.inputs / name).write_bytes(data)
     return run
 
 
 def _write_indices(tasks: Sequence[Task], staging: Staging) -> list[Path]:
-    """Write streams.json of each folder that is installed into; return their places."""
+    """Write streams.json of each target folder; return their places."""
     places = []
     for installing in _by_folder(tasks).values():
         place = installing[0].inputs / INDEX

@@ -1,1 +1,1 @@
-"""Threads that work side by side."""
+"""Threads that work in parallel."""

@@ -1,4 +1,4 @@
-"""Work of several stages: while one item is worked on, the next ones are made in another thread."""
+"""Pipelined work: while one item is processed, another thread makes the next ones."""
 
 import queue
 import threading
@@ -8,20 +8,20 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 DEPTH = 1
-"""Items that wait to be taken; with more of them memory grows, but not speed."""
+"""Items that wait to be consumed; more would cost memory without adding speed."""
 
 
 @contextmanager
 def ahead(items: Iterable[Item]) -> Iterator[Iterator[Item]]:
-    """The items, in their order, made in a thread of their own, at most DEPTH of them ready and one in the making.
+    """The items, in order, made in a separate thread, at most DEPTH of them ready and one in the making.
 
-    What is raised in making them is raised where they are wanted. At the end of the block the thread is gone.
+    An exception in making them is raised where they are consumed. At the end of the block the thread has ended.
     """
     made: queue.Queue = queue.Queue(DEPTH)
     stopped = threading.Event()
 
     def put(kind: str, value: object) -> bool:
-        # With a time limit, since nobody may be left to take it.
+        # With a time limit, since the consumer may be gone.
         while not stopped.is_set():
             try:
                 made.put((kind, value), timeout=0.1)

@@ -1,4 +1,4 @@
-"""Threads that train side by side: what ends one of them ends all, and an interrupt waits for none."""
+"""Threads that train in parallel: an error in one ends all, and an interrupt waits for none."""
 
 import os
 import threading
@@ -15,21 +15,21 @@ Item = TypeVar("Item")
 
 
 def usable_cores() -> int:
-    """Cores that this process may use."""
+    """The number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 class Cancellable(Protocol):
-    """Work that can be ended from another thread."""
+    """Work that another thread can cancel."""
 
     def cancel(self) -> None:
         """End it soon."""
 
 
 class WorkerPool:
-    """Threads that take one item of work after the other; `stopped` is set once they shall take no more.
+    """Threads that take one item of work after the other; `stopped` is set when they must take no more.
 
     jobs: how many, by default the usable cores, but no more than there are items. Raises InputError.
     """
@@ -43,7 +43,7 @@ class WorkerPool:
 
     @contextmanager
     def training(self, trainer: Cancellable) -> Iterator[None]:
-        """While the block lasts, the trainer is cancelled when the pool stops."""
+        """During the block the trainer is cancelled when the pool stops."""
         with self._lock:
             self._running.add(trainer)
             if self.stopped.is_set():
@@ -57,9 +57,9 @@ class WorkerPool:
     def each(
         self, work: Callable[[Item], None], items: Iterable[Item], watch: Callable[[], None] = lambda: None
     ) -> None:
-        """Do `work` with every item, begun in their order; `watch` is called in this thread, ten times a second.
+        """Do `work` with every item, started in order; `watch` is called in this thread, ten times a second.
 
-        An exception in either, an interrupt among them, stops all; of several items' the first one's is raised.
+        An exception in either, including an interrupt, stops all; of several items the first one's is raised.
         """
         errors: dict[int, Exception] = {}
         waiting = enumerate(items)
@@ -81,7 +81,7 @@ class WorkerPool:
             try:
                 working = {pool.submit(take) for _ in range(self.jobs)}
                 while working:
-                    # With a time limit, since a lock that is waited for keeps an interrupt waiting too.
+                    # With a time limit, since waiting for a lock delays an interrupt.
                     ended, working = wait(working, POLL_SECONDS)
                     for future in ended:
                         future.result()
@@ -93,7 +93,7 @@ class WorkerPool:
             raise errors[min(errors)]
 
     def stop(self) -> None:
-        """Begin nothing more, and cancel what trains."""
+        """Start nothing more, and cancel what is training."""
         with self._lock:
             self.stopped.set()
             for trainer in self._running:

@@ -1,4 +1,4 @@
-"""`idi-fast report`: a run as one HTML file that needs nothing else, and its figures as pictures."""
+"""`idi-fast report`: a run as one self-contained HTML file, and its figures as pictures."""
 
 import os
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Figures of the course of an account: equity, drawdown, trades on the price, months, the rolling Sharpe ratio."""
+"""Figures of an account over time: equity, drawdown, trades on the price, months, the rolling Sharpe ratio."""
 
 import math
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ HELD = "Buy and hold"
 
 
 def account_figures(run: ReportedRun, per_year: float | None) -> Iterator[Figure]:
-    """The figures of a backtest's account; per_year: bars a year, None where they are not regular."""
+    """The figures of a backtest's account; per_year: bars per year, None if they are irregular."""
     course = read_course(run.table("equity.parquet", EQUITY_COLUMNS))
     yield _equity(course)
     yield _drawdown(course)
@@ -37,14 +37,14 @@ def account_figures(run: ReportedRun, per_year: float | None) -> Iterator[Figure
 
 
 def _x_axis(course: Course, **own: object) -> dict:
-    """From the first bar to the last in all figures, so that they are read, and zoomed, as one."""
+    """From the first bar to the last in all figures, so that they zoom together."""
     own = {"range": [int(course.lines["equity"].x[0]), int(course.ends[-1])], **own}
     return theme.axis(type="date", **own) if course.is_dated else theme.titled("Bar", **own)
 
 
 def _layout(course: Course, height: int, **own: object) -> dict:
     made = theme.layout(height, meta={"zoom": "bars"}, **{"xaxis": _x_axis(course), **own})
-    made["legend"] |= {"traceorder": "reversed"}  # the policy's line is drawn last, above the other, and named first
+    made["legend"] |= {"traceorder": "reversed"}  # the policy's line is drawn last, on top, and named first
     return made
 
 
@@ -91,7 +91,7 @@ def _drawdown(course: Course) -> Figure:
 def _price(course: Course, run: ReportedRun, exposure: np.ndarray) -> Figure:
     close = course.lines["close"]
     marks, said = _trade_marks(run, course.is_dated)
-    # A position is held from its close on; the mean of a bucket stands at the bucket's end.
+    # A position is held from its close on; the mean of a bucket is drawn at its end.
     step, of_price, of_position = "hv", "", "the position held at each close"
     if course.size > 1:
         every = f"every {plural(course.size, 'bar')}"
@@ -128,7 +128,7 @@ def _price(course: Course, run: ReportedRun, exposure: np.ndarray) -> Figure:
 
 
 def _trade_marks(run: ReportedRun, is_dated: bool) -> tuple[list[dict], str]:
-    """Traces of entries and exits, and what the caption says of them."""
+    """Traces of entries and exits, and their part of the caption."""
     if not run.has("trades.parquet"):
         return [], ""
     trades, total = largest_trades(run.table("trades.parquet", TRADE_COLUMNS, may_be_empty=True))

@@ -1,4 +1,4 @@
-"""The page of a backtest: what it assumed, its figures of merit, the course of its account, its decisions."""
+"""The page of a backtest: its assumptions, its KPIs, the account over time, its decisions."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from idi_fast.reporting.parts import KeyFigures, Note, Page, Section
 from idi_fast.reporting.run import ReportedRun, describe_data, made_by, policy_of
 
 UNVISITED = 0.1
-"""Share of bars in unvisited states from which on a reader is warned."""
+"""Share of bars in unvisited states from which a reader is warned."""
 
 
 def backtest_page(run: ReportedRun) -> Page:
@@ -35,7 +35,7 @@ def backtest_page(run: ReportedRun) -> Page:
 
 
 def backtest_notes(run: ReportedRun, result: dict) -> Iterator[Note]:
-    """What a reader of a backtest's kpis.json should know before all else."""
+    """What a reader of a backtest's kpis.json should know first."""
     assumptions, kpis = result["assumptions"], result["kpis"]
     if assumptions.get("in_sample"):
         text = "In sample: the policy was trained on some of these bars. The result says nothing about new ones."

@@ -1,4 +1,4 @@
-"""The course of an account, read from equity.parquet block by block and thinned out for plotting."""
+"""An account over time, read from equity.parquet block by block and thinned out for plotting."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from numpy.lib.stride_tricks import sliding_window_view
 from idi_fast.storage.tables import Table
 
 MOST_POINTS = 4_000
-"""Points of a line, give or take some; a screen has no more columns."""
+"""Approximate points of a line; a screen has no more columns."""
 BLOCK_ROWS = 2**20
 LEAST_WINDOW = 30
-"""Bars from which on a Sharpe ratio is worth drawing."""
+"""Fewest bars of a window for which a Sharpe ratio is worth drawing."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,12 @@ class Line:
 
 @dataclass(frozen=True)
 class Course:
-    """An account's course in buckets of `size` bars; 1 where nothing had to be thinned.
+    """An account over time in buckets of `size` bars; 1 if nothing had to be thinned out.
 
-    is_dated: whether there are times; lines: by column, with the least and the greatest value of each bucket, and the
+    is_dated: whether there are times; lines: by column, with the lowest and the highest value of each bucket, and the
     first and the last of all; ends int64 (buckets,): x of a bucket's last bar; sides float64 (2, buckets): mean
-    exposure to the long side and, negative, to the short, None where the table has no position; moments: by column
-    those of the bars' returns, as `bucket_moments` has them; months: the equity at the end of each month, by months
+    exposure to the long side and, negative, to the short, None if the table has no position; moments: by column
+    those of the bars' returns, from `bucket_moments`; months: the equity at the end of each month, by months
     since 1970, in order.
     """
 
@@ -47,12 +47,12 @@ class Course:
 
 
 def bucket_size(bars: int) -> int:
-    """Bars of a bucket, so that two values of each make a line of at most MOST_POINTS; 1 where all bars fit."""
+    """Bars per bucket, so that two values of each make a line of at most MOST_POINTS; 1 if all bars fit."""
     return 1 if bars <= MOST_POINTS else -(-bars // (MOST_POINTS // 2))
 
 
 def read_course(source: Path | Table) -> Course:
-    """The course of the account in a backtest's equity.parquet, in one pass; a block of it is in memory at a time.
+    """The account in a backtest's equity.parquet over time, in one pass with one block in memory.
 
     The equity of many symbols has neither close nor position.
     """
@@ -98,19 +98,19 @@ def _month_ends(time_ms: np.ndarray, equity: np.ndarray) -> dict[int, float]:
 
 
 def blocks(table: Table, columns: Sequence[str], size: int) -> Iterator[pl.DataFrame]:
-    """Columns of a table in blocks of about a million rows, but whole buckets of `size` rows."""
+    """Columns of a table in blocks of about a million rows, in whole buckets of `size` rows."""
     yield from table.blocks(columns, size * max(1, BLOCK_ROWS // size))
 
 
 class _Series:
-    """A line that is thinned out as it comes; its first and last value stay."""
+    """A line that is thinned out as it arrives; its first and last value stay."""
 
     def __init__(self, size: int):
         self._size, self._x, self._y = size, [], []
         self._first, self._last = None, None
 
     def push(self, x: np.ndarray, y: np.ndarray) -> None:
-        """Whole buckets of it, or the last."""
+        """Add whole buckets, or the last rows."""
         kept = extreme_rows(y, self._size)
         self._x.append(x[kept])
         self._y.append(y[kept])
@@ -118,7 +118,7 @@ class _Series:
         self._last = x[-1], y[-1]
 
     def line(self) -> Line:
-        """What came of it."""
+        """The thinned line."""
         x, y = np.concatenate(self._x), np.concatenate(self._y)
         if x[0] != self._first[0]:
             x, y = np.insert(x, 0, self._first[0]), np.insert(y, 0, self._first[1])
@@ -128,25 +128,25 @@ class _Series:
 
 
 class _Returns:
-    """The moments of the returns of an equity, which is 1 at first and has none once it is 0."""
+    """The moments of the returns of an equity that starts at 1; there are none once it is 0."""
 
     def __init__(self, size: int):
         self._size, self._before, self._moments = size, 1.0, []
 
     def push(self, equity: np.ndarray) -> None:
-        """Whole buckets of it, or the last."""
+        """Add whole buckets, or the last rows."""
         before = np.concatenate([[self._before], equity[:-1]])
         self._before = float(equity[-1])
         returns = np.divide(equity, before, out=np.full(equity.size, np.nan), where=before > 0.0) - 1.0
         self._moments.append(bucket_moments(returns, self._size))
 
     def moments(self) -> np.ndarray:
-        """What came of it, float64 (3, buckets)."""
+        """The moments, float64 (3, buckets)."""
         return np.concatenate(self._moments, axis=1)
 
 
 def _parts(values: np.ndarray, size: int) -> Iterator[tuple[int, np.ndarray]]:
-    """The whole buckets, (buckets, size), and what is left over, (1, rest), each with its first row."""
+    """The whole buckets, (buckets, size), and the remainder, (1, rest), each with its first row."""
     whole = values.size // size * size
     for first, part in ((0, values[:whole].reshape(-1, size)), (whole, values[np.newaxis, whole:])):
         if part.size:
@@ -159,7 +159,7 @@ def last_rows(rows: int, size: int) -> np.ndarray:
 
 
 def extreme_rows(values: np.ndarray, size: int) -> np.ndarray:
-    """The rows of the least and the greatest value of each bucket of `size` rows, int64 in order, each once."""
+    """The rows of the lowest and the highest value of each bucket of `size` rows, int64 in order, each once."""
     rows = []
     for first, part in _parts(values, size):
         starts = first + np.arange(part.shape[0]) * size
@@ -173,8 +173,8 @@ def bucket_means(values: np.ndarray, size: int) -> np.ndarray:
 
 
 def bucket_moments(values: np.ndarray, size: int) -> np.ndarray:
-    """How many values other than NaN each bucket of `size` rows has, their mean (0 where there is none) and the sum of
-    their squared deviations from it; float64 (3, buckets)."""
+    """For each bucket of `size` rows: the number of values other than NaN, their mean (0 if there is none) and the sum
+    of their squared deviations from it; float64 (3, buckets)."""
     made = []
     for _, part in _parts(values, size):
         is_known = ~np.isnan(part)
@@ -185,8 +185,8 @@ def bucket_moments(values: np.ndarray, size: int) -> np.ndarray:
 
 
 def sharpe_window(course: Course, per_year: float | None) -> int:
-    """Buckets of a rolling Sharpe ratio's window: half a year of bars, but between LEAST_WINDOW bars and a quarter of
-    them all; 0 where there are too few bars."""
+    """Buckets of a rolling Sharpe ratio's window: half a year of bars, at least LEAST_WINDOW bars and at most a quarter
+    of all; 0 if there are too few bars."""
     most = course.bars // 4
     if most < LEAST_WINDOW:
         return 0
@@ -196,7 +196,7 @@ def sharpe_window(course: Course, per_year: float | None) -> int:
 
 def rolling_sharpe(moments: np.ndarray, window: int) -> np.ndarray:
     """The Sharpe ratio per bar of each `window` successive buckets, from their moments (see `bucket_moments`), float64
-    (buckets − window + 1,); NaN where the deviation is about 0 or fewer than two returns are known.
+    (buckets − window + 1,); NaN if the deviation is about 0 or fewer than two returns are known.
 
     Mean over sample deviation (ddof 1), no risk-free rate (Sharpe 1994); moments are pooled as by Chan, Golub & LeVeque
     (1983).

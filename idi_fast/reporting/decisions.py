@@ -1,4 +1,4 @@
-"""What an agent does and says, bar for bar, and whether its alerts come before risk events."""
+"""An agent's actions and communications bar by bar, and whether its alerts precede risk events."""
 
 from collections.abc import Iterator, Sequence
 
@@ -14,12 +14,12 @@ ALL = "All bars"
 
 
 def decision_figures(run: ReportedRun, regimes: Sequence[str] = ()) -> Iterator[Figure]:
-    """The mix of actions and of communication actions in a run's trace, of all bars and in each of the `regimes`, by
-    their numbers; nothing where the run kept no trace."""
+    """The mix of actions and of communication actions in a run's trace, over all bars and in each of the `regimes`, by
+    their numbers; none if the run kept no trace."""
     if not run.has("trace.parquet"):
         return
     columns = ("action", "comm_action", "q_regime")
-    # A handful of rows comes of it, however long the trace is; grouping gives no order of its own.
+    # A handful of rows, however long the trace is; grouping does not order them.
     parts = [frame.group_by(columns).len() for frame in run.table("trace.parquet", columns).frames(columns)]
     mix = pl.concat(parts).group_by(columns).agg(pl.col("len").sum()).sort(columns)
     said = mix.group_by("comm_action").agg(pl.col("len").sum()).sort("len", "comm_action", descending=[True, False])
@@ -70,8 +70,8 @@ def _mix_figure(
 
 
 def alert_parts(alerts: dict[str, list[dict]] | None) -> Iterator[Figure | Beside]:
-    """A figure and tables of an agent's alerts by the mood and by the regime in which they were said, from the
-    `alerts` of kpis.json; nothing where these were not counted."""
+    """A figure and tables of an agent's alerts by mood and by regime, from the `alerts` of kpis.json; none if these
+    were not counted."""
     if not alerts:
         return
     rows = [

@@ -1,4 +1,4 @@
-"""Figures as people read them, the same everywhere in a report."""
+"""How figures are formatted, the same everywhere in a report."""
 
 import math
 from datetime import date
@@ -14,7 +14,8 @@ def is_undefined(value: object) -> bool:
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """A measured value with so many significant digits, but all of those before the point; a dash if undefined."""
+    """A measured value with this many significant digits, but all of those before the decimal point; a dash if
+    undefined."""
     if is_undefined(value):
         return UNDEFINED
     if value == 0.0 or abs(value) >= 10 ** (digits - 1):
@@ -23,7 +24,7 @@ def number(value: float | None, digits: int = 4) -> str:
 
 
 def with_error(value: float, error: float | None) -> str:
-    """A mean and its standard error: two significant digits of the error, and of the mean those at the same places."""
+    """A mean and its standard error: two significant digits of the error, and the mean to the same place."""
     if is_undefined(error) or error == 0.0:
         return number(value)
     places = max(0, 1 - math.floor(math.log10(error)))
@@ -31,13 +32,13 @@ def with_error(value: float, error: float | None) -> str:
 
 
 def setting(value: float | None) -> str:
-    """A value that was given: as it was written, but for commas."""
+    """A given value: as it was written, except for commas."""
     return UNDEFINED if is_undefined(value) else f"{value:,.12g}".replace("-", MINUS)
 
 
 def percent(value: float | None, digits: int = 1) -> str:
-    """A share as a percentage, with so many digits after the point: none from 1,000% on; below 1%, if any, enough for
-    two that are significant."""
+    """A share as a percentage, with this many decimals: none from 1,000% on; below 1%, if any, enough for two
+    significant digits."""
     if is_undefined(value):
         return UNDEFINED
     if abs(value) >= 10.0:
@@ -49,7 +50,7 @@ def percent(value: float | None, digits: int = 1) -> str:
 
 
 def count(value: float | None) -> str:
-    """A whole number, with commas."""
+    """An integer, with commas."""
     return UNDEFINED if is_undefined(value) else f"{value:,.0f}".replace("-", MINUS)
 
 
@@ -62,11 +63,11 @@ def day(text: str | None) -> str:
 
 
 def words(name: str) -> str:
-    """A name of the code as words."""
+    """An identifier as words."""
     text = name.replace("_", " ")
     return text[:1].upper() + text[1:]
 
 
 def plural(n: int, thing: str) -> str:
-    """So many of a thing."""
+    """A count of a thing: 1 bar, 2 bars."""
     return f"{count(n)} {thing}" if n == 1 else f"{count(n)} {thing}s"

@@ -1,4 +1,4 @@
-"""The page of a training run: what was learnt, how it went, and what the tables say."""
+"""The page of a training run: results, progress, and the content of the tables."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +19,7 @@ from idi_fast.storage import tables
 
 MOST_BINS = 200
 LEAST_IN_BIN = 5
-"""Episodes of a bin, where there are so many: a standard error of fewer says little."""
+"""Fewest episodes of a bin, if there are that many: a standard error of fewer means little."""
 
 
 def training_page(run: ReportedRun) -> Page:
@@ -35,7 +35,7 @@ def training_page(run: ReportedRun) -> Page:
 
 
 def training_sections(run: ReportedRun) -> list[Section]:
-    """What there is to say of an artifact."""
+    """The sections about an artifact."""
     policy = Policy.load(run.folder)
     is_market = policy.config.environment.kind != "synthetic" and policy.config.engine.compat is None
     facts = [*_settings(run.about["config"]), *_summary(run.about["summary"])]
@@ -154,15 +154,14 @@ def _learning_figures(run: ReportedRun) -> Iterator[Figure]:
 
 
 def bin_size(episodes: int) -> int:
-    """Episodes of a bin: at most MOST_BINS bins, of LEAST_IN_BIN episodes or more where there are ten bins of these."""
+    """Episodes per bin: at most MOST_BINS bins, of at least LEAST_IN_BIN episodes if there are ten such bins."""
     least = LEAST_IN_BIN if episodes >= 10 * LEAST_IN_BIN else 1
     return max(least, -(-episodes // MOST_BINS))
 
 
 def read_bins(source: Path | tables.Table, episodes: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of each bin of `size` episodes the moments of the rewards, float64 (3, bins) as `bucket_moments` has them, the
-    mean exploration rate, NaN where it differs from state to state, and the number of its last episode, counted from 1.
-    """
+    """For each bin of `size` episodes the moments of the rewards, float64 (3, bins) from `bucket_moments`, the mean
+    exploration rate, NaN if it differs from state to state, and the number of its last episode, counted from 1."""
     moments, exploration = [], []
     for frame in blocks(tables.Table.open(source), ("reward", "exploration"), size):
         moments.append(bucket_moments(frame["reward"].to_numpy(), size))
@@ -213,7 +212,7 @@ def _visits(policy: Policy) -> Figure:
     things = "states" if policy.layout.tiling is None else "rows of the table"
     visits, most = policy.visits, int(policy.visits.max(initial=0))
     labels = ["0", "1", *(f"{count(2**k)}+" for k in range(1, most.bit_length()))]
-    # The binary exponent is 0 of 0, and k of 2^(k−1) to 2^k − 1.
+    # The binary exponent is 0 for 0, and k for 2^(k−1) to 2^k − 1.
     found = np.bincount(np.frexp(visits)[1], minlength=len(labels))
     never = found[0] / visits.size
     return Figure(

@@ -1,4 +1,4 @@
-"""Figures of merit as a table: the KPIs of a run in groups, each in its unit, with what was assumed above them."""
+"""KPIs as tables: in groups, each in its unit, with the assumptions above them."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -33,7 +33,7 @@ GROUPS: dict[str, dict[str, Format]] = {
     },
 }  # fmt: skip
 OTHERS = "Others"
-"""Of figures that no group has, as they may come of another version."""
+"""The group of unknown figures, which other versions may write."""
 LABELS = {
     "cagr": "CAGR", "mean_return": "Mean return per bar", "win_rate_per_bar": "Bars won", "win_rate": "Trades won",
     "value_at_risk": "Value at risk, 5%", "conditional_value_at_risk": "Conditional value at risk, 5%",
@@ -62,11 +62,11 @@ class Merits:
 
     @property
     def periods_per_year(self) -> float | None:
-        """Bars of a year by which figures were annualised, None where they were not."""
+        """Bars per year for annualised figures, None if they are not annualised."""
         return self._assumptions.get("periods_per_year")
 
     def headline(self) -> list[tuple[str, str]]:
-        """The few figures that are looked at first."""
+        """The most important figures."""
         is_annual = not is_undefined(self._kpis["sharpe_annualised"])
         known = [name for name in HEADLINE if name != ("sharpe_per_bar" if is_annual else "sharpe_annualised")]
         shown = [(label(name), shown_value(name, self._kpis[name])) for name in known]
@@ -87,7 +87,7 @@ class Merits:
         return Table(group, ("", "Policy", "Buy and hold")[: 1 + len(both)], rows)
 
     def _reasons(self) -> Iterator[Note]:
-        """Why there is a dash, each reason once."""
+        """The reasons for the dashes, each once."""
         for reason in dict.fromkeys(self._undefined.values()):
             names = [name for name, why in self._undefined.items() if why == reason and name in self._kpis]
             if names:
@@ -106,7 +106,7 @@ def shown_value(name: str, value: float | None) -> str:
 
 
 def grouped(kpis: dict) -> Iterator[tuple[str, list[str]]]:
-    """Groups and which of these figures are in each, those of no group last; a figure not of a run is left out."""
+    """The groups and their figures in this run, ungrouped ones last."""
     known = {name: group for group, names in GROUPS.items() for name in names}
     shown = [name for name in kpis if name != "liquidated_at" or kpis[name] is not None]
     for group in (*GROUPS, OTHERS):
@@ -117,7 +117,7 @@ def grouped(kpis: dict) -> Iterator[tuple[str, list[str]]]:
 
 
 def assumption_facts(assumptions: dict) -> Sequence[tuple[str, str]]:
-    """What was assumed, those that matter most first; those of which nothing is said here under their own names."""
+    """The assumptions, the most important first; unknown ones under their own names."""
     per_year = assumptions.get("periods_per_year")
     samples = {True: "In sample", False: "Out of sample", None: "Not known"}
     known = {

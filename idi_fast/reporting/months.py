@@ -9,15 +9,15 @@ from idi_fast.reporting.formats import MINUS, MONTHS, percent, plural
 from idi_fast.reporting.parts import Figure
 
 FULL_COLOUR = 0.9
-"""Share of the returns that are told apart by colour; the largest would leave all others pale."""
+"""Share of the returns within the colour scale; the largest would leave all others pale."""
 MOST_LONG_LABELS = 6
 
 
 def monthly_returns(months: dict[int, float]) -> tuple[list[int], np.ndarray, np.ndarray]:
-    """Years, the return of each of their months float64 (years, 12), NaN where there are no bars, and of each year.
+    """Years, the return of each of their months float64 (years, 12), NaN if there are no bars, and of each year.
 
     months: the equity at the end of each month that has bars, by months since 1970, in order. It is 1 before the first;
-    where it was 0 there is no return.
+    after an equity of 0 there is no return.
     """
     first, last = min(months) // 12, max(months) // 12
     years = list(range(1970 + first, 1971 + last))
@@ -89,5 +89,5 @@ def _cells(columns: list[str], rows: list[str], values: np.ndarray, x: str, y: s
 
 
 def _cell(value: float) -> str:
-    """Per cent in as few characters as will do."""
+    """A percentage in as few characters as possible."""
     return "" if math.isnan(value) else f"{100.0 * value:,.{int(abs(value) < 0.995)}f}".replace("-", MINUS)

@@ -1,4 +1,4 @@
-"""A report as one HTML file, which asks nothing of any network: plotly.js and the figures' data are inside."""
+"""A report as one HTML file that needs no network: plotly.js and the figures' data are inside."""
 
 import json
 from functools import singledispatch
@@ -10,13 +10,13 @@ from idi_fast.reporting.parts import Beside, Figure, KeyFigures, Note, Page, Sec
 from idi_fast.reporting.theme import PALETTES
 
 GENERATOR = '<meta name="generator" content="idi-fast report">'
-"""By which a file of ours is known."""
-# The browser itself is to refuse whatever would leave the file.
+"""The mark of our files."""
+# The browser itself refuses anything that would leave the file.
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 
 
 def plotly_js() -> str:
-    """The source of plotly.js; InputError where plotly is not installed."""
+    """The source of plotly.js; InputError if plotly is not installed."""
     try:
         from plotly.offline import get_plotlyjs
     except ImportError:
@@ -120,12 +120,12 @@ def _data(kind: str, json_text: str) -> str:
 
 
 def _contained(source: str) -> str:
-    """JavaScript that does not end where a string in it says so."""
+    """JavaScript that no string in it can end."""
     return source.replace("</script", "<\\/script")
 
 
 def _inert(json_text: str) -> str:
-    """JSON in which no text can end the script that it stands in, whatever it says."""
+    """JSON in which no text can end the surrounding script."""
     return json_text.replace("<", "\\u003c")
 
 

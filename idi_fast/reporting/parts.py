@@ -1,4 +1,4 @@
-"""What a report is made of: a page of sections, each with figures, tables and notes; no HTML and no file here."""
+"""The parts of a report: a page of sections, each with figures, tables and notes; no HTML and no files here."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from typing import Any
 class Figure:
     """A figure of plotly.js.
 
-    name: of its own on the page, as `equity`; caption: what it shows and how it was made; alt: what it says, for those
+    name: unique on the page, as `equity`; caption: what it shows and how it was made; alt: a description for those
     who cannot see it; data, layout: as plotly.js takes them, colours by role (see `theme.role`); narrow: other data and
-    layout for a screen too narrow for these; has_log: whether a reader can make the y axis logarithmic.
+    layout for narrow screens; has_log: whether a reader can make the y axis logarithmic.
     """
 
     name: str
@@ -26,7 +26,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Table:
-    """Cells are texts; the first of a row is its head."""
+    """Cells are texts; the first of a row is its header."""
 
     title: str
     heads: Sequence[str]
@@ -36,14 +36,14 @@ class Table:
 
 @dataclass(frozen=True)
 class Beside:
-    """Small tables, beside one another where there is room."""
+    """Small tables, side by side if there is room."""
 
     tables: Sequence[Table]
 
 
 @dataclass(frozen=True)
 class KeyFigures:
-    """Names and values beside one another; the large ones are the first thing to be read."""
+    """Names and values side by side; large ones are read first."""
 
     facts: Sequence[tuple[str, str]]
     is_large: bool = False
@@ -59,7 +59,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and what stands under it; name: of its own on the page."""
+    """A heading and its content; name: unique on the page."""
 
     name: str
     title: str
@@ -68,7 +68,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """A report. kind: what the run is; title: its name; lead: a line about it; opening: what comes before sections."""
+    """A report. kind: of the run; title: its name; lead: a line about it; opening: what comes before the sections."""
 
     kind: str
     title: str

@@ -13,13 +13,13 @@ from idi_fast.storage.own_files import PICTURE
 
 WIDTH = 960
 SCALE = 2
-"""Pixels of the file for one of the figure."""
+"""Pixels of the file per pixel of the figure."""
 BORDER = 24
 TITLE_ROOM = 44
 
 
 def check_kaleido() -> None:
-    """InputError where kaleido is not installed."""
+    """InputError if kaleido is not installed."""
     try:
         import kaleido  # noqa: F401
     except ImportError:
@@ -29,7 +29,7 @@ def check_kaleido() -> None:
 def write_pictures(figures: Sequence[Figure], folder: Path) -> None:
     """Write `<name>.png` for each figure into a folder: light, with its title, 1,920 pixels wide.
 
-    Raises InputError where kaleido finds no browser that starts.
+    Raises InputError if kaleido finds no browser that starts.
     """
     import kaleido
     from choreographer.errors import BrowserFailedError, ChromeNotFoundError
@@ -56,16 +56,16 @@ def mark_pictures(folder: Path) -> None:
 
 
 def marked(picture: bytes) -> bytes:
-    """A PNG file that says whose it is, which `--force` asks for before it deletes it.
+    """A PNG file with our mark, which `--force` requires before it deletes it.
 
-    Source: Portable Network Graphics (W3C, 2003), 11.3.4.3: a textual chunk, here behind the header of 33 bytes.
+    Source: Portable Network Graphics (W3C, 2003), 11.3.4.3: a textual chunk, here after the header of 33 bytes.
     """
     length = (len(PICTURE) - 4).to_bytes(4, "big")
     return picture[:33] + length + PICTURE + zlib.crc32(PICTURE).to_bytes(4, "big") + picture[33:]
 
 
 def picture(figure: Figure) -> dict:
-    """A figure as plotly.js takes it, painted light, of fixed size, with its title above it."""
+    """A figure as plotly.js takes it, in light colours, of fixed size, with its title above it."""
     made = json.loads(painted(figure_json(figure.data, figure.layout), PALETTES["light"]))
     layout, page = made["layout"], PALETTES["light"]["page"]
     height = layout["height"] + TITLE_ROOM + BORDER

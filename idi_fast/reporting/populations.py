@@ -1,4 +1,4 @@
-"""The page of a population: how far the seeds lie apart, and the best of them."""
+"""The page of a population: the spread of the seeds, and the best of them."""
 
 import numpy as np
 import polars as pl
@@ -57,13 +57,13 @@ def _notes(evaluation: dict) -> list[Note]:
 
 
 def _best_baseline(evaluation: dict) -> list[tuple[str, float]]:
-    """Its name and mean reward; nothing of a population of an earlier version."""
+    """Its name and mean reward; none for a population of an earlier version."""
     name = evaluation.get("best_baseline")
     return [] if name is None else [(f"Best baseline, {name}", evaluation["baselines"][name]["mean"])]
 
 
 def _colours(n: int) -> list[str]:
-    """Of so many seeds in the order of their evaluations: the best stands out."""
+    """Colours for the seeds in the order of their evaluations: the best stands out."""
     return [theme.ORANGE] + [theme.BLUE] * (n - 1)
 
 

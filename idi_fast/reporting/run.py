@@ -1,4 +1,4 @@
-"""The folder of a run: which kind it is, and its files, each compared with the manifest before it is read."""
+"""The folder of a run: its kind, and its files, each compared with the manifest before it is read."""
 
 import os
 from collections.abc import Collection
@@ -21,7 +21,7 @@ class ReportedRun:
 
     @classmethod
     def open(cls, folder: str | Path) -> "ReportedRun":
-        """The run in a folder; ArtifactError where there is none."""
+        """The run in a folder; ArtifactError if there is none."""
         folder = Path(folder)
         # os.path, since a Path's own tests raise where a name is too long.
         if os.path.isfile(folder):
@@ -40,7 +40,7 @@ class ReportedRun:
 
     @property
     def name(self) -> str:
-        """The folder's name, without the way to it."""
+        """The folder's name, without its path."""
         return self.folder.resolve().name
 
     @cached_property
@@ -50,18 +50,18 @@ class ReportedRun:
 
     @property
     def kind(self) -> str:
-        """What run.json calls it."""
+        """The kind according to run.json."""
         return str(self.about.get("kind"))
 
     def has(self, name: str) -> bool:
-        """Whether there is such a file. Raises ArtifactError where there is something else of this name."""
+        """Whether there is such a file. Raises ArtifactError if there is something else of this name."""
         if os.path.isfile(self.folder / name):
             return True
         _refuse_unfit(self.folder / name)
         return False
 
     def json(self, name: str) -> dict:
-        """A JSON object; ArtifactError where it is missing, damaged or something else."""
+        """A JSON object; ArtifactError if it is missing, damaged or something else."""
         path = self._checked(name)
         try:
             found = load_json(path)
@@ -72,7 +72,7 @@ class ReportedRun:
         return found
 
     def table(self, name: str, columns: Collection[str], *, may_be_empty: bool = False) -> Table:
-        """A table that has rows and these columns; ArtifactError where it does not."""
+        """A table with rows and these columns; ArtifactError for anything else."""
         path = self.folder / name
         if not os.path.isfile(path):
             raise self._missing(name)
@@ -97,18 +97,19 @@ class ReportedRun:
 
 
 def _refuse_unfit(path: Path) -> None:
-    """Raise ArtifactError where there is something that is no file."""
+    """Raise ArtifactError for anything that is not a file."""
     if os.path.lexists(path):
         raise ArtifactError(f"{path} {describe_unfit(path)}")
 
 
 def describe_training(about: dict) -> list[str]:
-    """The bars of a training run, from its run.json, none of a simulated market; not those of an initial policy."""
+    """The bars of a training run, from its run.json, none for a simulated market; without those of an initial
+    policy."""
     return [text for data in about["trained_on"][:1] for text in describe_data(data)]
 
 
 def describe_data(data: dict) -> list[str]:
-    """What a run was over, from `describe_history`: names of files, number of bars, first and last day."""
+    """The data of a run, from `describe_history`: names of files, number of bars, first and last day."""
     names = sorted(Path(name).name for name in data["files"])
     files = [", ".join(names) if len(names) <= 3 else plural(len(names), "file")] if names else []
     days = [] if data["first_time"] is None else [f"{day(data['first_time'])} – {day(data['last_time'])}"]
@@ -116,13 +117,13 @@ def describe_data(data: dict) -> list[str]:
 
 
 def policy_of(run: ReportedRun) -> str:
-    """Which policy a backtest is of, for the foot of a page."""
+    """The policy of a backtest, for the footer of a page."""
     policy = run.about["policy"]
     return f"Policy {policy['fingerprint'][:12]}, seed {policy['seed']}."
 
 
 def made_by(run: ReportedRun) -> str:
-    """Which versions the numbers are of, for the foot of a page."""
+    """The versions behind the numbers, for the footer of a page."""
     versions = run.about["versions"]
     others = ", ".join(f"{name} {version}" for name, version in versions.items() if name != "idi_fast")
     return f"The run was made by idi-fast {versions['idi_fast']} with {others}."

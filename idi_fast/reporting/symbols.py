@@ -1,4 +1,4 @@
-"""The page of a backtest of many symbols: the book of all, and how they differ."""
+"""The page of a backtest of many symbols: their book, and how they differ."""
 
 import polars as pl
 
@@ -15,7 +15,7 @@ MOST_ROWS = 100
 
 
 def symbols_page(run: ReportedRun) -> Page:
-    """The page of a folder that `idi-fast backtest` wrote of many symbols."""
+    """The page of a folder that `idi-fast backtest` wrote for many symbols."""
     result = run.json("kpis.json")
     merits, assumptions = Merits(result), result["assumptions"]
     found = run.table("symbols.parquet", COLUMNS).frame(COLUMNS)

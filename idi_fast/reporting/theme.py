@@ -1,6 +1,6 @@
-"""The looks of the figures: colours by role, light and dark, and what all layouts have in common.
+"""The look of the figures: colours by role, light and dark, and the common layout.
 
-Blue and orange are told apart by every kind of colour vision (Okabe & Ito 2008), and are of unlike lightness in grey.
+Blue and orange are distinguishable with every kind of colour vision (Okabe & Ito 2008), and differ in lightness.
 """
 
 import math
@@ -32,7 +32,7 @@ NO_LEGEND = {"l": 4, "r": 16, "t": 8, "b": 4}
 
 
 def role(name: str) -> str:
-    """A colour by its role: it becomes one of a palette where the figure is drawn."""
+    """A colour by its role: it becomes one of a palette when the figure is drawn."""
     return f"var(--{name})"
 
 
@@ -53,7 +53,7 @@ def painted(json_text: str, palette: Mapping[str, str]) -> str:
 
 
 def axis(**own: Any) -> dict[str, Any]:
-    """An axis as all have it."""
+    """The common axis."""
     return {
         "automargin": True, "gridcolor": RULE, "linecolor": RULE, "zeroline": False, "tickfont": {"color": MUTED},
         "title": {"font": {"color": MUTED}, "standoff": 8}, **own,
@@ -73,7 +73,7 @@ def titled(text: str, **own: Any) -> dict[str, Any]:
 
 
 def layout(height: int, **own: Any) -> dict[str, Any]:
-    """A layout of this height in pixels, as wide as there is room."""
+    """A layout of this height in pixels, as wide as possible."""
     return {
         "autosize": True, "height": height, "margin": {"l": 4, "r": 16, "t": 28, "b": 4}, "paper_bgcolor": CLEAR,
         "plot_bgcolor": CLEAR, "font": {"family": FONT, "size": 12, "color": TEXT}, "hovermode": "x unified",
@@ -84,7 +84,7 @@ def layout(height: int, **own: Any) -> dict[str, Any]:
 
 
 def fixed(**own: Any) -> dict[str, Any]:
-    """An axis that is not zoomed, as of bars and heat maps."""
+    """An axis without zoom, for bars and heat maps."""
     return axis(fixedrange=True, **own)
 
 
@@ -94,13 +94,13 @@ def ink(colour: str) -> str:
 
 
 def line(name: str, x: Sequence | np.ndarray, y: Sequence | np.ndarray, colour: str, **own: Any) -> dict[str, Any]:
-    """A line; what it looks like but for its colour goes to `own`."""
+    """A line; `own` sets its style except the colour."""
     shape = {"color": colour, "width": 1.6, **own.pop("line", {})}
     return {"type": "scatter", "mode": "lines", "name": name, "x": numbers(x), "y": numbers(y), "line": shape, **own}
 
 
 def numbers(values: Sequence | np.ndarray) -> list:
-    """Numbers for JSON in six significant digits, which a screen cannot tell from more; NaN and infinity are null."""
+    """Numbers for JSON in six significant digits, enough for a screen; NaN and infinity are null."""
     array = np.asarray(values)
     if array.dtype.kind != "f":
         return array.tolist()
@@ -113,5 +113,5 @@ def grid(values: np.ndarray) -> list[list]:
 
 
 def plain(text: str) -> str:
-    """A text of a user's for a figure, where plotly.js would take some of HTML for what it says."""
+    """A user's text for a figure, where plotly.js would interpret some HTML."""
     return escape(text, quote=False)

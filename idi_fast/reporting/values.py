@@ -1,4 +1,4 @@
-"""What the table of actions says: the greedy action and the values of all three, over two features at a time."""
+"""The table of actions: the greedy action and the values of all three, over two features at a time."""
 
 from dataclasses import dataclass
 
@@ -13,9 +13,9 @@ from idi_fast.reporting.formats import count, plural
 from idi_fast.reporting.parts import Figure
 
 MOST_STATES = 2**18
-"""States that are looked at where a tile coder makes more of them than there are rows."""
+"""Most states to sample when a tile coder has more states than rows."""
 MOST_LETTERS = 12
-"""Cells along an axis up to which the greedy action is written into each."""
+"""Most cells along an axis for which the greedy action is written into each."""
 POSITIONS = ("Short", "Flat", "Long")
 PREFERRED = ("price", "trend")
 
@@ -44,7 +44,7 @@ class Maps:
 
 
 def choose_axes(space: StateSpace) -> tuple[str, str]:
-    """Two features for the axes: price and trend, or the next in the state if one is missing or of a single bucket."""
+    """Two features for the axes: price and trend, or the next in the state if one is missing or has a single bucket."""
     others = [name for name in space.names if name not in (*PREFERRED, "position")]
     able = [name for name in (*PREFERRED, *others) if name in space.names]
     x, y, *_ = sorted(able, key=lambda name: space.size(name) == 1)
@@ -52,13 +52,13 @@ def choose_axes(space: StateSpace) -> tuple[str, str]:
 
 
 def average_values(policy: Policy) -> Maps:
-    """Average a policy's values. With a tile coder, whose states share rows, a state is as often visited as the least
+    """Average a policy's values. With a tile coder, whose states share rows, a state counts as often as the least
     visited of its rows."""
     space, tiled = policy.space, policy.layout.tiling is not None
     x, y = choose_axes(space)
     facets = POSITIONS if space.is_market else ("",)
     is_sampled = tiled and space.n_states > MOST_STATES
-    if is_sampled:  # drawn, since steps of one size would meet some buckets only
+    if is_sampled:  # random, since equal steps would hit only some buckets
         states = np.unique(np.random.Generator(np.random.PCG64(0)).integers(0, space.n_states, MOST_STATES))
     else:
         states = np.arange(space.n_states) if tiled else np.flatnonzero(policy.visits)
@@ -76,7 +76,7 @@ def average_values(policy: Policy) -> Maps:
 
 
 def value_figures(policy: Policy) -> list[Figure]:
-    """Heat maps of the greedy action and of the values; none where training never visited a state."""
+    """Heat maps of the greedy action and of the values; none if training never visited a state."""
     maps = average_values(policy)
     if not maps.visits.any():
         return []

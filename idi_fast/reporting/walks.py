@@ -12,9 +12,9 @@ from idi_fast.reporting.parts import Figure, KeyFigures, Note, Page, Section, Ta
 from idi_fast.reporting.run import ReportedRun, describe_data, made_by
 
 MOST_SEEDS = 40
-"""Seeds that are drawn: more lines are beyond telling apart."""
+"""Most seeds to draw: more lines cannot be told apart."""
 MOST_CELLS = 10
-"""Windows up to which their returns are written into the heat map."""
+"""Most windows for which the returns are written into the heat map."""
 HELD = "Buy and hold"
 
 

@@ -1,4 +1,4 @@
-"""What a sweep's policies are worth: on bars, or on episodes, kept apart for choosing and for reporting."""
+"""How a sweep scores its policies: on bars or on episodes, separate ones for choosing and for reporting."""
 
 import threading
 from collections.abc import Sequence
@@ -22,11 +22,11 @@ from idi_fast.evaluation.evaluator import EVALUATION_EPISODES, Evaluator
 from idi_fast.evaluation.verdicts import beside, beyond_chance, plain_number, short_tests, signed_percent
 
 BLIND = ("random", "hold", "buy", "sell")
-"""Baselines that look at nothing, so that they earn the same whatever a config lets its agent see."""
+"""Baselines that observe nothing, so that they earn the same whatever a config shows its agent."""
 
 
 class HistoryCriterion:
-    """Scores by the returns per bar of accounts, on bars after those of the training, an embargo between them.
+    """Scores by the returns per bar of accounts, on bars after those of the training, separated by an embargo.
 
     Agent and account begin flat at the first bar of the validation, and at that of the test. Several seeds are pooled
     as a book: each account begins with an equal share of the capital, and nothing is moved between them afterwards.
@@ -64,7 +64,7 @@ class HistoryCriterion:
             )
 
     def assumptions(self) -> dict:
-        """Which bars are for what, [first, stop), and how accounts are kept."""
+        """The use of the bars, [first, stop), and the assumptions of the accounts."""
         return {
             "bars": len(self._history), "training": [0, self._trained], "validation": list(self._validation),
             "test": list(self._test), "embargo": self._embargo,
@@ -72,11 +72,11 @@ class HistoryCriterion:
         }  # fmt: skip
 
     def training_bars(self, config: TrainingConfig) -> HistoryBars:
-        """What a config's policies are trained on."""
+        """The bars that a config's policies are trained on."""
         return HistoryBars(config, self._history.slice(0, self._trained))
 
     def notes(self) -> list[str]:
-        """What a reader of the result should know of the bars."""
+        """What a reader of the result should know about the bars."""
         parts = {"the validation": self._validation, "the test": self._test}
         short = short_tests({name: stop - start for name, (start, stop) in parts.items()}, self._embargo)
         return [*short, *notes_on(self._history, self._frequency())]
@@ -92,12 +92,12 @@ class HistoryCriterion:
 
     @staticmethod
     def score(earned: np.ndarray) -> float:
-        """The Sharpe ratio per bar; 0 where nothing was traded, which is better than to lose."""
+        """The Sharpe ratio per bar; 0 if nothing was traded, which is better than losing."""
         sharpe = kpis.sharpe_ratio(earned)
         return 0.0 if np.isnan(sharpe) else sharpe
 
     def test(self, policies: dict[int, Policy]) -> dict:
-        """KPIs on the test bars of each seed, of equal capital in each, and of buying and holding."""
+        """KPIs on the test bars for each seed, for the pooled accounts, and for buy and hold."""
         accounts = {seed: self._account(policy, self._test) for seed, policy in policies.items()}
         tested = self._history.slice(*self._test)
         per_year = self._frequency().periods_per_year
@@ -124,7 +124,7 @@ class HistoryCriterion:
 
     @staticmethod
     def verdict(test: dict) -> str:
-        """What the test came to."""
+        """The result of the test in words."""
         own, held = (test[name]["total_return"] for name in ("book", "buy_and_hold"))
         low, high = test["book"]["sharpe_interval"]
         if np.isnan(low):  # all returns are 0
@@ -141,7 +141,7 @@ class HistoryCriterion:
 
 
 class EpisodeCriterion:
-    """Scores by what an episode earns above the best baseline on the same one, on two further seeds' fresh episodes."""
+    """Scores by an episode's reward above that of the best baseline, on fresh episodes of two further seeds."""
 
     SCORE = f"mean reward of an episode above the best of {', '.join(BLIND)}, over the seeds"
     UNDEFINED = "on validation data the chosen config does what the best baseline does"
@@ -153,27 +153,27 @@ class EpisodeCriterion:
         self._test_seed = self._validation_seed + 1
 
     def assumptions(self) -> dict:
-        """Whose evaluation streams are for what."""
+        """The seeds whose evaluation streams are used."""
         seeds = {"validation_seed": self._validation_seed, "test_seed": self._test_seed}
         return {"evaluation_episodes": self._episodes, **seeds}
 
     def notes(self) -> list[str]:
-        """None: as many episodes are drawn as are wanted."""
+        """None: as many episodes are drawn as are needed."""
         return []
 
     def training_bars(self, config: TrainingConfig) -> None:
-        """None: simulated markets are drawn as training goes."""
+        """None: simulated markets are drawn during training."""
         return None
 
     def validation(self, policy: Policy, cancelled: threading.Event) -> np.ndarray:
-        """What each validation episode earns above the best of the blind baselines, float64 (n,). Raises Cancelled."""
+        """Each validation episode's reward above the best of the blind baselines, float64 (n,). Raises Cancelled."""
         evaluator = Evaluator(policy.config, self._validation_seed, episodes=self._episodes)
         baselines = baseline_rewards(evaluator, policy, cancelled)
         return evaluator.rewards(policy, cancelled=cancelled) - max((baselines[name] for name in BLIND), key=np.mean)
 
     @staticmethod
     def pool(validations: Sequence[np.ndarray]) -> np.ndarray:
-        """The mean of what these policies earn, float64 (n,), episode for episode."""
+        """The mean over these policies, float64 (n,), episode by episode."""
         return np.mean(validations, axis=0)
 
     @staticmethod
@@ -191,10 +191,10 @@ class EpisodeCriterion:
 
     @staticmethod
     def verdict(test: dict) -> str:
-        """What the test came to."""
+        """The result of the test in words."""
         reports = list(test["by_seed"].values())
         own = float(np.median([report["mean"] for report in reports]))
-        # Each seed sees the episodes through bucket edges of its own, which may change what a baseline earns.
+        # Each seed's bucket edges may change what a baseline earns.
         baselines = {
             name: float(np.median([report["baselines"][name]["mean"] for report in reports]))
             for name in reports[0]["baselines"]
@@ -207,11 +207,11 @@ class EpisodeCriterion:
 
 
 def _book(equities: Sequence[np.ndarray]) -> np.ndarray:
-    """The equity float64 (n,), from 1, of equal capital in each of these accounts at their beginning."""
+    """The equity float64 (n,), from 1, of equal capital in each of these accounts at the beginning."""
     return np.mean(equities, axis=0)
 
 
 def _returns(equity: np.ndarray) -> np.ndarray:
-    """Of every bar; 0 after a liquidation."""
+    """The return of every bar; 0 after a liquidation."""
     returns = kpis.bar_returns(equity)
     return np.append(returns, np.zeros(equity.size - returns.size))

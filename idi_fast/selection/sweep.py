@@ -38,22 +38,22 @@ from idi_fast.training.trainer import Trainer
 SHOWN_POINTS = 5
 """Configs of the grid that are shown in a notebook, the best first."""
 SIGNIFICANT = 0.95
-"""Deflated Sharpe ratio from which on a sweep's best is called more than luck."""
+"""Deflated Sharpe ratio from which a sweep's best config is called more than luck."""
 MOST_POINTS = 10_000
 
 
 @dataclass(frozen=True)
 class Point:
-    """One config of a grid; values: what it has of each key of the grid."""
+    """One config of a grid; values: those of the keys of the grid."""
 
     values: dict[str, Any]
     config: TrainingConfig
 
 
 def make_points(config: TrainingConfig | Draft[TrainingConfig], grid: Mapping[str, Sequence[Any]]) -> list[Point]:
-    """The configs of a grid, the last key's values changing fastest.
+    """The configs of a grid; the last key varies fastest.
 
-    config: which the grid changes; a draft need not be good without the grid's values. Raises ConfigError, InputError.
+    config: the base config; a draft need not be valid without the grid's values. Raises ConfigError, InputError.
     """
     if not grid:
         raise InputError("the grid is empty; give it a key and its values, for example learning_rate: 0.05, 0.1")
@@ -84,7 +84,7 @@ def make_points(config: TrainingConfig | Draft[TrainingConfig], grid: Mapping[st
 
 
 def _common_of(draft: Draft[TrainingConfig]) -> dict[str, Any] | None:
-    """The same of a draft; None where it is good with the grid's values only."""
+    """The same for a draft; None if it is valid with the grid's values only."""
     try:
         return _common(draft.build())
     except ConfigError:
@@ -92,9 +92,9 @@ def _common_of(draft: Draft[TrainingConfig]) -> dict[str, Any] | None:
 
 
 def _common(config: TrainingConfig) -> dict[str, Any]:
-    """What runs must have in common to be compared: what is earned, and on what."""
+    """What comparable runs must have in common: what is earned, and on what."""
     common = {"environment": replace(config.environment, observe_regime=False), "engine": config.engine}
-    if config.environment.kind == "history":  # judged by an account, whatever the rewards
+    if config.environment.kind == "history":  # scored by an account, whatever the rewards
         return common
     moods = config.quantizer.mood_buckets if config.rewards.communication_clarity else None
     length = {"episode_length": config.episode_length}
@@ -269,7 +269,7 @@ def sweep(
     else:
         criterion = EpisodeCriterion(seeds, evaluation_episodes)
     workers = WorkerPool(jobs, len(points) * len(seeds))
-    # Two threads may make the same bars at once: work for nothing now and then, but no waiting.
+    # Two threads may make the same bars at once: sometimes redundant, but without waiting.
     training_bars = lru_cache(maxsize=workers.jobs)(lambda number: criterion.training_bars(points[number].config))
 
     def trained(number: int, seed: int) -> Policy:
@@ -293,7 +293,7 @@ def sweep(
     scores = [criterion.score(book) for book in books]
     chosen = int(np.argmax(scores))
     policies: dict[int, Policy] = {}
-    # Trained once more, to the same bits: that is cheaper than to hold on to every policy until the choice is made.
+    # Trained once more, to the same bits: cheaper than keeping every policy until the choice is made.
     workers.each(lambda seed: policies.update({seed: trained(chosen, seed)}), seeds)
     policies = {seed: policies[seed] for seed in seeds}
     by_trial = {trial: criterion.score(criterion.pool([series[trial]])) for trial in trials}
@@ -368,7 +368,7 @@ def _listed(values: dict[str, Any]) -> str:
 
 
 def parse_grid(texts: Iterable[str]) -> dict[str, list[Any]]:
-    """A grid from texts `key=value,value`: JSON values or, where they are none, texts. Raises InputError."""
+    """A grid from texts `key=value,value`: JSON values, or else texts. Raises InputError."""
     grid: dict[str, list[Any]] = {}
     for text in texts:
         key, sign, values = (part.strip() for part in text.partition("="))
@@ -383,7 +383,7 @@ def parse_grid(texts: Iterable[str]) -> dict[str, list[Any]]:
 def _values(text: str) -> list[Any]:
     values, parts = [], text.split(",")
     while parts:
-        # A JSON value's own commas have split it: the fewest parts that are JSON together are one.
+        # Commas within a JSON value have split it: the shortest run of parts that is JSON is one value.
         for count in range(1, len(parts) + 1):
             with suppress(ValueError, RecursionError):
                 values.append(json.loads(",".join(parts[:count])))

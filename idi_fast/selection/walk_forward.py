@@ -331,7 +331,7 @@ def _notes(windows: Sequence[Window], embargo: int) -> list[str]:
 
 
 def _verdict(earned: float, of_holding: float, above: dict, below: dict, seeds: int) -> str:
-    """earned: the total return, of several seeds the median; above, below: the seeds of which that is significant."""
+    """earned: the total return, for several seeds the median; above, below: the seeds for which that is significant."""
     more = f", the median of {seeds} seeds" if seeds > 1 else ""
     found = beside(earned, of_holding, "buy and hold", signed_percent, more)
     if earned != of_holding:

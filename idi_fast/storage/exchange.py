@@ -1,4 +1,4 @@
-"""Renames that replace nothing unseen: to a name that nothing has, and of two paths with one another, at once.
+"""Renames that never replace anything unseen: to an unused name, and an atomic exchange of two paths.
 
 Linux and macOS do either in one system call. Elsewhere, and on disks that cannot, the first is done in steps that never
 replace anything, and the second is refused: `staging` then keeps a journal. Every call raises an audit event of ours.
@@ -20,7 +20,7 @@ RENAMEAT2 = {
 """Number of Linux's system call, for C libraries without a function of that name (glibc before 2.28, old musl)."""
 AT_FDCWD = -100
 CANNOT = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EPERM}
-"""What systems, disks and sandboxes answer that lack the call or a flag of it."""
+"""Errors of systems, disks and sandboxes that lack the call or one of its flags."""
 
 
 class Unsupported(OSError):
@@ -28,9 +28,9 @@ class Unsupported(OSError):
 
 
 def rename_new(source: Path, target: Path, *, at_once: bool = False) -> None:
-    """Rename to a name that nothing has. Raises FileExistsError where something has it, and then changes nothing.
+    """Rename to an unused name. Raises FileExistsError if it is used, and then changes nothing.
 
-    at_once: raise Unsupported where that takes more than one step.
+    at_once: raise Unsupported if that takes more than one step.
     """
     sys.audit("idi_fast.storage.rename_new", os.fspath(source), os.fspath(target))
     try:
@@ -42,18 +42,18 @@ def rename_new(source: Path, target: Path, *, at_once: bool = False) -> None:
 
 
 def exchange(source: Path, target: Path) -> None:
-    """Exchange what two paths on one disk stand for. Raises Unsupported where that takes more than one step."""
+    """Exchange what two paths on one disk stand for. Raises Unsupported if that takes more than one step."""
     sys.audit("idi_fast.storage.exchange", os.fspath(source), os.fspath(target))
     _call(source, target, exchanged=True)
 
 
 def _rename_in_steps(source: Path, target: Path) -> None:
-    if os.name == "nt":  # where a rename replaces nothing
+    if os.name == "nt":  # here a rename replaces nothing
         os.rename(source, target)
     elif os.path.isdir(source) and not os.path.islink(source):
         os.mkdir(target)
         try:
-            os.rename(source, target)  # in the place of an empty folder, and of nothing else
+            os.rename(source, target)  # replaces an empty folder, and nothing else
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 os.rmdir(target)
@@ -65,7 +65,7 @@ def _rename_in_steps(source: Path, target: Path) -> None:
         except (OSError, NotImplementedError) as error:
             if getattr(error, "errno", errno.ENOSYS) not in CANNOT | {errno.EACCES, errno.EMLINK}:
                 raise
-            # A disk without hard links, where a moment stays between look and step.
+            # A disk without hard links: check and rename are two steps.
             if os.path.lexists(target):
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), os.fspath(target)) from None
             os.rename(source, target)
@@ -86,7 +86,7 @@ def _call(source: Path, target: Path, *, exchanged: bool) -> None:
 
 @cache
 def _native() -> Callable[[bytes, bytes, bool], int] | None:
-    """The system's call, which returns an errno or 0; None where there is none."""
+    """The system's call, which returns an errno or 0; None if there is none."""
     if sys.platform == "linux":
         return _linux()
     return _darwin() if sys.platform == "darwin" else None

@@ -1,4 +1,4 @@
-"""What goes wrong in writing, told as errors of ours."""
+"""Errors in writing, as errors of ours."""
 
 import errno
 import os
@@ -15,9 +15,9 @@ OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 @contextmanager
 def explained(target: Path) -> Iterator[None]:
-    """Make an OSError in writing an error about `target`; one about a file that was read stays as it is.
+    """Turn an OSError in writing into an error about `target`; one about a file that was read stays as it is.
 
-    WriteError where the disk is full or broken, else OutputError.
+    WriteError if the disk is full or broken, else OutputError.
     """
     try:
         yield
@@ -28,7 +28,7 @@ def explained(target: Path) -> Iterator[None]:
 
 
 def _is_written(path: str | bytes, target: Path) -> bool:
-    """Whether a path is one that is written to for a target: on the way to it, in it, or in a folder of ours."""
+    """Whether a path is written to for a target: on the way to it, in it, or in a folder of ours."""
     path, target = Path(os.path.abspath(os.fsdecode(path))), Path(os.path.abspath(target))
     if target.is_relative_to(path) or path.is_relative_to(target):
         return True
@@ -37,7 +37,7 @@ def _is_written(path: str | bytes, target: Path) -> bool:
 
 
 def failure(target: Path, error: BaseException, left: str) -> IdiFastError:
-    """The error that says what failed in writing `target`, and what is left there."""
+    """The error that says why writing `target` failed, and what is left there."""
     kind = WriteError if isinstance(error, OSError) and error.errno in OF_THE_DISK else OutputError
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return kind(f"cannot write {target}: {reason}; {left}")

@@ -15,9 +15,9 @@ from idi_fast.storage.staging import Staging
 
 MANIFEST = "manifest.json"
 TIMINGS = "timings.json"
-"""The one file that two equal runs may differ in; no manifest lists it."""
+"""The only file in which two equal runs may differ; no manifest lists it."""
 LATER = "later"
-"""In a manifest: files that the user's tools make in the folder; they go with it when it is replaced."""
+"""In a manifest: files that the user's tools make in the folder; replacing the folder deletes them."""
 BEST = "best"
 """The folder of a population's best agent."""
 
@@ -26,12 +26,12 @@ BEST = "best"
 def new_directory(
     target: str | Path, *, force: bool = False, inputs: Iterable[str | Path] = (), within: Path | None = None
 ) -> Iterator[Path]:
-    """A folder to fill, which becomes `target` when the block ends well; on any exception nothing is left of it.
+    """A folder to fill, which becomes `target` when the block ends well; after an exception nothing is left of it.
 
-    It is made beside the target or, so that what a killed process leaves is found again, `within` a folder on the same
-    disk. An existing target is refused before the block runs, unless it is an empty folder or, with `force`, an earlier
-    output of idi-fast that holds none of the `inputs`. Raises OutputError; an OSError in writing becomes one, or a
-    WriteError, as does another target at the end than at the beginning: see `Staging.swap`.
+    It is made beside the target or, so that the remains of a killed process are found again, `within` a folder on the
+    same disk. An existing target is refused before the block runs, unless it is an empty folder or, with `force`, an
+    earlier output of idi-fast that holds none of the `inputs`. Raises OutputError; an OSError in writing becomes one,
+    or a WriteError, as does a target that has changed by the end: see `Staging.swap`.
     """
     named, target = target, Path(os.path.abspath(output_path(target)))
     with Staging(within) as staging:
@@ -54,7 +54,7 @@ def output_path(place: object) -> Path:
 
 
 def check_kept(target: Path, inputs: Iterable[str | Path]) -> None:
-    """Raise OutputError where an output would take the place of what is read."""
+    """Raise OutputError if an output would replace something that is being read."""
     for path in inputs:
         if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(target)):
             raise OutputError(f"the output {target} would replace {path}, which is read; choose another name")
@@ -82,7 +82,7 @@ def check_place(place: str | Path) -> None:
 
 
 def check_replaceable(target: Path, force: bool) -> None:
-    """Raise OutputError where an output may not take the target's place: see `new_directory`."""
+    """Raise OutputError if an output may not replace the target: see `new_directory`."""
     if not target.exists() and not target.is_symlink():
         return
     if not target.is_dir() or target.is_symlink():
@@ -104,8 +104,8 @@ def check_replaceable(target: Path, force: bool) -> None:
 
 
 def check_replaceable_file(target: Path, force: bool, what: str = "output") -> None:
-    """Raise OutputError where a file may not take the target's place: never that of anything but a file, and that of a
-    file only with `force`. what: what errors call it."""
+    """Raise OutputError if a file may not replace the target: it replaces only files, and these only with `force`.
+    what: its name in errors."""
     if not os.path.lexists(target):
         return
     if not os.path.isfile(target) or os.path.islink(target):
@@ -115,7 +115,7 @@ def check_replaceable_file(target: Path, force: bool, what: str = "output") -> N
 
 
 def read_manifest(folder: Path) -> dict | None:
-    """The manifest of one of our outputs, None where there is none."""
+    """The manifest of one of our outputs, None if there is none."""
     try:
         manifest = load_json(folder / MANIFEST)
     except (OSError, ValueError):
@@ -125,7 +125,7 @@ def read_manifest(folder: Path) -> dict | None:
 
 
 def list_files(folder: Path) -> list[str]:
-    """All files below a folder, and links, but those in hidden folders of ours, as sorted relative paths with forward
+    """All files and links below a folder, except those in hidden folders of ours, as sorted relative paths with forward
     slashes. Raises OSError, also for a folder that cannot be listed."""
     found = [path for path in hidden.content(folder) if os.path.islink(path) or not os.path.isdir(path)]
     return sorted(os.path.relpath(path, folder).replace(os.sep, "/") for path in found)
@@ -139,7 +139,8 @@ def refuse_population(folder: Path) -> None:
 
 
 def check_digest(path: Path) -> None:
-    """Raise ArtifactError if a manifest beside the file says that it was another; without one it is taken as it is."""
+    """Raise ArtifactError if a manifest beside the file has another digest for it; without a manifest nothing is
+    checked."""
     manifest = read_manifest(path.parent)
     if manifest is None or path.name not in manifest["files"]:
         return
@@ -152,7 +153,7 @@ def check_digest(path: Path) -> None:
 
 
 def write_json(path: Path, data: object) -> None:
-    """Write JSON into a folder that is being made; `staging.install` puts a file into one of the user's."""
+    """Write JSON into a folder under construction; `staging.install` puts a file into a folder of the user."""
     path.write_bytes(json_text(data).encode())
 
 

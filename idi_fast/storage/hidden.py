@@ -1,4 +1,4 @@
-"""Hidden folders beside the places of outputs, and locks that say whether a live process is at work in one."""
+"""Hidden folders beside the places of outputs, and locks that show whether a live process is using one."""
 
 import errno
 import os
@@ -9,40 +9,40 @@ from collections.abc import Iterator
 from pathlib import Path
 
 NAME = re.compile(r"\.idi-fast-[0-9a-z_]{8,12}")
-"""What the folders are called; those of earlier versions ended in eight letters."""
+"""Names of the folders; in earlier versions they ended in eight letters."""
 LOCK, NEW, OLD, JOURNAL, SCRATCH = "lock", "new", "old", "journal.json", "scratch"
 PARTS = {LOCK, NEW, OLD, JOURNAL, f"{JOURNAL}.tmp", SCRATCH, "run", "log"}
-"""All that is in one; the last two are of earlier versions."""
+"""Everything that may be in one; the last two are of earlier versions."""
 
 CHECKPOINT = ".checkpoint"
-"""How the folder of an output's checkpoints ends, in which the output may be made."""
+"""Suffix of the folder of an output's checkpoints, in which the output may be made."""
 OPEN_STAYS = os.name == "nt"
-"""Whether no file is removed that is open."""
+"""Whether open files cannot be removed."""
 
 Identity = tuple[int, int]
 """Device and number of a file or folder, which stay through renames."""
 
 
 def free_path(parent: Path) -> Path:
-    """The path of a hidden folder that is not there yet."""
+    """The path of a hidden folder that does not exist yet."""
     return parent / f".idi-fast-{os.urandom(6).hex()}"
 
 
 def make(path: Path) -> int | None:
-    """Make a hidden folder; return the descriptor that holds its lock, None where it had to be removed at once.
+    """Make a hidden folder; return the descriptor that holds its lock, None if it had to be removed at once.
 
     Raises OSError.
     """
     os.mkdir(path, 0o700)
     try:
         handle = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-        # A process that clears up takes a folder without a held lock for an orphan.
+        # A process that cleans up treats a folder without a held lock as an orphan.
         if lock(handle) is not False and os.path.lexists(path / LOCK):
             return handle
         os.close(handle)
     except FileNotFoundError:
         pass
-    except OSError:  # a full disk takes a folder and no file
+    except OSError:  # a full disk accepts a folder but no file
         os.rmdir(path)
         raise
     return None
@@ -78,7 +78,7 @@ def lock(handle: int) -> bool | None:
 
 
 def is_ours(path: Path) -> bool:
-    """Whether a folder is one of ours by name, owner and what is in it; links are none."""
+    """Whether a folder is one of ours by name, owner and content; links are not."""
     try:
         if not NAME.fullmatch(path.name) or not owned(path, stat.S_ISDIR):
             return False
@@ -94,7 +94,7 @@ def owned(path: Path, kind=stat.S_ISREG) -> bool:
 
 
 def within(folder: Path) -> list[Path]:
-    """The folders in a folder that bear the name of hidden ones."""
+    """The folders in a folder whose names are those of hidden folders."""
     try:
         with os.scandir(folder) as entries:
             return [
@@ -107,21 +107,21 @@ def within(folder: Path) -> list[Path]:
 
 
 def identity(path: Path) -> Identity | None:
-    """What stands at a path, None where nothing does."""
+    """What is at a path, None if nothing is."""
     about = _stat(path)
     return None if about is None else (about.st_dev, about.st_ino)
 
 
 def appearance(path: Path) -> tuple | None:
-    """What stands at a path, and marks of all that it holds: another at the end than at the beginning was changed."""
+    """What is at a path, with marks of all its content: a difference at the end means that it was changed."""
     about = _stat(path)
     if about is None:
         return None
     if not stat.S_ISDIR(about.st_mode):
         return about.st_dev, *_marks(about)
-    import hashlib  # here, since most commands do without
+    import hashlib  # here, since most commands do not need it
 
-    # Of files not the bytes: they may be of any length, or wait for a writer.
+    # Not the bytes of files: they may be of any length, or block until there is a writer.
     marks = hashlib.sha256()
     for part in sorted(content(path)):
         inner = _stat(part)
@@ -131,9 +131,9 @@ def appearance(path: Path) -> tuple | None:
 
 
 def content(folder: str | Path) -> Iterator[str]:
-    """The paths of all files, links and folders below a folder but for hidden folders of ours.
+    """The paths of all files, links and folders below a folder, except hidden folders of ours.
 
-    What goes meanwhile is left out. Raises OSError, also for a folder that cannot be listed.
+    What disappears meanwhile is left out. Raises OSError, also for a folder that cannot be listed.
     """
     try:
         entries = os.scandir(folder)

@@ -1,6 +1,6 @@
-"""The steps of an operation that puts several things in their places: a journal says which, before the first is taken.
+"""The steps of an operation that puts several things in their places: a journal lists them before the first is taken.
 
-Once the journal is there the operation will be completed, without it it is taken back (`settling`).
+Once the journal exists the operation will be completed, without it it is rolled back (`settling`).
 """
 
 import json
@@ -19,7 +19,7 @@ MOST = 1 << 24
 
 
 class Step(NamedTuple):
-    """A place; the hidden folder with what is to stand there; the identity of that; and how looked what stood there."""
+    """A place; the hidden folder of its new content; the identity of that; and the appearance of what was there."""
 
     place: Path
     folder: Path
@@ -28,12 +28,12 @@ class Step(NamedTuple):
 
     @property
     def made(self) -> Path:
-        """Where the new one is until it is put in place, and the old one after an exchange."""
+        """Where the new content is until it is put in place, and the old one after an exchange."""
         return self.folder / hidden.NEW / self.place.name
 
     @property
     def aside(self) -> Path:
-        """Where the old one steps aside where there is no exchange."""
+        """Where the old content is moved if there is no exchange."""
         return self.folder / hidden.OLD / self.place.name
 
     def to_json(self) -> list:
@@ -60,9 +60,9 @@ def write(folder: Path, steps: Iterable[Step]) -> None:
 
 
 def read(folder: Path, folders: list[Path] | None) -> tuple[list[Step], str]:
-    """The steps of the journal in a hidden folder and whose they are; ValueError where it is none to be followed.
+    """The steps of the journal in a hidden folder and their owner; ValueError if it must not be followed.
 
-    folders: hidden ones of the user's record; None where there is no record, and then only names beside the journal's
+    folders: hidden ones of the user's record; None if there is no record, and then only names beside the journal's
     own folder count, wherever that has been moved.
     """
     path = folder / hidden.JOURNAL
@@ -93,19 +93,19 @@ def _checkpoints(place: Path) -> Path:
 
 
 def _moved(step: Step, folder: Path) -> Step:
-    """A step whose hidden folder is found elsewhere than it was, with all that is beside it.
+    """A step whose hidden folder was moved together with everything beside it.
 
-    A folder of checkpoints that has got another name is no longer that of the step's output, as `read` will find.
+    A folder of checkpoints under another name no longer belongs to the step's output, as `read` will find.
     """
     home = folder.parent.parent if step.folder.parent == _checkpoints(step.place) else folder.parent
     return step._replace(place=home / step.place.name, folder=folder)
 
 
 def take_step(step: Step, *, at_once: bool = False) -> None:
-    """Put the new one in its place: at once, or in two renames with the old one aside.
+    """Put the new content in its place: in one step, or in two renames with the old one aside.
 
-    at_once: raise Unsupported where that takes more than one step. Raises FileExistsError where something else stands
-    there, OSError; what stood there is then in `step.made` or `step.aside`, if not in its place.
+    at_once: raise Unsupported if that takes more than one step. Raises FileExistsError if something else is there,
+    OSError; the old content is then in `step.made` or `step.aside`, if not in its place.
     """
     if step.old is None:
         exchange.rename_new(step.made, step.place, at_once=at_once)
@@ -124,9 +124,9 @@ def take_step(step: Step, *, at_once: bool = False) -> None:
 
 
 def take_back(step: Step) -> Path | None:
-    """Bring a place back to what it was, wherever the step was interrupted. Raises OSError.
+    """Restore a place, wherever the step was interrupted. Raises OSError.
 
-    Where another has taken the place meanwhile, what stood there before is kept under a free name, which is returned.
+    If another process has taken the place meanwhile, the old content is kept under a free name, which is returned.
     """
     if hidden.identity(step.place) == step.new:
         if os.path.lexists(step.made):  # what was exchanged for it
@@ -144,13 +144,13 @@ def take_back(step: Step) -> Path | None:
 
 
 def _displaced(step: Step) -> Path | None:
-    """Where in the hidden folder that is which stood at the place, None if it is not there."""
+    """Where in the hidden folder the old content is, None if it is not there."""
     there = [path for path in (step.aside, step.made) if hidden.identity(path) not in (None, step.new)]
     return there[0] if there else None
 
 
 def complete(step: Step) -> str | None:
-    """Take a step if that has not been done; return what its user has to know where it could not be. Raises OSError."""
+    """Take a step unless that has been done; return a message for the user if it failed. Raises OSError."""
     place, stands = step.place, hidden.identity(step.place)
     if stands == step.new:
         return _keep_changed(step)
@@ -177,7 +177,7 @@ def complete(step: Step) -> str | None:
 
 
 def _keep_changed(step: Step) -> str | None:
-    """Of a step that was taken: keep what stood there if it had been changed in the last moment."""
+    """After a step: keep the old content if it was changed in the last moment."""
     old = _displaced(step)
     if old is None or step.old is None or hidden.appearance(old) == step.old:
         return None

@@ -22,7 +22,7 @@ _KINDS = {
 
 
 class UnfitFile(InputError, OSError):
-    """What a path leads to is no regular file, or too large; `strerror` says what of these it is."""
+    """A path does not lead to a regular file, or the file is too large; `strerror` says which."""
 
     def __str__(self) -> str:
         return f"{self.filename} {self.strerror}"
@@ -32,8 +32,8 @@ class UnfitFile(InputError, OSError):
 def open_regular(path: str | os.PathLike[str], *, follow: bool = True) -> Iterator[BinaryIO]:
     """A regular file, opened for reading.
 
-    follow: whether a link is followed. Raises UnfitFile for anything else, since reading a pipe may wait for ever, and
-    some devices have no end; OSError.
+    follow: whether a link is followed. Raises UnfitFile for anything else, since reading a pipe may block for ever and
+    some devices never end; OSError.
     """
     # Without O_NONBLOCK, opening a pipe waits until somebody writes to it.
     names = ("O_NONBLOCK", "O_BINARY", *(() if follow else ("O_NOFOLLOW",)))
@@ -51,7 +51,7 @@ def open_regular(path: str | os.PathLike[str], *, follow: bool = True) -> Iterat
 
 
 def describe_unfit(path: str | os.PathLike[str]) -> str:
-    """What is wrong with a path that there is, and that does not lead to a regular file, behind its name."""
+    """What is wrong with an existing path that does not lead to a regular file, as text after its name."""
     kind = "is a link to " if os.path.islink(path) else "is "
     if not os.path.exists(path):
         return "is a link that leads nowhere; expected a regular file"
@@ -73,12 +73,12 @@ def read_regular(path: str | os.PathLike[str], limit: int = MAX_JSON, *, follow:
 
 
 def load_json(path: str | os.PathLike[str], limit: int = MAX_JSON) -> Any:
-    """The value in a JSON file that a program wrote; OSError or ValueError where there is none."""
+    """The value in a JSON file that a program wrote; OSError or ValueError if there is none."""
     return loads(read_regular(path, limit))
 
 
 def loads(text: str | bytes, **options: Any) -> Any:
-    """`json.loads`, to which too many brackets within brackets are a ValueError."""
+    """`json.loads`, with a ValueError for brackets that are nested too deeply."""
     try:
         return json.loads(text, **options)
     except RecursionError:
@@ -86,9 +86,9 @@ def loads(text: str | bytes, **options: Any) -> Any:
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:
-    """The value in a JSON file that a person may have written, in which no key stands twice.
+    """The value in a JSON file that a person may have written, in which no key occurs twice.
 
-    Raises ConfigError, which names the file and, where there is one, the line and column.
+    Raises ConfigError, which names the file and, if known, the line and column.
     """
     try:
         return parse_json(read_regular(path).decode("utf-8-sig"))
@@ -105,7 +105,7 @@ def read_json(path: str | os.PathLike[str]) -> Any:
 
 
 def parse_json(text: str) -> Any:
-    """The value of a JSON text. Raises ConfigError for a key that stands twice, ValueError."""
+    """The value of a JSON text. Raises ConfigError for a repeated key, ValueError."""
     return loads(text, object_pairs_hook=_without_duplicates)
 
 
@@ -122,7 +122,7 @@ def json_text(tree: Any) -> str:
 
 
 def null_nan(value: object) -> object:
-    """The same with None, JSON's null, for every float in it that is not a finite number."""
+    """The same with None, JSON's null, for every float that is not finite."""
     if isinstance(value, dict):
         return {name: null_nan(part) for name, part in value.items()}
     if isinstance(value, list):

@@ -1,8 +1,8 @@
-"""Which files of a folder `--force` may delete: those that show by what they hold that idi-fast wrote them.
+"""Which files of a folder `--force` may delete: those whose content shows that idi-fast wrote them.
 
-A manifest does not say so, since anybody can write one that names the files of others, with their true digests. So each
-file has to have the form of what it is called: tables our columns, JSON our keys, a specification what spec.json beside
-it says. What a person might have written as well, or gone on with, has to be the file that was listed, too.
+A manifest does not show it, since anybody can write one that lists other files, with their true digests. So each file
+must have the format that its name implies: tables our columns, JSON our keys, a specification what spec.json beside it
+says. Files that a person might have written or edited must also be the listed ones.
 """
 
 import hashlib
@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 from idi_fast.storage.json_files import UnfitFile, load_json, open_regular, read_regular
 
 LOOKED_AT = 2**16
-"""Bytes at the beginning of a file by which its form is told, where it may be long."""
+"""Bytes at the beginning of a long file that show its format."""
 MOST_FOOTER = 2**26
 """Bytes of a Parquet file's footer that are read."""
 PICTURE = b"tEXtSoftware\0idi-fast"
-"""What marks a picture as one of ours: a chunk of PNG, but for its length and checksum."""
+"""The mark of our pictures: a chunk of PNG without its length and checksum."""
 
 _HEX = re.compile("[0-9a-f]{64}")
 _PARENTS = r"(?P<part>((seeds/[^/]+|best|policies|spec|artifact)/)*)"
@@ -31,9 +31,9 @@ TIMED = re.compile(f"{_PARENTS}timings\\.json")
 
 
 def foreign_file(folder: Path, names: Iterable[str], manifest: dict) -> str | None:
-    """The first file that is not known to be of idi-fast, with the reason; None where all are.
+    """The first file that cannot be recognised as idi-fast's, with the reason; None if there is none.
 
-    names: the files of the folder, but its own manifest.json; manifest: what that holds. Raises OSError.
+    names: the files of the folder, except its own manifest.json; manifest: its content. Raises OSError.
     """
     listed, later = manifest["files"], manifest.get("later", ())
     if not is_manifest(manifest):
@@ -41,7 +41,7 @@ def foreign_file(folder: Path, names: Iterable[str], manifest: dict) -> str | No
     if not stat.S_ISREG(os.lstat(folder / "manifest.json").st_mode):
         return "manifest.json, which idi-fast did not write: it is no regular file"
     for name in names:
-        # What a link leads to is not looked at, and a pipe would wait for somebody to write to it.
+        # Links are not followed, and a pipe would block until somebody writes to it.
         if not stat.S_ISREG(os.lstat(folder / name).st_mode):
             return f"{name}, which idi-fast did not write: it is no regular file"
         found = next(((form, match) for form in FORMS if (match := form.names.fullmatch(name))), None)
@@ -59,7 +59,7 @@ def foreign_file(folder: Path, names: Iterable[str], manifest: dict) -> str | No
 
 
 def is_manifest(value: Any) -> bool:
-    """Whether a JSON value is a manifest of ours, as far as its head tells."""
+    """Whether a JSON value is a manifest of ours, going by its first keys."""
     if not isinstance(value, dict) or value.get("schema_version") not in (1, 2, 3):
         return False
     fingerprint, files = value.get("config_sha256"), value.get("files")
@@ -82,7 +82,7 @@ def _is_as_listed(path: Path, entry: object) -> bool:
         return entry.get("sha256") == hashlib.file_digest(file, "sha256").hexdigest()
 
 
-# --- the forms: each a function of a file and of the folder, its output, in which it is
+# --- the formats: each a function of a file and of the folder of its output
 
 
 def _keys(*keys: str) -> Callable[[Path, Path], bool]:
@@ -96,7 +96,7 @@ def _keys(*keys: str) -> Callable[[Path, Path], bool]:
 
 
 def _is_run(path: Path, part: Path) -> bool:
-    """run.json, which tells the config that the manifest beside it names."""
+    """run.json with the config that the manifest beside it names."""
     run = load_json(path)
     told = run["policy"]["fingerprint"] if "policy" in run else run["fingerprint"]
     named = load_json(part / "manifest.json")["config_sha256"]
@@ -123,8 +123,8 @@ def _is_number(value: object) -> bool:
 
 
 def _columns(*alternatives: str) -> Callable[[Path, Path], bool]:
-    """A Parquet table with all these columns, of one alternative or another."""
-    # In the footer a name stands behind its length.
+    """A Parquet table with all columns of one of these alternatives."""
+    # In the footer a name follows its length.
     wanted = [[bytes([len(name)]) + name.encode() for name in columns.split()] for columns in alternatives]
 
     def fits(path: Path, part: Path) -> bool:
@@ -141,7 +141,7 @@ def _is_told_by_metadata(path: Path, part: Path) -> bool:
 
 
 def _footer(path: Path) -> bytes:
-    """The footer of a Parquet file, empty where it has none."""
+    """The footer of a Parquet file, empty if it has none."""
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size < 12 or file.read(4) != b"PAR1":
@@ -180,7 +180,7 @@ def _has_only(path: Path, letters: bytes) -> bool:
 
 
 def _is_specification(path: Path, part: Path) -> bool:
-    """agent.tau, which declares the streams that spec.json tells."""
+    """agent.tau, which declares the streams that spec.json lists."""
     about, text = load_json(part / "spec.json"), read_regular(path)
     streams = (*about["inputs"], *about["outputs"])
     return bool(streams) and all(f'file("{stream["file"]}")'.encode() in text for stream in streams)
@@ -192,7 +192,7 @@ def _is_readme(path: Path, part: Path) -> bool:
 
 
 def _is_of_returns(path: Path, part: Path) -> bool:
-    """returns.csv of a backtest, whose other files are beside it: a number for each bar's time or tick."""
+    """returns.csv of a backtest, beside the backtest's other files: a number for each bar's time or tick."""
     if not _is_kpis(part / "kpis.json", part) or not _is_run(part / "run.json", part):
         return False
     with open_regular(path) as file:
@@ -208,7 +208,7 @@ _is_claim = _keys("schema_version", "prover", "proven", "trusted")
 
 
 def _is_proof(path: Path, part: Path) -> bool:
-    """The digest that the receipt beside it tells, or bytes of another prover beside what comes with them."""
+    """The digest that the receipt beside it names, or bytes of another prover beside its other files."""
     claim = load_json(part / "proof/proof.json")
     if claim["prover"] == "digest":
         return read_regular(path) == load_json(part / "proof/receipt.json")["digest"].encode()
@@ -228,8 +228,8 @@ def _is_picture(path: Path, part: Path) -> bool:
 
 
 class Form(NamedTuple):
-    """The names of files, which begin with the part of the output they are in; the test of what they hold; and whether
-    they have to be the very file that was listed besides."""
+    """The names of files, relative to their output; the test of their content; and whether they must also be the very
+    file that was listed."""
 
     names: re.Pattern[str]
     fits: Callable[[Path, Path], bool]

@@ -1,4 +1,4 @@
-"""Records in the user's state folder: what each operation makes and where, so that the next command sees to it."""
+"""Records in the user's state folder: what each operation makes and where, so that the next command can settle it."""
 
 import json
 import os
@@ -28,7 +28,7 @@ def state_folders() -> list[Path]:
 
 
 def found() -> list[Path]:
-    """The records that there are, of processes that are at work or were killed."""
+    """The records of processes that are at work or were killed."""
     paths: list[Path] = []
     for folder in state_folders():
         with suppress(OSError):
@@ -40,7 +40,7 @@ def found() -> list[Path]:
 class Record:
     """A line of JSON for each thing that an operation makes, written before it is made; `close` removes it.
 
-    Where it cannot be written it is done without: the hidden folders are then found beside what they are for.
+    If it cannot be written the operation does without: the hidden folders are then found beside their outputs.
     """
 
     def __init__(self) -> None:
@@ -63,11 +63,11 @@ class Record:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         if hidden.lock(handle) is not False and os.path.lexists(path):
             self._path, self._handle = path, handle
-        else:  # another command took it for an orphan before it was locked
+        else:  # another command considered it an orphan before it was locked
             os.close(handle)
 
     def add(self, kind: str, *values: object) -> None:
-        """Append a line. On a state folder that has become full the record ends there."""
+        """Append a line. If the state folder is full the record ends there."""
         if self._handle >= 0:
             with suppress(OSError):
                 os.write(self._handle, json.dumps([kind, *values]).encode("ascii") + b"\n")
@@ -79,30 +79,30 @@ class Record:
             remove_locked(self._path, handle)
 
     def leave(self) -> None:
-        """The operation has ended, and the next command is to see to what is left of it."""
+        """The operation has ended, and the next command must settle what is left of it."""
         if self._handle >= 0:
             os.close(self._handle)
             self._handle = -1
 
 
 def remove_locked(path: Path, handle: int) -> None:
-    """Remove a record whose lock is held, and let go of it."""
+    """Remove a record whose lock is held, and release the lock."""
     if hidden.OPEN_STAYS:
         os.close(handle)
         handle = -1
-    with suppress(OSError):  # the next command sees to it
+    with suppress(OSError):  # the next command settles it
         os.unlink(path)
     if handle >= 0:
         os.close(handle)
 
 
 def is_private(folder: Path) -> bool:
-    """Whether a folder is this user's own, and nobody else may write to it."""
+    """Whether a folder is owned by this user, and nobody else may write to it."""
     return hidden.owned(folder, stat.S_ISDIR) and (os.name == "nt" or not os.lstat(folder).st_mode & 0o022)
 
 
 def command() -> str:
-    """What a user will know this process by."""
+    """This process as the user knows it."""
     program = os.path.basename(sys.argv[0]) if sys.argv and sys.argv[0] else "python"
     if program in ("idi-fast", "idi-fast.exe", "__main__.py"):
         return " ".join(["idi-fast", *[argument for argument in sys.argv[1:2] if not argument.startswith("-")]])

@@ -1,11 +1,10 @@
-"""What is begun on a disk and not yet ended, so that the next command completes it or takes it back.
+"""Unfinished operations on a disk, so that the next command completes them or rolls them back.
 
-An operation makes its files in hidden folders and notes these in a record of the user's state folder. Where it has a
-journal it is completed, without one it is taken back. A held lock says that its process is still at work.
+An operation makes its files in hidden folders and notes these in a record of the user's state folder. With a journal
+it is completed, without one it is rolled back. A held lock means that its process is still at work.
 
-Only what the user's own records tell is followed by every command. What lies in a folder without a record may be
-somebody else's: only a command that writes that very output sees to it, and folders and journals have to be the user's
-own, and no links.
+Every command follows only the user's own records. A folder without a record may be somebody else's: only a command that
+writes that very output settles it, and folders and journals must be owned by the user, and must not be links.
 """
 
 import json
@@ -21,9 +20,9 @@ Say = Callable[[str], None]
 
 
 def settle(say: Say) -> None:
-    """Complete or take back what processes that are gone had begun, by the records that there are.
+    """Complete or roll back the unfinished operations of processes that are gone, by their records.
 
-    say: is told it, a sentence each.
+    say: is called with a sentence for each.
     """
     for path in records.found():
         _settle_record(path, say)
@@ -50,11 +49,11 @@ def _settle_record(path: Path, say: Say) -> None:
         steps = [journal.Step.from_json(values) for values in found.get("step", ())]
         others = [parent for (parent,) in found.get("parent of others", ())]
         parents = [parent for (parent,) in found.get("parent", ()) if parent not in others]
-    except (OSError, ValueError, TypeError, IndexError):  # no record of ours: it must not stand in any command's way
+    except (OSError, ValueError, TypeError, IndexError):  # no record of ours: it must not block any command
         os.close(handle)
         return
     there = [folder for folder in folders if os.path.lexists(folder)]
-    # What was completed, or taken back by its own process, left nothing but its hidden folders.
+    # An operation that was completed, or rolled back by its own process, left nothing but its hidden folders.
     ended = [step.place for step in steps] if "done" in found else [] if "undone" in found else None
     if _settle_folders(there, command, say, record=handle, steps=steps, ended=ended):
         for parent in reversed(parents):
@@ -68,7 +67,7 @@ def _settle_record(path: Path, say: Say) -> None:
 def settle_beside(folder: Path, place: Path | None = None, say: Say | None = None) -> None:
     """The same for hidden folders in a folder that is about to be written to, whether or not a record names them.
 
-    place: the output beside which they lie, and only its own are seen to; None where the folder is the output. say: by
+    place: the output beside which they lie, and only its own are settled; None if the folder is the output. say: by
     default a warning of the logger "idi_fast".
     """
     for path in hidden.within(folder):
@@ -78,12 +77,12 @@ def settle_beside(folder: Path, place: Path | None = None, say: Say | None = Non
 
 
 def is_begun(folder: Path) -> bool:
-    """Whether a folder holds a journal of an operation that has not been ended, or is not yet."""
+    """Whether a folder holds a journal of an operation that has not ended, or may not have."""
     return any(os.path.lexists(path / hidden.JOURNAL) for path in hidden.within(folder))
 
 
 def _names(folder: Path) -> set[str]:
-    """The names that what a hidden folder holds has, or is to have."""
+    """The names that the content of a hidden folder has, or will have."""
     parts = [folder / part for part in (hidden.NEW, hidden.OLD)]
     names = {name for part in parts if os.path.isdir(part) and not os.path.islink(part) for name in os.listdir(part)}
     if os.path.lexists(folder / hidden.JOURNAL):
@@ -102,10 +101,10 @@ def _settle_folders(
     folders: list[Path], command: str | None, say: Say, *, record: int | None = None,
     steps: Sequence[journal.Step] = (), ended: list[Path] | None = None, place: Path | None = None,
 ) -> bool:  # fmt: skip
-    """Complete or take back the operation that made these hidden folders; False where it goes on or is not ours.
+    """Complete or roll back the operation that made these hidden folders; False if it is still running or not ours.
 
-    record: the descriptor of its record, if it has one; steps: those told there; ended: the places of an operation that
-    has been completed but for its hidden folders; place: as of `settle_beside`.
+    record: the descriptor of its record, if it has one; steps: those in the record; ended: the places of an operation
+    that has been completed except for its hidden folders; place: as for `settle_beside`.
     """
     if not all(hidden.is_ours(folder) for folder in folders):
         return False
@@ -146,8 +145,8 @@ def _settle_folders(
 def _end(
     folders: list[Path], command: str | None, steps: Sequence[journal.Step], *, is_recorded: bool
 ) -> tuple[list[Path], list[str], str | None]:
-    """Complete what has been begun; return the places where the new ones are now, what their user has to know of the
-    others, and whose all that is."""
+    """Complete what has been begun; return the places that have their new content, messages for the user about the
+    others, and the owner of all this."""
     journals = [folder for folder in folders if os.path.lexists(folder / hidden.JOURNAL)]
     if not journals:
         steps = [step for step in steps if step.folder in folders and hidden.identity(step.made) != step.new]
@@ -178,7 +177,7 @@ def _several(places: list[Path]) -> str:
 
 
 def _return_old(folder: Path, place: Path | None) -> None:
-    """What earlier versions had put aside, which renamed without a journal, goes back to its place if that is free."""
+    """Put back what earlier versions, which renamed without a journal, had moved aside, if its place is free."""
     old = folder / hidden.OLD
     if os.path.isdir(old) and not os.path.islink(old):
         for name in os.listdir(old):

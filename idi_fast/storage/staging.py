@@ -18,17 +18,17 @@ from idi_fast.storage.syncing import sync_file, sync_folder
 from idi_fast.storage.unfinished import removing
 
 PATIENCE = 10.0
-"""Seconds that the renames of another process are waited for."""
+"""Seconds to wait for the renames of another process."""
 
 
 class Staging:
-    """Files and folders in the making, each in a hidden folder beside its place; a context.
+    """Files and folders under construction, each in a hidden folder beside its place; a context.
 
-    What stands at a place is remembered when the place is first named, and only that is ever replaced. When the context
-    ends nothing is left but what has taken its place; the next command sees to what a kill leaves (`journal`).
+    What is at a place is remembered when the place is first named, and only that is ever replaced. When the context
+    ends nothing is left but what has taken its place; the next command settles what a kill leaves (`journal`).
 
     inside: a folder on the same disk to hold the hidden folder instead; together: whether files are parts of the folder
-    they lie in, so that what cannot be put there is kept as a folder beside it.
+    they are in, so that what cannot be put there is kept as a folder beside it.
     """
 
     def __init__(self, inside: Path | None = None, *, together: bool = False) -> None:
@@ -47,25 +47,25 @@ class Staging:
         return self
 
     def watch(self, place: Path, *before: tuple | None) -> None:
-        """Remember what stands at a place, or stood there `before`, unless that has been done."""
+        """Remember what is at a place, or was there `before`, unless that has been done."""
         if place not in self._before:
             with explained(place):
                 self._before[place] = before[0] if before else hidden.appearance(place)
 
     def reserve(self, place: Path) -> Path:
-        """Where to make what is to stand at `place`; nothing is there yet. Raises OutputError."""
+        """Where to make the content of `place`; nothing is there yet. Raises OutputError."""
         self.watch(place)
         return self._folder(place.parent, place) / hidden.NEW / place.name
 
     def scratch(self, parent: Path) -> Path:
-        """An empty folder in a folder, for files that go when the context ends. Raises OutputError."""
+        """An empty folder in a folder, for files that are removed when the context ends. Raises OutputError."""
         folder = self._folder(parent, parent / ".") / hidden.SCRATCH
         with explained(parent / "."):
             folder.mkdir()
         return folder
 
     def _folder(self, parent: Path, place: Path) -> Path:
-        """The hidden folder of a place's parent, made where there is none yet."""
+        """The hidden folder of a place's parent, made if there is none yet."""
         if parent not in self._hidden:
             with explained(place):
                 record = self._record = self._record or Record()
@@ -73,7 +73,7 @@ class Staging:
                     record.add("parent", os.path.abspath(missing))
                     try:
                         missing.mkdir()
-                    except FileExistsError:  # another process was faster, whose folder it is
+                    except FileExistsError:  # another process was faster: the folder is its
                         record.add("parent of others", os.path.abspath(missing))
                         continue
                     self._parents.append(missing)
@@ -91,11 +91,11 @@ class Staging:
         return self._hidden[parent]
 
     def swap(self, places: Iterable[Path]) -> None:
-        """Put what was made for these reserved places there; what stood there goes.
+        """Put what was made for these reserved places there; the old content is removed.
 
-        If one cannot be put there, or on an interrupt, all are taken back, and what stood there stands there again.
-        Raises OutputError; WriteError where the disk is full, and where something stands there that did not when the
-        place was first named: what was made is then kept under a free name, which the error tells.
+        If one cannot be put there, or on an interrupt, all are rolled back, and the old content is back in its place.
+        Raises OutputError; WriteError if the disk is full, or if a place has changed since it was first named: what was
+        made is then kept under a free name, which the error tells.
         """
         places = list(places)
         for place in places:
@@ -103,7 +103,7 @@ class Staging:
                 raise OutputError(f"cannot write {place}: what was made for it is gone; nothing was changed")
         if not places:
             return
-        self._ending.close()  # from here on the hidden folders may hold what stood there before
+        self._ending.close()  # from here on the hidden folders may hold the old content
         at, begun = places[0], []
         try:
             self._sync(places)
@@ -111,11 +111,11 @@ class Staging:
                 steps = [self._step(place) for place in places]
                 for step in steps:
                     self._record.add("step", *step.to_json())
-                # Until all is done, or taken back, the hidden folders may hold what stood there, whatever interrupts.
+                # Until all is done, or rolled back, the hidden folders may hold the old content, whatever interrupts.
                 self._is_left = True
                 is_alone = len(steps) == 1 and self._in_one_step(steps[0], begun)
                 if not is_alone:
-                    # From here on it will be completed, whatever becomes of this process.
+                    # From here on it will be completed, whatever happens to this process.
                     journal.write(steps[0].folder, steps)
                     for step in steps:
                         at = step.place
@@ -140,9 +140,9 @@ class Staging:
         return self._hidden[place.parent] / hidden.NEW / place.name
 
     def _sync(self, places: list[Path]) -> None:
-        """Have what was made on the disk, so that a full one shows before anything is replaced, and no power failure
-        takes both the old and the new. A single new output replaces nothing, and is as lasting as the system's writes.
-        """
+        """Flush what was made to the disk, so that a full one is noticed before anything is replaced, and no power
+        failure loses both the old and the new. A single new output replaces nothing, and is as durable as the system's
+        writes."""
         if len(places) == 1 and self._before[places[0]] is None:
             return
         for place in places:
@@ -158,7 +158,7 @@ class Staging:
             sync_folder(folder / hidden.NEW)
 
     def _step(self, place: Path) -> journal.Step:
-        """What is to be done at a place; FileExistsError where something else stands there than at the beginning."""
+        """What is to be done at a place; FileExistsError if it has changed since the beginning."""
         stands = hidden.appearance(place)
         if stands is not None and stands != self._before[place]:
             raise FileExistsError(f"{place} was changed meanwhile")
@@ -178,7 +178,7 @@ class Staging:
         return True
 
     def _take_back(self, begun: list[journal.Step], error: BaseException) -> list[Path]:
-        """Take steps back; return where what stood there before is, if not in its place. Raises WriteError."""
+        """Roll steps back; return where the old content is, if not in its place. Raises WriteError."""
         stranded, kept = [], []
         for step in reversed(begun):
             try:
@@ -196,7 +196,7 @@ class Staging:
         return [path for path in kept if path is not None]
 
     def _overtaken(self, places: list[Path], before: list[Path]) -> WriteError:
-        """Keep what was made under free names, and tell them; before: those of what stood there."""
+        """Keep what was made under free names, and report them; before: those of the old content."""
         changed = [place for place in places if hidden.appearance(place) != self._before[place]] or places
         also = f", and what stood there before in {', '.join(map(str, before))}" if before else ""
         return WriteError(
@@ -205,7 +205,7 @@ class Staging:
         )
 
     def _keep(self, places: list[Path]) -> str:
-        """Put what was made under free names beside its places, and tell them."""
+        """Put what was made under free names beside its places, and report them."""
         kept = []
         for parent, hidden_folder in self._hidden.items():
             made = [place for place in places if place.parent == parent]
@@ -224,11 +224,11 @@ class Staging:
             self._unlock()
         if not self._is_left:
             for folder in self._hidden.values():
-                with suppress(OSError):  # the next command sees to it
+                with suppress(OSError):  # the next command settles it
                     hidden.remove(folder)
         self._unlock()
         for folder in reversed(self._parents):
-            with suppress(OSError):  # it is not empty: something took its place there
+            with suppress(OSError):  # it is not empty: something has been put there
                 folder.rmdir()
         if self._record is not None and any(map(os.path.lexists, self._noted)):
             self._record.leave()
@@ -242,13 +242,13 @@ class Staging:
 
 @contextmanager
 def _held(folders: Iterable[Path]) -> Iterator[None]:
-    """Hold folders against other processes that put outputs there, for the moment that it takes.
+    """Lock folders against other processes that put outputs there, for the short time it takes.
 
     Raises BlockingIOError after PATIENCE. Systems and disks without such locks do without.
     """
     handles: list[int] = []
     try:
-        # One folder may have two names, and would wait for itself; in one order, two processes do not wait in a circle.
+        # A folder with two names would wait for itself; a fixed order keeps two processes from waiting for each other.
         found = {(about.st_dev, about.st_ino): folder for folder in folders for about in [os.stat(folder)]}
         for _, folder in sorted(found.items()) if os.name == "posix" else ():
             if not os.access(folder, os.R_OK):  # one may write there, but not list
@@ -268,10 +268,10 @@ def _held(folders: Iterable[Path]) -> Iterator[None]:
 
 
 def install(files: Mapping[Path, bytes], before: Mapping[Path, tuple | None] | None = None) -> None:
-    """Put files in their places, all or none; what lies beside them is left alone.
+    """Put files in their places, all or none; other files there are left alone.
 
-    before: what stood there when the work began, as `hidden.appearance` says; by default what does now. Raises
-    OutputError, also where a folder stands in a file's place: it would go with all that it holds; WriteError.
+    before: what was there when the work began, as `hidden.appearance` says; by default what is there now. Raises
+    OutputError, also if a folder is in a file's place, since it would be deleted with its content; WriteError.
     """
     with Staging(together=True) as staging:
         for place in files:

@@ -1,4 +1,4 @@
-"""What has been written is on the disk, not in the system's memory alone, where a power failure takes it."""
+"""Flush what has been written to the disk, since a power failure loses the system's memory."""
 
 import os
 import stat
@@ -8,10 +8,10 @@ from idi_fast.storage.failures import OF_THE_DISK
 
 
 def sync_file(path: Path) -> None:
-    """Have the bytes of a file on the disk; links and what is no file are left out. Raises OSError."""
+    """Flush the bytes of a file; links and what is no file are ignored. Raises OSError."""
     if not stat.S_ISREG(os.lstat(path).st_mode):
         return
-    # Windows syncs only what may be written to, and elsewhere a file may be read-only.
+    # Windows syncs only writable files, and elsewhere a file may be read-only.
     handle = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
     try:
         os.fsync(handle)
@@ -20,9 +20,9 @@ def sync_file(path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Have the names in a folder on the disk, where the system and the disk can do that for folders. Raises OSError.
+    """Flush the names in a folder, if the system and the disk can do that for folders. Raises OSError.
 
-    A rename lasts through a power failure only once its folder is there.
+    A rename survives a power failure only once its folder is flushed.
     """
     if os.name != "posix":  # Windows cannot open folders
         return

@@ -1,4 +1,4 @@
-"""Parquet tables of ours: what they are travels as JSON in the file's metadata."""
+"""Our Parquet tables: they are described by JSON in the file's metadata."""
 
 import io
 import json
@@ -21,7 +21,7 @@ METADATA_KEY = "idi_fast"
 
 def write_table(path: str | Path, frame: pl.DataFrame, about: dict | None = None) -> None:
     """Write a frame as Parquet, with `about` as its metadata."""
-    # Through memory, so that a full disk is an OSError of ours and not an exception of the writer's own kind.
+    # Through memory, so that a full disk is an ordinary OSError and not an exception of the writer's own kind.
     Path(path).write_bytes(table_bytes(frame, about))
 
 
@@ -34,7 +34,7 @@ def table_bytes(frame: pl.DataFrame, about: dict | None = None) -> bytes:
 
 
 def write_blocks(path: Path, frames: Iterator[pl.DataFrame]) -> None:
-    """Write frames, at least one and all of the same columns, as one Parquet table; one is in memory at a time."""
+    """Write frames, at least one and all with the same columns, as one Parquet table; one is in memory at a time."""
     first, second = next(frames), next(frames, None)
     if second is None:
         write_table(path, first)
@@ -45,9 +45,9 @@ def write_blocks(path: Path, frames: Iterator[pl.DataFrame]) -> None:
 
 
 class TableWriter:
-    """A Parquet table written frame by frame, all of the same columns; a context that closes the file.
+    """A Parquet table written frame by frame, all with the same columns; a context that closes the file.
 
-    A row group has `group_rows` rows or a few more, 0: those of a frame.
+    A row group has `group_rows` rows or a few more; 0: those of a frame.
     """
 
     def __init__(self, path: Path, about: dict | None = None, *, group_rows: int = 0):
@@ -70,13 +70,13 @@ class TableWriter:
         frame, self._waiting = pl.concat(self._waiting, rechunk=True), []
         table = frame.to_arrow()
         if self._writer is None:
-            # Imported for long tables only: it takes a tenth of a second. Errors of the file reach us as they are.
+            # Imported for long tables only: it takes a tenth of a second. It raises errors of the file unchanged.
             from pyarrow.parquet import ParquetWriter
 
             schema = table.schema
             if self._about is not None:
                 schema = schema.with_metadata({METADATA_KEY: metadata_text(self._about)})
-            # Numbers are ever new: a dictionary of them would take 60 MB, three times as long, and a larger file.
+            # Numbers hardly repeat: a dictionary of them would take 60 MB, three times as long, and a larger file.
             texts = [name for name, kind in frame.schema.items() if kind == pl.String]
             self._writer = ParquetWriter(self._file, schema, compression="zstd", use_dictionary=texts)
         self._writer.write_table(table.cast(self._writer.schema))
@@ -92,7 +92,7 @@ class TableWriter:
             self._file.close()
 
     def _abandon(self) -> None:
-        """Close a writer that an error left open: it would complain of the closed file when it is collected."""
+        """Close a writer that an error left open: it would complain about the closed file when it is collected."""
         if self._writer is None or not self._writer.is_open:
             return
         from pyarrow import ArrowException
@@ -103,16 +103,16 @@ class TableWriter:
 
 
 def metadata_text(about: dict) -> str:
-    """What a table's metadata holds of `about`."""
+    """The text of `about` in a table's metadata."""
     return json.dumps(about, ensure_ascii=False, sort_keys=True)
 
 
 @dataclass(frozen=True)
 class Table:
-    """A Parquet file, of which only the footer was read; its rows are parsed by the reader.
+    """A Parquet file of which only the footer was read; the reader parses its rows.
 
-    what: what errors call it; columns: the name of each column's type, as polars writes it; about: the metadata's JSON
-    text where it is a table of ours with any; limits: of reading it. Errors in reading are ArtifactError.
+    what: its name in errors; columns: the name of each column's type, as polars writes it; about: the metadata's JSON
+    text if it is a table of ours with any; limits: of reading it. Errors in reading are ArtifactError.
     """
 
     path: Path
@@ -124,8 +124,8 @@ class Table:
 
     @classmethod
     def open(cls, path: "str | Path | Table", what: str = "", limits: Limits = ANY) -> "Table":
-        """Read the footer; a table that is open already stays as it is. Raises ArtifactError, also where a manifest
-        beside the file says that it was another."""
+        """Read the footer; a table that is already open stays as it is. Raises ArtifactError, also if a manifest beside
+        the file has another digest for it."""
         if isinstance(path, Table):
             return path
         path = Path(path)
@@ -136,7 +136,7 @@ class Table:
         return cls(path, what, **found, limits=limits)
 
     def frames(self, columns: Sequence[str] | None = None) -> Iterator[pl.DataFrame]:
-        """The rows, in their order, a block at a time; at least one. columns: which, None: all."""
+        """The rows, in order, a block at a time; at least one block. columns: which, None: all."""
         arguments = {"path": str(self.path), "what": self.what, "columns": None if columns is None else list(columns)}
         left = self.rows
         with closing(stream("frames", arguments, error=ArtifactError, limits=self.limits)) as blocks:
@@ -154,7 +154,7 @@ class Table:
         return pl.concat(self.frames(columns))
 
     def blocks(self, columns: Sequence[str], rows: int) -> Iterator[pl.DataFrame]:
-        """The rows of columns, `rows` at a time but for the last."""
+        """The rows of columns, `rows` at a time except in the last block."""
         waiting: list[pl.DataFrame] = []
         n = 0
         for frame in self.frames(columns):
@@ -169,8 +169,8 @@ class Table:
 
 
 def open_table(path: Path, kind: str, name: str, limits: Limits = ANY) -> tuple[Table, dict]:
-    """A table of ours and its metadata; ArtifactError unless the metadata's format is `kind`. `name` is what a user
-    calls it."""
+    """A table of ours and its metadata; ArtifactError unless the metadata's format is `kind`. `name` is the user's name
+    for it."""
     table = Table.open(path, f"the {name} {path}", limits)
     try:
         about = loads(table.about)
@@ -185,6 +185,6 @@ def open_table(path: Path, kind: str, name: str, limits: Limits = ANY) -> tuple[
 
 
 def read_table(path: Path, kind: str, name: str, limits: Limits = ANY) -> tuple[pl.DataFrame, dict]:
-    """A frame and its metadata; arguments and errors as of `open_table`."""
+    """A frame and its metadata; arguments and errors as for `open_table`."""
     table, about = open_table(path, kind, name, limits)
     return table.frame(), about

@@ -1,4 +1,4 @@
-"""What goes from the disk when a process is ended in the middle of its work, by a signal that it could not answer."""
+"""What to remove from the disk when a process is ended in the middle of its work, by a signal it could not handle."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -8,7 +8,7 @@ _removals: dict[object, Callable[[], None]] = {}
 
 @contextmanager
 def removing(remove: Callable[[], None]) -> Iterator[None]:
-    """While the block lasts, `remove` takes away what is in the making, should the process be ended in it.
+    """During the block, `remove` removes unfinished files if the process is ended.
 
     It is called from another thread, with the main thread stopped.
     """
@@ -21,7 +21,7 @@ def removing(remove: Callable[[], None]) -> Iterator[None]:
 
 
 def remove_all() -> None:
-    """Take away what is in the making, the latest first; what cannot be removed stays."""
+    """Remove unfinished files, the latest first; what cannot be removed stays."""
     for remove in reversed(list(_removals.values())):
         with suppress(OSError):
             remove()

@@ -22,19 +22,19 @@ from idi_fast.tau.fix_clauses import corrected
 
 SPEC = "agent.tau"
 SPEC_FOLDER = "spec"
-"""Where a workflow leaves the folder of its specification."""
+"""The folder of a workflow's specification."""
 """The specification's file where a folder holds several."""
 
 STARTUP = (3.0, 16.0)
 STEP = (0.009, 0.018)
-"""Seconds the interpreter takes to begin, and a step, from and to: measured on specifications of 10 to 25 clauses."""
+"""Seconds the interpreter takes to start, and per step, from and to: measured on specifications of 10 to 25 clauses."""
 
 
 def find_spec(place: str | Path) -> tuple[Path, tuple[str, ...]]:
-    """The specification's file of a folder, or a .tau file itself, and the other .tau files beside it.
+    """The specification file of a folder, or a .tau file itself, and the other .tau files beside it.
 
-    The folder of a workflow has its specification in a folder `spec` of its own. Raises InputError where there is none,
-    or where there are several of which none is called agent.tau.
+    The folder of a workflow has its specification in a folder `spec`. Raises InputError if there is none,
+    or if there are several and none is called agent.tau.
     """
     place = Path(place)
     if not os.path.lexists(place):
@@ -61,7 +61,7 @@ def find_spec(place: str | Path) -> tuple[Path, tuple[str, ...]]:
 
 
 def read_spec(path: Path) -> Reading:
-    """The text of a specification's file, read as far as it can be. Raises InputError where there is no such file."""
+    """The text of a specification file, read as far as possible. Raises InputError if there is no such file."""
     try:
         return read_text(path.read_bytes(), path.name)
     except OSError as error:
@@ -119,12 +119,12 @@ def check_folder(folder: str | Path) -> Report:
 
 
 def estimate(steps: int) -> tuple[float, float]:
-    """About how many seconds the interpreter will take for so many steps, from and to."""
+    """The approximate seconds that the interpreter takes for this many steps, from and to."""
     return tuple(round(begin + each * steps, 1) for begin, each in zip(STARTUP, STEP, strict=True))
 
 
 def span(seconds: tuple[float, float]) -> str:
-    """From and to how long, as people say it: ``3 s to 16 s``."""
+    """A range of durations for people: ``3 s to 16 s``."""
     low, high = map(_duration, seconds)
     return f"{low} to {high}"
 

@@ -44,7 +44,7 @@ def first_read(spec: Spec) -> dict[str, int]:
 
 
 def unmirrored(spec: Spec) -> list[str]:
-    """Used inputs that no output is as a whole, so that a step need not read them."""
+    """Used inputs that no output equals, so that a step need not read them."""
     whole = {clause.term.name for clause in spec.clauses if _is_whole(clause.term) and clause.target.index is None}
     return [name for name in first_read(spec) if name not in whole]
 
@@ -61,7 +61,7 @@ def free_first_values(model: Model) -> list[str]:
 
 
 def check_clauses(spec: Spec, reading: Reading, files: Mapping[str, bytes]) -> tuple[list[Finding], Simulation | None]:
-    """What is wrong with how a specification reads, and the run over its files if that can be told.
+    """What is wrong with how a specification reads, and the run over its files if it can be predicted.
 
     files: the input files there are, by their paths in the specification.
     """
@@ -100,7 +100,7 @@ class _Check:
         self.model: Model
 
     def all(self, files: Mapping[str, bytes]) -> Simulation | None:
-        """Find all there is; the run over the files if that can be told."""
+        """Find everything; the run over the files if it can be predicted."""
         self.alignment()
         run = self.simulated(files)
         self.mirrors(run)
@@ -121,7 +121,7 @@ class _Check:
         )  # fmt: skip
 
     def alignment(self) -> None:
-        """Inputs that are first read at different times, or all too late; first values that nothing fixes."""
+        """Inputs that are first read at different times, or all too late; first values that are not fixed."""
         spec, first, lookback = self.spec, self.first, self.model.lookback
         earliest = min(first, key=first.get, default="")
         for name, time in first.items():
@@ -157,7 +157,7 @@ class _Check:
         return f"a clause ({free[0]}[0] = ...) and so on for every output" if free else "a clause for each fixed index"
 
     def simulated(self, files: Mapping[str, bytes]) -> Simulation | None:
-        """The run over the files, None where it cannot be told."""
+        """The run over the files, None if it cannot be predicted."""
         try:
             run = simulate(self.spec, files)
         except Unclear as error:
@@ -212,7 +212,7 @@ class _Check:
         )  # fmt: skip
 
     def unused(self) -> None:
-        """Declared streams that no clause has."""
+        """Declared streams that no clause uses."""
         used = {value.name for value in self.spec.values}
         for name, stream in self.spec.streams.items():
             if name not in used:

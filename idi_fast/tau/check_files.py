@@ -1,4 +1,4 @@
-"""The files of a specification's folder: inputs that end a run before its time, outputs that cannot be written."""
+"""The files of a specification's folder: inputs that end a run early, outputs that cannot be written."""
 
 import os
 import re
@@ -21,9 +21,9 @@ UNTIDY = re.compile(rb"[ \t\r\v\f](?:\n|\Z)|(?:\A|\n)[ \t\r\v\f]|\n\n\Z")
 
 @dataclass(frozen=True)
 class InputFile:
-    """What is in an input's file.
+    """The content of an input's file.
 
-    data: its bytes, None where no file can be read; total: lines up to the last that is not empty.
+    data: its bytes, None if no file can be read; total: lines up to the last that is not empty.
     """
 
     data: bytes | None
@@ -31,7 +31,7 @@ class InputFile:
 
 
 def tidy(data: bytes) -> bytes:
-    """The same lines without what is no part of a value: a byte order mark, blanks, CR, empty lines at the end."""
+    """The same lines without what is not part of a value: a byte order mark, blanks, CR, empty lines at the end."""
     if not _is_untidy(data):
         return data
     lines = [line.strip(BLANKS) for line in data.removeprefix(BOM).split(b"\n")]
@@ -44,7 +44,7 @@ def _is_untidy(data: bytes) -> bool:
 
 
 def _is_fixable(data: bytes, width: int | None) -> bool:
-    """Whether nothing but what `tidy` takes away ends the file before its last line."""
+    """Whether only what `tidy` removes ends the file before its last line."""
     codes = line_codes(tidy(data), width)
     return bool(np.all(codes[: _total(codes)] >= 0))
 
@@ -61,9 +61,9 @@ def leaves(path: str) -> bool:
 
 
 def check_input(folder: Path, stream: Declaration, first: int | None) -> tuple[InputFile, list[Finding]]:
-    """What is in the file of an input, and what is wrong with it.
+    """The content of an input's file, and what is wrong with it.
 
-    first: the time at which its first line is read, None where no clause uses the input.
+    first: the time at which its first line is read, None if no clause uses the input.
     """
     path = folder / stream.path
     try:
@@ -172,7 +172,7 @@ def check_lengths(
 ) -> list[Finding]:
     """Inputs that end before others do.
 
-    files: of the used inputs, by stream; first: when each is first read; run: what the simulation came to, if it did.
+    files: of the used inputs, by stream; first: when each is first read; run: the simulation, if there is one.
     """
     totals = {name: file.total for name, file in files.items() if file.data is not None and file.total}
     if len(set(totals.values())) < 2:
@@ -198,7 +198,7 @@ def check_lengths(
 
 
 def check_outputs(folder: Path, outputs: Iterable[Declaration]) -> list[Finding]:
-    """Outputs that have no folder, or whose files are there already."""
+    """Outputs without a folder, or whose files already exist."""
     findings, there, missing = [], [], {}
     for stream in outputs:
         path = folder / stream.path

@@ -1,4 +1,4 @@
-"""What a check finds: one finding each, and the report of all."""
+"""The findings of a check, and the report of all."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -49,7 +49,7 @@ class Finding:
 
     @property
     def where(self) -> str:
-        """The place, as messages say it: ``agent.tau, line 3, column 8``."""
+        """The place for messages: ``agent.tau, line 3, column 8``."""
         places = [self.file, *(f"{what} {n}" for what, n in (("line", self.line), ("column", self.column)) if n)]
         return ", ".join(places)
 
@@ -87,7 +87,7 @@ class Report:
 
     @property
     def errors(self) -> tuple[Finding, ...]:
-        """The findings by which the run fails or goes wrong."""
+        """The findings that make the run fail or go wrong."""
         return tuple(finding for finding in self.findings if finding.severity == "error")
 
     def counts(self) -> dict[str, int]:
@@ -108,7 +108,7 @@ def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 
 def several(names: Iterable[str], most: int = 4) -> str:
-    """Names in a row, the first few of many."""
+    """Names in a row, only the first few of many."""
     names = list(names)
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more

@@ -1,7 +1,7 @@
-"""A specification's text as the interpreter takes it today, made of older ones: what is changed, and what it was.
+"""Older specification texts in today's syntax: what is changed, and what it was.
 
-Older texts declare by ``=`` or as ``sbf i1 = ifile("a")``, leave out full stops, and are scripts for a prompt: ``r``
-before the formula, ``n`` and ``q`` behind it. Letters beyond ASCII are replaced where there is one that looks alike.
+Older texts declare by ``=`` or as ``sbf i1 = ifile("a")``, omit full stops, and are scripts for a prompt: ``r``
+before the formula, ``n`` and ``q`` after it. Non-ASCII characters are replaced if they have a look-alike.
 """
 
 import unicodedata
@@ -21,24 +21,24 @@ LOOK_ALIKES = {
     **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-"),
     "\u2227": "&", "\u2228": "|", "\u2295": "^", "\uff1d": "=", "\u2236": ":",
 }  # fmt: skip
-"""What stands for a sign of the language, one for one, in formulas as well."""
+"""Replacements of look-alikes of operators, one for one, in formulas as well."""
 
 SPELT = {
     "→": "->", "←": "<-", "⇒": "=>", "↔": "<->", "≤": "<=", "≥": ">=", "≠": "!=", "¬": "not ", "×": "x", "…": "...",
     "•": "*", "·": "*", "ß": "ss", "æ": "ae", "Æ": "AE", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "σ": "sigma",
     "α": "alpha", "β": "beta", "γ": "gamma", "ε": "epsilon", "τ": "tau", "μ": "mu", "µ": "mu",
 }  # fmt: skip
-"""How comments say what no accent explains; everything else is dropped."""
+"""Spellings in comments; other characters are dropped."""
 
 RUN = ("r", "run", "execute")
 """Commands before a formula that run it."""
 
 COMMANDS = (*RUN, "defs", "n", "q", "quit", "normalize", "set")
-"""Words of the prompt, of which a file holds none; ``set`` takes the rest of its line."""
+"""Words of the prompt, which a file must not contain; ``set`` takes the rest of its line."""
 
 
 class Edit(NamedTuple):
-    """What stands at offsets `start` to `stop` of a text becomes `text`."""
+    """The replacement of offsets `start` to `stop` of a text by `text`."""
 
     start: int
     stop: int
@@ -46,7 +46,7 @@ class Edit(NamedTuple):
 
 
 class _Form(NamedTuple):
-    """A declaration in any syntax: `parts` says what is old about it; stop: the offset behind it."""
+    """A declaration in any syntax: `parts` says what is old about it; stop: the offset after it."""
 
     name: Token
     type: str
@@ -57,18 +57,18 @@ class _Form(NamedTuple):
 
 
 def transliterated(text: str) -> str:
-    """A text in ASCII: accents are left off, signs are spelt, what cannot be said is dropped."""
+    """A text in ASCII: accents are removed, symbols are spelt, other characters are dropped."""
     spelt = (SPELT.get(letter, LOOK_ALIKES.get(letter, letter)) for letter in text)
     plain = unicodedata.normalize("NFKD", "".join(spelt))
     return STRANGE.sub("", plain.encode("ascii", "ignore").decode())
 
 
 class Modern:
-    """A text brought up to date.
+    """A text in today's syntax.
 
-    text: what it becomes; edits: how, by offsets of the original; findings: what was old; tainted: offsets in the
-    original of letters that nothing replaces; comments: offset and text of each, in ASCII; renamed: streams by their
-    earlier names.
+    text: the new text; edits: by offsets of the original; findings: what was old; tainted: offsets in the original of
+    characters that nothing replaces; comments: offset and text of each, in ASCII; renamed: streams by their earlier
+    names.
     """
 
     def __init__(self, text: str, file: str):
@@ -122,7 +122,7 @@ class Modern:
         )  # fmt: skip
 
     def _find_strange(self, comments: list[tuple[int, int]]) -> list[int]:
-        """The offsets of letters that nothing replaces; what is strange is said once a line."""
+        """The offsets of characters that nothing replaces; reported once per line."""
         tainted: list[int] = []
         lines: dict[int, list[int]] = {}
         starts = [start for start, _ in comments]
@@ -165,7 +165,7 @@ class Modern:
             self._modernise(form)
 
     def _skip_statement(self) -> None:
-        """Leave what is none of these forms to the parser."""
+        """Leave anything else to the parser."""
         self._place += 1
         while self._at().kind != "end" and self._at(-1).text != ".":
             if self._at().kind == "name" and self._at(1).text in (":", "["):
@@ -200,7 +200,7 @@ class Modern:
         return _Form(name, kind, source, first.start, last.start + len(last.text), parts)
 
     def _type(self, ahead: int) -> tuple[str, int]:
-        """A type that begins so many words ahead, empty if there is none, and how far ahead it ends."""
+        """A type that begins this many words ahead, empty if there is none, and how far ahead it ends."""
         token = self._at(ahead)
         if token.kind != "name":
             return "", ahead
@@ -210,7 +210,7 @@ class Modern:
         return token.text, ahead + 1
 
     def _source(self, ahead: int, name: str) -> tuple[str, int, list[str]]:
-        """What a stream is read from or written to, as it is written today; how far ahead it ends; what was old."""
+        """A stream's source or target in today's syntax; how far ahead it ends; what was old."""
         token, old = self._at(ahead), []
         if token.text in ("ifile", "ofile"):
             way, old = {"ifile": "in", "ofile": "out"}[token.text], [f"{token.text} instead of file"]
@@ -230,7 +230,7 @@ class Modern:
         return f"{way} file({self._at(ahead + 1).text})", ahead + 3, old
 
     def _rename(self, form: _Form, declared: Counter[str]) -> None:
-        """Give a stream whose name does not begin with i or o, as its way asks for, one that does."""
+        """Rename a stream that does not begin with i or o, according to its direction."""
         name, begins = form.name.text, form.source[0]
         if (NAME.fullmatch(name) and name[0] == begins) or declared[name] > 1 or name in ("t", "in", "out"):
             return
@@ -252,7 +252,7 @@ class Modern:
             self.edits.append(Edit(form.start, form.stop, f"{name}:{form.type} := {form.source}."))
 
     def _drop_command(self, instead: str = "") -> None:
-        """Take the command at the cursor out of the text, ``set`` with the rest of its line."""
+        """Remove the command at the cursor from the text, ``set`` with the rest of its line."""
         token = self._at()
         stop = token.start + len(token.text)
         if token.text == "set":
@@ -264,7 +264,7 @@ class Modern:
             self._place += 1
 
     def _formula(self) -> None:
-        """Go through the words behind the declarations: a name that no bracket follows is none of a stream."""
+        """Go through the words after the declarations: a name without a following bracket is not a stream."""
         begun, depth = False, 0
         while (token := self._at()).kind != "end":
             depth += {"[": 1, "]": -1}.get(token.text, 0)

@@ -1,4 +1,4 @@
-"""The text of a specification read as far as it can be, with a finding for everything in it that is wrong."""
+"""The text of a specification read as far as possible, with a finding for everything that is wrong."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -13,17 +13,17 @@ from idi_fast.tau.parsing import Token
 from idi_fast.tau.spec import Spec, at_declaration, declaration, pass_formula, read_formula, undeclared
 
 MOST_ERRORS = 50
-"""Findings of clauses that cannot be read, after which the rest is not looked at."""
+"""Unreadable clauses to report; the rest is skipped."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What a text says.
+    """The result of reading a text.
 
-    declarations: those that could be read, in their order; spec: None where not all could be read; findings: what is
-    wrong; places: line and column of each declaration; comments: those before each declaration, and last those behind
-    them all, in ASCII; current: whether the interpreter takes the text as it is; definitions:
-    of functions and predicates.
+    declarations: those that could be read, in order; spec: None if not all could be read; findings: what is
+    wrong; places: line and column of each declaration; comments: those before each declaration, and finally those after
+    all of them, in ASCII; current: whether the interpreter accepts the text as it is; definitions: of functions and
+    predicates.
     """
 
     file: str
@@ -36,7 +36,7 @@ class Reading:
     definitions: tuple[str, ...] = ()
 
     def text(self, spec: Spec) -> str:
-        """A specification that has these declarations and perhaps more, in ASCII, with the comments of the text."""
+        """A specification with these declarations and perhaps more, in ASCII, with the comments of the text."""
         own = {stream.name for stream in self.declarations}
         added = [stream for stream in (*spec.inputs, *spec.outputs) if stream.name not in own]
         lines = []
@@ -47,13 +47,13 @@ class Reading:
 
 
 def read_text(data: bytes, file: str) -> Reading:
-    """Read a specification's text, in older syntax too; `file` is what findings call it. Raises nothing."""
+    """Read a specification's text, in older syntax too; `file` is its name in findings. Raises nothing."""
     modern = Modern(data.decode("utf-8", "replace").replace("\r\n", "\n"), file)
     return _Reader(modern).reading()
 
 
 class _Reader:
-    """A parser that goes on after errors."""
+    """A parser that continues after errors."""
 
     def __init__(self, modern: Modern):
         self._modern = modern
@@ -93,7 +93,7 @@ class _Reader:
             return None
 
     def _undeclared(self) -> list[Declaration]:
-        """The streams of the formula that are not declared, and a finding for each."""
+        """The undeclared streams of the formula, and a finding for each."""
         if not self._complete:
             return []
         try:
@@ -132,7 +132,7 @@ class _Reader:
         )  # fmt: skip
 
     def _is_tainted(self, start: int, stop: int) -> bool:
-        """Whether a stretch of the text has letters that were reported already; what they make of it is not said."""
+        """Whether a part of the text has characters that were already reported; their consequences are not."""
         begin, end = self._modern.origin(start), self._modern.origin(stop)
         return any(begin <= offset < end for offset in self._tainted)
 
@@ -166,7 +166,7 @@ class _Reader:
             self._starts.append(self._modern.origin(parser.tokens[start].start))
 
     def _recover(self, start: int) -> None:
-        """Go on behind the next full stop, or where the next declaration or the formula begins."""
+        """Continue after the next full stop, or where the next declaration or the formula begins."""
         parser, place = self._parser, start + 1
         while parser.tokens[place].kind != "end" and parser.tokens[place - 1].text != ".":
             ahead = parser.tokens[min(place + 1, len(parser.tokens) - 1)].text

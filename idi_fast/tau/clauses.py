@@ -1,8 +1,8 @@
-"""The formula of a specification: clauses, what joins them, and the definitions that they use.
+"""The formula of a specification: clauses, connectives, and the definitions that they use.
 
-``!`` binds closest, then ``&&``, ``^^``, ``||``, ``->``, ``<->`` and ``? :``. A formula that is no equation becomes
-one: as a term w, which is 1 or 0, it holds where ``o = o ^ w'`` does, for any output o in it. That is right only if the
-formula says what outputs are equal to, not what they differ from: an sbf has more values than 0 and 1.
+``!`` binds most tightly, then ``&&``, ``^^``, ``||``, ``->``, ``<->`` and ``? :``. A formula that is not an equation
+becomes one: as a term w, which is 1 or 0, it holds if ``o = o ^ w'`` does, for any output o in it. That is right only
+if the formula says what outputs are equal to, not what they differ from: an sbf has more values than 0 and 1.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -29,7 +29,7 @@ from idi_fast.tau.parsing import Parser, Token
 
 COMPARISONS = ("=", "!=", "<", "<=", ">", ">=")
 JOINTS = ("<->", "->", "||", "^^", "&&")
-"""What joins formulas, that which binds least first."""
+"""The connectives, loosest first."""
 
 FORMULA_SIGNS = (*COMPARISONS, *JOINTS, "!")
 CONSTANTS = ("T", "F")
@@ -58,7 +58,7 @@ class Macro:
 
 
 class ClauseParser(Parser):
-    """A parser that knows formulas and definitions; widths: of the streams, None for an sbf."""
+    """A parser of formulas and definitions; widths: of the streams, None for an sbf."""
 
     def __init__(self, text: str, source: str):
         super().__init__(text, source)
@@ -75,7 +75,7 @@ class ClauseParser(Parser):
         return self._flat(self._conditional(1))
 
     def refuse(self, expected: str) -> NoReturn:
-        """Fail at the next token; of what is on record as an error of the interpreter's own, as that."""
+        """Fail at the next token; if it is a known error of the interpreter, with that."""
         if self.ahead("!", "&") and self.widths is not None and not any(self.widths.values()):
             self.fail("found '!&', of which the interpreter infers no type between values of sbf", self.next)
         super().refuse(expected)
@@ -116,7 +116,7 @@ class ClauseParser(Parser):
         self.macros[name.text] = Macro(tuple(parameters), body, self.text[name.start : stop.start + 1])
 
     def _call(self, read: Callable[[], Term | Formula]) -> Term | Formula:
-        """What a definition says of its arguments; `read` reads its body."""
+        """A definition applied to its arguments; `read` reads its body."""
         name = self.take()
         macro = self.macros[name.text]
         if name.text in self._calls or len(self._calls) == DEEPEST:
@@ -263,7 +263,7 @@ class ClauseParser(Parser):
         return Clause(left, right)
 
     def _relation(self, formula: Formula) -> Clause:
-        """The equation that a formula of sbf comes down to."""
+        """The equation that a formula of sbf reduces to."""
         text = self.text[formula.start : formula.end]
         if any(isinstance(part, At) and self._width(part, formula) for part in _terms(formula) if _is_present(part)):
             self.fail("an output that is a bitvector is not defined by an equation", formula.start, NotModelled)
@@ -278,7 +278,8 @@ class ClauseParser(Parser):
         return Clause(target, Xor((target, Not(truth))), text)
 
     def _truth(self, formula: Formula, positive: bool | None) -> Term:
-        """A formula as a term; positive: whether it must hold; False: must not; None: what it decides hangs on both."""
+        """A formula as a term; positive: whether it must hold; False: must not; None: what it decides depends on
+        both."""
         sign, parts = formula.sign, formula.parts
         if sign in CONSTANTS:
             return Bit(int(sign == "T"))
@@ -304,7 +305,7 @@ class ClauseParser(Parser):
     def _comparison(self, formula: Formula, positive: bool | None) -> Term:
         left, right = formula.parts
         width = self._common_width(formula)
-        # On record is that an output that is not to be 1 is 0; of other values that it is not to have, nothing.
+        # It is on record that an output that must not be 1 is 0; nothing is known about other excluded values.
         plain = positive is True or (positive is None and right == Bit(1) and isinstance(left, At))
         if any(map(_is_present, (*walk(left), *walk(right)))) and not (formula.sign == "=" and plain):
             message = "which value an output takes that is not to have another is not worked out"
@@ -333,7 +334,7 @@ class ClauseParser(Parser):
 
 
 def _is_present(term: object) -> bool:
-    """Whether a term is the value of an output that is not past."""
+    """Whether a term is the current value of an output."""
     return isinstance(term, At) and term.name.startswith("o") and term.lookback == 0
 
 
@@ -370,7 +371,7 @@ def _reduced(formula: Formula) -> Formula:
 
 
 def parse_clauses(text: str, names: Collection[str] | None = None, source: str = "the formula") -> list[Clause]:
-    """The clauses that a text joins by ``&&``, as ``(o1[t] = i1[t]) && (o1[0] = 0)``; as `parse_term`."""
+    """The clauses that a text joins by ``&&``, as ``(o1[t] = i1[t]) && (o1[0] = 0)``; as for `parse_term`."""
     parser = ClauseParser(text, source)
     parser.names = names
     clauses = parser.clauses()

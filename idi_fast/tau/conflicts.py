@@ -1,4 +1,4 @@
-"""Which clauses conflict where nothing satisfies a specification: no more of them than it takes, and at which times."""
+"""Which clauses of an unsatisfiable specification conflict: a minimal set, and at which times."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -24,9 +24,9 @@ class Said:
 
 
 def minimal(parts: Sequence[Part], conflict: Callable[[list[Part]], bool]) -> list[Part]:
-    """Parts that conflict and of which none can be left out, found by leaving out one after the other.
+    """A minimal set of conflicting parts, found by leaving out one after the other.
 
-    That is done again until nothing changes: with fewer clauses others may hold at other times.
+    This is repeated until nothing changes: with fewer clauses others may hold at other times.
     """
     found, before = list(parts), None
     while found != before:
@@ -39,7 +39,7 @@ def minimal(parts: Sequence[Part], conflict: Callable[[list[Part]], bool]) -> li
 
 
 def describe(said: Sequence[Said], definitions: Sequence[Definition]) -> str:
-    """A sentence about clauses that conflict; definitions: what they say of fixed times, where it is that."""
+    """A sentence about conflicting clauses; definitions: what they say about fixed times, if that is the conflict."""
     if len(said) == len(definitions) == 2 and definitions[0].target == definitions[1].target:
         target = definitions[0].target
         both = f"at time {target.index} both {definitions[0].clause} and {definitions[1].clause} hold"

@@ -1,8 +1,8 @@
-"""Contracts: the streams that an agent's specification reads and writes and its equations, declared once as data.
+"""Contracts: the streams and equations of an agent's specification, declared once as data.
 
-The specification, its simulation and the README of a folder all come from one declaration. Those of the agents that
-idi-fast knows are files of this package, in the form in which users write their own (docs/TAU.md). Equations are Tau's
-terms over plain names of streams; in the specification an input is called ``i_name`` and an output ``o_name``.
+The specification, its simulation and the README of a folder are all derived from one declaration. The built-in agents
+are files of this package, in the same form as users' own (docs/TAU.md). Equations are Tau's terms over plain names of
+streams; in the specification an input is called ``i_name`` and an output ``o_name``.
 """
 
 import os
@@ -26,13 +26,13 @@ from idi_fast.tau.parsing import WORDS, Parser, parse_term
 from idi_fast.tau.spec import Spec, anchored
 
 EMOTES = "q_emote_"
-"""How the names of inputs begin that say what the agent communicates."""
+"""Prefix of the inputs that say what the agent communicates."""
 
 WIDEST = 32
-"""The most bits of a stream: a trace's values are of so many."""
+"""The most bits of a stream: those of a trace's values."""
 
 MIRROR = "mirror_"
-"""How the name of an input's mirror begins."""
+"""Prefix of the name of an input's mirror."""
 
 NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 PREFIX = re.compile(r"\w*", re.ASCII)
@@ -59,7 +59,7 @@ class Output(Block):
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class Guarantee(Block):
-    """Something that never happens, whatever is read."""
+    """Something that never happens, for any inputs."""
 
     never: str = setting(REQUIRED, "A term of type sbf that is 0 at every t.")
     meaning: str = setting(REQUIRED, "What that guarantees, in a line of ASCII.")
@@ -69,9 +69,8 @@ class Guarantee(Block):
 class Contract(Block):
     """An agent's streams and equations. All values before the first tick are 0.
 
-    Raises SettingError, SpecError or NotModelled, which say the key of what is wrong: names that Tau does not take or
-    that stand twice, streams in an equation that are not declared, types that do not fit, outputs that are defined by
-    one another.
+    Raises SettingError, SpecError or NotModelled, which name the key: for names that Tau does not accept or that occur
+    twice, undeclared streams in an equation, types that do not fit, outputs that are defined by one another.
     """
 
     name: str = setting(REQUIRED, "What the agent is called, in a line of ASCII.", minLength=1)
@@ -87,7 +86,7 @@ class Contract(Block):
 
     @property
     def mirrors(self) -> tuple[Output, ...]:
-        """The outputs that keep the interpreter reading every input at every tick, in the order of the inputs."""
+        """The outputs that make the interpreter read every input at every tick, in the order of the inputs."""
         return tuple(
             Output(name=MIRROR + i.name, equation=f"{i.name}[t]", type=i.type, meaning=f"{i.name}, as it was read")
             for i in self.inputs
@@ -96,13 +95,13 @@ class Contract(Block):
     def specification(self, prefix: str = "") -> Spec:
         """What the interpreter runs: the equations, a mirror of every input, and all of it at time 0.
 
-        prefix: stands before every name, behind its ``i_`` or ``o_``; the files are ``inputs/name.in`` and
-        ``outputs/name.out``, with the prefix too. Raises InputError for a prefix that names cannot begin with.
+        prefix: inserted before every name, after its ``i_`` or ``o_``; the files are ``inputs/name.in`` and
+        ``outputs/name.out``, also with the prefix. Raises InputError for a prefix that names cannot begin with.
         """
         return self._specification((*self.outputs, *self.mirrors), prefix)
 
     def guarded(self, prefix: str = "") -> Spec:
-        """The same with an output ``o_0``, ``o_1``, … for each guarantee, 1 where it is broken; the prefix as there."""
+        """The same with an output ``o_0``, ``o_1``, … for each guarantee, 1 where it is broken; prefix as above."""
         nevers = [Output(name=str(number), equation=each.never) for number, each in enumerate(self.guarantees)]
         return self._specification((*self.outputs, *self.mirrors, *nevers), prefix)
 
@@ -115,9 +114,9 @@ class Contract(Block):
         return anchored(Spec(*map(tuple, declared), tuple(clauses)))
 
     def without_emotes(self) -> "Contract":
-        """The contract without the emotes that it reads, the outputs that need them, and the guarantees about these.
+        """The contract without its emote inputs, the outputs that need them, and the guarantees about these.
 
-        Raises InputError where it reads none, or where nothing is left.
+        Raises InputError if it has none, or if nothing is left.
         """
         gone = {stream.name for stream in self.inputs if stream.name.startswith(EMOTES)}
         if not gone:
@@ -157,8 +156,8 @@ class Contract(Block):
             Model.of(self.guarded())
 
     def _refuse_circles(self, names: Mapping[str, str]) -> None:
-        """Raise NotModelled where outputs need one another at one time: what solves such equations is the
-        interpreter's choice, and a contract is to say what comes out."""
+        """Raise NotModelled for outputs that need one another at one time: the interpreter would choose a solution, and
+        a contract must determine its outputs."""
         outputs = {output.name for output in self.outputs}
         graph = {
             output.name: [value.name for value in values_of(parse_term(output.equation)) if value.lookback == 0]
@@ -173,7 +172,7 @@ class Contract(Block):
 
 @contextmanager
 def _at(key: str) -> Iterator[None]:
-    """Say in the errors of a specification which key of the contract they are about, and where in its text."""
+    """Name the key of the contract, and the place in its text, in errors."""
     try:
         yield
     except (SpecError, NotModelled) as error:
@@ -189,7 +188,7 @@ def _check_names(streams: Mapping[str, Input | Output], mirrors: tuple[Output, .
             raise SettingError(
                 f"{key}.name", f"is {stream.name!r}{why}; expected letters of ASCII, digits or _, a digit not first"
             )
-        # Files are named after streams, and on some disks case does not count.
+        # Files are named after streams, and some disks ignore case.
         if (other := taken.setdefault(stream.name.lower(), key)) != key:
             raise SettingError(f"{key}.name", f"is {stream.name!r}, the name of {other} too, but perhaps for case")
 
@@ -233,7 +232,7 @@ def _used(equation: str) -> set[str]:
 
 @cache
 def agent(name: str) -> Contract:
-    """A contract that comes along, "v38" or "layered"."""
+    """A built-in contract, "v38" or "layered"."""
     return read_contract(CONTRACT_FILES[name])
 
 

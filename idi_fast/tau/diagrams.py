@@ -1,7 +1,7 @@
 """Reduced ordered binary decision diagrams (Bryant 1986) of the bits of terms.
 
-Such a diagram is canonical: equal functions have the same node, and a function depends on just the variables that
-stand in its diagram.
+Such a diagram is canonical: equal functions have the same node, and a function depends on exactly the variables in
+its diagram.
 """
 
 from collections.abc import Callable, Hashable, Iterable
@@ -10,10 +10,10 @@ from functools import partial
 from idi_fast.tau.formula import And, At, Bit, Bits, Less, Not, Or, Term
 
 MOST_NODES = 50_000
-"""Nodes after which it is given up: the diagrams of some functions grow exponentially."""
+"""Limit of nodes: the diagrams of some functions grow exponentially."""
 
 MOST_UNKNOWN = 250
-"""Unknown values at most: what combines diagrams calls itself once for each."""
+"""Limit of variables: combining diagrams recurses once for each."""
 
 FALSE, TRUE = 0, 1
 
@@ -23,9 +23,9 @@ class TooLarge(Exception):
 
 
 class Diagrams:
-    """Diagrams that share their nodes. A node is (level, node where false, node where true), or a truth value.
+    """Diagrams that share their nodes. A node is (level, node if false, node if true), or a truth value.
 
-    variables: from the top of the diagrams down; more are added at the bottom as they are asked for. Raises TooLarge.
+    variables: from the top of the diagrams down; more are added at the bottom on demand. Raises TooLarge.
     """
 
     def __init__(self, variables: Iterable[Hashable] = ()):
@@ -47,12 +47,12 @@ class Diagrams:
         return self._node(self._levels[name], FALSE, TRUE)
 
     def parts(self, node: int) -> tuple[Hashable, int, int]:
-        """The variable at the top of a diagram that is no truth value, and what follows where it is false and true."""
+        """The variable at the top of a diagram that is not a truth value, and its branches if false and true."""
         level, low, high = self._nodes[node]
         return self._names[level], low, high
 
     def support(self, nodes: Iterable[int]) -> set[Hashable]:
-        """The variables that stand in diagrams."""
+        """The variables in diagrams."""
         seen: set[int] = set()
         left = list(nodes)
         while left:
@@ -102,11 +102,11 @@ class Diagrams:
         return self.choose(one, TRUE, other)
 
     def differ(self, one: int, other: int) -> int:
-        """The diagram that is true where just one of both is."""
+        """The diagram that is true where exactly one of both is."""
         return self.choose(one, self.negated(other), other)
 
     def fixed(self, node: int, name: Hashable, value: bool) -> int:
-        """A diagram where a variable has a value."""
+        """A diagram with the value of a variable fixed."""
         level, found = self._levels[name], {FALSE: FALSE, TRUE: TRUE}
 
         def walk(node: int) -> int:
@@ -141,7 +141,7 @@ class Diagrams:
         return node
 
     def written(self, node: int, value: Callable[[Hashable], At]) -> Term:
-        """A diagram as a term of the values that its variables are, of 0 and of 1."""
+        """A diagram as a term of the values of its variables, 0 and 1."""
         if node <= TRUE:
             return Bit(node)
         name, low, high = self.parts(node)
@@ -161,9 +161,9 @@ def _variable(diagrams: Diagrams, at: At, bit: int) -> int:
 
 
 def support(term: Term, width: int | None) -> frozenset[At] | None:
-    """The values on which a term depends: another value of theirs can make another of the term's.
+    """The values on which a term depends: changing them can change the term.
 
-    None where that is too much to work out.
+    None if that is too large to compute.
     """
     found: set[At] = set()
     try:

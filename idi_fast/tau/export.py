@@ -17,7 +17,7 @@ from idi_fast.tau.contract import find_contract
 from idi_fast.training.artifact import read_trace
 
 ALL = "all"
-"""The kind of every stream that all traces have; it has no equations."""
+"""The kind with every stream that all traces have; it has no equations."""
 
 
 class Taken(NamedTuple):
@@ -33,7 +33,7 @@ class Taken(NamedTuple):
 
 
 def stream_columns(assignments: Iterable[str]) -> dict[str, str]:
-    """Columns by stream, of texts NAME=COLUMN. Raises InputError."""
+    """Columns by stream, from texts NAME=COLUMN. Raises InputError."""
     found: dict[str, str] = {}
     for text in assignments:
         name, _, column = text.partition("=")

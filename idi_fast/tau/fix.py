@@ -20,7 +20,7 @@ from idi_fast.tau.fix_clauses import fix_spec as fix_spec
 from idi_fast.tau.spec import Spec, parse_spec
 
 EXPECTED = "expected"
-"""The folder of what the interpreter should leave in ``outputs``, under the same names."""
+"""The folder of the expected content of ``outputs``, under the same names."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Fixed:
 
 @dataclass(frozen=True)
 class _Plan:
-    """Files to write, by their paths in the folder, folders to make, and what is thereby done."""
+    """Files to write, by their paths in the folder, folders to create, and a description of these changes."""
 
     files: dict[str, bytes]
     folders: tuple[str, ...]
@@ -124,8 +124,8 @@ def fix_folder(folder: str | Path, out: str | Path, *, force: bool = False) -> F
 
 
 def _unread(reading: Reading) -> str:
-    """Why a specification that is not read as a whole cannot be fixed."""
-    # What is left when older syntax is put right; where nothing is written, no finding is called fixable any more.
+    """Why a specification that was not read completely cannot be fixed."""
+    # What is left after correcting older syntax; if nothing is written, no finding is called fixable any more.
     errors = [finding for finding in reading.findings if not finding.fixable]
     first = f": {errors[0]}" if errors else ""
     if errors and all(finding.code == "not-modelled" for finding in errors):
@@ -191,10 +191,10 @@ def _read(path: Path) -> bytes | None:
 
 
 def _copy(staging: Staging, root: Path, out: Path, reading: Reading, plan: _Plan) -> None:
-    """Copy the folder, and in it what the plan says.
+    """Copy the folder, with the changes of the plan.
 
-    What the specification names is copied as a file even where it is a link or lies behind one, so that nothing that is
-    done in the copy reaches the original; other links stay links.
+    Files that the specification names are copied as files even if they are links or behind links, so that no change of
+    the copy reaches the original; other links stay links.
     """
     made = staging.reserve(out)
     named = [stream for stream in reading.declarations if not leaves(stream.path)]
@@ -217,7 +217,7 @@ def _copy(staging: Staging, root: Path, out: Path, reading: Reading, plan: _Plan
 
 
 def _copy_tree(root: Path, made: Path, left_out: set[str], unlinked: set[str]) -> None:
-    """Copy a folder but for some paths in it, links to be left out, and .git; the folders made can be written to."""
+    """Copy a folder except some paths in it, links to be left out, and .git; the new folders are writable."""
 
     def stop(error: OSError) -> None:
         raise error

@@ -1,4 +1,4 @@
-"""Fixing a specification's clauses: a mirror of every input, and first values that nothing leaves free."""
+"""Fixing a specification's clauses: a mirror of every input, and no free first values."""
 
 import os
 from collections.abc import Sequence
@@ -18,9 +18,9 @@ from idi_fast.tau.spec import Spec, anchored
 def fix_spec(spec: Spec) -> Spec:
     """The same clauses with a mirror of every used input and fixed first values: all inputs are read in step from 0 on.
 
-    Values before time 0 are 0, but for first values that the clauses for fixed indices leave no choice about. What is
-    there already stays. An input that no clause uses is left alone. Raises NotModelled where the clauses do not define
-    their outputs, Unsatisfiable where nothing satisfies them, or would with the first values fixed.
+    Values before time 0 are 0, except first values that the clauses for fixed indices determine. Existing clauses stay.
+    An input that no clause uses is left alone. Raises NotModelled if the clauses do not define their outputs,
+    Unsatisfiable if nothing satisfies them, or would with the first values fixed.
     """
     Model.of(spec)
     mirrored = _mirrored(spec)
@@ -30,7 +30,7 @@ def fix_spec(spec: Spec) -> Spec:
     try:
         Model.of(fixed)
     except Unsatisfiable:
-        # Where a first value is a constant, clauses that had it share no outputs any more, and hold from other times.
+        # If a first value is a constant, its clauses no longer share outputs, and hold from other times.
         fixed = mirrored
         for clause in added:
             fixed = _with_first(fixed, [clause])
@@ -39,9 +39,9 @@ def fix_spec(spec: Spec) -> Spec:
 
 
 def corrected(spec: Spec) -> tuple[Spec, str]:
-    """What `fix_spec` makes of a specification, itself where that is not modelled; and why neither is to be written.
+    """The result of `fix_spec`, or the specification itself if that is not modelled; and why neither may be written.
 
-    The latter is empty unless the interpreter would not start what is written.
+    The latter is empty unless the interpreter would not start the result.
     """
     try:
         return fix_spec(spec), ""
@@ -75,7 +75,7 @@ def _mirrored(spec: Spec) -> Spec:
 
 
 def _is_mirrored(spec: Spec, name: str) -> bool:
-    """Whether some output is the input, perhaps of some steps ago, at every time of which it is said what it is."""
+    """Whether some output equals the input, perhaps delayed, at every time at which it is defined."""
     fixed = [clause for clause in spec.clauses if clause.target.index is not None]
     for clause in spec.clauses:
         term, mirror = clause.term, clause.target
@@ -94,7 +94,8 @@ def _free(name: str, taken: set[str], end: str = "") -> str:
 
 
 def _equations(spec: Spec) -> Spec:
-    """The specification with an equation for each output that other formulas are about: first values are made of it."""
+    """The specification with an equation for each output that other formulas constrain: first values are derived from
+    it."""
     if spec.lookback == 0 or not any(clause.text for clause in spec.clauses):
         return spec
     model = Model.of(spec)
@@ -106,7 +107,7 @@ def _equations(spec: Spec) -> Spec:
 
 
 def _with_first(spec: Spec, added: Sequence[Clause]) -> Spec:
-    """The specification with first values, each changed where its clauses ask for another."""
+    """The specification with first values, changed where its clauses require another one."""
     model = Model.of(spec)
     order = {clause.target.name: place for place, clause in enumerate(model.clauses)}
     clauses = []

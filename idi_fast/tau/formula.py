@@ -1,8 +1,8 @@
-"""Terms and clauses of a Tau specification as immutable data, and how they are written.
+"""Terms and clauses of a Tau specification as immutable data, and how they are printed.
 
-A term is a value of a stream, a constant, or terms joined by ``&``, ``|``, ``^`` (exclusive or) and ``'`` (not, behind
-its term). What is printed is canonical: every joined term within another stands in parentheses, so nothing hangs on
-how closely the operators bind, and ``parse_term(str(term)) == term``.
+A term is a value of a stream, a constant, or terms joined by ``&``, ``|``, ``^`` (exclusive or) and ``'`` (not, after
+its term). Printing is canonical: every joined term within another is in parentheses, so nothing depends on
+precedence, and ``parse_term(str(term)) == term``.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,14 +12,14 @@ from typing import ClassVar
 from idi_fast.errors import InputError
 
 DEEPEST = 50
-"""Levels of a term: what walks over terms calls itself once or a few times a level."""
+"""Levels of a term: functions on terms recurse once or a few times per level."""
 
 FARTHEST = 64
-"""The largest lookback and the largest fixed index: so many steps are worked out one by one before a run's rhythm."""
+"""The largest lookback and fixed index: that many steps are computed one by one before a run becomes regular."""
 
 
 class TextError(InputError):
-    """A specification that cannot be used; where it is about a text, `offset` says where and `reason` only what."""
+    """A specification that cannot be used; for one in a text, `offset` is the place and `reason` the fault alone."""
 
     offset: int | None = None
     reason: str = ""
@@ -30,7 +30,7 @@ class SpecError(TextError):
 
 
 class NotModelled(TextError):
-    """A specification or input that the interpreter may take, but of which idi-fast cannot say what comes out."""
+    """A specification or input that the interpreter may accept, but whose outputs idi-fast does not predict."""
 
 
 class Term:
@@ -82,7 +82,7 @@ class Bit(Term):
 class Bits(Term):
     """A bitvector, written ``{ value }:bv[width]``; a Spec fills in a missing width from the clause.
 
-    Raises SpecError where the value does not fit the width.
+    Raises SpecError if the value does not fit the width.
     """
 
     value: int
@@ -108,7 +108,7 @@ class Not(Term):
 
 @dataclass(frozen=True, slots=True)
 class Less(Term):
-    """Whether a bitvector is less than another, both of so many bits: 1 or 0 of an sbf. Of formulas alone."""
+    """Whether a bitvector is less than another of the same width: 1 or 0 of an sbf. In formulas only."""
 
     left: Term
     right: Term
@@ -186,7 +186,7 @@ def largest(width: int | None) -> int:
 
 
 def type_name(width: int | None) -> str:
-    """How a type is written: sbf or bv[width]."""
+    """The notation of a type: sbf or bv[width]."""
     return "sbf" if width is None else f"bv[{width}]"
 
 
@@ -223,7 +223,7 @@ def depth(term: Term) -> int:
 
 
 def check_time(value: At) -> At:
-    """A value as a specification may write it. Raises NotModelled where its time is negative or above FARTHEST."""
+    """A value as a specification may write it. Raises NotModelled if its time is negative or above FARTHEST."""
     if not 0 <= value.lookback <= FARTHEST or not 0 <= (value.index or 0) <= FARTHEST:
         time = value.index if value.index is not None else f"t-{value.lookback}"
         raise NotModelled(f"{value.name}[{time}]: a time lies at most {FARTHEST} steps back, or is 0 to {FARTHEST}")
@@ -231,12 +231,11 @@ def check_time(value: At) -> At:
 
 
 def fold(term: Term, known: Callable[[At], Term | int | None], mask: int) -> Term | int:
-    """A term with known values put in and simplified operator by operator.
+    """A term with known values substituted, simplified operator by operator.
 
-    known: the value of a stream where it is known, or what it is equal to, else None; mask: all bits of the type. What
-    decides an operator makes its other terms disappear (``x & 0``, ``x | x'``), what does not change it disappears
-    itself (``x & 1``), and so does a term that is there twice (``x | x``, both of ``x ^ x``). Other laws are not
-    applied: ``x | (x & y)`` stays.
+    known: maps a value of a stream to its value, or to an equal term, else None; mask: all bits of the type. A deciding
+    operand removes the others (``x & 0``, ``x | x'``), a neutral one disappears (``x & 1``), and so does a repeated
+    one (``x | x``, both of ``x ^ x``). Other laws are not applied: ``x | (x & y)`` stays.
     """
     if isinstance(term, At):
         value = known(term)
@@ -297,7 +296,7 @@ def _folded_links(term: Term | int, kind: type[Chain]) -> tuple[Term | int, ...]
 
 
 def shifted(term: Term, index: int) -> Term:
-    """A term about t as it reads at a fixed index, which no lookback of it exceeds."""
+    """A term about t, as it reads at a fixed index, which no lookback of it exceeds."""
     if isinstance(term, At):
         return At(term.name, 0, index - term.lookback)
     if isinstance(term, Not):

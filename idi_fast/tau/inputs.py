@@ -1,4 +1,4 @@
-"""Which input files specifications read, however little else of their text is understood."""
+"""Which input files specifications read, however little of their text is understood."""
 
 import os
 import re
@@ -6,12 +6,12 @@ from pathlib import Path
 
 from idi_fast.storage.json_files import read_regular
 
-# Whatever comes first counts: a path may hold a #, and #x1f is a number.
+# The first match counts: a path may contain a #, and #x1f is a number.
 _PIECES = re.compile(rb"\b(?:in\s+file|ifile)\s*\(\s*\"([^\"\n]*)\"|\"[^\"\n]*\"|#(?:x[0-9a-fA-F]+|b[01]+)\b|#[^\n]*")
 
 
 def declared_inputs(text: bytes) -> list[str]:
-    """The paths of the files that a specification declares as inputs, in any of the syntaxes that there have been."""
+    """The paths of the files that a specification declares as inputs, in any syntax there has been."""
     return [found[1].decode("utf-8", "replace") for found in _PIECES.finditer(text) if found[1] is not None]
 
 
@@ -26,7 +26,7 @@ def read_from(folder: Path) -> dict[str, Path]:
         try:
             specifications = sorted(path for path in place.glob("*.tau") if path.is_file())
         except OSError:
-            continue  # what cannot be listed holds no specification that this user runs
+            continue  # a folder that cannot be listed holds no specification that this user runs
         for specification in specifications:
             try:
                 inputs = declared_inputs(read_regular(specification))

@@ -1,4 +1,4 @@
-"""The lines of an input file, as the interpreter takes them."""
+"""The lines of an input file, as the interpreter reads them."""
 
 import errno
 import os
@@ -13,38 +13,38 @@ import numpy as np
 from idi_fast.tau.formula import largest, type_name
 
 BLANKS = b" \t\r\v\f"
-"""What may stand around a value, so that lines may end in CR LF."""
+"""Characters allowed around a value, so that lines may end in CR LF."""
 
 MOST_DIGITS = 400
-"""Of a number: the widest bitvector takes fewer."""
+"""Digits of a number: the widest bitvector needs fewer."""
 
 NUMBER = re.compile(rb"#x(?P<hex>[0-9A-Fa-f]+)|#b(?P<bits>[01]+)|(?P<decimal>[0-9]+)")
 EXPRESSION = re.compile(rb"[A-Za-z0-9 \t()&|^'!+~_]+")
-"""What may be a formula of an sbf: letters, digits and operators."""
+"""Characters of a formula of an sbf: letters, digits and operators."""
 
 FORMULA_TOKEN = re.compile(r"\s*(?P<letter>[A-Za-z][0-9]*)|\s*(?P<digits>[0-9]+)|\s*(?P<sign>[()&|^'])")
 FORMULA_LEVELS = ("|", "^", "&")
-"""The operators of a formula that join two, the one that binds least first; & may be left out."""
+"""The binary operators of a formula, loosest first; & may be omitted."""
 
 END, BAD, FORMULA = -1, -2, -3
 
 MOST_LETTERS = 12
-"""The most free variables of a run: a value of an sbf is a truth table of them, of 2 to that power bits."""
+"""The most free variables of a run: a value of an sbf is a truth table over them, of 2 to that power bits."""
 
 
 @dataclass(frozen=True)
 class Formula:
-    """A value of an sbf that hangs on free variables.
+    """A value of an sbf that depends on free variables.
 
-    letters: these, in order; table: its value where they are, from the first on, the digits of the number of the bit,
-    the last digit first.
+    letters: these, in order; table: its truth table: the bit of a number is the value where the letters, from the first
+    on, are the digits of this number, the last digit first.
     """
 
     letters: tuple[str, ...]
     table: int
 
     def over(self, letters: Sequence[str]) -> int:
-        """The truth table over letters that have these among them."""
+        """The truth table over a superset of its letters."""
         places = [letters.index(letter) for letter in self.letters]
         bits = (
             (self.table >> sum((case >> place & 1) << k for k, place in enumerate(places)) & 1) << case
@@ -54,7 +54,7 @@ class Formula:
 
 
 def formula_text(table: int, letters: Sequence[str]) -> str:
-    """How the interpreter writes a truth table: the paths of its decision diagram, ``x y | x' z``."""
+    """How the interpreter prints a truth table: the paths of its decision diagram, ``x y | x' z``."""
     cases = 1 << len(letters)
     if table in (0, (1 << cases) - 1):
         return str(int(table > 0))
@@ -80,7 +80,7 @@ def _paths(table: int, letters: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
 
 
 def parse_formula(text: str) -> Formula | None:
-    """What a line of an sbf says; None if it is no formula of 0, 1 and at most MOST_LETTERS letters."""
+    """The formula in a line of an sbf; None if it is not a formula of 0, 1 and at most MOST_LETTERS letters."""
     tokens: list[str] = []
     end = 0
     while match := FORMULA_TOKEN.match(text, end):
@@ -96,7 +96,7 @@ def parse_formula(text: str) -> Formula | None:
 
 
 class _FormulaParser:
-    """A recursive descent over the tokens of a formula. Raises ValueError where they are none."""
+    """A recursive descent over the tokens of a formula. Raises ValueError if they are none."""
 
     def __init__(self, tokens: list[str], letters: tuple[str, ...]):
         self._tokens, self._letters, self._place = [*tokens, ""], letters, 0
@@ -150,11 +150,11 @@ class _FormulaParser:
 
 @dataclass(frozen=True)
 class Lines:
-    """What a file gives, line by line.
+    """The values of a file, line by line.
 
-    values uint32 (n,), or Python's integers of a wide bitvector: up to the line that ends it; in an sbf 2 + j is the
+    values uint32 (n,), or Python's integers for a wide bitvector: up to the line that ends it; in an sbf 2 + j is the
     j-th formula of the run; free: the first line, from 0, that holds one, n if none; end: END, BAD or FORMULA: why
-    there are no more; text: that line where it is BAD or FORMULA; missing: whether there is no file.
+    there are no more; text: that line if it is BAD or FORMULA; missing: whether there is no file.
     """
 
     values: np.ndarray
@@ -165,7 +165,7 @@ class Lines:
 
 
 def read_input(path: Path) -> bytes:
-    """The bytes of an input file. Raises OSError, also for pipes and devices, whose end may never come."""
+    """The bytes of an input file. Raises OSError, also for pipes and devices, which may never end."""
     mode = os.stat(path).st_mode
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
         raise OSError(errno.EINVAL, "not a regular file", str(path))
@@ -173,7 +173,7 @@ def read_input(path: Path) -> bytes:
 
 
 class _Codes(dict[bytes, int]):
-    """The value of each line, or why it has none; a line is looked at once however often it stands in a file."""
+    """The value of each line, or why it has none; equal lines are parsed once."""
 
     def __init__(self, width: int | None, formulas: dict[Formula, int]):
         self._width, self._formulas = width, formulas
@@ -225,9 +225,9 @@ def line_codes(data: bytes, width: int | None = None, formulas: dict[Formula, in
 def read_lines(data: bytes, width: int | None = None, formulas: dict[Formula, int] | None = None) -> Lines:
     """The lines of a file of bv[width] or, without a width, of sbf.
 
-    A value may have blanks around it; a bitvector is decimal, ``#x1f`` or ``#b101``. An empty line is the end, as is
-    the end of the file. Letters in an sbf are no truth values but free variables, side by side their product; what is
-    made of them is added to `formulas`. Further formulas are not worked out (FORMULA).
+    A value may have blanks around it; a bitvector is decimal, ``#x1f`` or ``#b101``. An empty line is the end, like
+    the end of the file. Letters in an sbf are not truth values but free variables, adjacent ones a product; the
+    resulting formulas are appended to `formulas`. Other formulas are not computed (FORMULA).
     """
     codes = line_codes(data, width, formulas)
     ends = np.flatnonzero(codes < 0)
@@ -239,7 +239,7 @@ def read_lines(data: bytes, width: int | None = None, formulas: dict[Formula, in
 
 
 def line_text(data: bytes, line: int) -> str:
-    """A line of a file, from 0, as messages show it."""
+    """A line of a file, from 0, for messages."""
     text = data.split(b"\n", line + 1)[line].decode("utf-8", "replace").rstrip("\r")
     return text if len(text) <= 40 else text[:40] + "…"
 

@@ -1,4 +1,4 @@
-"""What a specification's clauses define, checked to be functions of what is known, and compiled."""
+"""A specification's clauses as definitions, checked to be functions of known values, and compiled."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -28,7 +28,7 @@ from idi_fast.tau.solving import Solver
 from idi_fast.tau.spec import Spec
 
 KERNEL_BITS = 32
-"""Wider values are worked out by Python's integers."""
+"""Wider values are computed with Python's integers."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class Model:
     """Definitions of the outputs: at a time below `settled` by `first`, from there on by `clauses`.
 
     lookback: L, from which on the clauses for t hold; last_time: the largest fixed time, -1 if there is none; clauses:
-    those about t, in an order in which each value is known before it is used, if there is one; first: those about each
-    time below `settled`; parts: the clauses as the interpreter looks at them; choices: what free outputs must be;
-    inputs, outputs: the streams that occur, in the order of letters, in which the interpreter reads them; rows: each
+    those about t, ordered so that each value is known before it is used, if possible; first: those about each
+    time below `settled`; parts: the clauses as the interpreter groups them; choices: the forced values of free outputs;
+    inputs, outputs: the streams that occur, in alphabetical order, in which the interpreter reads them; rows: each
     stream's row in arrays of streams; masks: all bits of each stream; letters: free variables of an sbf's values.
     """
 
@@ -57,14 +57,14 @@ class Model:
 
     def __post_init__(self) -> None:
         for time in (None, *range(self.settled)):
-            self.runner(time)  # says what cannot be worked out, or has no solution
+            self.runner(time)  # raises for what cannot be computed, or has no solution
 
     @classmethod
     def of(cls, spec: Spec, letters: int = 0) -> "Model":
-        """The model of a specification, for values of sbf that are functions of so many free variables.
+        """The model of a specification, for values of sbf that are functions of this many free variables.
 
-        Raises NotModelled where its clauses do not define the outputs one by one, Unsatisfiable where no outputs
-        satisfy them; that names clauses that conflict, and the times.
+        Raises NotModelled if its clauses do not define the outputs one by one, Unsatisfiable if no outputs
+        satisfy them, which names the conflicting clauses, and the times.
         """
         try:
             return _model(spec, letters)
@@ -110,7 +110,7 @@ class Model:
             there += [Clause(at, term) for at, term in terms.items() if at.index == time and at not in known]
             if not pairs:
                 there += [Clause(d.target, d.term, d.clause.text) for d in circular if d.target.index == time]
-            elif not _is_ordered(_ordered(there, time), time):  # what is solved must fit all that is said of the time
+            elif not _is_ordered(_ordered(there, time), time):  # a solution must satisfy every clause about the time
                 there += [Clause(d.target, d.term, d.clause.text) for d in definitions if d.target.index == time]
             first.append(_ordered(there, time))
         return cls(
@@ -120,23 +120,24 @@ class Model:
 
     @property
     def settled(self) -> int:
-        """The time from which on the clauses for t say all there is."""
+        """The time from which on the clauses for t determine everything."""
         return len(self.first)
 
     @property
     def truth(self) -> int:
-        """What 1 is in an sbf: all bits of a truth table."""
+        """The value 1 of an sbf: all bits of a truth table."""
         return largest(1 << self.letters)
 
     @property
     def dtype(self) -> type:
-        """The type of arrays of values: uint32, or Python's integers where one is wider or bitvectors are compared."""
+        """The type of arrays of values: uint32, or Python's integers if one is wider or bitvectors are compared."""
         wide = max(self.truth, *self.masks.values()) >> KERNEL_BITS
         compared = any(isinstance(term, Less) for clause in self.spec.clauses for term in walk(clause.term))
         return object if wide or compared else np.uint32
 
     def runner(self, time: int | None = None) -> "Program | Solver":
-        """What works out the outputs at t, or at a time below `settled`. Raises NotModelled, Unsatisfiable."""
+        """The program that computes the outputs at t, or at a time below `settled`. Raises NotModelled,
+        Unsatisfiable."""
         clauses = self.clauses if time is None else self.first[time]
         if _is_ordered(clauses, time):
             return Program.of(clauses, self.rows, self.masks, time, self.dtype)
@@ -146,13 +147,13 @@ class Model:
 
 @lru_cache(maxsize=8)
 def _model(spec: Spec, letters: int) -> Model:
-    """A check asks for the model of the same specification several times."""
+    """Cached, since a check needs the model of the same specification several times."""
     return Model._of(spec, letters)
 
 
 @lru_cache(maxsize=8)
 def _explained(spec: Spec, letters: int) -> Unsatisfiable:
-    """Of a specification that nothing satisfies the clauses that conflict, no more than it takes."""
+    """The minimal set of conflicting clauses of an unsatisfiable specification."""
     fewest = minimal(spec.clauses, lambda some: _conflict(replace(spec, clauses=some), letters) is not None)
     core = replace(spec, clauses=fewest)
     conflict, widths = _conflict(core, letters), {name: stream.width for name, stream in core.streams.items()}
@@ -191,7 +192,7 @@ def _agree(definitions: Iterable[Definition], widths: Widths) -> bool:
 
 
 def _oriented(clause: Clause) -> Clause:
-    """A clause with an output on the left of = if it has one there or alone on the right."""
+    """A clause with an output on the left of =, if it has one there or alone on the right."""
     target, term = clause.target, clause.term
     if target.name.startswith("i") and isinstance(term, At) and term.name.startswith("o"):
         return Clause(term, target)
@@ -199,7 +200,7 @@ def _oriented(clause: Clause) -> Clause:
 
 
 def _is_empty(clause: Clause, masks: Mapping[str, int], widths: Widths) -> bool:
-    """Whether a clause says nothing. Raises Unsatisfiable where it asks something of inputs, or of inputs to come."""
+    """Whether a clause says nothing. Raises Unsatisfiable if it constrains inputs, or future inputs."""
     target, mask = clause.target, masks[clause.target.name]
     outputs = [value for value in (target, *values_of(clause.term)) if value.name.startswith("o")]
     difference = least(Xor((target, clause.term)), widths[target.name], mask)
@@ -227,10 +228,10 @@ def _check_times(clause: Clause) -> None:
 
 
 def _simplified(clauses: list[Clause], masks: Mapping[str, int], widths: Widths) -> tuple[list[Clause], list[Clause]]:
-    """Clauses as the interpreter looks at them, and without all that has no effect.
+    """Clauses as the interpreter sees them, without anything that has no effect.
 
-    Of its simplification this much is on record: that of an sbf is complete, and outputs that are constants or inputs
-    are put into other clauses. Where more of it would make other parts, NotModelled is raised.
+    This much of its simplification is on record: that of an sbf is complete, and outputs that are constants or inputs
+    are substituted into other clauses. If more of it would lead to other parts, NotModelled is raised.
     """
 
     def leasts(clauses: Iterable[Clause]) -> list[Clause]:
@@ -263,9 +264,9 @@ def _shape(clauses: Iterable[Clause]) -> tuple[int, set[tuple[frozenset[At], int
 def _once(
     definitions: Iterable[Definition],
 ) -> tuple[dict[At, Term], list[tuple[Definition, Definition]], list[Definition]]:
-    """One term of each value that is defined without a circle, pairs of definitions that must agree, and the circular.
+    """One term per value that is defined without a circle, pairs of definitions that must agree, and the circular ones.
 
-    A circular definition is paired with the value itself where that, or any other, is defined twice.
+    A circular definition is paired with the value itself if that, or any other, is defined twice.
     """
     found: dict[At, Definition] = {}
     pairs, circular = [], []
@@ -283,7 +284,7 @@ def _once(
 
 
 def _reaches(term: Term, target: At, found: Mapping[At, Definition]) -> bool:
-    """Whether a value is among those that a term comes down to."""
+    """Whether a value is among those that a term reduces to."""
     seen: set[At] = set()
     left = [term]
     while left:
@@ -296,7 +297,7 @@ def _reaches(term: Term, target: At, found: Mapping[At, Definition]) -> bool:
 
 
 def _ordered(clauses: Iterable[Clause], time: int | None) -> tuple[Clause, ...]:
-    """Clauses about one time, each once, so that each value is known before it is used where that can be."""
+    """Clauses about one time, each once, ordered so that each value is known before it is used if possible."""
     found = {clause.target.name: clause for clause in clauses}
     distinct = tuple(dict.fromkeys(clauses))
     graph = {

@@ -1,7 +1,7 @@
-"""The text of a Tau specification, its terms and its clauses, read with a position for everything that is wrong.
+"""The text of a Tau specification, its terms and its clauses, read with a position for every fault.
 
-Of the operators ``'`` binds closest, then ``&``, ``^`` and ``|``; ``=`` makes a clause of two terms and ``&&`` joins
-clauses. A ``#`` begins a comment, but not within the braces of a constant (``{ #x1f }``).
+Of the operators ``'`` binds most tightly, then ``&``, ``^`` and ``|``; ``=`` makes a clause of two terms and ``&&``
+joins clauses. A ``#`` begins a comment, but not within the braces of a constant (``{ #x1f }``).
 """
 
 import re
@@ -40,12 +40,12 @@ TOKEN = re.compile(
 )
 
 MOST_DIGITS = 9
-"""Digits of a number in a clause that is read; what has more is too large for every place in which one stands."""
+"""Digits of a number that is read in a clause; longer ones are too large everywhere."""
 
 STRANGE = re.compile(r"[^\t\r\n -~]")
 
 LEVELS = (Or, Xor, And)
-"""The operators that join terms, the one that binds least first."""
+"""The binary operators of terms, loosest first."""
 
 UNKNOWN = {
     **dict.fromkeys(("!=", "<", "<=", ">", ">=", "!<=", "!<", "!>"), "this comparison is not worked out here"),
@@ -56,10 +56,10 @@ UNKNOWN = {
         "negated by ' behind them; arithmetic is not worked out, and may not end",
     ),
 }
-"""Operators of Tau that are none of these specifications, and what there is instead."""
+"""Operators of Tau that these specifications do not have, and their replacements."""
 
 WORDS = ("always", "sometimes", "all", "ex", "G", "F", "T", "S", "X")
-"""Words of Tau that begin a formula which is none of these."""
+"""Words of Tau that begin other kinds of formulas."""
 
 WIDEST = 256
 """The most bits of a bitvector."""
@@ -86,7 +86,7 @@ def tokens(text: str) -> list[Token]:
 class Parser:
     """A cursor over the tokens of a text.
 
-    source: what messages call it; names: the streams that may occur, any if None.
+    source: its name in messages; names: the streams that may occur, any if None.
     """
 
     def __init__(self, text: str, source: str):
@@ -106,7 +106,7 @@ class Parser:
         raise error
 
     def checked(self, make: Callable, *arguments: object, at: Token) -> object:
-        """What `make` makes; its errors get the token's position."""
+        """The result of `make`; its errors get the token's position."""
         try:
             return make(*arguments)
         except (SpecError, NotModelled) as error:
@@ -138,7 +138,7 @@ class Parser:
         return tuple(token.text for token in self.tokens[self.place : self.place + len(texts)]) == texts
 
     def take(self) -> Token:
-        """The token at the cursor, which moves on, but not beyond the end."""
+        """The token at the cursor, which advances, but not beyond the end."""
         token = self.next
         self.place += token.kind != "end"
         return token
@@ -154,7 +154,7 @@ class Parser:
         return self.take()
 
     def refuse(self, expected: str) -> NoReturn:
-        """Fail at the next token, for what it is if that is known."""
+        """Fail at the next token, with a specific reason if there is one."""
         token = self.next
         if token.text in UNKNOWN:
             self.fail(f"found {token.text!r}; {UNKNOWN[token.text]}", token, NotModelled)
@@ -164,7 +164,7 @@ class Parser:
         self.fail(f"found {found}; expected {expected}", token)
 
     def end(self) -> None:
-        """Raise unless all is read."""
+        """Raise unless everything is read."""
         if self.next.kind != "end":
             self.refuse("an operator or the end")
 
@@ -192,7 +192,7 @@ class Parser:
         return found
 
     def _begins_term(self) -> bool:
-        """Whether a further term is next, side by side with the last: that is their product."""
+        """Whether another term follows directly: two adjacent terms are a product."""
         if self.next.kind == "name":
             return self.tokens[self.place + 1].text == "["
         return self.next.kind == "constant" or self.next.text == "("
@@ -202,7 +202,7 @@ class Parser:
         if token.kind == "name" and token.text not in WORDS:
             return self._value()
         if token.kind == "number":
-            if len(token.text) > MOST_DIGITS:  # Python itself refuses to read numbers of thousands of digits
+            if len(token.text) > MOST_DIGITS:  # Python refuses to parse numbers of thousands of digits
                 self.fail(f"found a number of {len(token.text):,} digits; expected 0 or 1", token)
             return self.checked(Bit, int(self.take().text), at=token)
         if token.kind == "constant":
@@ -237,7 +237,7 @@ class Parser:
         return self.checked(check_time, found, at=name)
 
     def number(self) -> int:
-        """A whole number of a few digits."""
+        """An integer of a few digits."""
         if self.next.kind != "number":
             self.refuse("a number")
         token = self.take()
@@ -271,9 +271,9 @@ class Parser:
 
 
 def parse_term(text: str, names: Collection[str] | None = None, source: str = "the term") -> Term:
-    """The term that a text says, as ``i1[t] & o1[t-1]'``.
+    """The term in a text, as ``i1[t] & o1[t-1]'``.
 
-    names: the streams that may occur, any if None; source: what errors call the text. Raises SpecError, NotModelled.
+    names: the streams that may occur, any if None; source: the text's name in errors. Raises SpecError, NotModelled.
     """
     parser = Parser(text, source)
     parser.names = names

@@ -1,10 +1,10 @@
 """The parts of a specification, and what its fixed indices mean in each.
 
-Before it runs, the interpreter simplifies the clauses and takes those that share outputs together: the *parts*. In a
+Before it runs, the interpreter simplifies the clauses and groups those that share outputs: the *parts*. In a
 part with fixed indices, of which the largest is h, and whose largest lookback is Lp, the clauses for t hold at the
 times Lp to h + Lp as well, whatever the other parts look back. So a value may be defined twice, and then both
-definitions must agree whatever the inputs are: the outputs that are free are chosen so that they do, and where no
-choice can make them, the specification is unsatisfiable.
+definitions must agree for any inputs: free outputs are chosen so that they do, and if no choice does, the
+specification is unsatisfiable.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -35,7 +35,7 @@ Widths = Mapping[str, int | None]
 
 @dataclass(frozen=True)
 class Definition:
-    """What an output is at a fixed time: a term with fixed indices alone, and the clause that says so."""
+    """An output's value at a fixed time: a term with fixed indices only, and the clause that it comes from."""
 
     target: At
     term: Term
@@ -43,11 +43,11 @@ class Definition:
 
 
 class Unsatisfiable(SpecError):
-    """Clauses that no outputs satisfy whatever the inputs are: the interpreter ends with exit code 1.
+    """Clauses that no outputs satisfy for all inputs: the interpreter ends with exit code 1.
 
-    said: of those that conflict no more than it takes, and when (`conflicts.Said`); definitions: what the clauses say
-    of fixed times, where that conflicts; origin: the clause that each of their clauses was made of; time: at which
-    clauses about t conflict, None where it is any.
+    said: a minimal set of conflicting clauses, and when (`conflicts.Said`); definitions: what the clauses say
+    about fixed times, if that conflicts; origin: the clause that each of their clauses was made of; time: at which
+    clauses about t conflict, None if it is any.
     """
 
     said: tuple = ()
@@ -70,7 +70,7 @@ class Part:
         return range(self.lookback, self.last_index + self.lookback + 1)
 
     def definitions(self) -> Iterator[Definition]:
-        """What the part says of fixed times."""
+        """What the part says about fixed times."""
         for clause in self.clauses:
             if clause.target.index is not None:
                 yield Definition(clause.target, clause.term, clause)
@@ -82,7 +82,7 @@ class Part:
 
 
 def least(term: Term, width: int | None, mask: int) -> Term:
-    """A term without the values that it does not depend on; as it is where that is too much to work out."""
+    """A term without the values that it does not depend on; unchanged if that is too large to compute."""
     needed = support(term, width)
     if needed is None or needed.issuperset(values_of(term)):
         return term
@@ -90,16 +90,16 @@ def least(term: Term, width: int | None, mask: int) -> Term:
 
 
 def as_term(term: Term | int, mask: int, width: int | None) -> Term:
-    """What `fold` gives as a term."""
+    """The result of `fold` as a term."""
     if isinstance(term, Term):
         return term
     return Bits(term, width) if width else Bit(int(term == mask))
 
 
 def put_in(clauses: Sequence[Clause], masks: Mapping[str, int], widths: Widths, *, inverted: bool) -> list[Clause]:
-    """Clauses with outputs that are constants or inputs put into the others, each simplified by `fold`.
+    """Clauses with outputs that are constants or inputs substituted into the others, each simplified by `fold`.
 
-    inverted: whether so are outputs that are inverted inputs.
+    inverted: whether outputs that are inverted inputs are substituted too.
     """
     found = list(clauses)
     while True:
@@ -115,7 +115,7 @@ def put_in(clauses: Sequence[Clause], masks: Mapping[str, int], widths: Widths, 
         for clause in found:
             name = clause.target.name
             term = fold(clause.term, plain.get, masks[name])
-            # What is put in may be a constant of its own: folded once more.
+            # A substituted term may itself become a constant: folded once more.
             term = fold(as_term(term, masks[name], widths[name]), lambda _: None, masks[name])
             again.append(replace(clause, term=as_term(term, masks[name], widths[name])))
         if again == found:
@@ -124,7 +124,7 @@ def put_in(clauses: Sequence[Clause], masks: Mapping[str, int], widths: Widths, 
 
 
 def split(clauses: Iterable[Clause]) -> tuple[Part, ...]:
-    """The parts of clauses: those that share outputs, however many clauses lie between, are in one."""
+    """The parts of clauses: those that share outputs, directly or through others, are in one."""
     parts: list[tuple[set[str], list[Clause]]] = []
     for clause in clauses:
         names = {value.name for value in _values(clause) if value.name.startswith("o")}
@@ -156,7 +156,7 @@ class _Rule:
     node: int
 
     def forced(self, time: int, bit: int, known: Callable[[At], int]) -> dict[str, int]:
-        """The outputs that must have some value, and that bit of it."""
+        """The outputs with a forced value, and that bit of it."""
         found: dict[str, int] = {}
         node = self.node
         while node != TRUE:
@@ -174,7 +174,7 @@ class _Rule:
         return found
 
     def allowed(self, target: At, order: Callable[[At], int]) -> Callable[[Term], Term] | None:
-        """As `Choices.wanted`, for this rule alone; None where it leaves the output free."""
+        """As `Choices.wanted`, for this rule alone; None if it leaves the output free."""
         diagrams, node = self.diagrams, self.node
         for leaf in sorted(diagrams.support([node]), key=_in_time):
             if leaf.name.startswith("o") and leaf.index == target.index and order(leaf) > order(target):
@@ -190,10 +190,10 @@ class _Rule:
 
 
 class Choices:
-    """Which values the free outputs must take so that values that are defined twice agree, for some of the parts.
+    """The forced values of free outputs, so that values that are defined twice agree, for some of the parts.
 
-    terms: of each value that is defined at a fixed time one definition; widths: of each stream; pairs: definitions of
-    the same value that are not the same term. Raises Unsatisfiable, and NotModelled where it is too large to work out.
+    terms: one definition of each value that is defined at a fixed time; widths: of each stream; pairs: definitions of
+    the same value that are not the same term. Raises Unsatisfiable, and NotModelled if it is too large to compute.
     """
 
     def __init__(self, terms: Mapping[At, Term], widths: Widths, pairs: Sequence[tuple[Definition, Definition]]):
@@ -205,7 +205,7 @@ class Choices:
                 self._eliminate(width, bit, alike)
 
     def _free_leaves(self, pair: tuple[Definition, Definition]) -> set[At]:
-        """The inputs and free outputs that two definitions come down to."""
+        """The inputs and free outputs that two definitions reduce to."""
         found: set[At] = set()
         seen: set[At] = set()
         left = [value for definition in pair for value in values_of(definition.term)]
@@ -260,9 +260,9 @@ class Choices:
         return rule == TRUE
 
     def wanted(self, target: At, order: Callable[[At], int]) -> Iterator[Callable[[Term], Term]]:
-        """What makes of a term for a free output one that the clauses allow, equal to it wherever they allow that.
+        """Turns a term for a free output into one that the clauses allow, equal to it wherever they allow that.
 
-        order: of the outputs of that time; the term may have those before it, and leaves a choice to those behind it.
+        order: of the outputs of that time; the term may use those before it, and leaves a choice to those after it.
         """
         for rule in self._rules.get(target.index, ()):
             found = rule.allowed(target, order)
@@ -270,10 +270,10 @@ class Choices:
                 yield found
 
     def at(self, time: int, known: Callable[[At], int], bits: int) -> dict[str, int]:
-        """The free outputs that must have some value at a time, and that value; others may be anything.
+        """The free outputs with a forced value at a time, and that value; others may be anything.
 
         known: the value of an input at that time or of any stream before it; bits: of a value of an sbf. Raises
-        NotModelled where there is a choice.
+        NotModelled if there is a choice.
         """
         chosen: dict[str, int] = {}
         for rule in self._rules.get(time, ()):

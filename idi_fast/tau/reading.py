@@ -1,13 +1,13 @@
 """Which inputs the interpreter reads a line of in a step.
 
-Before it reads, the interpreter puts the values it has into the clauses for t and for the L steps after it (before
-time L, into those for L on), simplifies, and reads a line of each input whose value at t still occurs. The clauses for
-later steps are there because an input may be used at t-1 alone.
+Before it reads, the interpreter substitutes the known values into the clauses for t and for the L steps after it
+(before time L, into those for L on), simplifies, and reads a line of each input whose value at t still occurs. The
+clauses for later steps are there because an input may be used at t-1 only.
 
-How much that simplification finds is not on record in full: whether ``x | (i1[t] & x)`` still counts as having i1, or
-what is left of it where an output in it turns out to be constant. So two answers are worked out here. An input surely
-does not occur once constants, and terms that are there twice or inverted, have made it disappear (`fold`); it surely
-does where some clause depends on it even with constant outputs put in. Where the two differ, NotModelled is raised. An
+How far that simplification goes is not fully on record: whether ``x | (i1[t] & x)`` still counts as containing i1, or
+what is left of it if an output in it turns out to be constant. So two answers are computed here. An input surely
+does not occur once constants, and terms that occur twice or inverted, have made it disappear (`fold`); it surely
+does if some clause depends on it even with constant outputs substituted. If the two differ, NotModelled is raised. An
 input that a clause mirrors, ``(oX[t] = iX[t])``, is beyond doubt: it is read in every step.
 """
 
@@ -22,7 +22,7 @@ from idi_fast.tau.parts import as_term, put_in
 
 
 class Unclear(NotModelled):
-    """Whether a line of the input `stream` is read at `time` cannot be told."""
+    """It is unclear whether a line of the input `stream` is read at `time`."""
 
     def __init__(self, stream: str, time: int):
         super().__init__(
@@ -34,7 +34,7 @@ class Unclear(NotModelled):
 
 
 class Reader:
-    """Says which inputs are read at a time, from the values before it."""
+    """Tells which inputs are read at a time, from the values before it."""
 
     def __init__(self, model: Model):
         self._model = model
@@ -49,19 +49,19 @@ class Reader:
 
     @property
     def every_step(self) -> bool:
-        """Whether all inputs are read in every step from `settled` on: each is, as a whole, some output's value."""
+        """Whether all inputs are read in every step from `settled` on: each equals some output."""
         whole = {clause.term.name for clause in self._model.clauses if isinstance(clause.term, At)}
         return set(self._model.inputs) <= whole
 
     def names(self, time: int, streams: np.ndarray) -> tuple[str, ...]:
-        """The inputs that are read at a time, in the order in which they are.
+        """The inputs that are read at a time, in reading order.
 
-        streams uint32 or object (n_streams, n): what was read and worked out at earlier times, a column a time; an
-        unread value is 0. Raises Unclear.
+        streams uint32 or object (n_streams, n): values read and computed at earlier times, a column per time; an unread
+        value is 0. Raises Unclear.
         """
         if time < self._model.settled:
             return self._work_out(time, streams)
-        # From there on the answer depends on no more than the values that a lookback reaches.
+        # From there on the answer depends only on the values within the lookback.
         state = tuple(int(streams[row, time - back]) for row, back in self._remembered)
         if state not in self._answers:
             self._answers[state] = self._work_out(time, streams)
@@ -88,9 +88,9 @@ class Reader:
         return Clause(clause.target, as_term(fold(clause.term, known, mask), mask, width))
 
     def _groups(self, time: int) -> Iterator[list[Clause]]:
-        """The clauses that the interpreter looks at before it reads at a time, all with fixed indices.
+        """The clauses that the interpreter examines before it reads at a time, all with fixed indices.
 
-        It takes each part, and each of the times up to the lookback from there on, by itself.
+        It takes each part, and each of the times up to the lookback from there on, separately.
         """
         model = self._model
         for index in range(max(time, model.lookback), time + model.lookback + 1):
@@ -102,7 +102,7 @@ class Reader:
                 yield list(dict.fromkeys(found))
 
     def _needed(self, clauses: list[Clause], time: int) -> set[str]:
-        """The inputs on whose value at a time some output depends; none where that is too much to work out."""
+        """The inputs whose value at a time some output depends on; none if that is too large to compute."""
         found: set[str] = set()
         for clause in clauses:
             needed = support(clause.term, self._widths[clause.target.name])

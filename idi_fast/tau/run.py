@@ -1,4 +1,4 @@
-"""Running a specification's folder, by the interpreter where there is one, and comparing what comes out."""
+"""Running a specification's folder, in the interpreter if there is one, and comparing the outputs."""
 
 import os
 import shutil
@@ -23,18 +23,18 @@ from idi_fast.tau.simulation import Simulation, simulate_folder
 from idi_fast.tau.spec import load_spec
 
 CONTEXT = 3
-"""Lines that are shown on either side of the first that differs."""
+"""Lines shown on either side of the first difference."""
 
 PATIENCE = 10
-"""How many times as long as it should take a run may take, unless a timeout is given."""
+"""Default timeout, as a multiple of the expected duration."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Where two outputs differ first.
+    """The first difference of two outputs.
 
-    line: from 1; step: from 0; begin: the number of the first line that is shown; found, expected: the lines around it,
-    None where one has no such line.
+    line: from 1; step: from 0; begin: the number of the first line shown; found, expected: the lines around it,
+    None if one has no such line.
     """
 
     line: int
@@ -100,12 +100,12 @@ class Run:
 
     @property
     def differences(self) -> tuple[Output, ...]:
-        """The outputs that differ from the simulation or from what is expected."""
+        """The outputs that differ from the simulation or from ``expected``."""
         return tuple(output for output in self.outputs if output.from_simulation or output.from_expected)
 
     @property
     def ok(self) -> bool:
-        """Whether the run took place and came out as it should."""
+        """Whether the run took place and gave the right outputs."""
         return not self.failures and not self.differences and not self.unmatched
 
     def as_dict(self) -> dict:
@@ -172,7 +172,7 @@ def run_folder(
     except NotModelled:
         if program is None:
             raise
-        # The interpreter may take it all the same; its outputs are held against expected/ alone.
+        # The interpreter may still accept it; its outputs are compared with expected/ only.
         simulation, streams = None, read_spec(path).declarations
         _stray(streams, root)
     streams = tuple(stream for stream in streams if stream.path != CONSOLE)
@@ -225,7 +225,7 @@ def _interpret(
     steps: int,
     progress: Callable[[int, int], None],
 ) -> tuple[Outcome, dict[str, bytes]]:
-    """Run the interpreter on a copy of what it reads; how that ended, and the outputs there are."""
+    """Run the interpreter on a copy of the files it reads; its outcome, and the outputs."""
     root = path.parent
     with Staging() as staging:
         copy = staging.scratch(root)
@@ -249,8 +249,8 @@ def _interpret(
 def _failures(
     outcome: Outcome, found: Mapping[str, bytes], outputs: list[str], simulation: Simulation | None, limit: float
 ) -> tuple[str, ...]:
-    """Why a run is none, causes first."""
-    # What the simulation calls wrong is so whoever runs it: letters, say, of which the interpreter says nothing.
+    """Why a run failed, causes first."""
+    # Errors of the simulation count whoever runs it: letters, for example, which the interpreter does not report.
     failures = list(simulation.errors) if simulation else []
     if outcome.timed_out:
         failures.append(
@@ -284,7 +284,7 @@ def _outputs(
 
 
 def _unmatched(root: Path, outputs: Iterable[str]) -> tuple[str, ...]:
-    """Files in ``expected`` that end like outputs but have the name of none: `diff -r` would tell them too."""
+    """Files in ``expected`` that end like outputs but have no output of their name: `diff -r` would report them too."""
     names = {os.path.basename(path) for path in outputs}
     endings = {os.path.splitext(name)[1] for name in names}
     there = sorted(os.listdir(root / EXPECTED)) if os.path.isdir(root / EXPECTED) else []
@@ -292,7 +292,7 @@ def _unmatched(root: Path, outputs: Iterable[str]) -> tuple[str, ...]:
 
 
 def _expected(root: Path, path: str) -> list[str]:
-    """The lines that are expected of an output; none where its file is missing."""
+    """The expected lines of an output; none if its file is missing."""
     place = root / EXPECTED / os.path.basename(path)
     try:
         return _lines(place.read_bytes())

@@ -1,4 +1,4 @@
-"""The interpreter as a process: watched by the file that grows, killed with all it started, never believed."""
+"""The interpreter as a process: watched through its growing output file, and killed with everything it started."""
 
 import ctypes
 import os
@@ -21,19 +21,19 @@ TAU = "TAU"
 
 ERROR = b"(Error)"
 COLOUR = re.compile(rb"\x1b\[[0-9;]*m")
-"""What colours a terminal's text; the interpreter colours the word in ``(Error)`` even where it writes to a file."""
+"""Colour codes of terminals; the interpreter colours the word in ``(Error)`` even when it writes to a file."""
 
 POLL = 0.1
-"""Seconds between two looks at a run."""
+"""Seconds between two polls of a run."""
 
 GRACE = 2.0
 """Seconds that a process has after SIGTERM."""
 
 SAID = 20
-"""Lines of what the interpreter said that are kept."""
+"""Lines of the interpreter's output to keep."""
 
 ERRORS = 5
-"""Lines with ``(Error)`` that are kept."""
+"""Lines with ``(Error)`` to keep."""
 
 PR_SET_PDEATHSIG = 1
 """Linux: the signal that a process gets when its parent ends (prctl(2))."""
@@ -43,9 +43,8 @@ PR_SET_PDEATHSIG = 1
 class Outcome:
     """How a process ended.
 
-    seconds: it took; code: its exit code, negative for a signal; timed_out: whether it was killed for its time; errors:
-    the first lines in which it said ``(Error)``; said: the last lines it wrote to stdout or stderr; both without
-    colours.
+    seconds: its duration; code: its exit code, negative for a signal; timed_out: whether it was killed for its time;
+    errors: the first lines with ``(Error)``; said: the last lines it wrote to stdout or stderr; both without colours.
     """
 
     seconds: float
@@ -56,10 +55,10 @@ class Outcome:
 
 
 def find_interpreter(given: str | None) -> Path | None:
-    """The interpreter that is given, else that of the variable TAU; None where neither says one.
+    """The given interpreter, else that of the variable TAU; None if neither names one.
 
-    A name without a folder is looked for on PATH. An empty variable says none, an empty `given` does not: it is more
-    likely a variable of the user's that was not set. Raises InputError where it is no program.
+    A name without a folder is searched on PATH. An empty variable means none, an empty `given` does not: it is more
+    likely an unset variable of the user's. Raises InputError if it is not a program.
     """
     if given is None and not os.environ.get(TAU):
         return None
@@ -75,11 +74,11 @@ def find_interpreter(given: str | None) -> Path | None:
 def run_process(
     command: list[str], folder: Path, log: Path, *, watched: Path, timeout: float, progress: Callable[[int], None]
 ) -> Outcome:
-    """Run a command in a folder, with nothing on its stdin, until it ends or its time is up.
+    """Run a command in a folder, with empty stdin, until it ends or its time is up.
 
-    log: where its stdout and stderr go; watched: a file whose lines are counted, and given to `progress` as it grows;
-    timeout: seconds. Whatever is raised meanwhile, as by Ctrl-C, ends the process and those it started; so does its own
-    end. On Linux it ends with this process even where that is killed. Raises InputError where it cannot be started.
+    log: file for its stdout and stderr; watched: a file whose lines are counted, and reported to `progress` as it
+    grows; timeout: seconds. Any exception meanwhile, as by Ctrl-C, ends the process and those it started; so does its
+    own end. On Linux it also ends if this process is killed. Raises InputError if it cannot be started.
     """
     begun, counter, timed_out = time.monotonic(), _Lines(watched), False
     with open(log, "wb") as said:
@@ -96,7 +95,7 @@ def run_process(
                     timed_out = True
                     break
                 progress(counter.count())
-                # Returns at once where the process ends; a plain sleep would not.
+                # Returns at once when the process ends; a plain sleep would not.
                 try:
                     process.wait(POLL)
                 except subprocess.TimeoutExpired:
@@ -110,7 +109,7 @@ def run_process(
 def _dies_with_parent() -> Callable[[], None] | None:
     """What a child of this process calls before it becomes another program, so that it ends with its parent.
 
-    None where the system knows no such thing; there a parent that is killed leaves the child running.
+    None if the system does not support that; there a killed parent leaves the child running.
     """
     if not sys.platform.startswith("linux"):
         return None
@@ -125,7 +124,7 @@ def _dies_with_parent() -> Callable[[], None] | None:
 
 
 def _end(process: subprocess.Popen) -> None:
-    """End what is left of a process and of its group, which a session of its own made it the leader of."""
+    """End what is left of a process and of its group, which it leads in a session of its own."""
     try:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGTERM)
@@ -144,7 +143,7 @@ class _Lines:
         self._path, self._offset, self._lines = path, 0, 0
 
     def count(self) -> int:
-        """Lines until now; 0 while there is no file."""
+        """Lines so far; 0 while there is no file."""
         if os.path.isfile(self._path):
             with open(self._path, "rb") as file:
                 file.seek(self._offset)
@@ -159,7 +158,7 @@ def _read_log(log: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     errors: list[bytes] = []
     last: deque[bytes] = deque(maxlen=SAID)
     with open(log, "rb") as file:
-        # A line is cut where it is longer than any that is worth showing.
+        # Lines too long to be worth showing are cut.
         while line := file.readline(65_536):
             plain = COLOUR.sub(b"", line)
             if plain.strip():

@@ -26,7 +26,7 @@ from idi_fast.tau.reading import Reader
 from idi_fast.tau.spec import Spec
 
 BLOCK = 16_384
-"""Steps that are worked out at a time; a v38 agent's streams of that length fit the second-level cache."""
+"""Steps computed at a time; a v38 agent's streams of that length fit the second-level cache."""
 
 NOTHING_READ = "nothing read"
 REASONS = {END: "end of input", BAD: "bad line", FORMULA: "formula"}
@@ -122,10 +122,10 @@ class Simulation:
 
 
 class _Run:
-    """Where a run stands.
+    """The state of a run.
 
-    streams uint32 or object (n_streams, n): the values up to now, a column a time; tables: what a line of an sbf stands
-    for, from 0 on; the rest as in a Simulation.
+    streams uint32 or object (n_streams, n): the values so far, a column per time; tables: the truth table of each line
+    of an sbf, from 0 on; the rest as in a Simulation.
     """
 
     def __init__(self, model: Model, lines: dict[str, Lines], tables: np.ndarray):
@@ -143,7 +143,7 @@ class _Run:
         return self.lines[name].values.size - self.read[name]
 
     def values(self, name: str, first: int, n: int) -> np.ndarray:
-        """The values of some lines of an input; of an sbf truth tables."""
+        """The values of some lines of an input; for an sbf truth tables."""
         values = self.lines[name].values[first : first + n]
         return self._tables[values] if self.model.spec.streams[name].width is None else values
 
@@ -178,7 +178,7 @@ class _Run:
             self.stop = Stop(NOTHING_READ, self.time)
 
     def _first(self, time: int) -> None:
-        """Work out the outputs of a time that a fixed index bears upon."""
+        """Compute the outputs of a time that fixed indices affect."""
         rows = self.model.rows
         chosen = self.model.choices.at(
             time, lambda value: int(self.streams[rows[value.name], value.index]), 1 << self.model.letters
@@ -250,7 +250,7 @@ def simulate(spec: Spec, files: Mapping[str, str | bytes]) -> Simulation:
 def _written(
     values: np.ndarray, width: int | None, model: Model, letters: list[str], texts: dict[int, str]
 ) -> np.ndarray:
-    """The values of an output as a simulation has them; adds the texts of further truth tables."""
+    """The values of an output as in a simulation; adds the texts of further truth tables."""
     if width is not None:
         return values.astype(np.uint32 if width <= KERNEL_BITS else object)
     if not letters:
@@ -301,7 +301,7 @@ def simulate_folder(spec: Spec, folder: str | Path) -> Simulation:
 
 def _lines(spec: Spec, name: str, files: Mapping[str, str | bytes], formulas: dict[Formula, int]) -> Lines:
     path = spec.streams[name].path
-    if path == CONSOLE:  # where nobody answers: the end of the input
+    if path == CONSOLE:  # nobody answers there: the end of the input
         return read_lines(b"")
     data = files.get(path)
     if data is None:
@@ -310,7 +310,7 @@ def _lines(spec: Spec, name: str, files: Mapping[str, str | bytes], formulas: di
 
 
 def _run_regular(run: _Run) -> dict[str, np.ndarray]:
-    """Run on from `settled`, every input being read in every step, until the first has no more lines."""
+    """Continue from `settled`, with every input read in every step, until the first has no more lines."""
     model, back = run.model, run.model.settled
     shortest = min(model.inputs, key=run.left)  # of several the first that is read
     steps = back + run.left(shortest)

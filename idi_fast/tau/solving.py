@@ -1,8 +1,8 @@
-"""Outputs of one time that clauses tie together without defining them one after the other.
+"""Outputs of one time that clauses constrain without defining them one after the other.
 
-The interpreter solves the equations of a step at once. Of sbf it takes the greatest solution, where there is one: an
-output is 1 if it can be, but 0 if the equations do not depend on it. Of bitvectors another program chooses, so only
-what has a single solution is worked out here.
+The interpreter solves the equations of a step at once. For sbf it takes the greatest solution, if there is one: an
+output is 1 if it can be, but 0 if the equations do not depend on it. For bitvectors another program chooses, so only
+unique solutions are computed here.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -19,8 +19,7 @@ from idi_fast.tau.parts import Unsatisfiable, Widths
 class Solver:
     """Equations about t, or about a fixed `time`; rows, widths: of the streams; sbf_bits: of a value of an sbf.
 
-    Raises Unsatisfiable where, whatever came before, some inputs leave no solution, NotModelled where only some of what
-    may come before does.
+    Raises Unsatisfiable if, for any past, some inputs leave no solution, NotModelled if that depends on the past.
     """
 
     clauses: tuple[Clause, ...]
@@ -67,7 +66,7 @@ class Solver:
         return -self._age(value), value.name.startswith("o"), value.name, bit
 
     def _variables(self, width: int | None, bit: int) -> set[tuple[At, int]]:
-        """The bits of values that one bit of some values depends on: of what is compared all."""
+        """The bits of values that one bit of some values depends on; for comparisons all bits."""
         found: set[tuple[At, int]] = set()
         for clause in self._of(width):
             for value in (clause.target, *values_of(clause.term)):
@@ -83,9 +82,9 @@ class Solver:
         return rule
 
     def explicit(self) -> Iterator[Clause]:
-        """A clause that defines each output which a formula that is no equation is about.
+        """A defining clause for each output that a formula other than an equation constrains.
 
-        Raises NotModelled where a formula leaves a choice, or decides by comparing bitvectors.
+        Raises NotModelled if a formula leaves a choice, or decides by comparing bitvectors.
         """
         formulas = [clause for clause in self.clauses if clause.text]
         names = [value for c in formulas for value in (c.target, *values_of(c.term)) if self._is_output(value)]
@@ -109,7 +108,7 @@ class Solver:
         return self._age(value) == 0 and value.name.startswith("o")
 
     def run(self, streams: np.ndarray, start: int, stop: int) -> None:
-        """Work out the outputs in columns `start` to `stop` of the streams, as `Program.run`."""
+        """Compute the outputs in columns `start` to `stop` of the streams, as `Program.run`."""
         for time in range(start, stop):
             for width in dict.fromkeys(self.widths[clause.target.name] for clause in self.clauses):
                 for bit in range(width or self.sbf_bits):

@@ -106,7 +106,7 @@ class Spec:
 
     @cached_property
     def mirrors(self) -> dict[str, str]:
-        """Of each input that a clause ``(oX[t] = iX[t])`` mirrors that output, the first of them."""
+        """The first output that mirrors each input by a clause ``(oX[t] = iX[t])``."""
         found: dict[str, str] = {}
         for clause in self.clauses:
             name = clause.target.name
@@ -226,7 +226,7 @@ def at_declaration(parser: Parser) -> bool:
 
 
 def pass_formula(parser: ClauseParser) -> None:
-    """Go on to what follows the formula: declarations, definitions or the end."""
+    """Advance to what follows the formula: declarations, definitions or the end."""
     first = parser.place
     while parser.next.kind != "end":
         ended = parser.place > first and parser.tokens[parser.place - 1].text == "."
@@ -252,9 +252,9 @@ def read_formula(parser: ClauseParser, streams: Iterable[Declaration] | None) ->
 
 
 def undeclared(parser: ClauseParser, streams: Iterable[Declaration]) -> list[Declaration]:
-    """Streams of the formula at the parser's cursor that are not declared: the console's.
+    """Undeclared streams of the formula at the parser's cursor, which are the console's.
 
-    Their types are those of the streams that they are joined with. Raises NotModelled where that tells none.
+    Their types are those of the streams that they are joined with. Raises NotModelled if these have none.
     """
     widths = {stream.name: stream.width for stream in streams}
     names, types = _inferred(parser.tokens[parser.place :], widths)
@@ -291,7 +291,7 @@ def _inferred(tokens: list[Token], widths: Mapping[str, int | None]) -> tuple[li
 
 
 def _declared(tokens: list[Token]) -> dict[str, int | None]:
-    """The types that declarations say, wherever these stand."""
+    """The types in declarations, wherever these are."""
     found: dict[str, int | None] = {}
     for place, token in enumerate(tokens):
         said = [each.text for each in tokens[place : place + 7]]

@@ -1,4 +1,4 @@
-"""Folders that the Tau interpreter runs as they are: a specification, its inputs, and what will come out."""
+"""Folders that the Tau interpreter runs as they are: a specification, its inputs, and the expected outputs."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -116,7 +116,7 @@ def _check_guarantees(contract: Contract, prefix: str, files: Mapping[str, bytes
 
 
 def described(spec: Spec, origins: Iterable[str], run: Simulation) -> dict[str, list[dict]]:
-    """What spec.json says of inputs, the column that each is from among it, and of outputs."""
+    """The inputs with their columns, and the outputs, as in spec.json."""
     mirrored = {output: name for name, output in spec.mirrors.items()}
     return {
         "inputs": [
@@ -139,7 +139,7 @@ def _described(stream: Declaration) -> dict[str, str]:
 
 def _fill(folder: Path, spec: Spec, files: Mapping[str, bytes], run: Simulation) -> None:
     (folder / SPECIFICATION).write_text(str(spec), encoding="ascii", newline="\n")
-    # The interpreter writes to no folder that is not there.
+    # The interpreter does not create folders.
     for name in ("inputs", "outputs", EXPECTED):
         (folder / name).mkdir()
     for path, text in files.items():
@@ -196,5 +196,5 @@ def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 def _ascii(text: str) -> str:
-    """The text with other letters, which a path or a column may have, as escapes."""
+    """The text with non-ASCII characters, which a path or a column may have, as escapes."""
     return text.encode("ascii", "backslashreplace").decode("ascii")

@@ -1,4 +1,4 @@
-"""What a run leaves behind: a folder that ordinary tools read, with the digests of all it holds."""
+"""The artifact of a run: a folder that ordinary tools can read, with the digests of its content."""
 
 import os
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ TRACE_FORMAT = "idi-fast-trace-1"
 
 
 def trace_metadata(config: TrainingConfig) -> dict:
-    """What the reader of a trace must know of the run it is from."""
+    """What the reader of a trace needs to know about its run."""
     return {"format": TRACE_FORMAT, "compat": config.engine.compat, "fingerprint": config.fingerprint()}
 
 
@@ -63,11 +63,11 @@ def read_trace(path: str | Path) -> tuple[pl.DataFrame, dict]:
 
 
 def _explain_no_trace(folder: Path) -> None:
-    """Raise ArtifactError where a folder's run.json tells why it has no trace."""
+    """Raise ArtifactError if a folder's run.json explains why it has no trace."""
     try:
         run = load_json(folder / "run.json")
     except (OSError, ValueError):
-        return  # no run of ours, or one that says nothing
+        return  # not a run of ours, or no explanation
     kind = run.get("kind") if isinstance(run, dict) else None
     if kind == "backtest":
         raise ArtifactError(f"no trace in {folder}: this backtest kept no trace (`trace=False`)")
@@ -76,7 +76,7 @@ def _explain_no_trace(folder: Path) -> None:
 
 
 def training_summary(trainer: Trainer, policy: Policy) -> dict:
-    """What training came to, for people and for run.json."""
+    """The results of a training, for people and for run.json."""
     return {
         **trainer.stats(),
         "last_tenth_mean_reward": trainer.rewards.last_tenth_mean(),
@@ -99,7 +99,7 @@ def write_training(
 ) -> dict:  # fmt: skip
     """Fill an empty folder with the artifact of a training run; return its run.json as a dict.
 
-    metadata: what its user says of it, for the manifest. All but timings.json depends on nothing but version, config,
+    metadata: entries from the user, for the manifest. Everything but timings.json depends only on version, config,
     seed, data and metadata: two runs leave the same bytes.
     """
     policy.save(folder / "policy.parquet")
@@ -127,12 +127,12 @@ def write_training(
 
 
 def quick_evaluation(trainer: Trainer, policy: Policy) -> Comparison:
-    """The evaluation that ends a training: beside the baselines, in sample where it was trained on a history."""
+    """The evaluation that ends a training, compared with the baselines; in sample if it was trained on a history."""
     return evaluate(policy, episodes=quick_episodes(trainer.config), history=trainer.history)
 
 
 def episode_frames(trainer: Trainer) -> Iterator[pl.DataFrame]:
-    """A row an episode, in blocks: its number, reward and exploration rate (null where there is no one rate)."""
+    """A row per episode, in blocks: its number, reward and exploration rate (null if there is no single rate)."""
     first, size = 0, episodes.BLOCK_EPISODES
     rewards = trainer.rewards.blocks() if len(trainer.rewards) else [np.zeros(0)]
     for reward, exploration in zip(rewards, trainer.exploration_blocks(size), strict=True):
@@ -151,7 +151,7 @@ def save_training(out: str | Path, trainer: Trainer, policy: Policy, trace: Trac
 def finished_run(
     out: str | Path, config: TrainingConfig, seed: int | None, initial: Policy | None = None
 ) -> tuple[dict, dict[str, float]] | None:
-    """run.json and timings.json of the artifact at `out`, if it is whole and what training would make; else None.
+    """run.json and timings.json of the artifact at `out`, if it is complete and of the same training; else None.
 
     seed: None for any.
     """
@@ -160,9 +160,9 @@ def finished_run(
 
 
 def finished_output(out: str | Path, config: TrainingConfig, about: dict) -> tuple[dict, dict] | None:
-    """run.json and timings.json of what training wrote to `out`, if it is whole and they fit the config and `about`.
+    """run.json and timings.json of the output at `out`, if it is complete and fits the config and `about`.
 
-    The config's history is read only if all else agrees.
+    The config's history is read only if everything else agrees.
     """
     out = Path(out)
     manifest = read_manifest(out)
@@ -175,14 +175,14 @@ def finished_output(out: str | Path, config: TrainingConfig, about: dict) -> tup
     about = {"fingerprint": config.fingerprint(), "versions": versions(), **about}
     if any(run.get(name) != value for name, value in about.items()):
         return None
-    # Of the bars of an initial policy its identity speaks, which is in `about`.
+    # The bars of an initial policy are part of its identity, which is in `about`.
     if config.environment.kind == "history" and run["trained_on"][0] != describe_history(load_config_history(config)):
         return None
     return run, seconds
 
 
 def write_backtest_run(folder: Path, kind: str, assumptions: dict, policy: Policy, data: dict) -> None:
-    """Write run.json and manifest.json of a backtest, the last of its files; data: as of `describe_history`."""
+    """Write run.json and manifest.json of a backtest, the last of its files; data: as for `describe_history`."""
     run = {
         "schema_version": SCHEMA_VERSION,
         "kind": kind,

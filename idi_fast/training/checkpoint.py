@@ -1,4 +1,4 @@
-"""Checkpoints: all that a training run goes on from, kept beside its output until that is there."""
+"""Checkpoints: everything a training run resumes from, kept beside its output until that exists."""
 
 import hashlib
 import json
@@ -33,25 +33,25 @@ LOCK = "lock"
 POPULATION = "population.json"
 ROW = "row.json"
 OURS = r"(seed_[^/]+/)?(checkpoint_\d+|rewards\.f8|lock|\.checkpoint|\.?(population|row)\.json)"
-"""The files of a checkpoint folder; a population has a folder seed_<seed> for each lane in it."""
+"""The files of a checkpoint folder; in that of a population each lane has a folder seed_<seed>."""
 KEPT = 2
 DIGEST_BYTES = 32
 
 
 SAVING_RUNS: set["Checkpoints"] = set()
-"""The checkpoints of runs in training: once cancelled they save themselves, so whoever ends this process lets them."""
+"""The checkpoints of runs in training: these save themselves when cancelled, so whoever ends this process must wait."""
 
 
 @dataclass(frozen=True)
 class Every:
-    """How often to save: after so many seconds or after so many episodes; the other is None."""
+    """How often to save: after this many seconds or after this many episodes; the other is None."""
 
     seconds: float | None = None
     episodes: int | None = None
 
     @classmethod
     def parse(cls, text: str) -> "Every":
-        """From text: a time as 30s, 5m or 2h, or a plain number of episodes; InputError where it is neither."""
+        """From text: a time as 30s, 5m or 2h, or a plain number of episodes; InputError for anything else."""
         match = re.fullmatch(r"([0-9]{1,9})([smh]?)", text)
         if match is None or not int(match[1]):
             raise InputError(
@@ -75,9 +75,9 @@ class Position(NamedTuple):
 class Checkpoints:
     """The two latest checkpoints of one run and its log of episode rewards, in a folder; a context manager.
 
-    folder: made if need be; nobody else may write there meanwhile (see `checkpoint_folder`). every: when a checkpoint
-    is due (None: never). resume: whether to go on from what is there rather than to begin anew. note: is told what a
-    user should know.
+    folder: created if necessary; nobody else may write there meanwhile (see `checkpoint_folder`). every: when a
+    checkpoint is due (None: never). resume: whether to continue from what is there rather than begin anew. note: called
+    with what the user should know.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Checkpoints:
 
     @contextmanager
     def saving(self) -> Iterator[None]:
-        """While the block lasts, the run is one of `SAVING_RUNS`."""
+        """During the block the run is one of `SAVING_RUNS`."""
         SAVING_RUNS.add(self)
         try:
             yield
@@ -115,7 +115,8 @@ class Checkpoints:
             SAVING_RUNS.discard(self)
 
     def restore(self, run: dict, state: dict[str, np.ndarray]) -> Position:
-        """Copy the newest sound checkpoint into the arrays of `state` and return its position; else that of no row.
+        """Copy the newest sound checkpoint into the arrays of `state` and return its position; without one that of row
+        0.
 
         run: see `describe_run`. Raises InputError if the checkpoint is of another run, ArtifactError if there are
         checkpoints, but none that is sound.
@@ -153,7 +154,7 @@ class Checkpoints:
         )
 
     def due(self, episodes: int) -> bool:
-        """Whether it is time for a checkpoint, `episodes` having ended."""
+        """Whether a checkpoint is due after this many episodes."""
         every = self._every
         if every.seconds is not None:
             return monotonic() - self._saved_at >= every.seconds
@@ -184,9 +185,9 @@ class Checkpoints:
 
 @contextmanager
 def checkpoint_folder(out: str | Path, *, wanted: bool, resume: bool, force: bool) -> Iterator[Path | None]:
-    """The folder `<out>.checkpoint`, held against other processes (on POSIX); None where no checkpoints are `wanted`.
+    """The folder `<out>.checkpoint`, locked against other processes (on POSIX); None if no checkpoints are `wanted`.
 
-    It goes away when the block ends well, and after an exception where there is no checkpoint in it. One that exists is
+    It is removed when the block ends well, and after an exception if there is no checkpoint in it. An existing one is
     refused without `resume` or `force`; what a killed process left in it of its output is removed. Raises OutputError.
     """
     out = Path(os.path.abspath(out))
@@ -201,7 +202,7 @@ def checkpoint_folder(out: str | Path, *, wanted: bool, resume: bool, force: boo
         yield None
         return
     with _lock(folder):
-        # One without a checkpoint is of a run that was killed before its first.
+        # Without a checkpoint: the run was killed before its first.
         if can_resume(out) and not (resume or force):
             raise OutputError(
                 f"{folder} holds the checkpoints of an unfinished run; `resume=True` continues it, `force=True` "
@@ -211,7 +212,7 @@ def checkpoint_folder(out: str | Path, *, wanted: bool, resume: bool, force: boo
             _clear_up(folder, out)
 
         def remove_unless_kept() -> None:
-            # A hidden folder that is still there may hold what stood at `out`.
+            # A hidden folder that is still there may hold the old content of `out`.
             if not can_resume(out) and not hidden.within(folder):
                 shutil.rmtree(folder, ignore_errors=True)
 
@@ -252,21 +253,21 @@ def _clear_up(folder: Path, out: Path) -> None:
         if path.is_file():
             path.unlink()
         elif path.name.startswith(_earlier_prefix(out)):
-            # Of an earlier version, which put a replaced output aside there.
+            # From an earlier version, which moved a replaced output there.
             if (path / hidden.OLD).exists() and not out.exists():
                 os.rename(path / hidden.OLD, out)
             shutil.rmtree(path)
 
 
 def _earlier_prefix(out: Path) -> str:
-    """How the names of earlier versions' hidden folders begin."""
+    """The prefix of the hidden folders of earlier versions."""
     return f".{out.name}-"
 
 
 @contextmanager
 def _lock(folder: Path) -> Iterator[None]:
-    """Hold a folder of checkpoints against other processes, as far as there are locks. Raises OutputError."""
-    if hidden.OPEN_STAYS:  # the folder is to go while it is held
+    """Lock a folder of checkpoints against other processes, if the system has locks. Raises OutputError."""
+    if hidden.OPEN_STAYS:  # the folder is removed while it is locked
         yield
         return
     with explained(folder):
@@ -281,7 +282,7 @@ def _lock(folder: Path) -> Iterator[None]:
 
 
 class _Damaged(Exception):
-    """A checkpoint is not what was written."""
+    """A checkpoint differs from what was written."""
 
 
 def checkpoint_paths(folder: Path) -> list[Path]:
@@ -290,7 +291,7 @@ def checkpoint_paths(folder: Path) -> list[Path]:
 
 
 def discard(folder: Path) -> None:
-    """Remove the checkpoints of a run or of a population from a folder; the log of rewards stays, for it is open."""
+    """Remove the checkpoints of a run or of a population from a folder; the log of rewards stays, since it is open."""
     _remove([*checkpoint_paths(folder), *folder.glob(POPULATION)])
     for path in folder.glob("seed_*"):
         shutil.rmtree(path)
@@ -308,7 +309,8 @@ def recorded_seed(folder: Path) -> int | None:
 
 
 def describe_run(config: TrainingConfig, seed: int, history: History | None, initial: Policy | None = None) -> dict:
-    """All that decides a run's numbers, as JSON values: two runs that agree in it come to the same."""
+    """Everything that determines the numbers of a run, as JSON values: two runs that agree in it give the same
+    results."""
     about = {
         "config": config.to_dict(), "seed": str(seed), "versions": versions(), "kernels": SOURCES_HASH,
         "initial_policy": None if initial is None else initial.identity(),
@@ -344,7 +346,7 @@ def check_same_run(here: dict, there: dict, path: Path) -> None:
 def _leaves(value: object, prefix: str = "") -> Iterator[tuple[str, object]]:
     if isinstance(value, dict) and value:
         for name, part in value.items():
-            # Config keys are named as --set takes them; the sample says nothing that data.sha256 does not.
+            # Config keys are named as --set takes them; the sample adds nothing to data.sha256.
             if (prefix, name) != ("data", "sample"):
                 yield from _leaves(part, name if prefix in ("", "config") else f"{prefix}.{name}")
     else:
@@ -370,7 +372,7 @@ def _write(file: BinaryIO, header: dict, state: dict[str, np.ndarray]) -> None:
 
 
 def _read_header(file: BinaryIO, path: Path) -> dict:
-    """The header of a checkpoint that is as it was written; the file stands at its first array then."""
+    """The header of an undamaged checkpoint; the file is then positioned at its first array."""
     left, sha256 = os.fstat(file.fileno()).st_size - DIGEST_BYTES, hashlib.sha256()
     while left > 0 and (block := file.read(min(left, 1 << 20))):
         sha256.update(block)

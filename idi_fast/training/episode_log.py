@@ -1,4 +1,4 @@
-"""Episode rewards: a log that grows at its end, in memory or in a file, and is read a block at a time."""
+"""Episode rewards: an append-only log, in memory or in a file, that is read a block at a time."""
 
 import io
 import os
@@ -12,15 +12,15 @@ from typing import BinaryIO
 import numpy as np
 
 BLOCK_EPISODES = 131_072
-"""Episodes that are read or written at a time: a megabyte a column."""
+"""Episodes read or written at a time: a megabyte per column."""
 
 _REWARD = np.dtype("<f8")
 
 
 class EpisodeRewards:
-    """The reward of each episode in turn, kept as raw little-endian float64.
+    """The reward of each episode, in order, stored as raw little-endian float64.
 
-    file: open for reading and writing in binary, what it holds is the beginning of the log; None: in memory. Whoever
+    file: open for reading and writing in binary, its content is the beginning of the log; None: in memory. Whoever
     opened it closes it. A full disk is an OSError of `append`, or of the first reading after it.
     """
 
@@ -38,7 +38,7 @@ class EpisodeRewards:
         self._length += rewards.size
 
     def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
-        """Rewards number `start` up to `stop` (None: all), float64, at most BLOCK_EPISODES an array."""
+        """Rewards number `start` up to `stop` (None: all), float64, at most BLOCK_EPISODES per array."""
         stop = len(self) if stop is None else stop
         for first in range(start, stop, BLOCK_EPISODES):
             self._file.seek(first * _REWARD.itemsize)
@@ -53,7 +53,7 @@ class EpisodeRewards:
     def mean(self, start: int = 0) -> float:
         """Mean reward of the episodes from number `start` on, 0.0 if there are none.
 
-        It is infinite or NaN if one of these rewards is: no sum finds its way back from there.
+        It is infinite or NaN if one of these rewards is.
         """
         total = 0.0
         with np.errstate(over="ignore", invalid="ignore"):
@@ -67,33 +67,33 @@ class EpisodeRewards:
         return self.mean(len(self) - max(1, len(self) // 10)) if len(self) else 0.0
 
     def checksum(self) -> int:
-        """CRC-32 of the log; only what came since the last call is read."""
+        """CRC-32 of the log; only what was added since the last call is read."""
         for block in self.blocks(self._summed):
             self._crc = zlib.crc32(block, self._crc)
         self._summed = len(self)
         return self._crc
 
     def begins_with(self, length: int, checksum: int) -> bool:
-        """Whether the log holds `length` rewards or more, the first of which have this `checksum`."""
+        """Whether the log has at least `length` rewards, the first of which have this `checksum`."""
         crc = 0
         for block in self.blocks(0, min(length, len(self))):
             crc = zlib.crc32(block, crc)
         return length <= len(self) and crc == checksum
 
     def truncate(self, length: int) -> None:
-        """Forget all but the first `length` rewards."""
+        """Drop all but the first `length` rewards."""
         self._file.truncate(length * _REWARD.itemsize)
         self._length = self._file.seek(0, os.SEEK_END) // _REWARD.itemsize
         self._summed, self._crc = 0, 0
 
     def sync(self) -> None:
-        """Bring the log to the disk; for logs in files."""
+        """Flush the log to the disk; for logs in files."""
         self._file.flush()
         os.fsync(self._file.fileno())
 
 
 @contextmanager
 def temporary_log(folder: Path) -> Iterator[EpisodeRewards]:
-    """A log in a file without a name on the disk of `folder`: nothing of it is left, whatever ends the process."""
+    """A log in an unnamed file on the disk of `folder`: nothing of it is left, however the process ends."""
     with tempfile.TemporaryFile(dir=folder) as file:
         yield EpisodeRewards(file)

@@ -82,7 +82,7 @@ SUMMARY_SCHEMA = {
 
 
 OF_BEST = ("mean", "standard_error", "interval", "baselines", "best_baseline", "has_learnt")
-"""What run.json says of the best lane's evaluation, under the names that a single run has for it."""
+"""The best lane's evaluation in run.json, under the names of a single run."""
 
 
 @dataclass(frozen=True)
@@ -259,7 +259,7 @@ def train_population(
 
 
 class _Lanes:
-    """What the lanes of a population share; from their threads it changes under `_lock` only."""
+    """The shared state of the lanes of a population; their threads change it under `_lock` only."""
 
     def __init__(
         self,
@@ -288,10 +288,10 @@ class _Lanes:
         self._steps = [0 if row is None else self._lane_steps for row in self.rows]
 
     def run(self, progress: Callable[[PopulationProgress], None] | None) -> None:
-        """Train all lanes; on an exception here, an interrupt among them, they are stopped before it goes on."""
+        """Train all lanes; an exception here, including an interrupt, stops them before it propagates."""
 
         def watch() -> None:
-            # The lanes only leave numbers behind: a callback from each of their blocks would cost them time.
+            # The lanes only append numbers: a callback from each of their blocks would cost time.
             if progress is not None:
                 done = sum(row is not None for row in self.rows)
                 progress(PopulationProgress(done, len(self.rows), sum(self._steps)))
@@ -330,7 +330,7 @@ class _Lanes:
         with self._lock:
             self.rows[index] = row
             self.kept[index] = lane
-            # Lanes finish in any order: the first listed of equals wins, not the first that finished.
+            # Lanes finish in any order: of equals the first listed wins, not the first to finish.
             rivals = [index] if self.best < 0 else [self.best, index]
             self.best, *losers = sorted(rivals, key=lambda rival: (-self.rows[rival]["evaluation"], rival))
             if not self._keeps_all:
@@ -348,7 +348,7 @@ def _in_memory(log: EpisodeRewards) -> EpisodeRewards:
 
 
 def _with_seed(error: Exception, seed: int) -> Exception:
-    # Bad input is bad whatever the seed. Errors of others may not be made anew from a text: they get a note.
+    # Bad input is bad whatever the seed. Foreign errors may not be constructible from a text: they get a note.
     if isinstance(error, IdiFastError) and not isinstance(error, InputError):
         return type(error)(f"seed {seed}: {error}")
     error.add_note(f"in the lane of seed {seed}")
@@ -365,13 +365,13 @@ def write_lane(folder: Path, lane: Lane) -> None:
 def write_population(folder: Path, population: Population) -> tuple[dict, dict]:
     """Fill a folder, in which there may be lanes already, with the rest of a population.
 
-    Returns its run.json and timings.json as dicts. All but the timings depends on nothing but version, config, seeds
+    Returns its run.json and timings.json as dicts. Everything but the timings depends only on version, config, seeds
     and data.
     """
     best, config = population.best, population.config
     lane = folder / "seeds" / str(best.seed)
     if lane.exists():
-        for name in list_files(lane):  # not by shutil.copytree, whose error does not say that a disk is full
+        for name in list_files(lane):  # not by shutil.copytree, whose error does not say that the disk is full
             place = folder / BEST / name
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(lane / name, place)
@@ -417,7 +417,7 @@ def write_population(folder: Path, population: Population) -> tuple[dict, dict]:
 def finished_population(
     out: str | Path, config: TrainingConfig, seeds: Iterable[int], keep: str
 ) -> tuple[dict, dict] | None:
-    """run.json and timings.json of the population at `out`, if it is whole and what training would make; else None."""
+    """run.json and timings.json of the population at `out`, if it is complete and of the same training; else None."""
     about = {"kind": "population", "seeds": list(seeds), "kept": keep}
     return finished_output(out, config, about)
 

@@ -25,10 +25,10 @@ from idi_fast.training.checkpoint import (
 
 
 class PopulationCheckpoints:
-    """What an interrupted population goes on from, so that no lane is trained twice.
+    """What an interrupted population resumes from, so that no lane is trained twice.
 
-    A lane that has finished is its last checkpoint. Once another is better, and unless all are wanted (`keep` "all"),
-    its tables go and its summary row takes their place: the disk holds lanes in training and the best so far.
+    A finished lane is its last checkpoint. Once another is better, and unless all are kept (`keep` "all"), its tables
+    are deleted and its summary row replaces them: the disk holds lanes in training and the best so far.
     folder, every, resume and note: as for `Checkpoints`.
     """
 
@@ -48,7 +48,7 @@ class PopulationCheckpoints:
         self._note = note
 
     def begin(self, config: TrainingConfig, seeds: Sequence[int], history: History | None) -> dict[int, dict]:
-        """The summary rows of lanes that have lost already, by seed; InputError if this is another population."""
+        """The summary rows of lanes that have already lost, by seed; InputError if this is another population."""
         run = {**describe_run(config, seeds[0], history), "seed": [str(seed) for seed in seeds], "keep": self._keep}
         path = self._folder / POPULATION
         if not self._resume:
@@ -59,7 +59,7 @@ class PopulationCheckpoints:
             raise InputError(f"{self._folder} holds the checkpoints of a single run; resume it without `seeds`")
         else:
             self._note("there is no checkpoint yet; training starts from the beginning")
-            # Lanes without their population's description are what is left of one that was being discarded.
+            # Lanes without their population's description are remains of one that was being discarded.
             discard(self._folder)
         _write_whole(path, run)
         rows = {seed: _read_row(self._lane(seed) / ROW, seed) for seed in seeds}
@@ -71,7 +71,7 @@ class PopulationCheckpoints:
         return Checkpoints(folder, self._every, resume=bool(checkpoint_paths(folder)), note=self._note)
 
     def lost(self, seed: int, row: dict) -> None:
-        """Put its summary row in the place of a finished lane's tables."""
+        """Replace a finished lane's tables by its summary row."""
         if self._keep == "all":
             return
         folder = self._lane(seed)

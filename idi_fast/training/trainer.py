@@ -26,11 +26,11 @@ from idi_fast.training.checkpoint import Checkpoints, Position, describe_run
 from idi_fast.training.episode_log import EpisodeRewards
 
 BLOCK_ROWS = 16_384
-"""Rows of tape made and learnt from at a time: half or twice as many take the same time."""
+"""Rows of tape made and learnt from at a time: half or twice as many take as long."""
 MOST_BLOCKS = 32
-"""How many of them a kernel that makes its own tape goes through at most before it comes back."""
+"""The most of these blocks that a kernel with its own tape processes in one call."""
 CALL_SECONDS = 0.02
-"""It is given fewer of them where it takes longer: only then is a run cancelled, watched or saved."""
+"""It gets fewer if they take longer, since a run is cancelled, watched or saved only between calls."""
 
 
 @dataclass(frozen=True)
@@ -88,11 +88,12 @@ class Trainer:
         self.training_seconds = 0.0
 
     def compile(self) -> None:
-        """Compile the training kernels, or load them from the cache, by training on no rows; else `run` does it."""
+        """Compile the training kernels, or load them from the cache, by training on no rows; otherwise `run` does
+        it."""
         self._learn(0, np.zeros(0))
 
     def cancel(self) -> None:
-        """Make a running `run` raise `Cancelled` after the rows at hand, mostly within 20 ms; safe from any thread."""
+        """Make a running `run` raise `Cancelled` after the current rows, mostly within 20 ms; safe from any thread."""
         self._cancelled.set()
 
     def run(self, progress: Callable[[Progress], None] | None = None) -> tuple[Policy, Trace]:
@@ -120,7 +121,7 @@ class Trainer:
         return self.rollout()
 
     def rollout(self) -> tuple[Policy, Trace]:
-        """The policy as trained, and its greedy trace of one more episode; the second half of `run`."""
+        """The trained policy, and its greedy trace of one more episode; the second half of `run`."""
         tables, environment = self._agent.tables, self._environment
         q = self._agent.values()
         numbers = q, tables.comm_q, self.stats()["mean_reward"]
@@ -152,9 +153,9 @@ class Trainer:
     ) -> None:
         """Train all episodes: the first half of `run`.
 
-        rewards: where episode rewards go (None: in memory); checkpoints have a log of their own, which comes first.
-        With checkpoints the run goes on from the newest one, saves more as they fall due, and one where it is cancelled
-        and at its end. Raises Cancelled; InputError if the checkpoint is of another run; OSError.
+        rewards: where episode rewards go (None: in memory); checkpoints have a log of their own, which takes
+        precedence. With checkpoints the run continues from the newest one, saves more as they fall due, and one when it
+        is cancelled and at its end. Raises Cancelled; InputError if the checkpoint is of another run; OSError.
         """
         if self._started:
             raise IdiFastError("this trainer has been run; create another for another run")
@@ -167,7 +168,7 @@ class Trainer:
             )
         if rewards is not None:
             self.rewards = rewards
-        # Rewards beyond all numbers are an error that the rollout explains, not a warning.
+        # An overflow of rewards is an error that the rollout explains, not a warning.
         saving = nullcontext() if checkpoints is None else checkpoints.saving()
         with saving, np.errstate(over="ignore", invalid="ignore"):
             self._train(position, progress, checkpoints)
@@ -219,7 +220,7 @@ class Trainer:
 
     @property
     def exploration(self) -> np.ndarray:
-        """The exploration rate of each episode, float64 (episodes,); NaN where each state has its own."""
+        """The exploration rate of each episode, float64 (episodes,); NaN if each state has its own."""
         return next(self.exploration_blocks(max(1, self.config.episodes)))
 
     def exploration_blocks(self, size: int) -> Iterator[np.ndarray]:
@@ -235,7 +236,7 @@ class Trainer:
                 yield np.maximum(learning.exploration_floor, 1.0 - step * episode)
                 continue
             rates = np.full(episode.size, decay)
-            # Multiplied from left to right, as the kernels do, across blocks too.
+            # Multiplied from left to right, as in the kernels, across blocks too.
             rates[:1] = rate
             rates = np.multiply.accumulate(rates)
             yield np.maximum(learning.exploration_floor, rates)
@@ -254,7 +255,7 @@ class Trainer:
 
 
 def _paced(blocks: int, seconds: float, most: int) -> int:
-    """How many blocks to learn from at a time after so many took so long."""
+    """The number of blocks to learn from next, given how long the last ones took."""
     if seconds > CALL_SECONDS:
         return max(1, blocks // 2)
     return min(most, blocks * 2) if seconds < CALL_SECONDS / 2 else blocks

@@ -2,14 +2,13 @@
 
 **Proven:** for every tick of a public stream of states and actions, the action is the first best (hold, buy, sell) of
 the state's row in one table, which the commitment binds. **Public:** the commitment (root and size), states, actions,
-hence also what they say of the table: which action is best in each published state; the context to which a proof is
-bound. **Hidden:** every value, by how
-much an action is better, and all of the other states.
+hence also what they reveal about the table: which action is best in each published state; the context that the proof is
+bound to. **Hidden:** every value, by how much an action is better, and all of the other states.
 
 **Assumed:** discrete logarithms in G1 of BLS12-381 are hard; the generators, hashes of their names (RFC 9380), have no
-relation that anybody knows; SHA-256 has no collisions, and SHA-512 may be taken for a random oracle (Fiat & Shamir
-1986). HMAC-SHA-512 of the seed may be taken for random, and the seed is secret: who learns it can read the commitments.
-There is no trusted set-up. It is not proven that a row holds values of Q16.16, only that no other action than the
+known relation; SHA-256 has no collisions, and SHA-512 behaves like a random oracle (Fiat & Shamir
+1986). HMAC-SHA-512 of the seed looks random, and the seed is secret: whoever learns it can read the commitments.
+There is no trusted set-up. It is not proven that a row holds values of Q16.16, only that no action other than the
 proven one can be shown for its state.
 
 Sources: Bünz, Bootle, Boneh, Poelstra, Wuille & Maxwell, Bulletproofs (2018), sections 3, 4.2 and 6; Pedersen (1991);

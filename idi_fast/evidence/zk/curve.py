@@ -1,7 +1,7 @@
 """The group G1 of BLS12-381: points and scalars as bytes, read strictly, and the generators of all commitments.
 
 The arithmetic is py_arkworks_bls12381's, which is not constant time. It reads some encodings that it would not write,
-and takes whole numbers modulo the group order: what comes from outside passes through `read_point` and `read_scalar`.
+and takes integers modulo the group order: input from outside passes through `read_point` and `read_scalar`.
 """
 
 import hashlib
@@ -27,18 +27,18 @@ ORDER = 0x73EDA753299D7D483339D80809A1D80553BDA402FFFE5BFEFFFFFFFF00000001
 """Number of points of the group, a prime (draft-irtf-cfrg-pairing-friendly-curves, section 4.2.1)."""
 POINT, SCALAR, XY = 48, 32, 96
 VECTOR = 4096
-"""How many generators of each kind there are: 32 bits of 128 numbers are proven at once."""
+"""Generators of each kind: 32 bits of 128 numbers are proven at once."""
 DOMAIN = b"IDI-FAST-V01-with-BLS12381G1_XMD:SHA-256_SSWU_RO_"
 GENERATORS_SHA256 = "3062d33771998f76abcb547d4d065abb2f277fcddd219b2155d62aacd3af5aa2"
-"""Of all generators in the order in which they are cached. It stands here so that a cache, which anybody may have
-written, need not be trusted, and another version of the library that hashes otherwise is noticed."""
+"""Digest of all generators in the order of the cache. With it a cache, which anybody may have written, need not be
+trusted, and a version of the library that hashes differently is noticed."""
 
 
 FILE = "bls12381-generators.bin"
 
 
 class Generators(NamedTuple):
-    """Points of which nobody knows how one is a multiple of another, since each is the hash of a text (RFC 9380).
+    """Points with no known relation to each other, since each is the hash of a text (RFC 9380).
 
     value, blinding: of Pedersen commitments; inner: of inner products; left, right: of the entries of two vectors.
     """
@@ -52,9 +52,9 @@ class Generators(NamedTuple):
 
 @cache
 def generators() -> Generators:
-    """All generators: from the cache folder of the kernels or, for the first time, in some two seconds.
+    """All generators: from the cache folder of the kernels or, the first time, in some two seconds.
 
-    Raises InputError where the curve library hashes to other points than it should.
+    Raises InputError if the curve library hashes to other points than it should.
     """
     data = _kept()
     if hashlib.sha256(data).hexdigest() != GENERATORS_SHA256:
@@ -62,7 +62,7 @@ def generators() -> Generators:
         if hashlib.sha256(data).hexdigest() != GENERATORS_SHA256:
             raise InputError("py_arkworks_bls12381 does not hash to the curve as expected; install another version")
         _keep(data)
-    # Their digest was compared, so neither their curve nor their subgroup has to be checked.
+    # Their digest was compared, so neither curve nor subgroup need be checked.
     points = [Point.from_xy_bytes_unchecked_be(data[at : at + XY]) for at in range(0, len(data), XY)]
     return Generators(*points[:3], points[3 : 3 + VECTOR], points[3 + VECTOR :])
 
@@ -75,7 +75,7 @@ def derived_generators() -> bytes:
 
 
 def _kept() -> bytes:
-    """What the cache holds; nothing where that cannot be read."""
+    """The content of the cache; empty if that cannot be read."""
     try:
         return (CACHE_FOLDER / FILE).read_bytes() if CACHE_FOLDER and (CACHE_FOLDER / FILE).is_file() else b""
     except OSError:
@@ -125,12 +125,12 @@ def read_scalar(data: bytes, name: str) -> Scalar:
 
 
 def scalar(number: int) -> Scalar:
-    """A whole number, negative ones too, modulo the group's order. Ten times as fast as the library's own way."""
+    """An integer, possibly negative, modulo the group's order. Ten times as fast as the library's own way."""
     return Scalar.from_le_bytes((number % ORDER).to_bytes(SCALAR, "little"))
 
 
 def wide_scalar(digest: bytes) -> Scalar:
-    """64 bytes as a scalar: so many that the remainder is as good as uniform."""
+    """64 bytes as a scalar: enough for the remainder to be almost uniform."""
     return scalar(int.from_bytes(digest, "little"))
 
 
@@ -149,13 +149,13 @@ def dot(left: Sequence[Scalar], right: Sequence[Scalar]) -> Scalar:
 
 def combination(points: list[Point], scalars: list[Scalar]) -> Point:
     """The sum of scalars[i] * points[i]; it runs without the GIL."""
-    if len(points) != len(scalars):  # of which the library would drop what is left over
+    if len(points) != len(scalars):  # the library would drop the excess
         raise ValueError(f"{len(points)} points and {len(scalars)} scalars")
     return Point.multiexp_unchecked(points, scalars)
 
 
 class FixedBase:
-    """Multiples of one point by a table of 32 times 255 of them: 30 microseconds where the library takes 170."""
+    """Multiples of one point with a table of 32 times 255 of them: 30 microseconds where the library takes 170."""
 
     def __init__(self, point: Point):
         self._multiples = []

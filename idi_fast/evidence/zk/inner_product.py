@@ -1,12 +1,12 @@
-"""The inner-product argument of Bulletproofs (Bünz et al. 2018, section 3): two vectors are shown to fit a commitment
-and their inner product by two points for each halving. Not audited, not constant time."""
+"""The inner-product argument of Bulletproofs (Bünz et al. 2018, section 3): shows that two vectors fit a commitment and
+their inner product, with two points per halving. Not audited, not constant time."""
 
 from idi_fast.evidence.zk.curve import Point, Scalar, combination, dot, powers
 from idi_fast.evidence.zk.transcript import Transcript
 
 ROUNDS_AT_ONCE = 4
-"""Halvings after which the generators are worked out anew. Till then the numbers in front of the old ones are kept: the
-library adds up thousands of multiples at 20 microseconds each and sixteen at 60, but takes 170 for one alone."""
+"""Halvings after which the generators are recomputed. Until then the factors of the old ones are kept: the library sums
+thousands of multiples at 20 microseconds each and sixteen at 60, but takes 170 for one alone."""
 
 
 def prove_inner_product(
@@ -15,7 +15,7 @@ def prove_inner_product(
 ) -> tuple[bytes, Scalar, Scalar]:  # fmt: skip
     """Protocol 2, for the generators left[i], y⁻ⁱ·right[i] and `inner`, n a power of two.
 
-    Returns the points L and R of all rounds in compressed form, and what is left of a and b.
+    Returns the points L and R of all rounds in compressed form, and the final a and b.
     """
     scale_left, scale_right = [Scalar(1)] * len(a), powers(y_inverse, len(a))
     said, rounds = [], 0
@@ -52,7 +52,7 @@ def prove_inner_product(
 
 
 def _halves(n: int, length: int) -> tuple[list[int], list[int]]:
-    """Which of n generators belong to the lower and upper half of vectors of a length, into which they are folded."""
+    """Which of n generators belong to the lower and upper half of the vectors that are folded next."""
     places = range(n)
     return [i for i in places if i % length < length // 2], [i for i in places if i % length >= length // 2]
 
@@ -63,7 +63,7 @@ def _folded(points: list[Point], scales: list[Scalar], length: int) -> tuple[lis
 
 
 def final_scales(challenges: list[Scalar]) -> list[Scalar]:
-    """What stands before each left generator when all is folded into one; from last to first before each right one.
+    """The factor of each left generator once all are folded into one; from last to first those of the right ones.
 
     For challenges u₁ … u_k it is the product of u_j where bit k − j of the place is set and of 1 / u_j where it is not
     (section 3.1, where places are counted from 1).

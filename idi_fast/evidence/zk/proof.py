@@ -1,9 +1,9 @@
-"""Proofs that a published stream of actions is greedy on a hidden table, and their form in bytes.
+"""Proofs that a published stream of actions is greedy on a hidden table, and their encoding.
 
-A proof is 16 bytes `idi-fast zk 3` and zeros; of each distinct state of the stream, ascending, its three commitments;
-the hashes that lead from there to the root (`merkle.audit_nodes`); a range proof for every 64 of these states. How long
-each part is follows from what is public, so nothing can be left over. Proofs of version 2, which began with `idi-fast
-zk 1` and said less of what they are of, are verified with commitments of that version. Not audited, not constant time.
+A proof is 16 bytes `idi-fast zk 3` and zeros; for each distinct state of the stream, ascending, its three commitments;
+the hashes that lead from there to the root (`merkle.audit_nodes`); a range proof for every 64 of these states. The
+length of each part follows from what is public, so nothing can be left over. Proofs of version 2, which began with
+`idi-fast zk 1` and bound less, are verified with commitments of that version. Not audited, not constant time.
 """
 
 import hashlib
@@ -46,15 +46,15 @@ PROTOCOL = {
     VERSION: b"idi-fast zk: greedy actions of a committed table, format 3",
 }
 PROOFS_AT_ONCE = 16
-"""Range proofs that are checked as one sum: so many that its 8,000 generators cost little beside their own points, and
-no more, so that a proof of many thousand states that does not hold is refused early."""
+"""Range proofs that are checked as one sum: enough that its 8,000 generators cost little beside their own points, and
+few enough that an invalid proof of many thousand states is refused early."""
 
 
 def commit_table(table: np.ndarray, seed: bytes, version: int = VERSION) -> Commitment:
-    """What to publish of a table of which proofs will be made.
+    """The commitment to publish for a table of which proofs will be made.
 
     table int32 (n_states, 3), in 1/65536, at most 65,536 states; seed: at least 32 secret random bytes, to be kept for
-    `prove`; version: 2 to compare with commitments of that version. Raises EvidenceError. Takes 0.1 ms a state.
+    `prove`; version: 2 for comparison with commitments of that version. Raises EvidenceError. Takes 0.1 ms a state.
     """
     return _commitment(_tree(CommittedValues(table, seed).rows), version)
 
@@ -65,9 +65,9 @@ def prove(
 ) -> bytes:  # fmt: skip
     """The proof that in each of the states the action is the greedy one of the table; ties go to the first.
 
-    table and seed as in `commit_table`; states, actions: integers (n,), one a tick. context: what else the proof is
-    bound to, for which it is no proof. jobs: threads, by default the usable cores; progress is called now and then with
-    the number of distinct states that are proven, and of all. Raises EvidenceError where an action is not greedy.
+    table and seed as in `commit_table`; states, actions: integers (n,), one per tick. context: further data that the
+    proof is bound to. jobs: threads, by default the usable cores; progress is called now and then with
+    the number of distinct states that are proven, and of all. Raises EvidenceError if an action is not greedy.
     """
     table = checked_table(table)
     claims = Claims.of(states, actions, table.shape[0])
@@ -96,11 +96,11 @@ def prove(
 
 
 def verify(commitment: Commitment, states: np.ndarray, actions: np.ndarray, proof: bytes, context: bytes = b"") -> None:
-    """Raise EvidenceError, saying what does not hold, unless the proof shows what it is to show.
+    """Raise EvidenceError, with what does not hold, unless the proof shows its claim.
 
     That is: in each of the states the action is the greedy one of the table which the commitment binds, ties going to
-    the first, and whoever made the proof made it for this context. states, actions: integers (n,), one a tick. Version
-    2 binds no context. What else is to be trusted stands in `idi_fast.evidence.zk`.
+    the first, and the proof was made for this context. states, actions: integers (n,), one per tick. Version
+    2 binds no context. `idi_fast.evidence.zk` says what else must be trusted.
     """
     check_commitment(commitment)
     claims = Claims.of(states, actions, commitment.size)
@@ -111,11 +111,11 @@ def verify(commitment: Commitment, states: np.ndarray, actions: np.ndarray, proo
         raise EvidenceError("the proof's commitments to the published states do not lead to the committed root")
 
     statement = _statement(commitment, claims, context, rows, nodes)
-    # The proof itself chooses the weights, by its hash: who looks for one that hides an error has to look by trying.
+    # The hash of the proof determines the weights: one that hides an error can only be found by trial.
     lots = statement.fork(b"weights", hashlib.sha512(proof).digest())
     weights = [(lots.challenge(b"first"), lots.challenge(b"second")) for _ in proofs]
     chunks = claims.chunks()
-    # All is read before anything is multiplied: what is no proof at all is refused at once.
+    # Everything is parsed before anything is multiplied: garbage is refused at once.
     read = []
     for number, data in enumerate(proofs):
         transcript = _chunk_transcript(statement, claims, number, commitment.version)
@@ -133,7 +133,7 @@ def verify(commitment: Commitment, states: np.ndarray, actions: np.ndarray, proo
         first, stop = begin, min(begin + PROOFS_AT_ONCE, len(proofs))
         if holds(first, stop):
             continue
-        # Halving finds the first that fails in no more time than all of them have taken.
+        # Bisection finds the first that fails in no more time than all of them took.
         while stop - first > 1:
             middle = (first + stop) // 2
             first, stop = (middle, stop) if holds(first, middle) else (first, middle)
@@ -145,7 +145,7 @@ def verify(commitment: Commitment, states: np.ndarray, actions: np.ndarray, proo
 
 
 def _parts(commitment: Commitment, claims: Claims, proof: bytes) -> tuple[bytes, bytes, list[bytes]]:
-    """The commitments, the hashes and the range proofs of a proof, whose length is known before it is looked at."""
+    """The commitments, the hashes and the range proofs of a proof, whose length is known beforehand."""
     rows = claims.distinct.size * ROW
     nodes = count_audit_nodes(commitment.size, claims.distinct) * HASH
     sizes = [proof_size((N_ACTIONS - 1) * claims.distinct[chunk].size) for chunk in claims.chunks()]
@@ -179,7 +179,7 @@ def _commitment(levels: list[np.ndarray], version: int = VERSION) -> Commitment:
 
 
 def _statement(commitment: Commitment, claims: Claims, context: bytes, rows: bytes, nodes: bytes) -> Transcript:
-    """All that is public, as the first part of every range proof's transcript."""
+    """Everything public, as the first part of every range proof's transcript."""
     transcript = Transcript(PROTOCOL[commitment.version])
     transcript.absorb(b"generators", bytes.fromhex(GENERATORS_SHA256))
     if commitment.version > 2:

@@ -2,7 +2,7 @@
 [0, 2³²). Not audited, not constant time.
 
 The numbers, padded with zeros in commitments without blinding to a power of two, are proven all at once. A verifier
-makes of a proof one sum of multiples of points that has to be the identity; sums of many proofs, each times a random
+reduces a proof to one sum of multiples of points that must be the identity; sums of many proofs, each times a random
 number, are checked as one.
 """
 
@@ -41,9 +41,10 @@ def proof_size(n: int) -> int:
 
 
 def prove_range(transcript: Transcript, secrets: Secrets, numbers: Sequence[int], blindings: list[Scalar]) -> bytes:
-    """The proof that numbers in [0, 2³²) lie there; the transcript is to hold their commitments, in some form.
+    """The proof that numbers in [0, 2³²) lie there; the transcript must already contain their commitments, in some
+    form.
 
-    numbers: at most 128; blindings: of their commitments. What is proven of a number outside is not accepted.
+    numbers: at most 128; blindings: of their commitments. A proof for a number outside is not accepted.
     """
     bases = generators()
     m = padded(len(numbers))
@@ -94,7 +95,7 @@ def _shifts(z: Scalar, m: int) -> list[Scalar]:
 
 @dataclass(frozen=True)
 class RangeProof:
-    """A proof as it was read, with the challenges that it leads to; see `prove_range` for its parts."""
+    """A proof as read, with the challenges that it leads to; see `prove_range` for its parts."""
 
     points: list[Point]
     tau: Scalar
@@ -110,7 +111,7 @@ class RangeProof:
 
     @classmethod
     def read(cls, transcript: Transcript, data: bytes, name: str) -> "RangeProof":
-        """A proof from its bytes, as many as `proof_size` says; EvidenceError where a point or scalar is none."""
+        """A proof from its bytes, as many as `proof_size` says; EvidenceError for an invalid point or scalar."""
         n_points = (len(data) - 5 * SCALAR) // POINT
         middle = 4 * POINT + 3 * SCALAR
         folds, last = data[middle : -2 * SCALAR], data[-2 * SCALAR :]
@@ -137,7 +138,7 @@ class RangeProof:
 
 
 class Batch:
-    """The sum that has to be the identity, of any number of proofs."""
+    """The sum over any number of proofs that must be the identity."""
 
     def __init__(self):
         self._left: list[Scalar] = []
@@ -152,8 +153,8 @@ class Batch:
         """Add a proof, its two equations times their weights.
 
         Number j is the value of commitments[i] less that of commitments[k] and less least[j], (i, k) = places[j]. The
-        first equation says that t is t(x), of which the numbers are a part (sections 4.1 and 4.2); the second that t is
-        the inner product of what A and S hold, by way of the argument of section 3 written as one sum (section 6.2).
+        first equation says that t is t(x), which contains the numbers (sections 4.1 and 4.2); the second that t is
+        the inner product of the vectors in A and S, by the argument of section 3 written as one sum (section 6.2).
         """
         first, second = weights
         y, z, x, w = proof.y, proof.z, proof.x, proof.w

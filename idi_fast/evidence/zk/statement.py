@@ -1,8 +1,8 @@
-"""What is proven, as numbers: which committed values are compared for a stream, and how a table is committed to.
+"""The proven statement as numbers: which committed values are compared for a stream, and how a table is committed to.
 
 In a state where the chosen action has the value c and another one the value o, c − o − s lies in [0, 2³²), where s is 1
-for an action that comes before the chosen one, to which a tie would have gone, else 0. Values of Q16.16 never differ by
-more. Whatever numbers a cheating prover commits to, of two actions in one state at most one can be proven.
+for an action before the chosen one, to which a tie would have gone, else 0. Values of Q16.16 never differ by
+more. Whatever numbers a cheating prover commits to, at most one of two actions in a state can be proven.
 """
 
 import hmac
@@ -21,12 +21,13 @@ MAX_STATES = 2**16
 LEAF_TAG = b"idi-fast zk leaf"
 ROW = N_ACTIONS * POINT
 STATES_AT_ONCE = MAX_NUMBERS // (N_ACTIONS - 1)
-"""Distinct states of one range proof. More at once would make proofs a tenth smaller, and take more memory."""
+"""Distinct states of one range proof. More would make proofs a tenth smaller, and take more memory."""
 
 
 @dataclass(frozen=True)
 class Claims:
-    """A stream (states and actions, one a tick) and what it comes to: each state once, ascending, with its action."""
+    """A stream (states and actions, one per tick) and its distinct claims: each state once, ascending, with its
+    action."""
 
     states: np.ndarray
     actions: np.ndarray
@@ -61,7 +62,7 @@ class Claims:
         return [slice(at, at + STATES_AT_ONCE) for at in range(0, self.distinct.size, STATES_AT_ONCE)]
 
     def part(self, chunk: slice) -> bytes:
-        """What a range proof speaks of: its states and their actions."""
+        """The states of a range proof and their actions."""
         return self.distinct[chunk].astype("<u8").tobytes() + self.chosen[chunk].astype("<u8").tobytes()
 
     def check_greedy(self, table: np.ndarray) -> None:
@@ -76,10 +77,10 @@ class Claims:
 
 
 def comparisons(chosen: Sequence[int]) -> tuple[list[tuple[int, int]], list[int]]:
-    """Which committed values are compared for the chosen actions of successive states, two pairs a state.
+    """Which committed values are compared for the chosen actions of successive states, two pairs per state.
 
-    Returns the places (of the chosen value, of the other), three values a state, and what the difference has to be at
-    least: 1 where the tie would go to the other, else 0.
+    Returns the places (of the chosen value, of the other), three values per state, and the least difference: 1 if the
+    tie would go to the other, else 0.
     """
     pairs = [(k, action, other) for k, action in enumerate(chosen) for other in range(N_ACTIONS) if other != action]
     places = [(N_ACTIONS * k + action, N_ACTIONS * k + other) for k, action, other in pairs]
@@ -89,8 +90,8 @@ def comparisons(chosen: Sequence[int]) -> tuple[list[tuple[int, int]], list[int]
 class CommittedValues:
     """The hiding commitments of a table's values: value · G + blinding · H (Pedersen 1991).
 
-    rows uint8 (n_states, 144): of each state the three commitments in compressed form, hold, buy, sell. The blindings
-    come of the seed and the whole table, so a seed that is used for two tables gives away nothing of how they differ.
+    rows uint8 (n_states, 144): the three commitments of each state in compressed form, hold, buy, sell. The blindings
+    are derived from the seed and the whole table, so using a seed for two tables does not reveal how they differ.
     """
 
     def __init__(self, table: np.ndarray, seed: bytes):
@@ -136,7 +137,7 @@ def hashed_rows(states: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 
 def check_commitment(commitment: Commitment) -> None:
-    """EvidenceError unless a commitment is one of which proofs can be made."""
+    """EvidenceError unless proofs can be made for a commitment."""
     if commitment.form != PEDERSEN or commitment.actions != N_ACTIONS or commitment.size > MAX_STATES:
         raise EvidenceError(
             f"nothing can be proven of a commitment {commitment.form} to {commitment.size} states of "

@@ -1,4 +1,4 @@
-"""Challenges from all that was said before (Fiat & Shamir 1986), and secrets that no two proofs share."""
+"""Challenges from everything said before (Fiat & Shamir 1986), and secrets that no two proofs share."""
 
 import hashlib
 import hmac
@@ -8,9 +8,9 @@ from idi_fast.evidence.zk.curve import Point, Scalar, wide_scalar
 
 
 class Transcript:
-    """What prover and verifier have both seen, as a running SHA-512.
+    """Everything that prover and verifier have both seen, as a running SHA-512.
 
-    Every part goes in behind its label, both behind their lengths, so that no two transcripts are the same bytes.
+    Every part follows its label, and both follow their lengths, so that no two transcripts are the same bytes.
     """
 
     def __init__(self, protocol: bytes):
@@ -18,7 +18,7 @@ class Transcript:
         self.absorb(b"protocol", protocol)
 
     def absorb(self, label: bytes, data: bytes) -> None:
-        """Add what was said."""
+        """Add a message."""
         self._hash.update(len(label).to_bytes(8, "little") + label + len(data).to_bytes(8, "little") + data)
 
     def absorb_points(self, label: bytes, *points: Point) -> bytes:
@@ -28,18 +28,18 @@ class Transcript:
         return data
 
     def fork(self, label: bytes, data: bytes) -> "Transcript":
-        """A transcript that begins as this one does and goes its own way."""
+        """A transcript that begins like this one and then continues separately."""
         copy = Transcript.__new__(Transcript)
         copy._hash = self._hash.copy()
         copy.absorb(label, data)
         return copy
 
     def digest(self) -> bytes:
-        """SHA-512 of all that was absorbed."""
+        """SHA-512 of everything absorbed."""
         return self._hash.digest()
 
     def challenge(self, label: bytes) -> Scalar:
-        """A number that nobody knew before all of this was said; never 0, by which some steps divide."""
+        """A number that nobody could know before; never 0, by which some steps divide."""
         while True:
             self.absorb(b"challenge", label)
             number = wide_scalar(self.digest())
@@ -50,9 +50,9 @@ class Transcript:
 class Secrets:
     """The prover's random numbers: HMAC-SHA-512 (RFC 2104) of seed, statement, the private values and fresh randomness.
 
-    Any one of them keeps the numbers apart where the others fail: no number blinds twice, which would show what it
-    blinds, even if the system's generator repeats itself (as RFC 6979 derives nonces), and nobody can tell them in
-    advance even where seed and statement are the same.
+    Any one of them keeps the numbers distinct if the others fail: no number blinds twice, which would reveal what it
+    blinds, even if the system's generator repeats itself (as RFC 6979 derives nonces), and nobody can predict them
+    even if seed and statement are the same.
     """
 
     def __init__(self, seed: bytes, statement: bytes):

@@ -1,1 +1,1 @@
-"""Files that somebody else wrote are parsed in a process of their own, which their damage may end: see `client`."""
+"""Files from other people are parsed in a separate process, which their damage may crash: see `client`."""

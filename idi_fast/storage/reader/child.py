@@ -27,7 +27,7 @@ OPERATIONS = {
     "frames": "idi_fast.storage.reader.table_files:read_frames",
     "csv": "idi_fast.storage.reader.table_files:read_csv",
 }
-"""What a reader does, and where: each a generator of JSON values and one-dimensional arrays."""
+"""The operations of a reader, by module: each a generator of JSON values and one-dimensional arrays."""
 END = None
 
 
@@ -41,7 +41,7 @@ class Child:
         self._file: str | None = None
 
     def listen(self, descriptor: int) -> None:
-        """Take requests until there is nobody left to make them; then the process ends, whatever it is doing."""
+        """Take requests until the client is gone; then the process ends, whatever it is doing."""
         try:
             while True:
                 self.requests.put(read_message(descriptor))
@@ -58,7 +58,7 @@ class Child:
                 self._stream(request)
 
     def at(self, file: object) -> None:
-        """Say which file is read next: should it end the process, that is the one to name."""
+        """Say which file is read next: if it crashes the process, it is the one to name."""
         self._file = str(file)
         self._say({"at": str(file)})
 
@@ -79,8 +79,8 @@ class Child:
             limit_memory(None)
 
     def _send_all(self, items: Iterator[Item]) -> None:
-        """Send items as they are asked for. One is kept back until it is known whether it is the last, so that the
-        reader is free for others while that one is worked on."""
+        """Send items as they are requested. One is held back until it is known whether it is the last, so that the
+        reader is free for others while that one is processed."""
         item = next(items, END)
         while item is not END:
             following, error = END, None
@@ -118,7 +118,7 @@ class Child:
 
 
 def describe(error: BaseException, file: str | None) -> dict[str, Any]:
-    """An exception as JSON, to be raised again elsewhere; file: that was being read."""
+    """An exception as JSON, to be raised again elsewhere; file: the one that was being read."""
     about: dict[str, Any] = {"kind": type(error).__name__, "text": str(error)}
     if isinstance(error, IdiFastError):
         return about
@@ -133,7 +133,7 @@ def describe(error: BaseException, file: str | None) -> dict[str, Any]:
 
 
 def limit_memory(more: int | None) -> None:
-    """Allow so many bytes of memory beyond those in use, None: any number. Only Linux keeps to it."""
+    """Allow so many bytes of memory beyond those in use, None: any number. Enforced on Linux only."""
     if not sys.platform.startswith("linux"):
         return
     import resource
@@ -148,12 +148,12 @@ def limit_memory(more: int | None) -> None:
 
 
 def _detach(parent: int, *, dies_with_thread: bool) -> int:
-    """Leave the terminal, signals and core files alone; a descriptor of what was standard output."""
-    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):  # they are for the process that asks, which then ends
+    """Detach from the terminal, signals and core files; return a descriptor of what was standard output."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):  # they are for the client, which then ends this process
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     replies, nothing = os.dup(1), os.open(os.devnull, os.O_RDWR)
-    os.dup2(nothing, 1)  # a library's word must not stand among the replies
+    os.dup2(nothing, 1)  # output of a library must not get among the replies
     if sys.platform == "win32":
         import msvcrt
 
@@ -176,7 +176,7 @@ def main(parent: int, dies_with_thread: bool, slots: list[int], expects_bars: bo
     """Serve on standard input and output until the parent process is gone.
 
     dies_with_thread: whether the thread that started this process lives as long as its process; expects_bars: whether
-    Parquet files of bars are likely to be asked for, which take pyarrow.
+    Parquet files of bars are likely to be requested, which need pyarrow.
     """
     child = Child(_detach(parent, dies_with_thread=dies_with_thread), slots)
     child._say({"hello": [VERSION, __version__]})

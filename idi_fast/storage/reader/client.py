@@ -1,8 +1,8 @@
-"""Parsing in another process: no file, however damaged, ends the process that asks, and what it costs is bounded.
+"""Parsing in another process: no file, however damaged, crashes the process that asks, and the cost is bounded.
 
 Parquet readers were not made for damaged files: one flipped byte can abort the process that reads it. So all files that
 somebody else may have written are parsed by a reader, a process that is started once, kept, and ends with this one. It
-is an interpreter of its own (`sys.executable`), not a fork: this process has threads.
+is a separate interpreter (`sys.executable`), not a fork, since this process has threads.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ if TYPE_CHECKING:  # at run time the reader starts first, while the rest is impo
     import numpy as np
 
 READ_AHEAD = 2
-"""Items that a reader makes before they are asked for."""
+"""Items that a reader makes before they are requested."""
 START_SECONDS = 0.25
-"""About what a reader takes to start. So long one waits for another's before starting one more."""
+"""Seconds to wait for a busy reader before starting another one: about the time that one takes to start."""
 PYTHON = "IDI_FAST_PYTHON"
-"""Environment variable: the interpreter to start, where `sys.executable` is none, as in programs that embed Python."""
+"""Environment variable: the interpreter to start if `sys.executable` is none, as in programs that embed Python."""
 BOOT = (
-    # Looking for cycles amid imports is a tenth of the time to start.
+    # Garbage collection during imports takes a tenth of the time to start.
     "import gc, json, sys; gc.disable(); "
     "a = json.loads(sys.argv[1]); sys.path += [p for p in a.pop('path') if p not in sys.path]; "
     "from idi_fast.storage.reader.child import main; main(**a)"
@@ -42,7 +42,7 @@ BOOT = (
 
 
 class Limits(NamedTuple):
-    """What reading may take: bytes of memory beyond those in use before, and seconds; None: any."""
+    """Limits of reading: bytes of memory beyond those in use before, and seconds; None: no limit."""
 
     memory: int | None = None
     seconds: float | None = None
@@ -52,7 +52,7 @@ ANY = Limits()
 
 
 class Item(NamedTuple):
-    """What an operation yields: a JSON value and one-dimensional arrays; is_last: whether none follows."""
+    """What an operation yields: a JSON value and one-dimensional arrays; is_last: whether it is the last."""
 
     value: Any
     arrays: list[np.ndarray]
@@ -60,13 +60,13 @@ class Item(NamedTuple):
 
 
 class ReaderEnded(IdiFastError):
-    """A file ended the reader; `stream` makes an error of the caller's kind of it."""
+    """A file crashed the reader; `stream` turns it into the caller's kind of error."""
 
 
 class Reader:
     """One process that reads, for one thread at a time.
 
-    expects_bars: whether it is to load what it takes to read Parquet files of bars before it is asked to.
+    expects_bars: whether it should load what it needs for Parquet files of bars in advance.
     """
 
     def __init__(self, *, expects_bars: bool = False) -> None:
@@ -84,7 +84,7 @@ class Reader:
             if sys.platform == "win32"
             else {"process_group": 0, "pass_fds": slots}  # Ctrl-C is for this process, which ends the reader
         )
-        # -P: what lies in the working directory, perhaps a stranger's folder, is not imported.
+        # -P: nothing is imported from the working directory, perhaps a stranger's folder.
         command = [interpreter, "-P", "-c", BOOT, json.dumps(about)]
         environment = {**os.environ, "RUST_BACKTRACE": "0"}
         try:
@@ -101,7 +101,7 @@ class Reader:
         self._late, self._file = False, None
 
     def has_not_ended(self) -> bool:
-        """Whether the process still runs, which somebody may have ended between two files."""
+        """Whether the process still runs; somebody may have ended it between two files."""
         if self._process.poll() is not None:
             self.end()
         return self.is_alive
@@ -138,7 +138,7 @@ class Reader:
         return Item(head["value"], arrays, is_over) if "value" in head else None
 
     def abandon(self) -> None:
-        """Nobody wants the rest of the items."""
+        """The rest of the items is not needed."""
         try:
             self._ask({"do": "stop"})
             while "stopped" not in self._answer()[0]:
@@ -154,7 +154,7 @@ class Reader:
             self._timer = None
         self._free.extendleft(slot for slot in self._offered if slot is not None)
         self._offered.clear()
-        for slot in self._free.copy():  # other threads may let go of arrays meanwhile, which frees their slots
+        for slot in self._free.copy():  # other threads may drop arrays meanwhile, which frees their slots
             self._slots[slot].trim()
 
     def _greet(self) -> None:
@@ -220,7 +220,7 @@ class Reader:
         return f"{where}reading it ended the process that read it ({how}): {why}"
 
     def end(self) -> None:
-        """End the process; what it read stays."""
+        """End the process; what it has read stays."""
         self.is_alive = False
         if self._timer is not None:
             self._timer.cancel()
@@ -270,7 +270,7 @@ class _Pool:
         self._all: list[Reader] = []
 
     def take(self) -> Reader:
-        """An idle reader, or one more."""
+        """An idle reader, or a new one."""
         with self._changed:
             limit = monotonic() + START_SECONDS
             while not self._idle and self._all and self._changed.wait(limit - monotonic()):
@@ -317,7 +317,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def prepare(*, expects_bars: bool = False) -> None:
-    """Start a reader, so that it is ready when one is needed; expects_bars: as of `Reader`."""
+    """Start a reader, so that it is ready when one is needed; expects_bars: as for `Reader`."""
     _pool.prepare(expects_bars=expects_bars)
 
 
@@ -326,7 +326,7 @@ def stream(
 ) -> Iterator[tuple[Any, list[np.ndarray]]]:
     """JSON values and arrays that a reader's operation yields; a generator, to be closed if it is not exhausted.
 
-    arguments: JSON values; error: what is raised where the file ends its reader, or takes more than `limits`. Raises
+    arguments: JSON values; error: what to raise if the file crashes its reader, or exceeds `limits`. Raises
     what the operation raises.
     """
     pool = _pool
@@ -343,7 +343,7 @@ def stream(
                 value, arrays, _ = item
                 item = None
                 yield value, arrays
-                del arrays  # their memory is the reader's again once the caller has dropped them, too
+                del arrays  # their memory is the reader's again once the caller has dropped them too
     except GeneratorExit:
         if not is_over:
             reader.abandon()
@@ -364,6 +364,6 @@ def stream(
 
 
 def ask(operation: str, arguments: dict, *, error: type[IdiFastError] = DataError, limits: Limits = ANY) -> Any:
-    """The only value that an operation yields; arguments and errors as of `stream`."""
+    """The only value that an operation yields; arguments and errors as for `stream`."""
     ((value, _),) = stream(operation, arguments, error=error, limits=limits)
     return value

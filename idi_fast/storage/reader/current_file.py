@@ -1,4 +1,4 @@
-"""Which file is parsed next: told before it is, since a parser may end the process."""
+"""Which file is parsed next: reported before parsing, since that may crash the process."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +8,6 @@ on_reading: list[Callable[[Path], None]] = []
 
 
 def at(file: Path | str) -> None:
-    """Tell of a file that it is parsed next."""
+    """Report a file that is parsed next."""
     for tell in on_reading:
         tell(Path(file))

@@ -1,6 +1,6 @@
-"""What a process and its reader say to each other: JSON with arrays after it, on pipes.
+"""The messages of a process and its reader: JSON followed by arrays, on pipes.
 
-Where the system has anonymous memory files (Linux), arrays travel through these: a pipe copies them twice.
+If the system has anonymous memory files (Linux), arrays travel through these: a pipe copies them twice.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ if TYPE_CHECKING:  # at run time where it is needed: the reader starts before th
 
 VERSION = 1
 SLOTS = 12
-"""Memory files of a reader: as many chunks as a backtest has on its way from the file to its tables. What finds none
-free takes the pipe."""
+"""Memory files of a reader: as many chunks as a backtest has under way from the file to its tables. When none is free
+the pipe is used."""
 KEPT_BYTES = 2**24
-"""Longer memory files are emptied after use: a chunk of a backtest is shorter, one of a history that is loaded whole is
+"""Longer memory files are emptied after use: a chunk of a backtest is shorter, one of a history loaded as a whole is
 not."""
 ALIGNMENT = 64
 
 
 def make_slots() -> list[int]:
-    """Descriptors of empty memory files, none where the system has no such files."""
+    """Descriptors of empty memory files, none if the system has no such files."""
     made: list[int] = []
     try:
         made += [os.memfd_create("idi-fast-reader") for _ in range(SLOTS)]
@@ -88,12 +88,12 @@ class Slot:
 
     def _mapped(self, size: int) -> mmap.mmap:
         if self._map is None or len(self._map) < size:
-            # An earlier mapping lives on as long as there are arrays in it.
+            # An earlier mapping lives as long as there are arrays in it.
             self._map = mmap.mmap(self._descriptor, os.fstat(self._descriptor).st_size)
         return self._map
 
     def write(self, arrays: Sequence[np.ndarray]) -> list[int]:
-        """Copy contiguous arrays into the file, which grows as needed; where each begins."""
+        """Copy contiguous arrays into the file, which grows as needed; return where each begins."""
         import numpy as np
 
         places, size = [], 0
@@ -108,13 +108,13 @@ class Slot:
         return places
 
     def trim(self) -> None:
-        """Give the memory of a long file back, in which there are no arrays and none are being written."""
+        """Release the memory of a long file in which there are no arrays and none are being written."""
         if os.fstat(self._descriptor).st_size > KEPT_BYTES:
             self._map = None
             os.ftruncate(self._descriptor, 0)
 
     def read(self, layout: Sequence[tuple[str, int, int]], free: Callable[[], None]) -> list[np.ndarray]:
-        """Arrays of (dtype, length, beginning) where they lie, writable; `free` is called when all of them are gone."""
+        """Arrays of (dtype, length, beginning) in place, writable; `free` is called when all of them are gone."""
         import numpy as np
 
         lease = _Lease(free)
@@ -134,13 +134,13 @@ class _Lease:
 
 
 class _Part:
-    """What an array in a slot rests on, and with it all its views."""
+    """The owner of an array in a slot and of all its views."""
 
     def __init__(self, lease: _Lease, mapped: mmap.mmap, dtype: str, n: int, place: int):
         import numpy as np
 
         self._lease, self._mapped = lease, mapped
-        # By its address: of an array on a buffer NumPy would keep the buffer alone, and not what it is lent from.
+        # By its address: NumPy keeps the buffer of an array alive, but not the owner of the buffer.
         address, _ = np.frombuffer(mapped, np.uint8).__array_interface__["data"]
         self.__array_interface__ = {
             "version": 3, "typestr": dtype, "shape": (n,), "data": (address + place, False), "strides": None,

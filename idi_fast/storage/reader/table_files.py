@@ -1,4 +1,4 @@
-"""What a reader does with tables: their footers, and their rows a block at a time as Arrow streams."""
+"""Reader operations on tables: their footers, and their rows a block at a time as Arrow streams."""
 
 import io
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from idi_fast.storage.reader.current_file import at
 from idi_fast.storage.reader.text_files import nul_in_text
 
 BLOCK_BYTES = 2**26
-"""About so many bytes of a table are on their way at a time."""
+"""Approximate bytes of a table in transit at a time."""
 MAX_FOOTER = 2**26
 MAGIC = b"PAR1"
 
@@ -30,7 +30,7 @@ def _explained(path: str, what: str) -> Iterator[None]:
 def describe(path: str, what: str, key: str) -> Iterator[tuple[dict, list[np.ndarray]]]:
     """The columns of a Parquet file with their types, its number of rows, and its metadata's text of a key.
 
-    what: what errors call it.
+    what: its name in errors.
     """
     at(path)
     with _explained(path, what):
@@ -43,7 +43,7 @@ def describe(path: str, what: str, key: str) -> Iterator[tuple[dict, list[np.nda
 
 
 def _check_footer(path: Path) -> None:
-    """Raise ValueError for a footer that is none, or too long to be one of a table of ours."""
+    """Raise ValueError for an invalid footer, or one too long for a table of ours."""
     with open(path, "rb") as file:
         size = file.seek(0, io.SEEK_END)
         file.seek(max(0, size - 8))
@@ -78,7 +78,7 @@ def read_csv(path: str, what: str) -> Iterator[tuple[None, list[np.ndarray]]]:
     with _explained(path, what):
         if (flaw := nul_in_text(Path(path))) is not None:
             raise ValueError(flaw)
-        # A path would be taken for a pattern.
+        # A path would be treated as a pattern.
         frame = pl.read_csv(io.BytesIO(Path(path).read_bytes()), infer_schema_length=None)
         yield None, [_as_stream(frame)]
 

@@ -1,17 +1,17 @@
-"""What a text file must not hold, found without parsing it."""
+"""What a text file must not contain, found without parsing it."""
 
 import os
 from contextlib import suppress
 from pathlib import Path
 
 TEXT_BEGINNING = 65_536
-"""Bytes of a file that are looked at."""
+"""Bytes of a file that are checked."""
 
 
 def nul_in_text(file: Path) -> str | None:
-    """Say where a text file holds NUL bytes, by its beginning and by the holes that the file system knows of.
+    """Say where a text file holds NUL bytes, from its beginning and from the holes that the file system knows of.
 
-    A file of text that ends in a hole of many gigabytes takes next to nothing on the disk, but as long to parse.
+    A text file that ends in a hole of many gigabytes takes next to nothing on the disk, but long to parse.
     """
     if file.suffix.lower() == ".gz":
         return None
