@@ -188,7 +188,7 @@ def test_what_is_changed_everywhere_is_caught_by_training_again(copy, key):
     assert (sampled.failures, sampled.prover) == ([], "replay")
     assert sampled.verdict == "partly checked"
     open_claims = {claim.name: claim.found for claim in sampled.claims if claim.result == "not checked"}
-    assert open_claims["replay"] == "not trained again: --sample 3"
+    assert open_claims["replay"] == "not trained again: `sample=3`"
     assert set(open_claims) == {"config", "actions", "states", "figures", "replay", "others"}
 
 
@@ -280,18 +280,18 @@ def test_a_proof_that_is_gone_or_of_another_kind(copy):
     assert "the folder's proof is none" in failures(copy, require="replay")
     (copy / "manifest.json").write_bytes(Manifest.of(copy).with_proof("none").text())
     assert failures(copy) == ""
-    assert failures(copy, require="replay") == "--require replay: the folder's proof is none"
+    assert failures(copy, require="replay") == "`require='replay'`: the folder's proof is none"
 
 
 def test_a_digest_never_satisfies_what_a_reader_requires(copy):
     prove_folder(copy, "digest", ProverOptions())
     assert failures(copy) == ""
     for require in ("replay", "zk"):
-        assert failures(copy, require=require) == f"--require {require}: the folder's proof is digest"
+        assert failures(copy, require=require) == f"`require={require!r}`: the folder's proof is digest"
     claim = (copy / "proof/proof.json").read_text()
     (copy / "proof/proof.json").write_text(claim.replace('"digest"', '"zk"'))
     (copy / "manifest.json").write_bytes(rebuilt(copy, {"prover": "zk", "require_proof": True}).text())
-    assert "--require zk: the folder's proof is unknown" in failures(copy, require="zk")
+    assert "`require='zk'`: the folder's proof is unknown" in failures(copy, require="zk")
 
 
 @pytest.mark.parametrize("name", ["proof/proof.bin", "proof/receipt.json", "artifact_manifest.json"])

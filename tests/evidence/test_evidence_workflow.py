@@ -138,7 +138,7 @@ def test_from_python(config, tmp_path):
     result = run_training_to_proof_workflow(
         config_path=config, artifact_dir=tmp_path / "y", prover="zk", options=ProverOptions()
     )
-    assert_mentions(result.errors[0], "--private is missing")
+    assert_mentions(result.errors[0], "`private` is missing")
 
 
 def test_what_verification_finds_fails_the_workflow(config, tmp_path):
