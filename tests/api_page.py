@@ -17,9 +17,9 @@ are defined in [KPIS.md](KPIS.md), the settings in [CONFIG.md](CONFIG.md), the f
 ```python
 import idi_fast as idi
 
-bars = idi.load_history("btc.parquet")                 # or idi.History.from_frame(df): polars, pandas, Arrow
-run = idi.train({"episodes": 2000}, bars, seed=0)      # .policy .trace .episodes .evaluation .save(path)
-test = idi.backtest(run.policy, bars, start="2024-01-01", fee_bps=5)   # .kpis .trades .equity .save(path)
+bars = idi.load_history("btc.parquet")  # or idi.History.from_frame(df): polars, pandas, Arrow
+run = idi.train({"episodes": 2000}, bars, seed=0)  # .policy .trace .episodes .evaluation .save(path)
+test = idi.backtest(run.policy, bars, start="2024-01-01", fee_bps=5)  # .kpis .trades .equity .save(path)
 idi.report(test).save("test.html")
 ```
 

@@ -147,9 +147,10 @@ class ZeroKnowledge:
 
     name = "zk"
     proven = "each action of the trace is the greedy one, in its state, of the one table that the commitment binds"
+    # Part of every proof that was ever written, which holds only with this text: it cannot change, flag and all.
     trusted = (
         "textbook cryptography written for this package: unaudited, not constant time; that the committed table is the "
-        "one meant (`root`), and that the states are those of the data"
+        "one meant (--root), and that the states are those of the data"
     )
 
     def prove(self, published: Published, options: ProverOptions) -> dict[str, bytes]:

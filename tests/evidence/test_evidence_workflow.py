@@ -151,5 +151,6 @@ def test_what_verification_finds_fails_the_workflow(config, tmp_path):
 def test_a_folder_that_was_changed_is_not_replaced(config, tmp_path):
     succeed("workflow", config, "--out", tmp_path / "run", "--prover", "digest")
     (tmp_path / "run/spec/README.md").write_text("changed")
+    # --force would not help, and is not named.
     message = refused(tmp_path, "workflow", config, "--out", tmp_path / "run", "--prover", "digest")
-    assert_mentions(message, "already exists; --force replaces it")
+    assert_mentions(message, "already exists and holds spec/README.md, which", "move it away first")
