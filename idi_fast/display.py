@@ -58,14 +58,15 @@ def line_chart(lines: "Mapping[str, Sequence[float] | np.ndarray]") -> str:
     """Lines over a common axis as inline SVG, with the least and the greatest value; empty where there is none."""
     import numpy as np
 
-    values = {name: _thinned(np.asarray(line, np.float64)) for name, line in lines.items()}
-    values = {name: line for name, line in values.items() if line.size > 1}
+    values = {name: np.asarray(line, np.float64) for name, line in lines.items()}
+    values = {name: line[np.isfinite(line)] for name, line in values.items() if np.isfinite(line).sum() > 1}
     if not values:
         return ""
     low, high = min(line.min() for line in values.values()), max(line.max() for line in values.values())
     span = high - low or 1.0
     drawn, legend = [], []
-    for (name, line), colour in zip(values.items(), COLOURS * len(values), strict=False):
+    for (name, whole), colour in zip(values.items(), COLOURS * len(values), strict=False):
+        line = _thinned(whole)
         x = np.linspace(0.0, WIDTH, line.size)
         y = (HEIGHT - 4.0) - (line - low) / span * (HEIGHT - 8.0)
         points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))
@@ -81,7 +82,6 @@ def line_chart(lines: "Mapping[str, Sequence[float] | np.ndarray]") -> str:
 def _thinned(line: "np.ndarray") -> "np.ndarray":
     import numpy as np
 
-    line = line[np.isfinite(line)]
     if line.size <= MOST_POINTS:
         return line
     return line[np.linspace(0, line.size - 1, MOST_POINTS).round().astype(np.int64)]

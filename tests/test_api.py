@@ -281,3 +281,9 @@ def test_errors_are_of_one_family():
     kinds = {kind for kind in vars(errors).values() if isinstance(kind, type) and kind.__module__ == errors.__name__}
     assert kinds == {getattr(idi, name) for name in api_page.SECTIONS["Errors"]}
     assert all(issubclass(kind, errors.IdiFastError) for kind in kinds - {errors.CacheWarning})
+
+
+def test_a_chart_names_the_extremes_of_the_whole_line():
+    line = np.zeros(10_001)
+    line[5_003] = 7.5  # between two points that are drawn
+    assert "0 to 7.5" in display.line_chart({"a": line})
