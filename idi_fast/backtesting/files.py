@@ -10,13 +10,13 @@ import polars as pl
 
 from idi_fast.agents.streams import StreamFiles
 from idi_fast.agents.trace import Trace
+from idi_fast.agents.trace_files import trace_metadata
 from idi_fast.backtesting.engine import Segment
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.history import History
 from idi_fast.data.timestamps import time_series
 from idi_fast.kernels.backtest import ENTRY_BAR, EXIT_BAR, TRADE_COLUMNS
 from idi_fast.storage.tables import TableWriter
-from idi_fast.training.artifact import trace_metadata
 
 GROUP_ROWS = 262_144
 """Rows of a row group: few enough to buffer, many enough to be read quickly."""

@@ -10,6 +10,7 @@ import numpy as np
 from idi_fast.agents.policy import Policy
 from idi_fast.agents.streams import MARKET_STREAMS, TRACE_STREAMS, check_stream, stream_index, stream_text, stream_type
 from idi_fast.agents.trace import decided_streams
+from idi_fast.agents.trace_files import TRACE_FORMAT
 from idi_fast.environments.actions import ACTIONS, BUY, SELL
 from idi_fast.environments.state_space import StateSpace, comm_columns, make_rules
 from idi_fast.errors import EvidenceError
@@ -18,7 +19,6 @@ from idi_fast.evidence.manifest import of_run
 from idi_fast.evidence.published import POLICY, RUN, TRACE, Published
 from idi_fast.evidence.reference import STREAMS_FOLDER
 from idi_fast.evidence.statement import STATEMENT, TRAIN, public
-from idi_fast.training.artifact import TRACE_FORMAT
 
 INDEX = f"{STREAMS_FOLDER}/streams.json"
 WORD = "the publisher's word"

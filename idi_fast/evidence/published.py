@@ -12,6 +12,7 @@ import polars as pl
 
 from idi_fast.agents.policy import Policy, table_columns
 from idi_fast.agents.streams import MARKET_STREAMS, TRACE_STREAMS
+from idi_fast.agents.trace_files import TRACE_FORMAT
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.environments.actions import ACTIONS
 from idi_fast.environments.state_space import DIGITS, StateSpace
@@ -24,7 +25,6 @@ from idi_fast.evidence.statement import BACKTEST, STATEMENT, TRAIN, Statement
 from idi_fast.evidence.strict_json import parse_object, take
 from idi_fast.storage.reader.client import Limits
 from idi_fast.storage.tables import Table, read_table
-from idi_fast.training.artifact import TRACE_FORMAT
 
 POLICY, TRACE, RUN = "policy.parquet", "trace.parquet", "run.json"
 MAX_TABLE = 2**24

@@ -9,12 +9,12 @@ import numpy as np
 import polars as pl
 
 from idi_fast.agents.streams import CONTRACTS, check_stream, install_streams, left_behind, stream_files, stream_type
+from idi_fast.agents.trace_files import read_trace
 from idi_fast.errors import ArtifactError, InputError, nearest
 from idi_fast.storage.files import check_place
 from idi_fast.storage.reader.client import stream
 from idi_fast.storage.tables import Table
 from idi_fast.tau.contract import find_contract
-from idi_fast.training.artifact import read_trace
 
 ALL = "all"
 """The kind with every stream that all traces have; it has no equations."""

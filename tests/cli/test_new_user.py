@@ -9,13 +9,13 @@ import polars as pl
 import pytest
 
 from idi_fast import TrainingConfig
+from idi_fast.agents.trace_files import read_trace
 from idi_fast.data.bar_frequency import BarTimes
 from idi_fast.data.history import load_history
 from idi_fast.errors import ArtifactError, ConfigError, DataError, IdiFastError, nearest
 from idi_fast.evaluation.baselines import Compared, Comparison
 from idi_fast.evaluation.evaluator import Evaluation
 from idi_fast.storage.tables import TableWriter
-from idi_fast.training.artifact import read_trace
 
 NO_PLACE = {
     "": "--out is empty; expected a path",
