@@ -37,7 +37,8 @@ MODULES = sorted({f"{package}.{home}" for package, module in PACKAGES.items() fo
 NO_NUMBA = (
     "idi_fast.compare", "idi_fast.evidence.manifest", "idi_fast.evidence.reference", "idi_fast.data.history",
     "idi_fast.data.frames", "idi_fast.data.config_history", "idi_fast.storage.tables", "idi_fast.storage.manifests",
-    "idi_fast.agents.trace_files", "idi_fast.environments.actions", "idi_fast.training.episode_log", "idi_fast.storage.reader.child",
+    "idi_fast.agents.trace_files", "idi_fast.environments.actions", "idi_fast.training.episode_log",
+    "idi_fast.storage.reader.child",
 )  # fmt: skip
 NO_POLARS = (
     "idi_fast.errors", "idi_fast.display", "idi_fast.config.settings", "idi_fast.config.arguments",
