@@ -287,7 +287,7 @@ def test_force_replaces_reports_and_nothing_else(runs, tmp_path):
     target = tmp_path / "report.html"
     write_report(runs / "training", target)
     first = target.read_bytes()
-    with pytest.raises(OutputError, match="already exists; --force replaces it"):
+    with pytest.raises(OutputError, match="already exists; `force=True` replaces it"):
         write_report(runs / "backtest", target)
     assert target.read_bytes() == first
     write_report(runs / "backtest", target, force=True)
@@ -350,7 +350,7 @@ def test_pictures_appear_with_the_report_or_not_at_all(runs, tmp_path, monkeypat
     monkeypatch.setattr(reports, "write_pictures", pictures)
     write_report(runs / "walkforward", tmp_path / "one.html", png=tmp_path / "png")
     assert sorted(os.listdir(tmp_path / "png")) == ["equity.png", "manifest.json", "windows.png"]
-    with pytest.raises(OutputError, match="--force replaces it"):
+    with pytest.raises(OutputError, match="`force=True` replaces it"):
         write_report(runs / "walkforward", tmp_path / "two.html", png=tmp_path / "png")
     write_report(runs / "backtest", tmp_path / "two.html", png=tmp_path / "png", force=True)
     assert "drawdown.png" in os.listdir(tmp_path / "png")
@@ -442,7 +442,7 @@ def test_what_is_not_installed_is_named_with_the_way_to_it(runs, tmp_path, monke
     monkeypatch.setattr(reports, "plotly_js", lambda: LIBRARY)
     with mock.patch.dict(sys.modules, {"kaleido": None}), pytest.raises(InputError) as caught:
         write_report(runs / "training", tmp_path / "report.html", png=tmp_path / "png")
-    assert str(caught.value) == "--png needs kaleido; install it with: pip install 'idi-fast[report]'"
+    assert str(caught.value) == "`png` needs kaleido; install it with: pip install 'idi-fast[report]'"
     assert os.listdir(tmp_path) == []
 
 
