@@ -323,12 +323,12 @@ def test_which_interpreter(tmp_path, monkeypatch):
     assert find_interpreter(None) == script
     monkeypatch.chdir(tmp_path)
     assert find_interpreter("bin/tau") == script
-    with pytest.raises(InputError, match=r"--tau is 'nowhere', which does not exist"):
+    with pytest.raises(InputError, match=r"`tau` is 'nowhere', which does not exist"):
         find_interpreter("nowhere")
-    with pytest.raises(InputError, match=r"--tau is '', which does not exist"):
+    with pytest.raises(InputError, match=r"`tau` is '', which does not exist"):
         find_interpreter("")  # the variable is not asked instead
     monkeypatch.setenv("HOME", str(tmp_path))
-    with pytest.raises(InputError, match=r"--tau is '~/bin/answers\.json', which is not a program"):
+    with pytest.raises(InputError, match=r"`tau` is '~/bin/answers\.json', which is not a program"):
         find_interpreter("~/bin/answers.json")
     script.chmod(0o644)
     with pytest.raises(InputError, match=r"TAU is .* which is not a program that can be run"):

@@ -161,7 +161,7 @@ def test_how_often_is_a_time_or_a_number_of_episodes(text, every):
 @pytest.mark.parametrize("text", ["", "0", "0s", "-1", "5 m", "1.5h", "3d", "s", "5M", "1e3", "9" * 10])
 def test_how_often_that_is_neither(text):
     with pytest.raises(
-        InputError, match=r"--checkpoint-every is '.*'; expected a time such as 30s, 5m or 2h, or a num"
+        InputError, match=r"`checkpoint_every` is '.*'; expected a time such as 30s, 5m or 2h, or a num"
     ):
         Every.parse(text)
 
@@ -193,7 +193,7 @@ def test_a_log_that_was_changed_is_noticed(at, tmp_path):
             trainer.train(checkpoints=checkpoints)
             assert_same(outcome(trainer, *trainer.rollout()), outcome(*train(config(**RUNS[0]), 5)))
         else:
-            with pytest.raises(ArtifactError, match=r"no checkpoint in .* is sound; --force without --resume"):
+            with pytest.raises(ArtifactError, match=r"no checkpoint in .* is sound; `force=True` without `resume`"):
                 trainer.train(checkpoints=checkpoints)
             assert cli.snapshot(tmp_path) == before
     assert [("(rewards.f8 beside it was changed)" in text) for text in notes] == ([True] if at else [True, True])

@@ -124,7 +124,7 @@ def test_rows_of_a_population_that_was_being_discarded_are_not_taken_for_those_o
 def test_a_damaged_description_of_a_population_is_refused(text, tmp_path):
     population(config(), tmp_path / "kept")
     (tmp_path / "kept" / "population.json").write_text(text)
-    with pytest.raises(ArtifactError, match=r"population.json is damaged; --force without --resume discards"):
+    with pytest.raises(ArtifactError, match=r"population.json is damaged; `force=True` without `resume` discards"):
         population(config(), tmp_path / "kept")
 
 
