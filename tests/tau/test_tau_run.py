@@ -126,7 +126,7 @@ def test_a_hanging_interpreter_is_killed_with_what_it_started(folder):
     result = run_fake(folder, "hang", timeout=1.0)
     assert time.monotonic() - begun < 30
     assert result.failures[0] == (
-        "the interpreter was stopped after 1 s, which is the timeout: it may need longer (--timeout SECONDS), or hang, "
+        "the interpreter was stopped after 1 s, which is the timeout: it may need longer (`timeout=SECONDS`), or hang, "
         "as it does on some specifications"
     )
     assert "outputs/gate_mirror.out has 7 lines; expected 24" in result.failures
