@@ -98,7 +98,9 @@ def _made_by(run: Mapping[str, Any]) -> Iterator[None]:
             raise
         own, needed = versions(), ", ".join(f"{name} {version}" for name, version in others.items())
         here = ", ".join(f"{name} {own[name]}" for name in others)
-        raise EvidenceError(f"replay needs the versions that made the folder, {needed}; with {here}: {error}") from error
+        raise EvidenceError(
+            f"replay needs the versions that made the folder, {needed}; with {here}: {error}"
+        ) from error
 
 
 def _initial(run: dict[str, Any], initial: Path | None) -> Policy | None:

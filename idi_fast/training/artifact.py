@@ -1,6 +1,5 @@
 """The artifact of a run: a folder that ordinary tools can read, with the digests of its content."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,23 +11,21 @@ from idi_fast.agents.trace import Trace
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.config_history import load_config_history
 from idi_fast.data.in_sample import describe_history, versions
-from idi_fast.errors import ArtifactError
 from idi_fast.evaluation.baselines import Comparison, evaluate, quick_episodes
 from idi_fast.storage.files import (
     TIMINGS,
     digest,
     new_directory,
     read_manifest,
-    refuse_population,
     write_json,
 )  # fmt: skip
 from idi_fast.storage.json_files import load_json
 from idi_fast.storage.manifests import SCHEMA_VERSION, write_manifest
-from idi_fast.storage.tables import read_table, write_blocks, write_table
+from idi_fast.storage.tables import write_blocks, write_table
+from idi_fast.storage.traces import TRACE_FORMAT
+from idi_fast.storage.traces import read_trace as read_trace
 from idi_fast.training import episode_log as episodes
 from idi_fast.training.trainer import Trainer
-
-TRACE_FORMAT = "idi-fast-trace-1"
 
 
 def trace_metadata(config: TrainingConfig) -> dict:
@@ -47,32 +44,6 @@ def write_streams(folder: Path, files: dict[str, bytes]) -> None:
     folder.mkdir()
     for name, data in files.items():
         (folder / name).write_bytes(data)
-
-
-def read_trace(path: str | Path) -> tuple[pl.DataFrame, dict]:
-    """The trace of an artifact or backtest folder, or of its trace.parquet, and its metadata."""
-    path = Path(path)
-    if os.path.isdir(path):
-        refuse_population(path)
-        path = path / "trace.parquet"
-        if not path.exists():
-            _explain_no_trace(path.parent)
-    if not os.path.isfile(path):
-        raise ArtifactError(f"no trace at {path}; give a folder that `idi-fast train` or `idi-fast backtest` wrote")
-    return read_table(path, TRACE_FORMAT, "trace")
-
-
-def _explain_no_trace(folder: Path) -> None:
-    """Raise ArtifactError if a folder's run.json explains why it has no trace."""
-    try:
-        run = load_json(folder / "run.json")
-    except (OSError, ValueError):
-        return  # not a run of ours, or no explanation
-    kind = run.get("kind") if isinstance(run, dict) else None
-    if kind == "backtest":
-        raise ArtifactError(f"no trace in {folder}: this backtest kept no trace (`trace=False`)")
-    if kind == "symbol-backtest":
-        raise ArtifactError(f"no trace in {folder}: it is of many symbols; backtest a symbol alone to export it")
 
 
 def training_summary(trainer: Trainer, policy: Policy) -> dict:

@@ -69,5 +69,4 @@ def test_the_canonical_form_has_the_first_format_and_what_was_set_of_later_ones(
 
 def test_the_settings_of_today_are_of_the_first_format():
     """A setting that is added declares since which format: else every earlier artifact would fail to verify."""
-
     assert TrainingConfig().fingerprint() == DEFAULT
