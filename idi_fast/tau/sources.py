@@ -104,7 +104,7 @@ def _of_json(path: Path) -> Source:
         if folder is None:
             raise ArtifactError(f"{path} lists streams, but there are none beside it nor in {path.parent / 'streams'}")
         return _of_streams(folder, path)
-    if not looks_like_trace(value):
+    if not looks_like_trace(value) and not isinstance(value, list) and path.name != TRACE_JSON:
         raise ArtifactError(f"{path} is neither a trace.json nor a manifest of streams; give a trace, or its folder")
     frame, metadata = parse_trace(value, str(path))
     is_default = metadata.get("env_id", "").startswith(OURS)

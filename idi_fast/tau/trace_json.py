@@ -5,7 +5,6 @@ Its Rust trainer writes the list of ticks alone, without metadata; that is read 
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,8 @@ import polars as pl
 
 from idi_fast.agents.streams import TRACE_STREAMS, stream_type
 from idi_fast.config.block import shown
-from idi_fast.errors import ArtifactError, ConfigError, InputError, nearest
-from idi_fast.storage.json_files import MAX_JSON, read_json
+from idi_fast.errors import ArtifactError, InputError, nearest
+from idi_fast.storage.json_files import MAX_JSON
 
 DATA_VERSION = "1.0.0"
 """Of the reference's trace format."""
@@ -34,52 +33,47 @@ _NOUNS = {str: "text", int: "an integer"}
 def looks_like_trace(value: Any) -> bool:
     """Whether a JSON value is a trace, well-formed or not, rather than anything else."""
     if isinstance(value, dict):
-        return "ticks" in value
-    return isinstance(value, list) and all(isinstance(tick, dict) for tick in value)
-
-
-def read_trace_json(path: str | Path) -> tuple[pl.DataFrame, dict[str, Any]]:
-    """The ticks of a trace.json, a column a stream behind `tick`, and its metadata ({} where it is a list of ticks).
-
-    Raises ArtifactError, which names file, tick, key, what was found and what was expected.
-    """
-    try:
-        return parse_trace(read_json(path), str(path))
-    except ConfigError as error:
-        raise ArtifactError(str(error)) from None
+        return "ticks" in value and (isinstance(value["ticks"], list) or "metadata" in value)
+    first = value[0] if isinstance(value, list) and value else None
+    return isinstance(first, dict) and not first.keys().isdisjoint((STEP, *TRACE_STREAMS))
 
 
 def parse_trace(value: Any, where: str) -> tuple[pl.DataFrame, dict[str, Any]]:
-    """The same of a JSON value; where: the file that it is from."""
-    metadata, ticks, first = {}, value, "[0]"
+    """The ticks of a trace.json's value, a column a stream behind `tick`, and its metadata ({} of a list of ticks).
+
+    where: the file that it is from. Raises ArtifactError, which names file, tick, key, what was found and expected.
+    """
+    metadata, ticks, place = {}, value, "[{}]"
     if isinstance(value, dict):
         for key in value:
             if key not in ("metadata", "ticks"):
                 raise ArtifactError(f"{where}: {key!r} is not a known key; expected metadata and ticks")
-        metadata, ticks, first = _metadata(value.get("metadata"), where), value.get("ticks"), "ticks[0]"
+        ticks, place = value.get("ticks"), "ticks[{}]"
+        metadata = _metadata(value.get("metadata"), where)
     if not isinstance(ticks, list):
-        found = "missing" if ticks is None else shown(ticks)
-        raise ArtifactError(f"{where}: ticks is {found}; expected a list of objects")
+        raise ArtifactError(f"{where}: ticks is {shown(ticks)}; expected a list of objects")
     if not ticks:
         raise ArtifactError(f"{where} has no ticks; expected at least one")
-    names = _names(ticks[0], f"{where}: {first}", has_step=isinstance(value, dict))
+
+    def at(number: int) -> str:
+        return f"{where}: {place.format(number)}"
+
+    names = _names(ticks[0], at(0), has_step=isinstance(value, dict))
     most = {name: _most(name) for name in names}
     columns: dict[str, list[int]] = {name: [] for name in names}
     for number, tick in enumerate(ticks):
         if not isinstance(tick, dict) or tick.keys() != names:
-            _explain_keys(tick, names, f"{where}: {first.replace('0', str(number))}")
+            _explain_keys(tick, names, at(number))
         for name, values in columns.items():
             found = tick[name]
             if type(found) is not int or not 0 <= found <= most[name]:
-                key = f"{first.replace('0', str(number))}: {name}"
-                raise ArtifactError(f"{where}: {key} is {shown(found)}; expected {_range(most[name])}")
+                raise ArtifactError(f"{at(number)}: {name} is {shown(found)}; expected {_range(most[name])}")
             values.append(found)
-    steps = columns.pop(STEP, None)
-    if steps is not None:
-        for number, step in enumerate(steps):
-            if step != steps[0] + number:
-                key = f"{first.replace('0', str(number))}: {STEP}"
-                raise ArtifactError(f"{where}: {key} is {step}; expected {steps[0] + number}, one more than before")
+    steps = columns.pop(STEP, [])
+    for number, step in enumerate(steps):
+        if step != steps[0] + number:
+            wanted = f"expected {steps[0] + number}, one more than before"
+            raise ArtifactError(f"{at(number)}: {STEP} is {step}; {wanted}")
     frame = pl.DataFrame({name: columns[name] for name in TRACE_STREAMS if name in columns})
     return frame.select(pl.int_range(pl.len(), dtype=pl.Int64).alias("tick"), pl.all().cast(pl.UInt8)), metadata
 

@@ -266,15 +266,39 @@ def test_streams_other_than_the_manifest_lists_are_refused(reference, tmp_path):
 
 
 def test_what_is_no_trace_is_refused(reference, tmp_path):
-    (tmp_path / "x.json").write_text('{"states": 3, "actions": []}')
+    for name, text in {
+        "x.json": '{"states": 3, "actions": []}', "empty.json": "[]", "numbers.json": "[5]", "plan.json": '[{"name": 1}]',
+    }.items():  # fmt: skip
+        (tmp_path / name).write_text(text)
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made/trace.json").write_text("7")
     for path, told in [
         (tmp_path / "x.json", "neither a trace.json nor a manifest"),
+        (tmp_path / "empty.json", "empty.json has no ticks; expected at least one"),
+        (tmp_path / "numbers.json", "numbers.json: [0] is 5; expected an object"),
+        (tmp_path / "plan.json", "plan.json: [0]: 'name' is not a known key"),
+        (tmp_path / "made", "trace.json: ticks is 7; expected a list of objects"),
         (reference / "streams/q_buy.in", "is one stream; give the folder"),
         (tmp_path / "gone.json", "no trace at"),
     ]:
         outcome = run("export", path, "--to", tmp_path / "out")
         assert outcome.status == 2
         assert_mentions(outcome.stderr, told)
+
+
+def test_other_json_is_compared_as_before(world, tmp_path):
+    for name, seed in (("a", 0), ("b", 1)):
+        (tmp_path / name).mkdir()
+        plan = [{"name": "one", "config": "c.json", "out": "one", "seed": seed}]
+        (tmp_path / name / "plan.json").write_text(json.dumps(plan))
+        (tmp_path / name / "empty.json").write_text("[]")
+        succeed("spec", world / "agent", "--kind", "v38", "--ticks", 8 + seed, "--out", tmp_path / name / "spec")
+    keys = {
+        file["name"]: [key["key"] for key in file.get("keys", [])]
+        for file in compare(tmp_path / "a", tmp_path / "b")["files"]
+    }
+    assert (keys["plan.json"], keys["empty.json"]) == (["0.seed"], [])
+    assert "ticks" in keys["spec/spec.json"]
 
 
 def test_streams_of_other_names_can_be_taken(reference, tmp_path):
