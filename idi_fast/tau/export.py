@@ -1,6 +1,7 @@
 """Hand the streams of a trace over to a Tau specification, or as a trace.json to the reference's tools."""
 
 import io
+import os
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -187,7 +188,12 @@ def export_streams(
     if folder is not None:
         chosen = {name: taken.values[name] for name in types}
         texts = stream_files(chosen, types, newline=taken.source.about["compat"] is None)
-        files |= {Path(folder) / name: text for name, text in texts.items()}
+        for name, text in texts.items():
+            if trace_json is not None and os.path.abspath(Path(folder) / name) == os.path.abspath(trace_json):
+                raise InputError(
+                    f"--trace-json is {str(trace_json)!r}, which is {name} of the streams; choose another name"
+                )
+            files[Path(folder) / name] = text
     install(files)
     return {
         "folder": None if folder is None else str(folder),

@@ -281,7 +281,7 @@ def trace_metadata(source: Source) -> dict[str, Any]:
     return {
         "episode_id": source.digest["sha256"],
         "policy_id": policy,
-        "env_id": (f"{compat}/" if compat else OURS) + (kind or "unknown"),
+        "env_id": (f"{compat}/" if compat else OURS) + (kind if isinstance(kind, str) else "unknown"),
         "data_version": DATA_VERSION,
         **({"seed": seed} if has_seed else {}),
         **({"config_hash": fingerprint} if has_config else {}),

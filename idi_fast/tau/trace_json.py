@@ -4,8 +4,8 @@ Its Rust trainer writes the list of ticks alone, without metadata; that is read 
 """
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import KeysView, Mapping
+from typing import Any, NoReturn
 
 import numpy as np
 import polars as pl
@@ -78,7 +78,7 @@ def parse_trace(value: Any, where: str) -> tuple[pl.DataFrame, dict[str, Any]]:
     return frame.select(pl.int_range(pl.len(), dtype=pl.Int64).alias("tick"), pl.all().cast(pl.UInt8)), metadata
 
 
-def _names(tick: Any, where: str, *, has_step: bool) -> Mapping[str, Any]:
+def _names(tick: Any, where: str, *, has_step: bool) -> KeysView[str]:
     """The keys of the first tick, which all others have too."""
     if not isinstance(tick, dict):
         raise ArtifactError(f"{where} is {shown(tick)}; expected an object")
@@ -92,7 +92,7 @@ def _names(tick: Any, where: str, *, has_step: bool) -> Mapping[str, Any]:
     return tick.keys()
 
 
-def _explain_keys(tick: Any, names: Any, where: str) -> None:
+def _explain_keys(tick: Any, names: KeysView[str], where: str) -> NoReturn:
     if not isinstance(tick, dict):
         raise ArtifactError(f"{where} is {shown(tick)}; expected an object")
     for name in names:

@@ -153,6 +153,7 @@ def test_the_file_of_a_trace_is_replaced_only_by_force(world, tmp_path):
     for options, message in [
         ({}, "--to is missing"), ({"trace_json": tmp_path / "t.txt"}, "expected a file named .json"),
         ({"trace_json": tmp_path / "n.json", "kind": "v38"}, "--kind without --to"),
+        ({"trace_json": tmp_path / "n/streams.json", "folder": tmp_path / "n"}, "is streams.json of the streams"),
     ]:  # fmt: skip
         with pytest.raises(InputError, match=message):
             export_streams(world / "agent", **options)
@@ -267,7 +268,8 @@ def test_streams_other_than_the_manifest_lists_are_refused(reference, tmp_path):
 
 def test_what_is_no_trace_is_refused(reference, tmp_path):
     for name, text in {
-        "x.json": '{"states": 3, "actions": []}', "empty.json": "[]", "numbers.json": "[5]", "plan.json": '[{"name": 1}]',
+        "x.json": '{"states": 3, "actions": []}', "empty.json": "[]", "numbers.json": "[5]",
+        "plan.json": '[{"name": 1}]',
     }.items():  # fmt: skip
         (tmp_path / name).write_text(text)
     (tmp_path / "made").mkdir()
