@@ -25,6 +25,7 @@ Columns = Annotated[
 
 
 def export(
+    context: typer.Context,
     artifact: Source,
     to: Annotated[Path | None, typer.Option("--to", help="The inputs folder of a Tau specification.")] = None,
     kind: Annotated[
@@ -48,6 +49,8 @@ def export(
 
     Example: idi-fast export my_agent --to agent/inputs --kind v38
     """
+    if to is None and trace_json is None:
+        context.fail("Missing option '--to', the folder for the streams, or '--trace-json', a file.")
     from idi_fast.tau.export import export_streams, stream_columns
 
     with console.interruptible(to, trace_json):
