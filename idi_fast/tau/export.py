@@ -16,7 +16,7 @@ from idi_fast.storage.reader.client import stream
 from idi_fast.storage.staging import install
 from idi_fast.storage.tables import Table
 from idi_fast.tau.contract import find_contract
-from idi_fast.tau.sources import Source, read_source, trace_metadata
+from idi_fast.tau.sources import Source, read_source, trace_json_metadata
 from idi_fast.tau.trace_json import REQUIRED, trace_text
 
 ALL = "all"
@@ -191,7 +191,7 @@ def export_streams(
         for name, text in texts.items():
             if trace_json is not None and os.path.abspath(Path(folder) / name) == os.path.abspath(trace_json):
                 raise InputError(
-                    f"--trace-json is {str(trace_json)!r}, which is {name} of the streams; choose another name"
+                    f"`trace_json` is {str(trace_json)!r}, which is {name} of the streams; choose another name"
                 )
             files[Path(folder) / name] = text
     install(files)
@@ -219,4 +219,4 @@ def _trace_text(artifact: str | Path, taken: Taken) -> bytes:
     lacking = [name for name in REQUIRED if name not in values]
     if lacking:
         raise ArtifactError(f"a trace.json needs {', '.join(lacking)}, which the trace of {artifact} does not have")
-    return trace_text(values, trace_metadata(taken.source))
+    return trace_text(values, trace_json_metadata(taken.source))

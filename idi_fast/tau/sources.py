@@ -265,7 +265,7 @@ def stream_digests(manifest: Mapping[str, Any], where: str) -> dict[str, tuple[s
     return found
 
 
-def trace_metadata(source: Source) -> dict[str, Any]:
+def trace_json_metadata(source: Source) -> dict[str, Any]:
     """What a trace.json says of a trace: of ours from run.json beside it, where there is one.
 
     The time is that at which trace.parquet was written.

@@ -151,8 +151,8 @@ def test_the_file_of_a_trace_is_replaced_only_by_force(world, tmp_path):
     with pytest.raises(OutputError, match="would lie in"):
         export_streams(world / "agent", trace_json=world / "agent/trace.json")
     for options, message in [
-        ({}, "--to is missing"), ({"trace_json": tmp_path / "t.txt"}, "expected a file named .json"),
-        ({"trace_json": tmp_path / "n.json", "kind": "v38"}, "--kind without --to"),
+        ({}, "there is nothing to write"), ({"trace_json": tmp_path / "t.txt"}, "expected a file named .json"),
+        ({"trace_json": tmp_path / "n.json", "kind": "v38"}, "`kind` has no effect without a folder"),
         ({"trace_json": tmp_path / "n/streams.json", "folder": tmp_path / "n"}, "is streams.json of the streams"),
     ]:  # fmt: skip
         with pytest.raises(InputError, match=message):
