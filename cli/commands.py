@@ -17,6 +17,7 @@ from idi_fast.cli import (
     manifest,
     prove,
     report,
+    schema,
     simulate,
     spec,
     sweep,
@@ -40,7 +41,7 @@ app = typer.Typer(
 for command in (
     simulate.simulate, train.train, evaluate.evaluate, backtest.backtest, report.report, walkforward.walkforward,
     sweep.sweep, export.export, spec.spec, layers.layers, compare.compare, manifest.manifest, commit.commit,
-    commit.open, commit.verify_opening, prove.prove, verify.verify, workflow.workflow, bench.bench,
+    commit.open, commit.verify_opening, prove.prove, verify.verify, workflow.workflow, schema.schema, bench.bench,
 ):  # fmt: skip
     add_command(app, command)
 app.add_typer(tau.app, name="tau")

@@ -14,7 +14,9 @@ UNITS = {"stream": "ticks", "text": "lines", "table": "rows", "policy": "states"
 
 
 def compare(
-    a: Annotated[Path, typer.Argument(help="Folder of streams, artifact, backtest, trace.parquet, or any such file.")],
+    a: Annotated[
+        Path, typer.Argument(help="Folder of streams, artifact, backtest, trace.parquet, trace.json, or any such file.")
+    ],
     b: Annotated[Path, typer.Argument(help="The other one.")],
     context: Annotated[int, typer.Option(help="Ticks to show before and after the first difference.")] = 3,
     json: Json = False,

@@ -8,7 +8,13 @@ import typer
 from idi_fast.cli import console
 from idi_fast.cli.options import Json, choices
 
-Source = Annotated[Path, typer.Argument(help="Folder that `idi-fast train` or `backtest` wrote, or its trace.parquet.")]
+Source = Annotated[
+    Path,
+    typer.Argument(
+        help="Folder that `idi-fast train` or `backtest` wrote, or its trace.parquet; of the reference a folder of "
+        "streams, a trace.json or an artifact_manifest.json."
+    ),
+]
 Streams = Annotated[
     list[str] | None,
     typer.Option("--stream", help="NAME=COLUMN: take a stream from another column; may be repeated."),
@@ -19,8 +25,9 @@ Columns = Annotated[
 
 
 def export(
+    context: typer.Context,
     artifact: Source,
-    to: Annotated[Path, typer.Option("--to", help="The inputs folder of a Tau specification.")],
+    to: Annotated[Path | None, typer.Option("--to", help="The inputs folder of a Tau specification.")] = None,
     kind: Annotated[
         str,
         typer.Option(
@@ -30,6 +37,10 @@ def export(
     ] = "all",
     streams: Streams = None,
     columns: Columns = None,
+    trace_json: Annotated[
+        Path | None, typer.Option("--trace-json", help="File for the trace in the reference's form, trace.json.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file of --trace-json.")] = False,
     json: Json = False,
 ) -> None:
     """Write the streams of a trace for a Tau specification.
@@ -38,15 +49,22 @@ def export(
 
     Example: idi-fast export my_agent --to agent/inputs --kind v38
     """
+    if to is None and trace_json is None:
+        context.fail("Missing option '--to', the folder for the streams, or '--trace-json', a file.")
     from idi_fast.tau.export import export_streams, stream_columns
 
-    with console.interruptible(to):
-        report = export_streams(artifact, to, kind, streams=stream_columns(streams or ()), columns=columns)
+    with console.interruptible(to, trace_json):
+        report = export_streams(
+            artifact, to, kind, streams=stream_columns(streams or ()), columns=columns, trace_json=trace_json,
+            force=force,
+        )  # fmt: skip
     if report["left_behind"]:
         names = ", ".join(report["left_behind"])
         console.note(f"of an earlier export, and perhaps of another length: {names}")
     if json:
         console.print_json({"schema_version": 1, **report})
     else:
-        console.print_rows([("folder", report["folder"]), ("ticks", report["ticks"]), ("kind", kind)])
+        places = [(name, report[key]) for name, key in (("folder", "folder"), ("trace.json", "trace_json"))]
+        rows = [(name, place) for name, place in places if place is not None]
+        console.print_rows([*rows, ("ticks", report["ticks"]), ("kind", kind)])
         console.print_rows([(f"  {name}", width) for name, width in report["streams"].items()])

@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from idi_fast.agents.streams import TRACE_STREAMS
 from idi_fast.environments.actions import ACTIONS
 from idi_fast.errors import ArtifactError, InputError, nearest
 from idi_fast.storage.files import MANIFEST, TIMINGS, digest, list_files
@@ -16,6 +17,8 @@ from idi_fast.storage.json_files import loads, read_json
 from idi_fast.storage.manifests import SCHEMA_VERSION
 from idi_fast.storage.reader.client import ANY, Limits
 from idi_fast.storage.tables import Table
+from idi_fast.tau.sources import TRACE_JSON, is_reference_json, is_stream_manifest, read_source, stream_digests
+from idi_fast.tau.trace_json import looks_like_trace, parse_trace
 
 CONTEXT = 3
 """Ticks shown before and after the first that differs."""
@@ -37,8 +40,9 @@ def compare(a: str | Path, b: str | Path, context: int = CONTEXT, limits: Limits
 
     Values decide: lines without their endings, columns without their types, JSON by key. Bytes that differ, other types
     of columns, other versions in run.json and other metadata of tables but policies are noted and are no difference.
-    A folder of streams is compared with an artifact's streams; a file with that of its name in a folder. context: ticks
-    shown on either side of the first that differs.
+    A folder of streams is compared with an artifact's streams; a file with that of its name in a folder. A trace.json
+    or a manifest of the reference's is compared with any other trace by its streams, tick by tick. context: ticks shown
+    on either side of the first that differs.
 
     Returns JSON values: `equal`, `a`, `b`, `only_in_a` and `only_in_b` (names of files), and `files`, each with `name`,
     `kind`, `sha256` of both, `equal`, `notes` and, by its kind (but for streams and texts only if the bytes differ):
@@ -56,7 +60,12 @@ def compare(a: str | Path, b: str | Path, context: int = CONTEXT, limits: Limits
     if context < 0:
         raise InputError(f"context is {context}; expected 0 or more")
     left, right = _existing(a), _existing(b)
-    if left.is_dir() and right.is_dir():
+    pairs: list[tuple[str, Path, Path]] = []
+    only_in_a: list[str] = []
+    only_in_b: list[str] = []
+    if _is_by_streams(left, right):
+        pass
+    elif left.is_dir() and right.is_dir():
         left, right = _streams_of(left, right)
         names_a, names_b = _names(left), _names(right)
         pairs = [(name, left / name, right / name) for name in sorted(names_a & names_b)]
@@ -68,9 +77,10 @@ def compare(a: str | Path, b: str | Path, context: int = CONTEXT, limits: Limits
         if _kind(left) != _kind(right):
             raise InputError(f"{left} is compared as {_kind(left)}, {right} as {_kind(right)}; expected the same kind")
         name = left.name if left.name == right.name else f"{left.name} and {right.name}"
-        pairs, only_in_a, only_in_b = [(name, left, right)], [], []
+        pairs = [(name, left, right)]
     try:
         files = [{"name": name, **_compare_files(one, other, context, limits)} for name, one, other in pairs]
+        files = files or [_compare_traces(left, right, context)]
     except OSError as error:
         raise ArtifactError(f"{error.filename}: cannot be read: {error.strerror}") from error
     return {
@@ -82,6 +92,37 @@ def compare(a: str | Path, b: str | Path, context: int = CONTEXT, limits: Limits
         "only_in_b": only_in_b,
         "files": files,
     }
+
+
+def _is_by_streams(a: Path, b: Path) -> bool:
+    """Whether the reference's JSON is on one side and a trace of another form on the other."""
+    if a.is_dir() and b.is_dir():
+        only = [(path / TRACE_JSON).is_file() and not (path / "trace.parquet").exists() for path in (a, b)]
+        return only in ([True, False], [False, True])
+    if a.is_file() and b.is_file() and {_kind(a), _kind(b)} == {"json"}:
+        found = [read_json(path) for path in (a, b)]
+        are_traces = [looks_like_trace(value) for value in found]
+        return any(map(is_stream_manifest, found)) and any(are_traces) and not all(are_traces)
+    for one, other in ((a, b), (b, a)):
+        holds_its_name = other.is_dir() and (other / one.name).is_file()
+        if one.is_file() and not holds_its_name and is_reference_json(one):
+            return True
+    return False
+
+
+def _compare_traces(a: Path, b: Path, context: int) -> dict:
+    """Compare the streams of two traces of different forms, as columns."""
+    one, other = read_source(a), read_source(b)
+    name = a.name if a.name == b.name else f"{a.name} and {b.name}"
+    found = _compare_ticks(one.frame, other.frame, context)
+    return {"name": name, "kind": "table", "sha256": [each.digest["sha256"] for each in (one, other)], **found}
+
+
+def _compare_ticks(a: pl.DataFrame, b: pl.DataFrame, context: int) -> dict:
+    one, other = (frame.select(name for name in TRACE_STREAMS if name in frame.columns) for frame in (a, b))
+    found = _compare_columns(one, other, lambda x, y, at: _around(x, y, at, context))
+    found["notes"] = []  # of types, which are those of the form
+    return {**found, "equal": found["equal"] and one.height == other.height, "rows": [one.height, other.height]}
 
 
 def _existing(path: str | Path) -> Path:
@@ -138,7 +179,7 @@ def _compare_files(a: Path, b: Path, context: int, limits: Limits) -> dict:
     elif kind == "table":
         found = _compare_tables(a, b, context, limits)
     elif kind == "json":
-        found = _compare_json(a, b)
+        found = _compare_json(a, b, context)
     else:
         found = {"equal": False, "notes": []}
     return {"kind": kind, "sha256": hashes, **found}
@@ -198,14 +239,39 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
-def _compare_json(a: Path, b: Path) -> dict:
-    keys = list(_key_differences(read_json(a), read_json(b)))
+def _compare_json(a: Path, b: Path, context: int) -> dict:
+    one, other = read_json(a), read_json(b)
+    if looks_like_trace(one) and looks_like_trace(other):
+        return _compare_trace_json(a, b, one, other, context)
+    noted = ("versions.",) if a.name == "run.json" else ()
     # The digests in a manifest are of files that are compared themselves.
-    ignored = "files." if a.name == MANIFEST else None
-    noted = [found for found in keys if a.name == "run.json" and found["key"].startswith("versions.")]
-    keys = [found for found in keys if found not in noted and not (ignored and found["key"].startswith(ignored))]
-    notes = [f"{found['key']} is {found.get('a')} in A, {found.get('b')} in B" for found in noted]
+    ignored = ("files.",) if a.name == MANIFEST else ()
+    if is_stream_manifest(one) and is_stream_manifest(other):
+        one, other = (_by_stream(tree, path) for tree, path in ((one, a), (other, b)))
+        noted = ("generated_at", "config_path")
+    keys = [found for found in _key_differences(one, other) if not found["key"].startswith(ignored)]
+    notes = [
+        f"{found['key']} is {found.get('a')} in A, {found.get('b')} in B"
+        for found in keys
+        if found["key"].startswith(noted)
+    ]
+    keys = [found for found in keys if not found["key"].startswith(noted)]
     return {"equal": not keys, "keys": keys, "notes": notes}
+
+
+def _by_stream(manifest: dict[str, Any], path: Path) -> dict[str, Any]:
+    """A manifest of the reference's whose streams are an object, in no order."""
+    listed = stream_digests(manifest, str(path)).items()
+    return {**manifest, "streams": {name: {"sha256": sha256, "length": length} for name, (sha256, length) in listed}}
+
+
+def _compare_trace_json(a: Path, b: Path, one: Any, other: Any, context: int) -> dict:
+    """Compare ticks; what the metadata say is noted."""
+    (ticks, about), (ticks_b, about_b) = parse_trace(one, str(a)), parse_trace(other, str(b))
+    found = _compare_ticks(ticks, ticks_b, context)
+    differing = [found["key"] for found in _key_differences(about, about_b)]
+    notes = [f"the metadata differ in {', '.join(differing)}"] if differing else []
+    return {"kind": "table", **found, "notes": notes}
 
 
 def _key_differences(a: Any, b: Any, key: str = "") -> Iterator[dict]:

@@ -182,7 +182,7 @@ class Policy:
         path = output_path(path)
         about = {
             "format": FORMAT,
-            "config": self.config.to_dict(),
+            "config": self.config.canonical(),
             "seed": str(self.seed),  # as text: seeds of any size survive readers that store numbers as doubles
             "encoder": None if self.encoder is None else self.encoder.to_dict(),
             "trained_on": self.trained_on,

@@ -22,6 +22,8 @@ from idi_fast.errors import ConfigError, nearest
 from idi_fast.storage.json_files import json_text
 
 REQUIRED: Any = dataclasses.MISSING
+FIRST_FORMAT = 1
+"""Of configs; settings that a later one adds are left out of fingerprints and artifacts while at their default."""
 
 _BOUNDS = {
     "minimum": (">=", operator.ge),
@@ -78,13 +80,17 @@ class FrozenMapping(Mapping):
         return f"FrozenMapping({self._entries!r})"
 
 
-def setting(default: Any, doc: str, *, derive: Callable[[Any], Any] | None = None, **limits: Any) -> Any:
+def setting(
+    default: Any, doc: str, *, since: int = FIRST_FORMAT, derive: Callable[[Any], Any] | None = None, **limits: Any
+) -> Any:
     """Declare one field of a block: its default (a value, a block's class or `REQUIRED`), meaning and bounds.
 
     `limits` go by their names in JSON Schema; those of a list, but for ``minItems``, hold for each entry.
     `derive` works out from the block's other fields what a default of None stands for.
+    `since` is the format that added the field. One newer than `FIRST_FORMAT` changes no earlier fingerprint, as long as
+    its default is never changed (see `Block.canonical`).
     """
-    metadata = {"doc": doc, "derive": derive, "limits": limits}
+    metadata = {"doc": doc, "since": since, "derive": derive, "limits": limits}
     if isinstance(default, type):
         return dataclasses.field(default_factory=default, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
@@ -142,7 +148,23 @@ class Block:
 
     def to_dict(self) -> dict[str, Any]:
         """Return every field, nested, in the types of JSON."""
-        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+        return {field.name: _plain(getattr(self, field.name), Block.to_dict) for field in fields(self)}
+
+    def canonical(self) -> dict[str, Any]:
+        """Return what a fingerprint is taken of, nested, in the types of JSON: the same for equal blocks for ever.
+
+        Fields newer than `FIRST_FORMAT` are left out at their default, so that adding one changes no earlier value.
+        """
+        named = [field.name for field in fields(self) if not self._is_new_default(field)]
+        return {name: _plain(getattr(self, name), Block.canonical) for name in named}
+
+    def _is_new_default(self, field: dataclasses.Field) -> bool:
+        if field.metadata["since"] == FIRST_FORMAT or _is_required(field):
+            return False
+        default = field.default if field.default_factory is REQUIRED else field.default_factory()
+        if field.metadata["derive"] and default is None:
+            default = field.metadata["derive"](self)
+        return getattr(self, field.name) == default
 
 
 def expected(hint: Any, limits: Mapping[str, Any]) -> str:
@@ -245,11 +267,12 @@ def shown(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:79]}…"
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, of_block: Callable[[Block], dict[str, Any]]) -> Any:
+    """A value of a field in the types of JSON; of_block: `to_dict` or `canonical`."""
     if isinstance(value, Block):
-        return value.to_dict()
+        return of_block(value)
     if isinstance(value, tuple):
-        return [_plain(entry) for entry in value]
+        return [_plain(entry, of_block) for entry in value]
     if isinstance(value, Mapping):
         return {str(key): text for key, text in value.items()}
     return value
@@ -305,7 +328,7 @@ def _define(block: type, definitions: dict[str, Any]) -> None:
         if _is_required(field):
             required.append(field.name)
         else:  # an absent block is the empty one: the defaults of its fields stand with them
-            node["default"] = {} if field.default is REQUIRED else _plain(field.default)
+            node["default"] = {} if field.default is REQUIRED else _plain(field.default, Block.to_dict)
         properties[field.name] = node
     needs = {"required": required} if required else {}
     definitions[block.__name__] = {**head, **needs, "properties": properties}

@@ -317,8 +317,8 @@ class TrainingConfig(Block):
         install({output_path(path): json_text(self.to_dict()).encode()})
 
     def fingerprint(self) -> str:
-        """Return the SHA-256, in hexadecimal, of the canonical JSON: sorted keys, no spaces, UTF-8."""
-        canonical = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        """Return the SHA-256, in hexadecimal, of `canonical` as JSON: sorted keys, no spaces, UTF-8."""
+        canonical = json.dumps(self.canonical(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(canonical.encode()).hexdigest()
 
     def _cross_check(self) -> None:

@@ -15,10 +15,8 @@ import numpy as np
 from idi_fast.errors import EvidenceError, nearest
 from idi_fast.evidence.fixed_point import SCALE
 from idi_fast.evidence.strict_json import integer, parse_object, take
+from idi_fast.tau.sources import MANIFEST_FILE, MANIFEST_VERSION, STREAMS_FOLDER
 
-MANIFEST_FILE = "artifact_manifest.json"
-MANIFEST_VERSION = "idi-manifest-v1"
-STREAMS_FOLDER = "streams"
 COMMIT_FILE, PATHS_FILE = "qtable.commit.json", "qtable.proofs.json"
 LEAF_ENCODING = "qtable_entry_v1"
 LEAF_TAG = b"qtable_entry"

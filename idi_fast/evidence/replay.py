@@ -1,6 +1,8 @@
 """Replay: training and rollout again, from config, seed and data, comparing every byte."""
 
 import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +15,7 @@ from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.history import History
 from idi_fast.data.in_sample import SAMPLES, describe_history, versions
 from idi_fast.data.timestamps import iso_time
-from idi_fast.errors import EvidenceError, IdiFastError, InputError
+from idi_fast.errors import ConfigError, EvidenceError, IdiFastError, InputError
 from idi_fast.evidence.folder import safe_files
 from idi_fast.evidence.published import FOOTER, POLICY, RUN, Published, table_limits
 from idi_fast.evidence.rollout import reader_history
@@ -62,17 +64,43 @@ def replay(published: Published, data: str | None = None, initial: Path | None =
         history = _history(published, config, run, data)
     elif data is not None:
         raise InputError(f"the run is of the {config.environment.kind} environment, which has no use for `data`")
-    trainer = create_trainer(config, seed, history, initial=policy)
-    with tempfile.TemporaryDirectory(prefix="idi-fast-replay-") as scratch:
-        folder = Path(scratch)
-        try:
-            trained, trace = trainer.run()
-        except IdiFastError as error:
-            raise EvidenceError(f"trained again, it fails: {error}") from error
-        write_training(folder, trainer, trained, trace, {})
-        how, made, by_value = _compare(published, folder, run)
+    with _made_by(run):
+        trainer = create_trainer(config, seed, history, initial=policy)
+        with tempfile.TemporaryDirectory(prefix="idi-fast-replay-") as scratch:
+            folder = Path(scratch)
+            try:
+                trained, trace = trainer.run()
+            except IdiFastError as error:
+                raise EvidenceError(f"trained again, it fails: {error}") from error
+            write_training(folder, trainer, trained, trace, {})
+            how, made, by_value = _compare(published, folder, run)
     steps = config.episodes * config.episode_length
     return Replayed(f"{steps:,} steps trained again with seed {seed}; {how}", made, by_value)
+
+
+def _other_versions(run: Mapping[str, Any]) -> dict[str, str]:
+    """The versions that a run.json says it was made by, of those that are other ones here; "unknown" where it does not
+    say."""
+    recorded = run.get("versions")
+    recorded = recorded if isinstance(recorded, dict) else {}
+    others = [name for name, own in versions().items() if recorded.get(name) != own]
+    return {name: str(recorded.get(name, "unknown"))[:40] for name in others}
+
+
+@contextmanager
+def _made_by(run: Mapping[str, Any]) -> Iterator[None]:
+    """Name the versions that made a folder in the EvidenceError that training again ends with under other ones."""
+    try:
+        yield
+    except (EvidenceError, ConfigError) as error:
+        others = _other_versions(run)
+        if not others:
+            raise
+        own, needed = versions(), ", ".join(f"{name} {version}" for name, version in others.items())
+        here = ", ".join(f"{name} {own[name]}" for name in others)
+        raise EvidenceError(
+            f"replay needs the versions that made the folder, {needed}; with {here}: {error}"
+        ) from error
 
 
 def _initial(run: dict[str, Any], initial: Path | None) -> Policy | None:
@@ -167,16 +195,16 @@ def _compare(published: Published, folder: Path, run: dict[str, Any]) -> Replaye
     other = [name for name in made if digest(folder / name) != digest(published.folder / name)]
     if not other:
         return Replayed(f"{len(made)} files equal byte for byte", made, ())
-    if run.get("versions") == versions():
+    others = _other_versions(run)
+    if not others:
         raise EvidenceError(_difference(published, folder, other))
     # Another version may write other bytes of equal values.
-    mine, theirs = versions(), run.get("versions")
-    theirs = theirs if isinstance(theirs, dict) else {}
-    which = ", ".join(f"{k} {v} here, {theirs.get(k)} there" for k, v in mine.items() if theirs.get(k) != v)
     for name in other:
         limits = _table_limits(published, folder, name)
         if not compare(published.folder / name, folder / name, limits=limits)["equal"]:
-            raise EvidenceError(f"{_difference(published, folder, other)} (versions: {which})")
+            raise EvidenceError(_difference(published, folder, other))
+    own = versions()
+    which = ", ".join(f"{name} {own[name]} here, {version} there" for name, version in others.items())
     how = f"{len(made)} files of equal values; of {len(other)} the bytes differ, as do versions: {which}"
     return Replayed(how, made, tuple(other))
 

@@ -99,7 +99,7 @@ class Statement:
     def text(self) -> bytes:
         """As JSON."""
         values = (
-            3, FORMAT, self.kind, self.fingerprint, self.config.to_dict(),
+            3, FORMAT, self.kind, self.fingerprint, self.config.canonical(),
             None if self.encoder is None else self.encoder.to_dict(), self.data, self.initial_position,
         )  # fmt: skip
         return json_text(dict(zip(KEYS, values, strict=True))).encode()

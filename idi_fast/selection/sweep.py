@@ -154,7 +154,7 @@ class Sweep:
         """Fill an empty folder: sweep.json, points.parquet, trials.parquet, the chosen config.json and its policies,
         run.json and manifest.json."""
         write_json(folder / "sweep.json", self.summary)
-        write_json(folder / "config.json", self.config.to_dict())
+        write_json(folder / "config.json", self.config.canonical())
         write_table(folder / "points.parquet", self.points)
         write_table(folder / "trials.parquet", self.trials)
         (folder / "policies").mkdir()
@@ -164,7 +164,7 @@ class Sweep:
         run = {
             "schema_version": SCHEMA_VERSION, "kind": "sweep", "fingerprint": fingerprint,
             "assumptions": self.summary["assumptions"], "versions": versions(),
-            "data": None if self.history is None else describe_history(self.history), "config": self.config.to_dict(),
+            "data": None if self.history is None else describe_history(self.history), "config": self.config.canonical(),
         }  # fmt: skip
         write_json(folder / "run.json", run)
         write_manifest(folder, config_sha256=fingerprint, training={"seeds": list(self.policies)})

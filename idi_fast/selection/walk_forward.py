@@ -95,7 +95,7 @@ class WalkForward:
         run = {
             "schema_version": SCHEMA_VERSION, "kind": "walkforward", "fingerprint": fingerprint,
             "assumptions": self.assumptions, "versions": versions(), "data": describe_history(self.history),
-            "config": self.config.to_dict(),
+            "config": self.config.canonical(),
         }  # fmt: skip
         write_json(folder / "run.json", run)
         training = {"seeds": self.assumptions["seeds"], "episodes": self.config.episodes}

@@ -72,14 +72,13 @@ def write_spec(
     files = {stream.path: stream_text(values) for stream, values in zip(spec.inputs, chosen, strict=True)}
     _check_guarantees(contract, name_prefix, files, start)
     run = simulate(spec, files)
-    trace = Path(source) / "trace.parquet" if Path(source).is_dir() else Path(source)
     about = {
         "schema_version": SCHEMA_VERSION,
         "kind": str(kind),
         "name_prefix": name_prefix,
         "emotes": emotes,
         "source": str(source),
-        "trace": digest(trace),
+        "trace": taken.source.digest,
         "columns": None if columns is None else {"file": str(columns), **digest(Path(columns))},
         "start": start,
         "ticks": run.steps,
@@ -92,7 +91,7 @@ def write_spec(
         (folder / "README.md").write_text(readme(contract, spec, about), encoding="ascii", newline="\n")
         write_json(folder / "spec.json", about)
         later = [stream.path for stream in spec.outputs]
-        write_manifest(folder, config_sha256=taken.about["fingerprint"], **{LATER: later})
+        write_manifest(folder, config_sha256=taken.source.about["fingerprint"], **{LATER: later})
     return about
 
 

@@ -80,7 +80,7 @@ def write_training(
         "versions": versions(),
         "trained_on": policy.trained_on,
         "initial_policy": None if trainer.initial is None else trainer.initial.identity(),
-        "config": trainer.config.to_dict(),
+        "config": trainer.config.canonical(),
     }
     write_json(folder / "run.json", run)
     write_json(folder / TIMINGS, seconds)

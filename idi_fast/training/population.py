@@ -404,7 +404,7 @@ def write_population(folder: Path, population: Population) -> tuple[dict, dict]:
         },
         "versions": versions(),
         "trained_on": best.policy.trained_on,
-        "config": config.to_dict(),
+        "config": config.canonical(),
     }
     write_json(folder / "run.json", run)
     seconds = {"jobs": population.jobs, "training_seconds": population.seconds}

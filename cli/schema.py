@@ -1,0 +1,30 @@
+"""`idi-fast schema`."""
+
+from typing import Annotated
+
+import typer
+
+from idi_fast.cli import console
+from idi_fast.cli.options import Json
+
+
+def schema(
+    name: Annotated[
+        str | None, typer.Argument(help="Of which file: config, manifest, trace, run, kpis … [default: list them].")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Print the JSON Schema of a file that idi-fast reads or writes, for editors and other programs.
+
+    Example: idi-fast schema config > config.schema.json
+    """
+    from idi_fast.schemas import load_schema, schema_names
+
+    if name is not None:
+        console.print_json(load_schema(name))
+        return
+    titles = {each: load_schema(each)["title"] for each in schema_names()}
+    if json:
+        console.print_json({"schema_version": 1, "schemas": titles})
+    else:
+        console.print_rows(list(titles.items()))
