@@ -310,7 +310,7 @@ class TrainingConfig(Block):
         return Draft(cls, tree, name)
 
     def to_json(self, path: str | os.PathLike[str]) -> None:
-        """Write every field to a JSON file, whole or not at all; OutputError and WriteError leave what stood there."""
+        """Write every field to a JSON file, whole or not at all; OutputError and WriteError leave the old file."""
         from idi_fast.storage.files import output_path
         from idi_fast.storage.staging import install
 

@@ -250,7 +250,7 @@ def sweep(
     if not isinstance(config, Draft):
         config = with_history(check_config(config), history)
     points = make_points(config, grid)
-    config = points[0].config  # in what the following reads of it, all are the same
+    config = points[0].config  # all configs agree in what follows
     seeds = check_seeds(seeds, negative=config.engine.compat is not None)
     on_history = config.environment.kind == "history"
     unused = {"evaluation_episodes": evaluation_episodes}

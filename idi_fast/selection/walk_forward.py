@@ -234,7 +234,7 @@ def walk_forward(
     }
     long = [np.ones(window.test_stop - window.test_start, np.int8) for window in windows]
     held = account_of_tests(long, history, windows, assumed)
-    frequency = kpis.pace_of(history.time, year_days)
+    frequency = kpis.frequency_of(history.time, year_days)
     per_year = frequency.periods_per_year
     equity = _equity_frame(history, windows, accounts, held)
     return WalkForward(

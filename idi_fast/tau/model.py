@@ -7,7 +7,7 @@ from graphlib import CycleError, TopologicalSorter
 
 import numpy as np
 
-from idi_fast.tau.conflicts import Said, describe, minimal
+from idi_fast.tau.conflicts import ConflictingClause, describe, minimal
 from idi_fast.tau.formula import (
     At,
     Bit,
@@ -162,7 +162,7 @@ def _explained(spec: Spec, letters: int) -> Unsatisfiable:
     for definition in definitions:
         times[conflict.origin[definition.clause]].add(definition.target.index)
     said = tuple(
-        Said(clause, tuple(sorted(times[clause])) if clause.target.index is None else ())
+        ConflictingClause(clause, tuple(sorted(times[clause])) if clause.target.index is None else ())
         for clause in sorted(core.clauses, key=lambda clause: clause.target.index is None)
     )
     error = Unsatisfiable(str(conflict) or describe(said, definitions))

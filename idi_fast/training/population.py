@@ -153,7 +153,7 @@ class Population:
         return [("best seed", str(self.best.seed)), ("evaluation", spread), ("median", values.median())]
 
     def verdict(self) -> str:
-        """What the best lane is worth beside the baselines, in a sentence."""
+        """How the best lane compares with the baselines, in a sentence."""
         if self.compared.in_sample:
             return self.compared.verdict()
         subject = f"the best of {len(self.seeds):,} seeds is " if len(self.seeds) > 1 else ""
