@@ -1,4 +1,4 @@
-"""Which settings go together: the rules between the blocks of a config."""
+"""The rules between the blocks of a config."""
 
 import math
 from dataclasses import fields, replace
@@ -14,7 +14,7 @@ MAX_STATES = 2**31  # exclusive; rows of a table are int32 too
 
 
 def check_together(config: "TrainingConfig") -> None:
-    """Raise SettingError where settings of several blocks, each good by itself, do not go together."""
+    """Raise SettingError for settings of several blocks that are valid alone but not together."""
     if config.engine.compat:
         _check_compat(config, config.engine.compat)
     else:

@@ -179,9 +179,9 @@ def simulate_history(
     Raises
     ------
     OutputError
-        Where `out` exists and `force` is not given, or where no file may be.
+        If `out` exists and `force` is not given, or no file may be there.
     InputError
-        Where another argument cannot be used.
+        If another argument cannot be used.
 
     Examples
     --------

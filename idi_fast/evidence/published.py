@@ -202,7 +202,7 @@ class Published:
                 _check_columns(table, OTHER_TABLES[kind])
             for column, type_ in table.columns.items():
                 if type_.partition("(")[0] not in FIGURE_TYPES:
-                    raise EvidenceError(f"{name}: {column[:80]} is to hold one figure a row; its type is {type_[:80]}")
+                    raise EvidenceError(f"{name}: {column[:80]} must hold one figure per row; its type is {type_[:80]}")
 
     def streams(self) -> dict[str, bytes]:
         """The `.in` files of the streams, by name."""

@@ -49,7 +49,7 @@ def take_streams(
     source: str | Path, kind: str, types: Mapping[str, str], *,
     streams: Mapping[str, str] | None = None, columns: str | Path | None = None,
 ) -> Taken:  # fmt: skip
-    """Streams of these Tau types from a trace, a value a tick.
+    """Streams of these Tau types from a trace, a value per tick.
 
     source: a folder that `train` or `backtest` wrote, or its trace.parquet; kind: what messages call those who read
     them. A stream is the trace's column of its name, unless `streams` names another for it: a column of the CSV or
@@ -107,7 +107,9 @@ def _read_columns(path: Path, trace: pl.DataFrame) -> pl.DataFrame:
 def _whole_numbers(name: str, column: pl.Series) -> np.ndarray:
     if column.null_count():
         tick = int(column.is_null().arg_max())
-        raise ArtifactError(f"stream {name!r}: column {column.name!r} is null at tick {tick}; expected a value a tick")
+        raise ArtifactError(
+            f"stream {name!r}: column {column.name!r} is null at tick {tick}; expected a value per tick"
+        )
     if column.dtype == pl.Boolean:
         column = column.cast(pl.UInt8)
     if not column.dtype.is_integer():
@@ -131,7 +133,7 @@ def export_streams(
     kind
         Whose streams: "v38", "layered", the path of a contract (docs/TAU.md), or "all", those of every trace.
     streams
-        By stream the column that it is taken from, where that has another name.
+        The column of each stream that is taken from a column of another name.
     columns
         A CSV or Parquet file of such columns, whose rows are the trace's ticks.
 

@@ -48,12 +48,12 @@ class Spec:
     clauses : tuple of Clause
         What defines the outputs; constants get the widths of their clauses.
     console : tuple of Declaration
-        Streams that are no files.
+        Streams that are not files.
 
     Raises
     ------
     SpecError
-        For what the interpreter refuses as well: a stream declared twice or not at all, types that do not fit.
+        For anything that the interpreter refuses too: a stream declared twice or not at all, types that do not fit.
     NotModelled
         For files that are written more than once, or are read and written.
     """
@@ -133,12 +133,12 @@ def anchored(spec: Spec) -> Spec:
     Parameters
     ----------
     spec
-        As of `parse_spec` or `load_spec`; it is left as it is.
+        As for `parse_spec` or `load_spec`; it is left as it is.
 
     Returns
     -------
     Spec
-        With the clauses added behind the others.
+        With the clauses added after the others.
 
     Examples
     --------
@@ -172,7 +172,7 @@ def parse_spec(text: str, source: str = "the specification") -> Spec:
     text
         Declarations, each ended by a full stop, then clauses joined by ``&&``.
     source
-        What errors call the text; they give line and column.
+        The text's name in errors, which give line and column.
 
     Returns
     -------
@@ -185,9 +185,9 @@ def parse_spec(text: str, source: str = "the specification") -> Spec:
         For what the interpreter refuses too: the older declarations by ``=``, a command such as ``r`` before the
         clauses, letters beyond ASCII, names that do not begin with i or o, types that do not fit.
     NotModelled
-        For parts of Tau that idi-fast does not know, such as quantifiers and more types.
+        For parts of Tau that idi-fast does not model, such as quantifiers and further types.
     InputError
-        Where `text` is none.
+        If `text` is something else.
 
     Examples
     --------
@@ -318,9 +318,9 @@ def load_spec(path: str | Path) -> Spec:
     Raises
     ------
     InputError
-        Where it cannot be read.
+        If it cannot be read.
     SpecError, NotModelled
-        As of `parse_spec`.
+        As for `parse_spec`.
     """
     path = check_path("path", path)
     try:

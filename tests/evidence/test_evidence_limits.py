@@ -69,7 +69,7 @@ def test_tables_of_figures_hold_no_lists(world, tmp_path):
     cli.succeed("walkforward", world / "bars.csv", *args, "--out", out)
     cli.succeed("verify", out)
     rewrite(out / "windows.parquet", lambda table: table.append_column("more", pa.array([[0.0]] * table.num_rows)))
-    cli.assert_mentions(failed("verify", out), "windows.parquet: more is to hold one figure a row; its type is List")
+    cli.assert_mentions(failed("verify", out), "windows.parquet: more must hold one figure per row; its type is List")
 
 
 @on_linux
