@@ -270,13 +270,11 @@ def _policy_in(folder: Path) -> Path:
             return chosen[0]
         if chosen:
             raise ArtifactError(
-                f"{folder} is a sweep with {len(chosen)} policies of the chosen config, one a seed; give one of them, "
+                f"{folder} is a sweep with {len(chosen)} policies of the chosen config, one per seed; give one, "
                 f"such as {chosen[0]}"
             )
     if kind == "walkforward":
-        raise ArtifactError(
-            f"{folder} is a walk-forward, which keeps no policy; train one on the bars up to where it is to be used"
-        )
+        raise ArtifactError(f"{folder} is a walk-forward, which keeps no policy; train one on the bars before its use")
     if kind in ("backtest", "symbol-backtest"):
         raise ArtifactError(f"{folder} is a backtest, which holds no policy; give the one that was tested")
     inside = sorted(path.parent for path in folder.glob("*/policy.parquet"))

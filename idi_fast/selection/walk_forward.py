@@ -325,7 +325,7 @@ def _summary(equity: pl.DataFrame, seeds: tuple[int, ...], per_year: float, note
 
 
 def _notes(windows: Sequence[Window], embargo: int) -> list[str]:
-    one = "it comes down to one window: a single training and test; fewer train_bars or test_bars make more"
+    one = "there is a single window; fewer train_bars or test_bars make more"
     longest = max(window.test_stop - window.test_start for window in windows)
     return [one] * (len(windows) == 1) + short_tests({"a test": longest}, embargo)
 

@@ -62,7 +62,7 @@ def take_streams(
         if name not in types:
             raise InputError(f"`streams={name}=…`: {kind} reads no such stream.{nearest(name, types)}")
     if columns is not None and not streams:
-        raise InputError("`columns` without `streams` has no effect; name what is to be taken: `streams=NAME=COLUMN`")
+        raise InputError("`columns` without `streams` has no effect; name the columns to take: `streams=NAME=COLUMN`")
     trace, about = read_trace(source)
     if trace.height == 0:
         raise ArtifactError(f"the trace of {source} has no ticks; an empty stream stops a specification at once")

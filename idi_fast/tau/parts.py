@@ -229,7 +229,7 @@ class Choices:
                 return
         except TooLarge:
             target = pairs[0][0].target
-            raise NotModelled(f"{target} is defined twice; whether both agree is too much to work out") from None
+            raise NotModelled(f"{target} is defined twice; whether both agree is too large to compute") from None
         raise Unsatisfiable()
 
     def _winnable(

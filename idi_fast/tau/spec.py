@@ -214,7 +214,7 @@ def parse_spec(text: str, source: str = "the specification") -> Spec:
         else:
             parser.refuse("an operator or the end")
     if formula is None:
-        parser.refuse("clauses, as (o1[t] = i1[t]), behind the declarations")
+        parser.refuse("clauses, as (o1[t] = i1[t]), after the declarations")
     parser.place = formula
     streams += undeclared(parser, streams)
     return Spec.of(streams, read_formula(parser, streams))
@@ -260,7 +260,7 @@ def undeclared(parser: ClauseParser, streams: Iterable[Declaration]) -> list[Dec
     names, types = _inferred(parser.tokens[parser.place :], widths)
     for token in names:
         if token.text not in types:
-            parser.fail(f"the type of {token.text} cannot be told; declare it", token, NotModelled)
+            parser.fail(f"the type of {token.text} is unknown; declare it", token, NotModelled)
     first = {token.text: token for token in reversed(names)}
     return [
         parser.checked(Declaration, name, CONSOLE, width, at=first[name])
@@ -356,7 +356,7 @@ def declaration(parser: Parser) -> Declaration:
         if not path:
             parser.fail("found the file name ''; expected printable ASCII without quotation marks", at)
         parser.expect(")")
-    parser.expect(".", "'.' behind the declaration")
+    parser.expect(".", "'.' after the declaration")
     stream = parser.checked(Declaration, name.text, path, width, at=name)
     if stream.is_input != (way.text == "in"):
         begins = "i" if way.text == "in" else "o"

@@ -75,7 +75,7 @@ def test_tables_of_figures_hold_no_lists(world, tmp_path):
 @on_linux
 def test_a_known_column_of_another_type_is_not_read(readers, synthetic):
     rewrite(synthetic / "trace.parquet", lambda t: t.drop_columns("target").append_column("target", lists(t)))
-    cli.assert_mentions(failed("verify", synthetic), "target is to hold whole numbers", "its type is")
+    cli.assert_mentions(failed("verify", synthetic), "target must hold whole numbers", "its type is")
     assert peak_bytes(readers) < 2**29
 
 

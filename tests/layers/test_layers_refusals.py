@@ -90,7 +90,7 @@ def test_plans_that_are_refused(plan, parts, tmp_path):
         ({"out": "n" * 300}, OutputError, ["File name too long"]),
         ({"install_inputs": "bad_plan.json"}, OutputError, ["bad_plan.json is not a folder"]),
         ({"install_inputs": "bad_plan.json/inputs"}, OutputError, ["bad_plan.json is not a folder"]),
-        ({"install_inputs": "taken"}, OutputError, ["q_buy.in is a folder where the file of a stream is to stand"]),
+        ({"install_inputs": "taken"}, OutputError, ["q_buy.in is a folder where the file of a stream must go"]),
     ],
 )
 def test_layers_that_are_refused(changes, error, parts, tmp_path):
