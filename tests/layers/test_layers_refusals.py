@@ -151,5 +151,5 @@ def test_options_that_are_refused(options, parts, good_plan, tmp_path):
 
 def test_a_plan_that_cannot_be_read(tmp_path):
     (tmp_path / "plan.json").write_text('[{"name": "a", "name": "b"}]')
-    cli.assert_mentions(cli.refused(tmp_path, "layers", tmp_path / "plan.json"), "the key 'name' stands 2 times")
+    cli.assert_mentions(cli.refused(tmp_path, "layers", tmp_path / "plan.json"), "the key 'name' occurs 2 times")
     cli.assert_mentions(cli.refused(tmp_path, "layers", tmp_path / "no.json"), "no.json: cannot be read")

@@ -182,7 +182,7 @@ def test_fixing_in_place(tmp_path):
     (folder / "inputs/buy.in").write_bytes((folder / "inputs/buy.in").read_bytes().replace(b"\n", b"\r\n"))
     (folder / "expected").mkdir()
     before = snapshot(folder)
-    with pytest.raises(OutputError, match="--force fixes it in place"):
+    with pytest.raises(OutputError, match="`force=True` fixes it in place"):
         fix_folder(folder, folder)
     assert snapshot(folder) == before
     result = fix_folder(folder, folder, force=True)
