@@ -137,11 +137,11 @@ def tiles(sizes: Sizes) -> str:
     heads = (
         "seed", "rows of the tiles", "with tiles", "above the best baseline", "plain table",
     )  # fmt: skip
-    pace = (
+    ratio = (
         f"A step over 32⁵ synthetic states in two tilings takes {time_ratio(sizes):.1f} times as long as one over the "
         "default's 2,048 states in a plain table."
     )
-    return f"{table(heads, rows)}\n\n{pace}"
+    return f"{table(heads, rows)}\n\n{ratio}"
 
 
 def time_ratio(sizes: Sizes) -> float:

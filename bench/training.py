@@ -130,7 +130,7 @@ def market_learnt(agent: Learner, quantizer: QuantizerConfig, rewards: Sequence[
 
 
 def random_walk(bars: int) -> History:
-    """A random walk with open, volume and a bar a minute; its volatility is small enough for any number of bars."""
+    """A random walk with open, volume and a bar per minute; its volatility is small enough for any number of bars."""
     rng = np.random.default_rng(SEED)
     steps = rng.normal(0.0, 5e-4, bars)
     close = 100.0 * np.exp(np.cumsum(steps))

@@ -50,7 +50,7 @@ def commit(
             ("form", report["form"]),
             ("root", report["root"]),
             ("states", report["states"]),
-            ("other greedy action in fixed point", f"{differing:,} of {report['compared']:,} states"),
+            ("greedy action differs in fixed point", f"{differing:,} of {report['compared']:,} states"),
         ]
     )
 

@@ -24,7 +24,7 @@ FLAGS = {
     "risk": "--risk-col", "history": "--data", "initial": "--init-policy", "streams": "--stream",
     "verify_command": "--command",
 }  # fmt: skip
-"""How the flags of some arguments are called, where not as the argument."""
+"""The flags of arguments whose flag has another name."""
 
 
 def message(text: str) -> None:
@@ -34,9 +34,9 @@ def message(text: str) -> None:
 
 
 def as_flags(text: str) -> str:
-    """A text of the library, which names arguments as Python has them, with the flags of the command line.
+    """A text of the library, with the flags of the command line in place of Python's arguments.
 
-    In the library's messages an argument stands in backticks: `jobs`, `force=True`, `time='none'`.
+    In the library's messages an argument is in backticks: `jobs`, `force=True`, `time='none'`.
     """
     return ARGUMENT.sub(_flag, text)
 

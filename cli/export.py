@@ -60,7 +60,7 @@ def export(
         )  # fmt: skip
     if report["left_behind"]:
         names = ", ".join(report["left_behind"])
-        console.note(f"of an earlier export, and perhaps of another length: {names}")
+        console.note(f"left from an earlier export, perhaps with another length: {names}")
     if json:
         console.print_json({"schema_version": 1, **report})
     else:

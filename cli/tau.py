@@ -76,7 +76,7 @@ def run(
     from idi_fast.tau.run import run_folder
 
     with (
-        console.interruptible(unchanged=lambda: "the outputs are as they were"),
+        console.interruptible(unchanged=lambda: "the outputs are unchanged"),
         console.counted_progress("steps") as progress,
     ):
         result = run_folder(folder, tau, timeout=timeout, check=not no_check, progress=progress)
@@ -124,7 +124,7 @@ def _summary(report, hint: bool) -> str:
 
 def _report_fixed(fixed) -> None:
     typer.echo()
-    typer.echo(f"{'corrected as far as can be' if fixed.left else 'fixed'} in {fixed.folder}")
+    typer.echo(f"{'corrected as far as possible' if fixed.left else 'fixed'} in {fixed.folder}")
     for change in fixed.changes or ("nothing had to be changed",):
         typer.echo(f"  {change}")
     if fixed.left:
@@ -183,7 +183,7 @@ def _print_difference(path: str, name: str, difference) -> None:
 
 def _run_summary(result) -> str:
     if result.failures:
-        return "failed; the outputs in the folder are as they were"
+        return "failed; the outputs in the folder are unchanged"
     n = len(result.differences)
     if n:
         return f"different: {n} of {len(result.outputs)} outputs"

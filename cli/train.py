@@ -227,7 +227,7 @@ def _report(out: Path, run: dict, seconds: dict[str, float], json: bool) -> None
     counts = ", ".join(f"{name} {count:,}" for name, count in summary["comm_action_counts"].items())
     kind = "in-sample evaluation" if evaluation["in_sample"] else "evaluation"
     if evaluation["in_sample"]:
-        console.note("the evaluation is over bars of the training; it says nothing about new ones")
+        console.note("the evaluation is over training bars; it says nothing about new ones")
     console.print_rows(
         [
             ("artifact", out),

@@ -46,7 +46,7 @@ def workflow(
     console.warn_of_compilation()
     steps = settings.episodes * settings.episode_length
     with (
-        console.interruptible(unchanged=lambda: "the same command goes on from here"),
+        console.interruptible(unchanged=lambda: "the same command continues from here"),
         console.training_progress(steps) as progress,
     ):
         options = ProverOptions(

@@ -1,4 +1,4 @@
-"""How results show themselves: a few lines in a terminal; a small table and a chart (inline SVG) in a notebook."""
+"""How results are displayed: a few lines in a terminal; a small table and a chart (inline SVG) in a notebook."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ COLOURS = ("#4269d0", "#9498a0", "#ff725c")
 
 
 def format_value(value: object) -> str:
-    """A figure as people read it: six significant digits, a dash where it is undefined."""
+    """A figure for people: six significant digits, a dash if it is undefined."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "–"
     if isinstance(value, float):
@@ -55,7 +55,7 @@ def as_html(
 
 
 def line_chart(lines: "Mapping[str, Sequence[float] | np.ndarray]") -> str:
-    """Lines over a common axis as inline SVG, with the least and the greatest value; empty where there is none."""
+    """Lines over a common axis as inline SVG, with the lowest and the highest value; empty without values."""
     import numpy as np
 
     values = {name: np.asarray(line, np.float64) for name, line in lines.items()}

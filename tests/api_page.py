@@ -9,9 +9,9 @@ import sys
 HEAD = """\
 # Python API
 
-What `import idi_fast as idi` gives; importing it takes no time, since each name is loaded when it is first used. This
-page is made of the docstrings (`python tests/api_page.py > docs/API.md`), whose examples are run as tests. The figures
-are defined in [KPIS.md](KPIS.md), the settings in [CONFIG.md](CONFIG.md), the files that `save` writes in
+The content of `import idi_fast as idi`. The import is fast, since each name is loaded on first use. This page is made
+from the docstrings (`python tests/api_page.py > docs/API.md`), whose examples are run as tests. The figures are defined
+in [KPIS.md](KPIS.md), the settings in [CONFIG.md](CONFIG.md), the files that `save` writes in
 [COMMANDS.md](COMMANDS.md).
 
 ```python
@@ -23,8 +23,8 @@ test = idi.backtest(run.policy, bars, start="2024-01-01", fee_bps=5)  # .kpis .t
 idi.report(test).save("test.html")
 ```
 
-Results print as a few lines, and show a small table and a chart in a notebook. What cannot be used is refused with an
-error of the [family below](#errors), whose text names the argument.
+Results print as a few lines, and show a small table and a chart in a notebook. Invalid arguments raise an error of the
+[family below](#errors), whose text names the argument.
 """
 SECTIONS = {
     "Price histories": ("load_history", "History", "simulate_history"),

@@ -112,7 +112,7 @@ def succeed(*args: object) -> Outcome:
 
 
 def refused(folder: Path, *args: object, code: int = 2) -> str:
-    """Run a command that is to be refused in one line, with `folder` as it was before; return that line."""
+    """Run a command that must be refused in one line, with `folder` as it was before; return that line."""
     before = snapshot(folder)
     outcome = run(*args)
     assert (outcome.status, outcome.stdout, outcome.stderr.count("\n")) == (code, "", 1), outcome

@@ -99,7 +99,7 @@ class Agent:
             raise InputError(f"the initial policy has {theirs}; expected {ours}")
         if (policy.layout.tiling is None) != (self.layout.tiling is None):
             theirs, ours = (
-                "a row a tile" if layout.tiling is not None else "a row a state, as under engine.compat"
+                "a row per tile" if layout.tiling is not None else "a row per state, as under engine.compat"
                 for layout in (policy.layout, self.layout)
             )
             raise InputError(f"the initial policy's table has {theirs}; expected one with {ours}")

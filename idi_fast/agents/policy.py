@@ -54,7 +54,7 @@ class Policy:
     encoder : Encoder or None
         Features and bucket edges of a market policy.
     trained_on : list of dict
-        Which bars it has seen: those of its own training, then those of the policies that its values began with.
+        The bars it has seen: those of its own training, then those of the policies that its values started from.
 
     Examples
     --------
@@ -150,8 +150,8 @@ class Policy:
         return ACTIONS[int(np.argmax(self.values(np.array([self.state_index(state)]))[0]))]
 
     def frame(self) -> pl.DataFrame:
-        """One row a state that is known: its digits, q_hold, q_buy, q_sell, comm_<action> …, visits. With a tile coder
-        (but not under compat) one a known row of the table, its number in place of the digits.
+        """A row per known state: its digits, q_hold, q_buy, q_sell, comm_<action> …, visits. With a tile coder (but not
+        under compat) a row per known row of the table, with its number in place of the digits.
 
         Known is what was visited, or has values of an initial policy; all else has the config's initial value for every
         action, and 0 for every communication. Under compat with a tile coder the tiles follow the digits, as they do in
@@ -197,14 +197,14 @@ class Policy:
         Parameters
         ----------
         path
-            Of the folder or file. A sweep's folder with a single policy will do as well.
+            The folder or file. A sweep's folder with a single policy works too.
         limits
-            What reading the table may take.
+            Limits of reading the table.
 
         Raises
         ------
         ArtifactError
-            Where there is no policy, or several, or it is damaged.
+            If there is no policy, or several, or it is damaged.
         """
         path = check_path("path", path)
         # os.path, since a Path's own tests raise where a name is too long.
@@ -270,13 +270,11 @@ def _policy_in(folder: Path) -> Path:
             return chosen[0]
         if chosen:
             raise ArtifactError(
-                f"{folder} is a sweep with {len(chosen)} policies of the chosen config, one a seed; give one of them, "
+                f"{folder} is a sweep with {len(chosen)} policies of the chosen config, one per seed; give one, "
                 f"such as {chosen[0]}"
             )
     if kind == "walkforward":
-        raise ArtifactError(
-            f"{folder} is a walk-forward, which keeps no policy; train one on the bars up to where it is to be used"
-        )
+        raise ArtifactError(f"{folder} is a walk-forward, which keeps no policy; train one on the bars before its use")
     if kind in ("backtest", "symbol-backtest"):
         raise ArtifactError(f"{folder} is a backtest, which holds no policy; give the one that was tested")
     inside = sorted(path.parent for path in folder.glob("*/policy.parquet"))

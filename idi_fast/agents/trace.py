@@ -46,7 +46,7 @@ def make_steps(n: int) -> Steps:
 
 @dataclass(frozen=True)
 class Trace:
-    """What an agent saw, did and says to its Tau specification, a row a tick; made by training and backtests.
+    """What an agent saw, did and tells its Tau specification, a row per tick; made by training and backtests.
 
     Attributes
     ----------
@@ -62,11 +62,11 @@ class Trace:
     position : numpy.ndarray
         int8 (n,), −1, 0 or 1, decided on by the action.
     reward : numpy.ndarray
-        float64 (n,), what the action brought, no unit.
+        float64 (n,), reward of the action, no unit.
     close : numpy.ndarray or None
-        float64 (n,), where the environment has prices.
+        float64 (n,), if the environment has prices.
     time : numpy.ndarray or None
-        int64 (n,), ns since 1970 UTC, where the bars have times.
+        int64 (n,), ns since 1970 UTC, if the bars have times.
 
     Examples
     --------

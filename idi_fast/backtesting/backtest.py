@@ -32,21 +32,21 @@ class Backtest:
     kpis : dict of str to float
         Figures of the account by name, see docs/KPIS.md; NaN where one is undefined.
     trades : polars.DataFrame
-        A row a trade: when and at what price it began and ended, and what it earned.
+        A row per trade: when and at what price it began and ended, and what it earned.
     equity : polars.DataFrame
-        A row a bar: time, close, position, equity from 1, drawdown, and buying and holding.
+        A row per bar: time, close, position, equity from 1, drawdown, and buying and holding.
     assumptions : dict
-        Fill, costs and bars that the figures hold for.
+        The fill, costs and bars assumed.
     undefined : dict of str to str
         Why a figure is undefined, by its name.
     buy_and_hold : dict of str to float
-        The figures of buying at the first bar and holding.
+        The figures of buy and hold.
     alerts : dict
-        How the policy's alerts went with risk events, by mood and regime.
+        How well the policy's alerts predicted risk events, by mood and regime.
     notes : list of str
-        What makes the figures doubtful.
+        Reasons to doubt the figures.
     trace : Trace
-        A row a bar of what the agent saw and did.
+        A row per bar of what the agent saw and did.
     account : Account
         Equity and position as arrays (n,), and the trades.
     held_equity : numpy.ndarray
@@ -54,7 +54,7 @@ class Backtest:
     history : History
         The bars from the start to the end.
     policy : Policy
-        What was tested.
+        The tested policy.
     """
 
     assumptions: dict
@@ -73,12 +73,12 @@ class Backtest:
 
     @cached_property
     def equity(self) -> pl.DataFrame:
-        """A row a bar, see `equity_frame`."""
+        """A row per bar, see `equity_frame`."""
         return self.equity_frame()
 
     @cached_property
     def trades(self) -> pl.DataFrame:
-        """A row a trade, see `trades_frame`."""
+        """A row per trade, see `trades_frame`."""
         return self.trades_frame()
 
     def __repr__(self) -> str:
@@ -98,15 +98,15 @@ class Backtest:
         return [(name.replace("_", " "), self.kpis.get(name), self.buy_and_hold.get(name, "")) for name in SHOWN_KPIS]
 
     def to_dict(self) -> dict:
-        """What kpis.json holds; undefined values are null."""
+        """The content of kpis.json; undefined values are null."""
         return _kpis_file({name: getattr(self, name) for name in _KPIS})
 
     def equity_frame(self) -> pl.DataFrame:
-        """A row a bar: see `backtest_files.EquityRows`."""
+        """A row per bar: see `backtest_files.EquityRows`."""
         return EquityRows().frame(self.history, self.account.position, self.account.equity, self.held_equity)
 
     def trades_frame(self) -> pl.DataFrame:
-        """A row a trade: see `backtest_files.TradeRows`."""
+        """A row per trade: see `backtest_files.TradeRows`."""
         rows, ended = TradeRows(), self._segment.trades
         still_open = self.account.trades[len(ended) :]
         return pl.concat([rows.frame(self.history, ended, still_open), rows.last(still_open)])
@@ -153,14 +153,14 @@ def backtest(
     end: str | date | None = None,
     year_days: int | None = None,
 ) -> Backtest:
-    """Run a policy over a price history in memory, causally, and keep its account.
+    """Replay a policy over a price history in memory, causally, and keep its account.
 
     Parameters
     ----------
     policy
         A policy of the crypto or history environment.
     history
-        Bars with the columns that the policy's features read; they need times where `start` or `end` is given.
+        Bars with the columns that the policy's features read; they need times if `start` or `end` is given.
     fill
         "next_open" (the default where there is an open), "next_close" or "same_close": the price at which what was
         decided at a bar's close is filled.
@@ -171,7 +171,7 @@ def backtest(
     long_only
         Whether the account stays flat where the policy is short.
     initial_position
-        -1, 0 or 1, held when the first bar comes.
+        -1, 0 or 1, held before the first bar.
     start, end
         Times of the first bar wanted, and of the first no longer wanted: ISO 8601 text or a date, UTC unless it says
         otherwise. The bars before `start` fill the features' windows.
@@ -186,7 +186,7 @@ def backtest(
     Raises
     ------
     ArtifactError
-        Where policy and history do not fit.
+        If policy and history do not fit.
     InputError
         For a bad option.
 
@@ -195,7 +195,7 @@ def backtest(
     >>> import numpy as np
     >>> import idi_fast as idi
     >>> close = 100.0 + np.sin(np.arange(300) / 5.0)
-    >>> time = np.arange(300) * 86_400 * 10**9  # ns: a bar a day from 1970 on
+    >>> time = np.arange(300) * 86_400 * 10**9  # ns: a bar per day from 1970 on
     >>> bars = idi.History.from_frame({"time": time.view("datetime64[ns]"), "open": close, "close": close})
     >>> run = idi.train({"episodes": 4, "episode_length": 16}, bars, seed=0)
     >>> test = idi.backtest(run.policy, bars, start="1970-07-01", fee_bps=5)

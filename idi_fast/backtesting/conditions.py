@@ -140,7 +140,7 @@ class Condition:
         if truth is False:
             return None
         known = ", ".join(f"{name} is {_shown(values[name], (reasons or {}).get(name))}" for name in self.names)
-        return f"{self.text}{'' if truth else ' cannot be judged'}{known and f' ({known})'}"
+        return f"{self.text}{'' if truth else ' cannot be evaluated'}{known and f' ({known})'}"
 
 
 def parse_condition(text: str, names: Collection[str]) -> Condition:

@@ -156,7 +156,7 @@ def _columns(given: dict[str, tuple[np.ndarray, type]]) -> list[np.ndarray]:
     arrays = [np.require(values, kind, ["C", "W"]) for values, kind in given.values()]
     shapes = {name: array.shape for name, array in zip(given, arrays, strict=True)}
     if len(set(shapes.values())) > 1 or arrays[0].ndim != 1:
-        raise InputError(f"the shapes are {shapes}; expected one value a bar in each")
+        raise InputError(f"the shapes are {shapes}; expected one value per bar in each")
     return arrays
 
 

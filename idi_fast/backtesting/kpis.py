@@ -14,7 +14,7 @@ from idi_fast.backtesting.kpi_definitions import Moments, Totals, evaluate
 from idi_fast.data.bar_frequency import BarFrequency, BarTimes
 
 
-def pace_of(time_ns: np.ndarray | None, year_days: float | None = None) -> BarFrequency:
+def frequency_of(time_ns: np.ndarray | None, year_days: float | None = None) -> BarFrequency:
     """The frequency of bars, by their times int64 (n,) in ns UTC, None without times: see `BarTimes`."""
     bar_times = BarTimes(year_days)
     if time_ns is not None:
@@ -24,7 +24,7 @@ def pace_of(time_ns: np.ndarray | None, year_days: float | None = None) -> BarFr
 
 def periods_per_year(time_ns: np.ndarray | None) -> float:
     """Bars per year of 365 days, from the first to the last timestamp; NaN without times and for irregular bars."""
-    return pace_of(time_ns).periods_per_year
+    return frequency_of(time_ns).periods_per_year
 
 
 def bar_returns(equity: np.ndarray) -> np.ndarray:
@@ -94,7 +94,7 @@ def equity_kpis(equity: np.ndarray, per_year: float) -> dict[str, float]:
     """KPIs of an equity float64 (n,) at each close alone, with `per_year` bars a year, or NaN. Raises InputError."""
     accumulator = KpiAccumulator(equity.size)
     accumulator.push(equity, np.zeros(equity.size, np.int8), equity)
-    why_not = "the bars have no pace" if math.isnan(per_year) else None
+    why_not = "the bars have no known frequency" if math.isnan(per_year) else None
     kept = accumulator.result(BarFrequency(per_year, why_not, math.nan, "the bars have no times")).kpis
     return {
         name: kept[name]

@@ -19,7 +19,7 @@ from idi_fast.environments.actions import ACTIONS
 from idi_fast.environments.features import REGIME_TREND, SCALE
 from idi_fast.errors import InputError
 
-STRETCH = 65_536
+SEGMENT_BARS = 65_536
 """Bars of a history that are rolled out at a time."""
 
 HORIZON = 1024
@@ -79,14 +79,14 @@ def check_lookahead(
 ) -> LookaheadViolation | None:
     """Search for a bar at which a rollout sees or does something else once later bars are changed.
 
-    A history of up to STRETCH bars is rolled out as a whole, a longer one in segments: the first and the last STRETCH
-    bars and BETWEEN_ENDS more at random, each from its own first bar. A segment is cut after its first three bars,
+    A history of up to SEGMENT_BARS bars is rolled out as a whole, a longer one in segments of that length: the first,
+    the last and BETWEEN_ENDS more at random, each from its own first bar. A segment is cut after its first three bars,
     around the bar at which each feature's window is full, before its last three bars, and at `cuts` random places. At
     each cut it is rolled out five times: without the bars from there on, and with up to HORIZON of them (the rest left
     out) at four times and at a quarter of all prices, volumes and further columns, with the marks of missing rows
     inverted; reversed; and shuffled. All columns of the trace are compared up to the cut, the reward up to the bar
-    before it, since the reward of a decision comes with the next bar. A feature whose window is longer than STRETCH is
-    checked only while it fills.
+    before it, since the reward of a decision comes with the next bar. A feature whose window is longer than
+    SEGMENT_BARS is checked only while it fills.
 
     seed: of random segments, cuts and shuffles, 0 or more; the result depends on nothing else. first: number of the
     history's first bar, if it is part of a longer one. replay: what is checked. Returns the earliest bar of the first
@@ -98,7 +98,7 @@ def check_lookahead(
     for name, value in {"cuts": cuts, "seed": seed}.items():
         if value < 0:
             raise InputError(f"{name} is {value}; expected 0 or more")
-    for start, stop in stretches(len(history), seed):
+    for start, stop in checked_segments(len(history), seed):
         findings = _findings(policy, history.slice(start, stop), first + start, cuts, seed, replay)
         # A reward is known a bar later, and so comes after the observations of its decision.
         earliest = min(findings, key=lambda finding: finding.bar + (finding.column == "reward"), default=None)
@@ -107,13 +107,13 @@ def check_lookahead(
     return None
 
 
-def stretches(bars: int, seed: int = 0) -> list[tuple[int, int]]:
+def checked_segments(bars: int, seed: int = 0) -> list[tuple[int, int]]:
     """First bar and end of each checked segment of a history, in order; they may overlap."""
-    last = bars - STRETCH
+    last = bars - SEGMENT_BARS
     if last <= 0:
         return [(0, bars)]
     between = np.random.default_rng(seed).integers(0, last, BETWEEN_ENDS, endpoint=True).tolist()
-    return [(start, start + STRETCH) for start in sorted({0, last, *between})]
+    return [(start, start + SEGMENT_BARS) for start in sorted({0, last, *between})]
 
 
 def _findings(

@@ -194,8 +194,8 @@ def backtest_symbols(
     """Backtest a policy on many symbols, several at a time; the result does not depend on how many.
 
     histories: by symbol; jobs: symbols at a time, by default the usable cores; trades: called with the trades of each
-    symbol, in order, a frame as of `TradeRows` with its name; progress: called with the number of finished symbols, and
-    of all. Other arguments and errors: those of `make_engine`; the text names the symbol.
+    symbol, in order, a frame of `TradeRows` with its name; progress: called with the number of finished symbols, and of
+    all. Other arguments and errors: those of `make_engine`; the text names the symbol.
     """
     if not histories:
         raise InputError("there are no symbols")

@@ -55,7 +55,7 @@ def check_integer(name: str, value: object, *, least: int | None = None, optiona
 
 
 def check_number(name: str, value: object, *, optional: bool = False) -> None:
-    """Refuse what is no number; which numbers will do is for the caller to say."""
+    """Refuse anything but a number; the caller checks its range."""
     if value is None and optional:
         return
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
@@ -63,19 +63,19 @@ def check_number(name: str, value: object, *, optional: bool = False) -> None:
 
 
 def check_flag(name: str, value: object) -> None:
-    """Refuse what is neither True nor False."""
+    """Refuse anything but True and False."""
     if not isinstance(value, bool | np.bool_):
         raise refuse(name, value, "True or False")
 
 
 def check_text(name: str, value: object, *, expected: str = "text", optional: bool = False) -> None:
-    """Refuse what is no text."""
+    """Refuse anything but text."""
     if not isinstance(value, str) and not (value is None and optional):
         raise refuse(name, value, expected)
 
 
 def check_names(name: str, value: object) -> list[str]:
-    """Some texts as a list; a single one is taken for a mistake."""
+    """Texts as a list; a single text is refused as a mistake."""
     if isinstance(value, str) or not isinstance(value, Iterable):
         raise refuse(name, value, "a list of texts")
     names = list(value)
@@ -85,7 +85,7 @@ def check_names(name: str, value: object) -> list[str]:
 
 
 def check_choice(name: str, value: object, choices: Iterable[str]) -> None:
-    """Refuse what is none of the choices."""
+    """Refuse anything but the choices."""
     choices = tuple(choices)
     if not isinstance(value, str) or value not in choices:
         guess = nearest(value, choices) if isinstance(value, str) else ""
@@ -101,7 +101,7 @@ def check_path(name: str, value: object) -> Path:
 
 
 def check_callback(name: str, value: object) -> None:
-    """Refuse what can be neither called nor left out."""
+    """Refuse anything but a callable or None."""
     if value is not None and not callable(value):
         raise refuse(name, value, "a function or None")
 

@@ -1,4 +1,4 @@
-"""Which settings go together: the rules between the blocks of a config."""
+"""The rules between the blocks of a config."""
 
 import math
 from dataclasses import fields, replace
@@ -14,7 +14,7 @@ MAX_STATES = 2**31  # exclusive; rows of a table are int32 too
 
 
 def check_together(config: "TrainingConfig") -> None:
-    """Raise SettingError where settings of several blocks, each good by itself, do not go together."""
+    """Raise SettingError for settings of several blocks that are valid alone but not together."""
     if config.engine.compat:
         _check_compat(config, config.engine.compat)
     else:
@@ -29,14 +29,14 @@ def _check_learning(config: "TrainingConfig") -> None:
     default = type(learning)()
     if compat and learning != default:
         changed = next(name for name, value in learning.to_dict().items() if value != getattr(default, name))
-        problem = f"is {getattr(learning, changed)!r}, but compat {compat!r} knows its default only"
+        problem = f"is {getattr(learning, changed)!r}, but compat {compat!r} supports only its default"
         raise SettingError(f"learning.{changed}", f"{problem}; remove it or engine.compat", "engine.compat")
     bonuses = replace(type(config.communication)(), actions=config.communication.actions)
     if compat and config.communication != bonuses:
-        problem = f"has bonuses of its own, but compat {compat!r} knows the default ones only"
+        problem = f"has other bonuses, but compat {compat!r} supports only the default ones"
         raise SettingError("communication", f"{problem}; remove them or engine.compat", "engine.compat")
     if config.episodic and config.episodic.enabled and not learning.is_plain:
-        problem = "is true, but episodic memory goes with plain Q-learning only"
+        problem = "is true, but episodic memory works with plain Q-learning only"
         remedy = "learning's algorithm 'q_learning', rate_schedule 'constant' and exploration_schedule 'decay'"
         others = (f"learning.{name}" for name in ("algorithm", "rate_schedule", "exploration_schedule"))
         raise SettingError("episodic.enabled", f"{problem}; expected {remedy}", *others)
@@ -58,7 +58,7 @@ def _check_compat(config: "TrainingConfig", compat: str) -> None:
         remedy = "set it to true or remove engine.compat"
         raise SettingError("environment.allow_short", f"{problem}; {remedy}", "engine.compat")
     if config.tile_coder and (config.tile_coder.tiling, config.tile_coder.table_size) != ("reference", 65_536):
-        problem = f"is given, but compat {compat!r} keeps a row for every state it comes to"
+        problem = f"is given, but compat {compat!r} keeps a row for every state it visits"
         remedy = "remove its tiling and table_size, or engine.compat"
         raise SettingError("tile_coder", f"{problem}; {remedy}", "engine.compat")
     if config.tile_coder:
@@ -76,7 +76,7 @@ def _check_default_mode(config: "TrainingConfig") -> None:
         remedy = "remove it or set tile_coder.tiling to 'reference'"
         raise SettingError("tile_coder.offsets", f"{problem}; {remedy}", "tile_coder.tiling")
     if config.episodic and config.episodic.enabled:
-        problem = "is true, but episodic memory goes with a plain table only"
+        problem = "is true, but episodic memory works with a plain table only"
         raise SettingError("episodic.enabled", f"{problem}; expected no tile_coder", "tile_coder")
 
 

@@ -59,7 +59,7 @@ def check_seeds(seeds: Iterable[int], *, negative: bool) -> tuple[int, ...]:
         raise InputError(f"seeds is {found}; expected a list of integers, such as {_meant(seeds)}")
     seeds = tuple(seeds)
     if not seeds:
-        raise InputError("there are no seeds; a population needs one at least")
+        raise InputError("there are no seeds; a population needs at least one")
     seen: dict[int, int] = {}
     for seed in seeds:
         if not isinstance(seed, int | np.integer) or isinstance(seed, bool):

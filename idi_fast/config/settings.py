@@ -44,7 +44,7 @@ class QuantizerConfig(Block):
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class RewardWeights(Block):
-    """What each part of the reward weighs; no unit."""
+    """Weights of the parts of the reward; no unit."""
 
     pnl: float = setting(1.0, "Weight of the profit or loss.")
     scarcity_alignment: float = setting(0.5, "Weight of the change in scarcity.")
@@ -93,7 +93,7 @@ class TileCoderConfig(Block):
         "reference", "Tiles: the reference's, a bucket each that recurs, or displaced ones of neighbouring buckets."
     )
     table_size: int = setting(
-        65_536, "Rows of the table at most; tiles that do not fit are hashed.", minimum=1, maximum=MAX_STATES - 1
+        65_536, "Most rows of the table; tiles that do not fit are hashed.", minimum=1, maximum=MAX_STATES - 1
     )
 
 
@@ -141,21 +141,21 @@ class LearningConfig(Block):
         "constant", "What the learning rate falls with: nothing, updates of a value, or episodes."
     )
     rate_delay: float = setting(
-        100.0, "Updates or episodes n after which the rate, · (1 + n / delay)^−power, has begun to fall.",
+        100.0, "Updates or episodes n by which the rate, · (1 + n / delay)^−power, begins to fall.",
         exclusiveMinimum=0,
     )  # fmt: skip
     rate_power: float = setting(
-        0.8, "How fast it then falls; above 0.5 the values converge.", exclusiveMinimum=0, maximum=1
+        0.8, "How fast it then falls; the values converge above 0.5.", exclusiveMinimum=0, maximum=1
     )
     exploration_schedule: ExplorationSchedule = setting(
-        "decay", "Exploration rate: · exploration_decay an episode, linear down to the floor, or by visits of a state."
+        "decay", "How the exploration rate falls: exponentially, linearly to the floor, or with the visits of a state."
     )
     exploration_floor: float = setting(0.05, "Least exploration rate.", minimum=0, maximum=1)
     exploration_share: float = setting(
         0.8, "Share of the episodes after which a linear schedule is at its floor.", exclusiveMinimum=0, maximum=1
     )
     exploration_visits: float = setting(
-        100.0, "Visits c of a state: by visits n its exploration rate is c / (c + n).", exclusiveMinimum=0
+        100.0, "c in the exploration rate c / (c + n) of a state with n visits.", exclusiveMinimum=0
     )
 
     @property
@@ -167,7 +167,7 @@ class LearningConfig(Block):
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class EngineConfig(Block):
-    """Which rules and which random numbers the trainer works by."""
+    """The rules and random numbers of the trainer."""
 
     compat: Compat | None = setting(None, "The trainer to reproduce bit for bit, or null for this package's own rules.")
     rng: Rng | None = setting(
@@ -254,14 +254,14 @@ class FeaturesConfig(Block):
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class TrainingConfig(Block):
-    """Everything that decides a training run, but for its seed."""
+    """Everything that determines a training run, except its seed."""
 
     episodes: int = setting(128, "Training episodes; 0 leaves the tables untrained.", minimum=0)
     episode_length: int = setting(
         64, "Ticks per episode, and of the rollout that makes the trace.", minimum=1, maximum=2**31 - 1
     )
     discount: float = setting(0.92, "Discount of the next state's value, per tick.", exclusiveMinimum=0, maximum=1)
-    learning_rate: float = setting(0.2, "Share of the TD error taken over per update.", exclusiveMinimum=0, maximum=1)
+    learning_rate: float = setting(0.2, "Share of the TD error added per update.", exclusiveMinimum=0, maximum=1)
     exploration_decay: float = setting(
         0.995, "Factor on the exploration rate after each episode.", exclusiveMinimum=0, maximum=1
     )
@@ -310,7 +310,7 @@ class TrainingConfig(Block):
         return Draft(cls, tree, name)
 
     def to_json(self, path: str | os.PathLike[str]) -> None:
-        """Write every field to a JSON file, whole or not at all; OutputError and WriteError leave what stood there."""
+        """Write every field to a JSON file, whole or not at all; OutputError and WriteError leave the old file."""
         from idi_fast.storage.files import output_path
         from idi_fast.storage.staging import install
 

@@ -133,7 +133,7 @@ class BarTimes:
             return None
         why = "they span too little, or some are missing"
         if (empty := self._longest_hole()) >= 7:
-            why = f"no bar is of {empty} days in a row"
+            why = f"there is no bar on {empty} days in a row"
         elif self._weeks().size == 0:
             if spacing >= 0.9 * DAY_NS:  # a bar per day: too few to tell
                 return None
@@ -146,7 +146,7 @@ class BarTimes:
             advice = f"`year_days={CLOSED_AT_WEEKENDS}` would make it {CLOSED_AT_WEEKENDS * a_day:,.0f} (of a market "
             advice += f"that closes at weekends), {open_all_week} {OPEN_ALL_WEEK * a_day:,.0f} (of one that never does)"
         taken = f"a year of {per_year:,.0f} bars, by the first and the last time"
-        return f"annualised figures take {taken}, but {why}; {advice}"
+        return f"annualised figures assume {taken}, but {why}; {advice}"
 
     def _weeks(self) -> np.ndarray:
         """Bars of successive weeks of full days, without empty weeks."""

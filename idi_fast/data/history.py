@@ -63,7 +63,7 @@ class History:
     Raises
     ------
     DataError
-        Where a value is not what it should be. Arrays of other types are converted.
+        For an invalid value. Arrays of other types are converted.
     """
 
     close: np.ndarray
@@ -106,7 +106,7 @@ class History:
         extra: Sequence[str] = (),
         nan: Literal["refuse", "drop"] = "refuse",
     ) -> "History":
-        """Read and validate a price history from a frame, by the rules that hold for files.
+        """Read and validate a price history from a frame, by the rules for files.
 
         Parameters
         ----------
@@ -115,19 +115,19 @@ class History:
             columns by name. An index of pandas that is no mere count of the rows is a column, and without a name the
             time. Times without a zone are UTC.
         time, price, open, volume, risk, extra, nan
-            As of `load_history`.
+            As for `load_history`.
 
         Returns
         -------
         History
-            A copy; the frame is left as it is.
+            A copy; the frame is not changed.
 
         Raises
         ------
         DataError
             The text names the row (from 1), the column and the value.
         InputError
-            Where `frame` is none.
+            If `frame` is something else.
 
         Examples
         --------
@@ -318,7 +318,7 @@ def load_history(
     nan: Literal["refuse", "drop"] = "refuse",
     optional: Collection[str] = ("time", "open", "volume"),
 ) -> History:
-    """Read and validate a price history whole; nothing is corrected.
+    """Read and validate a whole price history; nothing is corrected.
 
     Parameters
     ----------
@@ -329,7 +329,7 @@ def load_history(
         Column names; without them the usual names are looked for, in any case (`time`, `date` …, `close`, `price` …).
         Only the price must exist; an adjusted close is not put together with an open that was not named with it.
         Times are dates, date-times (UTC unless they say otherwise), ISO 8601 text or Unix epochs in s, ms, us or ns;
-        `time="none"` reads none. Where no time was named and none was found, a column that looks like times is refused.
+        `time="none"` reads none. If no time was named and none was found, a column that looks like times is refused.
     risk
         Name of a column of booleans or of 0 and 1.
     extra
@@ -337,17 +337,17 @@ def load_history(
     nan
         `"refuse"` null and NaN, or `"drop"` the rows that hold one in a column read.
     optional
-        What to look for under its usual names, besides the price.
+        Roles besides the price to look for under their usual names.
 
     Returns
     -------
     History
-        `close`, `open`, `volume` float64 (n,) and `time` int64 (n,), ns UTC; what the input lacks is None.
+        `close`, `open`, `volume` float64 (n,) and `time` int64 (n,), ns UTC; None for what the input lacks.
 
     Raises
     ------
     DataError
-        The text names the file, the row (from 1, the CSV header not counted), the column and the value.
+        The text names the file, the row (from 1, not counting the CSV header), the column and the value.
     InputError
         For an argument of another type.
 

@@ -1,4 +1,4 @@
-"""What the reader's process does with the files of a price history: find columns, count rows, read bars."""
+"""Operations of the reader process on the files of a price history: find columns, count rows, read bars."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -83,7 +83,7 @@ def draw_seed() -> int:
 
 
 def make_generators(engine: EngineConfig, seed: int) -> Generators:
-    """The streams of `seed`, any Python integer ≥ 0 (under compat of any sign, as `random.Random` takes it)."""
+    """The streams of `seed`, any Python integer ≥ 0 (under compat of any sign, as for `random.Random`)."""
     seed = check_integer("seed", seed)
     if engine.compat == "idi_iann":
         # Not another copy, or an evaluation would repeat the training episodes. random.Random ignores a seed's sign.

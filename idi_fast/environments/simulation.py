@@ -179,9 +179,9 @@ def simulate_history(
     Raises
     ------
     OutputError
-        Where `out` exists and `force` is not given, or where no file may be.
+        If `out` exists and `force` is not given, or no file may be there.
     InputError
-        Where another argument cannot be used.
+        If another argument cannot be used.
 
     Examples
     --------
@@ -220,7 +220,7 @@ def simulate_history(
 
 
 def parse_interval(text: str) -> int:
-    """Nanoseconds of a text such as 30s, 5m, 2h or 1d; InputError where it is none."""
+    """Nanoseconds of a text such as 30s, 5m, 2h or 1d; InputError for anything else."""
     match = re.fullmatch(r"([1-9][0-9]{0,8})([smhd])", text) if isinstance(text, str) else None
     if match is None:
         raise InputError(f"interval is {text!r}; expected a time such as 30s, 5m, 2h or 1d")

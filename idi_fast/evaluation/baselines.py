@@ -61,20 +61,20 @@ _HEADS = ("", "mean reward", "standard error")
 
 @dataclass(frozen=True)
 class Comparison:
-    """A policy's evaluation beside its baselines; made by `evaluate`.
+    """A policy's evaluation compared with its baselines; made by `evaluate`.
 
     Attributes
     ----------
     evaluation : Evaluation
         The policy's mean reward of an episode, and its standard error.
     baselines : dict of str to Compared
-        The same of each baseline, and by how much the policy exceeds it, episode for episode.
+        The same for each baseline, and by how much the policy exceeds it, episode by episode.
     in_sample : bool or None
-        Whether on bars of its own training; None where that cannot be told.
+        Whether on bars of its own training; None if that cannot be told.
     seed : int or None
-        Whose stream the episodes were drawn from; None on a history.
+        The seed whose stream the episodes come from; None on a history.
     alerts : dict or None
-        See `AlertCounts`; None but for the simulated crypto market of the default mode.
+        See `AlertCounts`; only on the simulated crypto market of the default mode.
     """
 
     evaluation: Evaluation
@@ -108,7 +108,7 @@ class Comparison:
         return [(name, of.mean, of.standard_error) for name, of in others]
 
     def sentence(self) -> str:
-        """Whether the policy earns more or less than the best baseline, with both figures, and what that shows."""
+        """Whether the policy earns more or less than the best baseline, with both figures, and the verdict."""
         return plain_verdict(self.to_dict())
 
     def verdict(self) -> str:
@@ -158,21 +158,21 @@ def evaluate(
     policy
         What is evaluated.
     episodes
-        How many, 1 or more; fewer where a history has not so many windows.
+        How many, 1 or more; on a history at most the number of windows.
     seed
-        Whose evaluation stream fresh episodes are drawn from, by default the policy's.
+        The seed whose evaluation stream fresh episodes come from, by default the policy's.
     history
         Held-out bars, by default those it was trained on.
 
     Returns
     -------
     Comparison
-        Mean rewards of an episode with their standard errors, no unit, and what they show.
+        Mean episode rewards with their standard errors, no unit, and the verdict.
 
     Raises
     ------
     InputError
-        Where an argument cannot be used, or the history is too short.
+        If an argument cannot be used, or the history is too short.
 
     Examples
     --------

@@ -40,7 +40,7 @@ class Evaluation:
     mean : float
         No unit.
     standard_error : float or None
-        Episodes taken as independent; None for a single one.
+        Treating episodes as independent; None for a single one.
     episodes : int
         How many.
     """
@@ -185,19 +185,19 @@ def select_best_policy(policies: Iterable[Policy], seed: int | None = None, hist
     policies
         Of one config.
     seed
-        Whose evaluation stream the episodes are drawn from, by default the first policy's.
+        The seed whose evaluation stream the episodes come from, by default the first policy's.
     history
-        The bars they were trained on, by default loaded as the config says.
+        The bars they were trained on, by default those of the config.
 
     Returns
     -------
     Policy
-        One of those given.
+        One of the given policies.
 
     Raises
     ------
     InputError
-        Where there are none, or they are of different configs.
+        If there are none, or they are of different configs.
 
     Examples
     --------

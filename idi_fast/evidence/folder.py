@@ -96,7 +96,7 @@ def put_files(folder: Path, files: Mapping[str, bytes]) -> None:
     """
     for name in files:
         if os.path.isdir(folder / name):  # it would be deleted with its content
-            raise OutputError(f"{folder / name} is a folder where a file is to stand; nothing was changed")
+            raise OutputError(f"{folder / name} is a folder where a file must go; nothing was changed")
     with Staging(together=True) as staging:
         places = [folder / top for top in dict.fromkeys(PurePosixPath(name).parts[0] for name in files)]
         for place in places:

@@ -78,7 +78,7 @@ class Manifest:
                 raise EvidenceError(f"{MANIFEST}: {LATER} names {name[:80]!r}; only {where}")
         metadata = take(fields, "metadata", dict, MANIFEST) if "metadata" in fields else None
         if metadata is not None and not all(isinstance(value, str) for value in metadata.values()):
-            raise EvidenceError(f"{MANIFEST}: metadata is to hold texts")
+            raise EvidenceError(f"{MANIFEST}: metadata must hold texts")
         return cls(
             config_sha256=_hash(fields, "config_sha256", MANIFEST), files=files, inputs=inputs,
             proof_policy=_proof_policy(fields) if version > 1 else dict(NO_PROOF),
@@ -108,7 +108,7 @@ def _digests(entries: dict[str, Any], key: str) -> Digests:
     for name, entry in entries.items():
         where = f"{MANIFEST}: {key}[{name[:80]!r}]"
         if not isinstance(entry, dict) or set(entry) != {"sha256", "bytes"}:
-            raise EvidenceError(f"{where} is to hold sha256 and bytes")
+            raise EvidenceError(f"{where} must hold sha256 and bytes")
         _hash(entry, "sha256", where)
         integer(entry["bytes"], 0, MAX_FILE, f"{where}: bytes")
     return entries
@@ -125,7 +125,7 @@ def _proof_policy(fields: dict[str, Any]) -> dict[str, Any]:
     policy = take(fields, "proof_policy", dict, MANIFEST)
     where = f"{MANIFEST}: proof_policy"
     if set(policy) != {"prover", "require_proof"}:
-        raise EvidenceError(f"{where} is to hold prover and require_proof")
+        raise EvidenceError(f"{where} must hold prover and require_proof")
     if (prover := take(policy, "prover", str, where)) not in PROVERS:
         raise EvidenceError(
             f"{where}: prover is {prover[:80]!r}; expected one of {', '.join(PROVERS)}.{nearest(prover, PROVERS)}"
@@ -139,11 +139,11 @@ def _training(fields: dict[str, Any]) -> dict[str, Any]:
     for key, value in training.items():
         if key == "seeds":
             if not isinstance(value, list) or not all(_is_integer(seed) for seed in value):
-                raise EvidenceError(f"{where}: seeds is to be a list of whole numbers")
+                raise EvidenceError(f"{where}: seeds must be a list of whole numbers")
         elif key not in ("seed", "episodes"):
             raise EvidenceError(f"{where}: {key[:80]!r} is not a known key; expected seed, seeds, episodes")
         elif not _is_integer(value):
-            raise EvidenceError(f"{where}: {key} is to be a whole number")
+            raise EvidenceError(f"{where}: {key} must be a whole number")
     return training
 
 
@@ -168,7 +168,7 @@ def check_files(folder: Path, manifest: Manifest) -> list[str]:
             if there[name] != listed["bytes"]:
                 wrong.append(f"{name} has {there[name]:,} bytes; {MANIFEST} lists {listed['bytes']:,}")
             elif digest(folder / name)["sha256"] != listed["sha256"]:
-                wrong.append(f"{name} is not the file that {MANIFEST} lists: its SHA-256 is another one")
+                wrong.append(f"{name} is not the file that {MANIFEST} lists: its SHA-256 differs")
     if wrong and is_begun(folder):
         wrong[0] += f" (an interrupted command left its work in the folder; idi-fast manifest {folder} ends it)"
     return wrong

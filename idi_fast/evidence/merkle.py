@@ -349,7 +349,7 @@ def _parse(text: str | bytes, name: str) -> dict:
     except EvidenceError as error:
         raise EvidenceError(f"the {name} is not JSON: {error}") from error
     if not isinstance(fields, dict):
-        raise EvidenceError(f"the {name} is to be an object of certain keys; found {type(fields).__name__}")
+        raise EvidenceError(f"the {name} must be an object of certain keys; found {type(fields).__name__}")
     return fields
 
 
@@ -357,7 +357,7 @@ def _check_kinds(fields: dict, name: str, kinds: dict[str, type]) -> None:
     """EvidenceError unless an object has these keys, of these types."""
     if set(fields) != set(kinds):
         found = ", ".join(sorted(fields))
-        raise EvidenceError(f"the {name} is to have the keys {', '.join(kinds)}; found {found[:200]}")
+        raise EvidenceError(f"the {name} must have the keys {', '.join(kinds)}; found {found[:200]}")
     for key, kind in kinds.items():
         if not isinstance(fields[key], kind):
             raise EvidenceError(f"the {name}'s {key} is {str(fields[key])[:80]!r}; expected {kind.__name__}")

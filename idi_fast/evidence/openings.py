@@ -104,7 +104,7 @@ def _verify_theirs(place: Path, text: bytes, opened: bytes) -> dict[str, Any]:
     root, size = reference.read_commit(text)
     fields = parse_object(opened, "the opening", MAX_OPENING)
     if set(fields) != {"format", "state", "values", "path"} or fields["format"] != IDI_OPENING:
-        raise EvidenceError(f"the opening is to be of the format {IDI_OPENING!r}, with state, values and path")
+        raise EvidenceError(f"the opening must be of the format {IDI_OPENING!r}, with state, values and path")
     key, values = take(fields, "state", str, "the opening"), take(fields, "values", list, "the opening")
     if not key.isprintable():
         raise EvidenceError("the opening's state is no text that can be printed")

@@ -116,7 +116,7 @@ class Replay:
 
     name = "replay"
     proven = "policy, trace and streams are what this version makes of config, seed and data, byte for byte"
-    trusted = "this idi-fast, the reader's machine and his copy of the data"
+    trusted = "this idi-fast, the reader's machine and copy of the data"
 
     def prove(self, published: Published, options: ProverOptions) -> dict[str, bytes]:
         """See `Prover`."""
@@ -242,7 +242,7 @@ class Command:
             raise InputError(f"`command` is missing; give the program's line, with {line}")
         said = run_outside(options.command, manifest, streams, options.timeout)
         if said.proof is None:
-            raise EvidenceError("the program ended well but left no proof at {proof}")
+            raise EvidenceError("the program succeeded but left no proof at {proof}")
         receipt = _receipt(EXTERNAL, manifest, streams, _extras(published, options), said.receipt)
         files = {MANIFEST_FILE: manifest, PROOF: said.proof, RECEIPT: receipt.text(), CLAIM: claim(self)}
         Receipt.read(files[RECEIPT])
@@ -260,7 +260,7 @@ class Command:
             proof = published.data(PROOF, MAX_PROOF)
             manifest, streams = published.data(MANIFEST_FILE), published.streams()
             run_outside(options.verify_command, manifest, streams, options.timeout, proof, receipt.text())
-            return f"it ended well over {len(proof):,} bytes"
+            return f"it succeeded on {len(proof):,} bytes"
 
         return [attempt(self.name, against, work, self.trusted)]
 

@@ -202,7 +202,7 @@ class Published:
                 _check_columns(table, OTHER_TABLES[kind])
             for column, type_ in table.columns.items():
                 if type_.partition("(")[0] not in FIGURE_TYPES:
-                    raise EvidenceError(f"{name}: {column[:80]} is to hold one figure a row; its type is {type_[:80]}")
+                    raise EvidenceError(f"{name}: {column[:80]} must hold one figure per row; its type is {type_[:80]}")
 
     def streams(self) -> dict[str, bytes]:
         """The `.in` files of the streams, by name."""
@@ -222,7 +222,7 @@ def _check_columns(table: Table, known: Mapping[str, str]) -> None:
         if name not in known:
             raise EvidenceError(f"{table.what} has a column {name[:80]!r}, which this version never writes there")
         if kind.partition("(")[0] not in TYPES[known[name]]:
-            raise EvidenceError(f"{table.what}: {name} is to hold {known[name]}, one a row; its type is {kind[:80]}")
+            raise EvidenceError(f"{table.what}: {name} must hold {known[name]}, one per row; its type is {kind[:80]}")
 
 
 def _check_trace(frame: pl.DataFrame) -> None:
@@ -234,7 +234,7 @@ def _check_trace(frame: pl.DataFrame) -> None:
             raise EvidenceError(f"{TRACE} has no column {name!r}")
         what = "texts" if name in TEXTS else "whole numbers"
         if frame[name].null_count():
-            raise EvidenceError(f"{TRACE}: {name} is to hold {what}, one a tick")
+            raise EvidenceError(f"{TRACE}: {name} must hold {what}, one per tick")
     for name in TEXTS:
         longest = frame[name].str.len_bytes().max() or 0
         if longest > MAX_TEXT:

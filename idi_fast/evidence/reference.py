@@ -77,7 +77,7 @@ def check_manifest(text: bytes, config_path: str, config: bytes, streams: Mappin
     if isinstance(generated_at, bool) or not isinstance(generated_at, int | float):
         raise EvidenceError(f"{MANIFEST_FILE}: generated_at is {generated_at!r}; expected seconds since 1970")
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        raise EvidenceError(f"{MANIFEST_FILE}: metadata is to hold texts")
+        raise EvidenceError(f"{MANIFEST_FILE}: metadata must hold texts")
     expected = manifest_text(config_path, config, streams, metadata, generated_at)
     if text != expected:
         wanted = json.loads(expected)
@@ -202,7 +202,7 @@ def read_commit(text: bytes) -> tuple[bytes, int]:
     """Root and number of states of a `qtable.commit.json`; EvidenceError for anything else."""
     fields = parse_object(text, COMMIT_FILE)
     if set(fields) != {"root", "leaf_encoding", "q_scale", "size"}:
-        raise EvidenceError(f"{COMMIT_FILE} is to have the keys root, leaf_encoding, q_scale, size")
+        raise EvidenceError(f"{COMMIT_FILE} must have the keys root, leaf_encoding, q_scale, size")
     if fields["leaf_encoding"] != LEAF_ENCODING or fields["q_scale"] != SCALE:
         raise EvidenceError(f"{COMMIT_FILE}: expected the leaf_encoding {LEAF_ENCODING!r} and the q_scale {SCALE}")
     root = from_hex(take(fields, "root", str, COMMIT_FILE), "the root")
@@ -241,7 +241,7 @@ def read_path(steps: object, levels: int, name: str) -> Siblings:
     path = []
     for step in steps if isinstance(steps, list) else ():
         if not (isinstance(step, list) and len(step) == 2 and isinstance(step[0], str) and isinstance(step[1], bool)):
-            raise EvidenceError(f"{name}: a step of a path is to be a hash and whether it stands on the right")
+            raise EvidenceError(f"{name}: a step of a path must be a hash and whether it stands on the right")
         path.append((from_hex(step[0], f"{name}: a hash of a path"), step[1]))
     # This form does not distinguish leaves from nodes: a path of another length might begin with a node.
     if not isinstance(steps, list) or len(path) != levels or any(len(node) != 32 for node, _ in path):

@@ -57,7 +57,7 @@ def replay(published: Published, data: str | None = None, initial: Path | None =
         raise EvidenceError(f"the folder has no {POLICY}, which training leaves")
     seed = run.get("seed")
     if isinstance(seed, bool) or not isinstance(seed, int):
-        raise EvidenceError(f"{RUN}: seed is to be a whole number")
+        raise EvidenceError(f"{RUN}: seed must be a whole number")
     policy = _initial(run, initial)
     history = None
     if config.environment.kind == "history":
@@ -113,7 +113,7 @@ def _initial(run: dict[str, Any], initial: Path | None) -> Policy | None:
         raise EvidenceError("training began with the values of another policy; give it: `initial=ARTIFACT`")
     policy = Policy.load(initial)
     if policy.identity() != recorded:
-        raise EvidenceError(f"training did not begin with the policy {initial}: its identity is another one")
+        raise EvidenceError(f"training did not begin with the policy {initial}: its identity differs")
     return policy
 
 
@@ -134,7 +134,7 @@ def _history(published: Published, config: TrainingConfig, run: dict[str, Any], 
     for name, expected in recorded["files"].items():
         if described["files"].get(name) != expected:
             bar = _first_other_bar(published, history, sample, recorded["bars"])
-            raise EvidenceError(f"data: {data} is not what was trained on, {name}: its SHA-256 is another one{bar}")
+            raise EvidenceError(f"data: {data} is not what was trained on, {name}: its SHA-256 differs{bar}")
     raise EvidenceError(f"data: {data} has other bars than {RUN} says{_first_other_bar(published, history, sample, 0)}")
 
 

@@ -27,7 +27,7 @@ from idi_fast.evidence.statement import TRAIN, Statement
 REWARD = "reward"
 MAX_HIDDEN = 2**16
 """States of a table that a proof can hide: `zk.statement.MAX_STATES`, which needs the curve library."""
-TRUSTED = "this idi-fast, the reader's machine and his copy of the data"
+TRUSTED = "this idi-fast, the reader's machine and copy of the data"
 
 
 def check_rollout(published: Published, data: str) -> list[Claim]:
@@ -48,7 +48,7 @@ def check_rollout(published: Published, data: str) -> list[Claim]:
             raise EvidenceError(f"{TRACE} has {frame.height:,} ticks; from these bars come {made['trace'].height:,}")
         for name in ("state", *(name for name in made["trace"].columns if name not in ("state", REWARD))):
             _check_column(frame[name], made["trace"][name])
-        return f"all {frame.height:,} ticks worked out again from {data}"
+        return f"all {frame.height:,} ticks recomputed from {data}"
 
     def rewards() -> str:
         _check_column(published.trace[0][REWARD], made["trace"][REWARD])
@@ -81,7 +81,7 @@ def _again(published: Published, data: str) -> pl.DataFrame:
     history = reader_history(said.config, data)
     found = list(history.digests.values())
     if said.data is None or found != said.data["files"]:
-        raise EvidenceError(f"data: {data} is not the data that the trace was made of: its SHA-256 is another one")
+        raise EvidenceError(f"data: {data} is not the data that the trace was made of: its SHA-256 differs")
     policy = published.policy or _of_decisions(published, said)
     if said.kind == TRAIN:
         return _training(said, policy, history)

@@ -77,7 +77,7 @@ def _check(published: Published) -> str:
     for path, text in run.files().items():
         name = f"{EXPECTED}/{path.rpartition('/')[2]}"
         if read_file(folder, name, MAX_STREAM) != text:
-            raise EvidenceError(f"{SPEC_FOLDER}/{name} is not what comes of the inputs")
+            raise EvidenceError(f"{SPEC_FOLDER}/{name} is not the result of the inputs")
     origins = [each["column"] for each in about["inputs"]]
     for key, value in {"ticks": run.steps, **described(spec, origins, run)}.items():
         if about.get(key) != value:
@@ -114,7 +114,7 @@ def _check_inputs(published: Published, about: dict, contract: Contract, texts: 
         if values.dtype == bool:
             values = values.astype(np.uint8)
         if values.dtype.kind not in "iu":
-            raise EvidenceError(f"{TRACE}: {column} is to hold whole numbers")
+            raise EvidenceError(f"{TRACE}: {column} must hold whole numbers")
         check_stream(stream.name, values, contract.types[stream.name])
         if text != stream_text(values):
             raise EvidenceError(f"{SPEC_FOLDER}/{path} is not the column {column} of {TRACE}")

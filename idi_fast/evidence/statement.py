@@ -67,7 +67,7 @@ class Statement:
         """The inverse of `text`; EvidenceError for anything else."""
         fields = parse_object(text, STATEMENT)
         if set(fields) != set(KEYS) or fields["schema_version"] != 3 or fields["format"] != FORMAT:
-            raise EvidenceError(f"{STATEMENT} is to be of the format {FORMAT!r}, with the keys {', '.join(KEYS)}")
+            raise EvidenceError(f"{STATEMENT} must be of the format {FORMAT!r}, with the keys {', '.join(KEYS)}")
         kind, fingerprint = (take(fields, key, str, STATEMENT) for key in ("kind", "fingerprint"))
         if kind not in (TRAIN, BACKTEST):
             raise EvidenceError(f"{STATEMENT}: kind is {kind[:80]!r}; expected {TRAIN} or {BACKTEST}")
@@ -126,7 +126,7 @@ def _described(history: Mapping[str, Any] | None, *, listed: bool = False) -> di
     times = [history.get(key) for key in ("first_time", "last_time")]
     is_sound = isinstance(files, list) and all(isinstance(time, str | None) for time in times)
     if not is_sound or not all(isinstance(file, dict) and set(file) == {"sha256", "bytes"} for file in files):
-        raise EvidenceError(f"{where} is to hold bars, first_time, last_time and files")
+        raise EvidenceError(f"{where} must hold bars, first_time, last_time and files")
     return {
         "bars": integer(history.get("bars"), 0, MAX_BARS, f"{where}: bars"),
         **dict(zip(("first_time", "last_time"), times, strict=True)), "files": files,

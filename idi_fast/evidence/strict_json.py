@@ -60,7 +60,7 @@ def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            raise EvidenceError(f"has the key {key[:80]!r}, which stands twice in one object")
+            raise EvidenceError(f"has the key {key[:80]!r}, which occurs twice in one object")
         found[key] = value
     return found
 

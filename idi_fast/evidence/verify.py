@@ -202,7 +202,7 @@ def _check_proof(
     except EvidenceError as error:
         return "unknown", [Claim("proof", "its form", FAILS, str(error))]
     if stopped:
-        found = "not looked at, since another claim fails"
+        found = "not checked, since another claim fails"
         return name, [
             Claim(row, "nothing", NOT_CHECKED, found) for row in (name, *(["actions"] if name == "zk" else []))
         ]

@@ -235,7 +235,7 @@ def _check_targets(task: Task, force: bool) -> None:
             _check_folder(task.inputs)
             for file in (*task.stream_files, task.inputs / INDEX):
                 if file.is_dir():
-                    raise OutputError(f"{file} is a folder where the file of a stream is to stand")
+                    raise OutputError(f"{file} is a folder where the file of a stream must go")
 
 
 def _check_folder(folder: Path) -> None:

@@ -33,7 +33,7 @@ EXPECTED = "a training run, a population, a backtest or a walk-forward"
 def write_report(
     run: str | Path, out: str | Path | None = None, *, png: str | Path | None = None, force: bool = False
 ) -> dict:
-    """Write what a run came to as one HTML file, with plotly.js inside it: it asks nothing of any network.
+    """Write the results of a run as one self-contained HTML file, plotly.js included.
 
     Memory does not grow with the bars of a backtest or the episodes of a training. The same run gives the same bytes.
     `report` makes the page of a result in memory.
@@ -57,11 +57,11 @@ def write_report(
     Raises
     ------
     ArtifactError
-        Where the folder holds no such run, or is damaged.
+        If the folder holds no such run, or is damaged.
     InputError
-        Where plotly or kaleido is not installed.
+        If plotly or kaleido is not installed.
     OutputError
-        Where the file exists and `force` is not given, or where no file may be.
+        If the file exists and `force` is not given, or no file may be there.
     """
     found = _open(run)
     folder = found.folder.resolve()

@@ -18,14 +18,14 @@ RESULTS = (Backtest, WalkForward, Population, TrainingRun)
 
 @dataclass(frozen=True)
 class HtmlReport:
-    """A page with figures, tables and assumptions, which asks nothing of any network; made by `report`.
+    """A self-contained page with figures, tables and assumptions; made by `report`.
 
     Attributes
     ----------
     html : str
         The page, with plotly.js inside it.
     kind : str
-        Of what: "backtest", "symbol-backtest", "train", "population" or "walkforward".
+        Of the result: "backtest", "symbol-backtest", "train", "population" or "walkforward".
     figures : tuple of str
         Names of its figures.
     """
@@ -59,14 +59,14 @@ def report(result: Backtest | WalkForward | Population | TrainingRun | str | Pat
     Returns
     -------
     HtmlReport
-        Shows itself in a notebook; `save` writes it.
+        Displayed in a notebook; `save` writes it.
 
     Raises
     ------
     ArtifactError
-        Where a folder holds no such run, or is damaged.
+        If a folder holds no such run, or is damaged.
     InputError
-        Where plotly is not installed (`pip install 'idi-fast[report]'`), or of such a result there is no report.
+        If plotly is not installed (`pip install 'idi-fast[report]'`), or there is no report of such a result.
     """
     if isinstance(result, str | Path):
         return HtmlReport(*render_run(result))

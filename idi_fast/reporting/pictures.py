@@ -70,7 +70,7 @@ def picture(figure: Figure) -> dict:
     layout, page = made["layout"], PALETTES["light"]["page"]
     height = layout["height"] + TITLE_ROOM + BORDER
     for part in (layout["legend"], layout.get("coloraxis", {}).get("colorbar", {})):
-        if part.get("yref") == "container":  # it stands at the very top, where the title is to be
+        if part.get("yref") == "container":  # it is at the very top, where the title goes
             part["y"] = 1.0 - TITLE_ROOM / height
     made["layout"] = {
         **layout, "width": WIDTH, "height": height, "paper_bgcolor": page, "plot_bgcolor": page,

@@ -75,7 +75,7 @@ def _equity(run: ReportedRun, seeds: list[str]) -> Figure:
     return Figure(
         name="equity",
         title="Stitched equity",
-        caption="The account over the test windows, one after the other, from an equity of 1: a line a seed, and "
+        caption="The account over the test windows, one after the other, from an equity of 1: a line per seed, and "
         f"buying and holding in the same windows.{thinned}{some}",
         alt=f"{plural(len(data), 'line')} of equity, which end between {number(min(ends))} and {number(max(ends))}; "
         f"buying and holding ends at {number(held['y'][-1])}.",

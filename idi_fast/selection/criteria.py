@@ -120,7 +120,7 @@ class HistoryCriterion:
         }  # fmt: skip
 
     def _frequency(self) -> BarFrequency:
-        return kpis.pace_of(self._history.slice(*self._test).time, self._year_days)
+        return kpis.frequency_of(self._history.slice(*self._test).time, self._year_days)
 
     @staticmethod
     def verdict(test: dict) -> str:

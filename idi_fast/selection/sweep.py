@@ -108,10 +108,10 @@ class Sweep:
     Attributes
     ----------
     points : polars.DataFrame
-        A row a config of the grid, in its order: point, a column a key, score on validation data, its least and
+        A row per config of the grid, in its order: point, a column per key, score on validation data, its least and
         greatest value over the seeds.
     trials : polars.DataFrame
-        A row a point and seed.
+        A row per point and seed.
     chosen : int
         The number of the point with the highest score.
     config : TrainingConfig
@@ -119,7 +119,7 @@ class Sweep:
     policies : dict of int to Policy
         Those of the chosen point, by seed.
     summary : dict
-        What the sweep came to on validation and on test data, and the verdict, as JSON values.
+        The results on validation and on test data, and the verdict, as JSON values.
     history : History or None
         The bars; None on a simulated market.
     """
@@ -197,7 +197,7 @@ def sweep(
     begin flat after it. A config's score is the Sharpe ratio per bar of equal capital in each of its seeds' accounts.
 
     On a simulated market a config's score is the mean, over fresh episodes and the seeds, of what it earns above the
-    best of the baselines that look at nothing; validation and test have episodes of their own.
+    best of the baselines that observe nothing; validation and test have separate episodes.
 
     Parameters
     ----------
@@ -219,7 +219,7 @@ def sweep(
     evaluation_episodes
         Of a simulated market, 2 or more; by default 1,000 to choose by, and as many to report on.
     progress
-        Called with how many runs are done, and of how many.
+        Called with the number of finished runs, and of all.
 
     Returns
     -------
@@ -229,11 +229,11 @@ def sweep(
     Raises
     ------
     ConfigError
-        For a key or value that no config has.
+        For an unknown key or an invalid value.
     InputError, DataError
-        Where an argument cannot be used, or the history is too short.
+        If an argument cannot be used, or the history is too short.
     IdiFastError
-        Where values overflow.
+        If values overflow.
 
     Examples
     --------
@@ -250,7 +250,7 @@ def sweep(
     if not isinstance(config, Draft):
         config = with_history(check_config(config), history)
     points = make_points(config, grid)
-    config = points[0].config  # in what the following reads of it, all are the same
+    config = points[0].config  # all configs agree in what follows
     seeds = check_seeds(seeds, negative=config.engine.compat is not None)
     on_history = config.environment.kind == "history"
     unused = {"evaluation_episodes": evaluation_episodes}

@@ -44,9 +44,9 @@ class WalkForward:
     Attributes
     ----------
     windows : polars.DataFrame
-        A row a window and seed: the bars of training and test, and the figures of the test.
+        A row per window and seed: the bars of training and test, and the figures of the test.
     equity : polars.DataFrame
-        A row a tested bar and seed, over all windows: position, equity from 1, and buying and holding.
+        A row per tested bar and seed, over all windows: position, equity from 1, and buying and holding.
     summary : dict
         Figures of that equity by seed and over the seeds, those of buying and holding the same bars, notes on what
         makes them doubtful, and the verdict, as JSON values.
@@ -83,7 +83,7 @@ class WalkForward:
         return [(name.replace("_", " "), spread[name]["median"], held[name]) for name in names]
 
     def to_dict(self) -> dict:
-        """What walkforward.json holds."""
+        """The content of walkforward.json."""
         return {"schema_version": SCHEMA_VERSION, "assumptions": self.assumptions, **self.summary}
 
     def write(self, folder: Path) -> None:
@@ -126,7 +126,7 @@ def walk_forward(
     """Train and test over the windows of a history, each test strictly on bars after its training.
 
     Features, edges and tables are fitted on a window's training bars only. Between training and test lies an embargo,
-    as long as the longest feature window, so that no feature of a tested bar has seen one of the training: its bars
+    as long as the longest feature window, so that no feature of a tested bar has seen a training bar: its bars
     only fill the features' windows, and the agent begins flat at the first tested bar. One account runs over all tests.
 
     Parameters
@@ -137,15 +137,15 @@ def walk_forward(
     history
         Bars to train and test on.
     train_bars
-        Bars of a training; by default half of the history.
+        Bars per training; by default half of the history.
     test_bars
-        Bars of a test, 2 or more; by default a tenth of the history.
+        Bars per test, 2 or more; by default a tenth of the history.
     step
-        Bars from window to window, at least `test_bars`, the default.
+        Bars from one window to the next, at least `test_bars`, the default.
     anchored
         Whether every training begins with the first bar.
     warm
-        Whether a window's tables begin with those of the window before.
+        Whether a window's tables start from those of the previous window.
     seeds
         Distinct integers; every window is trained under each.
     jobs
@@ -153,7 +153,7 @@ def walk_forward(
     fill, fee_bps, year_days
         As for `backtest`.
     progress
-        Called with how many runs are done, and of how many.
+        Called with the number of finished runs, and of all.
 
     Returns
     -------
@@ -163,9 +163,9 @@ def walk_forward(
     Raises
     ------
     InputError
-        Where an argument cannot be used, or the history is too short.
+        If an argument cannot be used, or the history is too short.
     IdiFastError
-        Where values overflow.
+        If values overflow.
 
     Examples
     --------
@@ -234,7 +234,7 @@ def walk_forward(
     }
     long = [np.ones(window.test_stop - window.test_start, np.int8) for window in windows]
     held = account_of_tests(long, history, windows, assumed)
-    frequency = kpis.pace_of(history.time, year_days)
+    frequency = kpis.frequency_of(history.time, year_days)
     per_year = frequency.periods_per_year
     equity = _equity_frame(history, windows, accounts, held)
     return WalkForward(
@@ -325,7 +325,7 @@ def _summary(equity: pl.DataFrame, seeds: tuple[int, ...], per_year: float, note
 
 
 def _notes(windows: Sequence[Window], embargo: int) -> list[str]:
-    one = "it comes down to one window: a single training and test; fewer train_bars or test_bars make more"
+    one = "there is a single window; fewer train_bars or test_bars make more"
     longest = max(window.test_stop - window.test_start for window in windows)
     return [one] * (len(windows) == 1) + short_tests({"a test": longest}, embargo)
 

@@ -14,7 +14,7 @@ from idi_fast.errors import InputError
 
 @dataclass(frozen=True)
 class Window:
-    """Bars [train_start, train_stop) are trained on, [test_start, test_stop) tested; between them lies the embargo."""
+    """Bars [train_start, train_stop) are for training, [test_start, test_stop) for the test; between is the embargo."""
 
     train_start: int
     train_stop: int
@@ -25,7 +25,7 @@ class Window:
 def make_windows(
     bars: int, train_bars: int, test_bars: int, step: int, *, embargo: int, anchored: bool = False
 ) -> list[Window]:
-    """The windows of a history, each `step` bars after the one before; the last may have a shorter test.
+    """The windows of a history, each `step` bars after the previous one; the last may have a shorter test.
 
     anchored: every training begins with the first bar, and is longer by `step` each time. Raises InputError.
     """
@@ -33,7 +33,7 @@ def make_windows(
     step = check_integer("step", step)
     if step < test_bars:
         raise InputError(f"step is {step}, but a test has {test_bars} bars; expected at least these, or tests overlap")
-    # A decision is filled on the next bar, and before a gap the last one to be filled is to leave.
+    # A decision is filled on the next bar, and the last fill before a gap closes the position.
     least = 2 if step == test_bars else 3
     if test_bars < least:
         raise InputError(f"test_bars is {test_bars}; expected {least} or more, or nothing could be traded")
@@ -55,9 +55,8 @@ def make_windows(
 class Tested(NamedTuple):
     """One account over the tests of all windows.
 
-    equity float64 (tested bars,): from 1; parts: of each window, in units of the equity that the window began with, and
-    with the trades that ended in it, the open one last. After a liquidation nothing is left to earn or to lose: the
-    equity of a part is 1.
+    equity float64 (tested bars,): from 1; parts: one per window, relative to the equity at its start, with the trades
+    that ended in it, the open one last. After a liquidation the equity of a part is 1: nothing is earned or lost.
     """
 
     equity: np.ndarray
@@ -69,14 +68,14 @@ def account_of_tests(
 ) -> Tested:
     """The account of target positions int8 (n,), in each window decided at the closes of its tested bars.
 
-    Only where they differ is there an order: what is held at the end of a test is held on in one that follows at once.
-    Before a gap the account leaves on the last tested bar, and pays for it.
+    Orders come only from changes of the target: a position is carried over into a test that follows at once.
+    Before a gap the account closes it on the last tested bar, and pays for it.
     """
     keeper, equities, parts = AccountSimulator(assumed), [], []
     began, spent = 1.0, keeper.totals
     for number, (target, window) in enumerate(zip(targets, windows, strict=True)):
         if number + 1 < len(windows) and windows[number + 1].test_start > window.test_stop:
-            # What is decided at the last close would be filled in the gap.
+            # A decision at the last close would be filled in the gap.
             target = np.concatenate([target[:-2], np.zeros(2, np.int8)])
         equity, position, trades = keeper.push(target, history.slice(window.test_start, window.test_stop))
         trades, totals = np.concatenate([trades, keeper.open_trade]), keeper.totals

@@ -67,7 +67,7 @@ def read(folder: Path, folders: list[Path] | None) -> tuple[list[Step], str]:
     """
     path = folder / hidden.JOURNAL
     if not hidden.owned(path) or os.path.getsize(path) > MOST:
-        raise ValueError(f"{path} is no journal")
+        raise ValueError(f"{path} is not a journal")
     try:
         about = json.loads(path.read_bytes())
         steps = [Step.from_json(values) for values in about["steps"]]
@@ -75,16 +75,16 @@ def read(folder: Path, folders: list[Path] | None) -> tuple[list[Step], str]:
             raise ValueError(f"{path} is of another version")
         whose = str(about["command"])
     except (KeyError, TypeError) as error:
-        raise ValueError(f"{path} is no journal") from error
+        raise ValueError(f"{path} is not a journal") from error
     if folders is None:
         if any(step.folder.name != folder.name for step in steps):
-            raise ValueError(f"{path} speaks of other folders, and no record of this user does")
+            raise ValueError(f"{path} names other folders, and no record of this user does")
         folders, steps = [folder], [_moved(step, folder) for step in steps]
     for step in steps:
         name = step.place.name
         is_beside = step.folder.parent in (step.place.parent, _checkpoints(step.place))
         if step.folder not in folders or not is_beside or name in ("", "..") or hidden.NAME.fullmatch(name):
-            raise ValueError(f"{path} speaks of places that are not beside it")
+            raise ValueError(f"{path} names places that are not beside it")
     return steps, whose
 
 
@@ -157,7 +157,7 @@ def complete(step: Step) -> str | None:
     if hidden.identity(step.made) != step.new:
         old = _displaced(step)
         kept = take_back(step)
-        found = f"what stood there before is {kept or 'there again'}" if old else "nothing stood there before"
+        found = f"the old content is {kept or 'there again'}" if old else "there was no old content"
         return f"what an interrupted run had put at {place} was moved away; {found}"
     try:
         if stands is not None and step.old is None and _is_empty(place):
@@ -171,8 +171,8 @@ def complete(step: Step) -> str | None:
             raise FileExistsError
     except FileExistsError:
         old, new = take_back(step), keep(step.made, place)
-        before = f", and what stood there before is {old}" if old else ""
-        return f"{place} was changed after an interrupt; what was to stand there is now {new}{before}"
+        before = f", and the old content is {old}" if old else ""
+        return f"{place} was changed after an interrupt; the new content is now {new}{before}"
     return None
 
 

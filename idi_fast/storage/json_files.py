@@ -112,7 +112,7 @@ def parse_json(text: str) -> Any:
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     for key, count in Counter(key for key, _ in pairs).items():
         if count > 1:
-            raise ConfigError(f"the key {key!r} stands {count} times in one object; expected it once")
+            raise ConfigError(f"the key {key!r} occurs {count} times in one object; expected it once")
     return dict(pairs)
 
 

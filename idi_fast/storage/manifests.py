@@ -6,18 +6,18 @@ from idi_fast.storage.files import LATER, MANIFEST, TIMINGS, digest, list_files,
 from idi_fast.storage.json_files import load_json
 
 SCHEMA_VERSION = 1
-"""Of run.json and of the other JSON files of results."""
+"""Version of run.json and of the other JSON files of results."""
 MANIFEST_VERSION = 3
-"""Of manifest.json; 1 knew nothing of inputs and proofs, 2 let any file come `later`."""
+"""Version of manifest.json; 1 had no inputs and proofs, 2 let any file come `later`."""
 NO_PROOF = {"prover": "none", "require_proof": False}
-"""The proof policy of a folder that says nothing of proofs."""
+"""The proof policy of a folder that does not mention proofs."""
 
 
 def write_manifest(folder: Path, *, proof_policy: dict = NO_PROOF, **about: object) -> None:
-    """Write manifest.json: digests of every file but timings.json, the one file that two equal runs may differ in, and
-    of the price histories that the run.json beside it names.
+    """Write manifest.json: digests of every file but timings.json, the only file in which two equal runs may differ,
+    and of the price histories that the run.json beside it names.
 
-    proof_policy: which proof the folder carries, and whether it is nothing without it. The artifacts in a population's
+    proof_policy: the folder's proof, and whether it is required. The artifacts in a population's
     folder have manifests and timings of their own: these manifests are listed.
     """
     later = about.get(LATER, ())
@@ -28,13 +28,13 @@ def write_manifest(folder: Path, *, proof_policy: dict = NO_PROOF, **about: obje
 
 
 def inputs_of(folder: Path) -> dict[str, dict]:
-    """Digests of the price histories that the run.json of a folder names, by the paths that they had; none without."""
+    """Digests of the price histories that the run.json of a folder names, by their paths; none without it."""
     if not (folder / "run.json").is_file():
         return {}
     return named_inputs(load_json(folder / "run.json"))
 
 
 def named_inputs(run: dict) -> dict[str, dict]:
-    """Digests of the price histories that a run.json names, by the paths that they had."""
+    """Digests of the price histories that a run.json names, by their paths."""
     described = [*run.get("trained_on", ()), *([run["data"]] if run.get("data") else ())]
     return {path: file for history in described for path, file in history["files"].items()}

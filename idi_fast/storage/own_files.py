@@ -37,13 +37,13 @@ def foreign_file(folder: Path, names: Iterable[str], manifest: dict) -> str | No
     """
     listed, later = manifest["files"], manifest.get("later", ())
     if not is_manifest(manifest):
-        return "manifest.json, which idi-fast did not write: it is no manifest of ours"
+        return "manifest.json, which idi-fast did not write: it is not a manifest of ours"
     if not stat.S_ISREG(os.lstat(folder / "manifest.json").st_mode):
-        return "manifest.json, which idi-fast did not write: it is no regular file"
+        return "manifest.json, which idi-fast did not write: it is not a regular file"
     for name in names:
         # Links are not followed, and a pipe would block until somebody writes to it.
         if not stat.S_ISREG(os.lstat(folder / name).st_mode):
-            return f"{name}, which idi-fast did not write: it is no regular file"
+            return f"{name}, which idi-fast did not write: it is not a regular file"
         found = next(((form, match) for form in FORMS if (match := form.names.fullmatch(name))), None)
         is_expected = name in listed or TIMED.fullmatch(name)
         if not is_expected and isinstance(later, list) and name in later:
@@ -52,7 +52,7 @@ def foreign_file(folder: Path, names: Iterable[str], manifest: dict) -> str | No
             return f"{name}, which idi-fast did not write"
         form, match = found
         if not _fits(form, folder / name, folder / match["part"]):
-            return f"{name}, which has not the form of what idi-fast writes under this name"
+            return f"{name}, which does not have the format that idi-fast writes under this name"
         if form.is_digested and not _is_as_listed(folder / name, listed.get(name)):
             return f"{name}, which was changed since idi-fast wrote it, or never was its own"
     return None

@@ -155,7 +155,7 @@ def _end(
     else:
         steps, command = journal.read(journals[0], None)
         if any(step.new not in (hidden.identity(step.place), hidden.identity(step.made)) for step in steps):
-            raise ValueError(f"{journals[0]} was copied: its journal speaks of other files")
+            raise ValueError(f"{journals[0]} was copied: its journal names other files")
     notes = {step.place: journal.complete(step) for step in steps}
     for parent in filter(os.path.isdir, {step.place.parent for step in steps}):
         sync_folder(parent)

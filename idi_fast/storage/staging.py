@@ -128,7 +128,7 @@ class Staging:
             if isinstance(error, BlockingIOError):
                 raise WriteError(f"{error.strerror}; {self._keep(places)}") from error
             if isinstance(error, OSError):
-                raise failure(at, error, "everything is as it was") from error
+                raise failure(at, error, "everything is unchanged") from error
             raise
         for parent in {place.parent for place in places}:
             sync_folder(parent)
@@ -158,7 +158,7 @@ class Staging:
             sync_folder(folder / hidden.NEW)
 
     def _step(self, place: Path) -> journal.Step:
-        """What is to be done at a place; FileExistsError if it has changed since the beginning."""
+        """The step to take at a place; FileExistsError if it has changed since the beginning."""
         stands = hidden.appearance(place)
         if stands is not None and stands != self._before[place]:
             raise FileExistsError(f"{place} was changed meanwhile")
@@ -187,7 +187,7 @@ class Staging:
                 stranded.append(step)
         if stranded:
             places = ", ".join(str(step.place) for step in stranded)
-            left = f"everything is as it was but for {places}, which the next command of idi-fast completes"
+            left = f"everything is unchanged but for {places}, which the next command of idi-fast completes"
             raise failure(begun[-1].place, error, left) from error
         for step in begun[:1]:
             (step.folder / hidden.JOURNAL).unlink(missing_ok=True)
@@ -198,7 +198,7 @@ class Staging:
     def _overtaken(self, places: list[Path], before: list[Path]) -> WriteError:
         """Keep what was made under free names, and report them; before: those of the old content."""
         changed = [place for place in places if hidden.appearance(place) != self._before[place]] or places
-        also = f", and what stood there before in {', '.join(map(str, before))}" if before else ""
+        also = f", and the old content in {', '.join(map(str, before))}" if before else ""
         return WriteError(
             f"{changed[0]} was made or changed by another process meanwhile, and stays as it is; "
             f"{self._keep(places)}{also}"
@@ -257,7 +257,7 @@ def _held(folders: Iterable[Path]) -> Iterator[None]:
             patience = time.monotonic() + PATIENCE
             while (free := hidden.lock(handles[-1])) is False:
                 if time.monotonic() > patience:
-                    raise BlockingIOError(errno.EWOULDBLOCK, f"another process holds {folder} and does not let go")
+                    raise BlockingIOError(errno.EWOULDBLOCK, f"another process holds {folder} and keeps it locked")
                 time.sleep(0.01)
             if free is None:
                 break
@@ -279,7 +279,7 @@ def install(files: Mapping[Path, bytes], before: Mapping[Path, tuple | None] | N
         for place, data in files.items():
             with explained(place):
                 if place.is_dir():
-                    raise OutputError(f"{place} is a folder where a file is to stand; nothing was changed")
+                    raise OutputError(f"{place} is a folder where a file must go; nothing was changed")
                 with open(staging.reserve(place), "xb") as file:
                     file.write(data)
         staging.swap(files)

@@ -141,7 +141,7 @@ def _other_specs(path: Path, others: tuple[str, ...]) -> list[Finding]:
     return [
         Finding(
             severity="note", code="several-specs", found=f"beside it there is {several(others)}",
-            effect=f"{path.name} is the one that is looked at", remedy="give the .tau file that you mean",
+            effect=f"{path.name} is the one that is checked", remedy="give the .tau file that you mean",
             file=path.name,
         )
     ]  # fmt: skip

@@ -70,7 +70,7 @@ def check_clauses(spec: Spec, reading: Reading, files: Mapping[str, bytes]) -> t
         check.model = Model.of(spec)
     except Unsatisfiable as error:
         check.say(
-            "error", "unsatisfiable", str(error), REFUSED, "change or leave out one of these clauses", fixable=False
+            "error", "unsatisfiable", str(error), REFUSED, "change or remove one of these clauses", fixable=False
         )  # fmt: skip
         return check.findings, None
     except NotModelled as error:
@@ -197,10 +197,10 @@ class _Check:
             effect = f"step {skipped} reads no line of it: from there on its lines come too late, silently"
         elif self.unclear is not None:
             severity, step = "error", self.unclear.time
-            effect = f"it may drift: at step {step} it cannot be told whether a line of {self.unclear.stream} is read"
+            effect = f"it may drift: at step {step} it is unclear whether a line of {self.unclear.stream} is read"
         elif self.model.lookback == 0 and run is not None:
             severity = "note"
-            effect = "none: nothing hangs on earlier steps, so every step reads it"
+            effect = "none: nothing depends on earlier steps, so every step reads it"
         elif run is None:
             effect = "it may drift: a step in which it does not matter reads no line of it"
         else:
@@ -219,6 +219,6 @@ class _Check:
                 effect = "its file is never read" if stream.is_input else "nothing is written to its file"
                 self.say(
                     "note", "unused", f"no clause uses {name} ({stream.path})", effect,
-                    "mirror it, or leave its declaration out" if stream.is_input else "leave its declaration out",
+                    "mirror it, or remove its declaration" if stream.is_input else "remove its declaration",
                     stream=name, fixable=False,
                 )  # fmt: skip

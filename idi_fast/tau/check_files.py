@@ -74,8 +74,8 @@ def check_input(folder: Path, stream: Declaration, first: int | None) -> tuple[I
         finding = Finding(
             severity="note" if first is None else "error", code="missing-input", found=f"{found}, of {stream.name}",
             effect="no clause uses the stream" if first is None
-            else f"the run ends at step {first}, before {stream.name} is read, and the exit code is 0 all the same",
-            remedy=f"put the values of {stream.name} there, one a line", file=stream.path, stream=stream.name,
+            else f"the run ends at step {first}, before {stream.name} is read, and the exit code is still 0",
+            remedy=f"put the values of {stream.name} there, one per line", file=stream.path, stream=stream.name,
             step=first,
         )  # fmt: skip
         return InputFile(None, 0), [finding]
@@ -121,7 +121,7 @@ def _empty_line(data: bytes, stream: Declaration, first: int, where: np.ndarray,
         severity="error", code="empty-line", found=f"an empty line{_more(where)}",
         effect=f"the input ends there without a message, at step {first + line}: "
         f"{counted(file.total - line - 1, 'line')} behind it {_are(file.total - line - 1)} never read",
-        remedy="write a value there, or take the line out", file=stream.path, line=line + 1, stream=stream.name,
+        remedy="write a value there, or remove the line", file=stream.path, line=line + 1, stream=stream.name,
         step=first + line,
     )  # fmt: skip
 
@@ -134,7 +134,7 @@ def _bad_line(data: bytes, stream: Declaration, first: int, where: np.ndarray, f
     return Finding(
         severity="error", code="bad-line",
         found=f"found {text}; {stream.name} is {stream.type}, which takes 0 to {largest(stream.width)}",
-        effect=f"the run ends at step {first + line} with an (Error), and the exit code is 0 all the same",
+        effect=f"the run ends at step {first + line} with an (Error), and the exit code is still 0",
         remedy="take it out" if fixed else f"write a value of {type_name(stream.width)}",
         file=stream.path, line=line + 1, stream=stream.name, step=first + line, fixable=fixed,
     )  # fmt: skip
@@ -144,7 +144,7 @@ def _formula(data: bytes, stream: Declaration, first: int, where: np.ndarray, fi
     line = int(where[0])
     return Finding(
         severity="error", code="formula", found=f"{line_text(data, line)!r}{_more(where)} is a formula, not 0 or 1",
-        effect=f"the interpreter works it out at step {first + line}, letters being free variables: no error is said",
+        effect=f"the interpreter evaluates it at step {first + line}, letters being free variables, without an error",
         remedy="write 0 or 1", file=stream.path, line=line + 1, stream=stream.name, step=first + line,
     )  # fmt: skip
 
@@ -153,7 +153,7 @@ def _letters(data: bytes, stream: Declaration, first: int, where: np.ndarray) ->
     line = int(where[0])
     return Finding(
         severity="error", code="letters", found=f"{line_text(data, line)!r}{_more(where)} is not 0 or 1",
-        effect=f"at step {first + line} the interpreter takes the letters for free variables, without a message, and "
+        effect=f"at step {first + line} the interpreter treats the letters as free variables, without a message, and "
         "outputs are formulas of them",
         remedy="write 0 or 1", file=stream.path, line=line + 1, stream=stream.name, step=first + line,
     )  # fmt: skip
@@ -207,8 +207,8 @@ def check_outputs(folder: Path, outputs: Iterable[Declaration]) -> list[Finding]
         elif os.path.isdir(path):
             findings.append(
                 Finding(
-                    severity="error", code="output-folder", found=f"a folder, where {stream.name} is to be written",
-                    effect="the interpreter writes nothing there, and the exit code is 0 all the same",
+                    severity="error", code="output-folder", found=f"a folder, where {stream.name} should be written",
+                    effect="the interpreter writes nothing there, and the exit code is still 0",
                     remedy="remove it", file=stream.path, stream=stream.name,
                 )
             )  # fmt: skip
@@ -218,7 +218,7 @@ def check_outputs(folder: Path, outputs: Iterable[Declaration]) -> list[Finding]
         findings.append(
             Finding(
                 severity="error", code="output-folder", found=f"the folder of {several(names)} is missing",
-                effect="the interpreter makes none and writes nothing, and the exit code is 0 all the same",
+                effect="the interpreter makes none and writes nothing, and the exit code is still 0",
                 remedy="make the folder", file=parent, stream=names[0] if len(names) == 1 else "",
                 fixable=not leaves(parent) and not os.path.lexists(folder / parent),
             )

@@ -8,7 +8,7 @@ Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 
 REFUSED = "the interpreter refuses the specification: exit code 1, no outputs"
-NOT_MODELLED = "the interpreter may take it; what comes out is not worked out here"
+NOT_MODELLED = "the interpreter may accept it; its output is not predicted here"
 
 
 @dataclass(frozen=True, kw_only=True)

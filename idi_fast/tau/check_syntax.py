@@ -138,7 +138,7 @@ class Modern:
             more = f" and {len(offsets) - 1} more on the line" if len(offsets) > 1 else ""
             found = f"found {self.original[first]!r}{more}; expected printable ASCII alone, in comments too"
             fixable = not left.intersection(offsets)
-            remedy = "spell it in ASCII" if fixable else "spell it in ASCII; what is meant cannot be told"
+            remedy = "spell it in ASCII" if fixable else "spell it in ASCII; its meaning is unknown"
             self._say("not-ascii", first, found, remedy, fixable=fixable)
         return tainted
 

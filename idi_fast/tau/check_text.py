@@ -200,7 +200,7 @@ class _Reader:
             return []
         for start, stop in self._pieces(first):
             if len(self._findings) - before == MOST_ERRORS:
-                skipped = SpecError(f"clauses from here on are not looked at: {MOST_ERRORS} before cannot be read")
+                skipped = SpecError(f"clauses from here on are not checked: {MOST_ERRORS} before cannot be read")
                 self._say(skipped, self._modern.origin(start))
                 break
             self._read_piece(start, stop)

@@ -77,7 +77,7 @@ class ClauseParser(Parser):
     def refuse(self, expected: str) -> NoReturn:
         """Fail at the next token; if it is a known error of the interpreter, with that."""
         if self.ahead("!", "&") and self.widths is not None and not any(self.widths.values()):
-            self.fail("found '!&', of which the interpreter infers no type between values of sbf", self.next)
+            self.fail("found '!&', for which the interpreter infers no type between values of sbf", self.next)
         super().refuse(expected)
 
     # Definitions
@@ -112,7 +112,7 @@ class ClauseParser(Parser):
         body = self.place
         while self.next.kind != "end" and self.next.text != ".":
             self.take()
-        stop = self.expect(".", "'.' behind the definition")
+        stop = self.expect(".", "'.' after the definition")
         self.macros[name.text] = Macro(tuple(parameters), body, self.text[name.start : stop.start + 1])
 
     def _call(self, read: Callable[[], Term | Formula]) -> Term | Formula:
@@ -133,7 +133,7 @@ class ClauseParser(Parser):
         self._locals, self.place = dict(zip(macro.parameters, arguments, strict=True)), macro.start
         self._calls.append(name.text)
         found = read()
-        self.expect(".", "'.' behind the definition")
+        self.expect(".", "'.' after the definition")
         self._calls.pop()
         self._locals, self.place = outer, back
         self._typed()
@@ -300,7 +300,7 @@ class ClauseParser(Parser):
             return Or((And((decides, yes)), And((Not(decides), no))))
         if sign in COMPARISONS:
             return self._comparison(formula, positive)
-        self.fail(f"found {sign!r}, which is not worked out between these formulas", formula.start, NotModelled)
+        self.fail(f"found {sign!r}, which is not modelled between these formulas", formula.start, NotModelled)
 
     def _comparison(self, formula: Formula, positive: bool | None) -> Term:
         left, right = formula.parts
@@ -308,7 +308,7 @@ class ClauseParser(Parser):
         # It is on record that an output that must not be 1 is 0; nothing is known about other excluded values.
         plain = positive is True or (positive is None and right == Bit(1) and isinstance(left, At))
         if any(map(_is_present, (*walk(left), *walk(right)))) and not (formula.sign == "=" and plain):
-            message = "which value an output takes that is not to have another is not worked out"
+            message = "the value of an output that must not have another one is not predicted"
             self.fail(message, formula.start, NotModelled)
         if width is None:
             if formula.sign not in ("=", "!="):

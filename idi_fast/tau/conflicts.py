@@ -11,7 +11,7 @@ Part = TypeVar("Part")
 
 
 @dataclass(frozen=True)
-class Said:
+class ConflictingClause:
     """A clause that conflicts with others, and the times at which it does; none for one that holds at a fixed time."""
 
     clause: Clause
@@ -38,7 +38,7 @@ def minimal(parts: Sequence[Part], conflict: Callable[[list[Part]], bool]) -> li
     return found
 
 
-def describe(said: Sequence[Said], definitions: Sequence[Definition]) -> str:
+def describe(said: Sequence[ConflictingClause], definitions: Sequence[Definition]) -> str:
     """A sentence about conflicting clauses; definitions: what they say about fixed times, if that is the conflict."""
     if len(said) == len(definitions) == 2 and definitions[0].target == definitions[1].target:
         target = definitions[0].target

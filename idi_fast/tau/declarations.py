@@ -40,16 +40,16 @@ class Declaration:
     name : str
         Begins with i if it is read, with o if it is written.
     path : str
-        Relative to where the interpreter runs; empty if it is no file but the console.
+        Relative to where the interpreter runs; empty for the console.
     width : int or None
         Bits of a bitvector of type bv[width]; None for sbf.
     comment : str
-        Printed above it, no part of what is declared.
+        Printed above it, not part of the declaration.
 
     Raises
     ------
     SpecError, NotModelled
-        Where Tau takes no such name, path or type.
+        If Tau does not accept the name, path or type.
     """
 
     name: str

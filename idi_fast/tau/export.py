@@ -52,7 +52,7 @@ def take_streams(
     source: str | Path, kind: str, types: Mapping[str, str], *, optional: Collection[str] = (),
     streams: Mapping[str, str] | None = None, columns: str | Path | None = None,
 ) -> Taken:  # fmt: skip
-    """Streams of these Tau types from a trace, a value a tick.
+    """Streams of these Tau types from a trace, a value per tick.
 
     source: a folder that `train` or `backtest` wrote, its trace.parquet, or what the reference leaves (`read_source`);
     kind: what messages call those who read them; optional: streams that a trace of the reference's may lack. A stream
@@ -66,7 +66,7 @@ def take_streams(
         if name not in types:
             raise InputError(f"`streams={name}=…`: {kind} reads no such stream.{nearest(name, types)}")
     if columns is not None and not streams:
-        raise InputError("`columns` without `streams` has no effect; name what is to be taken: `streams=NAME=COLUMN`")
+        raise InputError("`columns` without `streams` has no effect; name the columns to take: `streams=NAME=COLUMN`")
     found = read_source(source)
     trace = found.frame
     if trace.height == 0:
@@ -116,7 +116,9 @@ def _read_columns(path: Path, trace: pl.DataFrame) -> pl.DataFrame:
 def _whole_numbers(name: str, column: pl.Series) -> np.ndarray:
     if column.null_count():
         tick = int(column.is_null().arg_max())
-        raise ArtifactError(f"stream {name!r}: column {column.name!r} is null at tick {tick}; expected a value a tick")
+        raise ArtifactError(
+            f"stream {name!r}: column {column.name!r} is null at tick {tick}; expected a value per tick"
+        )
     if column.dtype == pl.Boolean:
         column = column.cast(pl.UInt8)
     if not column.dtype.is_integer():
@@ -143,7 +145,7 @@ def export_streams(
         Whose streams: "v38", "layered", the path of a contract (docs/TAU.md), or "all", those of every trace (of the
         reference's: those that it has).
     streams
-        By stream the column that it is taken from, where that has another name.
+        The column of each stream that is taken from a column of another name.
     columns
         A CSV or Parquet file of such columns, whose rows are the trace's ticks.
     trace_json

@@ -129,7 +129,7 @@ def _unread(reading: Reading) -> str:
     errors = [finding for finding in reading.findings if not finding.fixable]
     first = f": {errors[0]}" if errors else ""
     if errors and all(finding.code == "not-modelled" for finding in errors):
-        return f"the interpreter may take it, but it is not modelled here{first}"
+        return f"the interpreter may accept it, but it is not modelled here{first}"
     return f"the specification cannot be read{first}"
 
 

@@ -165,7 +165,7 @@ class Clause:
     term : Term
         What it equals.
     text : str
-        The formula that it was made from, where that is no equation; its solutions are those of the equation.
+        The formula that it was made from, if that is not an equation; both have the same solutions.
     """
 
     target: At

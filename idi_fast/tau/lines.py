@@ -247,5 +247,5 @@ def line_text(data: bytes, line: int) -> str:
 def refusal(lines: Lines, width: int | None) -> str:
     """What is wrong with the line that ends these."""
     if lines.end == FORMULA:
-        return f"{lines.text!r} is no truth value but perhaps a formula, which idi-fast does not work out"
+        return f"{lines.text!r} is not a truth value but perhaps a formula, which idi-fast does not compute"
     return f"{lines.text!r} is no {type_name(width)}; expected 0 to {largest(width)}"

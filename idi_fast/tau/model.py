@@ -7,7 +7,7 @@ from graphlib import CycleError, TopologicalSorter
 
 import numpy as np
 
-from idi_fast.tau.conflicts import Said, describe, minimal
+from idi_fast.tau.conflicts import ConflictingClause, describe, minimal
 from idi_fast.tau.formula import (
     At,
     Bit,
@@ -162,7 +162,7 @@ def _explained(spec: Spec, letters: int) -> Unsatisfiable:
     for definition in definitions:
         times[conflict.origin[definition.clause]].add(definition.target.index)
     said = tuple(
-        Said(clause, tuple(sorted(times[clause])) if clause.target.index is None else ())
+        ConflictingClause(clause, tuple(sorted(times[clause])) if clause.target.index is None else ())
         for clause in sorted(core.clauses, key=lambda clause: clause.target.index is None)
     )
     error = Unsatisfiable(str(conflict) or describe(said, definitions))
@@ -207,12 +207,12 @@ def _is_empty(clause: Clause, masks: Mapping[str, int], widths: Widths) -> bool:
     if difference in (Bit(0), Bits(0, widths[target.name])):
         return True
     if not outputs:
-        raise Unsatisfiable(f"unsatisfiable: {clause} asks something of inputs alone")
+        raise Unsatisfiable(f"unsatisfiable: {clause} constrains only inputs")
     if all(value.index is None for value in values_of(difference)):
         back = min(value.lookback for value in outputs)
         early = [v for v in values_of(difference) if v.name.startswith("i") and v.lookback < back]
         if early:
-            raise Unsatisfiable(f"unsatisfiable: by {clause} an output would have to know {early[0]} before it is read")
+            raise Unsatisfiable(f"unsatisfiable: by {clause} an output depends on {early[0]} before it is read")
     return False
 
 

@@ -48,12 +48,12 @@ LEVELS = (Or, Xor, And)
 """The binary operators of terms, loosest first."""
 
 UNKNOWN = {
-    **dict.fromkeys(("!=", "<", "<=", ">", ">=", "!<=", "!<", "!>"), "this comparison is not worked out here"),
-    **dict.fromkeys(("||", "->", "<->", "<-", "?", "!", "^^"), "formulas are not joined so here"),
+    **dict.fromkeys(("!=", "<", "<=", ">", ">=", "!<=", "!<", "!>"), "this comparison is not modelled here"),
+    **dict.fromkeys(("||", "->", "<->", "<-", "?", "!", "^^"), "this connective is not modelled here"),
     **dict.fromkeys(
         ("+", "-", "*", "/", "%", "~", "<<", ">>"),
         "terms are joined by &, | and ^ (exclusive or), and "
-        "negated by ' behind them; arithmetic is not worked out, and may not end",
+        "negated by ' after them; arithmetic is not modelled, and may not end",
     ),
 }
 """Operators of Tau that these specifications do not have, and their replacements."""
@@ -159,7 +159,7 @@ class Parser:
         if token.text in UNKNOWN:
             self.fail(f"found {token.text!r}; {UNKNOWN[token.text]}", token, NotModelled)
         if token.kind == "name" and token.text in WORDS:
-            self.fail(f"found {token.text!r}; which is not worked out here", token, NotModelled)
+            self.fail(f"found {token.text!r}; it is not modelled here", token, NotModelled)
         found = token.text if token.kind == "end" else repr(token.text)
         self.fail(f"found {found}; expected {expected}", token)
 
@@ -231,7 +231,7 @@ class Parser:
                     f"found {time.text!r} where other times are {self.time_name!r}; expected one", time, NotModelled
                 )
             if self.ahead("+"):
-                self.fail("found '+'; a clause knows nothing of what comes after t", self.next, NotModelled)
+                self.fail("found '+'; a clause cannot use values after t", self.next, NotModelled)
             found = At(name.text, self.number() if self.accept("-") else 0)
         self.expect("]")
         return self.checked(check_time, found, at=name)

@@ -45,9 +45,9 @@ class Definition:
 class Unsatisfiable(SpecError):
     """Clauses that no outputs satisfy for all inputs: the interpreter ends with exit code 1.
 
-    said: a minimal set of conflicting clauses, and when (`conflicts.Said`); definitions: what the clauses say
-    about fixed times, if that conflicts; origin: the clause that each of their clauses was made of; time: at which
-    clauses about t conflict, None if it is any.
+    said: a minimal set of conflicting clauses, and when, as `conflicts.ConflictingClause`; definitions: what the
+    clauses say about fixed times, if that is the conflict; origin: the clause that each of their clauses was made of;
+    time: at which clauses about t conflict, None if it is any.
     """
 
     said: tuple = ()
@@ -229,7 +229,7 @@ class Choices:
                 return
         except TooLarge:
             target = pairs[0][0].target
-            raise NotModelled(f"{target} is defined twice; whether both agree is too much to work out") from None
+            raise NotModelled(f"{target} is defined twice; whether both agree is too large to compute") from None
         raise Unsatisfiable()
 
     def _winnable(

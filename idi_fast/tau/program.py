@@ -1,4 +1,4 @@
-"""Clauses compiled for streams of values: a kernel's program or, where values are wider, Python's."""
+"""Clauses compiled for streams of values: a kernel's program or, for wide values, Python's."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -34,10 +34,10 @@ class Program:
         return cls(_compile(clauses, rows, masks, index), dtype)
 
     def run(self, streams: np.ndarray, start: int, stop: int) -> None:
-        """Work out the outputs in columns `start` to `stop` of the streams.
+        """Compute the outputs in columns `start` to `stop` of the streams.
 
-        streams uint32 or object (n_streams, n): rows by `Model.rows`, a column a time; at least as many columns before
-        `start` as the terms look back.
+        streams uint32 or object (n_streams, n): rows by `Model.rows`, a column per time; at least as many columns
+        before `start` as the terms look back.
         """
         if self.dtype is not object:
             lines = np.array(self.lines, np.int64).reshape(-1, 4)

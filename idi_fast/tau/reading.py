@@ -26,8 +26,8 @@ class Unclear(NotModelled):
 
     def __init__(self, stream: str, time: int):
         super().__init__(
-            f"whether the interpreter reads a line of {stream} at time {time} cannot be told: the clauses name "
-            f"it, but it is not plain that an output hangs on it. Mirror it, (oX[t] = {stream}[t]), and it is read in "
+            f"whether the interpreter reads a line of {stream} at time {time} is unclear: the clauses name it, "
+            f"but it is uncertain that an output depends on it. Mirror it, (oX[t] = {stream}[t]), and it is read in "
             "every step"
         )
         self.stream, self.time = stream, time

@@ -34,7 +34,7 @@ REASONS = {END: "end of input", BAD: "bad line", FORMULA: "formula"}
 
 @dataclass(frozen=True)
 class Stop:
-    """Why a run is over.
+    """Why a run ended.
 
     Attributes
     ----------
@@ -43,11 +43,11 @@ class Stop:
     time : int
         Of the step that did not take place, or for "nothing read" the time after the last.
     stream : str
-        The input that had no line.
+        The input without a line.
     line : int
-        The number of the line that was wanted, from 1.
+        The number of the missing line, from 1.
     text : str
-        That line where it is a bad one or a formula.
+        That line if it is bad or a formula.
     """
 
     reason: str
@@ -69,7 +69,7 @@ class Simulation:
         Of each output that a clause names: uint8 (steps,) for sbf, uint32 for bitvectors, Python's integers for those
         wider than 32 bits.
     stop : Stop
-        Why it is over.
+        Why it ended.
     errors : tuple of str
         What is wrong, a sentence each; none for a sound run.
     lines : dict of str to int
@@ -77,7 +77,7 @@ class Simulation:
     read : dict of str to int
         How many of them were read.
     first_read : dict of str to int or None
-        The time of the first, None if there was none.
+        The time of the first, None if none was read.
     skipped : dict of str to int or None
         The first time after that at which no line was read, None if there was none.
     formulas : tuple of str
@@ -106,7 +106,7 @@ class Simulation:
         return display.as_text(f"Simulation of {self.steps:,} steps", rows)
 
     def files(self) -> dict[str, bytes]:
-        """The output files by their names in the specification: a value a line, bitvectors in decimal."""
+        """The output files by their names in the specification: a value per line, bitvectors in decimal."""
         streams = self.spec.streams
         return {
             streams[name].path: self._text(values, streams[name].width)
@@ -189,27 +189,27 @@ class _Run:
 
 
 def simulate(spec: Spec, files: Mapping[str, str | bytes]) -> Simulation:
-    """Work out what the interpreter makes of a specification and its input files.
+    """Compute what the interpreter makes of a specification and its input files.
 
     Parameters
     ----------
     spec
-        As of `parse_spec` or `load_spec`.
+        As for `parse_spec` or `load_spec`.
     files
-        The text of each input file by its name in the specification, a value a line; one left out is missing.
+        The text of each input file by its name in the specification, a value per line; one left out is missing.
 
     Returns
     -------
     Simulation
-        The outputs' values, and why the run is over.
+        The outputs' values, and why the run ended.
 
     Raises
     ------
     NotModelled
-        Where it cannot be told: clauses that do not define their outputs one by one, or inputs that are not mirrored
-        and that may be read or not.
+        If the result cannot be predicted: clauses that do not define their outputs one by one, or inputs that are not
+        mirrored and may or may not be read.
     InputError
-        Where `spec` or `files` is something else.
+        If `spec` or `files` is something else.
 
     Examples
     --------
@@ -268,9 +268,9 @@ def simulate_folder(spec: Spec, folder: str | Path) -> Simulation:
     Parameters
     ----------
     spec
-        As of `load_spec`.
+        As for `load_spec`.
     folder
-        That of the files' names.
+        The folder of the input files.
 
     Returns
     -------
@@ -282,7 +282,7 @@ def simulate_folder(spec: Spec, folder: str | Path) -> Simulation:
     InputError
         Where a file cannot be read, or where a folder for an output is missing: the interpreter makes none.
     NotModelled
-        As of `simulate`.
+        As for `simulate`.
     """
     folder = check_path("folder", folder)
     for stream in spec.outputs:

@@ -44,7 +44,7 @@ class Solver:
                         rule = join(*(diagrams.fixed(rule, variable, truth) for truth in (False, True)))
         except TooLarge:
             raise NotModelled(
-                "whether clauses that define outputs by one another agree is too much to work out"
+                "whether clauses that define outputs by one another agree is too large to compute"
             ) from None
         if rule == FALSE:
             error = Unsatisfiable()
@@ -52,7 +52,7 @@ class Solver:
             raise error
         if rule != TRUE:
             raise NotModelled(
-                "after some outputs there may be no solution: what the interpreter then avoids is not worked out"
+                "after some outputs there may be no solution: what the interpreter then avoids is not predicted"
             )
 
     def _of(self, width: int | None) -> Iterator[Clause]:
@@ -101,7 +101,7 @@ class Solver:
             zero, one = (diagrams.fixed(node, (target, 0), truth) for truth in (False, True))
             compared = [at for at, _ in diagrams.support([one]) if self.widths[at.name] is not None]
             if diagrams.both(zero, one) != FALSE or compared:
-                raise NotModelled(f"the formulas about {target} do not come down to an equation of sbf")
+                raise NotModelled(f"the formulas about {target} do not reduce to an equation of sbf")
             yield Clause(target, diagrams.written(one, lambda variable: variable[0]))
 
     def _is_output(self, value: At) -> bool:
@@ -142,5 +142,5 @@ class Solver:
     def _undecided(values: Iterable[At]) -> None:
         names = ", ".join(sorted(str(value) for value in values))
         raise NotModelled(
-            f"the clauses leave more than one solution for {names}: which one the interpreter chooses is not worked out"
+            f"the clauses leave more than one solution for {names}: which one the interpreter chooses is not predicted"
         )

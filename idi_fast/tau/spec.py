@@ -48,12 +48,12 @@ class Spec:
     clauses : tuple of Clause
         What defines the outputs; constants get the widths of their clauses.
     console : tuple of Declaration
-        Streams that are no files.
+        Streams that are not files.
 
     Raises
     ------
     SpecError
-        For what the interpreter refuses as well: a stream declared twice or not at all, types that do not fit.
+        For anything that the interpreter refuses too: a stream declared twice or not at all, types that do not fit.
     NotModelled
         For files that are written more than once, or are read and written.
     """
@@ -133,12 +133,12 @@ def anchored(spec: Spec) -> Spec:
     Parameters
     ----------
     spec
-        As of `parse_spec` or `load_spec`; it is left as it is.
+        As for `parse_spec` or `load_spec`; it is left as it is.
 
     Returns
     -------
     Spec
-        With the clauses added behind the others.
+        With the clauses added after the others.
 
     Examples
     --------
@@ -172,7 +172,7 @@ def parse_spec(text: str, source: str = "the specification") -> Spec:
     text
         Declarations, each ended by a full stop, then clauses joined by ``&&``.
     source
-        What errors call the text; they give line and column.
+        The text's name in errors, which give line and column.
 
     Returns
     -------
@@ -185,9 +185,9 @@ def parse_spec(text: str, source: str = "the specification") -> Spec:
         For what the interpreter refuses too: the older declarations by ``=``, a command such as ``r`` before the
         clauses, letters beyond ASCII, names that do not begin with i or o, types that do not fit.
     NotModelled
-        For parts of Tau that idi-fast does not know, such as quantifiers and more types.
+        For parts of Tau that idi-fast does not model, such as quantifiers and further types.
     InputError
-        Where `text` is none.
+        If `text` is something else.
 
     Examples
     --------
@@ -214,7 +214,7 @@ def parse_spec(text: str, source: str = "the specification") -> Spec:
         else:
             parser.refuse("an operator or the end")
     if formula is None:
-        parser.refuse("clauses, as (o1[t] = i1[t]), behind the declarations")
+        parser.refuse("clauses, as (o1[t] = i1[t]), after the declarations")
     parser.place = formula
     streams += undeclared(parser, streams)
     return Spec.of(streams, read_formula(parser, streams))
@@ -260,7 +260,7 @@ def undeclared(parser: ClauseParser, streams: Iterable[Declaration]) -> list[Dec
     names, types = _inferred(parser.tokens[parser.place :], widths)
     for token in names:
         if token.text not in types:
-            parser.fail(f"the type of {token.text} cannot be told; declare it", token, NotModelled)
+            parser.fail(f"the type of {token.text} is unknown; declare it", token, NotModelled)
     first = {token.text: token for token in reversed(names)}
     return [
         parser.checked(Declaration, name, CONSOLE, width, at=first[name])
@@ -318,9 +318,9 @@ def load_spec(path: str | Path) -> Spec:
     Raises
     ------
     InputError
-        Where it cannot be read.
+        If it cannot be read.
     SpecError, NotModelled
-        As of `parse_spec`.
+        As for `parse_spec`.
     """
     path = check_path("path", path)
     try:
@@ -356,7 +356,7 @@ def declaration(parser: Parser) -> Declaration:
         if not path:
             parser.fail("found the file name ''; expected printable ASCII without quotation marks", at)
         parser.expect(")")
-    parser.expect(".", "'.' behind the declaration")
+    parser.expect(".", "'.' after the declaration")
     stream = parser.checked(Declaration, name.text, path, width, at=name)
     if stream.is_input != (way.text == "in"):
         begins = "i" if way.text == "in" else "o"

@@ -147,7 +147,7 @@ def finished_output(out: str | Path, config: TrainingConfig, about: dict) -> tup
 
 
 def write_backtest_run(folder: Path, kind: str, assumptions: dict, policy: Policy, data: dict) -> None:
-    """Write run.json and manifest.json of a backtest, the last of its files; data: as for `describe_history`."""
+    """Write run.json and manifest.json of a backtest, the last of its files; data: from `describe_history`."""
     run = {
         "schema_version": SCHEMA_VERSION,
         "kind": kind,

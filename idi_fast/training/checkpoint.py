@@ -378,7 +378,7 @@ def _read_header(file: BinaryIO, path: Path) -> dict:
         sha256.update(block)
         left -= len(block)
     if left or file.read() != sha256.digest():
-        raise _Damaged("its checksum is another")
+        raise _Damaged("its checksum differs")
     file.seek(0)
     header = json.loads(file.readline())
     if header["format"] != FORMAT:

@@ -92,7 +92,7 @@ class Population:
     Attributes
     ----------
     summary : polars.DataFrame
-        A row a seed, in the order they were listed: seed (text), mean_reward and last_tenth_mean_reward of the training
+        A row per seed, in the order listed: seed (text), mean_reward and last_tenth_mean_reward of the training
         episodes, evaluation (mean episode reward of the greedy policy) and its standard error, visited_states.
     best : Lane
         That with the highest evaluation, of equals the first listed.
@@ -153,7 +153,7 @@ class Population:
         return [("best seed", str(self.best.seed)), ("evaluation", spread), ("median", values.median())]
 
     def verdict(self) -> str:
-        """What the best lane is worth beside the baselines, in a sentence."""
+        """How the best lane compares with the baselines, in a sentence."""
         if self.compared.in_sample:
             return self.compared.verdict()
         subject = f"the best of {len(self.seeds):,} seeds is " if len(self.seeds) > 1 else ""
@@ -167,7 +167,7 @@ class PopulationProgress:
     Attributes
     ----------
     lanes, total_lanes : int
-        Lanes that are finished, and all there will be.
+        Finished lanes, and all lanes.
     steps : int
         Training steps so far, over all lanes.
     """
@@ -189,7 +189,7 @@ def train_population(
 ) -> Population:
     """Train a lane for each seed, and evaluate all of them on the same episodes.
 
-    A lane is what `train` alone gives for its seed, to the last bit. An exception in any of them stops all.
+    A lane equals what `train` alone gives for its seed, to the last bit. An exception in any of them stops all.
 
     Parameters
     ----------
@@ -199,7 +199,7 @@ def train_population(
     seeds
         Distinct integers, as `train` takes them.
     jobs
-        Lanes that are trained at a time; by default the usable cores.
+        Lanes to train at a time; by default the usable cores.
     keep
         "best" holds on to the lane with the highest evaluation only, of equals the first listed; "all" to all of them.
     history
@@ -209,7 +209,7 @@ def train_population(
     finished
         Called with each lane, in the lane's own thread.
     checkpoints
-        Where lanes save themselves and go on from; lanes that have lost are not trained again, nor `finished`.
+        Where lanes save themselves and resume from; lanes that have lost are not trained again, nor `finished`.
 
     Returns
     -------
@@ -219,9 +219,9 @@ def train_population(
     Raises
     ------
     InputError
-        Where an argument cannot be used.
+        If an argument cannot be used.
     IdiFastError
-        Where values overflow.
+        If values overflow.
 
     Examples
     --------

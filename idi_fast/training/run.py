@@ -22,20 +22,20 @@ from idi_fast.training.trainer import Progress, Trainer, create_trainer
 
 @dataclass(frozen=True, eq=False)
 class TrainingRun:
-    """What a training came to; made by `train`.
+    """The result of a training; made by `train`.
 
     Attributes
     ----------
     policy : Policy
         The tables of actions and communications.
     trace : Trace
-        A row a tick of the greedy rollout at the end, and its streams.
+        A row per tick of the greedy rollout at the end, and its streams.
     trainer : Trainer
         Config, seed and history of the run.
     episodes : polars.DataFrame
-        A row an episode: episode, reward, exploration.
+        A row per episode: episode, reward, exploration.
     evaluation : Comparison
-        The policy beside its baselines on the same episodes, in sample where it was trained on a history.
+        The policy compared with its baselines on the same episodes; in sample if it was trained on a history.
     """
 
     policy: Policy
@@ -44,12 +44,12 @@ class TrainingRun:
 
     @cached_property
     def episodes(self) -> pl.DataFrame:
-        """A row an episode: episode, reward, exploration."""
+        """A row per episode: episode, reward, exploration."""
         return pl.concat(episode_frames(self.trainer))
 
     @cached_property
     def evaluation(self) -> Comparison:
-        """The policy beside its baselines on the same episodes, in sample where it was trained on a history."""
+        """The policy compared with its baselines on the same episodes; in sample if it was trained on a history."""
         return quick_evaluation(self.trainer, self.policy)
 
     def save(self, path: str | Path, *, force: bool = False) -> None:
@@ -98,9 +98,9 @@ def train(
     seed
         Any integer of 0 or more (under compat of any sign); None: drawn, and recorded in the policy.
     initial
-        A policy of the same states, whose values training begins with.
+        A policy of the same states, whose values training starts from.
     progress
-        Called some fifty times a second with how far training is.
+        Called about fifty times a second with the progress of the training.
 
     Returns
     -------
@@ -110,9 +110,9 @@ def train(
     Raises
     ------
     ConfigError, DataError, InputError
-        Where an argument cannot be used, or config, history and initial policy do not fit.
+        If an argument cannot be used, or config, history and initial policy do not fit.
     IdiFastError
-        Where values overflow.
+        If values overflow.
 
     Examples
     --------

@@ -40,11 +40,11 @@ class Progress:
     Attributes
     ----------
     episodes, total_episodes : int
-        Episodes that have ended, and all there will be.
+        Finished episodes, and all episodes.
     steps : int
         Steps trained so far.
     mean_reward : float
-        That of the episodes that ended since the last call, NaN if none did.
+        Mean over the episodes that ended since the last call, NaN if none did.
     """
 
     episodes: int
@@ -65,7 +65,7 @@ class Trainer:
     rewards : EpisodeRewards
         The log of episode rewards.
     training_seconds : float
-        How long training took, a resumed run's earlier part included up to the checkpoint that it went on from.
+        Duration of the training, including a resumed run's earlier part up to the checkpoint that it went on from.
     """
 
     def __init__(
@@ -102,19 +102,19 @@ class Trainer:
         Parameters
         ----------
         progress
-            Called mostly every 10 to 20 ms with how far training is.
+            Called about every 10 to 20 ms with the progress of the training.
 
         Returns
         -------
         Policy, Trace
-            The tables as trained, and a row a tick of the last episode.
+            The tables as trained, and a row per tick of the last episode.
 
         Raises
         ------
         Cancelled
             Soon after `cancel` was called.
         IdiFastError
-            Where values overflow, or the trainer has been run before.
+            If values overflow, or the trainer has been run before.
         """
         check_callback("progress", progress)
         self.train(progress)
@@ -280,7 +280,7 @@ def create_trainer(
         Bars to train on, where the config's environment is "history"; by default those of
         `config.environment.data.path`.
     initial
-        A policy of the same states, whose values training begins with. Bucket edges are fitted anew: a state is one by
+        A policy of the same states, whose values training starts from. Bucket edges are fitted anew: a state is one by
         its buckets.
 
     Returns
@@ -291,7 +291,7 @@ def create_trainer(
     Raises
     ------
     ConfigError, DataError, InputError
-        Where an argument cannot be used, or config, history and initial policy do not fit.
+        If an argument cannot be used, or config, history and initial policy do not fit.
 
     Examples
     --------

@@ -119,9 +119,11 @@ def test_an_initial_policy_of_another_mode_has_no_tiles():
     compat = {"engine": {"compat": "idi_iann"}}
     _, plain, _ = train(config(tile_coder={}, **compat), 1)
     _, tiles, _ = train(config(tile_coder={}), 1)
-    with pytest.raises(InputError, match=r"table has a row a state, as under engine\.compat; expected .* a row a tile"):
+    with pytest.raises(
+        InputError, match=r"table has a row per state, as under engine\.compat; expected .* a row per tile"
+    ):
         create_trainer(config(tile_coder={}), initial=plain)
-    with pytest.raises(InputError, match=r"table has a row a tile; expected one with a row a state"):
+    with pytest.raises(InputError, match=r"table has a row per tile; expected one with a row per state"):
         create_trainer(config(tile_coder={}, **compat), initial=tiles)
 
 

@@ -218,13 +218,13 @@ class TestFailure:
 
     def test_it_says_that_a_condition_cannot_be_judged_and_why(self):
         figures = {"max_drawdown": -0.1, "win_rate": math.nan, "trades": 0}
-        text = "max_drawdown < -30% or win_rate<trades cannot be judged (max_drawdown is -0.1, win_rate is undefined"
+        text = "max_drawdown < -30% or win_rate<trades cannot be evaluated (max_drawdown is -0.1, win_rate is undefined"
         assert self.condition.failure(figures) == f"{text}, trades is 0)"
         assert self.condition.failure(figures, {"win_rate": "no trade"}) == f"{text}: no trade, trades is 0)"
 
     def test_it_names_nothing_where_there_is_nothing(self):
         assert parse_condition("1 < 2", NAMES).failure({}) == "1 < 2"
-        assert parse_condition("1 < 1 / 0", NAMES).failure({}) == "1 < 1 / 0 cannot be judged"
+        assert parse_condition("1 < 1 / 0", NAMES).failure({}) == "1 < 1 / 0 cannot be evaluated"
 
     def test_a_figure_that_is_not_there_is_an_error(self):
         with pytest.raises(KeyError, match="win_rate"):

@@ -13,7 +13,7 @@ from numpy.testing import assert_array_equal
 from idi_fast import TrainingConfig, create_trainer
 from idi_fast.agents.rollout import rollout_history
 from idi_fast.backtesting import lookahead
-from idi_fast.backtesting.lookahead import LookaheadViolation, check_lookahead, stretches
+from idi_fast.backtesting.lookahead import LookaheadViolation, check_lookahead, checked_segments
 from idi_fast.config.feature_columns import FEATURES
 from idi_fast.data.history import History
 from idi_fast.data.timestamps import iso_time
@@ -160,7 +160,7 @@ class TestLeakingFeatures:
         assert found.bar < found.cut
 
     def test_a_leak_that_begins_late_in_a_long_history(self, policies, monkeypatch):
-        monkeypatch.setattr(lookahead, "STRETCH", 64)
+        monkeypatch.setattr(lookahead, "SEGMENT_BARS", 64)
         monkeypatch.setattr(lookahead, "HORIZON", 16)
         bars = with_signal(random_walk(1000, 3))
 
@@ -291,7 +291,7 @@ def test_the_bars_at_the_ends_and_about_full_windows_are_cuts(policy):
 
 
 def test_the_cost_is_bounded_whatever_the_length(policy, monkeypatch):
-    monkeypatch.setattr(lookahead, "STRETCH", 256)
+    monkeypatch.setattr(lookahead, "SEGMENT_BARS", 256)
     monkeypatch.setattr(lookahead, "HORIZON", 32)
     bars = random_walk(20_000)
     recorder = Recorder(bars)
@@ -306,15 +306,15 @@ def test_the_cost_is_bounded_whatever_the_length(policy, monkeypatch):
 
 @given(bars=st.integers(2, 10**9), seed=st.integers(0, 99))
 def test_stretches_are_the_ends_and_two_between(bars, seed):
-    found = stretches(bars, seed)
-    assert found == stretches(bars, seed)
+    found = checked_segments(bars, seed)
+    assert found == checked_segments(bars, seed)
     assert found == sorted(found)
     assert found[0][0] == 0
     assert found[-1][1] == bars
-    assert all(stop - start == min(bars, lookahead.STRETCH) for start, stop in found)
+    assert all(stop - start == min(bars, lookahead.SEGMENT_BARS) for start, stop in found)
     assert len(found) <= 4
-    if bars > 100 * lookahead.STRETCH:
-        assert len({*found, *stretches(bars, seed + 1)}) > len(found)
+    if bars > 100 * lookahead.SEGMENT_BARS:
+        assert len({*found, *checked_segments(bars, seed + 1)}) > len(found)
 
 
 def test_a_finding_is_the_same_each_time_and_says_itself(policies):

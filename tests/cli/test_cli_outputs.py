@@ -38,7 +38,7 @@ def test_a_pipe_in_an_earlier_output_is_not_waited_for(name, old):
     os.mkfifo(old / name)
     outcome = cli.finish(cli.start("train", *cli.QUICK, "--force", "--out", old))
     assert (outcome.status, outcome.stdout) == (2, "")
-    cli.assert_mentions(outcome.stderr, f"holds {name}, which idi-fast did not write", "no regular file")
+    cli.assert_mentions(outcome.stderr, f"holds {name}, which idi-fast did not write", "not a regular file")
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_a_renaming_that_fails(command, commands, tmp_path):
         for error, code in ((cli.FULL, 1), (cli.DENIED, 2)):
             with cli.failing_rename(error, first=number, last=number):
                 line = cli.refused(tmp_path, *commands[command], code=code)
-            cli.assert_mentions(line, "cannot write", error.strerror, "everything is as it was")
+            cli.assert_mentions(line, "cannot write", error.strerror, "everything is unchanged")
 
 
 @pytest.mark.parametrize("command", ["train", "export"])

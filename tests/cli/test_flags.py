@@ -106,7 +106,7 @@ def test_a_sweep_with_one_policy_stands_for_it(folder):
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("three", r"is a sweep with 3 policies of the chosen config, one a seed; .* such as .*policies.0\.parquet$"),
+        ("three", r"is a sweep with 3 policies of the chosen config, one per seed; .* such as .*policies.0\.parquet$"),
         ("walk", "is a walk-forward, which keeps no policy"),
         ("test", "is a backtest, which holds no policy; give the one that was tested"),
         ("runs", r"no policy in .*runs itself; give a folder in it that has one, such as .*first$"),

@@ -137,9 +137,9 @@ def test_a_wrong_type_is_refused_with_its_path(key, value):
     ({"emote.palette": {1: "a", "1": "b"}}, "emote.palette has the key 1 twice"),
     ({"environment.market.stress_scenario": "pannic"}, "environment.market.stress_scenario is 'pannic'; expected "
      r"one of 'normal', .*'flash_crash'\. Did you mean 'panic'\?$"),
-    ({**COMPAT, "learning.algorithm": "q_lambda"}, "learning.algorithm is 'q_lambda', but compat 'idi_iann' knows"),
-    ({**COMPAT, "communication.alert_bonus": 1.0}, "communication has bonuses of its own, but compat 'idi_iann' knows"),
-    ({**COMPAT, "learning.initial_value": 1.0}, "learning.initial_value is 1.0, but compat 'idi_iann' knows its def"),
+    ({**COMPAT, "learning.algorithm": "q_lambda"}, "learning.algorithm is 'q_lambda', but compat 'idi_iann' supports"),
+    ({**COMPAT, "communication.alert_bonus": 1.0}, "communication has other bonuses, but compat 'idi_iann' supports"),
+    ({**COMPAT, "learning.initial_value": 1.0}, "learning.initial_value is 1.0, but compat 'idi_iann' supports only"),
     ({"episodic.enabled": True, "learning.rate_schedule": "visits"}, "episodic.enabled is true, but .*expected learni"),
     ({"environment.observe_regime": True}, "environment.observe_regime is true, but the synthetic environment has no"),
     ({**COMPAT, "environment.kind": "crypto", "environment.observe_regime": True},

@@ -82,8 +82,8 @@ def test_every_valid_config_survives_a_json_file(tmp_path_factory, tree):
     (b'{\n  "episodes": 3\n  "seed": 1}', "line 3, column 3: "),
     (b"", "line 1, column 1: "),
     (b"[1]", r"the top level is \[1\]; expected an object$"),
-    (b'{"episodes": 1, "episodes": 2}', "the key 'episodes' stands 2 times in one object; expected it once$"),
-    (b'{"emote": {"palette": {"0": "a", "0": "b"}}}', "the key '0' stands 2 times"),
+    (b'{"episodes": 1, "episodes": 2}', "the key 'episodes' occurs 2 times in one object; expected it once$"),
+    (b'{"emote": {"palette": {"0": "a", "0": "b"}}}', "the key '0' occurs 2 times"),
     (b'{"rewards": {"pnl": NaN}}', "rewards.pnl is nan; expected a finite number$"),
     (b'{"rewards": {"pnl": -Infinity}}', "rewards.pnl is -inf; expected a finite number$"),
     (b'{"rewards": {"pnl": 1e999}}', "rewards.pnl is inf; expected a finite number$"),
@@ -168,7 +168,7 @@ def test_overrides_in_any_order(assignments, values):
     (["tile_coder.num_tilings=4", "tile_coder=5"], "tile_coder is 5; expected an object (TileCoderConfig)"),
     (["tile_coder.num_tilings=4", "tile_coder=0"], "tile_coder is 0; expected an object (TileCoderConfig)"),
     (["rewards.pnl=NaN"], "rewards.pnl is nan; expected a finite number"),
-    (['emote.palette={"0": "a", "0": "b"}'], "the key '0' stands 2 times in one object"),
+    (['emote.palette={"0": "a", "0": "b"}'], "the key '0' occurs 2 times in one object"),
 ])
 def test_bad_overrides(assignments, message):
     with pytest.raises(ConfigError, match=f"^{re.escape(message)}"):

@@ -138,7 +138,7 @@ def test_a_week_of_sessions_is_no_week_of_a_market_that_never_closes():
     frequency = frequency_of(time)
     assert frequency.periods_per_year > 1.5 * 252 * 390
     assert frequency.caution == (
-        f"annualised figures take a year of {frequency.periods_per_year:,.0f} bars, by the first and the last time, "
+        f"annualised figures assume a year of {frequency.periods_per_year:,.0f} bars, by the first and the last time, "
         "but they span 4.27 days, which may leave out days without trading; `year_days=252` would make it 98,280, as "
         "of a market that closes at weekends"
     )
@@ -151,7 +151,7 @@ def test_a_hole_of_months_is_pointed_out():
     frequency = frequency_of(time)
     assert frequency.periods_per_year == pytest.approx(275 * 288, rel=1e-2)
     assert frequency.caution.endswith(
-        "no bar is of 90 days in a row; `year_days=365` would make it 105,120, as of a market that never closes"
+        "there is no bar on 90 days in a row; `year_days=365` would make it 105,120, as of a market that never closes"
     )
     time = sessions(day, 9 * 60 + 30, 16 * 60, 5)
     assert frequency_of(time).periods_per_year == pytest.approx(275 / 365 * 261 * 78, rel=1e-2)

@@ -43,7 +43,7 @@ def test_a_doubtful_year_is_pointed_out(folder, tmp_path, file, name):
     is_doubtful = name == "week" or (name == "hole" and file != "sweep.json")  # the last fifth has no hole
     args = commands(folder, name, tmp_path / "a")[file]
     outcome = cli.succeed(*args)
-    assert ("note: annualised figures take a year of " in outcome.stderr) == is_doubtful
+    assert ("note: annualised figures assume a year of " in outcome.stderr) == is_doubtful
     notes = json.loads((tmp_path / "a" / file).read_text())["notes"]
     assert [f"note: {console.as_flags(note)}" for note in notes] == [
         line for line in outcome.stderr.splitlines() if "annualised" in line
@@ -69,7 +69,7 @@ def test_so_it_is_of_symbols(folder, tmp_path, name):
         (tmp_path / "many" / f"{symbol}.parquet").write_bytes((folder / f"{name}.parquet").read_bytes())
     args = ("backtest", tmp_path / "many", "--symbol-files", "--policy", folder / "policy", "--out", tmp_path / "a")
     outcome = cli.succeed(*args)
-    assert outcome.stderr.count("note: annualised figures take a year of ") == 1
+    assert outcome.stderr.count("note: annualised figures assume a year of ") == 1
 
 
 def test_simulated_markets_have_no_year(tmp_path):

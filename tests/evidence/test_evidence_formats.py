@@ -128,7 +128,7 @@ RECEIPT = Receipt(1.0, "0" * 64, "stub", "m", "s", "p", {"tx_hash": b"\1"}).text
     [
         (b"", "is not JSON"),
         (b"[]", "expected an object"),
-        (b'{"digest": 1, "digest": 2}', "stands twice"),
+        (b'{"digest": 1, "digest": 2}', "occurs twice"),
         (b"\xff", "not UTF-8"),
         (RECEIPT + b" " * MAX_RECEIPT, "bytes; expected at most 524,288"),
         (RECEIPT.replace(b'"prover"', b'"proofer"'), "prover is missing"),

@@ -69,13 +69,13 @@ def test_tables_of_figures_hold_no_lists(world, tmp_path):
     cli.succeed("walkforward", world / "bars.csv", *args, "--out", out)
     cli.succeed("verify", out)
     rewrite(out / "windows.parquet", lambda table: table.append_column("more", pa.array([[0.0]] * table.num_rows)))
-    cli.assert_mentions(failed("verify", out), "windows.parquet: more is to hold one figure a row; its type is List")
+    cli.assert_mentions(failed("verify", out), "windows.parquet: more must hold one figure per row; its type is List")
 
 
 @on_linux
 def test_a_known_column_of_another_type_is_not_read(readers, synthetic):
     rewrite(synthetic / "trace.parquet", lambda t: t.drop_columns("target").append_column("target", lists(t)))
-    cli.assert_mentions(failed("verify", synthetic), "target is to hold whole numbers", "its type is")
+    cli.assert_mentions(failed("verify", synthetic), "target must hold whole numbers", "its type is")
     assert peak_bytes(readers) < 2**29
 
 

@@ -83,7 +83,7 @@ def test_a_training_that_began_with_another_policy(evidence, tmp_path):
     folder = cli.copy_of(evidence / "warm", tmp_path / "warm")
     succeed("prove", folder, "--prover", "replay")
     assert "give it: --init-policy ARTIFACT" in failed("verify", folder)
-    assert "its identity is another one" in failed("verify", folder, "--init-policy", evidence / "synthetic")
+    assert "its identity differs" in failed("verify", folder, "--init-policy", evidence / "synthetic")
     options = "--init-policy", evidence / "agent", "--data", evidence / "bars.csv"
     succeed("verify", folder, "--require", "replay", *options)
 

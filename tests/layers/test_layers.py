@@ -254,7 +254,7 @@ def test_a_swap_that_fails_takes_all_back(good_plan, tmp_path, error, after):
         assert outcome.status == (1 if error is cli.FULL else 130)
         assert outcome.stdout == ""
         if error is cli.FULL:
-            cli.assert_mentions(outcome.stderr, "cannot write", cli.FULL.strerror, "everything is as it was\n")
+            cli.assert_mentions(outcome.stderr, "cannot write", cli.FULL.strerror, "everything is unchanged\n")
         assert cli.snapshot(tmp_path) == before
 
 
@@ -263,7 +263,7 @@ def test_what_cannot_be_taken_back_is_completed_later(good_plan, tmp_path):
     with cli.failing_rename(cli.FULL, first=3, last=99):
         status, stdout, stderr = cli.run("layers", good_plan, "--only", "momentum", "--force")
     assert (status, stdout) == (1, "")
-    cli.assert_mentions(stderr, "everything is as it was but for", tmp_path / "artifacts/momentum")
+    cli.assert_mentions(stderr, "everything is unchanged but for", tmp_path / "artifacts/momentum")
     assert "note: completed what" in cli.run("--version").stderr
     left = cli.snapshot(tmp_path)
     run_plan(good_plan, only=["momentum"], force=True)

@@ -90,7 +90,7 @@ def test_plans_that_are_refused(plan, parts, tmp_path):
         ({"out": "n" * 300}, OutputError, ["File name too long"]),
         ({"install_inputs": "bad_plan.json"}, OutputError, ["bad_plan.json is not a folder"]),
         ({"install_inputs": "bad_plan.json/inputs"}, OutputError, ["bad_plan.json is not a folder"]),
-        ({"install_inputs": "taken"}, OutputError, ["q_buy.in is a folder where the file of a stream is to stand"]),
+        ({"install_inputs": "taken"}, OutputError, ["q_buy.in is a folder where the file of a stream must go"]),
     ],
 )
 def test_layers_that_are_refused(changes, error, parts, tmp_path):
@@ -151,5 +151,5 @@ def test_options_that_are_refused(options, parts, good_plan, tmp_path):
 
 def test_a_plan_that_cannot_be_read(tmp_path):
     (tmp_path / "plan.json").write_text('[{"name": "a", "name": "b"}]')
-    cli.assert_mentions(cli.refused(tmp_path, "layers", tmp_path / "plan.json"), "the key 'name' stands 2 times")
+    cli.assert_mentions(cli.refused(tmp_path, "layers", tmp_path / "plan.json"), "the key 'name' occurs 2 times")
     cli.assert_mentions(cli.refused(tmp_path, "layers", tmp_path / "no.json"), "no.json: cannot be read")

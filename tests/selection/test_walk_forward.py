@@ -37,7 +37,7 @@ EMBARGO = 32  # the scale of rewards looks back furthest
 SIZES = {"train_bars": 150, "test_bars": 60}
 
 
-ONE_WINDOW = "it comes down to one window: a single training and test; fewer train_bars or test_bars make more"
+ONE_WINDOW = "there is a single window; fewer train_bars or test_bars make more"
 SHORT_TEST = "a test has {} bars, fewer than the 32 that the longest feature looks back over: it says little"
 
 

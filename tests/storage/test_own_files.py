@@ -102,7 +102,7 @@ def test_all_of_them_together(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     put_manifest(tmp_path / "mine", *USERS)
-    assert_kept(tmp_path / "mine", "which has not the form")
+    assert_kept(tmp_path / "mine", "which does not have the format")
 
 
 @pytest.mark.parametrize("name", ["equity.parquet", "returns.csv", "agent.tau", "streams/q_buy.in"])

@@ -64,14 +64,14 @@ def test_what_was_put_in_place_and_moved_away_before_the_next_command(tmp_path, 
     assert told(tmp_path / "kept") == "new"
     assert told(tmp_path / ("out" if is_moved else "out-2")) == "old"
     found = "there again" if is_moved else tmp_path / "out-2"
-    assert f"{tmp_path / 'out'} was moved away; what stood there before is {found}" in said[0]
+    assert f"{tmp_path / 'out'} was moved away; the old content is {found}" in said[0]
 
 
 def test_a_new_output_that_was_moved_away_before_the_next_command(tmp_path, state):
     step = killed(tmp_path, old="", taken="journal")
     journal.take_step(step)
     os.rename(tmp_path / "out", tmp_path / "kept")
-    assert "nothing stood there before" in settled(tmp_path)[0]
+    assert "there was no old content" in settled(tmp_path)[0]
     assert os.listdir(tmp_path) == ["kept"]
 
 

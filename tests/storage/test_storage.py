@@ -197,7 +197,7 @@ def test_a_change_in_a_folder_between_look_and_exchange_is_seen(tmp_path, monkey
 
 
 def test_a_place_that_is_taken_between_two_renames(tmp_path, monkeypatch):
-    """What is new and what stood there before are both kept, and both told."""
+    """What is new and the old content are both kept, and both told."""
     real = os.rename
 
     def late(source, target):
@@ -212,7 +212,7 @@ def test_a_place_that_is_taken_between_two_renames(tmp_path, monkeypatch):
     ours(tmp_path / "out", "old")
     monkeypatch.setattr(exchange, "_native", lambda: None)
     monkeypatch.setattr("os.rename", late)
-    with pytest.raises(WriteError, match=r"what was made here is in .*out-3, and what stood there before in .*out-2$"):
+    with pytest.raises(WriteError, match=r"what was made here is in .*out-3, and the old content in .*out-2$"):
         run()
     assert cli.snapshot(tmp_path / "out") == {"thesis.txt": b"theirs"}
     assert cli.snapshot(tmp_path / "out-3") == {"x.txt": b"mine"}

@@ -260,7 +260,7 @@ INPUTS, OUTPUTS = OWN["inputs"], OWN["outputs"]
         (output("sell[t] &"), ["outputs[0].equation, column 10", "the end of the text", "a stream's value"]),
         (output("sell[t] && buy[t]"), ["outputs[0].equation, column 9", "found '&&'"]),
         (output("sell"), ["outputs[0].equation, column 5", "expected '['"]),
-        (output("sell[t+1]"), ["outputs[0].equation, column 7", "what comes after t"]),
+        (output("sell[t+1]"), ["outputs[0].equation, column 7", "values after t"]),
         (output("sell[0]"), ["outputs[0].equation", "found sell[0]; expected sell[t] or sell[t-k]"]),
         (output("sell[t-99]"), ["outputs[0].equation, column 1", "at most 64 steps back"]),
         (output("level[t] & sell[t]"), ["outputs[0].equation", "o_out is sbf and i_level is bv[8]; expected one type"]),

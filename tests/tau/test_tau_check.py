@@ -107,7 +107,7 @@ def test_an_agent_without_a_mirror_may_drift(tmp_path):
     files = {s.path: ("1\n" if s.name in ones else "0\n") * 9 for s in V38.inputs}
     finding = check_folder(make_folder(tmp_path, text, files)).findings[0]
     assert (finding.severity, finding.code, finding.stream, finding.step) == ("error", "unmirrored", "i_price", 4)
-    assert "it may drift: at step 4 it cannot be told whether a line of i_price is read" in finding.effect
+    assert "it may drift: at step 4 it is unclear whether a line of i_price is read" in finding.effect
 
 
 def test_inputs_that_happen_to_be_read(tmp_path):
@@ -267,7 +267,7 @@ def test_texts(text, tmp_path):
 def test_a_text_full_of_errors_is_given_up_and_that_is_said(tmp_path):
     findings = check_folder(make_folder(tmp_path, DECLARED + " && ".join(["(o1[t] = 2)"] * 99), FILES)).findings
     assert [f.code for f in findings] == ["syntax"] * 51
-    assert findings[-1].found == "clauses from here on are not looked at: 50 before cannot be read"
+    assert findings[-1].found == "clauses from here on are not checked: 50 before cannot be read"
 
 
 def test_older_texts_are_looked_through_too(tmp_path):

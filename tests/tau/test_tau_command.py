@@ -130,8 +130,8 @@ def test_what_is_not_modelled_is_not_said_to_be_unreadable(tmp_path):
     folder = make_folder(tmp_path / "a", text, {"inputs/a.in": "1\n"})
     status, stdout, stderr = run("tau", "check", folder, "--fix", tmp_path / "b")
     assert (status, stdout) == (2, "")
-    why = "agent.tau, line 3, column 21: found 'ex'; which is not worked out here"
-    assert stderr == f"error: nothing was written: the interpreter may take it, but it is not modelled here: {why}\n"
+    why = "agent.tau, line 3, column 21: found 'ex'; it is not modelled here"
+    assert stderr == f"error: nothing was written: the interpreter may accept it, but it is not modelled here: {why}\n"
     assert not (tmp_path / "b").exists()
 
 
@@ -193,7 +193,7 @@ def test_run_that_differs_or_fails(tmp_path):
     assert re.search(r"^6 +0 +1 +≠$", stdout, re.M)
     status, stdout, stderr = run("tau", "run", folder, "--tau", fake_tau(tmp_path / "b", "exit 1", right))
     assert status == 1
-    assert stdout.endswith("failed; the outputs in the folder are as they were\n")
+    assert stdout.endswith("failed; the outputs in the folder are unchanged\n")
     assert stderr.startswith("tau: the specification is refused\nerror: the interpreter ended with exit code 1\n")
     status, stdout, _ = run("tau", "run", folder, "--tau", fake_tau(tmp_path / "c", "error", right), "--json")
     assert (status, one_object(stdout)["failures"]) == (1, ["the interpreter said: (Error) something is wrong"])

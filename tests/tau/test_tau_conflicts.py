@@ -49,7 +49,7 @@ EXPLAINED = {
     "(i1[t] = 1 -> o1[t] = 1) && (i2[t] = 1 -> o1[t] = 0) && (o2[t] = i1[t])":
         "some inputs leave no solution of (i1[t] = 1 -> o1[t] = 1) and (i2[t] = 1 -> o1[t] = 0)",
     "(o2[t] = i2[t]) && (o1[t] = o1[t]')": "some inputs leave no solution of (o1[t] = o1[t]')",
-    "(o2[t] = i2[t]) && (i1[t] = 1)": "(i1[t] = 1) asks something of inputs alone",
+    "(o2[t] = i2[t]) && (i1[t] = 1)": "(i1[t] = 1) constrains only inputs",
 }  # fmt: skip
 
 

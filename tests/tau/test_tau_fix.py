@@ -340,7 +340,7 @@ def test_fixed_equations_pass_the_check_and_mean_the_same(tmp_path_factory, syst
         s.name: data.draw(st.lists(st.integers(0, 1 if s.width is None else 3), min_size=steps, max_size=steps))
         for s in spec.inputs
     }
-    assume({value.name for value in spec.values} & set(lines))  # else nothing is read, and nothing is to be mirrored
+    assume({value.name for value in spec.values} & set(lines))  # else nothing is read, and nothing must be mirrored
     files = {spec.streams[name].path: "".join(f"{v}\n" for v in column) for name, column in lines.items()}
     folder = make_folder(tmp_path_factory.mktemp("random") / "a", str(spec), files)
     result = fixed(folder)

@@ -96,7 +96,7 @@ def test_formulas_that_are_not_worked_out(line):
     assert simulation.files() == {"a.out": b"1\n"}
     assert simulation.stop.reason == "formula"
     assert simulation.errors == (
-        f"a.in, line 2: {line!r} is no truth value but perhaps a formula, which idi-fast does not work out",
+        f"a.in, line 2: {line!r} is not a truth value but perhaps a formula, which idi-fast does not compute",
     )
 
 

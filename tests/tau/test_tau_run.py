@@ -143,7 +143,7 @@ def test_an_interrupted_run_leaves_nothing_behind(number, folder):
     process.send_signal(number)
     status, stdout, stderr = finish(process)
     assert (status, stdout) == (128 + number, "")
-    assert "interrupted; the outputs are as they were" in stderr
+    assert "interrupted; the outputs are unchanged" in stderr
     assert snapshot(folder) == before
     assert [pid for pid in pids if is_alive(pid)] == []
 
@@ -157,7 +157,7 @@ def test_a_second_interrupt_kills_what_does_not_end(folder):
     time.sleep(0.5)  # of the two seconds that the interpreter has
     process.send_signal(signal.SIGINT)
     status, _, stderr = finish(process)
-    assert (status, "the outputs are as they were" in stderr) == (130, True)
+    assert (status, "the outputs are unchanged" in stderr) == (130, True)
     assert [pid for pid in pids if is_alive(pid)] == []
     assert snapshot(folder) == before
 
@@ -177,7 +177,7 @@ def test_letters_are_wrong_whoever_runs_them(tmp_path):
     by_interpreter = run_folder(folder, str(fake_tau(tmp_path / "bin", "right", outputs)), check=False)
     assert by_interpreter.outcome.code == 0
     assert by_interpreter.failures == run_folder(folder, check=False).failures
-    assert "takes the letters for free variables" in by_interpreter.failures[0]
+    assert "treats the letters as free variables" in by_interpreter.failures[0]
     assert list((folder / "outputs").iterdir()) == []
 
 
@@ -186,7 +186,7 @@ def test_a_folder_in_an_outputs_place_keeps_what_it_holds(folder):
     (folder / "outputs/twice.out").mkdir()
     (folder / "outputs/twice.out/mine.txt").write_text("mine")
     before = snapshot(folder)
-    with pytest.raises(OutputError, match=r"twice\.out is a folder where a file is to stand"):
+    with pytest.raises(OutputError, match=r"twice\.out is a folder where a file must go"):
         run_folder(folder, check=False)
     assert snapshot(folder) == before
 

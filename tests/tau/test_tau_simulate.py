@@ -41,7 +41,7 @@ VERDICTS = {  # steps, reason, errors, first times of reading
     "sbf_word_true": (
         3, "end of input",
         [
-            "inputs/a.in, line 2: not 0 or 1; the interpreter takes the letters for free variables, 'e r t u', and "
+            "inputs/a.in, line 2: not 0 or 1; the interpreter treats the letters as free variables, 'e r t u', and "
             "outputs become formulas of them"
         ],
         {"i1": 0},

@@ -87,7 +87,7 @@ REFUSED = {  # by the interpreter too: line, column and message
     'o:sbf := out file("z").': (5, 1, "found the stream name 'o'; expected"),
     'out:sbf := out file("z").': (5, 1, "found the stream name 'out'; expected"),
     'i1:sbf := in file("z").': (5, 1, "the stream 'i1' is declared twice"),
-    'i9:sbf := in file("z")\n(o1[t] = i1[t])': (6, 1, "found '('; expected '.' behind the declaration"),
+    'i9:sbf := in file("z")\n(o1[t] = i1[t])': (6, 1, "found '('; expected '.' after the declaration"),
     'i9:sbf := file("z").': (5, 11, 'found \'file\'; expected in file("…") or out file("…")'),
     'i9:sbf := in file(z).': (5, 19, "found 'z'; expected a file name in quotation marks"),
     'i9:sbf := in file("").': (5, 19, "found the file name ''; expected printable ASCII"),
@@ -104,15 +104,15 @@ NOT_MODELLED = {
     'i9:bv[257] := in file("z").': (5, 4, "found bv[257]; expected 1 to 256 bits"),
     'i9:sbf := out file("z").': (5, 1, "found 'i9'; expected a name that begins with o: it is an output"),
     'o9:sbf := in file("z").': (5, 1, "found 'o9'; expected a name that begins with i: it is an input"),
-    "(o1[t] = i1[t]) && (o7[t] = i7[t])": (5, 21, "the type of o7 cannot be told; declare it"),
+    "(o1[t] = i1[t]) && (o7[t] = i7[t])": (5, 21, "the type of o7 is unknown; declare it"),
     "(o1[t] = i1[n])": (5, 13, "found 'n' where other times are 't'"),
     "f(x) := f(x).\n(o1[t] = f(i1[t]))": (5, 9, "f is defined by itself"),
     "f(x) := x.\n(o1[t] = f(i1[t], 1))": (6, 10, "f takes 1 arguments; found 2"),
     'o9:sbf := out file("./c").': (5, 1, "o1 and o9 share the file './c', which is written"),
     'o9:sbf := out file("a").': (5, 1, "i1 and o9 share the file 'a', which is written"),
-    "sometimes (o1[t] = i1[t])": (5, 1, "found 'sometimes'; which is not worked out here"),
-    "(o1[t] = i1[t]) || (o1[t] = 1)": (5, 1, "found '||', which is not worked out between these formulas"),
-    "(o1[t] = 0 <-> i1[t] = 1)": (5, 2, "which value an output takes that is not to have another is not worked out"),
+    "sometimes (o1[t] = i1[t])": (5, 1, "found 'sometimes'; it is not modelled here"),
+    "(o1[t] = i1[t]) || (o1[t] = 1)": (5, 1, "found '||', which is not modelled between these formulas"),
+    "(o1[t] = 0 <-> i1[t] = 1)": (5, 2, "the value of an output that must not have another one is not predicted"),
     "(o8[t] < i8[t])": (5, 1, "an output that is a bitvector is not defined by an equation"),
     "(i1[t] = 1 -> i1[t] = 1)": (5, 1, "expected an output in every formula"),
     "(o8[t] = i8[t] + { 1 })": (5, 16, "found '+'; terms are joined by &, | and ^ (exclusive or)"),
@@ -232,7 +232,7 @@ i2:bv[5] := in file("e").
 
 def test_an_operator_of_bitvectors_between_values_of_sbf_is_refused():
     text = 'i1:{0} := in file("a").\no1:{0} := out file("b").\n(o1[t] = i1[t] !& i1[t])'
-    with pytest.raises(SpecError, match="found '!&', of which the interpreter infers no type between values of sbf"):
+    with pytest.raises(SpecError, match="found '!&', for which the interpreter infers no type between values of sbf"):
         parse_spec(text.format("sbf"))
     with pytest.raises(NotModelled, match="found '!'"):  # what comes of that is not on record
         parse_spec(text.format("bv[5]"))

@@ -176,7 +176,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(how, at, tmp_path):
     with Checkpoints(tmp_path, note=notes.append) as checkpoints:
         trainer.train(checkpoints=checkpoints)
         assert_same(outcome(trainer, *trainer.rollout()), outcome(*train(config(**RUNS[0]), 5)))
-    assert notes == [f"the checkpoint {newest} is damaged (its checksum is another); going on from the one before"]
+    assert notes == [f"the checkpoint {newest} is damaged (its checksum differs); going on from the one before"]
     assert older in checkpoint_paths(tmp_path)
     assert newest not in checkpoint_paths(tmp_path)
 
