@@ -20,7 +20,7 @@ def add_vectorbt(yardsticks: Yardsticks, bars: int) -> None:
     """Use vectorbt, with each of its engines that is at hand, for the account of so many bars; those whose equity or
     drawdown is another are refused."""
     try:
-        import vectorbt
+        import vectorbt  # pyright: ignore[reportMissingImports] -- of the extra `peers`
     except ImportError as error:
         yardsticks.notes.append(f"vectorbt was left out: {error}; pip install 'idi-fast[peers]' brings it")
         return

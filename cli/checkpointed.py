@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from idi_fast.cli import console
+
+if TYPE_CHECKING:
+    from idi_fast.training.checkpoint import Every
 
 
 class Options(NamedTuple):
@@ -21,7 +24,7 @@ class Kept(NamedTuple):
     """The folder of a run's checkpoints, None where none are wanted; when they are due; whether to go on from them."""
 
     folder: Path | None
-    every: object
+    every: "Every | None"
     resume: bool
 
 

@@ -8,11 +8,15 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from idi_fast.cli import signals
 from idi_fast.errors import printable
+
+if TYPE_CHECKING:
+    from idi_fast.data.history import History
 
 UNWRITTEN = "nothing was written"
 
@@ -34,7 +38,7 @@ def print_notes(texts: Iterable[str]) -> None:
         note(text)
 
 
-def note_spikes(history: object) -> list[str]:
+def note_spikes(history: "History | None") -> list[str]:
     """Point out bars of a history whose close jumps and comes back; the notes that were printed. None: no history."""
     from idi_fast.data.spikes import spike_note
 
@@ -169,7 +173,7 @@ def counted_progress(what: str) -> Iterator[Callable[[int, int], None]]:
 @contextmanager
 def training_progress(
     total_steps: int, describe: Callable = lambda progress: f"episode {progress.episodes:,}"
-) -> Iterator[object]:
+) -> Iterator[Callable[[Any], None] | None]:
     """A callback for `Trainer.run` that draws a bar with steps/s and time left; None where stderr is no terminal.
 
     describe: what to say beside the bar of the callback's argument, which has `steps`.

@@ -23,6 +23,11 @@ class Generator:
 
     stream: kernels.Stream
 
+    @property
+    def state(self) -> dict[str, np.ndarray]:
+        """The arrays that it goes on from."""
+        raise NotImplementedError
+
     def words64(self, out: np.ndarray) -> None:
         """Fill `out` uint64 with the next 64-bit words."""
         kernels.words64(self.stream, out.reshape(-1))
@@ -42,7 +47,6 @@ class MersenneTwister(Generator):
 
     @property
     def state(self) -> dict[str, np.ndarray]:
-        """The arrays that it goes on from."""
         return self.stream.mt._asdict()
 
 
@@ -62,7 +66,6 @@ class Sfc64(Generator):
 
     @property
     def state(self) -> dict[str, np.ndarray]:
-        """The arrays that it goes on from."""
         return self.stream.sfc._asdict()
 
 

@@ -111,6 +111,7 @@ def _history(published: Published, config: TrainingConfig, run: dict[str, Any], 
 
 def _recorded(run: dict[str, Any]) -> dict[str, Any]:
     """What a run says of the bars of its own training; EvidenceError unless it has the form of `describe_history`."""
+    recorded: dict[str, Any] = {}
     try:
         recorded = run["trained_on"][0]
         is_sound = isinstance(recorded["bars"], int) and isinstance(recorded["files"], dict)

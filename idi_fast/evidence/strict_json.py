@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from idi_fast.errors import EvidenceError
@@ -75,7 +75,7 @@ def _no_constant(text: str) -> None:
     raise EvidenceError(f"holds {text}: {text} is not JSON")
 
 
-def take(fields: dict[str, Any], key: str, kind: type | tuple[type, ...], name: str) -> Any:
+def take(fields: Mapping[str, Any], key: str, kind: type | tuple[type, ...], name: str) -> Any:
     """The value of a key, which is to be there and of a type; EvidenceError else. A bool is no number."""
     kinds = kind if isinstance(kind, tuple) else (kind,)
     nouns = {str: "text", int: "a whole number", float: "a number", dict: "an object", list: "a list", bool: "a truth"}

@@ -15,6 +15,7 @@ from idi_fast.tau.formula import (
     At,
     Bit,
     Bits,
+    Chain,
     Clause,
     Less,
     Not,
@@ -107,7 +108,7 @@ class Model:
         except Unsatisfiable as error:
             error.definitions, error.origin = definitions, dict(zip(looked_at, given, strict=True))
             raise
-        last_time = max((definition.target.index for definition in definitions), default=-1)
+        last_time = max((definition.target.time for definition in definitions), default=-1)
         rows = {name: row for row, name in enumerate((*inputs, *outputs))}
         about_t = [clause for clause in effective if clause.target.index is None]
         first = []
@@ -165,10 +166,13 @@ def _explained(spec: Spec, letters: int) -> Unsatisfiable:
     fewest = minimal(spec.clauses, lambda some: _conflict(replace(spec, clauses=some), letters) is not None)
     core = replace(spec, clauses=fewest)
     conflict, widths = _conflict(core, letters), {name: stream.width for name, stream in core.streams.items()}
+    assert conflict is not None  # as in all that `minimal` keeps
     definitions = minimal(conflict.definitions, lambda some: not _agree(some, widths))
-    times: dict[Clause, set[int]] = {clause: {conflict.time} - {None} for clause in core.clauses}
+    times: dict[Clause, set[int]] = {
+        clause: set() if conflict.time is None else {conflict.time} for clause in core.clauses
+    }
     for definition in definitions:
-        times[conflict.origin[definition.clause]].add(definition.target.index)
+        times[conflict.origin[definition.clause]].add(definition.target.time)
     said = tuple(
         Said(clause, tuple(sorted(times[clause])) if clause.target.index is None else ())
         for clause in sorted(core.clauses, key=lambda clause: clause.target.index is None)
@@ -269,7 +273,7 @@ def _check_times(clause: Clause) -> None:
     for value in values_of(clause.term):
         if (value.index is None) != (target.index is None):
             raise NotModelled(f"{target} is defined by {value}; a fixed index goes with fixed indices alone")
-        if target.index is not None and value.index > target.index:
+        if target.index is not None and value.time > target.index:
             raise NotModelled(f"{target} is defined by {value}, which comes after it")
 
 
@@ -380,7 +384,7 @@ def _compile(
 
     def emit(term: Term, register: int, mask: int) -> None:  # a register a level: fewer than DEEPEST
         if isinstance(term, At):
-            back = term.lookback if index is None else index - term.index
+            back = term.lookback if index is None else index - term.time
             lines.append((kernels.LOAD, register, rows[term.name], back))
         elif isinstance(term, Bit | Bits):
             lines.append((kernels.CONSTANT, register, term.value * mask if isinstance(term, Bit) else term.value, 0))
@@ -392,6 +396,7 @@ def _compile(
             emit(term.term, register, mask)
             lines.append((kernels.FLIP, register, mask, 0))
         else:
+            assert isinstance(term, Chain)
             emit(term.terms[0], register, mask)
             for part in term.terms[1:]:
                 emit(part, register + 1, mask)

@@ -1,8 +1,9 @@
 """What a run leaves behind: a folder that ordinary tools read, with the digests of all it holds."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -126,7 +127,7 @@ def write_training(
     }
     write_json(folder / "run.json", run)
     write_json(folder / TIMINGS, seconds)
-    about = {"training": {"seed": trainer.seed, "episodes": trainer.config.episodes}}
+    about: dict[str, Any] = {"training": {"seed": trainer.seed, "episodes": trainer.config.episodes}}
     if metadata:
         about["metadata"] = metadata
     write_manifest(folder, config_sha256=run["fingerprint"], **about)
@@ -202,7 +203,7 @@ def write_backtest_run(folder: Path, kind: str, assumptions: dict, policy: Polic
     write_manifest(folder, config_sha256=policy.config.fingerprint(), training={"seed": policy.seed})
 
 
-def write_manifest(folder: Path, *, proof_policy: dict = NO_PROOF, **about: object) -> None:
+def write_manifest(folder: Path, *, proof_policy: dict = NO_PROOF, **about: Any) -> None:
     """Write manifest.json: digests of every file but timings.json, the one file that two equal runs may differ in, and
     of the price histories that the run.json beside it names.
 
@@ -223,7 +224,7 @@ def inputs_of(folder: Path) -> dict[str, dict]:
     return named_inputs(load_json(folder / "run.json"))
 
 
-def named_inputs(run: dict) -> dict[str, dict]:
+def named_inputs(run: Mapping[str, Any]) -> dict[str, dict]:
     """Digests of the price histories that a run.json names, by the paths that they had."""
     described = [*run.get("trained_on", ()), *([run["data"]] if run.get("data") else ())]
     return {path: file for history in described for path, file in history["files"].items()}
