@@ -50,7 +50,8 @@ def _user_cache_root() -> Path | None:
 
 def _sources_hash() -> str:
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    # A link of an editable install outlives its file, as when another branch is checked out.
+    for path in sorted(path for path in Path(__file__).parent.glob("*.py") if path.exists()):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
 

@@ -1,6 +1,7 @@
 """One Hypothesis profile for all tests, and what the tests of the command line share."""
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 import cli_helpers
@@ -12,6 +13,22 @@ pytest_plugins = ["evidence_runs", "layer_plans"]
 # No deadline: the first call of a kernel compiles it. In CI the examples are the same in every run.
 settings.register_profile("idi-fast", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("idi-fast")
+
+
+ROOT = Path(__file__).parents[1]
+SOURCES = {"": ROOT / "idi_fast", "kernels": ROOT / "kernels", "cli": ROOT / "cli", "bench": ROOT / "bench"}
+
+
+def pytest_configure() -> None:
+    """Name a module that is newer than the editable install, which is a tree of links to those that there were."""
+    found = find_spec("idi_fast")
+    installed = Path(found.origin).parent if found is not None and found.origin else ROOT
+    if not installed.is_relative_to(ROOT / "build"):
+        return
+    for folder, source in SOURCES.items():
+        for file in source.rglob("*.py"):
+            if not (installed / folder / file.relative_to(source)).exists():
+                raise pytest.UsageError(f"{file} is not installed yet; run: pip install -e '.[dev,report]'")
 
 
 @pytest.fixture(autouse=True)

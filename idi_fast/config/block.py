@@ -14,7 +14,7 @@ import operator
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from types import NoneType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeGuard, TypeVar, get_args, get_origin
 
@@ -143,7 +143,7 @@ class Block:
 
 def is_block(kind: Any) -> TypeGuard[type[Block]]:
     """Whether a type hint is that of a block."""
-    return isinstance(kind, type) and issubclass(kind, Block)
+    return isinstance(kind, type) and is_dataclass(kind)
 
 
 def expected(hint: Any, limits: Mapping[str, Any]) -> str:

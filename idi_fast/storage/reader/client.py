@@ -79,7 +79,7 @@ class Reader:
             "path": path, "parent": os.getpid(), "dies_with_thread": is_main, "slots": slots,
             "expects_bars": expects_bars,
         }  # fmt: skip
-        own_group = (
+        own_group: dict[str, Any] = (
             {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
             if sys.platform == "win32"
             else {"process_group": 0, "pass_fds": slots}  # Ctrl-C is for this process, which ends the reader
