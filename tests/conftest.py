@@ -21,8 +21,8 @@ SOURCES = {"": ROOT / "idi_fast", "kernels": ROOT / "kernels", "cli": ROOT / "cl
 
 def pytest_configure() -> None:
     """Name a module that is newer than the editable install, which is a tree of links to those that there were."""
-    found = find_spec("idi_fast")
-    installed = Path(found.origin).parent if found is not None and found.origin else ROOT
+    found = find_spec("idi_fast.kernels")
+    installed = Path(found.origin).parents[1] if found is not None and found.origin else ROOT
     if not installed.is_relative_to(ROOT / "build"):
         return
     for folder, source in SOURCES.items():
