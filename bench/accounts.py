@@ -43,6 +43,7 @@ def account_and_kpis(history: History, target: np.ndarray) -> tuple[Account, dic
     """The account of target positions int8 (n,), that of buy and hold, and all KPIs of both."""
     account, held = keep_account(target, history, TERMS), hold(history, TERMS)
     accumulator, bar_times = KpiAccumulator(target.size), BarTimes()
+    assert history.time is not None  # as of all random walks
     bar_times.push(history.time)
     accumulator.push(account.equity, account.position, held.equity)
     accumulator.push_trades(account.trades[account.trades[:, 1] >= 0])
@@ -75,7 +76,7 @@ def make(sizes: Sizes, context: Context) -> list[Case]:
 def _check(work: Work, bars: int) -> None:
     history, target = random_walk(bars), random_target(bars)
     account, made = work(history, target)
-    prices = history.open, history.close, oracle.SAME_CLOSE, FEE_BPS / 1e4
+    prices = history.column("open"), history.close, oracle.SAME_CLOSE, FEE_BPS / 1e4
     kept, held = (oracle.account(wanted, *prices) for wanted in (target, np.ones_like(target)))
     expect_equal("position", account.position, kept.position)
     # The oracle's fractions are exact.

@@ -2,7 +2,8 @@
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from typing import NamedTuple
 
 from idi_fast.agents.policy import Policy
@@ -49,7 +50,8 @@ class Twin:
 
 def _columns(history: History) -> tuple[list[float], list[float], list[float]]:
     open_ = history.close if history.open is None else history.open
-    return history.close.tolist(), open_.tolist(), history.volume.tolist()
+    volume = [] if history.volume is None else history.volume.tolist()
+    return history.close.tolist(), open_.tolist(), volume
 
 
 def _logs(history: History) -> market_engine.Bars:
@@ -92,10 +94,10 @@ def account_kpis(account: accounts.Account, held: accounts.Account) -> dict[str,
         "longest_drawdown_bars": max((fall.bars for fall in falls), default=0),
         "value_at_risk": statistics.quantiles(bars.returns, n=20, method="inclusive")[0],
         "beta": _ratio(bars.pairs[4], bars.pairs[3]),
-        "trades": closed.count,
-        "win_rate": _ratio(closed.winners, closed.count),
+        "trades": closed.closed,
+        "win_rate": _ratio(closed.winners, closed.closed),
         "profit_factor": _ratio(closed.won, closed.lost),
-        "expectancy": _ratio(closed.won - closed.lost, closed.count),
+        "expectancy": _ratio(closed.won - closed.lost, closed.closed),
         "exposure": bars.exposed / len(equity),
     }
     return {name: float(value) for name, value in values.items()}
@@ -112,13 +114,13 @@ def run_kpis(run: TwinRun) -> dict[str, float]:
     }
 
 
-def expect_kpis(made: dict[str, float | None], expected: dict[str, float]) -> None:
+def expect_kpis(made: Mapping[str, float | None], expected: Mapping[str, float]) -> None:
     """Raise Differs unless the KPIs are the expected ones, with null for NaN: to nine digits, since the twins keep
     exact fractions, or near 0 to some units in the last place of an equity of 1."""
     for name, value in expected.items():
-        found = math.nan if made[name] is None else made[name]
-        expect_equal(name, [found], [value], rtol=1e-9, atol=1e-13)
+        found = made[name]
+        expect_equal(name, [math.nan if found is None else found], [value], rtol=1e-9, atol=1e-13)
 
 
-def _ratio(over: float, under: float) -> float:
-    return math.nan if under == 0 else over / under
+def _ratio(over: float | Fraction, under: float | Fraction) -> float:
+    return math.nan if under == 0 else float(over / under)

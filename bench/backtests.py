@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from statistics import median
 from time import perf_counter, process_time
+from typing import Any
 
 import polars as pl
 
@@ -225,7 +226,7 @@ def _symbols(sizes: Sizes, folder: Path, policy: Callable[[], Policy]) -> Case:
     )  # fmt: skip
 
 
-def _write_symbols(out: Path, policy: Policy, files: Path, **options: object) -> dict:
+def _write_symbols(out: Path, policy: Policy, files: Path, **options: Any) -> dict:
     """The work of `idi-fast backtest --symbol-files`."""
     data: DataConfig = replace(policy.config.environment.data, path=str(files))
     histories = open_symbols(policy.config, data, out)

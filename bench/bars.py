@@ -19,9 +19,9 @@ STEP = 1e-4
 
 def write_bars(path: Path, history: History, names: Sequence[str] = COLUMNS) -> Path:
     """Columns of the history as a Parquet file."""
-    columns = {name: history.column(name) for name in names}
+    columns: dict[str, np.ndarray | pl.Series] = {name: history.column(name) for name in names}
     if "time" in names:
-        columns["time"] = time_series(columns["time"])
+        columns["time"] = time_series(history.column("time"))
     pl.DataFrame(columns).write_parquet(path)
     return path
 

@@ -41,7 +41,7 @@ class Case:
     name: str
     unit: str
     oracle: str
-    check: Callable[[], None]
+    check: Callable[[], object]
     subject: Timed
     yardsticks: dict[str, Timed] = field(default_factory=dict)
     compiles: bool = True

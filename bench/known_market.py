@@ -106,6 +106,8 @@ def draw_paths(policy: Policy, evaluator: Evaluator) -> Paths:
     rows = evaluator.episodes * (policy.config.episode_length + 1)
     _, facts = fresh_market(policy, evaluator.seed).facts(rows)
     chain = Chain.of(policy.config.environment.market)
+    assert facts.value is not None  # as of every simulated market
+    assert facts.regime is not None
     return Paths(facts.value, facts.regime, chain.beliefs(facts.value))
 
 

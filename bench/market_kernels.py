@@ -90,7 +90,8 @@ def _bar_returns(n: int) -> Prepared:
 
 def _market_rows(n: int) -> Prepared:
     # Eighths: nothing is rounded on either side.
-    given, base = [*(_random().integers(-8, 9, (4, n)) / 8), WEIGHTS], np.empty((n, 9))
+    gap, change, cost, scarcity = _random().integers(-8, 9, (4, n)) / 8
+    given, base = (gap, change, cost, scarcity, WEIGHTS), np.empty((n, 9))
     return Prepared(
         lambda: market.market_rows(*given, base),
         lambda: [base],
@@ -116,8 +117,8 @@ def _account(n: int) -> Prepared:
 
     def expected() -> list:
         kept = account_oracle.account(*given)
-        ended = [[float(value) for value in trade] for trade in kept.trades if trade.exit_bar >= 0]
-        totals = float(kept.fees), float(kept.slippage), float(kept.traded)
+        ended = [[float(value or 0) for value in trade] for trade in kept.trades if trade.exit_bar >= 0]
+        totals = [float(cost) for cost in (kept.fees, kept.slippage, kept.traded)]
         return [[*map(float, kept.equity)], kept.position, ended, totals, [kept.liquidated_at]]
 
     return Prepared(keep, made, expected)

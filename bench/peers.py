@@ -20,7 +20,7 @@ def add_vectorbt(yardsticks: Yardsticks, bars: int) -> None:
     """Use vectorbt, with each available engine, for the account of this many bars; those with another equity or
     drawdown are refused."""
     try:
-        import vectorbt
+        import vectorbt  # pyright: ignore[reportMissingImports] -- of the extra `peers`
     except ImportError as error:
         yardsticks.notes.append(f"vectorbt was left out: {error}; pip install 'idi-fast[peers]' brings it")
         return

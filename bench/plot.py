@@ -12,7 +12,7 @@ LABELS = {"states": "states", "episodes": "training episodes", "lanes": "lanes, 
 def matplotlib() -> ModuleType:
     """The library; InputError if it is not installed."""
     try:
-        import matplotlib.figure
+        import matplotlib.figure  # pyright: ignore[reportMissingImports] -- of the extra `plots`
     except ImportError:
         raise InputError("--plot needs matplotlib; install it with: pip install 'idi-fast[plots]'") from None
     return matplotlib
@@ -32,7 +32,7 @@ def check_picture(path: Path) -> None:
 def plot(results: dict, path: Path) -> None:
     """Write the picture, in the format of the path's ending. Raises OutputError."""
     matplotlib().use("agg")
-    from matplotlib import pyplot
+    from matplotlib import pyplot  # pyright: ignore[reportMissingImports] -- of the extra `plots`
 
     # Text stays text, and two pictures of the same results are the same file.
     pyplot.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "idi-fast", "axes.grid": True, "grid.alpha": 0.3})

@@ -36,7 +36,7 @@ def make(sizes: Sizes, context: Context) -> list[Case]:
     def check_training(cache: str | None = None) -> None:
         train(cache)
         rewards = pl.read_parquet(agent / "episodes.parquet")["reward"]
-        compare(Policy.load(agent), rewards, default_twin(TrainingConfig())(), {})
+        compare(Policy.load(agent), rewards.to_numpy(), default_twin(TrainingConfig())(), {})
 
     def with_empty_cache(work: Callable[[str], None]) -> float:
         with tempfile.TemporaryDirectory(dir=context.folder) as cache:
@@ -45,7 +45,7 @@ def make(sizes: Sizes, context: Context) -> list[Case]:
     interpreter = Timed(1, lambda: elapsed(lambda: subprocess.run([sys.executable, "-c", "pass"], check=True)))
     # An empty cache takes ten seconds or more to fill: fewer repeats, and no warm-up.
     cold = Timed(1, lambda: with_empty_cache(train), repeats=sizes.cold_starts, warms=False)
-    rows = (
+    rows: tuple[tuple[str, str, Callable[[], object], Timed], ...] = (
         ("idi-fast --help", "the command table", check_help, Timed(1, lambda: elapsed(lambda: process("--help")))),
         ("idi-fast train", "engine.train", check_training, Timed(1, lambda: elapsed(train))),
         ("idi-fast train, empty kernel cache", "engine.train", lambda: with_empty_cache(check_training), cold),

@@ -86,9 +86,10 @@ def _synthetic_tape(n: int) -> Prepared:
 
 def _crypto_tape(n: int) -> Prepared:
     generator, phase, price_state = MersenneTwister(SEED), np.zeros(1, np.int64), np.zeros(2)
-    codes = np.empty(n, np.int32), *(np.empty(n, np.uint8) for _ in range(3))
-    out = np.empty((n, 9)), *codes, np.empty(n)
-    given = generator.stream.mt, phase, EPISODE_LENGTH, *market_parameters(CONFIG), price_state
+    alert, regime, risk = np.empty((3, n), np.uint8)
+    out = np.empty((n, 9)), np.empty(n, np.int32), alert, regime, risk, np.empty(n)
+    market, stress = market_parameters(CONFIG)
+    given = generator.stream.mt, phase, EPISODE_LENGTH, market, stress, price_state
     return Prepared(
         lambda: tape_mt19937.crypto_tape(*given, *out),
         lambda: out,

@@ -67,7 +67,7 @@ class Kind:
         compare(policy, trainer.episode_rewards, self.twin(self.config(episodes))(), self.tolerance)
 
 
-def compare(policy: Policy, rewards: Sequence[float], learnt: Learnt, tolerance: dict[str, float]) -> None:
+def compare(policy: Policy, rewards: Sequence[float] | np.ndarray, learnt: Learnt, tolerance: dict[str, float]) -> None:
     """Raise Differs unless tables, rewards and, where they are known, visits are those of a twin."""
     expect_equal("reward", rewards, learnt.rewards, **tolerance)
     for name, table, rows in (("q", policy.q, learnt.q), ("comm_q", policy.comm_q, learnt.comm_q)):
@@ -120,7 +120,7 @@ def market_learnt(agent: Learner, quantizer: QuantizerConfig, rewards: Sequence[
     """What a twin on a market tape has learnt, by the digits of the package's state."""
     sizes = [getattr(quantizer, f"{name}_buckets") for name in ("price", "volume", "trend", "scarcity")]
 
-    def digits(state: tuple[int, int, int]) -> tuple[int, ...]:
+    def digits(state: tuple[int, ...]) -> tuple[int, ...]:
         code, mood, position = state
         return (*map(int, np.unravel_index(code, sizes)), mood, position + 1)
 
@@ -148,7 +148,8 @@ def kinds(sizes: Sizes) -> tuple[Kind, ...]:
 
     def history_market(config: dict) -> market_engine.HistoryMarket:
         bars = history()
-        return market_engine.HistoryMarket(config, SEED, *(a.tolist() for a in (bars.close, bars.open, bars.volume)))
+        close, open_, volume = (bars.column(name).tolist() for name in ("close", "open", "volume"))
+        return market_engine.HistoryMarket(config, SEED, close, open_, volume)
 
     crypto, on_history = ({"environment": {"kind": kind}} for kind in ("crypto", "history"))
     return (
@@ -179,7 +180,8 @@ def make(sizes: Sizes, context: Context) -> list[Case]:
     c = _others(context.yardsticks.c, sizes.episodes)
     references = _others(context.yardsticks.reference, sizes.reference_episodes)
     cases = [
-        _case(kind, sizes, {"c": c.get(kind.c), "reference": references.get(kind.reference)}) for kind in kinds(sizes)
+        _case(kind, sizes, {"c": c.get(kind.c or ""), "reference": references.get(kind.reference or "")})
+        for kind in kinds(sizes)
     ]
     alone = population_case("train", sizes.lanes, 1, sizes, {"c": c["synthetic"]} if "synthetic" in c else {})
     cores = usable_cores()

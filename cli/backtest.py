@@ -209,8 +209,9 @@ def _symbols(source: Source, assumed: dict, trace: bool, column: str | None, job
         console.counted_progress("symbols") as progress,
     ):
         histories = open_symbols(policy.config, data, Path(scratch), column=column, risk=risk)
+        files = find_files(Path(source.data))
         return write_symbol_backtest(
-            folder, policy, histories, find_files(Path(data.path)), trace=trace, jobs=jobs, progress=progress, **assumed
+            folder, policy, histories, files, trace=trace, jobs=jobs, progress=progress, **assumed
         )
 
 

@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from idi_fast.cli import console
+
+if TYPE_CHECKING:
+    from idi_fast.training.checkpoint import Every
 
 
 class Options(NamedTuple):
@@ -21,7 +24,7 @@ class Kept(NamedTuple):
     """The folder of checkpoints (None: no checkpoints), when they are due, and whether to resume from them."""
 
     folder: Path | None
-    every: object
+    every: "Every | None"
     resume: bool
 
 

@@ -10,12 +10,16 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from idi_fast.cli import signals
 from idi_fast.display import format_value
 from idi_fast.errors import printable
+
+if TYPE_CHECKING:
+    from idi_fast.data.history import History
 
 UNWRITTEN = "nothing was written"
 ARGUMENT = re.compile(r"`([a-z]+(?:_[a-z]+)*)(?:=([^`]+))?`")
@@ -64,7 +68,7 @@ def print_notes(texts: Iterable[str]) -> None:
         note(text)
 
 
-def note_spikes(history: object) -> list[str]:
+def note_spikes(history: "History | None") -> list[str]:
     """Point out bars of a history whose close jumps and comes back; returns the notes printed. None: no history."""
     from idi_fast.data.spikes import spike_note
 
@@ -190,7 +194,7 @@ def counted_progress(what: str) -> Iterator[Callable[[int, int], None]]:
 @contextmanager
 def training_progress(
     total_steps: int, describe: Callable = lambda progress: f"episode {progress.episodes:,}"
-) -> Iterator[object]:
+) -> Iterator[Callable[[Any], None] | None]:
     """A callback for `Trainer.run` that draws a bar with steps/s and time left; None if stderr is no terminal.
 
     describe: text beside the bar, from the callback's argument, which has `steps`.

@@ -69,6 +69,7 @@ def prove(
             "policy by the published config: keep a seed of 128 random bits"
         )
         hidden = Published(folder, policy).policy
+        assert hidden is not None  # or there would be nothing proven of it
         for reason in guessable(hidden.config, hidden.seed):
             console.note(reason)
     if json:

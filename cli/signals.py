@@ -18,6 +18,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from time import monotonic
+from typing import Any
 
 GRACE = 0.4
 """Seconds that the main thread has to raise, and a worker thread to be out of the compiler."""
@@ -140,7 +141,7 @@ class Watch:
                 self._kill()
             if came and not self._has_reacted():
                 self._echoes += 1
-                _thread.interrupt_main(self.number)
+                _thread.interrupt_main(self._signal())
 
     def _is_overdue(self, seconds: float, again: bool) -> bool:
         if seconds < GRACE:
@@ -166,7 +167,7 @@ class Watch:
     def _kill(self) -> None:
         # The main thread must not go on meanwhile: if it has no more to do than to put its output in place, it would.
         self._stopped = True
-        _thread.interrupt_main(self.number)
+        _thread.interrupt_main(self._signal())
         try:
             # In threads of their own, since a full pipe or a lost disk makes them wait.
             parts = [threading.Thread(target=part, daemon=True) for part in (self._say_directly, _remove_unfinished)]
@@ -176,7 +177,11 @@ class Watch:
             for part in parts:
                 part.join(max(0.0, latest - monotonic()))
         finally:
-            os._exit(128 + self.number)
+            os._exit(128 + self._signal())
+
+    def _signal(self) -> signal.Signals:
+        assert self.number is not None  # one has come
+        return signal.Signals(self.number)
 
     def _say_directly(self) -> None:
         if self._said:
@@ -188,9 +193,9 @@ class Watch:
 
 
 def _remove_unfinished() -> None:
-    module = sys.modules.get("idi_fast.storage.unfinished")
-    if hasattr(module, "remove_all"):
-        module.remove_all()
+    remove_all = getattr(sys.modules.get("idi_fast.storage.unfinished"), "remove_all", None)
+    if remove_all is not None:
+        remove_all()
 
 
 def _default_signals() -> None:
@@ -200,7 +205,7 @@ def _default_signals() -> None:
             signal.signal(number, signal.SIG_DFL)
 
 
-def _compiler_lock() -> object:
+def _compiler_lock() -> Any:
     # Numba compiles and loads in one thread at a time, under this lock. It may not have been imported.
     return getattr(sys.modules.get("numba.core.compiler_lock"), "global_compiler_lock", None)
 

@@ -3,7 +3,7 @@
 from contextlib import ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -167,13 +167,13 @@ def _train(settings, seed: int, init_policy: Path | None, options: Options) -> N
     from idi_fast.agents.policy import Policy
     from idi_fast.training.artifact import finished_run
 
-    seed = None if seed == -1 else seed
+    known = None if seed == -1 else seed
     initial = None if init_policy is None else Policy.load(init_policy)
     done = checkpointed.write(
         settings,
         options,
-        lambda: finished_run(options.out, settings, seed, initial),
-        partial(_fill, settings, seed, initial),
+        lambda: finished_run(options.out, settings, known, initial),
+        partial(_fill, settings, known, initial),
     )
     _report(options.out, *done, options.json)
 
@@ -184,14 +184,15 @@ def _fill(settings, seed: int | None, initial, folder: Path, kept: Kept) -> tupl
     from idi_fast.training.checkpoint import Checkpoints, recorded_seed
     from idi_fast.training.episode_log import temporary_log
 
-    if kept.resume and seed is None:
+    if kept.resume and kept.folder is not None and seed is None:
         seed = recorded_seed(kept.folder)
     trainer = create_trainer(settings, seed, initial=initial)
     console.note_spikes(trainer.history)
     trainer.compile()
     with ExitStack() as stack:
         if kept.folder is None:
-            log, stopping = {"rewards": stack.enter_context(temporary_log(folder))}, nullcontext()
+            log: dict[str, Any] = {"rewards": stack.enter_context(temporary_log(folder))}
+            stopping = nullcontext()
         else:
             checkpoints = Checkpoints(kept.folder, kept.every, resume=kept.resume, note=console.note)
             log = {"checkpoints": stack.enter_context(checkpoints)}

@@ -1,5 +1,6 @@
 """Train lookup-table agents for the Tau language, backtest them on price histories, write their input streams."""
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,12 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
+if not os.path.isdir(os.path.join(__path__[0], "kernels")):
+    # In a checkout kernels, cli and bench are folders beside this one: its editable install has them in the package.
+    from pkgutil import extend_path
+
+    __path__ = extend_path(__path__, __name__)
+
 _HOMES = {
     "agents.policy": ("Policy",),
     "agents.trace": ("Trace",),
@@ -67,11 +74,13 @@ __all__ = [
 ]  # fmt: skip
 
 
-def __getattr__(name: str):
-    # Loaded on first use: importing the package must not cost the second that numba and polars take.
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_MODULES[name]), name)
+if not TYPE_CHECKING:  # to a checker, which knows the names from above, every other name would be one too
+
+    def __getattr__(name: str):
+        # Loaded on first use: importing the package must not cost the second that numba and polars take.
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(_MODULES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -197,7 +197,7 @@ def _compare_lines(a: bytes, b: bytes, context: int, *, counted_from: int) -> di
         "equal": equal,
         "lines": [len(one), len(other)],
         "differing": differing,
-        "first": None if equal else _around(one, other, at, context, counted_from),
+        "first": None if equal or at is None else _around(one, other, at, context, counted_from),
         "notes": _notes_on_bytes(a, b),
     }
 
@@ -219,7 +219,7 @@ def _notes_on_bytes(a: bytes, b: bytes) -> list[str]:
     return notes
 
 
-def _around(a: Sequence, b: Sequence, at: int, context: int, counted_from: int = 0) -> dict:
+def _around(a: Sequence | pl.Series, b: Sequence | pl.Series, at: int, context: int, counted_from: int = 0) -> dict:
     """The values next to a place in two sequences, the longer of which contains it."""
     start, stop = max(0, at - context), min(at + context + 1, max(len(a), len(b)))
     shown = [[_plain(values[k]) if k < len(values) else None for k in range(start, stop)] for values in (a, b)]
@@ -330,7 +330,7 @@ def _compare_columns(a: pl.DataFrame, b: pl.DataFrame, show: Callable[[pl.Series
                     "name": name,
                     "differing": int(unequal.sum()),
                     "largest": largest,
-                    "first": show(one, other, unequal.arg_max()),
+                    "first": show(one, other, int(unequal.arg_true()[0])),
                 }
             )
     only_in_a, only_in_b = ([name for name in x.columns if name not in y.columns] for x, y in ((a, b), (b, a)))
@@ -348,9 +348,10 @@ def _alike(a: pl.Series, b: pl.Series) -> tuple[pl.Series, pl.Series] | None:
     if a.dtype == b.dtype:
         return a, b
     if all(series.dtype.is_numeric() or series.dtype == pl.Boolean for series in (a, b)):
-        return tuple(series.cast(pl.UInt8) if series.dtype == pl.Boolean else series for series in (a, b))
+        a, b = (series.cast(pl.UInt8) if series.dtype == pl.Boolean else series for series in (a, b))
+        return a, b
     if all(series.dtype == pl.Datetime for series in (a, b)):
-        return tuple(series.dt.epoch("ns") for series in (a, b))  # a time without a zone is UTC
+        return a.dt.epoch("ns"), b.dt.epoch("ns")  # a time without a zone is UTC
     if all(series.dtype in (pl.String, pl.Categorical, pl.Enum) for series in (a, b)):
         return a.cast(pl.String), b.cast(pl.String)
     return None
@@ -361,7 +362,8 @@ def _largest_difference(a: pl.Series, b: pl.Series) -> float | None:
     if not (a.dtype.is_numeric() and b.dtype.is_numeric()):
         return None
     gaps = (a.cast(pl.Float64) - b.cast(pl.Float64)).abs()
-    return gaps.filter(gaps.is_finite()).max()
+    largest = gaps.filter(gaps.is_finite()).max()
+    return largest if isinstance(largest, float) else None
 
 
 def _compare_policies(a: pl.DataFrame, b: pl.DataFrame, keys: list[dict]) -> dict:

@@ -18,10 +18,12 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Self
 
 import llvmlite
 import numba
 import numpy as np
+from numba.core import config as numba_config
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile, _CacheLocator
 
 from idi_fast.errors import CacheWarning
@@ -48,7 +50,8 @@ def _user_cache_root() -> Path | None:
 
 def _sources_hash() -> str:
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    # A link of an editable install outlives its file, as when another branch is checked out.
+    for path in sorted(path for path in Path(__file__).parent.glob("*.py") if path.exists()):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
 
@@ -105,29 +108,35 @@ def _holds_kernels(folder: Path) -> bool:
 CACHE_FOLDER = _cache_folder()
 
 
+IS_COMPILED = not vars(numba_config)["DISABLE_JIT"]
+"""False under NUMBA_DISABLE_JIT=1, where kernels run as plain Python."""
+
+
 def cache_is_cold() -> bool:
     """Whether no kernel has been compiled into the cache yet, so that the first call will take seconds."""
-    return not numba.config.DISABLE_JIT and (CACHE_FOLDER is None or not _holds_kernels(CACHE_FOLDER))
+    return IS_COMPILED and (CACHE_FOLDER is None or not _holds_kernels(CACHE_FOLDER))
 
 
 class _Locator(_CacheLocator):
     """Says where a kernel's files are; unlike Numba's it does not write a file for every kernel to see if it can."""
 
-    def __init__(self, function, file: str):
-        self._py_file, self._line = file, function.__code__.co_firstlineno  # the former is for Numba's own messages
-        self._path = str(CACHE_FOLDER / self.get_suitable_cache_subpath(file))
+    def __init__(self, py_func, py_file: str):
+        assert CACHE_FOLDER is not None  # else kernels are not kept
+        self._py_file, self._line = py_file, py_func.__code__.co_firstlineno  # the former is for Numba's own messages
+        self._path = str(CACHE_FOLDER / self.get_suitable_cache_subpath(py_file))
 
     @classmethod
-    def from_function(cls, function, file: str) -> "_Locator":
-        return cls(function, file)
+    def from_function(cls, py_func, py_file: str) -> Self:
+        return cls(py_func, py_file)
 
-    def get_cache_path(self) -> str:
+    # Numba says nothing of the types of these: of a body without a return, pyright takes None for it.
+    def get_cache_path(self) -> str:  # pyright: ignore[reportIncompatibleMethodOverride]
         return self._path
 
-    def get_source_stamp(self) -> str:
+    def get_source_stamp(self) -> str:  # pyright: ignore[reportIncompatibleMethodOverride]
         return SOURCES_HASH
 
-    def get_disambiguator(self) -> str:
+    def get_disambiguator(self) -> str:  # pyright: ignore[reportIncompatibleMethodOverride]
         return str(self._line)
 
 
@@ -173,7 +182,7 @@ class _DigestedFiles(IndexDataCacheFile):
         return pickle.loads(_payload(self._data_path(name)))
 
     @contextmanager
-    def _open_for_write(self, filepath: str) -> Iterator[io.BytesIO]:
+    def _open_for_write(self, filepath: str) -> Iterator[Any]:  # what is written with is Numba's affair
         content = io.BytesIO()
         yield content
         payload = content.getvalue()

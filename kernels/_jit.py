@@ -1,5 +1,8 @@
 """The one decorator of all kernels."""
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
 import numba
 import numpy as np
 from llvmlite import ir
@@ -8,8 +11,8 @@ from numba.extending import intrinsic
 
 from idi_fast.kernels import naming_variables
 from idi_fast.kernels._cache import CACHE_FOLDER as CACHE_FOLDER
+from idi_fast.kernels._cache import IS_COMPILED, KernelCache
 from idi_fast.kernels._cache import SOURCES_HASH as SOURCES_HASH
-from idi_fast.kernels._cache import KernelCache
 from idi_fast.kernels._cache import cache_is_cold as cache_is_cold
 
 index = np.uint64
@@ -17,7 +20,13 @@ index = np.uint64
 in an inner loop of many arrays a quarter of its time."""
 
 
-@naming_variables()
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+@overload
+def kernel(function: Function) -> Function: ...
+@overload
+def kernel(*, inline: bool = False, splice: bool = False) -> Callable[[Function], Function]: ...
 def kernel(function=None, *, inline=False, splice=False):
     """Compile `function` without the GIL and without fast-math; its machine code is cached between runs.
 
@@ -25,21 +34,22 @@ def kernel(function=None, *, inline=False, splice=False):
     function that does nothing but call others into its callers: Numba else compiles all that it calls once more for it.
     """
     if function is None:
-        return lambda wrapped: kernel(wrapped, inline=inline, splice=splice)
-    if numba.config.DISABLE_JIT:
+        return lambda wrapped: _compiled(wrapped, inline, splice)
+    return _compiled(function, inline, splice)
+
+
+@naming_variables()
+def _compiled(function: Callable[..., Any], inline: bool, splice: bool) -> Any:
+    if not IS_COMPILED:
         # What machine code does without a word: generators wrap round, quotients are infinite.
         return np.errstate(all="ignore")(function)
-    compiled = numba.njit(
+    compiled: Any = numba.njit(
         nogil=True, error_model="numpy", fastmath=False, forceinline=inline, inline="always" if splice else "never"
     )(function)
     if CACHE_FOLDER is not None:
         # In the place of what cache=True puts there, which is numba's own cache.
         compiled._cache = KernelCache(function)
     return compiled
-
-
-def prefetch(array, at):
-    """Ask for the cache line of array[at], so that it is there when it is needed; `at` may lie beyond the end."""
 
 
 def _prefetch(typing_context, array, at):
@@ -56,5 +66,9 @@ def _prefetch(typing_context, array, at):
     return types.void(array, at), generate
 
 
-if not numba.config.DISABLE_JIT:
+if TYPE_CHECKING or not IS_COMPILED:
+
+    def prefetch(array, at) -> None:
+        """Ask for the cache line of array[at], so that it is there when it is needed; `at` may lie beyond the end."""
+else:
     prefetch = intrinsic(_prefetch)

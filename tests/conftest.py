@@ -1,6 +1,7 @@
 """One Hypothesis profile for all tests, and what the tests of the command line share."""
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 import cli_helpers
@@ -38,6 +39,22 @@ def quick_disk():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda handle: None)
         yield
+
+
+ROOT = Path(__file__).parents[1]
+SOURCES = {"": ROOT / "idi_fast", "kernels": ROOT / "kernels", "cli": ROOT / "cli", "bench": ROOT / "bench"}
+
+
+def pytest_configure() -> None:
+    """Name a module that is newer than the editable install, which is a tree of links to those that there were."""
+    found = find_spec("idi_fast.kernels")
+    installed = Path(found.origin).parents[1] if found is not None and found.origin else ROOT
+    if not installed.is_relative_to(ROOT / "build"):
+        return
+    for folder, source in SOURCES.items():
+        for file in source.rglob("*.py"):
+            if not (installed / folder / file.relative_to(source)).exists():
+                raise pytest.UsageError(f"{file} is not installed yet; run: pip install -e '.[dev,report]'")
 
 
 @pytest.fixture(autouse=True)

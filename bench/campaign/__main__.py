@@ -58,7 +58,7 @@ def _print(findings: Findings) -> None:
         for row in ((part, kind), ("all", "")):
             kinds.setdefault(row, Counter())[verdict] += n
     kinds["all", ""] = kinds.pop(("all", ""), Counter())  # as the last row
-    rows = [("part", "kind", "trials", *VERDICTS)]
+    rows: list[tuple[str, ...]] = [("part", "kind", "trials", *VERDICTS)]
     for (part, kind), verdicts in kinds.items():
         rows.append((part, kind, str(verdicts.total()), *(str(verdicts[name] or "") for name in VERDICTS)))
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]

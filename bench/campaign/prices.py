@@ -101,10 +101,11 @@ def _csv(rng: random.Random, frame: pl.DataFrame) -> tuple[str, str, bytes]:
 
 def _has_text(times: pl.Series) -> bool:
     """Whether all of these times lie within a calendar; polars panics where others are to be written as text."""
-    if times.dtype in (pl.Time, pl.Duration):
-        return times.dtype == pl.Time
+    kind = times.dtype
+    if kind in (pl.Time, pl.Duration):
+        return kind == pl.Time
     numbers, units = times.cast(pl.Int64), {"ms": 10**3, "us": 10**6, "ns": 10**9}
-    most = 10**6 if times.dtype == pl.Date else 10**8 * 86_400 * units[times.dtype.time_unit] // 1000
+    most = 10**8 * 86_400 * units[kind.time_unit] // 1000 if isinstance(kind, pl.Datetime) else 10**6
     return bool((numbers.is_between(-most, most) | numbers.is_null()).all())
 
 

@@ -75,6 +75,7 @@ def run_campaign(
     """
     from idi_fast.kernels._jit import CACHE_FOLDER
 
+    assert CACHE_FOLDER is not None  # or every command would compile its kernels anew
     findings = Findings(seed)
     with tempfile.TemporaryDirectory(prefix="idi-fast-campaign-") as own:
         place = (folder or Path(own)).resolve()

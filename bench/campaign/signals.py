@@ -35,7 +35,7 @@ def attempt(world: World, rng: random.Random, trial: Trial) -> str:
     name = rng.choice(sorted(name for name, command in COMMANDS.items() if kind != "while compiling" or command.long))
     command, whole = COMMANDS[name], undisturbed(world, name)
     is_long = kind == "while compiling" or (command.long is not None and rng.random() < 0.5)
-    argv = (*command.argv, *(command.long if is_long else ()))
+    argv = (*command.argv, *((command.long or ()) if is_long else ()))
     folder = set_up(world, command)
     cache = {"IDI_FAST_CACHE_DIR": str(world.folder / f"cache-{trial.number}")} if kind == "while compiling" else {}
     after = rng.uniform(0.0, STARTING if is_long else 2.0)

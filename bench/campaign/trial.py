@@ -68,10 +68,12 @@ def verdict_on(outcome: Outcome, *, silent_failure: bool = False) -> str:
     silent_failure: exit code 1 is a result on stdout, as of a comparison, and needs no line on stderr.
     """
     about = describe(outcome)
-    expect(outcome.status is not None, HANG, f"no end within the limit: {about}")
+    status = outcome.status
+    if status is None:
+        raise Fault(HANG, f"no end within the limit: {about}")
     crash = next((text for text in CRASHES if text in outcome.stderr), None)
     expect(crash is None, TRACEBACK, about)
-    expect(outcome.status >= 0, TRACEBACK, f"ended by signal {-outcome.status}: {about}")
+    expect(status >= 0, TRACEBACK, f"ended by signal {-status}: {about}")
     lines = [line for line in outcome.stderr.split("\n") if line and not line.startswith(NOTICES)]
     if outcome.status == 0:
         expect(not lines, WRONG, f"exit code 0 with a message: {about}")

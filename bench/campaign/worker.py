@@ -49,14 +49,18 @@ class Worker:
             [sys.executable, "-m", "idi_fast.bench.campaign.worker", self._folder.name],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8", env=environment,
         )  # fmt: skip
+        asking, answers = self._process.stdin, self._process.stdout
+        assert asking is not None  # as it is a pipe
+        assert answers is not None
+        self._asking, self._answers = asking, answers
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._process.stdin.close()  # at its end the process ends its caller, and itself
+        self._asking.close()  # at its end the process ends its caller, and itself
         self._process.wait()
-        self._process.stdout.close()
+        self._answers.close()
         self._folder.cleanup()
 
     def run(
@@ -74,9 +78,9 @@ class Worker:
             "argv": [str(arg) for arg in argv], "cwd": str(cwd), "fault": fault, "file_size": file_size,
             "apart": apart or fault is not None or file_size is not None,
         }  # fmt: skip
-        self._process.stdin.write(json.dumps(request) + "\n")
-        self._process.stdin.flush()
-        answer = self._process.stdout.readline()
+        self._asking.write(json.dumps(request) + "\n")
+        self._asking.flush()
+        answer = self._answers.readline()
         if not answer:
             raise RuntimeError(f"the worker itself ended, with {self._process.wait()}")
         status, seconds = json.loads(answer)
@@ -102,11 +106,12 @@ class _Forks:
                 self._be_one(request)
             status = self._end(pid, None)
         else:
-            if self.caller is None or self.calls == CALLS:
+            caller = self.caller
+            if caller is None or self.calls == CALLS:
                 self.stop()
-                self._fork_caller()
+                caller = self._fork_caller()
             self.calls += 1
-            pid, asking, answering = self.caller
+            pid, asking, answering = caller
             os.write(asking, json.dumps(request).encode() + b"\n")
             status = self._end(pid, answering)
         return status, round(time.monotonic() - begun, 3)
@@ -141,13 +146,13 @@ class _Forks:
         return int(answer) if answer else self._reap(pid, answering)
 
     def _reap(self, pid: int, answering: int | None) -> int:
-        if answering is not None:
+        if answering is not None and self.caller is not None:
             os.close(self.caller[1])
             os.close(answering)
             self.caller = None
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
-    def _fork_caller(self) -> None:
+    def _fork_caller(self) -> tuple[int, int, int]:
         asked, asking = os.pipe()
         answering, answered = os.pipe()
         pid = os.fork()
@@ -158,6 +163,7 @@ class _Forks:
         os.close(asked)
         os.close(answered)
         self.caller, self.calls = (pid, asking, answering), 0
+        return self.caller
 
     def _be_caller(self, asked: int, answered: int) -> None:
         self._settle()
@@ -202,8 +208,8 @@ def _call(argv: list[str]) -> int:
         main()
     except SystemExit as leaving:
         status = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
-    except BaseException:  # noqa: BLE001 -- shown as Python would show it, to be found
-        sys.excepthook(*sys.exc_info())
+    except BaseException as error:  # noqa: BLE001 -- shown as Python would show it, to be found
+        sys.excepthook(type(error), error, error.__traceback__)
         status = 1
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from idi_fast.bench.campaign.trial import describe
 from idi_fast.bench.campaign.worker import Worker
@@ -82,7 +82,7 @@ class World:
     folder: Path
     worker: Worker
     seed: int = 0
-    memory: dict[str, object] = field(default_factory=dict)
+    memory: dict[str, Any] = field(default_factory=dict)
     undo: list[Callable[[], object]] = field(default_factory=list)
 
     def __post_init__(self) -> None:

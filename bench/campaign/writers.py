@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from idi_fast.bench.campaign.signals import MAIN, PATIENCE
@@ -94,7 +95,7 @@ def _alone(world: World, command: tuple[object, ...]) -> dict[str, bytes | None]
     return known[plain]
 
 
-def _together(commands: list[tuple[object, ...]], folder: Path, pause: float) -> list[Outcome]:
+def _together(commands: Sequence[tuple[object, ...]], folder: Path, pause: float) -> list[Outcome]:
     processes = []
     for k, command in enumerate(commands):
         if k:
@@ -111,7 +112,8 @@ def _together(commands: list[tuple[object, ...]], folder: Path, pause: float) ->
             outcomes.append(Outcome(words, process.returncode, stdout, stderr, 0.0))
         except subprocess.TimeoutExpired:
             process.kill()
-            outcomes.append(Outcome(words, None, *process.communicate(), PATIENCE))
+            stdout, stderr = process.communicate()
+            outcomes.append(Outcome(words, None, stdout, stderr, PATIENCE))
     return outcomes
 
 

@@ -46,8 +46,9 @@ class Agent:
         self.is_plain = config.learning.is_plain and self.layout.tiling is None
         self._method = make_method(config)
         self._progress = make_progress(config, self._method, self.tables, self.layout.n_tilings)
-        is_hashed = self.layout.tiling is not None and self.layout.tiling.is_hashed
-        self._owners = np.full(n_rows // self.layout.tiling.per_group if is_hashed else 0, -1, np.int64)
+        tiling = self.layout.tiling
+        n_owners = n_rows // tiling.per_group if tiling is not None and tiling.is_hashed else 0
+        self._owners = np.full(n_owners, -1, np.int64)
         self._lookups = np.zeros(2, np.int64)
         self._rows = Buffers(rows=(np.int32, self.layout.n_tilings))
         self._buffers = Buffers(

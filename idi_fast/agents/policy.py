@@ -109,7 +109,7 @@ class Policy:
 
     def visited(self, states: np.ndarray) -> np.ndarray:
         """Whether training visited each state int64 (n,), with a tile coder all its tiles; bool (n,)."""
-        return (self.visits[self.layout.state_rows(states)] > 0).all(axis=1)
+        return np.all(self.visits[self.layout.state_rows(states)] > 0, axis=1)
 
     @cached_property
     def _is_new(self) -> np.ndarray:
@@ -167,12 +167,11 @@ class Policy:
         if self.layout.tiling is None:
             digits = self.space.digits(states)
             columns = dict(zip(self.space.names, digits.T, strict=True))
-        tiles = self.config.tile_coder
-        if tiles is not None and self.layout.tiling is None:
-            codes = np.empty((states.size, tiles.num_tilings), np.int64)
-            sizes, offsets = np.array(tiles.tile_sizes, np.int64), np.array(tiles.offsets, np.int64)
-            tile_codes(digits, sizes, offsets, codes)
-            columns |= {f"tile_{k}": codes[:, k] for k in range(tiles.num_tilings)}
+            if (tiles := self.config.tile_coder) is not None:
+                codes = np.empty((states.size, tiles.num_tilings), np.int64)
+                sizes, offsets = np.array(tiles.tile_sizes, np.int64), np.array(tiles.offsets, np.int64)
+                tile_codes(digits, sizes, offsets, codes)
+                columns |= {f"tile_{k}": codes[:, k] for k in range(tiles.num_tilings)}
         columns |= {f"q_{name}": self.q[states, k] for k, name in enumerate(ACTIONS)}
         columns |= {f"comm_{name}": self.comm_q[states, k] for k, name in enumerate(self.comm_actions)}
         return pl.DataFrame({**columns, "visits": self.visits[states]})

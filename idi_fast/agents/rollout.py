@@ -16,7 +16,7 @@ from idi_fast.environments.environment import (
     log_fill,
     reward_weights,
 )
-from idi_fast.environments.features import Bars, BarStream
+from idi_fast.environments.features import Bars, BarStream, Encoder
 from idi_fast.environments.state_space import make_rules
 from idi_fast.errors import ArtifactError
 
@@ -33,7 +33,8 @@ class Observations(NamedTuple):
     def from_bar(self, first: int) -> Self:
         """The bars from number `first` on."""
         bars = Bars(*(column[first:] for column in self.bars))
-        return Observations(self.history.slice(first, None), bars, self.value[first:], self.entry[first:])
+        history = self.history.slice(first, None)
+        return self._replace(history=history, bars=bars, value=self.value[first:], entry=self.entry[first:])
 
 
 class HistoryRollout:
@@ -44,10 +45,10 @@ class HistoryRollout:
     """
 
     def __init__(self, policy: Policy, columns: Mapping[str, str], position: int = 0):
-        _check_fit(policy, columns)
+        encoder = _fitting_encoder(policy, columns)
         self._policy = policy
         self._fill = policy.config.environment.data.fill
-        self._bars = BarStream(policy.encoder, charged_fee_bps(policy.config))
+        self._bars = BarStream(encoder, charged_fee_bps(policy.config))
         rules = make_rules(policy.config, policy.space)
         self._rollout = GreedyRollout(policy.config, policy.space, rules, policy.q, policy.comm_q, position)
         self._weights = reward_weights(policy.config)
@@ -106,8 +107,10 @@ def decide_from_flat(policy: Policy, history: History, start: int, stop: int, wa
     return rollout.decide(seen).position
 
 
-def _check_fit(policy: Policy, columns: Mapping[str, str]) -> None:
-    if policy.encoder is None:
+def _fitting_encoder(policy: Policy, columns: Mapping[str, str]) -> Encoder:
+    """The policy's encoder; ArtifactError where it does not fit a history with these columns."""
+    encoder = policy.encoder
+    if encoder is None:
         kind = policy.config.environment.kind
         raise ArtifactError(
             f"the policy was trained on the {kind} environment and has no features to read a price history with; "
@@ -118,9 +121,10 @@ def _check_fit(policy: Policy, columns: Mapping[str, str]) -> None:
             "the policy sees the simulated market's regime, which no price history has; train one without "
             "environment.observe_regime"
         )
-    for name, feature in policy.encoder.features.items():
-        if name not in policy.encoder.unused and feature.column not in columns:
+    for name, feature in encoder.features.items():
+        if name not in encoder.unused and feature.column not in columns:
             raise ArtifactError(
                 f"the policy's feature {name!r} reads the column {feature.column!r}, which this history does not have "
                 f"(it has {', '.join(sorted(columns))}); name it, or train a policy without it"
             )
+    return encoder

@@ -107,7 +107,7 @@ def stream_files(
     """
     check_lengths(streams)
     for name, values in streams.items():
-        check_stream(name, values, types and types[name])
+        check_stream(name, values, types[name] if types else None)
     files = {f"{name}.in": stream_text(values, newline=newline) for name, values in streams.items()}
     return {**files, "streams.json": stream_index(streams, newline=newline)}
 

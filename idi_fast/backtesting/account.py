@@ -1,6 +1,7 @@
 """The account of a backtest: target positions become orders, equity and trades, a chunk of bars at a time."""
 
 from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
 
@@ -56,6 +57,15 @@ class Account:
     liquidated_at: int
 
 
+class AccountTotals(TypedDict):
+    """What an `Account` has besides its arrays."""
+
+    fees: float
+    slippage: float
+    traded: float
+    liquidated_at: int
+
+
 class AccountSimulator:
     """Keeps an account over consecutive chunks of bars; the result does not depend on the cuts."""
 
@@ -86,7 +96,7 @@ class AccountSimulator:
         return self._state.trade[np.newaxis] if self._state.at[kernels.HELD] else np.empty((0, 8))
 
     @property
-    def totals(self) -> dict[str, float | int]:
+    def totals(self) -> AccountTotals:
         """The fields of an `Account` that are not arrays."""
         money = self._state.money
         return {

@@ -16,7 +16,7 @@ import operator
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from idi_fast.errors import InputError, nearest
 
@@ -115,15 +115,15 @@ class Condition:
 
         Raises KeyError if `values` lacks a name of the condition.
         """
-        results: list[float | bool | None] = []
+        results: list[Any] = []  # numbers, truths and None
         for step in self.steps:
             if isinstance(step, str):
                 results.append(_defined(values[step]))
-            elif isinstance(step, float):
-                results.append(step)
-            else:
+            elif isinstance(step, tuple):
                 apply, count = step
                 results[-count:] = [apply(*results[-count:])]
+            else:
+                results.append(step)
         (truth,) = results
         return truth
 

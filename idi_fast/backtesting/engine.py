@@ -97,12 +97,12 @@ class Engine:
     def _look(self, chunks: Iterable[History]) -> Iterator[Observations]:
         for chunk in chunks:
             if self._end is not None:
-                chunk = chunk.slice(None, int(np.searchsorted(chunk.time, self._end)))
+                chunk = chunk.slice(None, _bars_before(chunk, self._end))
             if not len(chunk):
                 return
             seen = self.rollout.see(chunk)
             if self._start is not None:
-                first = int(np.searchsorted(chunk.time, self._start))
+                first = _bars_before(chunk, self._start)
                 if first == len(chunk):
                     continue
                 seen = seen.from_bar(first)
@@ -142,12 +142,15 @@ class Engine:
     def summary(self) -> dict:
         """The content of kpis.json, after all segments; undefined values are null."""
         about, frequency, bars = self.describe_data(), self._bar_times.frequency(), self._bars
-        totals = self.keeper.totals
-        liquidated_at = totals.pop("liquidated_at")
-        mean_reward = self.rollout.total_reward / (bars - 1) if bars > 1 else math.nan
-        result = self.accumulator.result(
-            frequency, Totals(len(self.keeper.open_trade), **totals, mean_reward=mean_reward)
+        account = self.keeper.totals
+        totals = Totals(
+            open_trades=len(self.keeper.open_trade),
+            traded=account["traded"],
+            fees=account["fees"],
+            slippage=account["slippage"],
+            mean_reward=self.rollout.total_reward / (bars - 1) if bars > 1 else math.nan,
         )
+        result = self.accumulator.result(frequency, totals)
         assumptions = {
             **asdict(self._assumed),
             "bars": bars,
@@ -159,7 +162,7 @@ class Engine:
         }
         own = {
             "unvisited_states": self._unvisited / bars,
-            "liquidated_at": None if liquidated_at < 0 else liquidated_at,
+            "liquidated_at": None if account["liquidated_at"] < 0 else account["liquidated_at"],
         }
         return {
             "assumptions": assumptions, "kpis": {**result.kpis, **own}, "undefined": result.undefined,
@@ -175,3 +178,9 @@ def kpi_names(*, is_pooled: bool = False) -> list[str]:
     own = [name for group in groups for name in names(group)]
     own += ["unvisited_states", "liquidated_symbols" if is_pooled else "liquidated_at"]
     return [*own, *(f"buy_and_hold.{name}" for name in names(Returns))]
+
+
+def _bars_before(history: History, time: int) -> int:
+    """How many bars are before a time, ns UTC."""
+    assert history.time is not None  # or there would be no such time to ask for
+    return int(np.searchsorted(history.time, time))

@@ -1,6 +1,6 @@
 """The tables of a backtest, made a segment of bars at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
@@ -79,7 +79,7 @@ class TradeRows:
         return entries
 
     @staticmethod
-    def _rows(trades: np.ndarray, times: dict[str, np.ndarray | None]) -> pl.DataFrame:
+    def _rows(trades: np.ndarray, times: Mapping[str, np.ndarray | None]) -> pl.DataFrame:
         columns = dict(zip(TRADE_COLUMNS, trades.T, strict=True))
         entry, leave = (columns.pop(name).astype(np.int64) for name in ("entry_bar", "exit_bar"))
         made: dict[str, object] = {"entry_bar": entry, "exit_bar": leave}

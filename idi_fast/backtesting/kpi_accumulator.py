@@ -96,10 +96,10 @@ class KpiAccumulator:
         action int8 (n,): 0 hold, 1 buy, 2 sell; move int8 (n,): sign of the change of the close from the bar before;
         alert uint8 (n,): 1 if "alert" was communicated, else 0; risk uint8 (n,): 1 if the bar is a risk event, else 0.
         """
-        columns = _columns(
+        actions, moves, alerts, risks = _columns(
             {"action": (action, np.int8), "move": (move, np.int8), "alert": (alert, np.uint8), "risk": (risk, np.uint8)}
         )
-        kernels.push_decisions(*columns, self._decisions)
+        kernels.push_decisions(actions, moves, alerts, risks, self._decisions)
 
     def add_counts(self, other: "KpiAccumulator") -> None:
         """Add the trades and decisions of another accumulator, each decision scored by its own next bar."""

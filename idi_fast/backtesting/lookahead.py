@@ -37,6 +37,9 @@ ALTERED = {
 """The other futures: the factor of all values, and the order of the n bars."""
 
 
+Value = int | float | str | None
+
+
 @dataclass(frozen=True)
 class LookaheadViolation:
     """A case of look-ahead.
@@ -49,8 +52,8 @@ class LookaheadViolation:
     bar: int
     time: str | None
     column: str
-    value: int | float | str | None
-    otherwise: int | float | str | None
+    value: Value
+    otherwise: Value
     cut: int
     future: str
     start: int
@@ -132,7 +135,9 @@ def _findings(
 
 
 def _cut_places(policy: Policy, n: int, count: int, rng: np.random.Generator) -> list[int]:
-    features = [one for name, one in policy.encoder.features.items() if name not in policy.encoder.unused]
+    encoder = policy.encoder
+    assert encoder is not None  # or it could not be replayed
+    features = [one for name, one in encoder.features.items() if name not in encoder.unused]
     windows = {feature.window for feature in (*features, SCALE, REGIME_TREND)}
     places = {1, 2, 3, n - 3, n - 2, n - 1, *rng.integers(1, n, count).tolist()}
     places |= {window + near for window in windows for near in (-1, 0, 1)}
@@ -174,7 +179,7 @@ def _scaled(values: np.ndarray, factor: float) -> np.ndarray:
     return np.where(values == 0.0, values, np.copysign(size, values))
 
 
-def _difference(whole: Trace, part: Trace, cut: int) -> tuple[int, str, object, object] | None:
+def _difference(whole: Trace, part: Trace, cut: int) -> tuple[int, str, Value, Value] | None:
     """Bar, column and both values of the first difference in what is known at the close of the bars before a cut."""
     differs = np.zeros(cut, bool)
     for mine, others in zip(_columns(whole), _columns(part), strict=True):
@@ -195,7 +200,7 @@ def _columns(trace: Trace) -> list[np.ndarray]:
     return columns + [values for values in (trace.close, trace.time) if values is not None]
 
 
-def _row(trace: Trace, bar: int) -> dict[str, object]:
+def _row(trace: Trace, bar: int) -> dict[str, Value]:
     """What is known at the close of a bar, causes first, under the names of `Trace.frame`; `reward` is that of the
     previous decision."""
     space = trace.space

@@ -3,12 +3,13 @@
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 import polars as pl
 
 from idi_fast.agents.policy import Policy
-from idi_fast.backtesting.backtest import make_engine
+from idi_fast.backtesting.backtest import BacktestOptions, make_engine
 from idi_fast.backtesting.engine import Engine, NoBars
 from idi_fast.backtesting.files import GROUP_ROWS, ReturnRows, TradeRows
 from idi_fast.backtesting.kpi_accumulator import KpiAccumulator
@@ -135,7 +136,7 @@ class SymbolBacktest:
         frequency = self._bar_times.frequency()
         mean = {name: float(np.average(table[name].to_numpy(), weights=bars)) for name in BY_BAR}
         totals = Totals(
-            int(table["open_trades"].sum()), *(float(table[name].mean()) for name in ("turnover", "fees", "slippage")),
+            int(table["open_trades"].sum()), *table.select(pl.col("turnover", "fees", "slippage").mean()).row(0),
             mean_reward=mean["mean_reward"],
         )  # fmt: skip
         self._accumulator.push(book.equity, np.zeros(book.times.size, np.int8), book.held_equity)
@@ -188,8 +189,8 @@ BY_BAR = ("exposure", "mean_reward", "unvisited_states")
 
 def backtest_symbols(
     policy: Policy, histories: Mapping[str, History | HistoryFiles], *, jobs: int | None = None,
-    year_days: int | None = None, trades: Callable[[pl.DataFrame], None] | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None, **options: object,
+    trades: Callable[[pl.DataFrame], None] | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None, **options: Unpack[BacktestOptions],
 ) -> SymbolBacktest:  # fmt: skip
     """Backtest a policy on many symbols, several at a time; the result does not depend on how many.
 
@@ -202,7 +203,7 @@ def backtest_symbols(
     names = list(histories)
     # One more than there are cores, since each sometimes waits for its files.
     workers, lock = WorkerPool(usable_cores() + 1 if jobs is None else jobs, len(names)), threading.Lock()
-    result = SymbolBacktest(sum(history.most_bars for history in histories.values()), year_days)
+    result = SymbolBacktest(sum(history.most_bars for history in histories.values()), options.get("year_days"))
     waiting: dict[int, _Run | None] = {}
     added, adding = 0, False
 
@@ -218,7 +219,7 @@ def backtest_symbols(
             result.skipped.append(symbol)
         else:
             result.add(symbol, ready)
-            if trades is not None:
+            if trades is not None and ready.trades is not None:
                 trades(ready.trades.select(pl.lit(symbol).alias("symbol"), pl.all()))
         added += 1
         progress(added, len(names))
@@ -228,7 +229,7 @@ def backtest_symbols(
         nonlocal adding
         name = names[number]
         try:
-            engine = make_engine(policy, histories[name], year_days=year_days, **options)
+            engine = make_engine(policy, histories[name], **options)
             done = _Run(engine, with_trades=trades is not None)
         except NoBars:
             done = None
@@ -249,7 +250,8 @@ def backtest_symbols(
 
 def write_symbol_backtest(
     folder: Path, policy: Policy, histories: Mapping[str, HistoryFiles], files: Iterable[Path], *,
-    trace: bool = True, **options: object,
+    trace: bool = True, jobs: int | None = None, progress: Callable[[int, int], None] = lambda done, total: None,
+    **options: Unpack[BacktestOptions],
 ) -> dict:  # fmt: skip
     """Fill an empty folder with kpis.json, symbols.parquet, run.json, manifest.json and, with `trace`, equity.parquet,
     returns.csv (of the book) and trades.parquet; returns the content of kpis.json.
@@ -258,10 +260,10 @@ def write_symbol_backtest(
     """
     if trace:
         with TableWriter(folder / "trades.parquet", group_rows=GROUP_ROWS) as table:
-            result = backtest_symbols(policy, histories, trades=table.write, **options)
+            result = backtest_symbols(policy, histories, jobs=jobs, trades=table.write, progress=progress, **options)
         result.write_tables(folder)
     else:
-        result = backtest_symbols(policy, histories, **options)
+        result = backtest_symbols(policy, histories, jobs=jobs, progress=progress, **options)
     write_table(folder / "symbols.parquet", result.symbols)
     summary = result.to_dict()
     write_json(folder / "kpis.json", summary)

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from types import NoneType
-from typing import Any, ClassVar, Literal, Self, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeGuard, TypeVar, get_args, get_origin
 
 from idi_fast.errors import ConfigError, nearest
 from idi_fast.storage.json_files import json_text
@@ -100,6 +100,8 @@ class Block:
     """Base of the frozen dataclasses of the config: every value is checked, however it arrives."""
 
     __slots__ = ()
+    if TYPE_CHECKING:  # each subclass is a dataclass
+        __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
 
     _ignored: ClassVar[tuple[str, ...]] = ()
     """Keys that may stand in a mapping besides, with a text that means nothing here."""
@@ -167,10 +169,15 @@ class Block:
         return getattr(self, field.name) == default
 
 
+def is_block(kind: Any) -> TypeGuard[type[Block]]:
+    """Whether a type hint is that of a block."""
+    return isinstance(kind, type) and is_dataclass(kind)
+
+
 def expected(hint: Any, limits: Mapping[str, Any]) -> str:
     """Say what a field of this type hint and these bounds accepts, for an error message."""
     kind, nullable = without_none(hint)
-    if is_dataclass(kind):
+    if is_block(kind):
         text = f"an object ({kind.__name__})"
     elif get_origin(kind) is Literal:
         choices = get_args(kind)
@@ -194,7 +201,7 @@ def _accept(hint: Any, limits: Mapping[str, Any], value: Any, key: str) -> Any:
     origin = get_origin(kind)
     if value is None and nullable:
         return None
-    if is_dataclass(kind):
+    if is_block(kind):
         if isinstance(value, kind):
             return value
         if isinstance(value, Mapping):
@@ -316,13 +323,13 @@ def json_schema() -> dict[str, Any]:
     return {**head, **root, **named, "$defs": dict(sorted(definitions.items()))}
 
 
-def _define(block: type, definitions: dict[str, Any]) -> None:
+def _define(block: type[Block], definitions: dict[str, Any]) -> None:
     """Add the schema of a block, and of the blocks in it, by class name."""
     head = {"description": block.__doc__, "type": "object", "additionalProperties": False}
     properties, required = {}, []
     for field in fields(block):
         kind, _ = without_none(field.type)
-        if is_dataclass(kind):
+        if is_block(kind):
             _define(kind, definitions)
         node = {"description": field.metadata["doc"], **_schema(field.type, field.metadata["limits"])}
         if _is_required(field):
@@ -336,7 +343,7 @@ def _define(block: type, definitions: dict[str, Any]) -> None:
 
 def _schema(hint: Any, limits: Mapping[str, Any]) -> dict[str, Any]:
     kind, nullable = without_none(hint)
-    if is_dataclass(kind):
+    if is_block(kind):
         node = {"$ref": f"#/$defs/{kind.__name__}"}
         return {"anyOf": [node, {"type": "null"}]} if nullable else node
     if get_origin(kind) is Literal:

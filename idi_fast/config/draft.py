@@ -3,11 +3,11 @@
 import copy
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import fields
 from types import SimpleNamespace
 from typing import Any, Generic, Self
 
-from idi_fast.config.block import AnyBlock, Block, SettingError, field_named, shown, without_none
+from idi_fast.config.block import AnyBlock, Block, SettingError, field_named, is_block, shown, without_none
 from idi_fast.errors import ConfigError
 from idi_fast.storage.json_files import parse_json
 
@@ -67,12 +67,12 @@ class Draft(Generic[AnyBlock]):
         return next((self._sources[name] for name in [*above, *below[::-1]] if name in self._sources), "")
 
     def _assign(
-        self, block: type, tree: dict[str, Any], names: list[str], value: Any, source: str, prefix: str = ""
+        self, block: type[Block], tree: dict[str, Any], names: list[str], value: Any, source: str, prefix: str = ""
     ) -> None:
         name, *rest = names
         key = f"{prefix}{name}"
         kind, _ = without_none(field_named(block, name, prefix).type)
-        if is_dataclass(kind) and (rest or isinstance(value, Mapping)):
+        if is_block(kind) and (rest or isinstance(value, Mapping)):
             if tree.get(name) is None:
                 tree[name] = {}
             if not rest and not value:
@@ -96,22 +96,22 @@ def _explained(error: SettingError, source: str, also: Sequence[str] = ()) -> Co
     return ConfigError((f"{source}: " if source else "") + str(error) + (f" ({', '.join(also)})" if also else ""))
 
 
-def _keys(block: type, tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+def _keys(block: type[Block], tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     """The dotted keys of the values in a block's tree."""
     kinds = {field.name: without_none(field.type)[0] for field in fields(block)}
     for name, value in tree.items():
-        if isinstance(value, Mapping) and value and is_dataclass(kinds.get(name)):
+        if isinstance(value, Mapping) and value and is_block(kinds.get(name)):
             yield from _keys(kinds[name], value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}"
 
 
-def _copied(block: type, tree: Mapping[str, Any]) -> dict[str, Any]:
+def _copied(block: type[Block], tree: Mapping[str, Any]) -> dict[str, Any]:
     """A copy of a tree; its blocks can be changed without changing the original."""
     kinds = {field.name: without_none(field.type)[0] for field in fields(block)}
     plain = {name: value.to_dict() if isinstance(value, Block) else value for name, value in tree.items()}
-    is_block = {name: isinstance(value, Mapping) and is_dataclass(kinds.get(name)) for name, value in plain.items()}
-    return {name: _copied(kinds[name], value) if is_block[name] else value for name, value in plain.items()}
+    of_block = {name: isinstance(value, Mapping) and is_block(kinds.get(name)) for name, value in plain.items()}
+    return {name: _copied(kinds[name], value) if of_block[name] else value for name, value in plain.items()}
 
 
 def _overlaid(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -137,19 +137,19 @@ def _split(assignment: str) -> tuple[str, Any]:
     return key.strip(), value
 
 
-def _release_derived(block: type, tree: dict[str, Any]) -> None:
+def _release_derived(block: type[Block], tree: dict[str, Any]) -> None:
     """Set each derived value to null."""
     given = SimpleNamespace(**{field.name: tree.get(field.name, field.default) for field in fields(block)})
     for field in fields(block):
         kind, _ = without_none(field.type)
         value, derive = tree.get(field.name), field.metadata["derive"]
-        if is_dataclass(kind) and isinstance(value, dict):
+        if is_block(kind) and isinstance(value, dict):
             _release_derived(kind, value)
         elif derive and value == derive(given):
             tree[field.name] = None
 
 
-def is_schema(block: type, tree: Any) -> bool:
+def is_schema(block: type[Block], tree: Any) -> bool:
     """Whether a JSON value is a JSON Schema of a block rather than its values, which may name a ``$schema`` too."""
     if not isinstance(tree, Mapping) or any(field.name in tree for field in fields(block)):
         return False
@@ -157,7 +157,7 @@ def is_schema(block: type, tree: Any) -> bool:
     return isinstance(tree.get("properties"), Mapping) or isinstance(tree.get("allOf"), list) or refers
 
 
-def schema_defaults(block: type, schema: Mapping[str, Any]) -> dict[str, Any]:
+def schema_defaults(block: type[Block], schema: Mapping[str, Any]) -> dict[str, Any]:
     """The values that the ``default``s of a JSON Schema, at any depth, give for a block.
 
     A block that is null by default is set only if the schema requires it or has a default for it as a whole.
@@ -173,7 +173,7 @@ class _Schema:
         self._root = root
         self._resolved: dict[str, dict[str, Any] | None] = {}
 
-    def defaults(self, block: type | None, node: Any) -> dict[str, Any]:
+    def defaults(self, block: type[Block] | None, node: Any) -> dict[str, Any]:
         """Values by key of the properties that have any; block: None for a mapping of texts."""
         node = self._merged(node)
         known = {field.name: field for field in fields(block)} if block else {}
@@ -183,7 +183,7 @@ class _Schema:
             kind, nullable = without_none(known[name].type) if name in known else (None, False)
             has_default, is_needed = "default" in inner, name in node["required"]
             if inner["properties"] and name in known and (has_default or is_needed or not nullable):
-                below = self.defaults(kind if is_dataclass(kind) else None, given)
+                below = self.defaults(kind if is_block(kind) else None, given)
                 default = inner.get("default", {})
                 if not isinstance(default, Mapping):
                     found[name] = default

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 import polars as pl
@@ -204,6 +204,10 @@ def choose_columns(
     return columns
 
 
+@overload
+def _find_column(file: Path, names: list[str], role: str, given: str) -> str: ...
+@overload
+def _find_column(file: Path, names: list[str], role: str, given: str | None) -> str | None: ...
 def _find_column(file: Path, names: list[str], role: str, given: str | None) -> str | None:
     """Return the column `given`, or the best of the usual names, or for the time an index of times."""
     if given in names:
@@ -359,9 +363,10 @@ def _is_plain(role: str, values: pl.Series) -> bool:
 
 
 def _shown(source: pl.Series, row: int) -> str:
-    if source.dtype in (pl.Date, pl.Datetime):  # polars panics on years it cannot print, numpy does not
+    unit = unit_of(source.dtype)
+    if source.dtype in (pl.Date, pl.Datetime) and unit:  # polars panics on years it cannot print, numpy does not
         ticks = source.to_physical()[row]
-        return "no value" if ticks is None else str(np.datetime64(ticks, unit_of(source.dtype)))
+        return "no value" if ticks is None else str(np.datetime64(ticks, unit))
     value = source[row]
     return "no value" if value is None else repr(value) if isinstance(value, str) else str(value)
 

@@ -252,10 +252,7 @@ class HistoryFiles:
             items.close()
 
     def _chunk(self, arrays: dict[str, np.ndarray], gaps: np.ndarray) -> History:
-        return History(
-            **{role: arrays.pop(role, None) for role in USUAL_NAMES},
-            extra=arrays, after_gap=gaps, dropped=0, columns=self.columns,
-        )  # fmt: skip
+        return _assembled(arrays, after_gap=gaps, dropped=0, columns=self.columns)
 
     def load(self) -> History:
         """All bars at once."""
@@ -266,10 +263,23 @@ class HistoryFiles:
         ]
         *values, after_gap = map(np.concatenate, zip(*parts, strict=True))
         arrays = dict(zip(self.columns, values, strict=True))
-        return History(
-            **{role: arrays.pop(role, None) for role in USUAL_NAMES}, extra=arrays, after_gap=after_gap,
-            dropped=self.dropped, columns=self.columns, digests=self.digests,
-        )  # fmt: skip
+        return _assembled(arrays, after_gap=after_gap, dropped=self.dropped, columns=self.columns, digests=self.digests)
+
+
+def _assembled(arrays: dict[str, np.ndarray], **about: Any) -> History:
+    """A history of arrays by the name of their column; those of other names than the usual ones are its extra columns.
+
+    about: the other fields of `History`.
+    """
+    return History(
+        close=arrays.pop("close"),
+        open=arrays.pop("open", None),
+        volume=arrays.pop("volume", None),
+        time=arrays.pop("time", None),
+        risk=arrays.pop("risk", None),
+        extra=arrays,
+        **about,
+    )
 
 
 def open_history(

@@ -97,7 +97,7 @@ class _Known:
             self._found |= np.isin(self._closes, close[places[:count]])
 
     def is_among(self, first_time: int | None, last_time: int | None, digests: dict[str, dict]) -> bool | None:
-        if first_time is None or not self._times.size:
+        if first_time is None or last_time is None or not self._times.size:
             hashes = {file["sha256"] for file in self._description["files"].values()}
             same = self._found.mean() >= 0.9 or any(file["sha256"] in hashes for file in digests.values())
             return True if same else None

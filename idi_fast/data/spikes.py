@@ -44,12 +44,12 @@ class SpikeDetector:
             return
         self._waiting.append((history.close, history.time))
         if sum(close.size for close, _ in self._waiting) >= max(SCALE_BARS, 2 * REACH):
-            self._begin()
+            self._begin(self._waiting)
 
     def note(self) -> str | None:
         """A note on all the bars, None if there is nothing to report. No bars may be pushed after it."""
         if self._waiting:
-            self._begin()
+            self._begin(self._waiting)
         if self._close.size:
             resume = self._find(self._close, self._time, 1, self._close.size)
             self._is_at_an_end |= resume > self._close.size
@@ -66,9 +66,9 @@ class SpikeDetector:
             f"close of {close:g} {beside}"
         )
 
-    def _begin(self) -> None:
+    def _begin(self, waiting: list[tuple[np.ndarray, np.ndarray | None]]) -> None:
         """Estimate the deviation from the first bars, and search those that waited for it."""
-        waiting, self._waiting = self._waiting, None
+        self._waiting = None
         deviation = _deviation(np.concatenate([close[:SCALE_BARS] for close, _ in waiting])[:SCALE_BARS])
         with np.errstate(over="ignore"):
             self._factors = np.exp(DEVIATIONS * deviation), np.exp(DEVIATIONS / 2 * deviation)

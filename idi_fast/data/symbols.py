@@ -23,6 +23,7 @@ def open_symbols(
     file are sorted apart into files of `scratch`, an empty folder that must outlive the histories. Raises DataError,
     InputError.
     """
+    assert data.path is not None  # without one there is nothing to look for symbols in
     files = find_files(Path(data.path))
     groups = _by_name(files) if column is None else _by_folder(files, column) or _by_column(files, column, scratch)
     opened = {}

@@ -2,6 +2,7 @@
 
 import re
 from datetime import date, datetime, timedelta
+from typing import Any, TypeGuard
 
 import numpy as np
 import polars as pl
@@ -63,7 +64,7 @@ class TimeReader:
     """
 
     def __init__(self) -> None:
-        self._first: int | str | None = None
+        self._first: Any = None  # the first value, an integer or text
         self._forms, self._dates = set(DIGIT_FORMATS), 0
 
     def read(self, source: pl.Series) -> pl.Series:
@@ -199,7 +200,7 @@ def _short(time: datetime) -> str:
     return time.isoformat().removesuffix("T00:00:00")
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[int | str]:
     # No epoch or date has more digits, and Python refuses to read some thousands of them.
     return not isinstance(value, str) or re.fullmatch(r"[+-]?\d{1,20}", value) is not None
 

@@ -6,7 +6,7 @@ row, then `episode_length` step rows. Arrays that `fill` returns are overwritten
 a single kernel makes hands over its arrays by `source(n)`, so that training need not return for every block.
 """
 
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -49,8 +49,15 @@ class MarketFacts(NamedTuple):
 class Environment(Protocol):
     """What the trainer needs from an environment."""
 
-    space: StateSpace
-    encoder: Encoder | None
+    @property
+    def space(self) -> StateSpace:
+        """The states that its rows are of."""
+        ...
+
+    @property
+    def encoder(self) -> Encoder | None:
+        """What it encodes bars with."""
+        ...
 
     @property
     def state(self) -> dict[str, np.ndarray]:
@@ -89,7 +96,7 @@ class SyntheticEnvironment:
         self._generator = generator
         self._phase = np.zeros(1, np.int64)
         is_compat = config.engine.compat is not None
-        self._fixed = {
+        self._fixed: dict[str, Any] = {
             "stream": generator.stream, "is_compat": is_compat, "episode_length": config.episode_length,
             "accepted": np.zeros((4, generator.stream.mt.words.size + 1 if is_compat else 0), np.int32),
             "phase": self._phase, "buckets": np.array(self.space.sizes[: len(FEATURES)], np.int64),
@@ -105,7 +112,8 @@ class SyntheticEnvironment:
 
     def source(self, n: int) -> Synthetic:
         """The environment as the kernels take it, with arrays for n rows."""
-        return Synthetic(**self._fixed, **self._buffers.rows(n))
+        rows: dict[str, Any] = self._buffers.rows(n)
+        return Synthetic(**self._fixed, **rows)
 
     def fill(self, n: int) -> Tape:
         return synthetic_block(self.source(n), n)

@@ -1,6 +1,7 @@
 """Causal features of market bars: their transforms, fitted bucket edges, and the tape rows made of them."""
 
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import NamedTuple
 
@@ -191,12 +192,11 @@ class Encoder:
 
 def _edges(values: object, name: str, size: int | None = None) -> np.ndarray:
     """Edges float64 (n,) from a list of finite numbers; ValueError for anything else."""
-    numbers = isinstance(values, list) and all(type(value) in (int, float) for value in values)
-    try:
-        edges = np.array(values if numbers else None, np.float64)
-    except OverflowError:  # a whole number that no double holds
-        numbers = False
-    if not numbers or not np.isfinite(edges).all() or size not in (None, edges.size):
+    edges = None
+    if isinstance(values, list) and all(type(value) in (int, float) for value in values):
+        with suppress(OverflowError):  # of a whole number that no double holds
+            edges = np.array(values, np.float64)
+    if edges is None or not np.isfinite(edges).all() or size not in (None, edges.size):
         raise ValueError(f"the edges of {name} are to be {'' if size is None else f'{size} '}finite numbers")
     return edges
 

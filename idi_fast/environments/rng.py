@@ -24,6 +24,11 @@ class Generator:
 
     stream: kernels.Stream
 
+    @property
+    def state(self) -> dict[str, np.ndarray]:
+        """The arrays that it goes on from."""
+        raise NotImplementedError
+
     def words64(self, out: np.ndarray) -> None:
         """Fill `out` uint64 with the next 64-bit words."""
         kernels.words64(self.stream, out.reshape(-1))
@@ -43,7 +48,6 @@ class MersenneTwister(Generator):
 
     @property
     def state(self) -> dict[str, np.ndarray]:
-        """The arrays that it goes on from."""
         return self.stream.mt._asdict()
 
 
@@ -63,7 +67,6 @@ class Sfc64(Generator):
 
     @property
     def state(self) -> dict[str, np.ndarray]:
-        """The arrays that it goes on from."""
         return self.stream.sfc._asdict()
 
 

@@ -201,7 +201,7 @@ def simulate_history(
         raise InputError(f"the output {out} ends in neither .parquet nor .csv")
     check_place(out)
     about = {"kind": "bars", "seed": str(seed), "rng": config.engine.rng, "market": asdict(config.environment.market)}
-    counts, risks, first, tail = np.zeros(4, np.int64), 0, None, None
+    counts, risks, first, tail = np.zeros(4, np.int64), 0, None, {}
     with Staging() as staging:
         staging.watch(out)
         check_replaceable_file(out, force)
@@ -213,6 +213,7 @@ def simulate_history(
                 risks += int(frame["risk"].sum())
                 tail = frame.row(-1, named=True)
         staging.swap([out])
+    assert first is not None  # there is at least one frame
     return {
         "file": str(out), "bars": bars, "seed": str(seed), "first": first.isoformat(), "last": tail["time"].isoformat(),
         "last_close": tail["close"], "regimes": dict(zip(REGIMES, counts.tolist(), strict=True)), "risk_events": risks,

@@ -192,12 +192,12 @@ def evaluate(
         history = load_config_history(config)
     seed = policy.seed if seed is None else seed
     evaluator = Evaluator(config, seed, history, episodes=episodes)
-    if evaluator.episodes < 1:
+    if history is not None and evaluator.episodes < 1:
         raise InputError(
             f"the history has {len(history)} bars; an evaluation needs at least episode_length + 1 = "
             f"{config.episode_length + 1}"
         )
-    in_sample = is_in_sample(policy.trained_on, history) if of_history else False
+    in_sample = False if history is None else is_in_sample(policy.trained_on, history)
     alerts = None
     if config.environment.kind == "crypto" and config.engine.compat is None:
         alerts = AlertCounts.of(evaluator.follow(policy, ALERT_BARS + 1)).to_dict()  # no bar follows the last

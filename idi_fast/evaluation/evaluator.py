@@ -81,11 +81,9 @@ class Evaluator:
         self._bars = bars
         self._generators = make_generators(config.engine, seed)
         length = config.episode_length
-        self.episodes = episodes
         if episodes is None:
-            self.episodes = min(EVALUATION_EPISODES, max(config.episodes, EVALUATION_ROWS // (length + 1), 2))
-        if history is not None:
-            self.episodes = min(self.episodes, (len(history) - 1) // length)
+            episodes = min(EVALUATION_EPISODES, max(config.episodes, EVALUATION_ROWS // (length + 1), 2))
+        self.episodes = episodes if history is None else min(episodes, (len(history) - 1) // length)
 
     def evaluate(self, policy: Policy, cancelled: threading.Event | None = None) -> Evaluation:
         """The greedy policy's evaluation; raises Cancelled soon after `cancelled` was set."""

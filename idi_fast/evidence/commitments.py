@@ -51,12 +51,14 @@ def _ours(published: Published, policy: Policy | None, options: ProverOptions) -
 def committed_again(policy: Policy, commitment: Commitment, private: Path | None) -> Commitment:
     """The commitment to a policy in the form and version of another one; private: folder of its secret seed."""
     table = fixed_table(policy)
+    if commitment.form == PLAIN:
+        return commit(table, None, commitment.version).commitment
+    assert private is not None  # without the seed there is nothing to compare with
     if commitment.form == PEDERSEN:
         from idi_fast.evidence import zk
 
         return zk.commit_table(table, secret_seed(private, BLINDING, make=False), commitment.version)
-    seed = None if commitment.form == PLAIN else secret_seed(private, SALT, make=False)
-    return commit(table, seed, commitment.version).commitment
+    return commit(table, secret_seed(private, SALT, make=False), commitment.version).commitment
 
 
 def _root(published: Published, root: str | None) -> str:

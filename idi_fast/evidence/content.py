@@ -36,10 +36,11 @@ def check_content(published: Published, sample: int | None = None) -> list[Claim
         nothing = Unchecked("the folder has no trace with streams")
         return [*claims, attempt("streams", "types and trace", lambda: nothing)]
     claims.append(attempt("streams", "types and trace", lambda: _check_streams(published)))
-    if published.policy is not None:
+    policy = published.policy
+    if policy is not None:
         trusted = "that the policy is the one meant, and trained as it says (replay shows it)"
         against = "the policy in the folder" if POLICY in published.files else "the policy given"
-        claims.append(attempt("actions", against, lambda: check_trace(published, published.policy, sample), trusted))
+        claims.append(attempt("actions", against, lambda: check_trace(published, policy, sample), trusted))
     elif published.statement is None:
         nothing = Unchecked("the policy is not in the folder")
         claims.append(attempt("actions", "a policy", lambda: nothing))
@@ -60,7 +61,7 @@ def _check_config(published: Published) -> str:
         claims.append((key, one, value, other, expected))
 
     policy, config = published.policy, published.config
-    if config is not None:
+    if run is not None and config is not None:
         same("the config's fingerprint", RUN, run.get("fingerprint"), "its own config", config.fingerprint())
         same("the config's fingerprint", "manifest.json", manifest.config_sha256, RUN, config.fingerprint())
     if policy is not None and config is not None:
@@ -124,7 +125,7 @@ def _shown(value: Any) -> str:
 
 def _check_streams(published: Published) -> str:
     """Every stream has values of its type, one per tick, and is the trace's column of its name."""
-    frame, about = published.trace
+    frame, about = published.required_trace
     files = published.streams()
     lacking = [name for name in TRACE_STREAMS if f"{name}.in" not in files]
     if lacking:
@@ -152,7 +153,7 @@ def _check_streams(published: Published) -> str:
 
 def _check_actions(published: Published) -> None:
     """The two streams of the action agree with it; without the policy too, since a proof may cover actions only."""
-    frame, (_, actions) = published.trace[0], published.decisions
+    frame, (_, actions) = published.required_trace[0], published.decisions
     ticks = np.arange(frame.height)
     for name, action in (("q_buy", BUY), ("q_sell", SELL)):
         _same(name, frame[name].to_numpy(), actions == action, ticks, "the action's")
@@ -176,7 +177,7 @@ def check_trace(published: Published, policy: Policy, sample: int | None = None)
 
     Raises EvidenceError, naming the first tick that differs.
     """
-    frame, _ = published.trace
+    frame, _ = published.required_trace
     states, _ = published.decisions
     n = frame.height
     _check_range(states, policy.space)
@@ -213,8 +214,10 @@ def _greedy(policy: Policy, table: np.ndarray, states: np.ndarray) -> np.ndarray
 
 def communications(published: Published) -> np.ndarray:
     """The communication of each tick by its number, int64 (n,). Raises EvidenceError."""
-    names = comm_columns(published.statement.config)[0]
-    said = published.trace[0]["comm_action"].to_numpy()
+    statement = published.statement
+    assert statement is not None  # which says what there is to communicate
+    names = comm_columns(statement.config)[0]
+    said = published.required_trace[0]["comm_action"].to_numpy()
     found = np.full(said.size, -1)
     for number, name in enumerate(names):
         found[said == name] = number
@@ -238,12 +241,12 @@ def _check_states(published: Published) -> str:
     """Buckets are the digits of their states, and targets and positions follow from the actions."""
     if published.statement is None:
         return Unchecked(f"NOT CHECKED, they are {WORD}: the folder does not say of which config they are")
-    frame, (states, actions) = published.trace[0], published.decisions
+    frame, (states, actions) = published.required_trace[0], published.decisions
     config = published.statement.config
     space = StateSpace.of(config)
     _check_range(states, space)
     said = published.statement
-    ticks = config.episode_length if said.kind == TRAIN else said.data["bars"]
+    ticks = said.data["bars"] if said.kind != TRAIN and said.data is not None else config.episode_length
     if states.size != ticks:
         raise EvidenceError(f"{TRACE} has {states.size:,} ticks; the {said.kind} is of {ticks:,}")
     ticks = np.arange(states.size)
@@ -276,7 +279,7 @@ def _check_signals(published: Published) -> str:
     """The streams that follow from states and decisions follow from those of the trace."""
     if published.statement is None:
         return Unchecked("the folder does not say of which config the states are")
-    frame, (states, actions) = published.trace[0], published.decisions
+    frame, (states, actions) = published.required_trace[0], published.decisions
     config = published.statement.config
     space, said, n = StateSpace.of(config), communications(published), states.size
     _check_range(states, space)

@@ -166,7 +166,7 @@ class CommittedTable:
             leaves[states] = hash_leaves(leaf_bytes(states, table[states], self._salts(states)))
         self._levels = tree(leaves)
         form = PLAIN if salt_key is None else SALTED
-        self.commitment = Commitment.of(root_of(self._levels), *table.shape, form, version)
+        self.commitment = Commitment.of(root_of(self._levels), table.shape[0], table.shape[1], form, version)
 
     def _salts(self, states: np.ndarray) -> np.ndarray:
         """The salts of states, uint8 (n, 32) or (n, 0)."""

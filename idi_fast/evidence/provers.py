@@ -78,9 +78,11 @@ class Prover(Protocol):
 
     def prove(self, published: Published, options: ProverOptions) -> dict[str, bytes]:
         """The files to publish, by their paths. Raises InputError."""
+        ...
 
     def verify(self, published: Published, options: ProverOptions) -> list[Claim]:
         """The claims that the proof covers; InputError if the reader's inputs cannot be used."""
+        ...
 
 
 class Digest:
@@ -223,7 +225,7 @@ def digests(files: Mapping[str, bytes]) -> dict[str, dict[str, object]]:
 
 def _trace_with(published: Published, fingerprint: str) -> bytes:
     """The trace with another fingerprint in its metadata."""
-    frame, about = published.trace
+    frame, about = published.required_trace
     return table_bytes(frame, {**about, "fingerprint": fingerprint})
 
 
@@ -250,8 +252,8 @@ class Command:
 
     def verify(self, published: Published, options: ProverOptions) -> list[Claim]:
         """See `Prover`."""
-        against = "the reader's own verifier"
-        if options.verify_command is None:
+        against, line = "the reader's own verifier", options.verify_command
+        if line is None:
             found = "the proof is of an outside program; name its verifier: `verify_command=LINE`"
             return [Claim(self.name, against, FAILS, found, self.trusted)]
 
@@ -259,7 +261,7 @@ class Command:
             receipt = check_receipt(published)
             proof = published.data(PROOF, MAX_PROOF)
             manifest, streams = published.data(MANIFEST_FILE), published.streams()
-            run_outside(options.verify_command, manifest, streams, options.timeout, proof, receipt.text())
+            run_outside(line, manifest, streams, options.timeout, proof, receipt.text())
             return f"it succeeded on {len(proof):,} bytes"
 
         return [attempt(self.name, against, work, self.trusted)]

@@ -62,7 +62,8 @@ OTHER_TABLES = {
 FIGURES = ("windows.parquet", "symbols.parquet")
 """Tables with as many figures as the version that wrote them has; each column holds one value per row."""
 FIGURE_TYPES = frozenset().union(*TYPES.values(), {"Boolean", "Null"})
-FOOTER = Limits(memory=2**30 + (os.cpu_count() or 1) * 2**27, seconds=60.0)
+FOOTER_MEMORY, FOOTER_SECONDS = 2**30 + (os.cpu_count() or 1) * 2**27, 60.0
+FOOTER = Limits(FOOTER_MEMORY, FOOTER_SECONDS)
 """Limits of reading a footer; most of the memory is address space for the threads of polars, never used."""
 STREAM = re.compile(rf"{STREAMS_FOLDER}/[^/]+\.in")
 MAX_STREAM = 2**31
@@ -173,12 +174,17 @@ class Published:
         _check_trace(frame)
         return frame, about
 
+    @property
+    def required_trace(self) -> tuple[pl.DataFrame, dict]:
+        """The trace and its metadata; EvidenceError where there is none of ours."""
+        if self.trace is None:
+            raise EvidenceError(f"the folder has no {TRACE} with the streams of a training or backtest")
+        return self.trace
+
     @cached_property
     def decisions(self) -> tuple[np.ndarray, np.ndarray]:
         """State and action of each tick of the trace, int64 (n,) and int64 (n,)."""
-        if self.trace is None:
-            raise EvidenceError(f"the folder has no {TRACE} with the streams of a training or backtest")
-        frame, _ = self.trace
+        frame, _ = self.required_trace
         names = frame["action"].to_numpy()
         actions = np.full(names.size, -1)
         for number, name in enumerate(ACTIONS):
@@ -213,7 +219,7 @@ class Published:
 def table_limits(table: Table, size: int) -> Limits:
     """Limits of reading a table of `size` bytes: some bytes per value, beside what every reader needs."""
     values = table.rows * max(1, len(table.columns))
-    return Limits(FOOTER.memory + 8 * size + 40 * values, FOOTER.seconds + size / 2**20 + values / 2**20)
+    return Limits(FOOTER_MEMORY + 8 * size + 40 * values, FOOTER_SECONDS + size / 2**20 + values / 2**20)
 
 
 def _check_columns(table: Table, known: Mapping[str, str]) -> None:
@@ -236,7 +242,7 @@ def _check_trace(frame: pl.DataFrame) -> None:
         if frame[name].null_count():
             raise EvidenceError(f"{TRACE}: {name} must hold {what}, one per tick")
     for name in TEXTS:
-        longest = frame[name].str.len_bytes().max() or 0
+        longest = frame.select(pl.col(name).str.len_bytes().max()).item() or 0
         if longest > MAX_TEXT:
             raise EvidenceError(f"{TRACE}: {name} holds a text of {longest:,} bytes; expected at most {MAX_TEXT}")
 

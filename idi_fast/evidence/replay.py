@@ -140,6 +140,7 @@ def _history(published: Published, config: TrainingConfig, run: dict[str, Any], 
 
 def _recorded(run: dict[str, Any]) -> dict[str, Any]:
     """The description of its training bars in a run; EvidenceError unless it has the form of `describe_history`."""
+    recorded: dict[str, Any] = {}
     try:
         recorded = run["trained_on"][0]
         is_sound = isinstance(recorded["bars"], int) and isinstance(recorded["files"], dict)

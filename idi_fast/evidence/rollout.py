@@ -17,6 +17,7 @@ from idi_fast.data.timestamps import parse_time
 from idi_fast.environments.actions import ACTIONS
 from idi_fast.environments.environment import HistoryBars, HistoryEnvironment
 from idi_fast.environments.features import Encoder
+from idi_fast.environments.rng import Generator
 from idi_fast.environments.state_space import StateSpace, comm_columns, make_rules
 from idi_fast.errors import EvidenceError
 from idi_fast.evidence.claims import Claim, attempt
@@ -39,7 +40,7 @@ def check_rollout(published: Published, data: str) -> list[Claim]:
 
     def states() -> str:
         made["trace"] = _again(published, data)
-        frame = published.trace[0]
+        frame, _ = published.required_trace
         if other := set(frame.columns) ^ set(made["trace"].columns):
             raise EvidenceError(
                 f"{TRACE}: these bars make no trace with the same columns, such as {sorted(other)[0]!r}"
@@ -51,8 +52,9 @@ def check_rollout(published: Published, data: str) -> list[Claim]:
         return f"all {frame.height:,} ticks recomputed from {data}"
 
     def rewards() -> str:
-        _check_column(published.trace[0][REWARD], made["trace"][REWARD])
-        return f"the rewards of all {published.trace[0].height:,} ticks"
+        frame, _ = published.required_trace
+        _check_column(frame[REWARD], made["trace"][REWARD])
+        return f"the rewards of all {frame.height:,} ticks"
 
     claims = [attempt("states", "the reader's bars", states, TRUSTED)]
     if "trace" in made and RUN not in published.files:
@@ -65,7 +67,7 @@ def _check_column(found: pl.Series, expected: pl.Series) -> None:
         found = found.cast(expected.dtype, strict=False)
     other = found.ne_missing(expected)
     if other.any():
-        tick = other.arg_max()
+        tick = int(other.arg_true()[0])
         raise EvidenceError(
             f"{TRACE}: {found.name} of tick {tick} is {found[tick]}; from these bars comes {expected[tick]}"
         )
@@ -108,8 +110,7 @@ def _training(said: Statement, policy: Policy, history: History) -> pl.DataFrame
     bars = HistoryBars(config, history)
     if _values(bars.encoder) != _values(said.encoder):
         raise EvidenceError("the bucket edges are not those that training fits on these bars")
-    # A rollout draws no random numbers.
-    environment = HistoryEnvironment(config, None, bars)
+    environment = HistoryEnvironment(config, Generator(), bars)  # a rollout draws no random numbers
     tape, facts = environment.facts(config.episode_length + 1)
     rules = make_rules(config, policy.space)
     return greedy_trace(policy.config, policy.space, rules, policy.q, policy.comm_q, tape, facts).frame()

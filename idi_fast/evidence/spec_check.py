@@ -95,7 +95,7 @@ def _check(published: Published) -> str:
 def _check_inputs(published: Published, about: dict, contract: Contract, texts: dict[str, bytes]) -> list[str]:
     """Each input is the trace's column that spec.json names; returns the names of those that come from a file of the
     owner's."""
-    frame, _ = published.trace
+    frame, _ = published.required_trace
     start = integer(about.get("start"), 0, frame.height - 1, f"{ABOUT}: start")
     ticks = integer(about.get("ticks"), 1, frame.height - start, f"{ABOUT}: ticks")
     described, foreign = take(about, "inputs", list, ABOUT), []

@@ -45,8 +45,6 @@ class Statement:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Statement) and self.text() == other.text()
 
-    __hash__ = None
-
     @classmethod
     def of(cls, run: Mapping[str, Any], policy: Policy) -> "Statement":
         """The statement of a run.json and its policy. Raises EvidenceError if they lack it."""
@@ -124,8 +122,12 @@ def _described(history: Mapping[str, Any] | None, *, listed: bool = False) -> di
     files = history.get("files")
     files = files if listed else list(files.values()) if isinstance(files, dict) else None
     times = [history.get(key) for key in ("first_time", "last_time")]
-    is_sound = isinstance(files, list) and all(isinstance(time, str | None) for time in times)
-    if not is_sound or not all(isinstance(file, dict) and set(file) == {"sha256", "bytes"} for file in files):
+    is_timed = all(isinstance(time, str | None) for time in times)
+    if (
+        not is_timed
+        or not isinstance(files, list)
+        or not all(isinstance(file, dict) and set(file) == {"sha256", "bytes"} for file in files)
+    ):
         raise EvidenceError(f"{where} must hold bars, first_time, last_time and files")
     return {
         "bars": integer(history.get("bars"), 0, MAX_BARS, f"{where}: bars"),

@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from idi_fast.errors import EvidenceError
@@ -76,7 +76,7 @@ def _no_constant(text: str) -> None:
     raise EvidenceError(f"holds {text}: {text} is not JSON")
 
 
-def take(fields: dict[str, Any], key: str, kind: type | tuple[type, ...], name: str) -> Any:
+def take(fields: Mapping[str, Any], key: str, kind: type | tuple[type, ...], name: str) -> Any:
     """The value of a required key of a type; otherwise EvidenceError. A bool is not a number."""
     kinds = kind if isinstance(kind, tuple) else (kind,)
     nouns = {str: "text", int: "a whole number", float: "a number", dict: "an object", list: "a list", bool: "a truth"}

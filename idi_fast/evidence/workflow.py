@@ -74,9 +74,10 @@ def run_training_to_proof_workflow(
     """
     result, options = WorkflowResult(), options or ProverOptions()
     try:
-        if (config_path is None) == (config is None):
+        if config is None and config_path is not None:
+            config = TrainingConfig.from_json(config_path)
+        elif config is None or config_path is not None:
             raise InputError("expected either config_path or config")
-        config = TrainingConfig.from_json(config_path) if config is None else config
         find_prover(prover)
         out = Path(artifact_dir)
         artifact = out if prover != ZK else _hidden(options, out) / ARTIFACT
@@ -115,16 +116,17 @@ def _train(
         return "there"
     check_replaceable(place, force)
     data = config.environment.data.path
-    with (
-        checkpoint_folder(place, wanted=True, resume=not force, force=force) as kept,
-        new_directory(place, force=force, inputs=() if data is None else (data,), within=kept) as folder,
-        Checkpoints(kept, Every(seconds=CHECKPOINT_SECONDS), resume=not force) as checkpoints,
-    ):
-        trainer = create_trainer(config, seed)
-        trainer.compile()
-        trainer.train(progress, checkpoints=checkpoints)
-        policy, trace = trainer.rollout()
-        write_training(folder, trainer, policy, trace, {"training_seconds": trainer.training_seconds})
+    with checkpoint_folder(place, wanted=True, resume=not force, force=force) as kept:
+        assert kept is not None  # as it is wanted
+        with (
+            new_directory(place, force=force, inputs=() if data is None else (data,), within=kept) as folder,
+            Checkpoints(kept, Every(seconds=CHECKPOINT_SECONDS), resume=not force) as checkpoints,
+        ):
+            trainer = create_trainer(config, seed)
+            trainer.compile()
+            trainer.train(progress, checkpoints=checkpoints)
+            policy, trace = trainer.rollout()
+            write_training(folder, trainer, policy, trace, {"training_seconds": trainer.training_seconds})
     return "done"
 
 
@@ -159,10 +161,10 @@ def _of_the_same_trace(out: Path, artifact: Path, prover: str, options: ProverOp
     if prover != ZK:
         return one.config_sha256 == other.config_sha256 and one.files[TRACE] == other.files[TRACE]
     # A folder that hides the table has another fingerprint, salted by the secret seed and the whole trace.
-    said = Published(artifact).statement
-    if said is None or not (options.private / BLINDING).is_file():
+    said, private = Published(artifact).statement, options.private
+    if said is None or private is None or not (private / BLINDING).is_file():
         return False
-    seed = secret_seed(options.private, BLINDING, make=False)
+    seed = secret_seed(private, BLINDING, make=False)
     return one.config_sha256 == said.salted(seed, (artifact / TRACE).read_bytes()).fingerprint
 
 

@@ -103,8 +103,9 @@ def check_places(path: Path, places: Sequence[Place]) -> None:
         other = outs.setdefault(real_path(place.out), layer)
         if other is not layer:
             raise ConfigError(f"{path}: the layers {other.name!r} and {layer.name!r} have the same out, {layer.out}")
-        if place.inputs is not None:
-            indices[real_path(place.inputs / INDEX)] = layer
+        if place.inputs is None:
+            continue
+        indices[real_path(place.inputs / INDEX)] = layer
         for stream in place.streams:
             other = streams.setdefault(real_path(place.inputs / f"{stream}.in"), layer)
             if other is not layer:

@@ -153,8 +153,8 @@ def _prepare(place: Place, histories: dict[tuple, History], note: Note) -> Task:
 
 
 def _check_inputs_are_kept(path: Path, tasks: Sequence[Task]) -> None:
-    read = [path, *(task.place.config_file for task in tasks)]
-    read += [task.config.environment.data.path for task in tasks if task.history is not None]
+    data = [task.config.environment.data.path for task in tasks if task.history is not None]
+    read = [path, *(task.place.config_file for task in tasks), *(file for file in data if file is not None)]
     for task in tasks:
         for file in map(real_path, read):
             if file.startswith(real_path(task.out) + os.sep):
@@ -189,6 +189,7 @@ def _check_all_that_is_read(tasks: Sequence[Task], places: Sequence[Place]) -> N
     tasks: all that install into the folder now; places: those of the whole plan.
     """
     inputs, ticks, names = tasks[0].inputs, tasks[0].config.episode_length, [task.layer.name for task in tasks]
+    assert inputs is not None  # they install
     if (inputs.parent / "spec.json").is_file():
         raise OutputError(
             f"layer {names[-1]!r}: `idi-fast spec` wrote {inputs.parent}, with outputs to expect of its inputs; leave "
@@ -351,7 +352,9 @@ def _write_indices(tasks: Sequence[Task], staging: Staging) -> list[Path]:
     """Write streams.json of each target folder; return their places."""
     places = []
     for installing in _by_folder(tasks).values():
-        place = installing[0].inputs / INDEX
+        inputs = installing[0].inputs
+        assert inputs is not None  # they install
+        place = inputs / INDEX
         names = [name for task in installing for name in task.place.streams]
         # As in each artifact: the reference does not terminate the last line.
         newline = any(task.config.engine.compat is None for task in installing)

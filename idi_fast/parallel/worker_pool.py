@@ -67,9 +67,10 @@ class WorkerPool:
         def take() -> None:
             while True:
                 with self._lock:
-                    number, item = (-1, None) if self.stopped.is_set() else next(waiting, (-1, None))
-                if number < 0:
+                    taken = None if self.stopped.is_set() else next(waiting, None)
+                if taken is None:
                     return
+                number, item = taken
                 try:
                     work(item)
                 except Exception as error:  # noqa: BLE001 -- whatever ends one ends all, and is raised below

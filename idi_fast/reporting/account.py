@@ -157,6 +157,7 @@ def largest_trades(source: Path | Table) -> tuple[pl.DataFrame, int]:
         frame = frame.with_columns(weight.alias("weight"))
         frame = frame if chosen is None else pl.concat([chosen, frame])
         chosen = frame.top_k(MOST_TRADES, by=["weight", "entry_bar"])
+    assert chosen is not None  # a table has a frame at least
     return chosen.sort("entry_bar"), table.rows
 
 

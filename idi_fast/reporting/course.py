@@ -107,23 +107,22 @@ class _Series:
 
     def __init__(self, size: int):
         self._size, self._x, self._y = size, [], []
-        self._first, self._last = None, None
+        self._ends: list[tuple[float, float]] = []
 
     def push(self, x: np.ndarray, y: np.ndarray) -> None:
         """Add whole buckets, or the last rows."""
         kept = extreme_rows(y, self._size)
         self._x.append(x[kept])
         self._y.append(y[kept])
-        self._first = self._first or (x[0], y[0])
-        self._last = x[-1], y[-1]
+        self._ends = [*(self._ends or [(x[0], y[0])])[:1], (x[-1], y[-1])]
 
     def line(self) -> Line:
         """The thinned line."""
-        x, y = np.concatenate(self._x), np.concatenate(self._y)
-        if x[0] != self._first[0]:
-            x, y = np.insert(x, 0, self._first[0]), np.insert(y, 0, self._first[1])
-        if x[-1] != self._last[0]:
-            x, y = np.append(x, self._last[0]), np.append(y, self._last[1])
+        x, y, (first, last) = np.concatenate(self._x), np.concatenate(self._y), self._ends
+        if x[0] != first[0]:
+            x, y = np.insert(x, 0, first[0]), np.insert(y, 0, first[1])
+        if x[-1] != last[0]:
+            x, y = np.append(x, last[0]), np.append(y, last[1])
         return Line(x, y)
 
 

@@ -38,7 +38,7 @@ def _mix_figure(
     rows = {row: part for row, part in rows.items() if totals[row]}
     labels = [f"{words(row)}<br>{count(totals[row])}" if regimes else words(row) for row in rows]
     shares = {
-        name: [part.filter(pl.col(column) == name)["len"].sum() / totals[row] for row, part in rows.items()]
+        name: [int(part.filter(pl.col(column) == name)["len"].sum()) / totals[row] for row, part in rows.items()]
         for name in names
     }
     of_regimes = ", and of those in each regime, with how many these are" if regimes else ""

@@ -16,7 +16,7 @@ def is_undefined(value: object) -> bool:
 def number(value: float | None, digits: int = 4) -> str:
     """A measured value with this many significant digits, but all of those before the decimal point; a dash if
     undefined."""
-    if is_undefined(value):
+    if value is None or is_undefined(value):
         return UNDEFINED
     if value == 0.0 or abs(value) >= 10 ** (digits - 1):
         return count(value)
@@ -25,7 +25,7 @@ def number(value: float | None, digits: int = 4) -> str:
 
 def with_error(value: float, error: float | None) -> str:
     """A mean and its standard error: two significant digits of the error, and the mean to the same place."""
-    if is_undefined(error) or error == 0.0:
+    if error is None or is_undefined(error) or error == 0.0:
         return number(value)
     places = max(0, 1 - math.floor(math.log10(error)))
     return f"{value:,.{places}f} ± {error:,.{places}f}".replace("-", MINUS)
@@ -33,13 +33,13 @@ def with_error(value: float, error: float | None) -> str:
 
 def setting(value: float | None) -> str:
     """A given value: as it was written, except for commas."""
-    return UNDEFINED if is_undefined(value) else f"{value:,.12g}".replace("-", MINUS)
+    return UNDEFINED if value is None or is_undefined(value) else f"{value:,.12g}".replace("-", MINUS)
 
 
 def percent(value: float | None, digits: int = 1) -> str:
     """A share as a percentage, with this many decimals: none from 1,000% on; below 1%, if any, enough for two
     significant digits."""
-    if is_undefined(value):
+    if value is None or is_undefined(value):
         return UNDEFINED
     if abs(value) >= 10.0:
         digits = 0
@@ -51,7 +51,7 @@ def percent(value: float | None, digits: int = 1) -> str:
 
 def count(value: float | None) -> str:
     """An integer, with commas."""
-    return UNDEFINED if is_undefined(value) else f"{value:,.0f}".replace("-", MINUS)
+    return UNDEFINED if value is None or is_undefined(value) else f"{value:,.0f}".replace("-", MINUS)
 
 
 def day(text: str | None) -> str:

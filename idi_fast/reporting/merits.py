@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from idi_fast.reporting.formats import UNDEFINED, count, day, is_undefined, number, percent, setting, words
 from idi_fast.reporting.parts import Beside, KeyFigures, Note, Table
 
-Format = Callable[[float], str]
+Format = Callable[[float | None], str]
 GROUPS: dict[str, dict[str, Format]] = {
     "Return": {
         "total_return": percent, "cagr": percent, "mean_return": percent, "win_rate_per_bar": percent,
@@ -124,7 +124,7 @@ def assumption_facts(assumptions: dict) -> Sequence[tuple[str, str]]:
         "periods_per_year": ("Periods per year", "Not annualised" if per_year is None else number(per_year, 4)),
         "fee_bps": ("Fee per side", f"{setting(assumptions.get('fee_bps'))} bps"),
         "slippage_bps": ("Slippage per side", f"{setting(assumptions.get('slippage_bps'))} bps"),
-        "fill": ("Fill", FILLS.get(assumptions.get("fill"), str(assumptions.get("fill")))),
+        "fill": ("Fill", FILLS.get(str(assumptions.get("fill")), str(assumptions.get("fill")))),
         "in_sample": ("Sample", samples[assumptions.get("in_sample")]),
         "first_time": ("First bar", day(assumptions.get("first_time"))),
         "last_time": ("Last bar", day(assumptions.get("last_time"))),

@@ -1,6 +1,7 @@
 """Monthly and yearly returns."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -78,7 +79,7 @@ def _columns_of_years(years: list[int], returns: np.ndarray, totals: np.ndarray)
     return data, theme.layout(430, hovermode="closest", **axes)
 
 
-def _cells(columns: list[str], rows: list[str], values: np.ndarray, x: str, y: str) -> dict:
+def _cells(columns: Sequence[str], rows: Sequence[str], values: np.ndarray, x: str, y: str) -> dict:
     limit = float(np.nanquantile(np.abs(values), FULL_COLOUR)) or 1.0
     return {
         "type": "heatmap", "x": list(columns), "y": list(rows), "z": theme.grid(values), "xaxis": x, "yaxis": y,

@@ -1,6 +1,7 @@
 """A report as one HTML file that needs no network: plotly.js and the figures' data are inside."""
 
 import json
+from collections.abc import Sequence
 from functools import singledispatch
 from html import escape
 from importlib.resources import files
@@ -110,7 +111,7 @@ def _(note: Note) -> str:
     return f'<p class="note{" warning" if note.is_warning else ""}">{escape(note.text)}</p>\n'
 
 
-def _row(cells: list[str]) -> str:
+def _row(cells: Sequence[str]) -> str:
     first, *others = cells
     return f'<tr><th scope="row">{escape(first)}</th>{"".join(f"<td>{escape(cell)}</td>" for cell in others)}</tr>\n'
 

@@ -38,15 +38,17 @@ def symbols_page(run: ReportedRun) -> Page:
 
 def _figure(found: pl.DataFrame) -> Figure:
     own, held = found["total_return"], found["buy_and_hold_total_return"]
-    ends = [min(own.min(), held.min()), max(own.max(), held.max())]
+    both = pl.col("total_return", "buy_and_hold_total_return")
+    lowest, highest = found.select(both.min()).row(0), found.select(both.max()).row(0)
+    ends = [min(lowest), max(highest)]
     better = int((own > held).sum())
     return Figure(
         name="by-symbol",
         title="Symbol by symbol",
         caption="The total return of each symbol's account by that of buying and holding it. Above the line the policy "
         f"earned more: with {count(better)} of {plural(found.height, 'symbol')}.",
-        alt=f"A scatter of {plural(found.height, 'symbol')}; the returns of the policy go from {percent(own.min())} to "
-        f"{percent(own.max())}.",
+        alt=f"A scatter of {plural(found.height, 'symbol')}; the returns of the policy go from {percent(lowest[0])} to "
+        f"{percent(highest[0])}.",
         data=[
             theme.line("As much as holding", ends, ends, theme.GREY, line={"dash": "dot"}, hoverinfo="skip"),
             {

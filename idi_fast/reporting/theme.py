@@ -10,6 +10,7 @@ from html import escape
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 PALETTES: dict[str, dict[str, str]] = {
     "light": {
@@ -99,7 +100,7 @@ def line(name: str, x: Sequence | np.ndarray, y: Sequence | np.ndarray, colour: 
     return {"type": "scatter", "mode": "lines", "name": name, "x": numbers(x), "y": numbers(y), "line": shape, **own}
 
 
-def numbers(values: Sequence | np.ndarray) -> list:
+def numbers(values: Sequence | np.ndarray | pl.Series) -> list:
     """Numbers for JSON in six significant digits, enough for a screen; NaN and infinity are null."""
     array = np.asarray(values)
     if array.dtype.kind != "f":

@@ -62,14 +62,14 @@ def _equity(run: ReportedRun, seeds: list[str]) -> Figure:
     frames = (frame.filter(pl.col("seed").is_in(wanted)) for frame in table.frames(read))
     accounts = pl.concat(frames).select("seed", x, "equity", "buy_and_hold")
     drawn, data = wanted, []
-    for seed in drawn:
-        mine = accounts.filter(pl.col("seed") == seed)
+    parts = [accounts.filter(pl.col("seed") == seed) for seed in drawn]
+    for seed, mine in zip(drawn, parts, strict=True):
         own = {"opacity": 0.75, "line": {"width": 1.2}, "showlegend": not data, "legendgroup": "seeds"}
         data.append(theme.line(f"Seed {seed}", *_thin(mine, "equity"), theme.BLUE, **own))
     ends = [line["y"][-1] for line in data]
     data[0]["name"] = "Seeds" if len(data) > 1 else data[0]["name"]
-    held = theme.line(HELD, *_thin(mine, "buy_and_hold"), theme.TEXT, line={"dash": "dot"})
-    size = bucket_size(mine.height)
+    held = theme.line(HELD, *_thin(parts[-1], "buy_and_hold"), theme.TEXT, line={"dash": "dot"})
+    size = bucket_size(parts[-1].height)
     thinned = f" Drawn are the lowest and the highest value of every {plural(size, 'bar')}." if size > 1 else ""
     some = f" Drawn are the first {count(len(drawn))} of {count(len(seeds))} seeds." if len(seeds) > len(drawn) else ""
     return Figure(

@@ -289,7 +289,7 @@ def _equity_frame(history: History, windows: list[Window], accounts: dict[int, T
 
 
 def _summary(equity: pl.DataFrame, seeds: tuple[int, ...], per_year: float, notes: list[str]) -> dict:
-    figures, held = {}, None
+    figures, held = {}, np.empty(0)
     for seed in map(str, seeds):
         mine = equity.filter(pl.col("seed") == seed)
         values, held = mine["equity"].to_numpy(), mine["buy_and_hold"].to_numpy()

@@ -29,11 +29,11 @@ def explained(target: Path) -> Iterator[None]:
 
 def _is_written(path: str | bytes, target: Path) -> bool:
     """Whether a path is written to for a target: on the way to it, in it, or in a folder of ours."""
-    path, target = Path(os.path.abspath(os.fsdecode(path))), Path(os.path.abspath(target))
-    if target.is_relative_to(path) or path.is_relative_to(target):
+    named, target = Path(os.path.abspath(os.fsdecode(path))), Path(os.path.abspath(target))
+    if target.is_relative_to(named) or named.is_relative_to(target):
         return True
     checkpoints = target.parent / f"{target.name}{CHECKPOINT}"
-    return path.is_relative_to(checkpoints) or any(map(NAME.fullmatch, path.parts))
+    return named.is_relative_to(checkpoints) or any(map(NAME.fullmatch, named.parts))
 
 
 def failure(target: Path, error: BaseException, left: str) -> IdiFastError:

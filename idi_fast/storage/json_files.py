@@ -8,7 +8,8 @@ import os
 import stat
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from io import BufferedReader
+from typing import Any, overload
 
 from idi_fast.errors import ConfigError, InputError
 
@@ -29,7 +30,7 @@ class UnfitFile(InputError, OSError):
 
 
 @contextlib.contextmanager
-def open_regular(path: str | os.PathLike[str], *, follow: bool = True) -> Iterator[BinaryIO]:
+def open_regular(path: str | os.PathLike[str], *, follow: bool = True) -> Iterator[BufferedReader]:
     """A regular file, opened for reading.
 
     follow: whether a link is followed. Raises UnfitFile for anything else, since reading a pipe may block for ever and
@@ -121,6 +122,10 @@ def json_text(tree: Any) -> str:
     return json.dumps(tree, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
+@overload
+def null_nan(value: dict[str, Any]) -> dict[str, Any]: ...
+@overload
+def null_nan(value: object) -> object: ...
 def null_nan(value: object) -> object:
     """The same with None, JSON's null, for every float that is not finite."""
     if isinstance(value, dict):

@@ -1,6 +1,8 @@
 """The manifest of a folder: digests of all that it holds, and of the price histories that it was made from."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from idi_fast.storage.files import LATER, MANIFEST, TIMINGS, digest, list_files, write_json
 from idi_fast.storage.json_files import load_json
@@ -13,7 +15,7 @@ NO_PROOF = {"prover": "none", "require_proof": False}
 """The proof policy of a folder that does not mention proofs."""
 
 
-def write_manifest(folder: Path, *, proof_policy: dict = NO_PROOF, **about: object) -> None:
+def write_manifest(folder: Path, *, proof_policy: dict = NO_PROOF, **about: Any) -> None:
     """Write manifest.json: digests of every file but timings.json, the only file in which two equal runs may differ,
     and of the price histories that the run.json beside it names.
 
@@ -34,7 +36,7 @@ def inputs_of(folder: Path) -> dict[str, dict]:
     return named_inputs(load_json(folder / "run.json"))
 
 
-def named_inputs(run: dict) -> dict[str, dict]:
+def named_inputs(run: Mapping[str, Any]) -> dict[str, dict]:
     """Digests of the price histories that a run.json names, by their paths."""
     described = [*run.get("trained_on", ()), *([run["data"]] if run.get("data") else ())]
     return {path: file for history in described for path, file in history["files"].items()}

@@ -110,7 +110,7 @@ class Staging:
             with _held({place.parent for place in places}):
                 steps = [self._step(place) for place in places]
                 for step in steps:
-                    self._record.add("step", *step.to_json())
+                    self._note("step", *step.to_json())
                 # Until all is done, or rolled back, the hidden folders may hold the old content, whatever interrupts.
                 self._is_left = True
                 is_alone = len(steps) == 1 and self._in_one_step(steps[0], begun)
@@ -133,8 +133,12 @@ class Staging:
         for parent in {place.parent for place in places}:
             sync_folder(parent)
         (steps[0].folder / hidden.JOURNAL).unlink(missing_ok=True)
-        self._record.add("done")
+        self._note("done")
         self._is_left = False
+
+    def _note(self, kind: str, *values: object) -> None:
+        if self._record is not None:
+            self._record.add(kind, *values)
 
     def _made(self, place: Path) -> Path:
         return self._hidden[place.parent] / hidden.NEW / place.name
@@ -164,6 +168,8 @@ class Staging:
             raise FileExistsError(f"{place} was changed meanwhile")
         folder = self._hidden[place.parent]
         new = hidden.identity(folder / hidden.NEW / place.name)
+        if new is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder / hidden.NEW / place.name))
         return journal.Step(Path(os.path.abspath(place)), folder, new, stands)
 
     @staticmethod
@@ -191,7 +197,7 @@ class Staging:
             raise failure(begun[-1].place, error, left) from error
         for step in begun[:1]:
             (step.folder / hidden.JOURNAL).unlink(missing_ok=True)
-            self._record.add("undone")
+            self._note("undone")
         self._is_left = False
         return [path for path in kept if path is not None]
 

@@ -78,7 +78,13 @@ class TableWriter:
                 schema = schema.with_metadata({METADATA_KEY: metadata_text(self._about)})
             # Numbers hardly repeat: a dictionary of them would take 60 MB, three times as long, and a larger file.
             texts = [name for name, kind in frame.schema.items() if kind == pl.String]
-            self._writer = ParquetWriter(self._file, schema, compression="zstd", use_dictionary=texts)
+            # pyarrow has no type hints: by its default, pyright takes use_dictionary for a bool.
+            self._writer = ParquetWriter(
+                self._file,
+                schema,
+                compression="zstd",
+                use_dictionary=texts,  # pyright: ignore[reportArgumentType]
+            )
         self._writer.write_table(table.cast(self._writer.schema))
 
     def __exit__(self, kind: object, *error: object) -> None:
@@ -140,8 +146,8 @@ class Table:
         arguments = {"path": str(self.path), "what": self.what, "columns": None if columns is None else list(columns)}
         left = self.rows
         with closing(stream("frames", arguments, error=ArtifactError, limits=self.limits)) as blocks:
-            for _, (data,) in blocks:
-                frame = pl.read_ipc_stream(io.BytesIO(data))
+            for _, (block,) in blocks:
+                frame = pl.read_ipc_stream(io.BytesIO(block.data))
                 left -= frame.height
                 if left < 0:
                     raise ArtifactError(f"cannot read {self.what}: it has more rows than its footer says")
@@ -173,7 +179,7 @@ def open_table(path: Path, kind: str, name: str, limits: Limits = ANY) -> tuple[
     for it."""
     table = Table.open(path, f"the {name} {path}", limits)
     try:
-        about = loads(table.about)
+        about = loads("null" if table.about is None else table.about)
         found = about["format"]
     except (KeyError, TypeError):
         raise ArtifactError(f"{path} is a Parquet file but not a {name} written by idi-fast") from None

@@ -120,7 +120,8 @@ def check_folder(folder: str | Path) -> Report:
 
 def estimate(steps: int) -> tuple[float, float]:
     """The approximate seconds that the interpreter takes for this many steps, from and to."""
-    return tuple(round(begin + each * steps, 1) for begin, each in zip(STARTUP, STEP, strict=True))
+    least, most = (round(begin + each * steps, 1) for begin, each in zip(STARTUP, STEP, strict=True))
+    return least, most
 
 
 def span(seconds: tuple[float, float]) -> str:

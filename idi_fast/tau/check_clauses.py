@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TypeGuard
 
 from idi_fast.tau.check_files import tidy
-from idi_fast.tau.check_findings import NOT_MODELLED, REFUSED, Finding, several
+from idi_fast.tau.check_findings import NOT_MODELLED, REFUSED, Finding, Severity, several
 from idi_fast.tau.check_text import Reading
 from idi_fast.tau.fix_clauses import corrected
 from idi_fast.tau.formula import At, NotModelled, values_of
@@ -36,7 +37,7 @@ def first_read(spec: Spec) -> dict[str, int]:
     for part in model.parts:
         for definition in part.definitions():
             for value in values_of(definition.term):
-                take(value, value.index)
+                take(value, value.time)
         for clause in part.clauses:
             for value in values_of(clause.term):
                 take(value, model.lookback - value.lookback if value.index is None else value.index)
@@ -49,7 +50,7 @@ def unmirrored(spec: Spec) -> list[str]:
     return [name for name in first_read(spec) if name not in whole]
 
 
-def _is_whole(term: object) -> bool:
+def _is_whole(term: object) -> TypeGuard[At]:
     return isinstance(term, At) and term.index is None
 
 
@@ -108,7 +109,7 @@ class _Check:
         return run
 
     def say(
-        self, severity: str, code: str, found: str, effect: str, remedy: str, *, stream: str = "",
+        self, severity: Severity, code: str, found: str, effect: str, remedy: str, *, stream: str = "",
         step: int | None = None, fixable: bool = True,
     ) -> None:  # fmt: skip
         """Add a finding at the declaration of the stream."""
@@ -123,7 +124,7 @@ class _Check:
     def alignment(self) -> None:
         """Inputs that are first read at different times, or all too late; first values that are not fixed."""
         spec, first, lookback = self.spec, self.first, self.model.lookback
-        earliest = min(first, key=first.get, default="")
+        earliest = min(first, key=first.__getitem__, default="")
         for name, time in first.items():
             lag = time - first[earliest]
             if lag:

@@ -177,7 +177,7 @@ def check_lengths(
     totals = {name: file.total for name, file in files.items() if file.data is not None and file.total}
     if len(set(totals.values())) < 2:
         return []
-    longest = max(totals, key=totals.get)
+    longest = max(totals, key=totals.__getitem__)
     shortest = min(totals, key=lambda name: (totals[name] + first[name], name))
     step = totals[shortest] + first[shortest]
     unread = {name: totals[name] - (step - first[name]) for name in sorted(totals)}

@@ -99,7 +99,7 @@ class _Reader:
         try:
             found = undeclared(self._parser, self._declarations)
         except NotModelled as error:
-            self._say(error, self._modern.origin(error.offset))
+            self._say(error, self._modern.origin(error.offset or 0))
             return []
         names = [stream.name for stream in self._declarations]
         for stream in found:
@@ -196,7 +196,7 @@ class _Reader:
         before = len(self._findings)
         self._complete = False
         if parser.macros:  # of which a clause by itself knows nothing
-            self._say(whole, self._modern.origin(whole.offset))
+            self._say(whole, self._modern.origin(whole.offset or 0))
             return []
         for start, stop in self._pieces(first):
             if len(self._findings) - before == MOST_ERRORS:
@@ -205,7 +205,7 @@ class _Reader:
                 break
             self._read_piece(start, stop)
         if len(self._findings) == before and not self._is_tainted(begin, len(parser.text)):
-            self._say(whole, self._modern.origin(whole.offset))
+            self._say(whole, self._modern.origin(whole.offset or 0))
         return []
 
     def _pieces(self, first: int) -> Iterator[tuple[int, int]]:

@@ -8,7 +8,7 @@ if the formula says what outputs are equal to, not what they differ from: an sbf
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from itertools import accumulate
-from typing import NoReturn
+from typing import NoReturn, TypeGuard, TypeVar
 
 from idi_fast.tau.formula import (
     DEEPEST,
@@ -16,6 +16,7 @@ from idi_fast.tau.formula import (
     At,
     Bit,
     Bits,
+    Chain,
     Clause,
     Less,
     Not,
@@ -33,6 +34,10 @@ JOINTS = ("<->", "->", "||", "^^", "&&")
 
 FORMULA_SIGNS = (*COMPARISONS, *JOINTS, "!")
 CONSTANTS = ("T", "F")
+
+
+Body = TypeVar("Body", "Term", "Formula")
+"""What a definition is of."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +120,7 @@ class ClauseParser(Parser):
         stop = self.expect(".", "'.' after the definition")
         self.macros[name.text] = Macro(tuple(parameters), body, self.text[name.start : stop.start + 1])
 
-    def _call(self, read: Callable[[], Term | Formula]) -> Term | Formula:
+    def _call(self, read: Callable[[], Body]) -> Body:
         """A definition applied to its arguments; `read` reads its body."""
         name = self.take()
         macro = self.macros[name.text]
@@ -333,7 +338,7 @@ class ClauseParser(Parser):
         return self.widths.get(value.name)
 
 
-def _is_present(term: object) -> bool:
+def _is_present(term: object) -> TypeGuard[At]:
     """Whether a term is the current value of an output."""
     return isinstance(term, At) and term.name.startswith("o") and term.lookback == 0
 
@@ -350,7 +355,7 @@ def _with_width(term: Term, width: int) -> Term:
         return replace(term, width=width)
     if isinstance(term, Not):
         return Not(_with_width(term.term, width))
-    if hasattr(term, "terms"):
+    if isinstance(term, Chain):
         return replace(term, terms=tuple(_with_width(part, width) for part in term.terms))
     return term
 

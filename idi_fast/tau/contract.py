@@ -110,8 +110,10 @@ class Contract(Block):
             raise InputError(f"found the prefix {prefix!r}; expected letters of ASCII, digits or _")
         names = {stream.name: _declaration(stream, prefix).name for stream in (*self.inputs, *outputs)}
         clauses = [Clause(At(names[output.name]), _term(output, names)) for output in outputs]
-        declared = [[_declaration(stream, prefix) for stream in streams] for streams in (self.inputs, outputs)]
-        return anchored(Spec(*map(tuple, declared), tuple(clauses)))
+        read, written = (
+            tuple(_declaration(stream, prefix) for stream in streams) for streams in (self.inputs, outputs)
+        )
+        return anchored(Spec(read, written, tuple(clauses)))
 
     def without_emotes(self) -> "Contract":
         """The contract without its emote inputs, the outputs that need them, and the guarantees about these.

@@ -6,8 +6,9 @@ its diagram.
 
 from collections.abc import Callable, Hashable, Iterable
 from functools import partial
+from typing import Generic, TypeVar
 
-from idi_fast.tau.formula import And, At, Bit, Bits, Less, Not, Or, Term
+from idi_fast.tau.formula import And, At, Bit, Bits, Chain, Less, Not, Or, Term
 
 MOST_NODES = 50_000
 """Limit of nodes: the diagrams of some functions grow exponentially."""
@@ -17,27 +18,29 @@ MOST_UNKNOWN = 250
 
 FALSE, TRUE = 0, 1
 
+Variable = TypeVar("Variable", bound=Hashable)
+
 
 class TooLarge(Exception):
     """A diagram needs more than MOST_NODES nodes or MOST_UNKNOWN variables."""
 
 
-class Diagrams:
+class Diagrams(Generic[Variable]):
     """Diagrams that share their nodes. A node is (level, node if false, node if true), or a truth value.
 
     variables: from the top of the diagrams down; more are added at the bottom on demand. Raises TooLarge.
     """
 
-    def __init__(self, variables: Iterable[Hashable] = ()):
+    def __init__(self, variables: Iterable[Variable] = ()):
         self._nodes: list[tuple[int, int, int]] = [(MOST_UNKNOWN, 0, 0), (MOST_UNKNOWN, 1, 1)]
         self._numbers: dict[tuple[int, int, int], int] = {}
         self._chosen: dict[tuple[int, int, int], int] = {}
-        self._levels: dict[Hashable, int] = {}
-        self._names: list[Hashable] = []
+        self._levels: dict[Variable, int] = {}
+        self._names: list[Variable] = []
         for name in variables:
             self.variable(name)
 
-    def variable(self, name: Hashable) -> int:
+    def variable(self, name: Variable) -> int:
         """The diagram of a variable."""
         if name not in self._levels:
             if len(self._names) == MOST_UNKNOWN:
@@ -46,12 +49,12 @@ class Diagrams:
             self._names.append(name)
         return self._node(self._levels[name], FALSE, TRUE)
 
-    def parts(self, node: int) -> tuple[Hashable, int, int]:
+    def parts(self, node: int) -> tuple[Variable, int, int]:
         """The variable at the top of a diagram that is not a truth value, and its branches if false and true."""
         level, low, high = self._nodes[node]
         return self._names[level], low, high
 
-    def support(self, nodes: Iterable[int]) -> set[Hashable]:
+    def support(self, nodes: Iterable[int]) -> set[Variable]:
         """The variables in diagrams."""
         seen: set[int] = set()
         left = list(nodes)
@@ -105,7 +108,7 @@ class Diagrams:
         """The diagram that is true where exactly one of both is."""
         return self.choose(one, self.negated(other), other)
 
-    def fixed(self, node: int, name: Hashable, value: bool) -> int:
+    def fixed(self, node: int, name: Variable, value: bool) -> int:
         """A diagram with the value of a variable fixed."""
         level, found = self._levels[name], {FALSE: FALSE, TRUE: TRUE}
 
@@ -134,13 +137,14 @@ class Diagrams:
             return self.negated(self.term(term.term, bit, value))
         if isinstance(term, Less):
             return self._less(term, value)
+        assert isinstance(term, Chain)
         join = self.both if isinstance(term, And) else self.either if isinstance(term, Or) else self.differ
         node, *others = (self.term(part, bit, value) for part in term.terms)
         for other in others:
             node = join(node, other)
         return node
 
-    def written(self, node: int, value: Callable[[Hashable], At]) -> Term:
+    def written(self, node: int, value: Callable[[Variable], At]) -> Term:
         """A diagram as a term of the values of its variables, 0 and 1."""
         if node <= TRUE:
             return Bit(node)
@@ -156,7 +160,7 @@ class Diagrams:
         return node
 
 
-def _variable(diagrams: Diagrams, at: At, bit: int) -> int:
+def _variable(diagrams: Diagrams[tuple[At, int]], at: At, bit: int) -> int:
     return diagrams.variable((at, bit))
 
 
@@ -168,7 +172,7 @@ def support(term: Term, width: int | None) -> frozenset[At] | None:
     found: set[At] = set()
     try:
         for bit in range(width or 1):
-            diagrams = Diagrams()
+            diagrams: Diagrams[tuple[At, int]] = Diagrams()
             node = diagrams.term(term, bit, partial(_variable, diagrams))
             found |= {at for at, _ in diagrams.support([node])}
     except TooLarge:

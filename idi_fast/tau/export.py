@@ -85,8 +85,9 @@ def take_streams(
     values, origins = {}, {}
     for name, width in types.items():
         column = streams.get(name, name)
-        is_own = own is not None and name in streams and column in own.columns
-        table, origins[name] = (own, f"{column} of {columns}") if is_own else (trace, column)
+        table, origins[name] = trace, column
+        if own is not None and name in streams and column in own.columns:
+            table, origins[name] = own, f"{column} of {columns}"
         if column not in table.columns:
             known = [*([] if own is None else own.columns), *trace.columns]
             where = f"the trace of {source}" if own is None else f"{columns} nor in the trace of {source}"
@@ -103,7 +104,7 @@ def _read_columns(path: Path, trace: pl.DataFrame) -> pl.DataFrame:
         frame = Table.open(path).frame()
     elif path.suffix.lower() == ".csv":
         blocks = stream("csv", {"path": str(path), "what": what}, error=ArtifactError)
-        frame = pl.concat(pl.read_ipc_stream(io.BytesIO(data)) for _, (data,) in blocks)
+        frame = pl.concat(pl.read_ipc_stream(io.BytesIO(block.data)) for _, (block,) in blocks)
     else:
         raise InputError(f"`columns` is {what!r}; expected a file named .csv or .parquet")
     if frame.height != trace.height:
@@ -115,7 +116,7 @@ def _read_columns(path: Path, trace: pl.DataFrame) -> pl.DataFrame:
 
 def _whole_numbers(name: str, column: pl.Series) -> np.ndarray:
     if column.null_count():
-        tick = int(column.is_null().arg_max())
+        tick = int(column.is_null().arg_true()[0])
         raise ArtifactError(
             f"stream {name!r}: column {column.name!r} is null at tick {tick}; expected a value per tick"
         )

@@ -112,7 +112,7 @@ def fix_folder(folder: str | Path, out: str | Path, *, force: bool = False) -> F
     fixed, why = corrected(reading.spec)
     if why:
         return Fixed(before, None, "", (), why)
-    plan = _plan(root, path.name, reading, fixed, in_place)
+    plan = _plan(root, path.name, reading, reading.spec, fixed, in_place)
     with Staging(together=in_place) as staging:
         staging.watch(out)
         if in_place:
@@ -145,8 +145,8 @@ def _check_target(root: Path, out: Path, in_place: bool, force: bool) -> None:
         raise OutputError(f"the output {out} already exists; choose another name")
 
 
-def _plan(root: Path, name: str, reading: Reading, fixed: Spec, in_place: bool) -> _Plan:
-    spec, changes = reading.spec, []
+def _plan(root: Path, name: str, reading: Reading, spec: Spec, fixed: Spec, in_place: bool) -> _Plan:
+    changes: list[str] = []
     files: dict[str, bytes] = {}
     outdated = False
     if not reading.current:
@@ -176,11 +176,9 @@ def _additions(spec: Spec, fixed: Spec) -> Iterator[str]:
     mirrors = [stream.name for stream in fixed.outputs if stream.name not in known]
     if mirrors:
         yield f"{counted(len(mirrors), 'mirror')} added: {several(mirrors)}"
-    fixed = sum(clause.target.index is not None for clause in fixed.clauses) - sum(
-        clause.target.index is not None for clause in spec.clauses
-    )
-    if fixed:
-        yield f"{counted(fixed, 'first value')} fixed, as if every value before step 0 were 0"
+    before, after = (sum(clause.target.index is not None for clause in of.clauses) for of in (spec, fixed))
+    if after != before:
+        yield f"{counted(after - before, 'first value')} fixed, as if every value before step 0 were 0"
 
 
 def _read(path: Path) -> bytes | None:

@@ -80,8 +80,8 @@ def _is_mirrored(spec: Spec, name: str) -> bool:
     for clause in spec.clauses:
         term, mirror = clause.term, clause.target
         if mirror.index is None and isinstance(term, At) and term.name == name:
-            first = [c for c in fixed if c.target.name == mirror.name and c.target.index >= term.lookback]
-            if all(c.term == shifted(term, c.target.index) for c in first):
+            first = [c for c in fixed if c.target.name == mirror.name and c.target.time >= term.lookback]
+            if all(c.term == shifted(term, c.target.time) for c in first):
                 return True
     return False
 

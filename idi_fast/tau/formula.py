@@ -59,6 +59,12 @@ class At(Term):
     lookback: int = 0
     index: int | None = None
 
+    @property
+    def time(self) -> int:
+        """The index of a value that has one."""
+        assert self.index is not None
+        return self.index
+
     def __str__(self) -> str:
         back = f"t-{self.lookback}" if self.lookback else "t"
         return f"{self.name}[{back if self.index is None else self.index}]"
@@ -253,6 +259,7 @@ def fold(term: Term, known: Callable[[At], Term | int | None], mask: int) -> Ter
         return Less(left, right, term.width)
     if isinstance(term, Not):
         return _complement(fold(term.term, known, mask), mask)
+    assert isinstance(term, Chain)
     kind = type(term)
     constant = mask if kind is And else 0
     there: dict[Term, None] = {}

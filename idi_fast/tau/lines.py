@@ -84,7 +84,7 @@ def parse_formula(text: str) -> Formula | None:
     tokens: list[str] = []
     end = 0
     while match := FORMULA_TOKEN.match(text, end):
-        tokens.append(match[match.lastgroup])
+        tokens.append(match[match.lastgroup or 0])
         end = match.end()
     letters = tuple(sorted({token for token in tokens if token[0].isalpha()}))
     if text[end:].strip() or len(letters) > MOST_LETTERS:
@@ -207,8 +207,8 @@ class _Codes(dict[bytes, int]):
         match = NUMBER.fullmatch(line)
         if match is None or len(line) > MOST_DIGITS:
             return BAD
-        base = {"hex": 16, "bits": 2, "decimal": 10}[match.lastgroup]
-        value = int(match[match.lastgroup], base)
+        base = {"hex": 16, "bits": 2}.get(match.lastgroup or "", 10)
+        value = int(match[match.lastgroup or 0], base)
         return value if value <= largest(self._width) else BAD
 
 

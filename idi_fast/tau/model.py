@@ -98,7 +98,7 @@ class Model:
         except Unsatisfiable as error:
             error.definitions, error.origin = definitions, dict(zip(looked_at, given, strict=True))
             raise
-        last_time = max((definition.target.index for definition in definitions), default=-1)
+        last_time = max((definition.target.time for definition in definitions), default=-1)
         rows = {name: row for row, name in enumerate((*inputs, *outputs))}
         about_t = [clause for clause in effective if clause.target.index is None]
         first = []
@@ -157,10 +157,13 @@ def _explained(spec: Spec, letters: int) -> Unsatisfiable:
     fewest = minimal(spec.clauses, lambda some: _conflict(replace(spec, clauses=some), letters) is not None)
     core = replace(spec, clauses=fewest)
     conflict, widths = _conflict(core, letters), {name: stream.width for name, stream in core.streams.items()}
+    assert conflict is not None  # as in all that `minimal` keeps
     definitions = minimal(conflict.definitions, lambda some: not _agree(some, widths))
-    times: dict[Clause, set[int]] = {clause: {conflict.time} - {None} for clause in core.clauses}
+    times: dict[Clause, set[int]] = {
+        clause: set() if conflict.time is None else {conflict.time} for clause in core.clauses
+    }
     for definition in definitions:
-        times[conflict.origin[definition.clause]].add(definition.target.index)
+        times[conflict.origin[definition.clause]].add(definition.target.time)
     said = tuple(
         ConflictingClause(clause, tuple(sorted(times[clause])) if clause.target.index is None else ())
         for clause in sorted(core.clauses, key=lambda clause: clause.target.index is None)
@@ -223,7 +226,7 @@ def _check_times(clause: Clause) -> None:
     for value in values_of(clause.term):
         if (value.index is None) != (target.index is None):
             raise NotModelled(f"{target} is defined by {value}; a fixed index goes with fixed indices alone")
-        if target.index is not None and value.index > target.index:
+        if target.index is not None and value.time > target.index:
             raise NotModelled(f"{target} is defined by {value}, which comes after it")
 
 

@@ -8,7 +8,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable, Collection
 from itertools import accumulate
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn, TypeVar
 
 from idi_fast.errors import nearest
 from idi_fast.tau.formula import (
@@ -65,6 +65,9 @@ WIDEST = 256
 """The most bits of a bitvector."""
 
 
+Made = TypeVar("Made")
+
+
 class Token(NamedTuple):
     """A word of the text: kind: the group of TOKEN, or "end"; start: its offset."""
 
@@ -78,7 +81,8 @@ def tokens(text: str) -> list[Token]:
     found, end = [], 0
     while end < len(text):
         match = TOKEN.match(text, end)
-        found.append(Token(match.lastgroup, match.group(), end))
+        assert match is not None  # every character begins some word
+        found.append(Token(match.lastgroup or "", match.group(), end))
         end = match.end()
     return [*found, Token("end", "the end of the text", end)]
 
@@ -105,7 +109,7 @@ class Parser:
         error.offset, error.reason = offset, message
         raise error
 
-    def checked(self, make: Callable, *arguments: object, at: Token) -> object:
+    def checked(self, make: Callable[..., Made], *arguments: object, at: Token) -> Made:
         """The result of `make`; its errors get the token's position."""
         try:
             return make(*arguments)

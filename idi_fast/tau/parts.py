@@ -152,7 +152,7 @@ class _Rule:
 
     width: int | None
     bit: int
-    diagrams: Diagrams
+    diagrams: Diagrams[At]
     node: int
 
     def forced(self, time: int, bit: int, known: Callable[[At], int]) -> dict[str, int]:
@@ -161,7 +161,7 @@ class _Rule:
         node = self.node
         while node != TRUE:
             leaf, low, high = self.diagrams.parts(node)
-            if leaf.name.startswith("i") or leaf.index < time:
+            if leaf.name.startswith("i") or leaf.time < time:
                 node = high if known(leaf) >> bit & 1 else low
                 continue
             if FALSE not in (low, high):
@@ -254,7 +254,7 @@ class Choices:
             rule = diagrams.both(rule, diagrams.negated(differ))
         for leaf in reversed(leaves):
             if leaf.name.startswith("o"):
-                rules.setdefault(leaf.index, _Rule(width, bit, diagrams, rule))
+                rules.setdefault(leaf.time, _Rule(width, bit, diagrams, rule))
             halves = (diagrams.fixed(rule, leaf, truth) for truth in (False, True))
             rule = (diagrams.both if leaf.name.startswith("i") else diagrams.either)(*halves)
         return rule == TRUE
@@ -264,7 +264,7 @@ class Choices:
 
         order: of the outputs of that time; the term may use those before it, and leaves a choice to those after it.
         """
-        for rule in self._rules.get(target.index, ()):
+        for rule in () if target.index is None else self._rules.get(target.index, ()):
             found = rule.allowed(target, order)
             if found is not None:
                 yield found
@@ -284,4 +284,4 @@ class Choices:
 
 
 def _in_time(value: At) -> tuple[int, bool, str]:
-    return value.index, value.name.startswith("o"), value.name
+    return value.time, value.name.startswith("o"), value.name

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from idi_fast.kernels import tau as kernels
-from idi_fast.tau.formula import DEEPEST, And, At, Bit, Bits, Clause, Less, Not, Or, Term, Xor, largest
+from idi_fast.tau.formula import DEEPEST, And, At, Bit, Bits, Chain, Clause, Less, Not, Or, Term, Xor, largest
 
 JOINS = {And: kernels.AND, Or: kernels.OR, Xor: kernels.XOR}
 
@@ -72,7 +72,7 @@ def _compile(
 
     def emit(term: Term, register: int, mask: int) -> None:  # a register a level: fewer than DEEPEST
         if isinstance(term, At):
-            back = term.lookback if index is None else index - term.index
+            back = term.lookback if index is None else index - term.time
             lines.append((kernels.LOAD, register, rows[term.name], back))
         elif isinstance(term, Bit | Bits):
             lines.append((kernels.CONSTANT, register, term.value * mask if isinstance(term, Bit) else term.value, 0))
@@ -84,6 +84,7 @@ def _compile(
             emit(term.term, register, mask)
             lines.append((kernels.FLIP, register, mask, 0))
         else:
+            assert isinstance(term, Chain)
             emit(term.terms[0], register, mask)
             for part in term.terms[1:]:
                 emit(part, register + 1, mask)

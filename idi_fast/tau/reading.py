@@ -71,7 +71,7 @@ class Reader:
         rows, masks = self._model.rows, self._model.masks
 
         def known(value: At) -> int | None:
-            return int(streams[rows[value.name], value.index]) if value.index < time else None
+            return int(streams[rows[value.name], value.index]) if value.time < time else None
 
         occurs: set[str] = set()
         surely: set[str] = set()
@@ -95,7 +95,7 @@ class Reader:
         model = self._model
         for index in range(max(time, model.lookback), time + model.lookback + 1):
             for part, fixed in zip(model.parts, self._fixed, strict=True):
-                found = [clause for clause in fixed if clause.target.index >= time]
+                found = [clause for clause in fixed if clause.target.time >= time]
                 for clause in part.clauses:
                     if clause.target.index is None:
                         found.append(Clause(At(clause.target.name, 0, index), shifted(clause.term, index)))

@@ -184,6 +184,7 @@ def run_folder(
     }  # fmt: skip
     before = {place: appearance(place) for place in _places(root, dict.fromkeys(names, b""))}
     if program is None:
+        assert simulation is not None  # of what is not modelled it was raised
         failures = simulation.errors
         outputs = _outputs(root, names, simulated, simulated)
         if not failures:

@@ -238,10 +238,12 @@ def simulate(spec: Spec, files: Mapping[str, str | bytes]) -> Simulation:
     values = {name: run.streams[model.rows[name], : run.time] for name in model.outputs}
     if run.stop is None:
         values = _run_regular(run)
+    stop = run.stop
+    assert stop is not None  # a run ends no other way
     texts: dict[int, str] = {}
     written = {name: _written(values[name], spec.streams[name].width, model, letters, texts) for name in model.outputs}
     return Simulation(
-        spec, run.time, written, run.stop, tuple(_errors(run, list(formulas))),
+        spec, run.time, written, stop, tuple(_errors(run, stop, list(formulas))),
         {name: lines[name].values.size for name in model.inputs}, run.read, run.first_read, run.skipped,
         tuple(texts.values()),
     )  # fmt: skip
@@ -337,8 +339,8 @@ def _run_regular(run: _Run) -> dict[str, np.ndarray]:
     return values
 
 
-def _errors(run: _Run, formulas: list[Formula]) -> list[str]:
-    streams, stop = run.model.spec.streams, run.stop
+def _errors(run: _Run, stop: Stop, formulas: list[Formula]) -> list[str]:
+    streams = run.model.spec.streams
     found = [f"{streams[n].path} is missing, the file of {n}" for n in run.model.inputs if run.lines[n].missing]
     for name in run.model.inputs:
         lines = run.lines[name]

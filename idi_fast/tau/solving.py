@@ -5,7 +5,7 @@ output is 1 if it can be, but 0 if the equations do not depend on it. For bitvec
 unique solutions are computed here.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +23,7 @@ class Solver:
     """
 
     clauses: tuple[Clause, ...]
-    rows: dict[str, int]
+    rows: Mapping[str, int]
     widths: Widths
     sbf_bits: int
     time: int | None = None
@@ -59,7 +59,10 @@ class Solver:
         return (clause for clause in self.clauses if self.widths[clause.target.name] == width)
 
     def _age(self, value: At) -> int:
-        return value.lookback if value.index is None else self.time - value.index
+        if value.index is None:
+            return value.lookback
+        assert self.time is not None  # as clauses of fixed indices are solved for one
+        return self.time - value.index
 
     def _rank(self, variable: tuple[At, int]) -> tuple[int, bool, str, int]:
         value, bit = variable
@@ -115,7 +118,7 @@ class Solver:
                     self._solve(streams, time, width, bit)
 
     def _solve(self, streams: np.ndarray, time: int, width: int | None, bit: int) -> None:
-        diagrams = Diagrams()
+        diagrams: Diagrams[At] = Diagrams()
         # A constant of an sbf is the same in all bits of a truth table.
         place = bit if width else 0
 

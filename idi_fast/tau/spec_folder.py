@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -90,8 +91,8 @@ def write_spec(
         _fill(folder, spec, files, run)
         (folder / "README.md").write_text(readme(contract, spec, about), encoding="ascii", newline="\n")
         write_json(folder / "spec.json", about)
-        later = [stream.path for stream in spec.outputs]
-        write_manifest(folder, config_sha256=taken.source.about["fingerprint"], **{LATER: later})
+        later: dict[str, Any] = {LATER: [stream.path for stream in spec.outputs]}
+        write_manifest(folder, config_sha256=taken.source.about["fingerprint"], **later)
     return about
 
 

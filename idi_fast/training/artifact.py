@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -84,7 +85,7 @@ def write_training(
     }
     write_json(folder / "run.json", run)
     write_json(folder / TIMINGS, seconds)
-    about = {"training": {"seed": trainer.seed, "episodes": trainer.config.episodes}}
+    about: dict[str, Any] = {"training": {"seed": trainer.seed, "episodes": trainer.config.episodes}}
     if metadata:
         about["metadata"] = metadata
     write_manifest(folder, config_sha256=run["fingerprint"], **about)

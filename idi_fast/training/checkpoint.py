@@ -364,7 +364,7 @@ def _shown(leaves: dict[str, object], name: str) -> str:
 
 def _write(file: BinaryIO, header: dict, state: dict[str, np.ndarray]) -> None:
     sha256 = hashlib.sha256()
-    arrays = (np.ascontiguousarray(array).reshape(-1).view(np.uint8) for array in state.values())
+    arrays = (np.ascontiguousarray(array).reshape(-1).view(np.uint8).data for array in state.values())
     for part in (json.dumps(header).encode() + b"\n", *arrays):
         sha256.update(part)
         file.write(part)

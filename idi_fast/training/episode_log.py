@@ -34,7 +34,7 @@ class EpisodeRewards:
 
     def append(self, rewards: np.ndarray) -> None:
         """Add rewards float64 (n,) at the end."""
-        self._file.write(rewards.astype(_REWARD, copy=False))
+        self._file.write(rewards.astype(_REWARD, copy=False).data)
         self._length += rewards.size
 
     def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
@@ -69,7 +69,7 @@ class EpisodeRewards:
     def checksum(self) -> int:
         """CRC-32 of the log; only what was added since the last call is read."""
         for block in self.blocks(self._summed):
-            self._crc = zlib.crc32(block, self._crc)
+            self._crc = zlib.crc32(block.data, self._crc)
         self._summed = len(self)
         return self._crc
 
@@ -77,7 +77,7 @@ class EpisodeRewards:
         """Whether the log has at least `length` rewards, the first of which have this `checksum`."""
         crc = 0
         for block in self.blocks(0, min(length, len(self))):
-            crc = zlib.crc32(block, crc)
+            crc = zlib.crc32(block.data, crc)
         return length <= len(self) and crc == checksum
 
     def truncate(self, length: int) -> None:

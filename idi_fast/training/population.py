@@ -332,12 +332,17 @@ class _Lanes:
             self.kept[index] = lane
             # Lanes finish in any order: of equals the first listed wins, not the first to finish.
             rivals = [index] if self.best < 0 else [self.best, index]
-            self.best, *losers = sorted(rivals, key=lambda rival: (-self.rows[rival]["evaluation"], rival))
+            self.best, *losers = sorted(rivals, key=lambda rival: (-self._row(rival)["evaluation"], rival))
             if not self._keeps_all:
                 self.kept = {self.best: self.kept[self.best]}
         if self._checkpoints is not None:
             for loser in losers:
-                self._checkpoints.lost(self._seeds[loser], self.rows[loser])
+                self._checkpoints.lost(self._seeds[loser], self._row(loser))
+
+    def _row(self, index: int) -> dict:
+        row = self.rows[index]
+        assert row is not None  # its lane has been kept
+        return row
 
 
 def _in_memory(log: EpisodeRewards) -> EpisodeRewards:

@@ -76,10 +76,10 @@ class Trainer:
         self.initial = initial
         self.history = None if bars is None else bars.history
         generators = make_generators(config.engine, seed)
-        self._environment = make_environment(config, generators, bars)
+        self._environment = environment = make_environment(config, generators, bars)
         self._rules = make_rules(config, self._environment.space)
         self._agent = Agent(config, self._environment.space, self._rules, generators.agent)
-        self._is_fused = self._agent.is_plain and isinstance(self._environment, SyntheticEnvironment)
+        self._fused = environment if self._agent.is_plain and isinstance(environment, SyntheticEnvironment) else None
         if initial is not None:
             self._agent.start_from(initial)
         self._cancelled = threading.Event()
@@ -178,17 +178,17 @@ class Trainer:
     ) -> None:
         rewards, episodes, episode_rows = self.rewards, self.config.episodes, self.config.episode_length + 1
         row, rows = position.rows, episodes * episode_rows
-        blocks, most_blocks = 1, MOST_BLOCKS if self._is_fused else 1
+        blocks, most_blocks = 1, 1 if self._fused is None else MOST_BLOCKS
         totals = np.empty(-(-min(most_blocks * BLOCK_ROWS, rows) // episode_rows))
         started = perf_counter() - position.seconds
 
         def save() -> None:
-            checkpoints.save(Position(row, len(rewards), perf_counter() - started), self._state)
+            if checkpoints is not None:
+                checkpoints.save(Position(row, len(rewards), perf_counter() - started), self._state)
 
         while row < rows:
             if self._cancelled.is_set():
-                if checkpoints is not None:
-                    save()
+                save()
                 raise Cancelled(f"cancelled after {len(rewards)} of {episodes} episodes")
             n, began = min(blocks * BLOCK_ROWS, rows - row), perf_counter()
             ended = totals[: self._learn(n, totals)]
@@ -201,12 +201,11 @@ class Trainer:
                 mean = float(ended.mean()) if ended.size else float("nan")
                 progress(Progress(len(rewards), episodes, row - -(-row // episode_rows), mean))
         self.training_seconds = perf_counter() - started
-        if checkpoints is not None:
-            save()
+        save()
 
     def _learn(self, n: int, totals: np.ndarray) -> int:
-        if self._is_fused:
-            return self._agent.learn_synthetic(self._environment.source(min(n, BLOCK_ROWS)), n, totals)
+        if self._fused is not None:
+            return self._agent.learn_synthetic(self._fused.source(min(n, BLOCK_ROWS)), n, totals)
         return self._agent.learn(self._environment.fill(n), totals)
 
     @property
@@ -242,7 +241,7 @@ class Trainer:
             yield np.maximum(learning.exploration_floor, rates)
             rate = rates[-1] * decay if rates.size else rate
 
-    def stats(self) -> dict[str, object]:
+    def stats(self) -> dict[str, Any]:
         """Episodes, mean episode reward, and how often each communication action was taken in training."""
         counts = self._agent.tables.comm_counts.tolist()
         names = dict.fromkeys(self.config.communication.actions)

@@ -8,6 +8,8 @@ from fractions import Fraction
 from itertools import accumulate
 from typing import NamedTuple
 
+from . import Column
+
 NEXT_OPEN, NEXT_CLOSE, SAME_CLOSE = range(3)
 
 
@@ -114,9 +116,9 @@ class Account(NamedTuple):
 
 
 def account(
-    target: Sequence[int],
-    open_: Sequence[float],
-    close: Sequence[float],
+    target: Column,
+    open_: Column,
+    close: Column,
     fill: int,
     fee_rate: float,
     slippage_rate: float = 0.0,
@@ -158,7 +160,7 @@ def count_alerts(
         row = counts.setdefault((mood[bar], regime[bar]), [0, 0, 0, 0])
         for k, holds in enumerate((True, said[bar], risk[bar + 1], said[bar] and risk[bar + 1])):
             row[k] += holds
-    return {place: tuple(row) for place, row in counts.items()}
+    return {place: (bars, alerts, events, both) for place, (bars, alerts, events, both) in counts.items()}
 
 
 def count_marked(places: Sequence[int], marks: Sequence[bool]) -> int:
@@ -177,7 +179,7 @@ def find_hashes(values: Sequence[int], known: set[int]) -> list[int]:
     return [place for place, value in enumerate(values) if hashed(value) in hashes]
 
 
-def reference_account(action: Sequence[int], price: Sequence[float], fee_bps: float) -> list[float]:
+def reference_account(action: Column, price: Sequence[float], fee_bps: float) -> list[float]:
     """Each bar's PnL of the position that comes into it, less the reference's fee for coming in with one."""
     positions = accumulate(action, lambda held, chosen: {0: held, 1: 1, 2: -1}[int(chosen)], initial=0)
     before = [price[0], *price[:-1]]

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
-from typing import NamedTuple
-
-import numpy as np
+from typing import Any, NamedTuple
 
 from .learn import Learner, TapeRow, Walk, learn_actions, learn_communication
 from .rng import words64
@@ -18,7 +15,7 @@ class Draws(NamedTuple):
     """Where an engine's numbers come from, a generator or several that take turns, and whether it draws from one as the
     reference does."""
 
-    stream: random.Random | Sequence[np.random.SFC64]
+    stream: Any
     is_compat: bool
 
     def pairs(self, n: int) -> list[tuple[int, int]]:

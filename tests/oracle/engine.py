@@ -1,5 +1,7 @@
 """A training run of the default mode in plain Python: synthetic environment, SFC64, tables keyed by tuples."""
 
+from typing import Any
+
 import numpy as np
 
 ALERT, POSITIVE, PERSIST = "alert", "positive", "persist"
@@ -12,7 +14,7 @@ class Seeded(np.random.bit_generator.ISeedSequence):
     def __init__(self, numbers: np.ndarray) -> None:
         self.numbers = numbers
 
-    def generate_state(self, n_words: int, dtype: type = np.uint32) -> np.ndarray:
+    def generate_state(self, n_words: int, dtype: Any = np.uint32) -> Any:
         """The numbers."""
         assert (n_words, np.dtype(dtype)) == (3, np.dtype(np.uint64))
         return self.numbers
@@ -21,7 +23,8 @@ class Seeded(np.random.bit_generator.ISeedSequence):
 def generators(sequence: np.random.SeedSequence) -> list[np.random.SFC64]:
     """Sixteen generators, each seeded by three numbers of a sequence."""
     numbers = sequence.generate_state(48, np.uint64)
-    return [np.random.SFC64(Seeded(numbers[k : k + 3])) for k in range(0, 48, 3)]
+    seeds: list[Any] = [Seeded(numbers[k : k + 3]) for k in range(0, 48, 3)]  # NumPy's hints know only its own
+    return [np.random.SFC64(seed) for seed in seeds]
 
 
 def word_rows(sequence: np.random.SeedSequence, rows: int, width: int) -> list[list[int]]:
@@ -68,7 +71,8 @@ def train(config: dict, seed: int) -> tuple[dict, dict, list[float]]:
         epsilon = max(0.05, exploration)
         position, mood, total = 0, 0, 0.0
         state = (*observe(market[first][1]), mood)
-        values(q, state, 3), values(comm_q, state, len(comm_actions))
+        values(q, state, 3)
+        values(comm_q, state, len(comm_actions))
         for row in range(first + 1, first + length + 1):
             action = choose(choices[row][0], values(q, state, 3), epsilon)
             comm = choose(choices[row][1], values(comm_q, state, len(comm_actions)), epsilon)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from fractions import Fraction
 from itertools import accumulate, pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 def simple_returns(equity: Sequence[float], before: float) -> list[float] | int:
@@ -55,19 +55,21 @@ def signed_sums(values: Sequence[float]) -> Signed:
     """Sums of what is above 0, of what is below, of the latter's squares, and how many there are of both."""
     exact = [Fraction(float(value)) for value in values]
     above, below = [value for value in exact if value > 0], [value for value in exact if value < 0]
-    return Signed(sum(above), -sum(below), sum(value**2 for value in below), len(above), len(below))
+    downside = sum((value**2 for value in below), Fraction())
+    return Signed(sum(above, Fraction()), -sum(below, Fraction()), downside, len(above), len(below))
 
 
 def mean(values: Sequence[float]) -> Fraction:
     """The exact mean."""
-    return sum(Fraction(float(value)) for value in values) / len(values)
+    return sum((Fraction(float(value)) for value in values), Fraction()) / len(values)
 
 
 def _moment(power: int, x: Sequence[float], y: Sequence[float] = ()) -> Fraction:
     """Sum of powers of the differences of x from its mean, times those of y, if there is one."""
     middle = mean(x)
     from_x = [(Fraction(float(value)) - middle) ** power for value in x]
-    return sum(a * b for a, b in zip(from_x, _differences(y), strict=True)) if len(y) else sum(from_x)
+    parts = (a * b for a, b in zip(from_x, _differences(y), strict=True)) if len(y) else from_x
+    return sum(parts, Fraction())
 
 
 def _differences(values: Sequence[float]) -> list[Fraction]:
@@ -123,7 +125,9 @@ class Bars(NamedTuple):
 
 def push_curve(equity: Sequence[float]) -> tuple[list[float], list[Drawdown]]:
     """The returns and drawdowns of an equity."""
-    return simple_returns(equity, 1.0), drawdowns(equity)
+    returns = simple_returns(equity, 1.0)
+    assert not isinstance(returns, int), f"no equity at {-1 - returns}"
+    return returns, drawdowns(equity)
 
 
 def end_block(x: Sequence[float], y: Sequence[float]) -> tuple[list[list[Fraction]], list[Signed], list[Fraction]]:
@@ -146,7 +150,7 @@ def add_compensated(values: Sequence[float]) -> Fraction:
 
 
 class Trades(NamedTuple):
-    count: int
+    closed: int
     winners: int
     losers: int
     won: Fraction
@@ -158,7 +162,7 @@ class Trades(NamedTuple):
     longest_held: int
 
 
-def push_trades(trades: Sequence[Sequence[float]]) -> Trades:
+def push_trades(trades: Sequence[Any]) -> Trades:
     """Sums over closed trades, a row each: entry bar, exit bar, three more, profit."""
     profits = [Fraction(row[5]) for row in trades]
     bars = [int(row[1]) - int(row[0]) for row in trades]
@@ -166,7 +170,7 @@ def push_trades(trades: Sequence[Sequence[float]]) -> Trades:
     return Trades(
         len(profits), len(won), len(lost), sum(won, Fraction(0)), sum(lost, Fraction(0)),
         max(map(float, profits), default=-math.inf), min(map(float, profits), default=math.inf),
-        math.prod(1 + profit for profit in profits), sum(bars), max(bars, default=0),
+        math.prod((1 + profit for profit in profits), start=Fraction(1)), sum(bars), max(bars, default=0),
     )  # fmt: skip
 
 

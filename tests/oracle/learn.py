@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .reference import EpisodicMemory
 
@@ -16,7 +16,7 @@ State = tuple[int, ...]
 class TapeRow(NamedTuple):
     """base: reward before the mood term by new position, on a market by (old, new); code; whether an alert is right."""
 
-    base: dict
+    base: Any
     code: int
     alert: bool
 
@@ -161,7 +161,7 @@ def remember(memory: EpisodicMemory | BoundedMemory, entry: tuple[State, int], t
 
 def learn_actions(learner: Learner, rows: Sequence[TapeRow], explored: Sequence[int], episode_length: int) -> Walk:
     """Train the first table over a tape that begins with a reset row; −1: the greedy action is taken."""
-    walk = Walk([], [], [], [])
+    walk, total = Walk([], [], [], []), 0.0
     for t, (row, action) in enumerate(zip(rows, explored, strict=True)):
         behind = t % (episode_length + 1)
         if behind == 0:

@@ -9,6 +9,8 @@ from fractions import Fraction
 from itertools import pairwise, product
 from typing import NamedTuple
 
+from . import Column
+
 POSITIONS = (-1, 0, 1)
 PRECISE = Context(prec=50)
 
@@ -34,7 +36,7 @@ def simple_returns(log_from: Sequence[float], log_to: Sequence[float]) -> list[D
 
 
 def bar_returns(
-    log_close: Sequence[float], log_fill: Sequence[float], volatility: Sequence[float], floor: float, fee_rate: float
+    log_close: Column, log_fill: Column, volatility: Column, floor: float, fee_rate: float
 ) -> list[BarReturn]:
     """The whole series at once; `log_fill` may be empty."""
     bars = [BarReturn(0.0, 0.0, 0.0, 0, False)]
@@ -53,7 +55,7 @@ def market_rows(
     change: Sequence[float],
     cost: Sequence[float],
     scarcity: Sequence[float],
-    weights: Sequence[float],
+    weights: Column,
 ) -> list[list[Fraction]]:
     """The exact reward of each pair of old and new position."""
     return [
@@ -63,7 +65,7 @@ def market_rows(
 
 
 def market_reward(
-    old: int, new: int, gap: float, change: float, cost: float, scarcity: float, weights: Sequence[float]
+    old: int, new: int, gap: float, change: float, cost: float, scarcity: float, weights: Column
 ) -> Fraction:
     """The exact reward of going from one position to another, each −1, 0 or 1."""
     w_pnl, w_scarcity, ethics = map(Fraction, map(float, weights))
@@ -73,7 +75,7 @@ def market_reward(
     return earned * w_pnl + scarcer * w_scarcity + (-ethics if new == -1 else ethics)
 
 
-def regimes(volatility: Sequence[float], trend: Sequence[float], edges: Sequence[float]) -> list[int]:
+def regimes(volatility: Column, trend: Column, edges: Column) -> list[int]:
     """Bull 0, bear 1, chop 2 or panic 3; of those whose rule holds, panic goes first, then bull."""
     panic_above, bear_to, bull_from = edges
     result = []
@@ -83,19 +85,19 @@ def regimes(volatility: Sequence[float], trend: Sequence[float], edges: Sequence
     return result
 
 
-def quantize(values: Sequence[float], edges: Sequence[float]) -> list[int]:
+def quantize(values: Column, edges: Column) -> list[int]:
     """Where each value would be put among the sorted edges, after those equal to it."""
     return [bisect.bisect_right(edges, value) for value in values]
 
 
-def bucket_changes(bucket: Sequence[int], size: int) -> list[float]:
+def bucket_changes(bucket: Column, size: int) -> list[float]:
     """Each change of bucket as a share of the largest there can be."""
     largest = max(size - 1, 1)
     steps = [0, *(int(b) - int(a) for a, b in pairwise(bucket))]
     return [float(Fraction(step, largest)) for step in steps[: len(bucket)]]
 
 
-def mixed_radix(digits: Sequence[Sequence[int]], sizes: Sequence[int]) -> list[int]:
+def mixed_radix(digits: Column, sizes: Column) -> list[int]:
     """The place of each column of digits in the list of all combinations, the last digit running fastest."""
     place = {combination: k for k, combination in enumerate(product(*(range(size) for size in sizes)))}
     return [place[tuple(map(int, column))] for column in zip(*digits, strict=True)]

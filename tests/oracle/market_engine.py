@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .engine import word_rows
-from .learn import Learner, learn_actions, learn_communication
+from .learn import Learner, TapeRow, learn_actions, learn_communication
 from .reference import STRESS
 from .rollout import Tick, rollout_rows
 from .tape_words import crypto_bars, exploration_rows, window_bars
@@ -100,15 +100,7 @@ class Rewards:
         return earned * self.weights["pnl"] + self.scarcity * self.weights["scarcity_alignment"] + ethics
 
 
-class Row(NamedTuple):
-    """As `learn.TapeRow`."""
-
-    base: Rewards
-    code: int
-    alert: bool
-
-
-def market_rows(bars: Bars, encoder: Encoder, fee_rate: float, weights: dict) -> list[Row]:
+def market_rows(bars: Bars, encoder: Encoder, fee_rate: float, weights: dict) -> list[TapeRow]:
     """What each bar shows, and what it pays in units of the volatility known before it."""
     buckets = [
         [sum(edge <= value for edge in edges) for value in values]
@@ -122,7 +114,7 @@ def market_rows(bars: Bars, encoder: Encoder, fee_rate: float, weights: dict) ->
         for digit, size in zip(digits, encoder.sizes, strict=True):
             code = code * size + digit
         if t == 0:
-            rows.append(Row(Rewards(0.0, 0.0, 0.0, 0.0, weights), code, bars.risk is not None and bars.risk[0]))
+            rows.append(TapeRow(Rewards(0.0, 0.0, 0.0, 0.0, weights), code, bars.risk is not None and bars.risk[0]))
             continue
         before, after = bars.close[t - 1], bars.close[t]
         fill = before if bars.fill is None else bars.fill[t]
@@ -132,7 +124,7 @@ def market_rows(bars: Bars, encoder: Encoder, fee_rate: float, weights: dict) ->
             (math.exp(fill - before) - 1.0) / scale, (math.exp(after - fill) - 1.0) / scale, fee_rate / scale,
             scarcity, weights,
         )  # fmt: skip
-        rows.append(Row(pays, code, abs(after - before) > 2.5 * scale if bars.risk is None else bars.risk[t]))
+        rows.append(TapeRow(pays, code, abs(after - before) > 2.5 * scale if bars.risk is None else bars.risk[t]))
     return rows
 
 
@@ -155,7 +147,7 @@ class CryptoMarket:
         close, log_volume, _, risk = map(list, zip(*made, strict=True))
         return Bars(close, None, log_volume, risk)
 
-    def rows(self, n: int) -> list[Row]:
+    def rows(self, n: int) -> list[TapeRow]:
         """The first n rows."""
         bars = self._bars(self.words, n)
         return market_rows(bars, self.encoder, self.fee_rate, self.config["rewards"])
@@ -171,7 +163,7 @@ class HistoryMarket:
         fee_rate = config["environment"]["market"]["fee_bps"] / 1e4
         self.bars = market_rows(bars, Encoder(bars, feature_sizes(config)), fee_rate, config["rewards"])
 
-    def rows(self, n: int) -> list[Row]:
+    def rows(self, n: int) -> list[TapeRow]:
         """The first n rows."""
         length = self.config["episode_length"]
         starts = [word for (word,) in word_rows(self.words, n, 1)]
@@ -211,6 +203,6 @@ def train(market: CryptoMarket | HistoryMarket, episodes: int) -> tuple[Learner,
     return agent, walk.totals
 
 
-def follow(agent: Learner, rows: list[Row]) -> list[Tick]:
+def follow(agent: Learner, rows: list[TapeRow]) -> list[Tick]:
     """The greedy decision on each bar but the last, and what came of it."""
     return rollout_rows(agent, rows)[0]

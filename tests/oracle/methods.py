@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from .learn import Learner, State, TapeRow, best3, best_of, max3, max_of
 from .tape_words import below, halves, high_uniform
 
-Key = Hashable
+Key = Any
 Table = dict[Key, list[float]]
 
 

@@ -66,7 +66,7 @@ def prove_bit(bit: int, blinding: int, context: G1Point, dice: random.Random) ->
     said[true] = times(h, nonce)
     challenges[true] = (fiat_shamir(context, point, *said) - challenges[1 - true]) % ORDER
     responses[true] = (nonce + challenges[true] * blinding) % ORDER
-    return BitProof(point, tuple(challenges), tuple(responses))
+    return BitProof(point, (challenges[0], challenges[1]), (responses[0], responses[1]))
 
 
 def check_bit(proof: BitProof, context: G1Point) -> bool:

@@ -13,6 +13,7 @@ import random
 from collections import defaultdict, deque, namedtuple
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 Features = tuple[int, ...]
 Key = tuple[int, ...]  # a table's key: the features, then the tile codes if there is a tile coder
@@ -80,7 +81,7 @@ class SyntheticEnv:
     def __init__(self, config: dict, seed: int) -> None:
         self.buckets = config["quantizer"]
         self.weights = config["rewards"]
-        self.rng = random.Random(seed)
+        self.rng: Any = random.Random(seed)  # or what answers in its place
 
     def reset(self) -> Features:
         self.position = 0
@@ -246,8 +247,8 @@ class Learner:
         self.q: Table = defaultdict(lambda: [0.0] * len(ACTIONS))
         self.comm_q: Table = defaultdict(lambda: [0.0] * len(self.comm_actions))
         self.comm_action_counts = dict.fromkeys(self.comm_actions, 0)
-        enabled = config["episodic"] is not None and config["episodic"]["enabled"]
-        self.memory = EpisodicMemory(config["episodic"]) if enabled else None
+        episodic = config["episodic"]
+        self.memory = EpisodicMemory(episodic) if episodic is not None and episodic["enabled"] else None
 
     def episode(self, env: SyntheticEnv | CryptoEnv, exploration: float) -> float:
         """One training episode; its reward."""

@@ -8,6 +8,8 @@ from typing import TypeVar
 
 import numpy as np
 
+from . import Column
+
 Drawn = TypeVar("Drawn")
 
 SIZE = 624
@@ -58,7 +60,7 @@ def mt_temper(key: Sequence[int]) -> list[int]:
     return [rng.getrandbits(32) for _ in key]
 
 
-def mt_extend(key: Sequence[int], unread: Sequence[int], capacity: int) -> tuple[list[int], list[int]]:
+def mt_extend(key: Column, unread: Sequence[int], capacity: int) -> tuple[list[int], list[int]]:
     """The state after, and the unread words with as many whole generations after them as `capacity` holds."""
     words = list(map(int, unread))
     state = list(map(int, key))

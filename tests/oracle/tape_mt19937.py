@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from . import Column
 from .reference import ACTIONS, CryptoEnv, SyntheticEnv
 
 POSITIONS = (-1, 0, 1)
@@ -41,7 +42,7 @@ def first_alike(buckets: Sequence[int]) -> list[int]:
     return [shares.index(share) for share in shares]
 
 
-def synthetic_env(buckets: Sequence[int], weights: Sequence[float]) -> SyntheticEnv:
+def synthetic_env(buckets: Column, weights: Column) -> SyntheticEnv:
     """The reference's environment without its mood term."""
     names = ("price_buckets", "volume_buckets", "trend_buckets", "scarcity_buckets", "mood_buckets")
     rewards = dict(zip(("pnl", "scarcity_alignment", "ethics_bonus"), map(float, weights), strict=True))
@@ -59,7 +60,7 @@ def tries(env: SyntheticEnv | CryptoEnv, ways: Iterable[tuple[int, str]]) -> Ite
 
 
 def synthetic_tape(
-    rng: random.Random, n: int, episode_length: int, buckets: Sequence[int], weights: Sequence[float]
+    rng: random.Random, n: int, episode_length: int, buckets: Column, weights: Column
 ) -> list[SyntheticRow]:
     """The first n rows, drawn from `rng`."""
     env = synthetic_env(buckets, weights)
@@ -114,7 +115,7 @@ def exploration_draws(
     exploration: float,
     decay: float,
     floor: float,
-    comm_column: Sequence[int],
+    comm_column: Column,
 ) -> tuple[list[tuple[int, int]], float]:
     """Explored action and communication column of each row (−1: greedy), and the exploration rate after them."""
     rows: list[tuple[int, int]] = []

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from itertools import accumulate
 
+from . import Column
 from .reference import REGIMES, CryptoEnv
 from .tape_mt19937 import SyntheticRow, synthetic_env
 
@@ -49,9 +50,7 @@ def low_uniform(word: int) -> float:
     return float(Fraction(halves(word)[1], 2**32))
 
 
-def synthetic_rows(
-    words: Sequence[Sequence[int]], buckets: Sequence[int], weights: Sequence[float]
-) -> list[SyntheticRow]:
+def synthetic_rows(words: Column, buckets: Column, weights: Column) -> list[SyntheticRow]:
     """The reference's environment stepped with what the words say, once with each position."""
     rows = []
     for moves, observation in words:
@@ -75,12 +74,12 @@ def synthetic_rows(
 
 
 def exploration_rows(
-    words: Sequence[Sequence[int]],
+    words: Column,
     episode_length: int,
     exploration: float,
     decay: float,
     floor: float,
-    comm_column: Sequence[int],
+    comm_column: Column,
 ) -> tuple[list[tuple[int, int]], float]:
     """Explored action and communication column of each row (−1: greedy), and the exploration rate after them.
 
@@ -102,7 +101,7 @@ def exploration_rows(
 
 
 def crypto_bars(
-    words: Sequence[Sequence[int]], market: dict, log_close: float, regime: int, log_volume: float
+    words: Column, market: dict, log_close: float, regime: int, log_volume: float
 ) -> list[tuple[float, float, int, bool]]:
     """Log close, log volume, regime and risk flag of each bar after one with the given close, regime and volume."""
     env = CryptoEnv(market, seed=0)  # for its parameters and its drift; it is never stepped
@@ -134,7 +133,7 @@ def crypto_bars(
     return list(zip(closes, volumes, regimes, risks, strict=True))
 
 
-def window_bars(words: Sequence[int], episode_length: int, n_starts: int) -> list[int]:
+def window_bars(words: Column, episode_length: int, n_starts: int) -> list[int]:
     """The bars of one window after the other, each begun where the word of its first row says."""
     bars: list[int] = []
     while len(bars) < len(words):

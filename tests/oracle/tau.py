@@ -57,7 +57,9 @@ def run_clauses(
 
     def look(name: str, time: int) -> int:
         if (name, time) not in values:
-            values[name, time] = evaluate(clauses[name], time, masks[name], look)
+            worked_out = evaluate(clauses[name], time, masks[name], look)
+            assert worked_out is not None  # as everything is that it is made of
+            values[name, time] = worked_out
         return values[name, time]
 
     for time in range(start, stop):
@@ -290,6 +292,7 @@ class Machine:
         found, whole = set(), set()
         for name, at in self.seen(time):
             term = self.definition(name, at)
+            assert term is not None  # the value is defined
             names = left(term, at, self.masks[name])
             found |= names
             whole |= names if term[0] in ("back", "fixed") else set()
@@ -319,7 +322,11 @@ class Machine:
                 if at < time:
                     return self.values.get((name, at), 0)
                 if (name, at) not in case:
-                    case[name, at] = evaluate(self.definition(name, at), at, self.masks[name], look)
+                    term = self.definition(name, at)
+                    assert term is not None  # all else is in the case
+                    worked_out = evaluate(term, at, self.masks[name], look)
+                    assert worked_out is not None
+                    case[name, at] = worked_out
                 return case[name, at]
 
             return [look(*value) for value in seen]
@@ -349,13 +356,14 @@ class Machine:
         """
         position = dict.fromkeys(self.inputs, 0)
         for time in range(10**9):
-            names = self.reads(time)
-            for name in names:
-                rest = lines[name][position[name] :]
-                if not rest or isinstance(rest[0], str):
-                    return time, rest[0] if rest else "end of input", name
-            for name in names:
-                self.values[name, time] = lines[name][position[name]]
+            taken: dict[str, int] = {}
+            for name in self.reads(time):
+                line = next(iter(lines[name][position[name] :]), "end of input")
+                if isinstance(line, str):
+                    return time, line, name
+                taken[name] = line
+            for name, line in taken.items():
+                self.values[name, time] = line
                 position[name] += 1
             for name in self.widths:
                 if name.startswith("i"):
@@ -365,7 +373,7 @@ class Machine:
             run_clauses({n: t for n, t in defined.items() if t}, self.masks, self.values, time, time + 1)
             for name in self.clauses:
                 self.values.setdefault((name, time), 0)
-            if not names and time >= max(self.lookback, self.last_fixed):
+            if not taken and time >= max(self.lookback, self.last_fixed):
                 return time + 1, "nothing read", ""
         raise AssertionError("no run is so long")
 

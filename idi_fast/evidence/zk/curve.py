@@ -64,7 +64,8 @@ def generators() -> Generators:
         _keep(data)
     # Their digest was compared, so neither curve nor subgroup need be checked.
     points = [Point.from_xy_bytes_unchecked_be(data[at : at + XY]) for at in range(0, len(data), XY)]
-    return Generators(*points[:3], points[3 : 3 + VECTOR], points[3 + VECTOR :])
+    value, blinding, inner, *entries = points
+    return Generators(value, blinding, inner, entries[:VECTOR], entries[VECTOR:])
 
 
 def derived_generators() -> bytes:

@@ -28,7 +28,6 @@ OPERATIONS = {
     "csv": "idi_fast.storage.reader.table_files:read_csv",
 }
 """The operations of a reader, by module: each a generator of JSON values and one-dimensional arrays."""
-END = None
 
 
 class Child:
@@ -81,19 +80,20 @@ class Child:
     def _send_all(self, items: Iterator[Item]) -> None:
         """Send items as they are requested. One is held back until it is known whether it is the last, so that the
         reader is free for others while that one is processed."""
-        item = next(items, END)
-        while item is not END:
-            following, error = END, None
+        item = next(items, None)
+        while item is not None:
+            following, error = None, None
             try:
-                following = next(items, END)
+                following = next(items, None)
             except Exception as raised:  # noqa: BLE001 -- raised in its turn
                 error = raised
             request = self.requests.get()
             if request["do"] == "stop":
                 self._say({"stopped": True})
                 return
-            is_last = following is END and error is None
-            self._send(*item, request["slot"], is_last=is_last)
+            is_last = following is None and error is None
+            value, arrays = item
+            self._send(value, arrays, request["slot"], is_last=is_last)
             if error is not None:
                 raise error
             if is_last:

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -79,7 +79,7 @@ class Reader:
             "path": path, "parent": os.getpid(), "dies_with_thread": is_main, "slots": slots,
             "expects_bars": expects_bars,
         }  # fmt: skip
-        own_group = (
+        own_group: dict[str, Any] = (
             {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
             if sys.platform == "win32"
             else {"process_group": 0, "pass_fds": slots}  # Ctrl-C is for this process, which ends the reader
@@ -95,7 +95,11 @@ class Reader:
         except OSError as error:
             self._close_slots()
             raise IdiFastError(f"cannot start {command[0]} to read files: {error.strerror}; set {PYTHON}") from error
-        self._requests, self._replies = self._process.stdin.fileno(), self._process.stdout.fileno()
+        requests, replies = self._process.stdin, self._process.stdout
+        assert requests is not None  # as it is a pipe
+        assert replies is not None
+        self._pipes = requests, replies
+        self._requests, self._replies = requests.fileno(), replies.fileno()
         self._offered: list[int | None] = []
         self._timer: threading.Timer | None = None
         self._late, self._file = False, None
@@ -226,7 +230,7 @@ class Reader:
             self._timer.cancel()
         self._process.kill()
         self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
+        for pipe in self._pipes:
             with suppress(OSError):
                 pipe.close()
         self._close_slots()
@@ -323,7 +327,7 @@ def prepare(*, expects_bars: bool = False) -> None:
 
 def stream(
     operation: str, arguments: dict, *, error: type[IdiFastError] = DataError, limits: Limits = ANY
-) -> Iterator[tuple[Any, list[np.ndarray]]]:
+) -> Generator[tuple[Any, list[np.ndarray]], None, None]:
     """JSON values and arrays that a reader's operation yields; a generator, to be closed if it is not exhausted.
 
     arguments: JSON values; error: what to raise if the file crashes its reader, or exceeds `limits`. Raises

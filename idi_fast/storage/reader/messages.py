@@ -39,8 +39,8 @@ def make_slots() -> list[int]:
 def write_message(descriptor: int, head: dict[str, Any], arrays: Sequence[np.ndarray] = ()) -> None:
     """Write a message, and after it the bytes of contiguous arrays. Raises OSError."""
     data = json.dumps(head).encode()
-    for part in (len(data).to_bytes(4, "little") + data, *arrays):
-        rest = memoryview(part).cast("B") if len(part) else memoryview(b"")
+    for part in (memoryview(len(data).to_bytes(4, "little") + data), *(array.data for array in arrays)):
+        rest = part.cast("B") if len(part) else memoryview(b"")
         while rest:
             rest = rest[os.write(descriptor, rest) :]
 
@@ -55,7 +55,7 @@ def read_array(descriptor: int, dtype: str, n: int) -> np.ndarray:
     import numpy as np
 
     array = np.empty(n, dtype)
-    _fill(descriptor, memoryview(array.view(np.uint8)))
+    _fill(descriptor, array.view(np.uint8).data)
     return array
 
 
