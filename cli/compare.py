@@ -7,6 +7,7 @@ import typer
 
 from idi_fast.cli import console
 from idi_fast.cli.options import Json
+from idi_fast.display import format_value
 
 MOST_KEYS = 12
 LONGEST_CELL = 48
@@ -124,7 +125,7 @@ def _print_first(unit: str, first: dict) -> None:
         console.print_columns((unit, "A", "B", ""), list(zip(map(str, numbers), *cells, marks, strict=True)))
         return
     rows = [("A", *cells[0]), ("B", *cells[1]), ("", *marks)]
-    console.print_columns((unit, *map(console.format_value, numbers)), rows)
+    console.print_columns((unit, *map(format_value, numbers)), rows)
 
 
 def _cell(value: object) -> str:

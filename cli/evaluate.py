@@ -7,6 +7,7 @@ import typer
 
 from idi_fast.cli import console
 from idi_fast.cli.options import Json, Nan, OpenColumn, PriceColumn, TimeColumn, VolumeColumn
+from idi_fast.display import format_value
 
 
 def evaluate(
@@ -64,7 +65,7 @@ def _report(artifact: Path, report: dict) -> None:
     if report["in_sample"]:
         console.note_in_sample()
     low, high = report["interval"] or (None, None)
-    interval = None if low is None else f"{console.format_value(low)} to {console.format_value(high)}"
+    interval = None if low is None else f"{format_value(low)} to {format_value(high)}"
     alerts = report["alerts"]
     shares = [] if alerts is None else [(f"alert {name}", alerts[f"alert_{name}"]) for name in ("precision", "recall")]
     on = "windows of the bars" if report["seed"] is None else f"fresh episodes of seed {report['seed']}"

@@ -8,6 +8,7 @@ import typer
 
 from idi_fast.cli import console
 from idi_fast.cli.options import Force, Json
+from idi_fast.display import format_value
 
 
 def layers(
@@ -84,7 +85,7 @@ def _report(report: dict, json: bool) -> None:
 
 def _evaluated(layer: dict) -> str:
     figures = layer["evaluation"]
-    text = f"{console.format_value(figures['mean'])} ± {console.format_value(figures['standard_error'])}"
+    text = f"{format_value(figures['mean'])} ± {format_value(figures['standard_error'])}"
     return f"{text} (in sample)" if figures["in_sample"] else text
 
 

@@ -163,7 +163,8 @@ class Block:
     def _is_new_default(self, field: dataclasses.Field) -> bool:
         if field.metadata["since"] == FIRST_FORMAT or _is_required(field):
             return False
-        default = field.default if field.default_factory is REQUIRED else field.default_factory()
+        factory: Any = field.default_factory
+        default = field.default if factory is REQUIRED else factory()
         if field.metadata["derive"] and default is None:
             default = field.metadata["derive"](self)
         return getattr(self, field.name) == default

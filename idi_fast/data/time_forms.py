@@ -182,7 +182,8 @@ def order_of_dates(values: pl.Series, row: int) -> str:
         return ""
     first, sign, second, year, clock = found.groups()
     pairs = values.drop_nulls().cast(pl.String).str.extract_groups(DAY_OR_MONTH_FIRST)
-    parts = [pairs.struct.field(str(group)).cast(pl.Int64, strict=False).max() or 0 for group in (1, 3)]
+    numbers = [pairs.struct.field(str(group)).cast(pl.Int64, strict=False).to_list() for group in (1, 3)]
+    parts = [max((number for number in column if number is not None), default=0) for column in numbers]
     full = f"{'20' if int(year) < 70 else '19'}{year}" if len(year) == 2 else year
     readings = {}
     for order, day, month, other in (("day", first, second, parts[1]), ("month", second, first, parts[0])):
