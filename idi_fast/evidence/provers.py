@@ -270,6 +270,17 @@ class Command:
 PROVERS: Mapping[str, Prover] = {prover.name: prover for prover in (Digest(), Replay(), ZeroKnowledge(), Command())}
 
 
+EARLIER = {
+    "replay": (
+        (
+            "policy, trace and streams are what this version makes of config, seed and data, byte for byte",
+            "this idi-fast, the reader's machine and his copy of the data",
+        ),
+    ),
+}
+"""By prover, how `proven` and `trusted` read in what earlier versions wrote. Who changes either adds the old words."""
+
+
 def find_prover(name: str) -> Prover:
     """The prover of a name; InputError if there is none."""
     if name not in PROVERS:
@@ -279,8 +290,16 @@ def find_prover(name: str) -> Prover:
 
 def claim(prover: Prover) -> bytes:
     """proof/proof.json: the prover, what is proven and what must be trusted. The same for any folder."""
-    about = {"schema_version": 1, "prover": prover.name, "proven": prover.proven, "trusted": prover.trusted}
-    return json_text(about).encode()
+    return _claim(prover.name, prover.proven, prover.trusted)
+
+
+def is_claim(data: bytes, prover: Prover) -> bool:
+    """Whether bytes are the proof.json of a prover, in the words of this version or an earlier one."""
+    return data == claim(prover) or any(data == _claim(prover.name, *words) for words in EARLIER.get(prover.name, ()))
+
+
+def _claim(name: str, proven: str, trusted: str) -> bytes:
+    return json_text({"schema_version": 1, "prover": name, "proven": proven, "trusted": trusted}).encode()
 
 
 def reference_manifest(published: Published) -> bytes:

@@ -10,7 +10,7 @@ from idi_fast.evidence.folder import existing, put_files
 from idi_fast.evidence.manifest import Manifest, check_files, rebuilt
 from idi_fast.evidence.merkle import CommittedTable, commit
 from idi_fast.evidence.private import SALT, private_folder, secret_seed
-from idi_fast.evidence.provers import CLAIM, ProverOptions, claim, digests, find_prover, reference_manifest
+from idi_fast.evidence.provers import CLAIM, ProverOptions, digests, find_prover, is_claim, reference_manifest
 from idi_fast.evidence.published import Published, fixed_table
 from idi_fast.evidence.reference import MANIFEST_FILE
 from idi_fast.evidence.statement import STATEMENT, Statement
@@ -101,7 +101,7 @@ def has_proof(folder: Path, prover: str) -> bool:
     try:
         published = open_folder(folder)
         named = published.manifest.proof_policy["prover"]
-        return named == prover and published.data(CLAIM) == claim(find_prover(prover))
+        return named == prover and is_claim(published.data(CLAIM), find_prover(prover))
     except InputError:
         return False
 

@@ -20,9 +20,9 @@ from idi_fast.evidence.provers import (
     UNBOUND_2,
     ProverOptions,
     check_reference_manifest,
-    claim,
     find_prover,
     is_bound,
+    is_claim,
 )
 from idi_fast.evidence.published import POLICY, RUN, TRACE, Published
 from idi_fast.evidence.reference import COMMIT_FILE, MANIFEST_FILE, PATHS_FILE, STREAMS_FOLDER
@@ -197,7 +197,7 @@ def _check_proof(
             raise EvidenceError(f"{CLAIM}: there is no prover {name[:80]!r}; expected one of {', '.join(PROVERS)}")
         if name != policy["prover"]:
             raise EvidenceError(f"{CLAIM} is of the prover {name}; the manifest says {policy['prover']}")
-        if published.data(CLAIM) != claim(find_prover(name)):
+        if not is_claim(published.data(CLAIM), find_prover(name)):
             raise EvidenceError(f"{CLAIM} does not say what the prover {name} proves and leaves to be trusted")
     except EvidenceError as error:
         return "unknown", [Claim("proof", "its form", FAILS, str(error))]
