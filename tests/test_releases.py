@@ -131,6 +131,14 @@ def test_a_specification_runs_and_is_made_again(tmp_path):
         assert again == then
 
 
+def test_a_specification_in_its_artifact_verifies(tmp_path):
+    folder = Path(shutil.copytree(RELEASE / "history", tmp_path / "history"))
+    shutil.copytree(RELEASE / "spec", folder / "spec")
+    remake(folder)
+    found = {claim.name: (claim.result, claim.found) for claim in verify_folder(folder).claims}
+    assert found["spec"][0] == "holds", found["spec"]
+
+
 def test_a_replay_names_the_versions_that_it_needs(tmp_path, monkeypatch):
     """An older idi-fast has trained to other values than this one does."""
     folder = Path(shutil.copytree(RELEASE / "synthetic", tmp_path / "old"))
