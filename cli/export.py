@@ -11,8 +11,8 @@ from idi_fast.cli.options import Json, choices
 Source = Annotated[
     Path,
     typer.Argument(
-        help="Folder that `idi-fast train` or `backtest` wrote, or its trace.parquet; of the reference a folder of "
-        "streams, a trace.json or an artifact_manifest.json."
+        help="Folder that `idi-fast train` or `backtest` wrote, or its trace.parquet; or from the reference a folder "
+        "of streams, a trace.json or an artifact_manifest.json."
     ),
 ]
 Streams = Annotated[
@@ -38,7 +38,7 @@ def export(
     streams: Streams = None,
     columns: Columns = None,
     trace_json: Annotated[
-        Path | None, typer.Option("--trace-json", help="File for the trace in the reference's form, trace.json.")
+        Path | None, typer.Option("--trace-json", help="File for the trace in the reference's format, trace.json.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file of --trace-json.")] = False,
     json: Json = False,

@@ -70,7 +70,7 @@ def _report_plan(report: dict, json: bool) -> None:
 
 def _report(report: dict, json: bool) -> None:
     for folder, names in report["left_behind"].items():
-        console.note(f"in {_short(folder)}, left from an earlier run, perhaps with another length: {', '.join(names)}")
+        console.note(f"left in {_short(folder)} from an earlier run, perhaps with another length: {', '.join(names)}")
     if json:
         console.print_json(report)
         return

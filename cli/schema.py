@@ -10,13 +10,15 @@ from idi_fast.cli.options import Json
 
 def schema(
     name: Annotated[
-        str | None, typer.Argument(help="Of which file: config, manifest, trace, run, kpis … [default: list them].")
+        str | None, typer.Argument(help="The file: config, manifest, trace, run, kpis … [default: list all].")
     ] = None,
     json: Json = False,
 ) -> None:
-    """Print the JSON Schema of a file that idi-fast reads or writes, for editors and other programs.
+    """Print the JSON Schema of a file of idi-fast.
 
-    Example: idi-fast schema config > config.schema.json
+    It is for editors and other programs.
+
+    Example: idi-fast schema config
     """
     from idi_fast.schemas import load_schema, schema_names
 

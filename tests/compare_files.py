@@ -1,4 +1,4 @@
-"""What comparisons are tried on: folders of streams and tables, and what is said of one file."""
+"""Input for comparisons: folders of streams and tables, and the report on one file."""
 
 import json
 from pathlib import Path

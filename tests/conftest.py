@@ -1,4 +1,4 @@
-"""One Hypothesis profile for all tests, and what the tests of the command line share."""
+"""One Hypothesis profile for all tests, and the fixtures of the command line."""
 
 import os
 from importlib.util import find_spec

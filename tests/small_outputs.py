@@ -1,4 +1,4 @@
-"""Outputs of idi-fast of two small files, as tests of the storage take them."""
+"""Small outputs of idi-fast with two files, for the tests of the storage."""
 
 import json
 

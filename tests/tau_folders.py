@@ -1,4 +1,4 @@
-"""Folders of specifications, the oracle's runs of them, and an interpreter that does as it is told."""
+"""Folders of specifications, the oracle's runs of them, and a fake interpreter."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Random sets of equations, as the oracle has them and as a Spec; and the two agents' specifications."""
+"""Random sets of equations, for the oracle and as a Spec; and the two agents' specifications."""
 
 from dataclasses import dataclass
 

@@ -347,7 +347,7 @@ def _errors(run: _Run, stop: Stop, formulas: list[Formula]) -> list[str]:
         if lines.free < run.read[name]:
             formula = formulas[lines.values[lines.free] - 2]
             found.append(
-                f"{streams[name].path}, line {lines.free + 1}: not 0 or 1; the interpreter takes the letters for free "
+                f"{streams[name].path}, line {lines.free + 1}: not 0 or 1; the interpreter treats the letters as free "
                 f"variables, {formula_text(formula.table, formula.letters)!r}, and outputs become formulas of them"
             )
     if stop.reason in (REASONS[BAD], REASONS[FORMULA]):

@@ -1,4 +1,4 @@
-"""Conditions on figures: what they mean by Python's own reading, what is refused, and what is unknown."""
+"""Conditions on figures: evaluated as Python would, refusals, and unknown values."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""What v38 reads of a run besides decisions: buckets, profits and gaps, worked out anew from the run's table."""
+"""What v38 reads of a run besides decisions: buckets, profits and gaps, recomputed from the run's table."""
 
 import cli_helpers as cli
 import numpy as np

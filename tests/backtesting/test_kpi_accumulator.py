@@ -1,4 +1,4 @@
-"""Accumulators know no stretches, keep the tails of a run exactly in bounded memory, and hardly round."""
+"""Accumulators do not depend on segments, keep the tails exactly in bounded memory, and hardly round."""
 
 import math
 from unittest import mock

@@ -1,4 +1,4 @@
-"""KPIs by their definitions: numbers worked by hand over named fixtures, and why some have none."""
+"""KPIs by their definitions: numbers worked out by hand over named fixtures, and the reasons for undefined ones."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""The look-ahead check: it finds every kind of leak that is built in, names its bar, and lets honest policies pass."""
+"""The look-ahead check finds every kind of leak that is built in, names its bar, and passes honest policies."""
 
 import dataclasses
 

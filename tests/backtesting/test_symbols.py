@@ -1,4 +1,4 @@
-"""Many symbols: each as if it were alone, and a book that adds them up, whatever the files that they come in."""
+"""Many symbols: each as if it were alone, and a book that adds them up, for any layout of files."""
 
 import json
 from dataclasses import replace

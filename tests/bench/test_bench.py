@@ -1,4 +1,4 @@
-"""The benchmark at its smallest sizes: what is refused, what the results hold, and what other programs are asked."""
+"""The benchmark at its smallest sizes: refusals, results, and comparisons with other programs."""
 
 import copy
 import json

@@ -1,4 +1,4 @@
-"""The suite `backtest` of the benchmark: its bars, what its checks refuse, and vectorbt beside it."""
+"""The suite `backtest` of the benchmark: its bars, its checks, and vectorbt."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""The other programs that the benchmark times beside this one: plain C, and the reference package."""
+"""The programs that the benchmark compares with: plain C, and the reference package."""
 
 import json
 import shutil

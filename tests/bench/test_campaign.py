@@ -1,4 +1,4 @@
-"""A short campaign with a fixed seed, and that the campaign notices each kind of fault."""
+"""A short campaign with a fixed seed, and whether the campaign notices each kind of fault."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The study: what it compares the learners with is right, and all of it runs."""
+"""The study: its yardsticks are right, and all of it runs."""
 
 import numpy as np
 import pytest

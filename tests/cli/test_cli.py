@@ -1,4 +1,4 @@
-"""The commands at work: what they print and write, and how they behave as processes."""
+"""The commands: what they print and write, and how they behave as processes."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""What the commands refuse: exit code 2, one clear line on stderr, and all files as they were."""
+"""What the commands refuse: exit code 2, one clear line on stderr, and no file changed."""
 
 import json
 import os

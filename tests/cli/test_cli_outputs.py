@@ -1,4 +1,4 @@
-"""What stood there stays: outputs that are refused, interrupted or cannot be written."""
+"""Old outputs stay when new ones are refused, interrupted or cannot be written."""
 
 import os
 import re

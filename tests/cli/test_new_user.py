@@ -1,4 +1,4 @@
-"""What is said to a user who asks for what cannot be: by its own name, and before anything is written."""
+"""Requests that cannot be met are refused by name, before anything is written."""
 
 import json
 import os

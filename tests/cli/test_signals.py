@@ -1,4 +1,4 @@
-"""Signals end a command soon, wherever it is, with their exit code, and leave nothing but what is said to be left."""
+"""Signals end a command soon, wherever it is, with their exit code, and it reports what is left."""
 
 import os
 import signal

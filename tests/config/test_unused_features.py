@@ -1,4 +1,4 @@
-"""A feature of a single bucket binds nobody: neither its column nor its window is needed, anywhere."""
+"""A feature with a single bucket needs neither its column nor its window, anywhere."""
 
 import cli_helpers as cli
 import pytest

@@ -1,4 +1,4 @@
-"""The frequency of bars: how many make a year, and when nothing can be said of a year."""
+"""The frequency of bars: how many make a year, and when that is unknown."""
 
 import math
 import re

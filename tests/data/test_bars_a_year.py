@@ -1,4 +1,4 @@
-"""What commands say of a year's bars where these are doubtful, and what --year-days makes of it."""
+"""The notes of commands on a doubtful number of bars per year, and the effect of --year-days."""
 
 import json
 

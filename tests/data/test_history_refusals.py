@@ -1,4 +1,4 @@
-"""Price histories: what is refused, and with which words."""
+"""Price histories: what is refused, and in which words."""
 
 import gzip
 import re

@@ -1,4 +1,4 @@
-"""Price histories: what comes of a loaded one, and what holds for any."""
+"""Price histories: the loaded result, and properties of any history."""
 
 import dataclasses
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Bars whose close jumps and comes back: which are pointed out, and where."""
+"""Bars whose close jumps and comes back: which are reported, and where."""
 
 import json
 

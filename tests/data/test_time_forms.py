@@ -1,4 +1,4 @@
-"""Columns of unknown names: which hold times by their form or their name, and which do not."""
+"""Columns of unknown names: which hold times by their form or name, and which do not."""
 
 from datetime import datetime, timedelta
 from pathlib import Path

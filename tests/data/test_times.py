@@ -1,4 +1,4 @@
-"""Times of price histories: what is read, and that nothing is ever read as another time or passed over in silence."""
+"""Times of price histories: what is read, and that no time is misread or silently skipped."""
 
 import re
 from datetime import UTC, date, datetime, timedelta

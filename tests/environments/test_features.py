@@ -1,4 +1,4 @@
-"""Features and bars as they come in chunks: how they are worked out shows in nothing but the time it takes."""
+"""Features and bars in chunks: the result does not depend on how they are computed."""
 
 from dataclasses import replace
 

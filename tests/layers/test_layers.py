@@ -117,7 +117,7 @@ def test_streams_of_another_run_are_named_and_other_files_are_left_alone(tmp_pat
     for name in ("q_buy.in", "notes.txt", "price_up.in"):
         (inputs / name).write_text("mine")
     outcome = cli.succeed("layers", plan)
-    assert re.fullmatch(r"note: in \S+inputs of an earlier run, .*: q_buy\n", outcome.stderr)
+    assert re.fullmatch(r"note: left in \S+inputs from an earlier run, .*: q_buy\n", outcome.stderr)
     assert {(inputs / name).read_text() for name in ("q_buy.in", "notes.txt")} == {"mine"}
     assert (inputs / "price_up.in").read_text() != "mine"
     assert run_plan(plan, force=True)["left_behind"] == {str(inputs): ["q_buy"]}

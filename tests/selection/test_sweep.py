@@ -1,4 +1,4 @@
-"""Sweeps: chosen on validation data alone, reported on test data alone, both equal to what is worked out by hand."""
+"""Sweeps: chosen on validation data only, reported on test data only, both equal to results computed by hand."""
 
 import itertools
 import json

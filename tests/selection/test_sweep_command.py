@@ -1,4 +1,4 @@
-"""`idi-fast sweep`: what it prints and leaves, and what it refuses."""
+"""`idi-fast sweep`: its output, its files, and what it refuses."""
 
 import json
 import math

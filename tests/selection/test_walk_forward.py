@@ -1,4 +1,4 @@
-"""Walk-forward analysis: strictly out of sample, whatever the order in which windows are worked on."""
+"""Walk-forward analysis: strictly out of sample, in whatever order windows are processed."""
 
 import json
 import signal

@@ -1,4 +1,4 @@
-"""JSON that users name is read from regular files of some size only, by every command."""
+"""Every command reads JSON that users name from regular files of limited size only."""
 
 import os
 from pathlib import Path

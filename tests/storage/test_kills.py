@@ -1,4 +1,4 @@
-"""Commands killed at a call that changes files: the next command leaves the old or the new, whole, and says so."""
+"""Commands killed at a call that changes files: the next command leaves the old or the new output, and says so."""
 
 import errno
 import shutil

@@ -1,4 +1,4 @@
-"""--force deletes what idi-fast wrote, and nothing because a manifest of somebody else's names it."""
+"""--force deletes what idi-fast wrote, and nothing else, whatever a manifest lists."""
 
 import hashlib
 import io

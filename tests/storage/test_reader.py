@@ -1,4 +1,4 @@
-"""Files are parsed by a process of their own: whatever a file does to that one, this one goes on."""
+"""Files are parsed in a separate process: whatever a file does to that one, this one continues."""
 
 import io
 import os

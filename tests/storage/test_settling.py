@@ -1,4 +1,4 @@
-"""What a killed process has left is completed or taken back by the next command, and nothing else is touched."""
+"""What a killed process has left is completed or rolled back by the next command, and nothing else is touched."""
 
 import json
 import os

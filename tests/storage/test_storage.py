@@ -1,4 +1,4 @@
-"""Outputs appear whole or not at all, never replace what they were not asked to, and lie where they may."""
+"""Outputs appear whole or not at all, replace nothing unasked, and are only where they may be."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Contracts: the two agents as they are defined elsewhere, and what a user's own may say."""
+"""Contracts: the two built-in agents, and users' own."""
 
 import json
 import re

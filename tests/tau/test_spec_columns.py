@@ -1,4 +1,4 @@
-"""What cannot be a stream: columns of a user's own, and values that the interpreter would choke on."""
+"""What cannot be a stream: invalid columns of a user, and values that the interpreter does not accept."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`idi-fast spec`: folders that the interpreter runs as they are, and what will come out of them."""
+"""`idi-fast spec`: folders that the interpreter runs as they are, and their expected outputs."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The two agents' specifications: against their equations worked out tick by tick, and what they guarantee."""
+"""The two agents' specifications: compared with their equations tick by tick, and their guarantees."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""`idi-fast tau check` and `idi-fast tau run` as their users see them."""
+"""`idi-fast tau check` and `idi-fast tau run` on the command line."""
 
 import re
 from pathlib import Path

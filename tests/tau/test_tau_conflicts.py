@@ -1,4 +1,4 @@
-"""Of what nothing satisfies, the clauses and times that are named conflict, and do so only all together."""
+"""Unsatisfiable specifications: the named clauses and times conflict, and only all together."""
 
 from itertools import combinations
 

@@ -1,4 +1,4 @@
-"""Terms and clauses: how they are written and read, what they hang on, and what is refused."""
+"""Terms and clauses: how they are written and read, what they depend on, and what is refused."""
 
 import string
 from dataclasses import FrozenInstanceError

@@ -1,4 +1,4 @@
-"""What a check says that `--fix` fixes, `--fix` fixes; and what ran before runs on with the same lines."""
+"""`--fix` fixes what a check calls fixable, and a sound run stays the same."""
 
 import re
 from pathlib import Path

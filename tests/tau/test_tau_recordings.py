@@ -1,4 +1,4 @@
-"""Every recorded run of the interpreter: the same files byte for byte, the same refusals, nothing else said of it."""
+"""Every recorded run of the interpreter: the same files byte for byte, and the same refusals."""
 
 import json
 

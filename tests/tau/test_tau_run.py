@@ -1,4 +1,4 @@
-"""`tau run`: what an interpreter does is compared with the simulation, and never believed."""
+"""`tau run`: an interpreter's outputs are compared with the simulation, and its exit code is not trusted."""
 
 import errno
 import json

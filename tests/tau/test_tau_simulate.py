@@ -1,4 +1,4 @@
-"""What comes out of a specification: every recorded run, the oracle's machine over random ones, and each way to end."""
+"""Simulation: every recorded run, random runs of the oracle's machine, and each way to end."""
 
 import json
 import os

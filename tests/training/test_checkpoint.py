@@ -1,4 +1,4 @@
-"""Checkpoints: a run that was interrupted anywhere, any number of times, and resumed is the run that was not."""
+"""Checkpoints: a run that is interrupted anywhere, any number of times, resumes to the same result."""
 
 import json
 import tempfile

@@ -1,4 +1,4 @@
-"""`idi-fast train --checkpoint-every … --resume`: what it says, refuses and leaves, whenever it was killed."""
+"""`idi-fast train --checkpoint-every … --resume`: messages, refusals and files, after a kill at any moment."""
 
 import os
 import random

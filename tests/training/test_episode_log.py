@@ -1,4 +1,4 @@
-"""The log of episode rewards: its figures whatever its blocks, its table, and memory that does not grow with it."""
+"""The log of episode rewards: figures independent of blocks, its table, and bounded memory."""
 
 import json
 import subprocess

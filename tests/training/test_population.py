@@ -1,4 +1,5 @@
-"""Populations: lanes are the single runs of their seeds, evaluations are walks by lookups, the best is the best."""
+"""Populations: lanes equal the single runs of their seeds, evaluations equal rollouts by look-ups, and the best
+wins."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""Populations that were interrupted anywhere, any number of times, and resumed are the ones that were not."""
+"""Populations that are interrupted anywhere, any number of times, resume to the same result."""
 
 import shutil
 import signal

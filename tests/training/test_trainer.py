@@ -1,4 +1,4 @@
-"""The trainer through its public API: determinism, chunking, cancelling, and what the default mode promises."""
+"""The trainer through its public API: determinism, chunking, cancelling, and the guarantees of the default mode."""
 
 import threading
 from unittest import mock
