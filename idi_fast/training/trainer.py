@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 
