@@ -1,7 +1,7 @@
 """Training: an environment's tape, an agent that learns from it, and the greedy rollout at the end."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from time import perf_counter
@@ -12,7 +12,7 @@ import numpy as np
 from idi_fast.agents.learner import Agent, exploration_step
 from idi_fast.agents.policy import Policy, check_policy
 from idi_fast.agents.trace import Trace, greedy_trace
-from idi_fast.config.arguments import check_callback, check_config, check_integer
+from idi_fast.config.arguments import check_callback, check_integer, described
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.config_history import load_config_history
 from idi_fast.data.history import History, check_history
@@ -261,7 +261,7 @@ def _paced(blocks: int, seconds: float, most: int) -> int:
 
 
 def create_trainer(
-    config: TrainingConfig | Mapping[str, Any],
+    config: TrainingConfig,
     seed: int | None = 0,
     history: History | None = None,
     *,
@@ -272,7 +272,7 @@ def create_trainer(
     Parameters
     ----------
     config
-        The settings, or a dict of them.
+        The settings; `train` takes a dict of them, too.
     seed
         Any integer of 0 or more (under compat of any sign); None: drawn, see `Trainer.seed`.
     history
@@ -299,7 +299,13 @@ def create_trainer(
     >>> len(trace)
     64
     """
-    config, history = check_config(config), check_history(history)
+    if not isinstance(config, TrainingConfig):
+        found = f"config is {described(config)}; see TrainingConfig.from_dict, TrainingConfig.from_json"
+        raise InputError(f"create_trainer takes a TrainingConfig and a History; {found}")
+    try:
+        history = check_history(history)
+    except InputError as error:
+        raise InputError(f"create_trainer takes a TrainingConfig and a History; {error}") from None
     initial = None if initial is None else check_policy(initial)
     if history is not None and config.environment.kind != "history":
         raise InputError(
