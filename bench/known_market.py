@@ -116,10 +116,10 @@ def rewards_of_knowing(policy: Policy, evaluator: Evaluator, weights: np.ndarray
     4): its beliefs (QMDP, Littman, Cassandra & Kaelbling 1995), or certainty about the regime."""
     config: TrainingConfig = policy.config
     length = config.episode_length
-    base = fresh_market(policy, evaluator.seed).fill(weights.shape[0]).base
+    rewards_of = fresh_market(policy, evaluator.seed).fill(weights.shape[0]).reward_by_position
     choice = np.einsum("tg,gpa->tpa", weights, Chain.of(config.environment.market).action_values()).argmax(axis=2)
     target = np.stack([np.array([position, 2, 0])[choice[:, position]] for position in range(3)], axis=1).tolist()
-    rewards, rows = np.zeros(evaluator.episodes), base.tolist()
+    rewards, rows = np.zeros(evaluator.episodes), rewards_of.tolist()
     for episode in range(evaluator.episodes):
         position, total = 1, 0.0
         first = episode * (length + 1)

@@ -33,14 +33,14 @@ class Scene:
         rng = np.random.default_rng(SEED)
         codes = int(np.prod([self.space.size(name) for name in FEATURES]))
         self.tape = learn.Tape(
-            base=rng.normal(0.3, 0.7, (n, 9 if self.space.is_market else 3)),
-            code=rng.integers(0, codes, n, np.int32),
+            reward_by_position=rng.normal(0.3, 0.7, (n, 9 if self.space.is_market else 3)),
+            observation=rng.integers(0, codes, n, np.int32),
             alert=rng.integers(0, 2, n).astype(np.uint8),
         )
         self.action = np.where(rng.random(n) < 0.05, rng.integers(0, 3, n), -1).astype(np.int8)
         self.comm = np.where(rng.random(n) < 0.05, rng.integers(0, 4, n), -1).astype(np.int16)
-        self.steps = np.zeros(self.tape.base.shape, np.uint8)
-        learn.mood_steps(self.tape.base, self.steps)
+        self.steps = np.zeros(self.tape.reward_by_position.shape, np.uint8)
+        learn.mood_steps(self.tape.reward_by_position, self.steps)
         self.agent, self.sums = np.zeros(4, np.int64), np.zeros(2)
         self.seen, self.reward, self.totals = np.zeros(n, np.int32), np.zeros(n), np.zeros(n // EPISODE_LENGTH + 1)
 
@@ -98,7 +98,7 @@ class Scene:
 def _mood_steps(kind: str) -> Callable[[int], Prepared]:
     def prepare(n: int) -> Prepared:
         scene = Scene(kind, n)
-        base, steps = scene.tape.base, np.empty_like(scene.steps)
+        base, steps = scene.tape.reward_by_position, np.empty_like(scene.steps)
         return Prepared(
             lambda: learn.mood_steps(base, steps), lambda: [steps], lambda: [oracle.mood_steps(base.tolist())]
         )

@@ -152,14 +152,14 @@ def _reference_account(n: int) -> Prepared:
 
 def _emote_bits(n: int) -> Prepared:
     rng, linger = _random(), 2
-    affect, comm = rng.integers(0, 4, n), rng.integers(0, 4, n).astype(np.int16)
+    mood, comm = rng.integers(0, 4, n), rng.integers(0, 4, n).astype(np.int16)
     palette, names = {0: "🙂", 1: "🚀", 2: "😐", 3: "⚠️"}, ("silent", "positive", "alert", "persist")
     shows, meaning = np.array([[1, 0], [1, 0], [0, 1], [0, 1]], np.uint8), np.arange(4)
     out = [np.empty(n, np.uint8) for _ in range(3)]
     return Prepared(
-        lambda: streams.emote_bits(affect, comm, shows, meaning, linger, np.zeros(1, np.int64), *out),
+        lambda: streams.emote_bits(mood, comm, shows, meaning, linger, np.zeros(1, np.int64), *out),
         lambda: out,
-        lambda: zip(*streams_oracle.emote_bits(affect, [names[k] for k in comm], palette, linger), strict=True),
+        lambda: zip(*streams_oracle.emote_bits(mood, [names[k] for k in comm], palette, linger), strict=True),
     )
 
 

@@ -1,6 +1,6 @@
 """Training, a block of rows at a time, in one call: between calls a thread has to wait for the interpreter's lock.
 
-What a block takes is kept together here, so that every environment and engine calls the same compiled code.
+What a block takes is kept together here, so that every environment and engine calls the same compiled observation.
 """
 
 from typing import NamedTuple
@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from idi_fast.kernels._jit import kernel
-from idi_fast.kernels.learn import Memory, Rules, Tables, Tape, learn_actions, learn_communication, mood_steps
+from idi_fast.kernels.learn import STATE, Memory, Rules, Tables, Tape, learn_actions, learn_communication, mood_steps
 from idi_fast.kernels.rng import Stream, words64
 from idi_fast.kernels.tape_mt19937 import exploration_draws, synthetic_tape
 from idi_fast.kernels.tape_words import exploration_rows, synthetic_rows
@@ -30,8 +30,8 @@ class Synthetic(NamedTuple):
     buckets: np.ndarray
     weights: np.ndarray
     words: np.ndarray
-    base: np.ndarray
-    code: np.ndarray
+    reward_by_position: np.ndarray
+    observation: np.ndarray
     alert: np.ndarray
     drift: np.ndarray
 
@@ -76,17 +76,18 @@ class Workspace(NamedTuple):
 @kernel(splice=True)
 def synthetic_block(source, n):
     """The next n rows of a `Synthetic` as a tape, views of its arrays. Mutates: source."""
-    base, code, alert, drift = source.base[:n], source.code[:n], source.alert[:n], source.drift[:n]
+    rewards, observation = source.reward_by_position[:n], source.observation[:n]
+    alert, drift = source.alert[:n], source.drift[:n]
     if source.is_compat:
         synthetic_tape(
             source.stream.mt, source.accepted, source.phase, source.episode_length, source.buckets, source.weights,
-            base, code, alert, drift,
+            rewards, observation, alert, drift,
         )  # fmt: skip
     else:
         words = source.words[:n]
         words64(source.stream, words.reshape(-1))
-        synthetic_rows(words, source.buckets, source.weights, base, code, alert, drift)
-    return Tape(base, code, alert)
+        synthetic_rows(words, source.buckets, source.weights, rewards, observation, alert, drift)
+    return Tape(rewards, observation, alert)
 
 
 @kernel(splice=True)
@@ -96,7 +97,7 @@ def learn_block(tape, learner, space, totals):
     space: a `Workspace` of as many rows or more; totals as in `learn.learn_actions`.
     Mutates: learner, space, totals.
     """
-    n, rules, tables = tape.code.size, learner.rules, learner.tables
+    n, rules, tables = tape.observation.size, learner.rules, learner.tables
     action, comm, steps = space.action[:n], space.comm[:n], space.steps[:n]
     seen, reward = space.seen[:n], space.reward[:n]
     length, rate, discount = learner.episode_length, learner.learning_rate, learner.discount
@@ -113,8 +114,8 @@ def learn_block(tape, learner, space, totals):
             action, comm,
         )  # fmt: skip
     if rules.n_moods > 0:
-        mood_steps(tape.base, steps)
-    before = learner.agent[3]
+        mood_steps(tape.reward_by_position, steps)
+    before = learner.agent[STATE]
     ended = learn_actions(
         tape, steps, rules, tables, learner.memory, learner.agent, learner.sums, action, length, rate, discount, seen,
         reward, totals,
@@ -129,7 +130,7 @@ def learn_synthetic(source, learner, space, n, totals):
     ended. Arguments else as in `learn_block`. Mutates: source, learner, space, totals."""
     ended, row = 0, 0
     while row < n:
-        tape = synthetic_block(source, min(source.code.size, n - row))
+        tape = synthetic_block(source, min(source.observation.size, n - row))
         ended += learn_block(tape, learner, space, totals[ended:])
-        row += tape.code.size
+        row += tape.observation.size
     return ended

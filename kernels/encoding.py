@@ -53,7 +53,7 @@ def encode_bars(columns, log_close, log_fill, features, encoding, carry, values,
         for k in range(4):
             quantize(matrix[same[k]], encoding.edges[k], digits[k])
         bucket_changes(digits[3], encoding.sizes[3], carry.scarcity, bars.scarcity[start:stop])
-        mixed_radix(digits, encoding.sizes, bars.code[start:stop])
+        mixed_radix(digits, encoding.sizes, bars.observation[start:stop])
         volatility = matrix[same[4]]
         regimes(volatility, matrix[same[5]], encoding.regime_edges, bars.regime[start:stop])
         # A quiet stretch must not blow rewards up, and the first bars have no volatility of their own yet. This changes

@@ -1,7 +1,7 @@
 """The learning loop: tabular Q-learning (Watkins 1989) over the rows of a tape.
 
-An agent is agent int64 (4,): rows of the episode done, position (0, 1, 2 for −1, 0, 1), affect (mood bucket, or the
-sign of the PnL), state index; and sums float64 (2,): PnL and reward of the episode.
+An agent is agent int64 (4,): rows of the episode done, position (0, 1, 2 for −1, 0, 1), mood (mood bucket, or the
+sign of the PnL), state index; and sums float64 (2,): PnL and reward of the episode. `DONE` … and `PNL` … name them.
 """
 
 from typing import NamedTuple
@@ -22,23 +22,30 @@ FETCHED_STATES = 16
 """States of one observation up to which that is worth it: which of them it will be depends on mood and position."""
 
 
+DONE, POSITION, MOOD, STATE = range(4)
+PNL, REWARD = range(2)
+
+MOOD_RISES_ABOVE, MOOD_FALLS_BELOW = 0.5, -0.2
+"""The rewards before the mood term between which the mood stays as it is."""
+
+
 class Tape(NamedTuple):
     """What the market shows, a row a tick.
 
-    base float64 (n, 3 or 9): reward before the mood term, by new position or by old * 3 + new; code int32 (n,): the
-    observed buckets; alert uint8 (n,): whether an alert is right.
+    reward_by_position float64 (n, 3 or 9): reward before the mood term, by new position or by old * 3 + new;
+    observation int32 (n,): the observed buckets as one number; alert uint8 (n,): whether an alert is right.
     """
 
-    base: np.ndarray
-    code: np.ndarray
+    reward_by_position: np.ndarray
+    observation: np.ndarray
     alert: np.ndarray
 
 
 class Rules(NamedTuple):
     """How actions, observations and rewards are put together.
 
-    next_position int64 (9,): position after, by position * 3 + action; strides int64 (3,): weight of code, affect and
-    position in the state index; n_moods int64: mood buckets, 0 where the affect is the sign of the PnL; clarity
+    next_position int64 (9,): position after, by position * 3 + action; strides int64 (3,): weight of observation, mood
+    and position in the state index; n_moods int64: mood buckets, 0 where the mood is the sign of the PnL; clarity
     float64: reward per mood bucket; comm_bonus float64 (2, n_comm): added to the communication's reward, by
     `Tape.alert`.
     """
@@ -124,17 +131,23 @@ def max_of(table, at, n):
 
 
 @kernel(inline=True)
-def next_affect(affect, pnl, base, n_moods):
-    """The mood after a reward: one up above 0.5, one down below −0.2; or, without moods, whether the PnL is ≥ 0."""
-    if n_moods == 0:
-        return np.int64(pnl >= 0.0)
-    # Sums and clamps, not branches: which way the mood moves cannot be predicted.
-    return max(0, min(n_moods - 1, affect + (base > 0.5) - (base < -0.2)))
+def mood_step(reward):
+    """Which way a reward before its mood term moves the mood: 1 up, −1 down, 0 neither."""
+    # A difference, not a branch: which way the mood moves cannot be predicted.
+    return np.int64(reward > MOOD_RISES_ABOVE) - np.int64(reward < MOOD_FALLS_BELOW)
 
 
 @kernel(inline=True)
-def reset_affect(n_moods):
-    """The affect at the start of an episode: the lowest mood, or the sign of a PnL of 0."""
+def next_mood(mood, pnl, reward, n_moods):
+    """The mood after a reward before its mood term; without moods, whether the PnL is ≥ 0."""
+    if n_moods == 0:
+        return np.int64(pnl >= 0.0)
+    return max(0, min(n_moods - 1, mood + mood_step(reward)))
+
+
+@kernel(inline=True)
+def reset_mood(n_moods):
+    """The mood at the start of an episode: the lowest mood, or the sign of a PnL of 0."""
     return np.int64(n_moods == 0)
 
 
@@ -175,14 +188,15 @@ def _forget_oldest(memory, entry):
 
 
 @kernel
-def mood_steps(base, steps):
-    """Where each reward may move the mood: bit 0 up, bit 1 down.
+def mood_steps(reward_by_position, steps):
+    """`mood_step` of each reward as bits, which are cheap to test later: bit 0 up, bit 1 down.
 
-    base as in `Tape`; steps uint8 of its shape. Mutates: steps.
+    reward_by_position as in `Tape`; steps uint8 of its shape. Mutates: steps.
     """
-    values, bits = base.reshape(-1), steps.reshape(-1)
-    for k in range(values.size):
-        bits[k] = np.uint8(values[k] > 0.5) | (np.uint8(values[k] < -0.2) << np.uint8(1))
+    rewards, bits = reward_by_position.reshape(-1), steps.reshape(-1)
+    for k in range(rewards.size):
+        rises, falls = rewards[k] > MOOD_RISES_ABOVE, rewards[k] < MOOD_FALLS_BELOW
+        bits[k] = np.uint8(rises) | (np.uint8(falls) << np.uint8(1))
 
 
 @kernel
@@ -217,35 +231,36 @@ def _act(
     # Nothing in the inner loop is a branch that depends on the data, and the way from one state to the next is short:
     # greedy action, position, mood step, mood – all of them bits of words loaded ahead. What the update of q costs lies
     # beside that way.
-    base, q, greedy, code = tape.base.reshape(-1), tables.q.reshape(-1), tables.greedy, tape.code
-    width, n_moods, clarity = tape.base.shape[1], rules.n_moods, rules.clarity
-    per_code, per_affect, per_position = rules.strides[0], rules.strides[1], rules.strides[2]
+    rewards, observation = tape.reward_by_position.reshape(-1), tape.observation
+    q, greedy = tables.q.reshape(-1), tables.greedy
+    width, n_moods, clarity = tape.reward_by_position.shape[1], rules.n_moods, rules.clarity
+    per_observation, per_mood, per_position = rules.strides[0], rules.strides[1], rules.strides[2]
     steps = steps.reshape(-1)
     from_old = 3 if width == 9 else 0
     is_large = greedy.size > FEW_STATES
-    fetches = greedy.size > MANY_STATES and per_code <= FETCHED_STATES
+    fetches = greedy.size > MANY_STATES and per_observation <= FETCHED_STATES
     moves = np.int64(0)
     for chosen in range(9):
         moves |= rules.next_position[chosen] << (8 * (chosen // 3) + 2 * (chosen % 3))
-    done, position, affect, state = agent[0], agent[1], agent[2], agent[3]
-    pnl, total = sums[0], sums[1]
+    done, position, mood, state = agent[DONE], agent[POSITION], agent[MOOD], agent[STATE]
+    pnl, total = sums[PNL], sums[REWARD]
     ended, row = 0, 0
-    while row < code.size:
+    while row < observation.size:
         if done == 0:
-            position, affect, pnl, total = 1, reset_affect(n_moods), 0.0, 0.0
-            state = code[row] * per_code + affect * per_affect + position * per_position
+            position, mood, pnl, total = 1, reset_mood(n_moods), 0.0, 0.0
+            state = observation[row] * per_observation + mood * per_mood + position * per_position
             seen[row], reward[row] = ~state, 0.0
             row += 1
             done = 1
-        stop = min(code.size, row + episode_length + 1 - done)
+        stop = min(observation.size, row + episode_length + 1 - done)
         done += stop - row
         allowed = moves >> (position << 3)
         for at in range(row, stop):
             if fetches:
-                coming = np.int64(code[index(min(at + AHEAD, code.size - 1))]) * per_code
+                coming = np.int64(observation[index(min(at + AHEAD, observation.size - 1))]) * per_observation
                 prefetch(greedy, coming)
                 # As many lines of 64 bytes as those states may lie in.
-                for place in range(coming * 3, (coming + per_code) * 3 + 7, 8):
+                for place in range(coming * 3, (coming + per_observation) * 3 + 7, 8):
                     prefetch(q, place)
             explored = np.int64(action[index(at)])
             a = explored if explored >= 0 else np.int64(greedy[index(state)])
@@ -253,15 +268,15 @@ def _act(
             position = (allowed >> (a << 1)) & 3
             allowed = moves >> (position << 3)
             earned = at * width + column + position
-            before_mood = base[index(earned)]
+            before_mood = rewards[index(earned)]
             if is_plain:
                 step = np.int64(steps[index(earned)])
-                affect += (step & (affect < n_moods - 1)) - ((step >> 1) & (affect > 0))
+                mood += (step & (mood < n_moods - 1)) - ((step >> 1) & (mood > 0))
             else:
                 pnl += before_mood
-                affect = next_affect(affect, pnl, before_mood, n_moods)
-            following = code[index(at)] * per_code + affect * per_affect + position * per_position
-            gained = before_mood + clarity * affect if is_plain or n_moods > 0 else before_mood
+                mood = next_mood(mood, pnl, before_mood, n_moods)
+            following = observation[index(at)] * per_observation + mood * per_mood + position * per_position
+            gained = before_mood + clarity * mood if is_plain or n_moods > 0 else before_mood
             target = gained + discount * max3(q, following * 3)
             entry = state * 3 + a
             if not is_plain and memory.weights.size > 0:
@@ -279,8 +294,8 @@ def _act(
             totals[ended] = total
             ended += 1
             done = 0
-    agent[0], agent[1], agent[2], agent[3] = done, position, affect, state
-    sums[0], sums[1] = pnl, total
+    agent[DONE], agent[POSITION], agent[MOOD], agent[STATE] = done, position, mood, state
+    sums[PNL], sums[REWARD] = pnl, total
     return ended
 
 

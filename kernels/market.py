@@ -84,16 +84,17 @@ def market_reward(before, after, gap, change, cost, scarcity, weights):
 
 
 @kernel
-def market_rows(gap, change, cost, scarcity, weights, base):
+def market_rows(gap, change, cost, scarcity, weights, reward_by_position):
     """The reward before the mood term for each pair of old and new position.
 
     scarcity float64 (n,): change of the scarcity bucket as a share of its range; weights float64 (3,): pnl, scarcity
-    alignment, ethics. base float64 (n, 9): old and new position, row-major, each −1, 0, 1. Mutates: base.
+    alignment, ethics. reward_by_position float64 (n, 9): old and new position, row-major, each −1, 0, 1.
+    Mutates: reward_by_position.
     """
     for t in range(gap.size):
         for before in range(3):
             for after in range(3):
-                base[t, before * 3 + after] = market_reward(
+                reward_by_position[t, before * 3 + after] = market_reward(
                     before, after, gap[t], change[t], cost[t], scarcity[t], weights
                 )
 

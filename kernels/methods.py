@@ -18,14 +18,19 @@ import numpy as np
 from idi_fast.kernels._jit import index, kernel, prefetch
 from idi_fast.kernels.learn import (
     AHEAD,
+    DONE,
     FETCHED_STATES,
     MANY_STATES,
+    MOOD,
+    PNL,
+    POSITION,
+    REWARD,
     best3,
     best_of,
     max3,
     max_of,
-    next_affect,
-    reset_affect,
+    next_mood,
+    reset_mood,
 )
 from idi_fast.kernels.rng import words64
 from idi_fast.kernels.tape_words import below, high_uniform
@@ -56,10 +61,10 @@ class Method(NamedTuple):
 
 
 class Places(NamedTuple):
-    """Where in the tables' rows mood and position lie: affect int64 (n_tilings, moods or 2), position int64 (3,), both
+    """Where in the tables' rows mood and position lie: mood int64 (n_tilings, moods or 2), position int64 (3,), both
     added to the first row of the observation's group; see `tiles`. A plain table has one tiling."""
 
-    affect: np.ndarray
+    mood: np.ndarray
     position: np.ndarray
 
 
@@ -105,10 +110,10 @@ def exploration_rate(method, progress, exploration, floor, visits):
 
 
 @kernel(inline=True)
-def _enter(rows, places, affect, position, state, n_tilings):
+def _enter(rows, places, mood, position, state, n_tilings):
     """Write the rows of a state, from its observation's int32 (n_tilings,), to state int64 (n_tilings,)."""
     for k in range(n_tilings):
-        state[index(k)] = rows[index(k)] + places.affect[index(k), index(affect)] + places.position[index(position)]
+        state[index(k)] = rows[index(k)] + places.mood[index(k), index(mood)] + places.position[index(position)]
 
 
 @kernel(inline=True)
@@ -186,23 +191,24 @@ def learn_by_method(tape, rows, places, learner, method, progress, words, totals
 @kernel(inline=True)
 def _learn(tape, rows, places, learner, method, progress, words, totals, n_tilings, n_comm):
     rules, tables = learner.rules, learner.tables
-    base, q, comm_q = tape.base.reshape(-1), tables.q.reshape(-1), tables.comm_q.reshape(-1)
+    rewards, q, comm_q = tape.reward_by_position.reshape(-1), tables.q.reshape(-1), tables.comm_q.reshape(-1)
     other, bonus = progress.other.reshape(-1), rules.comm_bonus.reshape(-1)
     updates, comm_updates = progress.updates.reshape(-1), progress.comm_updates.reshape(-1)
     other_updates = progress.other_updates.reshape(-1)
     visits = tables.visits
-    width, n_moods, discount = tape.base.shape[1], rules.n_moods, learner.discount
+    width, n_moods, discount = tape.reward_by_position.shape[1], rules.n_moods, learner.discount
     from_old = 3 if width == 9 else 0
     is_double = method.algorithm == DOUBLE_Q_LEARNING
-    fetched = min(FETCHED_STATES, places.affect.max() + places.position.max() + 1)
-    done, position, affect = learner.agent[0], learner.agent[1], learner.agent[2]
-    pnl, total = learner.sums[0], learner.sums[1]
+    fetched = min(FETCHED_STATES, places.mood.max() + places.position.max() + 1)
+    agent, sums = learner.agent, learner.sums
+    done, position, mood = agent[DONE], agent[POSITION], agent[MOOD]
+    pnl, total = sums[PNL], sums[REWARD]
     state, following = progress.here.copy(), np.empty(n_tilings, np.int64)
     values, judged, both, said = np.empty(3), np.empty(3), np.empty(3), np.empty(n_comm)
     ended = 0
-    for row in range(tape.code.size):
+    for row in range(tape.observation.size):
         if visits.size > MANY_STATES:
-            coming = min(row + AHEAD, tape.code.size - 1)
+            coming = min(row + AHEAD, tape.observation.size - 1)
             for k in range(n_tilings):
                 # What mood and position will be then is not known: the lines of the whole group.
                 first = np.int64(rows[coming, k])
@@ -212,8 +218,8 @@ def _learn(tape, rows, places, learner, method, progress, words, totals, n_tilin
                 for place in range(first * n_comm, (first + fetched) * n_comm + 7, 8):
                     prefetch(comm_q, place)
         if done == 0:
-            position, affect, pnl, total = 1, reset_affect(n_moods), 0.0, 0.0
-            _enter(rows[row], places, affect, position, state, n_tilings)
+            position, mood, pnl, total = 1, reset_mood(n_moods), 0.0, 0.0
+            _enter(rows[row], places, mood, position, state, n_tilings)
             for k in range(n_tilings):
                 visits[index(state[k])] += 1
             progress.n_traces[0] = 0
@@ -241,11 +247,11 @@ def _learn(tape, rows, places, learner, method, progress, words, totals, n_tilin
 
         before = position
         position = rules.next_position[index(before * 3 + a)]
-        before_mood = base[index(row * width + before * from_old + position)]
+        before_mood = rewards[index(row * width + before * from_old + position)]
         pnl += before_mood
-        affect = next_affect(affect, pnl, before_mood, n_moods)
-        _enter(rows[row], places, affect, position, following, n_tilings)
-        gained = before_mood + rules.clarity * affect if n_moods > 0 else before_mood
+        mood = next_mood(mood, pnl, before_mood, n_moods)
+        _enter(rows[row], places, mood, position, following, n_tilings)
+        gained = before_mood + rules.clarity * mood if n_moods > 0 else before_mood
 
         rate = learner.learning_rate
         if method.rate_by == BY_EPISODES:
@@ -299,6 +305,6 @@ def _learn(tape, rows, places, learner, method, progress, words, totals, n_tilin
             progress.episode[0] += 1
             learner.exploration[0] *= learner.decay
     progress.here[:] = state
-    learner.agent[0], learner.agent[1], learner.agent[2] = done, position, affect
-    learner.sums[0], learner.sums[1] = pnl, total
+    agent[DONE], agent[POSITION], agent[MOOD] = done, position, mood
+    sums[PNL], sums[REWARD] = pnl, total
     return ended

@@ -8,19 +8,19 @@ POSITIVE, ALERT, PERSIST = 1, 2, 3
 
 
 @kernel
-def emote_bits(affect, comm, palette, meaning, linger_ticks, lingers, positive, alert, persistence):
+def emote_bits(mood, comm, palette, meaning, linger_ticks, lingers, positive, alert, persistence):
     """The three communication cues of each of the next ticks.
 
-    affect int64 (n,); comm int16 (n,): communication action; palette uint8 (n_moods, 2): whether a mood's text is
+    mood int64 (n,); comm int16 (n,): communication action; palette uint8 (n_moods, 2): whether a mood's text is
     positive, and alert; meaning int64 (n_comm,): 1 positive, 2 alert, 3 persist, 0 any other action, which leaves
     the cues to the palette. A cue lingers for `linger_ticks`. lingers int64 (1,): ticks that the last one still lingers
     for, 0 at first. Outputs uint8. Mutates: lingers, positive, alert, persistence.
     """
     linger = lingers[0]
-    for t in range(affect.size):
+    for t in range(mood.size):
         says = meaning[comm[t]]
         if says == 0:
-            positive[t], alert[t] = palette[affect[t], 0], palette[affect[t], 1]
+            positive[t], alert[t] = palette[mood[t], 0], palette[mood[t], 1]
         else:
             positive[t], alert[t] = says != ALERT, says == ALERT
         linger = linger_ticks if positive[t] or alert[t] else max(0, linger - 1)

@@ -9,19 +9,30 @@ import math
 import numpy as np
 
 from idi_fast.kernels._jit import index, kernel
-from idi_fast.kernels.crypto import N_REGIMES, REGIME_CHOP, REGIME_PANIC, START_PRICE, crypto_drift, crypto_volatility
+from idi_fast.kernels.crypto import (
+    N_REGIMES,
+    REGIME_CHOP,
+    REGIME_PANIC,
+    START_PRICE,
+    crypto_drift,
+    crypto_shock_probability,
+    crypto_volatility,
+)
 from idi_fast.kernels.rng import MT_MARGIN, mt_accepted, mt_below, mt_extend, mt_gauss, mt_random, mt_shift
 
 
 @kernel
-def synthetic_tape(mt, accepted, phase, episode_length, buckets, weights, base, code, alert, drift):
+def synthetic_tape(
+    mt, accepted, phase, episode_length, buckets, weights, reward_by_position, observation, alert, drift
+):
     """Rows of the synthetic environment.
 
     accepted int32 (4, words + 1): see `mt_accepted`, zeros at first, made here and kept while the words in `mt` last;
     features that accept the same words share the row of the first of them. buckets int64 (4,): price, volume, trend,
-    scarcity; weights float64 (3,): pnl, scarcity alignment, ethics. base float64 (n, 3): reward before the mood term
-    with position −1, 0, 1; code int32 (n,): mixed radix over the four buckets; alert uint8 (n,): trend bucket above 0;
-    drift float64 (n,): the price drift. Mutates: mt, accepted, phase, base, code, alert, drift.
+    scarcity; weights float64 (3,): pnl, scarcity alignment, ethics. reward_by_position float64 (n, 3): reward before
+    the mood term with position −1, 0, 1; observation int32 (n,): mixed radix over the four buckets; alert uint8 (n,):
+    trend bucket above 0; drift float64 (n,): the price drift.
+    Mutates: mt, accepted, phase, reward_by_position, observation, alert, drift.
     """
     words, cursor = mt.words, mt.cursor
     n_price, n_volume, n_trend, n_scarcity = buckets[0], buckets[1], buckets[2], buckets[3]
@@ -31,10 +42,10 @@ def synthetic_tape(mt, accepted, phase, episode_length, buckets, weights, base, 
     price_from, volume_from = accepted[first[0]], accepted[first[1]]
     trend_from, scarcity_from = accepted[first[2]], accepted[first[3]]
     w_pnl, w_scarcity, ethics = weights[0], weights[1], weights[2]
-    rewards = base.reshape(-1)
+    rewards = reward_by_position.reshape(-1)
     at_reset = phase[0]
     row = 0
-    while row < code.size:
+    while row < observation.size:
         is_new = accepted[0, cursor[1]] != cursor[1]
         if cursor[1] - cursor[0] < MT_MARGIN:
             mt_extend(mt)
@@ -43,7 +54,7 @@ def synthetic_tape(mt, accepted, phase, episode_length, buckets, weights, base, 
             if is_new and first[k] == k:
                 mt_accepted(words, cursor[1], buckets[k], accepted[k])
         at, end = cursor[0], cursor[1]
-        while row < code.size and end - at >= MT_MARGIN:
+        while row < observation.size and end - at >= MT_MARGIN:
             if at_reset == 0:
                 price_drift = 0.0
                 scarcity_term = 0.0
@@ -66,7 +77,7 @@ def synthetic_tape(mt, accepted, phase, episode_length, buckets, weights, base, 
             volume = np.int64(words[index(volume_at)]) >> s_volume
             trend = np.int64(words[index(trend_at)]) >> s_trend
             scarcity = np.int64(words[index(scarcity_at)]) >> s_scarcity
-            code[index(row)] = ((price * n_volume + volume) * n_trend + trend) * n_scarcity + scarcity
+            observation[index(row)] = ((price * n_volume + volume) * n_trend + trend) * n_scarcity + scarcity
             alert[index(row)] = trend > 0
             at_reset = 0 if at_reset == episode_length else at_reset + 1
             row += 1
@@ -87,32 +98,34 @@ def first_alike(buckets):
 
 
 @kernel
-def crypto_tape(mt, phase, episode_length, market, stress, price_state, base, code, alert, regime, risk, close):
+def crypto_tape(
+    mt, phase, episode_length, market, stress, price_state, reward_by_position, observation, alert, regime, risk, close
+):
     """Rows of the reference's crypto market, its prices in units of the currency.
 
     market, stress: see `kernels.crypto`. price_state float64 (2,): price and regime.
-    base float64 (n, 9): PnL by old and new position (row-major, each −1, 0, 1); code int32 (n,): regime * 2 + big
-    move; alert and risk uint8 (n,); regime uint8 (n,); close float64 (n,).
-    Mutates: mt, phase, price_state, base, code, alert, regime, risk, close.
+    reward_by_position float64 (n, 9): PnL by old and new position (row-major, each −1, 0, 1); observation int32 (n,):
+    regime * 2 + big move; alert and risk uint8 (n,); regime uint8 (n,); close float64 (n,).
+    Mutates: mt, phase, price_state, reward_by_position, observation, alert, regime, risk, close.
     """
     words, cursor, spare = mt.words, mt.cursor, mt.spare
     at_reset = phase[0]
     price, current = price_state[0], np.int64(price_state[1])
-    fee_rate = (market[7] * stress[3]) / 1e4
-    shock_probability = market[5] if math.isnan(stress[2]) else stress[2]
-    shock_deviation = market[6] * stress[1]
-    forced = np.int64(stress[4])
+    fee_rate = (market.fee_bps * stress.fee_multiplier) / 1e4
+    shock_probability = crypto_shock_probability(market, stress)
+    shock_deviation = market.shock_scale * stress.volatility_multiplier
+    forced = np.int64(stress.regime)
     drift, volatility = np.empty(N_REGIMES), np.empty(N_REGIMES)
     for k in range(N_REGIMES):
         drift[k], volatility[k] = crypto_drift(market, stress, k), crypto_volatility(market, stress, k)
     kept, has_kept = spare[0], spare[1] != 0.0
-    rewards = base.reshape(-1)
+    rewards = reward_by_position.reshape(-1)
     row = 0
-    while row < code.size:
+    while row < observation.size:
         if cursor[1] - cursor[0] < MT_MARGIN:
             mt_extend(mt)
         at, end = cursor[0], cursor[1]
-        while row < code.size and end - at >= MT_MARGIN:
+        while row < observation.size and end - at >= MT_MARGIN:
             change = 0.0
             fee = 0.0
             last_return = 0.0
@@ -144,7 +157,7 @@ def crypto_tape(mt, phase, episode_length, market, stress, price_state, base, co
                 for after in range(3):
                     paid = fee if before != after else 0.0
                     rewards[index(row * 9 + before * 3 + after)] = change * (after - 1) - paid
-            code[index(row)] = current * 2 + big_move
+            observation[index(row)] = current * 2 + big_move
             alert[index(row)] = is_risk or big_move
             regime[index(row)] = current
             risk[index(row)] = is_risk

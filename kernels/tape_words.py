@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from idi_fast.kernels._jit import kernel
-from idi_fast.kernels.crypto import REGIME_PANIC, crypto_drift, crypto_volatility
+from idi_fast.kernels.crypto import REGIME_PANIC, crypto_drift, crypto_shock_probability, crypto_volatility
 
 LOW_32 = np.uint64(0xFFFFFFFF)
 BITS_32 = np.uint64(32)
@@ -39,26 +39,26 @@ def low_uniform(word):
 
 
 @kernel
-def synthetic_rows(words, buckets, weights, base, code, alert, drift):
+def synthetic_rows(words, buckets, weights, reward_by_position, observation, alert, drift):
     """Rows of the synthetic environment; a reset row is made like any other and only its observation is used.
 
     words uint64 (n, 2): drift and scarcity change, observation. The rest as in `tape_mt19937.synthetic_tape`.
-    Mutates: base, code, alert, drift.
+    Mutates: reward_by_position, observation, alert, drift.
     """
     w_pnl, w_scarcity, ethics = weights[0], weights[1], weights[2]
     before_trend, n_trend = np.uint64(buckets[0] * buckets[1]), np.uint64(buckets[2])
     n_codes = before_trend * n_trend * np.uint64(buckets[3])
-    for row in range(code.size):
+    for row in range(observation.size):
         moves = words[row, 0]
         drift[row] = -1.0 + 2.0 * high_uniform(moves)
         pnl = drift[row] * w_pnl
         scarcity_term = (-0.5 + low_uniform(moves)) * w_scarcity
-        base[row, 0] = (-pnl + scarcity_term) - ethics
-        base[row, 1] = scarcity_term + ethics
-        base[row, 2] = (pnl + scarcity_term) + ethics
-        # A fraction of which the code is the integer part, scaled; so each digit is one of what the last has left.
+        reward_by_position[row, 0] = (-pnl + scarcity_term) - ethics
+        reward_by_position[row, 1] = scarcity_term + ethics
+        reward_by_position[row, 2] = (pnl + scarcity_term) + ethics
+        # A fraction, scaled, whose integer part is the observation; so each digit is one of what the last has left.
         observed = words[row, 1] >> BITS_32
-        code[row] = (observed * n_codes) >> BITS_32
+        observation[row] = (observed * n_codes) >> BITS_32
         alert[row] = ((observed * before_trend) & LOW_32) * n_trend >= ONE
 
 
@@ -99,10 +99,10 @@ def crypto_bars(words, market, stress, state, log_close, log_volume, regime, ris
     Mutates: state, log_close, log_volume, regime, risk.
     """
     price, current, volume = state[0], np.int64(state[1]), state[2]
-    shock_probability = market[5] if math.isnan(stress[2]) else stress[2]
+    shock_probability = crypto_shock_probability(market, stress)
     for row in range(log_close.size):
-        if stress[4] >= 0.0:
-            current = np.int64(stress[4])
+        if stress.regime >= 0.0:
+            current = np.int64(stress.regime)
         elif high_uniform(words[row, 0]) < 0.05:
             current = np.int64((words[row, 0] & LOW_32) >> np.uint64(30))
         volatility = crypto_volatility(market, stress, current)
@@ -112,10 +112,10 @@ def crypto_bars(words, market, stress, state, log_close, log_volume, regime, ris
         radius = math.sqrt(-2.0 * math.log(u))
         noise = math.cos(angle) * radius * volatility
         if high_uniform(words[row, 3]) < shock_probability:
-            noise += math.sin(angle) * radius * market[6] * stress[1]
+            noise += math.sin(angle) * radius * market.shock_scale * stress.volatility_multiplier
         log_return = crypto_drift(market, stress, current) + noise
         price += log_return
-        surprise = abs(log_return) / market[3] if market[3] > 0.0 else 0.0
+        surprise = abs(log_return) / market.volatility if market.volatility > 0.0 else 0.0
         volume = 0.8 * volume + 0.2 * surprise + (low_uniform(words[row, 3]) - 0.5)
         log_close[row] = price
         log_volume[row] = volume

@@ -50,29 +50,29 @@ def mix64(value):
 
 
 @kernel
-def tile_rows(code, tiling, rows, owners, lookups):
+def tile_rows(observation, tiling, rows, owners, lookups):
     """The first row of each observation's group in each tiling.
 
-    code int32 (n,); rows int32 (n, n_tilings). owners int64 (n_tilings * groups,), −1 where no tile came yet: the first
-    tile that was looked up in each group, and lookups int64 (2,): how often one was, and how often by another tile than
-    its owner; owners of no size: nothing is counted. Mutates: rows, owners, lookups.
+    observation int32 (n,); rows int32 (n, n_tilings). owners int64 (n_tilings * groups,), −1 where no tile came yet:
+    the first tile that was looked up in each group, and lookups int64 (2,): how often one was, and how often by another
+    tile than its owner; owners of no size: nothing is counted. Mutates: rows, owners, lookups.
     """
     # What is usual is compiled once more with a constant number of digits, whose loops then unroll.
     if tiling.sizes.size == 4:
-        _tile_rows(code, tiling, rows, owners, lookups, 4)
+        _tile_rows(observation, tiling, rows, owners, lookups, 4)
     else:
-        _tile_rows(code, tiling, rows, owners, lookups, tiling.sizes.size)
+        _tile_rows(observation, tiling, rows, owners, lookups, tiling.sizes.size)
 
 
 @kernel(inline=True)
-def _tile_rows(code, tiling, rows, owners, lookups, n_digits):
+def _tile_rows(observation, tiling, rows, owners, lookups, n_digits):
     n_tilings, largest = tiling.share.shape[0], tiling.share.shape[2]
     share, groups = tiling.share.reshape(-1), tiling.groups
     places = np.empty(n_digits, np.int64)
     # A quotient of integers below 2**31 from the reciprocal: half a step off the edge, rounding does not cross it.
     reciprocals = 1.0 / tiling.sizes
-    for row in range(code.size):
-        rest = np.int64(code[index(row)])
+    for row in range(observation.size):
+        rest = np.int64(observation[index(row)])
         for d in range(n_digits - 1, -1, -1):
             quotient = np.int64((rest + 0.5) * reciprocals[index(d)])
             places[index(d)] = d * largest + rest - quotient * tiling.sizes[index(d)]

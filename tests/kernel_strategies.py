@@ -9,6 +9,7 @@ from itertools import cycle
 import numpy as np
 from hypothesis import strategies as st
 
+from idi_fast.kernels.crypto import Market, Stress
 from oracle.reference import MARKET_DEFAULTS, REGIMES, STRESS
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -49,14 +50,14 @@ def uint64_rows(words: list[int], width: int) -> np.ndarray:
     return np.array(words[: n * width], np.uint64).reshape(n, width)
 
 
-def market_arrays(market: dict) -> tuple[np.ndarray, np.ndarray]:
-    """A market's parameters float64 (8,) and its stress scenario float64 (5,) as the kernels take them."""
+def market_and_stress(market: dict) -> tuple[Market, Stress]:
+    """A market's parameters and its stress scenario as the kernels take them."""
     names = ("drift_bull", "drift_bear", "drift_chop", "vol_base", "vol_panic", "shock_prob", "shock_scale", "fee_bps")
     stress = STRESS[market["stress_scenario"]]
     drift, shock_prob = (math.nan if value is None else value for value in (stress.drift, stress.shock_prob))
     regime = -1.0 if stress.regime is None else REGIMES.index(stress.regime)
     scenario = (drift, stress.vol_multiplier, shock_prob, stress.fee_multiplier, regime)
-    return np.array([market[name] for name in names]), np.array(scenario, np.float64)
+    return Market(*(float(market[name]) for name in names)), Stress(*map(float, scenario))
 
 
 @st.composite

@@ -113,18 +113,18 @@ class Agent:
 
     def learn(self, tape: Tape, totals: np.ndarray) -> int:
         """Train over a tape; the rewards of the episodes that end go to totals[: the number returned]."""
-        space = self._workspace(tape.code.size)
+        space = self._workspace(tape.observation.size)
         if self.is_plain:
             return learn_block(tape, self._learner, space, totals)
-        rows = self._rows.rows(tape.code.size)["rows"].reshape(tape.code.size, self.layout.n_tilings)
-        self.layout.rows(tape.code, rows, self._owners, self._lookups)
+        rows = self._rows.rows(tape.observation.size)["rows"].reshape(tape.observation.size, self.layout.n_tilings)
+        self.layout.rows(tape.observation, rows, self._owners, self._lookups)
         return learn_by_method(
             tape, rows, self.layout.places, self._learner, self._method, self._progress, space.words, totals
         )
 
     def learn_synthetic(self, source: Synthetic, n: int, totals: np.ndarray) -> int:
         """The same over the next n rows of an environment, for plain Q-learning."""
-        return learn_synthetic(source, self._learner, self._workspace(source.code.size), n, totals)
+        return learn_synthetic(source, self._learner, self._workspace(source.observation.size), n, totals)
 
     def _workspace(self, n: int) -> Workspace:
         return Workspace(**self._buffers.rows(n))

@@ -36,8 +36,8 @@ class Layout:
         numbered."""
         if config.tile_coder is None or config.engine.compat is not None:
             # The reference appends the tiles to the state, which thereby stays the same.
-            affect = np.arange(space.size(space.affect)) * space.stride(space.affect)
-            return cls(space, None, Places(affect[np.newaxis], np.arange(3) * space.stride("position")), space.n_states)
+            mood = np.arange(space.size(space.mood)) * space.stride(space.mood)
+            return cls(space, None, Places(mood[np.newaxis], np.arange(3) * space.stride("position")), space.n_states)
         return cls._tiled(config.tile_coder, space)
 
     @classmethod
@@ -81,49 +81,50 @@ class Layout:
     @property
     def n_tilings(self) -> int:
         """The number of rows of a state."""
-        return self.places.affect.shape[0]
+        return self.places.mood.shape[0]
 
     def per_row(self, value: float) -> float:
         """The share of a value in each row of its state."""
         return value / self.n_tilings
 
     def rows(
-        self, code: np.ndarray, out: np.ndarray, owners: np.ndarray = NO_OWNERS, lookups: np.ndarray = NO_OWNERS
+        self, observation: np.ndarray, out: np.ndarray, owners: np.ndarray = NO_OWNERS, lookups: np.ndarray = NO_OWNERS
     ) -> None:
         """The first rows of the observations int32 (n,), written to int32 (n, n_tilings); see `tiles.tile_rows`."""
         if self.tiling is None:
-            np.multiply(code, self.per_code, out=out[:, 0])
+            np.multiply(observation, self.per_observation, out=out[:, 0])
         else:
-            tile_rows(code, self.tiling, out, owners, lookups)
+            tile_rows(observation, self.tiling, out, owners, lookups)
 
     @cached_property
-    def per_code(self) -> int:
+    def per_observation(self) -> int:
         """States of one observation."""
         return self.space.stride(self.space.observed[-1])
 
     def state_rows(self, states: np.ndarray) -> np.ndarray:
         """The rows of each state int64 (n,), int64 (n, n_tilings)."""
         space = self.space
-        code = self.code_of(states)
-        first = np.empty((code.size, self.n_tilings), np.int32)
+        observation = self.observation_of(states)
+        first = np.empty((observation.size, self.n_tilings), np.int32)
         if self.tiling is None:
             return states[:, np.newaxis]
-        self.rows(code, first)
+        self.rows(observation, first)
         position = space.digit(states, "position") if space.is_market else np.zeros(states.size, np.int64)
-        affect = self.places.affect.T[space.digit(states, space.affect)]
-        return first + affect + self.places.position[position][:, np.newaxis]
+        mood = self.places.mood.T[space.digit(states, space.mood)]
+        return first + mood + self.places.position[position][:, np.newaxis]
 
-    def code_of(self, states: np.ndarray) -> np.ndarray:
+    def observation_of(self, states: np.ndarray) -> np.ndarray:
         """The observation of each state, int32 (n,); for spaces whose first digits are the observed ones."""
-        return (states // self.per_code).astype(np.int32)
+        return (states // self.per_observation).astype(np.int32)
 
     def values(self, table: np.ndarray, states: np.ndarray) -> np.ndarray:
         """The values of states int64 (n,) in a table, float64 (n, columns)."""
         return table[states] if self.tiling is None else table[self.state_rows(states)].sum(axis=1)
 
-    def states_of(self, codes: np.ndarray) -> np.ndarray:
-        """All states of the observations, in their order, int64 (n * per_code,)."""
-        return (codes[:, np.newaxis].astype(np.int64) * self.per_code + np.arange(self.per_code)).reshape(-1)
+    def states_of(self, observations: np.ndarray) -> np.ndarray:
+        """All states of the observations, in their order, int64 (n * per_observation,)."""
+        first = observations[:, np.newaxis].astype(np.int64) * self.per_observation
+        return (first + np.arange(self.per_observation)).reshape(-1)
 
 
 def _tiles(coder: TileCoderConfig, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

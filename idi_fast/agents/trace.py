@@ -152,7 +152,7 @@ class GreedyRollout:
         self._layout = Layout.of(config, space)
         self._tables = q, comm_q
         self._greedy = None if self._layout.tiling is not None else _greedy(q, comm_q)
-        self._agent, self._sums = np.array([0, position + 1, position + 1, 0]), np.zeros(2)
+        self._agent, self._sums = np.array([0, position + 1, 0, position + 1]), np.zeros(2)
         self._held = np.full(1, position, np.int8)
         self._lingers, self._open_trade = np.zeros(1, np.int64), np.zeros(2)
 
@@ -161,24 +161,24 @@ class GreedyRollout:
         if self._greedy is not None:
             rollout_rows(tape, self._rules, *self._greedy, self._agent, self._sums, *steps)
             return
-        codes, greedy, states = self._few(tape.code)
-        rollout_rows(tape._replace(code=codes), self._rules, *greedy, self._agent, self._sums, *steps)
+        observations, greedy, states = self._few(tape.observation)
+        rollout_rows(tape._replace(observation=observations), self._rules, *greedy, self._agent, self._sums, *steps)
         steps.state[:] = states[steps.state]
 
     def follow_bars(self, bars: Bars, weights: np.ndarray, steps: Steps) -> None:
         """The same over bars, whose rewards have these weights float64 (3,)."""
         earning = bars.gap, bars.change, bars.cost, bars.scarcity, weights
         if self._greedy is not None:
-            rollout_bars(bars.code, *earning, self._rules, *self._greedy, self._agent, self._sums, *steps)
+            rollout_bars(bars.observation, *earning, self._rules, *self._greedy, self._agent, self._sums, *steps)
             return
-        codes, greedy, states = self._few(bars.code)
-        rollout_bars(codes, *earning, self._rules, *greedy, self._agent, self._sums, *steps)
+        observations, greedy, states = self._few(bars.observation)
+        rollout_bars(observations, *earning, self._rules, *greedy, self._agent, self._sums, *steps)
         steps.state[:] = states[steps.state]
 
-    def _few(self, code: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray], np.ndarray]:
+    def _few(self, observation: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray], np.ndarray]:
         # A table of the distinct observations, which the kernel uses like any other.
-        codes, found = np.unique(code, return_inverse=True)
-        states = self._layout.states_of(codes)
+        observations, found = np.unique(observation, return_inverse=True)
+        states = self._layout.states_of(observations)
         return found.astype(np.int32), _greedy(*(self._layout.values(table, states) for table in self._tables)), states
 
     @property
@@ -245,7 +245,7 @@ def greedy_trace(
     facts: MarketFacts,
 ) -> Trace:
     """The trace of the greedy policy over a tape that begins with a reset row, a tick per step: see `GreedyRollout`."""
-    rollout, steps = GreedyRollout(config, space, rules, q, comm_q), make_steps(tape.code.size)
+    rollout, steps = GreedyRollout(config, space, rules, q, comm_q), make_steps(tape.observation.size)
     rollout.follow(tape, steps)
     return rollout.episode(steps, facts)
 
@@ -275,13 +275,13 @@ def decided_streams(
 def _emotes(
     config: TrainingConfig, space: StateSpace, seen: np.ndarray, comm: np.ndarray, lingers: np.ndarray
 ) -> dict[str, np.ndarray]:
-    n_affects = space.size(space.affect)
-    texts = [config.emote.palette.get(mood, MISSING_MOOD) for mood in range(n_affects)]
+    n_moods = space.size(space.mood)
+    texts = [config.emote.palette.get(mood, MISSING_MOOD) for mood in range(n_moods)]
     palette = np.array([[any(c in t for c in "🙂🚀"), "⚠️" in t or "😐" in t] for t in texts], np.uint8)
     meaning = np.array([MEANINGS.get(name, 0) for name in comm_columns(config)[0]], np.int64)
     positive, alert, persistence = (np.empty(comm.size, np.uint8) for _ in range(3))
     kernels.emote_bits(
-        space.digit(seen, space.affect), comm, palette, meaning, config.emote.linger_ticks, lingers,
+        space.digit(seen, space.mood), comm, palette, meaning, config.emote.linger_ticks, lingers,
         positive, alert, persistence,
     )  # fmt: skip
     return {"q_emote_positive": positive, "q_emote_alert": alert, "q_emote_persistence": persistence}

@@ -82,7 +82,7 @@ def reward_weights(config: TrainingConfig) -> np.ndarray:
 def charged_fee_bps(config: TrainingConfig) -> float:
     """The fee per side charged to the agent's rewards, in basis points: a stress scenario may multiply it."""
     market = config.environment.market
-    multiplier = STRESS[market.stress_scenario][3] if config.environment.kind == "crypto" else 1.0
+    multiplier = STRESS[market.stress_scenario].fee_multiplier if config.environment.kind == "crypto" else 1.0
     return market.fee_bps * multiplier
 
 
@@ -103,8 +103,9 @@ class SyntheticEnvironment:
             "weights": reward_weights(config),
         }  # fmt: skip
         self._buffers = Buffers(
-            base=(np.float64, 3), code=(np.int32, 1), alert=(np.uint8, 1), drift=(np.float64, 1), words=(np.uint64, 2)
-        )
+            reward_by_position=(np.float64, 3), observation=(np.int32, 1), alert=(np.uint8, 1),
+            drift=(np.float64, 1), words=(np.uint64, 2),
+        )  # fmt: skip
 
     @property
     def state(self) -> dict[str, np.ndarray]:
@@ -137,7 +138,7 @@ class CompatCryptoEnvironment:
         self._phase = np.zeros(1, np.int64)
         self._price_state = np.zeros(2)
         self._buffers = Buffers(
-            base=(np.float64, 9), code=(np.int32, 1), alert=(np.uint8, 1),
+            reward_by_position=(np.float64, 9), observation=(np.int32, 1), alert=(np.uint8, 1),
             regime=(np.uint8, 1), risk=(np.uint8, 1), close=(np.float64, 1),
         )  # fmt: skip
 
@@ -152,7 +153,7 @@ class CompatCryptoEnvironment:
             self._generator.stream.mt, self._phase, self._episode_length, self._market, self._stress, self._price_state,
             *rows.values(),
         )  # fmt: skip
-        return Tape(rows["base"], rows["code"], rows["alert"])
+        return Tape(rows["reward_by_position"], rows["observation"], rows["alert"])
 
     def facts(self, n: int) -> tuple[Tape, MarketFacts]:
         tape = self.fill(n)
@@ -166,17 +167,20 @@ class _MarketTape:
     def __init__(self, config: TrainingConfig):
         self.space = StateSpace.of(config)
         self._weights = reward_weights(config)
-        self._base = Buffers(base=(np.float64, 9))
+        self._rewards = Buffers(reward_by_position=(np.float64, 9))
 
     def tape(self, bars: Bars) -> Tape:
         """The tape whose rows are these bars."""
-        return market_tape(bars, self._weights, self._base.rows(bars.code.size)["base"])
+        return market_tape(bars, self._weights, self._rewards.rows(bars.observation.size)["reward_by_position"])
 
 
-def market_tape(bars: Bars, weights: np.ndarray, base: np.ndarray) -> Tape:
-    """The tape whose rows are these bars, its rewards in `base` float64 (n, 9); an alert is right at a risk event."""
-    market.market_rows(bars.gap, bars.change, bars.cost, bars.scarcity, weights, base)
-    return Tape(base, bars.code, bars.risk)
+def market_tape(bars: Bars, weights: np.ndarray, reward_by_position: np.ndarray) -> Tape:
+    """The tape whose rows are these bars, its rewards put into `reward_by_position` float64 (n, 9).
+
+    An alert is right at a risk event.
+    """
+    market.market_rows(bars.gap, bars.change, bars.cost, bars.scarcity, weights, reward_by_position)
+    return Tape(reward_by_position, bars.observation, bars.risk)
 
 
 def entry_values(value: np.ndarray, log_fill: np.ndarray | None = None, before: np.ndarray | None = None) -> np.ndarray:
@@ -215,7 +219,7 @@ class CryptoEnvironment(_MarketTape):
         simulated = self._market.bars(self._generator, n)
         bars = self._bars.push(_columns(simulated), np.empty(0))
         if "regime" in self.space.names:
-            bars = bars._replace(code=bars.code * N_REGIMES + simulated.regime)
+            bars = bars._replace(observation=bars.observation * N_REGIMES + simulated.regime)
         return bars._replace(regime=simulated.regime, risk=simulated.risk), simulated.log_close
 
     def fill(self, n: int) -> Tape:

@@ -205,10 +205,10 @@ class Bars(NamedTuple):
     """The bars as the agent's environment has them, a row per bar: see `kernels.market.bar_returns` and
     `kernels.market.regimes`.
 
-    code int32, regime uint8, gap, change, cost, scarcity float64, move int8, risk uint8; each (n,).
+    observation int32, regime uint8, gap, change, cost, scarcity float64, move int8, risk uint8; each (n,).
     """
 
-    code: np.ndarray
+    observation: np.ndarray
     regime: np.ndarray
     gap: np.ndarray
     change: np.ndarray
@@ -243,7 +243,7 @@ class BarStream:
         """
         n = columns["close"].size
         bars = Bars(
-            code=np.empty(n, np.int32),
+            observation=np.empty(n, np.int32),
             regime=np.empty(n, np.uint8),
             gap=np.empty(n),
             change=np.empty(n),

@@ -17,21 +17,20 @@ from idi_fast.data.timestamps import parse_time, time_series
 from idi_fast.environments.rng import Generator, make_generators
 from idi_fast.errors import IdiFastError, InputError
 from idi_fast.kernels import tape_words
-from idi_fast.kernels.crypto import START_PRICE
+from idi_fast.kernels.crypto import REGIME_BEAR, REGIME_PANIC, START_PRICE, Market, Stress
 from idi_fast.storage.failures import explained
 from idi_fast.storage.files import check_place, check_replaceable_file
 from idi_fast.storage.staging import Staging
 from idi_fast.storage.tables import TableWriter
 
 STRESS = {
-    "normal": (np.nan, 1.0, np.nan, 1.0, -1.0),
-    "panic": (-0.01, 4.0, 0.2, 1.0, 3.0),
-    "extreme_shock": (np.nan, 2.0, 0.5, 1.0, -1.0),
-    "fee_spike": (np.nan, 1.0, np.nan, 10.0, -1.0),
-    "bear_market": (-0.005, 1.5, np.nan, 1.0, 1.0),
-    "flash_crash": (-0.02, 5.0, 0.8, 1.0, 3.0),
+    "normal": Stress(),
+    "panic": Stress(drift=-0.01, volatility_multiplier=4.0, shock_probability=0.2, regime=float(REGIME_PANIC)),
+    "extreme_shock": Stress(volatility_multiplier=2.0, shock_probability=0.5),
+    "fee_spike": Stress(fee_multiplier=10.0),
+    "bear_market": Stress(drift=-0.005, volatility_multiplier=1.5, regime=float(REGIME_BEAR)),
+    "flash_crash": Stress(drift=-0.02, volatility_multiplier=5.0, shock_probability=0.8, regime=float(REGIME_PANIC)),
 }
-"""Drift override, volatility multiplier, shock probability override, fee multiplier, forced regime (−1: none)."""
 CHUNK_BARS = 262_144
 LOG_VOLUME_LEVEL = 10.0
 """Mean log(1 + volume) of a history; the market's own log volume has mean 0 and is never below −2.5."""
@@ -68,11 +67,14 @@ class CryptoMarket:
         return bars
 
 
-def market_parameters(config: TrainingConfig) -> tuple[np.ndarray, np.ndarray]:
-    """The market's parameters float64 (8,) and its stress scenario float64 (5,), as the kernels take them."""
+def market_parameters(config: TrainingConfig) -> tuple[Market, Stress]:
+    """The market's parameters and its stress scenario, as the kernels take them."""
     m = config.environment.market
-    parameters = (m.drift_bull, m.drift_bear, m.drift_chop, m.vol_base, m.vol_panic, m.shock_prob, m.shock_scale)
-    return np.array([*parameters, m.fee_bps]), np.array(STRESS[m.stress_scenario])
+    market = Market(
+        drift_bull=m.drift_bull, drift_bear=m.drift_bear, drift_chop=m.drift_chop, volatility=m.vol_base,
+        panic_volatility=m.vol_panic, shock_probability=m.shock_prob, shock_scale=m.shock_scale, fee_bps=m.fee_bps,
+    )  # fmt: skip
+    return market, STRESS[m.stress_scenario]
 
 
 def finite(prices: np.ndarray) -> np.ndarray:

@@ -47,11 +47,11 @@ class StateSpace:
 
     @property
     def observed(self) -> list[str]:
-        """The digits that come from the tape; together they number an observation, its code."""
-        return [name for name in self.names if name not in (self.affect, "position")]
+        """The digits that come from the tape; together they number an observation."""
+        return [name for name in self.names if name not in (self.mood, "position")]
 
     @property
-    def affect(self) -> str:
+    def mood(self) -> str:
         """The digit that follows the agent's rewards."""
         return "pnl_sign" if self.is_compat_crypto else "mood"
 
@@ -108,10 +108,10 @@ def make_rules(config: TrainingConfig, space: StateSpace) -> Rules:
     bonus = np.zeros((2, len(names)))
     for column, name in enumerate(names):
         bonus[:, column] = bonuses.get(name, (0.0, 0.0))
-    code = space.observed[-1]
+    last = space.observed[-1]
     return Rules(
         next_position=next_position,
-        strides=np.array([space.stride(code), space.stride(space.affect), space.stride("position")], np.int64),
+        strides=np.array([space.stride(last), space.stride(space.mood), space.stride("position")], np.int64),
         n_moods=0 if space.is_compat_crypto else config.quantizer.mood_buckets,
         clarity=config.rewards.communication_clarity,
         comm_bonus=bonus,

@@ -153,13 +153,13 @@ class Evaluator:
                 raise Cancelled("cancelled in the evaluation")
             n = min(block, rows - start)
             tape = fill(n)
-            steps = np.empty(tape.base.shape, np.uint8)
+            steps = np.empty(tape.reward_by_position.shape, np.uint8)
             if rules.n_moods:
-                mood_steps(tape.base, steps)
+                mood_steps(tape.reward_by_position, steps)
             if is_sparse:
-                codes, found = np.unique(tape.code, return_inverse=True)
+                codes, found = np.unique(tape.observation, return_inverse=True)
                 tables = _following(values(policy.layout.states_of(codes)))
-                tape = tape._replace(code=found.astype(np.int32))
+                tape = tape._replace(observation=found.astype(np.int32))
             ended += learn_actions(
                 tape, steps, rules, tables, memory, agent, sums, action(n), config.episode_length, 0.0,
                 config.discount, np.empty(n, np.int32), np.empty(n), rewards[ended:],

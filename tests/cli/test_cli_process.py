@@ -28,6 +28,14 @@ from cli_helpers import (
 import idi_fast
 
 
+def test_the_package_is_whole_from_the_top_of_a_checkout():
+    """There Python finds the folder idi_fast first, in which kernels, cli and bench are not."""
+    top = Path(__file__).parents[2]
+    code = "import idi_fast; from idi_fast import bench, cli, kernels; print(idi_fast.__file__)"
+    found = subprocess.run([sys.executable, "-c", code], cwd=top, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == str(top / "idi_fast" / "__init__.py")
+
+
 def test_the_first_run_says_why_it_takes_time(tmp_path):
     env = {"IDI_FAST_CACHE_DIR": str(tmp_path / "cache"), "NUMBA_DISABLE_JIT": "0"}
     # A seed that is refused ends the run before anything is compiled.

@@ -48,7 +48,7 @@ def test_the_bars_written_and_read_are_those_that_the_environment_shows(suffix, 
     shown = HistoryBars(config(kind="history"), history, environment.encoder).bars
     # The logarithm of a price that was written is off by some units in the last place, which a bucket's edge could fall
     # between; these 5,000 bars have no such edge.
-    assert np.array_equal(shown.code, tape.code)
+    assert np.array_equal(shown.observation, tape.observation)
     np.testing.assert_allclose(np.log(history.close / 1000.0), facts.value, atol=1e-12)
     table = pl.read_parquet(path) if suffix == "parquet" else pl.read_csv(path)
     assert np.array_equal(table["regime"].to_numpy(), facts.regime)

@@ -80,12 +80,12 @@ def walk(policy, seed: int, bars: int) -> list[tuple[int, int, bool, bool]]:
     alert = policy.comm_actions.index("alert")
     told, mood, position = [], 0, 1
     for bar in range(bars):
-        state = np.array([tape.code[bar], mood, position]) @ rules.strides
+        state = np.array([tape.observation[bar], mood, position]) @ rules.strides
         said = policy.layout.values(policy.comm_q, state[None])[0].argmax() == alert
         told.append((mood, int(facts.regime[bar]), bool(said), bool(facts.risk[bar + 1])))
         action = policy.values(state[None])[0].argmax()
         before, position = position, rules.next_position[position * 3 + action]
-        reward = tape.base[bar + 1, before * 3 + position]
+        reward = tape.reward_by_position[bar + 1, before * 3 + position]
         mood = min(moods - 1, max(0, mood + int(reward > 0.5) - int(reward < -0.2)))
     return told
 

@@ -59,8 +59,8 @@ class Agents:
         self.schedule = oracle.Schedule(1.0, setup.exploration_decay, setup.learning.exploration_floor, columns)
 
     def index(self, state: tuple[int, ...]) -> int:
-        code, affect, *position = state
-        where = [code, affect, *(place + 1 for place in position)]
+        code, mood, *position = state
+        where = [code, mood, *(place + 1 for place in position)]
         return int(np.dot(where, self.rules.strides[: len(where)]))
 
     def assert_alike(self, totals: np.ndarray, walk: learn.Walk, rate: float) -> None:

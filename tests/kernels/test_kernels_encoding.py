@@ -55,7 +55,7 @@ def test_encode_bars(series, transforms, edges, regime_edges, typical, window, f
         )  # fmt: skip
     rows = [(name, values.tolist(), window) for (name, window), values in zip(transforms, columns, strict=True)]
     expected = oracle.encode_bars(rows, log_close, log_fill, edges, regime_edges, typical, window, fee_rate)
-    assert_array_equal(bars.code, expected.code)
+    assert_array_equal(bars.observation, expected.observation)
     assert_array_equal(bars.regime, expected.regime)
     assert_array_equal(bars.scarcity, expected.scarcity)
     returns = np.array(expected.returns, np.float64).T

@@ -45,14 +45,14 @@ class Kind:
 
     def index(self, state: oracle.State) -> int:
         """The index of an oracle's state."""
-        values = dict(zip(("code", "affect", "position"), state, strict=False))
+        values = dict(zip(("code", "mood", "position"), state, strict=False))
         if self.market:
             values["position"] += 1
         return int(np.ravel_multi_index([values[name] for name in self.digits], list(self.digits.values())))
 
     def rules(self, bonus: np.ndarray) -> kernels.Rules:
         strides = []
-        for name in ("code", "affect", "position"):
+        for name in ("code", "mood", "position"):
             names = list(self.digits)
             after = names[names.index(name) + 1 :] if name in names else None
             strides.append(0 if after is None else prod(self.digits[other] for other in after))
@@ -63,13 +63,13 @@ class Kind:
 # Positions 0, 1, 2 (short, flat, long) after hold, buy, sell, by the position before.
 BY_ONE, TO_SHORT, TO_FLAT = (0, 1, 0, 1, 2, 0, 2, 2, 1), (0, 2, 0, 1, 2, 0, 2, 2, 0), (0, 2, 1, 1, 2, 1, 2, 2, 1)
 KINDS = {
-    "synthetic": Kind({"code": N_CODES, "affect": 3}, BY_ONE),
-    "market": Kind({"code": N_CODES, "affect": 3, "position": 3}, TO_SHORT),
-    "long only": Kind({"code": N_CODES, "affect": 3, "position": 3}, TO_FLAT, allow_short=False),
-    "compat crypto": Kind({"position": 3, "code": N_CODES, "affect": 2}, TO_SHORT, n_moods=0, clarity=0.0),
-    "many moods": Kind({"code": N_CODES, "affect": 60}, BY_ONE, n_moods=60),  # more than FEW_STATES
-    "many states": Kind({"code": 8000, "affect": 5}, BY_ONE, n_moods=5),  # more than MANY_STATES
-    "one mood": Kind({"code": N_CODES, "affect": 1}, BY_ONE, n_moods=1),
+    "synthetic": Kind({"code": N_CODES, "mood": 3}, BY_ONE),
+    "market": Kind({"code": N_CODES, "mood": 3, "position": 3}, TO_SHORT),
+    "long only": Kind({"code": N_CODES, "mood": 3, "position": 3}, TO_FLAT, allow_short=False),
+    "compat crypto": Kind({"position": 3, "code": N_CODES, "mood": 2}, TO_SHORT, n_moods=0, clarity=0.0),
+    "many moods": Kind({"code": N_CODES, "mood": 60}, BY_ONE, n_moods=60),  # more than FEW_STATES
+    "many states": Kind({"code": 8000, "mood": 5}, BY_ONE, n_moods=5),  # more than MANY_STATES
+    "one mood": Kind({"code": N_CODES, "mood": 1}, BY_ONE, n_moods=1),
 }
 EPISODIC = {"k": 3, "decay": 0.9, "blend_alpha": 0.4, "capacity": 20}
 MEMORIES = {"none": None, "reference": EpisodicMemory, "bounded": oracle.BoundedMemory}
@@ -83,8 +83,8 @@ class Case:
         self.kind, self.n, self.remembers = KINDS[kind], n, memory
         columns = 9 if self.kind.market else 3
         self.tape = kernels.Tape(
-            base=rng.normal(0.0, 0.7, (n, columns)).round(1),  # round numbers, so that some values tie
-            code=rng.integers(0, N_CODES, n, np.int32),
+            reward_by_position=rng.normal(0.0, 0.7, (n, columns)).round(1),  # round numbers, so that some values tie
+            observation=rng.integers(0, N_CODES, n, np.int32),
             alert=rng.integers(0, 2, n, np.uint8),
         )
         self.action = np.where(rng.random(n) < 0.5, rng.integers(0, 3, n), -1).astype(np.int8)
@@ -124,8 +124,8 @@ class Case:
         ended = 0
         for piece in pieces(self.n, chunks):
             tape = kernels.Tape(*(array[piece] for array in self.tape))
-            steps = np.full(tape.base.shape, 9, np.uint8)
-            kernels.mood_steps(tape.base, steps)
+            steps = np.full(tape.reward_by_position.shape, 9, np.uint8)
+            kernels.mood_steps(tape.reward_by_position, steps)
             before = agent[3]
             ended += kernels.learn_actions(
                 tape, steps, rules, tables, memory, agent, sums, self.action[piece], episode_length, 0.3, 0.9,
@@ -180,7 +180,7 @@ def test_learn_actions_and_learn_communication(case, episode_length, chunks):
     if kind.n_states <= kernels.FEW_STATES or case.n_comm != 4:  # else it is worked out where it is needed
         assert_array_equal(made["comm_greedy"], expected.comm_q.argmax(axis=1))
     done = case.n % (episode_length + 1)
-    assert_array_equal(made["agent"], [done, learner.position + 1, learner.affect, kind.index(learner.state)])
+    assert_array_equal(made["agent"], [done, learner.position + 1, learner.mood, kind.index(learner.state)])
     if kind.n_moods == 0 or case.remembers != "none":  # else nothing asks for the PnL
         assert made["sums"][0] == learner.pnl
 
@@ -226,7 +226,7 @@ def replay(case: Case, q: np.ndarray, comm_q: np.ndarray) -> tuple[np.ndarray, .
 def replay_in_pieces(case: Case, q: np.ndarray, comm_q: np.ndarray, cuts: list[int]) -> tuple[np.ndarray, ...]:
     n = case.n
     out = np.full(n, -9), np.full(n, 9, np.int8), np.full(n, 9, np.int16), np.full(n, 9, np.int8), np.full(n, np.nan)
-    agent, sums = np.array([0, 1, 1, 0]), np.zeros(2)
+    agent, sums = np.array([0, 1, 0, 1]), np.zeros(2)
     greedy, comm_greedy = np.argmax(q, axis=1).astype(np.int8), np.argmax(comm_q, axis=1).astype(np.int16)
     for piece in (slice(*pair) for pair in pairwise(cuts)):
         tape = kernels.Tape(*(column[piece] for column in case.tape))
@@ -248,7 +248,7 @@ def test_replay_rows(case):
     values = [range(-1, size - 1) if name == "position" else range(size) for name, size in kind.digits.items()]
     for digits in product(*values):
         named = dict(zip(kind.digits, digits, strict=True))
-        state = tuple(named[name] for name in ("code", "affect", "position") if name in named)
+        state = tuple(named[name] for name in ("code", "mood", "position") if name in named)
         learner.q[state], learner.comm_q[state] = q[kind.index(state)].tolist(), comm_q[kind.index(state)].tolist()
     ticks, last = oracle_rollout.rollout_rows(learner, case.rows())
     states, action, comm, position, reward = replay(case, q, comm_q)
@@ -277,13 +277,13 @@ def test_a_replay_knows_nothing_of_later_rows(case, data):
     q, comm_q = tables_with_ties(case)
     whole = replay(case, q, comm_q)
     cut = data.draw(st.integers(1, case.n - 1))
-    case.tape.base[cut:] *= -2.0
-    case.tape.code[cut:] = N_CODES - 1 - case.tape.code[cut:]
+    case.tape.reward_by_position[cut:] *= -2.0
+    case.tape.observation[cut:] = N_CODES - 1 - case.tape.observation[cut:]
     for column, before in zip(replay(case, q, comm_q), whole, strict=True):
         assert_array_equal(column[:cut], before[:cut])
 
 
-@given(CASES.filter(lambda case: case.tape.base.shape[1] == 9 and case.kind.n_moods > 0), st.data())
+@given(CASES.filter(lambda case: case.tape.reward_by_position.shape[1] == 9 and case.kind.n_moods > 0), st.data())
 def test_replay_bars(case, data):
     """Of bars as of the rows that are made of them, to the last bit; the twin of one is the twin of the other."""
     n = case.n
@@ -291,14 +291,14 @@ def test_replay_bars(case, data):
     weights = np.array([0.7, 0.3, 0.1])
     base = np.empty((n, 9))
     market.market_rows(*columns, weights, base)
-    case.tape.base[:] = base
+    case.tape.reward_by_position[:] = base
     q, comm_q = tables_with_ties(case)
     greedy, comm_greedy = np.argmax(q, axis=1).astype(np.int8), np.argmax(comm_q, axis=1).astype(np.int16)
     out = np.full(n, -9), np.full(n, 9, np.int8), np.full(n, 9, np.int16), np.full(n, 9, np.int8), np.full(n, np.nan)
-    agent, sums, cut = np.array([0, 1, 1, 0]), np.zeros(2), data.draw(st.integers(0, n))
+    agent, sums, cut = np.array([0, 1, 0, 1]), np.zeros(2), data.draw(st.integers(0, n))
     for piece in (slice(0, cut), slice(cut, n)):
         replays.rollout_bars(
-            case.tape.code[piece], *(column[piece] for column in columns), weights, case.kind.rules(case.bonus),
+            case.tape.observation[piece], *(column[piece] for column in columns), weights, case.kind.rules(case.bonus),
             greedy, comm_greedy, agent, sums, *(column[piece] for column in out),
         )  # fmt: skip
     for column, expected in zip(out, replay(case, q, comm_q), strict=True):
@@ -338,21 +338,22 @@ def test_mood_steps(values, width):
 @example(1, 0.0, -0.2, 1)
 @example(0, -0.0, 0.0, 0)
 @example(0, -1e-300, 0.0, 0)
-def test_next_affect(affect, pnl, base, spare):
-    for n_moods in (0, affect + 1 + spare):
-        assert kernels.next_affect(affect, pnl, base, n_moods) == oracle.next_affect(affect, pnl, base, n_moods)
+def test_next_mood(mood, pnl, base, spare):
+    for n_moods in (0, mood + 1 + spare):
+        assert kernels.next_mood(mood, pnl, base, n_moods) == oracle.next_mood(mood, pnl, base, n_moods)
 
 
 @pytest.mark.parametrize(
     ("base", "mood"), [(0.5, 2), (np.nextafter(0.5, 1), 3), (-0.2, 2), (np.nextafter(-0.2, -1), 1)]
 )
 def test_a_mood_moves_beyond_its_bounds_only(base, mood):
-    assert kernels.next_affect(2, 0.0, base, 5) == mood
+    assert kernels.next_mood(2, 0.0, base, 5) == mood
+    assert kernels.mood_step(base) == oracle.mood_step(base) == mood - 2
 
 
 @pytest.mark.parametrize("n_moods", [0, 1, 4])
-def test_reset_affect(n_moods):
-    assert kernels.reset_affect(n_moods) == oracle.reset_affect(n_moods)
+def test_reset_mood(n_moods):
+    assert kernels.reset_mood(n_moods) == oracle.reset_mood(n_moods)
 
 
 @given(

@@ -89,8 +89,8 @@ def test_learn_by_method(algorithm, kind, seed, chunks, engine, learning, tiles)
     for piece in pieces(ROWS, chunks):
         words = np.empty((piece.stop - piece.start, 2), np.uint64)
         part = Tape(*(array[piece] for array in tape))
-        first = np.empty((part.code.size, agent.layout.n_tilings), np.int32)
-        agent.layout.rows(part.code, first)
+        first = np.empty((part.observation.size, agent.layout.n_tilings), np.int32)
+        agent.layout.rows(part.observation, first)
         ended += kernels.learn_by_method(
             part, first, agent.layout.places, agent._learner, make_method(setup), progress, words, totals[ended:]
         )
@@ -112,8 +112,8 @@ def test_learn_by_method(algorithm, kind, seed, chunks, engine, learning, tiles)
 
     @cache
     def keys_of(state: tuple[int, ...]) -> list[int]:
-        code, affect, *position = state
-        where = [code, affect, *(place + 1 for place in position)]
+        code, mood, *position = state
+        where = [code, mood, *(place + 1 for place in position)]
         return layout.state_rows(np.array([np.dot(where, rules.strides[: len(where)])]))[0].tolist()
 
     expected = oracle.learn_by_method(

@@ -6,7 +6,7 @@ import numpy as np
 from examples import examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from kernel_strategies import CHUNKS, MARKETS, SEEDS, market_arrays, pieces
+from kernel_strategies import CHUNKS, MARKETS, SEEDS, market_and_stress, pieces
 from numpy.testing import assert_array_equal
 
 from idi_fast.environments.rng import MersenneTwister
@@ -54,7 +54,7 @@ def crypto(generator: MersenneTwister, n: int, episode_length: int, market: dict
     for piece in pieces(n, chunks):
         kernels.crypto_tape(
             generator.stream.mt, phase, episode_length,
-            *market_arrays(market), price_state, *(array[piece] for array in out),
+            *market_and_stress(market), price_state, *(array[piece] for array in out),
         )  # fmt: skip
     assert phase[0] == n % (episode_length + 1)
     return list(out)
@@ -89,7 +89,7 @@ def test_a_synthetic_tape_begins_anywhere_in_the_words():
     assert words[0] == rng.getrandbits(64)
     made = synthetic(mine, 50, 9, [3, 3, 3, 3], [1.0, 0.5, 0.75], [50])
     expected = oracle.synthetic_tape(rng, 50, 9, [3, 3, 3, 3], [1.0, 0.5, 0.75])
-    assert_array_equal(made[1], [row.code for row in expected])
+    assert_array_equal(made[1], [row.observation for row in expected])
 
 
 @given(st.lists(st.integers(1, 40) | st.sampled_from([2**20, 2**31, 3 * 2**20]), min_size=4, max_size=4))

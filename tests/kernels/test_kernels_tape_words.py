@@ -7,7 +7,7 @@ import pytest
 from examples import examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from kernel_strategies import CHUNKS, MARKETS, SEEDS, WORDS_64, market_arrays, pieces, uint64_rows
+from kernel_strategies import CHUNKS, MARKETS, SEEDS, WORDS_64, market_and_stress, pieces, uint64_rows
 from numpy.testing import assert_allclose, assert_array_equal
 
 from idi_fast.kernels import tape_words as kernels
@@ -116,7 +116,7 @@ def bars(words: np.ndarray, market: dict, state: np.ndarray, chunks) -> list[np.
     n = len(words)
     out = np.full(n, np.nan), np.full(n, np.nan), np.zeros(n, np.uint8), np.zeros(n, np.uint8)
     for piece in pieces(n, chunks):
-        kernels.crypto_bars(words[piece], *market_arrays(market), state, *(array[piece] for array in out))
+        kernels.crypto_bars(words[piece], *market_and_stress(market), state, *(array[piece] for array in out))
     return list(out)
 
 

@@ -54,7 +54,7 @@ def test_tile_rows(buckets, wanted, tilings, tiling, table_size, observes, chunk
     layout = Layout.of(setup, space)
     assert layout.n_rows <= table_size
     states = np.array([random.randrange(space.n_states) for _ in range(40)])
-    codes = layout.code_of(states)
+    codes = layout.observation_of(states)
     first, owners = np.empty((40, tilings), np.int32), np.full(layout.n_rows // layout.tiling.per_group, -1)
     lookups = np.zeros(2, np.int64)
     for piece in pieces(40, chunks):

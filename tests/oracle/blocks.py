@@ -62,5 +62,7 @@ def learn_synthetic(
 ) -> tuple[Walk, float]:  # fmt: skip
     """The same over the first n rows of the synthetic environment."""
     made = synthetic_block(market, n, episode_length, buckets, weights)
-    rows = [TapeRow(dict(zip(POSITIONS, row.base, strict=True)), row.code, row.alert) for row in made]
+    rows = [
+        TapeRow(dict(zip(POSITIONS, row.reward_by_position, strict=True)), row.observation, row.alert) for row in made
+    ]
     return learn_block(learner, rows, draws, schedule, episode_length)

@@ -12,7 +12,7 @@ from .market import BarReturn, bar_returns, bucket_changes, mixed_radix, quantiz
 class Encoded(NamedTuple):
     """What is seen of each bar, and what it earns."""
 
-    code: list[int]
+    observation: list[int]
     regime: list[int]
     scarcity: list[float]
     returns: list[BarReturn]

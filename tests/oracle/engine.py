@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from .learn import next_mood
+
 ALERT, POSITIVE, PERSIST = "alert", "positive", "persist"
 TWO_32 = 2**32
 
@@ -82,7 +84,7 @@ def train(config: dict, seed: int) -> tuple[dict, dict, list[float]]:
             scarcity = -0.5 + moves % TWO_32 / TWO_32
             ethics = rewards_of["ethics_bonus"] if position >= 0 else -rewards_of["ethics_bonus"]
             base = position * drift * rewards_of["pnl"] + scarcity * rewards_of["scarcity_alignment"] + ethics
-            mood = min(moods - 1, mood + 1) if base > 0.5 else max(0, mood - 1) if base < -0.2 else mood
+            mood = next_mood(mood, 0.0, base, moods)
             reward = base + rewards_of["communication_clarity"] * mood
             following = (*observe(market[row][1]), mood)
             name = comm_actions[comm]

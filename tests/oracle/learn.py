@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from .reference import EpisodicMemory
+from .reference import MOOD_FALLS_BELOW, MOOD_RISES_ABOVE, EpisodicMemory
 
 HOLD, BUY, SELL = range(3)
 State = tuple[int, ...]
@@ -16,8 +16,8 @@ State = tuple[int, ...]
 class TapeRow(NamedTuple):
     """base: reward before the mood term by new position, on a market by (old, new); code; whether an alert is right."""
 
-    base: Any
-    code: int
+    reward_by_position: Any
+    observation: int
     alert: bool
 
 
@@ -26,7 +26,7 @@ class Learner:
     """An agent and what it has learnt.
 
     market: an action names the position, which is then part of the state; else it moves the position by one.
-    n_moods: 0 where the affect is the sign of the PnL. bonus: by alert, the reward added for each communication.
+    n_moods: 0 where the mood is the sign of the PnL. bonus: by alert, the reward added for each communication.
     """
 
     market: bool
@@ -48,12 +48,12 @@ class Learner:
     def reset(self, row: TapeRow) -> None:
         """Flat, in the lowest mood or with a PnL of 0."""
         self.position, self.pnl = 0, 0.0
-        self.affect = reset_affect(self.n_moods)
+        self.mood = reset_mood(self.n_moods)
         self.arrive(row)
 
     def arrive(self, row: TapeRow) -> None:
         """The state that is seen now."""
-        self.state: State = (row.code, self.affect, self.position) if self.market else (row.code, self.affect)
+        self.state: State = (row.observation, self.mood, self.position) if self.market else (row.observation, self.mood)
 
     def step(self, row: TapeRow, action: int) -> float:
         """Act; the reward."""
@@ -61,14 +61,14 @@ class Learner:
         lowest = -1 if self.allow_short else 0
         if self.market:
             self.position = {HOLD: old, BUY: 1, SELL: lowest}[action]
-            base = row.base[old, self.position]
+            base = row.reward_by_position[old, self.position]
         else:
             self.position = sorted((lowest, old + {HOLD: 0, BUY: 1, SELL: -1}[action], 1))[1]
-            base = row.base[self.position]
+            base = row.reward_by_position[self.position]
         self.pnl += base
-        self.affect = next_affect(self.affect, self.pnl, base, self.n_moods)
+        self.mood = next_mood(self.mood, self.pnl, base, self.n_moods)
         self.arrive(row)
-        return base + self.clarity * self.affect if self.n_moods else base
+        return base + self.clarity * self.mood if self.n_moods else base
 
     def learn(self, row: TapeRow, action: int) -> float:
         """Act and update the first table; the reward."""
@@ -112,23 +112,28 @@ def max3(values: Sequence[float], at: int) -> float:
     return max_of(values, at, 3)
 
 
-def mood_steps(base: Sequence[Sequence[float]]) -> list[list[int]]:
+def mood_step(reward: float) -> int:
+    """Where a reward leads an agent from between two other moods."""
+    return next_mood(1, 0.0, reward, 3) - 1
+
+
+def mood_steps(reward_by_position: Sequence[Sequence[float]]) -> list[list[int]]:
     """1 where a reward lifts the mood of an agent between two others, 2 where it lowers it."""
-    return [[{0: 2, 1: 0, 2: 1}[next_affect(1, 0.0, value, 3)] for value in row] for row in base]
+    return [[{-1: 2, 0: 0, 1: 1}[mood_step(reward)] for reward in row] for row in reward_by_position]
 
 
-def next_affect(affect: int, pnl: float, base: float, n_moods: int) -> int:
+def next_mood(mood: int, pnl: float, reward: float, n_moods: int) -> int:
     """A step on the ladder of moods, or whether the PnL is a loss (0) or not (1)."""
     if n_moods == 0:
         return 0 if pnl < 0 else 1
     ladder = [0, *range(n_moods), n_moods - 1]  # its ends lead to themselves
-    step = 1 if base > 0.5 else -1 if base < -0.2 else 0
-    return ladder[affect + 1 + step]
+    step = 1 if reward > MOOD_RISES_ABOVE else -1 if reward < MOOD_FALLS_BELOW else 0
+    return ladder[mood + 1 + step]
 
 
-def reset_affect(n_moods: int) -> int:
+def reset_mood(n_moods: int) -> int:
     """The first mood, or the flag of a PnL of 0."""
-    return 0 if n_moods else next_affect(0, 0.0, 0.0, 0)
+    return 0 if n_moods else next_mood(0, 0.0, 0.0, 0)
 
 
 class BoundedMemory:

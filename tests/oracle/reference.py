@@ -20,6 +20,7 @@ Key = tuple[int, ...]  # a table's key: the features, then the tile codes if the
 Table = dict[Key, list[float]]
 
 ACTIONS = ("hold", "buy", "sell")
+MOOD_RISES_ABOVE, MOOD_FALLS_BELOW = 0.5, -0.2
 REGIMES = ("bull", "bear", "chop", "panic")
 STREAMS = (
     *("q_buy", "q_sell", "risk_budget_ok", "q_emote_positive", "q_emote_alert", "q_emote_persistence"),
@@ -100,9 +101,9 @@ class SyntheticEnv:
         scarcity = self.rng.uniform(-0.5, 0.5)
         ethics = w["ethics_bonus"] if self.position >= 0 else -w["ethics_bonus"]
         base = self.position * drift * w["pnl"] + scarcity * w["scarcity_alignment"] + ethics
-        if base > 0.5:
+        if base > MOOD_RISES_ABOVE:
             self.mood = min(self.buckets["mood_buckets"] - 1, self.mood + 1)
-        elif base < -0.2:
+        elif base < MOOD_FALLS_BELOW:
             self.mood = max(0, self.mood - 1)
         features = self.observe()
         return features, base + w["communication_clarity"] * self.mood, {}

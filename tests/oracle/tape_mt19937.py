@@ -17,19 +17,20 @@ POSITIONS = (-1, 0, 1)
 
 
 class SyntheticRow(NamedTuple):
-    """base: the reward before the mood term with position −1, 0, 1; code: index of the features but the mood."""
+    """reward_by_position: the reward before the mood term with position −1, 0, 1; observation: index of the features
+    but the mood."""
 
-    base: tuple[float, ...]
-    code: int
+    reward_by_position: tuple[float, ...]
+    observation: int
     alert: bool
     drift: float
 
 
 class CryptoRow(NamedTuple):
-    """base: the PnL by old and new position, row-major; code: index of regime and big move."""
+    """reward_by_position: the PnL by old and new position, row-major; observation: index of regime and big move."""
 
-    base: tuple[float, ...]
-    code: int
+    reward_by_position: tuple[float, ...]
+    observation: int
     alert: bool
     regime: int
     risk: bool

@@ -106,15 +106,15 @@ def test_the_summary_says_what_the_single_runs_say(tmp_path):
 def walked(policy: Policy, tape: Tape) -> float:
     """The reward of one episode, by lookups in the policy."""
     space, total, pnl = policy.space, 0.0, 0.0
-    position, affect = 1, int(space.is_compat_crypto)
+    position, mood = 1, int(space.is_compat_crypto)
 
     def look(code: int) -> str:
         last = "big_move" if space.is_compat_crypto else "scarcity"
-        place = {last: int(code), space.affect: affect, "position": position}
+        place = {last: int(code), space.mood: mood, "position": position}
         at = sum(space.stride(name) * value for name, value in place.items())
         return policy.best_action(space.digits(np.array([at]))[0].tolist())
 
-    for seen, base in zip(tape.code, tape.base[1:], strict=False):
+    for seen, base in zip(tape.observation, tape.reward_by_position[1:], strict=False):
         action = look(seen)
         if space.is_market:
             new = {"hold": position, "buy": 2, "sell": 0}[action]
@@ -123,10 +123,10 @@ def walked(policy: Policy, tape: Tape) -> float:
         reward = float(base[position * 3 + new] if base.size == 9 else base[new])
         pnl, position = pnl + reward, new
         if space.is_compat_crypto:
-            affect = int(pnl >= 0)
+            mood = int(pnl >= 0)
         else:
-            affect = min(space.size("mood") - 1, max(0, affect + (reward > 0.5) - (reward < -0.2)))
-            reward += policy.config.rewards.communication_clarity * affect
+            mood = min(space.size("mood") - 1, max(0, mood + (reward > 0.5) - (reward < -0.2)))
+            reward += policy.config.rewards.communication_clarity * mood
         total += reward
     return total
 
