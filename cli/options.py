@@ -9,8 +9,10 @@ from typer.core import TyperCommand
 
 from idi_fast.cli import console
 from idi_fast.config.draft import Draft, assigned
-from idi_fast.config.settings import TrainingConfig
+from idi_fast.config.settings import StressScenario, TrainingConfig
 from idi_fast.errors import InputError, nearest
+
+SCENARIOS: tuple[str, ...] = get_args(StressScenario)
 
 
 def choices(*names: str) -> Callable[[str], list[str]]:
@@ -53,8 +55,7 @@ Compat = Annotated[
 Stress = Annotated[
     str | None,
     typer.Option(
-        help="Stress scenario: normal, panic, extreme_shock, fee_spike, bear_market or flash_crash.",
-        autocompletion=choices("normal", "panic", "extreme_shock", "fee_spike", "bear_market", "flash_crash"),
+        help=f"Stress scenario: {', '.join(SCENARIOS[:-1])} or {SCENARIOS[-1]}.", autocompletion=choices(*SCENARIOS)
     ),
 ]
 DriftBull = Annotated[float | None, typer.Option(help="Bull drift, log return per bar.")]
