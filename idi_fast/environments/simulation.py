@@ -198,7 +198,7 @@ def simulate_history(
     (1000, '2020-02-11T15:00:00+00:00')
     """
     out, config = check_path("out", out), check_config(config)
-    bars, seed = check_integer("bars", bars, least=1), check_integer("seed", seed, least=0)
+    bars, seed = check_integer("bars", bars, least=1), check_integer("seed", seed)
     if out.suffix.lower() not in (".parquet", ".csv"):
         raise InputError(f"the output {out} ends in neither .parquet nor .csv")
     check_place(out)
