@@ -197,7 +197,7 @@ def test_bars_of_the_training_are_said_to_be(tmp_path):
     options = ("--episodes", 4, "--episode-length", 16, "--out", tmp_path / "agent")
     outcome = cli.succeed("train", "--data", tmp_path / "bars.csv", *options)
     cli.assert_mentions(outcome.stdout, "in-sample evaluation")
-    assert "the evaluation is over bars of the training" in outcome.stderr
+    assert "the evaluation is over training bars" in outcome.stderr
     outcome = cli.succeed("evaluate", tmp_path / "agent")
     cli.assert_mentions(outcome.stdout, "12 windows of the bars", "evaluated in sample")
     assert "trained on some of these bars" in outcome.stderr

@@ -254,7 +254,7 @@ def test_an_agent_without_a_mirror_is_refused_where_its_reading_is_doubtful():
     clauses = [clause for clause in V38.clauses if clause.target.name != "o_mirror_price"]
     spec = replace(V38, clauses=tuple(clauses), outputs=tuple(s for s in V38.outputs if s.name != "o_mirror_price"))
     with pytest.raises(
-        NotModelled, match=r"a line of i_price at time \d+ cannot be told.*Mirror it, \(oX\[t\] = i_price"
+        NotModelled, match=r"a line of i_price at time \d+ is unclear.*Mirror it, \(oX\[t\] = i_price"
     ):
         simulate(spec, noise(spec, 200, 3))
 
@@ -268,7 +268,7 @@ UNCLEAR = [
 @pytest.mark.parametrize("clauses", UNCLEAR)
 def test_readings_that_cannot_be_told_are_refused(clauses):
     declared = "".join(f'{n}:sbf := {"in" if n[0] == "i" else "out"} file("{n}").\n' for n in ("i1", "i2", "o1", "o2"))
-    with pytest.raises(NotModelled, match=r"whether the interpreter reads a line of i\d at time \d cannot be told"):
+    with pytest.raises(NotModelled, match=r"whether the interpreter reads a line of i\d at time \d is unclear"):
         simulate(parse_spec(declared + clauses), {"i1": "1\n1\n1\n", "i2": "1\n1\n1\n"})
 
 
@@ -296,7 +296,7 @@ def test_too_many_unknown_inputs_are_refused():
     second = " | ".join(f"({a}[t] & {b}[t])" for a, b in zip(names[:20], names[20:], strict=True))
     assert simulate(parse_spec(f"{declared}(o1[t] = {first})"), dict.fromkeys(names, "1\n")).steps == 1
     spec = parse_spec(f"{declared}(o1[t] = ({first}) & ({second}))")
-    with pytest.raises(NotModelled, match=r"i\d+ at time 0 cannot be told"):
+    with pytest.raises(NotModelled, match=r"i\d+ at time 0 is unclear"):
         simulate(spec, dict.fromkeys(names, "1\n"))
 
 
