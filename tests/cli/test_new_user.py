@@ -82,7 +82,7 @@ def test_a_sweep_needs_something_to_learn(tmp_path):
 
 def test_training_on_bars_says_of_which_its_evaluation_is(world, tmp_path):
     outcome = cli.succeed("train", "--data", world / "bars.csv", "--out", tmp_path / "a", *cli.QUICK)
-    cli.assert_mentions(outcome.stderr, "note: the evaluation is over bars of the training")
+    cli.assert_mentions(outcome.stderr, "note: the evaluation is over training bars")
 
 
 @pytest.mark.parametrize(("difference", "said"), [(-3.0, "significantly worse"), (-1.0, "not significantly better")])
