@@ -66,11 +66,17 @@ def make(sizes: Sizes, context: Context) -> list[Case]:
     rows = (("account, max drawdown", account_and_drawdown), ("account, all KPIs", account_and_kpis))
     return [
         Case(
-            "backtest", f"{name}, {bars:,} bars", "bar", "backtest.account, kpis",
-            lambda work=work: _check(work, sizes.check_bars), timed(work), peers, compiles=False,
+            "backtest",
+            f"{name}, {bars:,} bars",
+            "bar",
+            "backtest.account, kpis",
+            lambda work=work: _check(work, sizes.check_bars),
+            timed(work),
+            peers,
+            compiles=False,
         )
         for name, work in rows
-    ]  # fmt: skip
+    ]
 
 
 def _check(work: Work, bars: int) -> None:

@@ -116,9 +116,13 @@ def _replaying(sizes: Sizes, folder: Path) -> Case:
         _expect_run(result.account.equity, result.kpis, expected)
 
     return Case(
-        "backtest", "replay and account", "bar", "market_engine.follow, backtest.account", check,
+        "backtest",
+        "replay and account",
+        "bar",
+        "market_engine.follow, backtest.account",
+        check,
         Timed(sizes.bars, replay),
-    )  # fmt: skip
+    )
 
 
 def _expect_run(equity: Iterable[float], kpis: dict, expected: TwinRun) -> None:
@@ -158,10 +162,16 @@ def _whole(sizes: Sizes, folder: Path, policy: Callable[[], Policy]) -> Case:
         return {name: value for name, value in made.items() if value is not None}
 
     return Case(
-        "backtest", f"Parquet to KPIs, {sizes.file_bars:,} bars", "bar",
-        "market_engine.follow, backtest.account, kpis", check, Timed(sizes.file_bars, run),
-        {"polars_scan": Timed(sizes.file_bars, scan)}, compiles=False, facts=facts,
-    )  # fmt: skip
+        "backtest",
+        f"Parquet to KPIs, {sizes.file_bars:,} bars",
+        "bar",
+        "market_engine.follow, backtest.account, kpis",
+        check,
+        Timed(sizes.file_bars, run),
+        {"polars_scan": Timed(sizes.file_bars, scan)},
+        compiles=False,
+        facts=facts,
+    )
 
 
 def _alone(folder: Path, data: Path, *options: str) -> tuple[float, int | None]:
@@ -220,10 +230,15 @@ def _symbols(sizes: Sizes, folder: Path, policy: Callable[[], Policy]) -> Case:
         expect_kpis(book, {"total_return": equity[-1] - 1.0, "max_drawdown": deepest})
 
     return Case(
-        "backtest", f"{count} symbols of {each:,} bars", "bar",
-        "market_engine.follow, backtest.account, kpis", check, Timed(count * each, run), compiles=False,
+        "backtest",
+        f"{count} symbols of {each:,} bars",
+        "bar",
+        "market_engine.follow, backtest.account, kpis",
+        check,
+        Timed(count * each, run),
+        compiles=False,
         facts=lambda: {"cpu_use": median(uses)},
-    )  # fmt: skip
+    )
 
 
 def _write_symbols(out: Path, policy: Policy, files: Path, **options: Any) -> dict:

@@ -32,10 +32,15 @@ def make(sizes: Sizes, context: Context) -> list[Case]:
 
     return [
         Case(
-            "export", f"{len(reference.STREAMS)} streams", "tick", "reference.stream_files", check,
-            Timed(sizes.ticks, export), compiles=False,
+            "export",
+            f"{len(reference.STREAMS)} streams",
+            "tick",
+            "reference.stream_files",
+            check,
+            Timed(sizes.ticks, export),
+            compiles=False,
         )
-    ]  # fmt: skip
+    ]
 
 
 def _save(folder: Path, episodes: int, episode_length: int) -> Path:

@@ -47,16 +47,35 @@ class Scene:
     def act(self) -> None:
         """Train the first table over the tape."""
         learn.learn_actions(
-            self.tape, self.steps, self.rules, self.tables, self.memory, self.agent, self.sums, self.action,
-            EPISODE_LENGTH, self.config.learning_rate, self.config.discount, self.seen, self.reward, self.totals,
-        )  # fmt: skip
+            self.tape,
+            self.steps,
+            self.rules,
+            self.tables,
+            self.memory,
+            self.agent,
+            self.sums,
+            self.action,
+            EPISODE_LENGTH,
+            self.config.learning_rate,
+            self.config.discount,
+            self.seen,
+            self.reward,
+            self.totals,
+        )
 
     def communicate(self) -> None:
         """Train the second table over it."""
         learn.learn_communication(
-            self.tape.alert, self.seen, self.reward, self.rules.comm_bonus, self.tables, 0, self.comm,
-            self.config.learning_rate, self.config.discount,
-        )  # fmt: skip
+            self.tape.alert,
+            self.seen,
+            self.reward,
+            self.rules.comm_bonus,
+            self.tables,
+            0,
+            self.comm,
+            self.config.learning_rate,
+            self.config.discount,
+        )
 
     def index(self, state: oracle.State) -> int:
         """The index of an oracle's state."""
@@ -76,9 +95,14 @@ class Scene:
         """The oracle's agent."""
         wrong, right = self.rules.comm_bonus.tolist()
         return oracle.Learner(
-            market=self.space.is_market, allow_short=True, n_moods=self.rules.n_moods, clarity=self.rules.clarity,
-            bonus={False: wrong, True: right}, learning_rate=self.config.learning_rate, discount=self.config.discount,
-        )  # fmt: skip
+            market=self.space.is_market,
+            allow_short=True,
+            n_moods=self.rules.n_moods,
+            clarity=self.rules.clarity,
+            bonus={False: wrong, True: right},
+            learning_rate=self.config.learning_rate,
+            discount=self.config.discount,
+        )
 
     def learnt(self) -> tuple[oracle.Learner, oracle.Walk]:
         """The oracle's agent after the tape."""
@@ -142,8 +166,12 @@ def _replay_rows(kind: str) -> Callable[[int], Prepared]:
         scene.act()
         scene.communicate()
         out = (
-            np.empty(n, np.int64), np.empty(n, np.int8), np.empty(n, np.int16), np.empty(n, np.int8), np.empty(n),
-        )  # fmt: skip
+            np.empty(n, np.int64),
+            np.empty(n, np.int8),
+            np.empty(n, np.int16),
+            np.empty(n, np.int8),
+            np.empty(n),
+        )
         greedy = np.argmax(scene.tables.q, axis=1).astype(np.int8)
         given = scene.tape, scene.rules, greedy, np.argmax(scene.tables.comm_q, axis=1).astype(np.int16)
 

@@ -55,9 +55,17 @@ def _keep(vectorbt: ModuleType, engine: str, close: np.ndarray, target: np.ndarr
 
     def keep() -> tuple[np.ndarray, float]:
         portfolio = vectorbt.Portfolio.from_signals(
-            close, entries=long, exits=flat, short_entries=short, short_exits=flat, fees=FEE_BPS / 1e4, init_cash=1.0,
-            upon_opposite_entry="reverse", lock_cash=True, engine=engine,
-        )  # fmt: skip
+            close,
+            entries=long,
+            exits=flat,
+            short_entries=short,
+            short_exits=flat,
+            fees=FEE_BPS / 1e4,
+            init_cash=1.0,
+            upon_opposite_entry="reverse",
+            lock_cash=True,
+            engine=engine,
+        )
         return portfolio.value().to_numpy(), portfolio.max_drawdown()
 
     return keep

@@ -58,9 +58,15 @@ def _episodes(episodes: int, sizes: Sizes) -> Case:
 
 def _case(kind: Kind, axis: str, x: int, timed: Timed, sizes: Sizes) -> Case:
     return Case(
-        "scaling", f"{x:,} {axis}", "step", kind.oracle, lambda: kind.check(sizes.check_episodes), timed,
-        compiles=False, details={"axis": axis, "x": x},
-    )  # fmt: skip
+        "scaling",
+        f"{x:,} {axis}",
+        "step",
+        kind.oracle,
+        lambda: kind.check(sizes.check_episodes),
+        timed,
+        compiles=False,
+        details={"axis": axis, "x": x},
+    )
 
 
 def _population(axis: str, lanes: int, jobs: int, sizes: Sizes) -> Case:

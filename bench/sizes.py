@@ -42,8 +42,24 @@ class Sizes:
     def smallest(cls) -> Self:
         """Sizes at which everything runs but no figure means anything: for tests, and to compile the kernels."""
         return cls(
-            check_episodes=2, episodes=4, twin_episodes=2, reference_episodes=2, history_bars=257, lane_episodes=2,
-            rows=130, calls=1, check_rows=70, bars=200, check_bars=100, ticks=20, cold_starts=1,
-            file_bars=400, symbol_bars=130, account_bars=300,
-            scaling_episodes=600, scaling_states=(2, 3), scaling_lengths=(2, 4), scaling_lanes=(1, 2),
-        )  # fmt: skip
+            check_episodes=2,
+            episodes=4,
+            twin_episodes=2,
+            reference_episodes=2,
+            history_bars=257,
+            lane_episodes=2,
+            rows=130,
+            calls=1,
+            check_rows=70,
+            bars=200,
+            check_bars=100,
+            ticks=20,
+            cold_starts=1,
+            file_bars=400,
+            symbol_bars=130,
+            account_bars=300,
+            scaling_episodes=600,
+            scaling_states=(2, 3),
+            scaling_lengths=(2, 4),
+            scaling_lanes=(1, 2),
+        )

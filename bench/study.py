@@ -50,11 +50,15 @@ def config(kind: str, episodes: int, quantizer: dict, features: dict | None = No
     """A config that learns profits."""
     return TrainingConfig.from_dict(
         {
-            "episodes": episodes, "discount": 0.95, "rewards": PROFIT, "quantizer": {**ONE, **quantizer},
-            "learning": {**LEARNING, "exploration_floor": 0.2}, "features": features or {},
+            "episodes": episodes,
+            "discount": 0.95,
+            "rewards": PROFIT,
+            "quantizer": {**ONE, **quantizer},
+            "learning": {**LEARNING, "exploration_floor": 0.2},
+            "features": features or {},
             "environment": {"kind": kind, **environment},
         }
-    )  # fmt: skip
+    )
 
 
 def feature(transform: str, window: int) -> dict:
@@ -77,10 +81,14 @@ def observed(sizes: Sizes) -> str:
         best = max(float(optimum), report.baselines["regime rule"].evaluation.mean)
         rows.append(
             (
-                seed, earned.mean(), report.baselines["regime rule"].evaluation.mean, optimum,
-                f"{earned.mean() / best:.1%}", shown(Evaluation.of(evaluator.rewards(more) - earned)),
+                seed,
+                earned.mean(),
+                report.baselines["regime rule"].evaluation.mean,
+                optimum,
+                f"{earned.mean() / best:.1%}",
+                shown(Evaluation.of(evaluator.rewards(more) - earned)),
             )
-        )  # fmt: skip
+        )
     heads = "seed", "policy", "regime rule", "optimum", "of the best", "after four times the training"
     return table(heads, rows)
 
@@ -99,25 +107,35 @@ def hidden(sizes: Sizes) -> str:
         best = report.baselines[report.best_baseline]
         rows.append(
             (
-                seed, report.evaluation.mean, f"{report.best_baseline} {best.evaluation.mean:.3g}",
-                shown(best.difference), "yes" if report.has_learnt else "no",
+                seed,
+                report.evaluation.mean,
+                f"{report.best_baseline} {best.evaluation.mean:.3g}",
+                shown(best.difference),
+                "yes" if report.has_learnt else "no",
                 rewards_of_knowing(policy, evaluator, paths.beliefs).mean(),
                 rewards_of_knowing(policy, evaluator, np.eye(4)[paths.regime]).mean(),
             )
-        )  # fmt: skip
+        )
     heads = (
-        "seed", "policy", "best baseline", "policy exceeds it by", "beats all", "filter that knows the chain",
+        "seed",
+        "policy",
+        "best baseline",
+        "policy exceeds it by",
+        "beats all",
+        "filter that knows the chain",
         "regime known",
-    )  # fmt: skip
+    )
     return table(heads, rows)
 
 
 def tiles(sizes: Sizes) -> str:
     """The hidden regime in 34.6 million states (32⁴ · 11 moods · 3 positions), with and without tiles."""
     features = {
-        "price": feature("ema_ratio", 32), "volume": feature("volatility", 16), "trend": feature("zscore", 32),
+        "price": feature("ema_ratio", 32),
+        "volume": feature("volatility", 16),
+        "trend": feature("zscore", 32),
         "scarcity": feature("drawdown", 64),
-    }  # fmt: skip
+    }
     buckets = {**dict.fromkeys((f"{name}_buckets" for name in features), 32), "mood_buckets": 11}
     coder = {"num_tilings": 2, "tile_sizes": [6, 3, 4, 1, 1], "tiling": "displaced", "table_size": 2**20}
     rows = []
@@ -131,12 +149,20 @@ def tiles(sizes: Sizes) -> str:
         best = report.baselines[report.best_baseline]
         rows.append(
             (
-                seed, fine.layout.n_rows, report.evaluation.mean, shown(best.difference), other.evaluation.mean,
+                seed,
+                fine.layout.n_rows,
+                report.evaluation.mean,
+                shown(best.difference),
+                other.evaluation.mean,
             )
-        )  # fmt: skip
+        )
     heads = (
-        "seed", "rows of the tiles", "with tiles", "above the best baseline", "plain table",
-    )  # fmt: skip
+        "seed",
+        "rows of the tiles",
+        "with tiles",
+        "above the best baseline",
+        "plain table",
+    )
     ratio = (
         f"A step over 32⁵ synthetic states in two tilings takes {time_ratio(sizes):.1f} times as long as one over the "
         "default's 2,048 states in a plain table."
@@ -189,10 +215,12 @@ def walk(sizes: Sizes) -> str:
         result = backtest(policy, history(test), fee_bps=FEE_BPS)
         rows.append(
             (
-                seed, np.log(result.account.equity[-1]), shown(report.evaluation),
+                seed,
+                np.log(result.account.equity[-1]),
+                shown(report.evaluation),
                 "yes" if report.has_learnt else "no",
             )
-        )  # fmt: skip
+        )
     return table(("seed", "log return", "reward per episode", "called learnt"), rows)
 
 
@@ -212,9 +240,16 @@ def history(log_close: np.ndarray) -> History:
     """Minute bars with these closes."""
     n = log_close.size
     return History(
-        close=np.exp(log_close), open=None, volume=None, time=np.arange(n) * 60 * 10**9, risk=None, extra={},
-        after_gap=np.zeros(n, bool), dropped=0, columns={"close": "close", "time": "time"},
-    )  # fmt: skip
+        close=np.exp(log_close),
+        open=None,
+        volume=None,
+        time=np.arange(n) * 60 * 10**9,
+        risk=None,
+        extra={},
+        after_gap=np.zeros(n, bool),
+        dropped=0,
+        columns={"close": "close", "time": "time"},
+    )
 
 
 def shown(evaluation: Evaluation) -> str:

@@ -113,9 +113,13 @@ def _describe(
     case: Case, compiled: float | None, reason: str | None, seconds: dict[Timed, list[float]], facts: dict[Case, dict]
 ) -> dict:
     about = {
-        "suite": case.suite, "name": case.name, "unit": case.unit, "oracle": case.oracle, **case.details,
+        "suite": case.suite,
+        "name": case.name,
+        "unit": case.unit,
+        "oracle": case.oracle,
+        **case.details,
         "equal": reason is None,
-    }  # fmt: skip
+    }
     if reason is not None:
         return {**about, "reason": reason}
     yardsticks = {

@@ -136,10 +136,16 @@ def random_walk(bars: int) -> History:
     close = 100.0 * np.exp(np.cumsum(steps))
     open_ = close * np.exp(rng.normal(0.0, 1e-4, bars))
     return History(
-        close=close, open=open_, volume=rng.lognormal(8.0, 0.5, bars), time=np.arange(bars) * 60 * 10**9, risk=None,
-        extra={}, after_gap=np.zeros(bars, bool), dropped=0,
+        close=close,
+        open=open_,
+        volume=rng.lognormal(8.0, 0.5, bars),
+        time=np.arange(bars) * 60 * 10**9,
+        risk=None,
+        extra={},
+        after_gap=np.zeros(bars, bool),
+        dropped=0,
         columns={name: name for name in ("close", "open", "volume", "time")},
-    )  # fmt: skip
+    )
 
 
 def kinds(sizes: Sizes) -> tuple[Kind, ...]:
@@ -155,23 +161,38 @@ def kinds(sizes: Sizes) -> tuple[Kind, ...]:
     return (
         Kind("default, synthetic", {}, "engine.train", default_twin, c="synthetic", reference="synthetic"),
         Kind(
-            "compat, synthetic", {"engine": COMPAT}, "reference.train", _reference_twin,
-            c="synthetic", reference="synthetic",
+            "compat, synthetic",
+            {"engine": COMPAT},
+            "reference.train",
+            _reference_twin,
+            c="synthetic",
+            reference="synthetic",
         ),
         Kind(
-            "default, crypto", crypto, "market_engine.train",
+            "default, crypto",
+            crypto,
+            "market_engine.train",
             _market_twin(lambda config: market_engine.CryptoMarket(config, SEED)),
-            reference="crypto", tolerance=MARKET_TOLERANCE,
+            reference="crypto",
+            tolerance=MARKET_TOLERANCE,
         ),
         Kind(
-            "compat, crypto", {"engine": COMPAT, **crypto}, "reference.train", _reference_twin,
-            c="crypto", reference="crypto",
+            "compat, crypto",
+            {"engine": COMPAT, **crypto},
+            "reference.train",
+            _reference_twin,
+            c="crypto",
+            reference="crypto",
         ),
         Kind(
-            "default, history", on_history, "market_engine.train", _market_twin(history_market),
-            history=history, tolerance=MARKET_TOLERANCE,
+            "default, history",
+            on_history,
+            "market_engine.train",
+            _market_twin(history_market),
+            history=history,
+            tolerance=MARKET_TOLERANCE,
         ),
-    )  # fmt: skip
+    )
 
 
 def make(sizes: Sizes, context: Context) -> list[Case]:
@@ -197,10 +218,14 @@ def _case(kind: Kind, sizes: Sizes, others: dict[str, Timed | None]) -> Case:
     twin = cache(lambda: kind.twin(kind.config(sizes.twin_episodes)))
     plain_python = Timed(sizes.twin_episodes * EPISODE_LENGTH, lambda: elapsed(twin()))
     return Case(
-        "train", kind.name, "step", kind.oracle, lambda: kind.check(sizes.check_episodes),
+        "train",
+        kind.name,
+        "step",
+        kind.oracle,
+        lambda: kind.check(sizes.check_episodes),
         Timed(sizes.episodes * EPISODE_LENGTH, lambda: train_seconds(kind.trainer(sizes.episodes))),
         {"plain_python": plain_python, **{name: timed for name, timed in others.items() if timed is not None}},
-    )  # fmt: skip
+    )
 
 
 def train_seconds(trainer: Trainer) -> float:
@@ -225,7 +250,12 @@ def population_case(suite: str, lanes: int, jobs: int, sizes: Sizes, yardsticks:
 
     name = f"default, synthetic, {lanes} lanes, {jobs} job{'' if jobs == 1 else 's'}"
     return Case(
-        suite, name, "step", "engine.train", check,
-        Timed(lanes * sizes.lane_episodes * EPISODE_LENGTH, lambda: run(sizes.lane_episodes).seconds), yardsticks,
+        suite,
+        name,
+        "step",
+        "engine.train",
+        check,
+        Timed(lanes * sizes.lane_episodes * EPISODE_LENGTH, lambda: run(sizes.lane_episodes).seconds),
+        yardsticks,
         details={"lanes": lanes, "jobs": jobs},
-    )  # fmt: skip
+    )

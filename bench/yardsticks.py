@@ -133,9 +133,14 @@ def _c_equals_twin(program: Path, env: str, episodes: int) -> bool:
 def _run_reference(path: Path, env: str, episodes: int) -> dict:
     ask = {"env": env, "episodes": episodes, "episode_length": EPISODE_LENGTH, "seed": SEED}
     done = subprocess.run(
-        [sys.executable, "-P", "-c", DRIVE_REFERENCE], env={**os.environ, "PYTHONPATH": str(path)},
-        input=json.dumps(ask), capture_output=True, text=True, errors="replace", check=False,
-    )  # fmt: skip
+        [sys.executable, "-P", "-c", DRIVE_REFERENCE],
+        env={**os.environ, "PYTHONPATH": str(path)},
+        input=json.dumps(ask),
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
     try:
         if done.returncode != 0:
             raise ValueError((done.stderr.strip().splitlines() or ["no message"])[-1])

@@ -87,13 +87,24 @@ def backtest(
     Example: idi-fast backtest bars.parquet --policy my_agent --out my_backtest
     """
     columns = {
-        "time": time_col, "price": price_col, "open": open_col, "volume": volume_col, "nan": nan, "risk": risk_col,
-    }  # fmt: skip
+        "time": time_col,
+        "price": price_col,
+        "open": open_col,
+        "volume": volume_col,
+        "nan": nan,
+        "risk": risk_col,
+    }
     columns = {name: value for name, value in columns.items() if value is not None}
     assumed = {
-        "fill": fill, "fee_bps": fee_bps, "slippage_bps": slippage_bps, "long_only": long_only,
-        "initial_position": initial_position, "start": start, "end": end, "year_days": year_days,
-    }  # fmt: skip
+        "fill": fill,
+        "fee_bps": fee_bps,
+        "slippage_bps": slippage_bps,
+        "long_only": long_only,
+        "initial_position": initial_position,
+        "start": start,
+        "end": end,
+        "year_days": year_days,
+    }
     assumed = {name: value for name, value in assumed.items() if value is not None}
     many = {"symbol_col": symbol_col, "symbol_files": symbol_files or None, "jobs": jobs}
     other = {"open_col": open_col, "no_trace": True if not trace else None, "check_lookahead": check_lookahead or None}

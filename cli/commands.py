@@ -39,10 +39,27 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 for command in (
-    simulate.simulate, train.train, evaluate.evaluate, backtest.backtest, report.report, walkforward.walkforward,
-    sweep.sweep, export.export, spec.spec, layers.layers, compare.compare, manifest.manifest, commit.commit,
-    commit.open, commit.verify_opening, prove.prove, verify.verify, workflow.workflow, schema.schema, bench.bench,
-):  # fmt: skip
+    simulate.simulate,
+    train.train,
+    evaluate.evaluate,
+    backtest.backtest,
+    report.report,
+    walkforward.walkforward,
+    sweep.sweep,
+    export.export,
+    spec.spec,
+    layers.layers,
+    compare.compare,
+    manifest.manifest,
+    commit.commit,
+    commit.open,
+    commit.verify_opening,
+    prove.prove,
+    verify.verify,
+    workflow.workflow,
+    schema.schema,
+    bench.bench,
+):
     add_command(app, command)
 app.add_typer(tau.app, name="tau")
 

@@ -24,10 +24,16 @@ if TYPE_CHECKING:
 UNWRITTEN = "nothing was written"
 ARGUMENT = re.compile(r"`([a-z]+(?:_[a-z]+)*)(?:=([^`]+))?`")
 FLAGS = {
-    "time": "--time-col", "price": "--price-col", "open": "--open-col", "volume": "--volume-col",
-    "risk": "--risk-col", "history": "--data", "initial": "--init-policy", "streams": "--stream",
+    "time": "--time-col",
+    "price": "--price-col",
+    "open": "--open-col",
+    "volume": "--volume-col",
+    "risk": "--risk-col",
+    "history": "--data",
+    "initial": "--init-policy",
+    "streams": "--stream",
     "verify_command": "--command",
-}  # fmt: skip
+}
 """The flags of arguments whose flag has another name."""
 
 

@@ -55,9 +55,14 @@ def export(
 
     with console.interruptible(to, trace_json):
         report = export_streams(
-            artifact, to, kind, streams=stream_columns(streams or ()), columns=columns, trace_json=trace_json,
+            artifact,
+            to,
+            kind,
+            streams=stream_columns(streams or ()),
+            columns=columns,
+            trace_json=trace_json,
             force=force,
-        )  # fmt: skip
+        )
     if report["left_behind"]:
         names = ", ".join(report["left_behind"])
         console.note(f"left from an earlier export, perhaps with another length: {names}")

@@ -105,10 +105,14 @@ def required_out(out: Path | None) -> Path:
 
 
 FLAGS = {
-    "environment.kind": "--env", "environment.data.path": "--data", "environment.data.price": "--price-col",
-    "environment.data.time": "--time-col", "environment.data.open": "--open-col",
-    "environment.data.volume": "--volume-col", "environment.market.stress_scenario": "--stress",
-}  # fmt: skip
+    "environment.kind": "--env",
+    "environment.data.path": "--data",
+    "environment.data.price": "--price-col",
+    "environment.data.time": "--time-col",
+    "environment.data.open": "--open-col",
+    "environment.data.volume": "--volume-col",
+    "environment.market.stress_scenario": "--stress",
+}
 """How the flags of some keys are called."""
 
 

@@ -25,9 +25,11 @@ def train(settings, text: str, jobs: int | None, keep: str | None, options: Opti
         raise InputError(f"--keep is {keep!r}; expected 'best' or 'all'")
     seeds = parse_seeds(text)
     run, seconds = checkpointed.write(
-        settings, options, lambda: finished_population(options.out, settings, seeds, keep),
+        settings,
+        options,
+        lambda: finished_population(options.out, settings, seeds, keep),
         partial(_fill, settings, seeds, jobs, keep),
-    )  # fmt: skip
+    )
     # A run that was resumed has not made all its steps in these seconds.
     rate = None if options.resume else run["summary"]["steps"] / seconds["training_seconds"]
     _report(options.out, run, seconds, rate, options.json)

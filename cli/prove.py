@@ -59,9 +59,14 @@ def prove(
     chosen = find_prover(prover)
     with console.interruptible(folder if out is None else out), console.counted_progress("states") as progress:
         options = ProverOptions(
-            private=private, command=command, timeout=timeout, bind=tuple(bind or ()), tx_hash=tx_hash, jobs=jobs,
+            private=private,
+            command=command,
+            timeout=timeout,
+            bind=tuple(bind or ()),
+            tx_hash=tx_hash,
+            jobs=jobs,
             progress=progress,
-        )  # fmt: skip
+        )
         written = prove_folder(folder, prover, options, policy=policy, out=out, force=force)
     if prover == "zk":
         console.note(

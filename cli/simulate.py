@@ -52,9 +52,15 @@ def simulate(
     if out is None:
         raise InputError("--out is missing; name the file to write, for example --out bars.parquet")
     market = {
-        "drift_bull": drift_bull, "drift_bear": drift_bear, "drift_chop": drift_chop, "vol_base": vol_base,
-        "vol_panic": vol_panic, "shock_prob": shock_prob, "shock_scale": shock_scale, "stress_scenario": stress,
-    }  # fmt: skip
+        "drift_bull": drift_bull,
+        "drift_bear": drift_bear,
+        "drift_chop": drift_chop,
+        "vol_base": vol_base,
+        "vol_panic": vol_panic,
+        "shock_prob": shock_prob,
+        "shock_scale": shock_scale,
+        "stress_scenario": stress,
+    }
     flags = {f"environment.market.{name}": value for name, value in market.items()}
     settings = resolve_config(config, set_ or [], flags)
     console.warn_of_compilation()

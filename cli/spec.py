@@ -36,9 +36,17 @@ def spec(
 
     with console.interruptible(place):
         report = write_spec(
-            artifact, place, kind, streams=stream_columns(streams or ()), columns=columns, name_prefix=name_prefix,
-            emotes=not no_emotes, start=start, ticks=ticks, force=force,
-        )  # fmt: skip
+            artifact,
+            place,
+            kind,
+            streams=stream_columns(streams or ()),
+            columns=columns,
+            name_prefix=name_prefix,
+            emotes=not no_emotes,
+            start=start,
+            ticks=ticks,
+            force=force,
+        )
     if json:
         console.print_json({"folder": str(place), **report})
         return

@@ -89,9 +89,14 @@ def sweep(
     if settings.environment.kind == "synthetic":
         raise InputError("give DATA or --env crypto: there is nothing to learn in the synthetic environment")
     how = {
-        "jobs": jobs, "validation_bars": validation_bars, "test_bars": test_bars, "fill": fill, "fee_bps": fee_bps,
-        "evaluation_episodes": evaluation_episodes, "year_days": year_days,
-    }  # fmt: skip
+        "jobs": jobs,
+        "validation_bars": validation_bars,
+        "test_bars": test_bars,
+        "fill": fill,
+        "fee_bps": fee_bps,
+        "evaluation_episodes": evaluation_episodes,
+        "year_days": year_days,
+    }
     console.warn_of_compilation()
     with console.interruptible(target):
         result = _run(draft, settings.environment.data.path, target, grid, seeds, how, force)

@@ -103,8 +103,16 @@ def _report(report, *, hint: bool) -> None:
         outputs = "1 output" if len(report.outputs) == 1 else f"each of {len(report.outputs)} outputs"
         lines = None if report.steps is None else f"{report.steps:,} in {outputs}"
         time = None if report.seconds is None else f"{span(report.seconds)} by the interpreter"
-        console.print_rows([("folder", report.folder), ("specification", report.spec), ("inputs", len(report.inputs)),
-                            ("steps", report.steps), ("lines", lines), ("time", time)])  # fmt: skip
+        console.print_rows(
+            [
+                ("folder", report.folder),
+                ("specification", report.spec),
+                ("inputs", len(report.inputs)),
+                ("steps", report.steps),
+                ("lines", lines),
+                ("time", time),
+            ]
+        )
     typer.echo(_summary(report, hint))
 
 

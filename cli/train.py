@@ -104,13 +104,24 @@ def train(
     Example: idi-fast train --data bars.parquet --episodes 2000 --out my_agent
     """
     market = {
-        "drift_bull": drift_bull, "drift_bear": drift_bear, "drift_chop": drift_chop, "vol_base": vol_base,
-        "vol_panic": vol_panic, "shock_prob": shock_prob, "shock_scale": shock_scale, "fee_bps": fee_bps,
+        "drift_bull": drift_bull,
+        "drift_bear": drift_bear,
+        "drift_chop": drift_chop,
+        "vol_base": vol_base,
+        "vol_panic": vol_panic,
+        "shock_prob": shock_prob,
+        "shock_scale": shock_scale,
+        "fee_bps": fee_bps,
         "stress_scenario": stress,
-    }  # fmt: skip
+    }
     columns = {
-        "path": data, "price": price_col, "time": time_col, "open": open_col, "volume": volume_col, "nan": nan,
-    }  # fmt: skip
+        "path": data,
+        "price": price_col,
+        "time": time_col,
+        "open": open_col,
+        "volume": volume_col,
+        "nan": nan,
+    }
     flags = {
         "episodes": episodes,
         "episode_length": episode_length,

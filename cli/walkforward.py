@@ -62,9 +62,16 @@ def walkforward(
     names = {**FLAGS, "environment.data.path": "DATA", "environment.kind": "DATA"}
     settings, target = resolve_config(config, set_ or [], flags, names), required_out(out)
     how = {
-        "train_bars": train_bars, "test_bars": test_bars, "step": step, "anchored": anchored, "warm": warm,
-        "jobs": jobs, "fill": fill, "fee_bps": fee_bps, "year_days": year_days,
-    }  # fmt: skip
+        "train_bars": train_bars,
+        "test_bars": test_bars,
+        "step": step,
+        "anchored": anchored,
+        "warm": warm,
+        "jobs": jobs,
+        "fill": fill,
+        "fee_bps": fee_bps,
+        "year_days": year_days,
+    }
     console.warn_of_compilation()
     with console.interruptible(target):
         result = _run(settings, target, seeds, how, force)

@@ -53,9 +53,15 @@ def workflow(
             private=private, command=command, verify_command=verify_command, timeout=timeout, jobs=jobs
         )
         result = run_training_to_proof_workflow(
-            config=settings, artifact_dir=place, seed=seed, prover=prover, kind=kind, options=options, force=force,
+            config=settings,
+            artifact_dir=place,
+            seed=seed,
+            prover=prover,
+            kind=kind,
+            options=options,
+            force=force,
             progress=progress,
-        )  # fmt: skip
+        )
     for reason in guessable(settings, seed) if prover == "zk" and result.verification is not None else ():
         console.note(reason)
     if isinstance(result.failure, InputError) and result.verification is None:

@@ -23,9 +23,15 @@ from idi_fast.tau.trace_json import looks_like_trace, parse_trace
 CONTEXT = 3
 """Ticks shown before and after the first that differs."""
 KINDS = {
-    ".in": "stream", ".out": "stream", ".parquet": "table", ".json": "json",
-    ".csv": "text", ".tau": "text", ".md": "text", ".txt": "text",
-}  # fmt: skip
+    ".in": "stream",
+    ".out": "stream",
+    ".parquet": "table",
+    ".json": "json",
+    ".csv": "text",
+    ".tau": "text",
+    ".md": "text",
+    ".txt": "text",
+}
 """What a file is compared as, by the end of its name; any other is compared as bytes."""
 NOT_LOOKED_AT = {TIMINGS, "streams.json"}
 """Ignored: how long a run took, and an index of files that are compared themselves."""

@@ -80,9 +80,17 @@ def synthetic_block(source, n):
     alert, drift = source.alert[:n], source.drift[:n]
     if source.is_compat:
         synthetic_tape(
-            source.stream.mt, source.accepted, source.phase, source.episode_length, source.buckets, source.weights,
-            rewards, observation, alert, drift,
-        )  # fmt: skip
+            source.stream.mt,
+            source.accepted,
+            source.phase,
+            source.episode_length,
+            source.buckets,
+            source.weights,
+            rewards,
+            observation,
+            alert,
+            drift,
+        )
     else:
         words = source.words[:n]
         words64(source.stream, words.reshape(-1))
@@ -103,23 +111,49 @@ def learn_block(tape, learner, space, totals):
     length, rate, discount = learner.episode_length, learner.learning_rate, learner.discount
     if learner.is_compat:
         exploration_draws(
-            learner.stream.mt, learner.phase, length, learner.exploration, learner.decay, learner.floor,
-            learner.comm_column, action, comm,
-        )  # fmt: skip
+            learner.stream.mt,
+            learner.phase,
+            length,
+            learner.exploration,
+            learner.decay,
+            learner.floor,
+            learner.comm_column,
+            action,
+            comm,
+        )
     else:
         words = space.words[:n]
         words64(learner.stream, words.reshape(-1))
         exploration_rows(
-            words, learner.phase, length, learner.exploration, learner.decay, learner.floor, learner.comm_column,
-            action, comm,
-        )  # fmt: skip
+            words,
+            learner.phase,
+            length,
+            learner.exploration,
+            learner.decay,
+            learner.floor,
+            learner.comm_column,
+            action,
+            comm,
+        )
     if rules.n_moods > 0:
         mood_steps(tape.reward_by_position, steps)
     before = learner.agent[STATE]
     ended = learn_actions(
-        tape, steps, rules, tables, learner.memory, learner.agent, learner.sums, action, length, rate, discount, seen,
-        reward, totals,
-    )  # fmt: skip
+        tape,
+        steps,
+        rules,
+        tables,
+        learner.memory,
+        learner.agent,
+        learner.sums,
+        action,
+        length,
+        rate,
+        discount,
+        seen,
+        reward,
+        totals,
+    )
     learn_communication(tape.alert, seen, reward, rules.comm_bonus, tables, before, comm, rate, discount)
     return ended
 

@@ -62,7 +62,15 @@ def encode_bars(columns, log_close, log_fill, features, encoding, carry, values,
             volatility[t] = max(volatility[t], encoding.typical)
         carry.seen[0] += size
         bar_returns(
-            log_close[start:stop], log_fill[start:stop], volatility, 0.1 * encoding.typical, encoding.fee_rate,
-            carry.bar, bars.gap[start:stop], bars.change[start:stop], bars.cost[start:stop], bars.move[start:stop],
+            log_close[start:stop],
+            log_fill[start:stop],
+            volatility,
+            0.1 * encoding.typical,
+            encoding.fee_rate,
+            carry.bar,
+            bars.gap[start:stop],
+            bars.change[start:stop],
+            bars.cost[start:stop],
+            bars.move[start:stop],
             bars.risk[start:stop],
-        )  # fmt: skip
+        )

@@ -172,10 +172,11 @@ def merge_moments(moments, n, mean, m2, m3, m4):
     share = delta / count
     cross = before * b
     moments[M4] += (
-        m4 + delta * share * share * share * cross * (before * before - cross + b * b)
+        m4
+        + delta * share * share * share * cross * (before * before - cross + b * b)
         + 6.0 * share * share * (before * before * m2 + b * b * moments[M2])
         + 4.0 * share * (before * m3 - b * moments[M3])
-    )  # fmt: skip
+    )
     moments[M3] += m3 + delta * share * share * cross * (before - b) + 3.0 * share * (before * m2 - b * moments[M2])
     moments[M2] += m2 + delta * share * cross
     moments[MEAN] += share * b

@@ -201,9 +201,21 @@ def mood_steps(reward_by_position, steps):
 
 @kernel
 def learn_actions(
-    tape, steps, rules, tables, memory, agent, sums, action, episode_length, learning_rate, discount, seen, reward,
+    tape,
+    steps,
+    rules,
+    tables,
+    memory,
+    agent,
+    sums,
+    action,
+    episode_length,
+    learning_rate,
+    discount,
+    seen,
+    reward,
     totals,
-):  # fmt: skip
+):
     """Train the first table over all rows of a tape; return how many episodes ended.
 
     steps: see `mood_steps`, read where there are moods; action int8 (n,): the explored action, −1 where the greedy one
@@ -214,20 +226,59 @@ def learn_actions(
     # Two compilations of one loop: what most configs need, without anything that the others do.
     if rules.n_moods > 0 and memory.weights.size == 0:
         return _act(
-            tape, steps, rules, tables, memory, agent, sums, action, episode_length, learning_rate, discount, seen,
-            reward, totals, True,
-        )  # fmt: skip
+            tape,
+            steps,
+            rules,
+            tables,
+            memory,
+            agent,
+            sums,
+            action,
+            episode_length,
+            learning_rate,
+            discount,
+            seen,
+            reward,
+            totals,
+            True,
+        )
     return _act(
-        tape, steps, rules, tables, memory, agent, sums, action, episode_length, learning_rate, discount, seen,
-        reward, totals, False,
-    )  # fmt: skip
+        tape,
+        steps,
+        rules,
+        tables,
+        memory,
+        agent,
+        sums,
+        action,
+        episode_length,
+        learning_rate,
+        discount,
+        seen,
+        reward,
+        totals,
+        False,
+    )
 
 
 @kernel(inline=True)
 def _act(
-    tape, steps, rules, tables, memory, agent, sums, action, episode_length, learning_rate, discount, seen, reward,
-    totals, is_plain,
-):  # fmt: skip
+    tape,
+    steps,
+    rules,
+    tables,
+    memory,
+    agent,
+    sums,
+    action,
+    episode_length,
+    learning_rate,
+    discount,
+    seen,
+    reward,
+    totals,
+    is_plain,
+):
     # Nothing in the inner loop is a branch that depends on the data, and the way from one state to the next is short:
     # greedy action, position, mood step, mood – all of them bits of words loaded ahead. What the update of q costs lies
     # beside that way.

@@ -139,9 +139,11 @@ def quantize(values, edges, bucket):
         for t in range(values.size):
             value = values[t]
             bucket[t] += (
-                np.int32(first <= value) + np.int32(second <= value) + np.int32(third <= value)
+                np.int32(first <= value)
+                + np.int32(second <= value)
+                + np.int32(third <= value)
                 + np.int32(fourth <= value)
-            )  # fmt: skip
+            )
 
 
 @kernel

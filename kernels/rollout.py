@@ -50,9 +50,23 @@ def rollout_rows(tape, rules, greedy, comm_greedy, agent, sums, state_out, actio
 
 @kernel
 def rollout_bars(
-    observation, gap, change, cost, scarcity, weights, rules, greedy, comm_greedy, agent, sums,
-    state_out, action_out, comm_out, position_out, reward,
-):  # fmt: skip
+    observation,
+    gap,
+    change,
+    cost,
+    scarcity,
+    weights,
+    rules,
+    greedy,
+    comm_greedy,
+    agent,
+    sums,
+    state_out,
+    action_out,
+    comm_out,
+    position_out,
+    reward,
+):
     """The same over bars, as of `kernels.market.bar_returns` and `market_rows`, with moods. observation int32, gap,
     change, cost, scarcity float64 (n,); weights float64 (3,). Mutates: agent, sums, the outputs.
     """

@@ -24,9 +24,20 @@ MAIN = "from idi_fast.cli import main; main()"
 NOTICE = "compiling kernels; this happens once"
 QUICK = ("--episodes", 4, "--episode-length", 16)
 STREAMS = (
-    "q_buy", "q_sell", "risk_budget_ok", "q_emote_positive", "q_emote_alert", "q_emote_persistence", "q_regime",
-    "price_up", "price_down", "weight_momentum", "weight_contra", "weight_trend", "risk_event",
-)  # fmt: skip
+    "q_buy",
+    "q_sell",
+    "risk_budget_ok",
+    "q_emote_positive",
+    "q_emote_alert",
+    "q_emote_persistence",
+    "q_regime",
+    "price_up",
+    "price_down",
+    "weight_momentum",
+    "weight_contra",
+    "weight_trend",
+    "risk_event",
+)
 
 BATCH = """
 import json, resource, signal, sys

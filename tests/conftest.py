@@ -10,11 +10,25 @@ from examples import examples
 from hypothesis import settings
 
 SLOWEST = (
-    "test_campaign", "test_checkpoint_command", "test_sweep_command", "test_evidence_forgeries", "test_kills",
-    "test_reader", "test_zk_forgeries", "test_signals", "test_checkpoint", "test_bench", "test_kernel_cache",
-    "test_evidence_tampering", "test_layers", "test_storage", "test_report_browser", "test_zk", "test_cli_outputs",
+    "test_campaign",
+    "test_checkpoint_command",
+    "test_sweep_command",
+    "test_evidence_forgeries",
+    "test_kills",
+    "test_reader",
+    "test_zk_forgeries",
+    "test_signals",
+    "test_checkpoint",
+    "test_bench",
+    "test_kernel_cache",
+    "test_evidence_tampering",
+    "test_layers",
+    "test_storage",
+    "test_report_browser",
+    "test_zk",
+    "test_cli_outputs",
     "test_kernels_features",
-)  # fmt: skip
+)
 """Files of tests, which stay in one process each, in the order of their time: begun last, one would be waited for."""
 
 

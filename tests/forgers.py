@@ -65,9 +65,14 @@ def consistent(said: Statement, frame: pl.DataFrame, states: np.ndarray, actions
 
 
 def zk_folder(
-    out: Path, said: Statement, frame: pl.DataFrame, table: np.ndarray, *, more: dict[str, bytes] | None = None,
+    out: Path,
+    said: Statement,
+    frame: pl.DataFrame,
+    table: np.ndarray,
+    *,
+    more: dict[str, bytes] | None = None,
     prove: Callable[..., bytes] = zk.prove,
-) -> Path:  # fmt: skip
+) -> Path:
     """A folder with a proof of whatever a trace says, as far as the table has it so."""
     names = [name for name in frame.columns if name in (*TRACE_STREAMS, *MARKET_STREAMS)]
     files = {f"streams/{name}": data for name, data in stream_files({n: frame[n].to_numpy() for n in names}).items()}

@@ -111,9 +111,18 @@ def streams(names: dict[str, str]) -> str:
 
 
 V38_INPUTS = (
-    "price", "volume", "trend", "profit_guard", "failure_echo", "q_buy", "q_sell", "risk_budget_ok", "q_regime",
-    "q_emote_positive", "q_emote_alert",
-)  # fmt: skip
+    "price",
+    "volume",
+    "trend",
+    "profit_guard",
+    "failure_echo",
+    "q_buy",
+    "q_sell",
+    "risk_budget_ok",
+    "q_regime",
+    "q_emote_positive",
+    "q_emote_alert",
+)
 
 V38_CLAUSES = """
 (o_executing[t] =
@@ -138,9 +147,20 @@ V38_CLAUSES = """
 """
 
 V38_OUTPUTS = (
-    "executing", "buy_signal", "sell_signal", "holding", "timer_b0", "timer_b1", "nonce", "entry_price", "profit",
-    "has_burned", "emote_positive", "emote_alert", "emote_persistence",
-)  # fmt: skip
+    "executing",
+    "buy_signal",
+    "sell_signal",
+    "holding",
+    "timer_b0",
+    "timer_b1",
+    "nonce",
+    "entry_price",
+    "profit",
+    "has_burned",
+    "emote_positive",
+    "emote_alert",
+    "emote_persistence",
+)
 
 LAYERED_INPUTS = ("price_up", "price_down", "weight_momentum", "weight_contra", "weight_trend")
 

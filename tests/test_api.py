@@ -22,9 +22,7 @@ from idi_fast import display, errors
 
 PACKAGES = {"idi_fast": idi, "idi_fast.tau": idi_fast.tau}
 EXPORTS = [(package, name) for package, module in PACKAGES.items() for name in module.__all__ if name[0] != "_"]
-FUNCTIONS = [
-    (package, name) for package, name in EXPORTS if inspect.isfunction(getattr(PACKAGES[package], name))
-]  # fmt: skip
+FUNCTIONS = [(package, name) for package, name in EXPORTS if inspect.isfunction(getattr(PACKAGES[package], name))]
 RESULTS = [
     (package, name)
     for package, name in EXPORTS
@@ -35,17 +33,36 @@ RESULTS = [
 MODULES = sorted({f"{package}.{home}" for package, module in PACKAGES.items() for home in module._HOMES} | {*PACKAGES})
 # What is read and written without a kernel, and what needs no frames either.
 NO_NUMBA = (
-    "idi_fast.compare", "idi_fast.evidence.manifest", "idi_fast.evidence.reference", "idi_fast.data.history",
-    "idi_fast.data.frames", "idi_fast.data.config_history", "idi_fast.storage.tables", "idi_fast.storage.manifests",
-    "idi_fast.agents.trace_files", "idi_fast.environments.actions", "idi_fast.training.episode_log",
+    "idi_fast.compare",
+    "idi_fast.evidence.manifest",
+    "idi_fast.evidence.reference",
+    "idi_fast.data.history",
+    "idi_fast.data.frames",
+    "idi_fast.data.config_history",
+    "idi_fast.storage.tables",
+    "idi_fast.storage.manifests",
+    "idi_fast.agents.trace_files",
+    "idi_fast.environments.actions",
+    "idi_fast.training.episode_log",
     "idi_fast.storage.reader.child",
-)  # fmt: skip
+)
 NO_POLARS = (
-    "idi_fast.errors", "idi_fast.display", "idi_fast.config.settings", "idi_fast.config.arguments",
-    "idi_fast.config.draft", "idi_fast.storage.files", "idi_fast.storage.staging", "idi_fast.tau",
-    "idi_fast.tau.parsing", "idi_fast.tau.spec", "idi_fast.layers.plan", "idi_fast.parallel.worker_pool",
-    "idi_fast.backtesting.conditions", "idi_fast.evaluation.verdicts", "idi_fast.cli.commands",
-)  # fmt: skip
+    "idi_fast.errors",
+    "idi_fast.display",
+    "idi_fast.config.settings",
+    "idi_fast.config.arguments",
+    "idi_fast.config.draft",
+    "idi_fast.storage.files",
+    "idi_fast.storage.staging",
+    "idi_fast.tau",
+    "idi_fast.tau.parsing",
+    "idi_fast.tau.spec",
+    "idi_fast.layers.plan",
+    "idi_fast.parallel.worker_pool",
+    "idi_fast.backtesting.conditions",
+    "idi_fast.evaluation.verdicts",
+    "idi_fast.cli.commands",
+)
 
 
 # --- names
@@ -158,7 +175,11 @@ def results(frame) -> dict:
     run = idi.train(CONFIG, bars, seed=0)
     simulated = {**CONFIG, "environment": {"kind": "crypto"}}
     return {
-        "bars": bars, "run": run, "policy": run.policy, "trace": run.trace, "trainer run": idi.train(simulated),
+        "bars": bars,
+        "run": run,
+        "policy": run.policy,
+        "trace": run.trace,
+        "trainer run": idi.train(simulated),
         "backtest": idi.backtest(run.policy, bars, start="2024-01-01", fee_bps=5),
         "no times": idi.backtest(run.policy, idi.History.from_frame(frame.drop("time"))),
         "walk": idi.walk_forward(CONFIG, bars, seeds=range(2)),
@@ -167,7 +188,7 @@ def results(frame) -> dict:
         "population in sample": idi.train_population(CONFIG, range(3), history=bars, keep="all"),
         "evaluation": idi.evaluate(run.policy, history=bars),
         "spec": idi_fast.tau.find_contract("v38").specification(),
-    }  # fmt: skip
+    }
 
 
 def test_the_example_of_the_front_page(frame, tmp_path, monkeypatch):
@@ -231,9 +252,20 @@ class Page(HTMLParser):
 
 
 SHOWN = [
-    "bars", "run", "policy", "trace", "trainer run", "backtest", "no times", "walk", "sweep", "population",
-    "population in sample", "evaluation", "spec",
-]  # fmt: skip
+    "bars",
+    "run",
+    "policy",
+    "trace",
+    "trainer run",
+    "backtest",
+    "no times",
+    "walk",
+    "sweep",
+    "population",
+    "population in sample",
+    "evaluation",
+    "spec",
+]
 
 
 @pytest.mark.parametrize("name", SHOWN)

@@ -158,18 +158,24 @@ def test_tables_of_other_lengths_columns_and_types(tmp_path):
     assert (found["columns_only_in_a"], found["columns_only_in_b"]) == (["only"], ["more"])
     assert found["columns"] == [
         {
-            "name": "x", "differing": 1, "largest": 1.0,
+            "name": "x",
+            "differing": 1,
+            "largest": 1.0,
             "first": {"at": 1, "from": 0, "a": [1, 0, 1], "b": [True, True, None]},
         },
         {
-            "name": "said", "differing": 1, "largest": None,
+            "name": "said",
+            "differing": 1,
+            "largest": None,
             "first": {"at": 1, "from": 0, "a": ["a", "b", "c"], "b": ["a", "x", None]},
         },
         {
-            "name": "kind", "differing": 2, "largest": None,
+            "name": "kind",
+            "differing": 2,
+            "largest": None,
             "first": {"at": 0, "from": 0, "a": [1, 2, 3], "b": ["1", "2", None]},
         },
-    ]  # fmt: skip
+    ]
     assert found["notes"] == ["x is Int64 in A, Boolean in B", "kind is Int64 in A, String in B"]
 
 
@@ -183,8 +189,11 @@ def test_types_and_metadata_are_no_difference(tmp_path):
     found = only_file(a, b)
     assert (found["equal"], found["columns"]) == (True, [])
     assert [note.split(" is ")[0] for note in found["notes"]] == [
-        "bit", "time", "said", "the metadata differ in fingerprint",
-    ]  # fmt: skip
+        "bit",
+        "time",
+        "said",
+        "the metadata differ in fingerprint",
+    ]
     found = only_file(a, table(tmp_path / "c.parquet", **columns))
     assert (found["equal"], len(found["notes"])) == (True, 1)
 
@@ -197,9 +206,10 @@ def test_a_table_with_more_rows_differs(tmp_path):
 def test_a_trace_is_compared_with_that_of_an_artifact(world, tmp_path):
     trace = tmp_path / "trace.parquet"
     cli.rewritten(
-        world / "agent" / "trace.parquet", trace,
+        world / "agent" / "trace.parquet",
+        trace,
         columns=lambda frame: frame.with_columns(q_buy=pl.when(pl.col("tick") == 9).then(7).otherwise("q_buy")),
-    )  # fmt: skip
+    )
     found = only_file(trace, world / "agent")
     assert [(column["name"], column["first"]["at"]) for column in found["columns"]] == [("q_buy", 9)]
     assert only_file(world / "agent", world / "agent" / "trace.parquet")["equal"]
@@ -301,10 +311,16 @@ def test_the_report_on_two_artifacts_names_what_differs(world, tmp_path):
     status, stdout, stderr = cli.run("compare", world / "synthetic", tmp_path / "longer")
     assert (status, stderr) == (1, "")
     cli.assert_mentions(
-        stdout, "B is longer by 1 tick\n", "states that differ", "q_hold differs first in price ", "states only in A",
-        " more keys, which --json lists\n", "B is longer by 1 row\n", "the first that differs is in",
+        stdout,
+        "B is longer by 1 tick\n",
+        "states that differ",
+        "q_hold differs first in price ",
+        "states only in A",
+        " more keys, which --json lists\n",
+        "B is longer by 1 row\n",
+        "the first that differs is in",
         "different: 18 of 18 files",
-    )  # fmt: skip
+    )
     run = stdout.partition("\nrun.json\n")[2].splitlines()
     assert [line.split()[0] for line in run[1:3]] == ["config.episodes", "config.episode_length"]
     stdout = cli.run("compare", world / "synthetic", world / "agent").stdout

@@ -34,11 +34,13 @@ def test_policies_are_compared_by_state(tmp_path):
     assert (found["kind"], found["equal"], found["rows"], found["keys"]) == ("policy", False, [3, 2], [])
     assert found["columns"] == [
         {
-            "name": "q_buy", "differing": 2, "largest": 0.5,
+            "name": "q_buy",
+            "differing": 2,
+            "largest": 0.5,
             "first": {"state": {"price": 0, "mood": 1}, "a": 1.5, "b": 1.0},
         },
         {"name": "visits", "differing": 1, "largest": 7.0, "first": {"state": {"price": 1, "mood": 0}, "a": 2, "b": 9}},
-    ]  # fmt: skip
+    ]
     assert found["states_only_in_a"] == {"count": 1, "first": {"price": 0, "mood": 0}}
     assert found["states_only_in_b"] == {"count": 0, "first": None}
     assert only_file(b, a)["states_only_in_b"] == found["states_only_in_a"]

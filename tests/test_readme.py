@@ -21,9 +21,14 @@ def run(language: str, code: str, folder: Path) -> str:
     command = {"bash": ["bash", "-eu", "-c", code], "python": [sys.executable, "-c", code]}[language]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
-        command, cwd=folder, env={**os.environ, "PATH": path}, text=True, encoding="utf-8", capture_output=True,
+        command,
+        cwd=folder,
+        env={**os.environ, "PATH": path},
+        text=True,
+        encoding="utf-8",
+        capture_output=True,
         timeout=300,
-    )  # fmt: skip
+    )
     assert done.returncode == 0, f"{code}\n{done.stderr}"
     return done.stdout
 

@@ -26,22 +26,26 @@ ROOT = Path(__file__).parents[1]
 RELEASE = ROOT / "tests/golden/release_0_1_0"
 POLICIES = {
     "synthetic": (
-        "957c09d7d51aeec399d82594b5cbaf3effd91d5002ea624300b39b838d28868d", 3,
+        "957c09d7d51aeec399d82594b5cbaf3effd91d5002ea624300b39b838d28868d",
+        3,
         "b52ffb38960bdf48f4678b69584e163e7843c1e713c53dc1349513faa0391755",
     ),
     "compat": (
-        "1684248631ccecc85544b10ed53f4ebafdd77788d6b3a58ee1af38cbabb2a874", 3,
+        "1684248631ccecc85544b10ed53f4ebafdd77788d6b3a58ee1af38cbabb2a874",
+        3,
         "505babecdfebfc4cd37bdcf3b6e9b25e6561931f15e56e0e39f5b42c32f28313",
     ),
     "history": (
-        "bfc91a84ead7857f4f3779d5afa3a04793bd9c3646bb73693c712148a1185685", 3,
+        "bfc91a84ead7857f4f3779d5afa3a04793bd9c3646bb73693c712148a1185685",
+        3,
         "5aee166982f79324cf040bbdd187c7b6d9f12428a6c6377f67792621be861313",
     ),
     "population/best": (
-        "85d5dfdceefad156a3c38a690d2659133499c19cb227097bb576fcd7de6d9a46", 1,
+        "85d5dfdceefad156a3c38a690d2659133499c19cb227097bb576fcd7de6d9a46",
+        1,
         "b463d49e835672f81edd5802e17537becd8d18edbcf58f44778668db52577ee6",
     ),
-}  # fmt: skip
+}
 """By artifact: the fingerprint of its config, its seed, a digest of its tables."""
 SOUND = {"manifest", "streams", "actions"}
 HOLD = {
@@ -184,12 +188,12 @@ print(json.dumps({
 
 def test_a_setting_added_to_the_source_changes_no_artifact():
     """idi-fast with two more settings verifies what there is, and trains it again to the same bytes."""
+    features = '    features: FeaturesConfig = setting(FeaturesConfig, "Market features.")\n'
+    clarity = '    communication_clarity: float = setting(0.2, "Weight of the mood level.")\n'
     added = {
-        '    features: FeaturesConfig = setting(FeaturesConfig, "Market features.")\n':
-            '    patience: int = setting(7, "Patience.", since=2)\n',
-        '    communication_clarity: float = setting(0.2, "Weight of the mood level.")\n':
-            '    later: float = setting(0.5, "Later.", since=3)\n',
-    }  # fmt: skip
+        features: '    patience: int = setting(7, "Patience.", since=2)\n',
+        clarity: '    later: float = setting(0.5, "Later.", since=3)\n',
+    }
     names = ["synthetic", "compat", "history", "population/best", "backtest", "zk"]
     command = [sys.executable, "-W", "error", "-c", WITH_SETTINGS, json.dumps(added), str(RELEASE), *names]
     done = subprocess.run(command, text=True, capture_output=True, check=False, timeout=300)

@@ -57,7 +57,7 @@ def written(world) -> Path:
         ("prove", world / "crypto", "--prover", "digest"),
         ("layers", world / "plan.json"),
         ("workflow", world / "compat.json", "--kind", "layered", "--out", world / "workflow"),
-    ):  # fmt: skip
+    ):
         succeed(*args)
     return world
 
@@ -96,14 +96,25 @@ def test_the_config_in_a_run_is_one(written):
 @pytest.mark.parametrize(
     ("name", "file"),
     [
-        ("run", "agent/run.json"), ("run", "backtest/run.json"), ("run", "population/run.json"),
-        ("run", "walk/run.json"), ("run", "sweep/run.json"), ("run", "book/run.json"),
-        ("run", "by_reference/run.json"), ("kpis", "backtest/kpis.json"), ("kpis", "book/kpis.json"),
-        ("kpis", "by_reference/kpis.json"), ("trace", "agent_trace.json"), ("spec", "spec/spec.json"),
-        ("walkforward", "walk/walkforward.json"), ("sweep", "sweep/sweep.json"),
-        ("sweep", "simulated/sweep.json"), ("commitment", "plain/commitment.json"), ("manifest", "agent/manifest.json"),
+        ("run", "agent/run.json"),
+        ("run", "backtest/run.json"),
+        ("run", "population/run.json"),
+        ("run", "walk/run.json"),
+        ("run", "sweep/run.json"),
+        ("run", "book/run.json"),
+        ("run", "by_reference/run.json"),
+        ("kpis", "backtest/kpis.json"),
+        ("kpis", "book/kpis.json"),
+        ("kpis", "by_reference/kpis.json"),
+        ("trace", "agent_trace.json"),
+        ("spec", "spec/spec.json"),
+        ("walkforward", "walk/walkforward.json"),
+        ("sweep", "sweep/sweep.json"),
+        ("sweep", "simulated/sweep.json"),
+        ("commitment", "plain/commitment.json"),
+        ("manifest", "agent/manifest.json"),
     ],
-)  # fmt: skip
+)
 def test_a_key_more_and_a_key_less_are_refused(written, name, file):
     value = json.loads((written / file).read_text(encoding="utf-8"))
     VALIDATORS[name].validate(value)

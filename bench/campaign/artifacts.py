@@ -48,8 +48,19 @@ WRITING_RUN = {"digest", "replay", "manifest", "replace"}
 SILENT = {"compare", "tau check", "verify"}
 """Commands whose findings stand on stdout."""
 RUNS = (
-    "agent", "agent", "synthetic", "compat", "tiles", "population", "test", "walk", "grid", "spec", "binding", "proven",
-)  # fmt: skip
+    "agent",
+    "agent",
+    "synthetic",
+    "compat",
+    "tiles",
+    "population",
+    "test",
+    "walk",
+    "grid",
+    "spec",
+    "binding",
+    "proven",
+)
 FORGED = ("proven", "proven", "agent", "test")
 USERS = (
     b"# Thesis\n\nTen years of work.\n",
@@ -237,9 +248,12 @@ def _forge_run(rng: random.Random, run: Path) -> str:
 
 
 _FORGERIES: dict[str, Callable[[random.Random, Path], str]] = {
-    "stream": _forge_stream, "trace": _forge_table("trace.parquet"), "policy": _forge_table("policy.parquet"),
-    "episodes": _forge_table("episodes.parquet"), "run": _forge_run,
-}  # fmt: skip
+    "stream": _forge_stream,
+    "trace": _forge_table("trace.parquet"),
+    "policy": _forge_table("policy.parquet"),
+    "episodes": _forge_table("episodes.parquet"),
+    "run": _forge_run,
+}
 
 
 def _without(found: dict[str, bytes | None], name: str | None) -> dict[str, bytes | None]:

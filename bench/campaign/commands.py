@@ -62,32 +62,40 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "train --seeds": Command(
         ("train", "--seeds", "4:6", "--keep", "all", *QUICK, "--force", "--out", "population"),
-        "population", ("population",), long=ENDLESS,
+        "population",
+        ("population",),
+        long=ENDLESS,
     ),
     "train --resume": Command(
         ("train", "--episodes", 30, "--episode-length", 12, "--checkpoint-every", 10, "--resume", "--out", "out"),
-        "out", long=ENDLESS,
+        "out",
+        long=ENDLESS,
     ),
     "backtest": Command(
         ("backtest", "later.csv", "--policy", "agent", "--out", "new/out"), "new", ("agent", "later.csv")
     ),
     "backtest --force": Command(
         ("backtest", "later.csv", "--policy", "agent", "--fee-bps", 9, "--force", "--out", "test"),
-        "test", ("agent", "later.csv", "test"),
+        "test",
+        ("agent", "later.csv", "test"),
     ),
     "backtest of symbols": Command(
         ("backtest", "later.csv", "--policy", "agent", "--symbol-col", "symbol", "--force", "--out", "test"),
-        "test", ("agent", "later.csv", "test"),
+        "test",
+        ("agent", "later.csv", "test"),
     ),
     "walkforward": Command(
         ("walkforward", "bars.csv", "--config", "history.json", "--seeds", "1", *QUICK, "--force", "--out", "walk"),
-        "walk", ("bars.csv", "history.json", "walk"),
+        "walk",
+        ("bars.csv", "history.json", "walk"),
     ),
     "sweep": Command(
         (*SWEEP, "--grid", "discount=0.8,0.9", "--force", "--out", "grid"), "grid", ("bars.csv", "history.json", "grid")
     ),
     "export": Command(
-        ("export", "agent", "--to", "inputs"), "inputs", ("synthetic", "agent"),
+        ("export", "agent", "--to", "inputs"),
+        "inputs",
+        ("synthetic", "agent"),
         (("export", "synthetic", "--to", "inputs"),),
     ),
     "spec": Command(
@@ -113,16 +121,18 @@ COMMANDS: Mapping[str, Command] = {
     "tau check --fix --force": Command(
         ("tau", "check", "flawed", "--fix", "flawed", "--force"), "flawed", prepare=_flawed
     ),
-}  # fmt: skip
+}
 if find_spec("plotly") is not None:
     COMMANDS = {
         **COMMANDS,
         "report": Command(("report", "test", "--out", "page.html"), "page.html", ("test",)),
         "report --force": Command(
-            ("report", "synthetic", "--force", "--out", "page.html"), "page.html", ("test", "synthetic"),
+            ("report", "synthetic", "--force", "--out", "page.html"),
+            "page.html",
+            ("test", "synthetic"),
             (("report", "test", "--out", "page.html"),),
         ),
-    }  # fmt: skip
+    }
 
 
 @dataclass(frozen=True)

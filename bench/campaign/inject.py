@@ -62,9 +62,15 @@ def run_killed(
         fault = "" if at is None else f"{at}:{int(number)}:{error or 0}:{int(lasting)}"
         command = [sys.executable, __file__, fault, str(log), *map(str, argv)]
         process = subprocess.Popen(
-            command, env={**os.environ, **(env or {})}, cwd=cwd, encoding="utf-8", errors="replace",
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
+            command,
+            env={**os.environ, **(env or {})},
+            cwd=cwd,
+            encoding="utf-8",
+            errors="replace",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
         try:
             stdout, stderr = process.communicate(timeout=timeout)
             returncode = process.returncode

@@ -26,12 +26,18 @@ from idi_fast.bench.campaign.trial import (
     timeless,
     tree,
     verdict_on,
-)  # fmt: skip
+)
 from idi_fast.bench.campaign.world import World
 from idi_fast.storage.files import MANIFEST
 
-NEXT = (("train", "--print-config"), ("evaluate", "{out}"), ("compare", "{out}", "{out}"), ("verify", "{out}"),
-        ("manifest", "{out}", "--check"), ("tau", "check", "{out}"))  # fmt: skip
+NEXT = (
+    ("train", "--print-config"),
+    ("evaluate", "{out}"),
+    ("compare", "{out}", "{out}"),
+    ("verify", "{out}"),
+    ("manifest", "{out}", "--check"),
+    ("tau", "check", "{out}"),
+)
 """Commands to run after a kill; whether they accept their arguments does not matter here."""
 
 

@@ -40,10 +40,25 @@ WRITING = {name for name, argv in COMMANDS.items() if "--out" in argv}
 HUGE = (0.0, -1.0, 1e-300, 1e300, 1.7e308, float("nan"), float("inf"), float("-inf"), 5e-324, 1e9)
 TIMES = (0, -1, 1, 2**31 - 1, 2**31, 20240105, 202401051030, 45_000, 2**62, -(2**62), 2**63 - 1, 10**12, 10**15, 10**18)
 TYPES = (
-    pl.String, pl.Float32, pl.Int8, pl.Int64, pl.UInt64, pl.Boolean, pl.Decimal(20, 4), pl.Categorical, pl.Binary,
-    pl.Null, pl.Date, pl.Datetime("ns"), pl.Datetime("ms", "UTC"), pl.Datetime("us", "Europe/Berlin"), pl.Time,
-    pl.Duration, pl.List(pl.Float64), pl.Struct({"a": pl.Float64}),
-)  # fmt: skip
+    pl.String,
+    pl.Float32,
+    pl.Int8,
+    pl.Int64,
+    pl.UInt64,
+    pl.Boolean,
+    pl.Decimal(20, 4),
+    pl.Categorical,
+    pl.Binary,
+    pl.Null,
+    pl.Date,
+    pl.Datetime("ns"),
+    pl.Datetime("ms", "UTC"),
+    pl.Datetime("us", "Europe/Berlin"),
+    pl.Time,
+    pl.Duration,
+    pl.List(pl.Float64),
+    pl.Struct({"a": pl.Float64}),
+)
 NAMES = (
     "",
     " close",
@@ -214,6 +229,11 @@ def _other_columns(rng: random.Random, frame: pl.DataFrame) -> pl.DataFrame:
 
 
 _CHANGES: dict[str, Callable[[random.Random, pl.DataFrame], pl.DataFrame]] = {
-    "values": _with_values, "nulls": _with_nulls, "a renamed column": _renamed, "a retyped column": _retyped,
-    "times": _other_times, "rows": _other_rows, "columns": _other_columns,
-}  # fmt: skip
+    "values": _with_values,
+    "nulls": _with_nulls,
+    "a renamed column": _renamed,
+    "a retyped column": _retyped,
+    "times": _other_times,
+    "rows": _other_rows,
+    "columns": _other_columns,
+}

@@ -58,16 +58,24 @@ class Findings:
             counts.setdefault(part, {}).setdefault(kind, {})[verdict] = n
         faults = [{**asdict(trial), "reproduction": self.reproduction(trial)} for trial in self.faults]
         return {
-            "schema_version": 1, "seed": self.seed, "trials": self.counts.total(), "counts": counts, "faults": faults,
+            "schema_version": 1,
+            "seed": self.seed,
+            "trials": self.counts.total(),
+            "counts": counts,
+            "faults": faults,
             "seconds": self.seconds,
-        }  # fmt: skip
+        }
 
 
 def run_campaign(
-    parts: Sequence[str], seed: int, *, seconds: float | None = None,
-    numbers: Mapping[str, Sequence[int]] | None = None, folder: Path | None = None,
+    parts: Sequence[str],
+    seed: int,
+    *,
+    seconds: float | None = None,
+    numbers: Mapping[str, Sequence[int]] | None = None,
+    folder: Path | None = None,
     report: Callable[[Trial], None] = lambda trial: None,
-) -> Findings:  # fmt: skip
+) -> Findings:
     """Run trials of these parts, each for its share of `seconds`.
 
     numbers: of the trials of each part, which are then run however long they take; folder: an empty working folder
@@ -88,9 +96,13 @@ def run_campaign(
 
 
 def _run_parts(
-    world: World, findings: Findings, parts: Sequence[str], seconds: float | None,
-    numbers: Mapping[str, Sequence[int]] | None, report: Callable[[Trial], None],
-) -> None:  # fmt: skip
+    world: World,
+    findings: Findings,
+    parts: Sequence[str],
+    seconds: float | None,
+    numbers: Mapping[str, Sequence[int]] | None,
+    report: Callable[[Trial], None],
+) -> None:
     end = None if seconds is None else time.monotonic() + seconds
     for k, name in enumerate(parts):
         begun = time.monotonic()

@@ -70,9 +70,15 @@ def _interrupted(
     """The outcome of a process that got a signal, and the seconds until it ended."""
     words = tuple(map(str, argv))
     process = subprocess.Popen(
-        [sys.executable, "-c", MAIN, *words], cwd=folder, env={**os.environ, **environment}, stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", errors="replace",
-    )  # fmt: skip
+        [sys.executable, "-c", MAIN, *words],
+        cwd=folder,
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        errors="replace",
+    )
     begun = time.monotonic()
     try:
         stdout, stderr = process.communicate(timeout=after)

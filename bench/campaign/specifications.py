@@ -32,15 +32,77 @@ o2:sbf := out file("outputs/late.out").
 """,
 )
 WORDS = (
-    "i1", "o1", "o2[t]", "i2[t-1]", "o1[t-64]", "o1[t-65]", "o1[0]", "i1[3]", "o1[t+1]", "&", "|", "^", "'", "&&", "||",
-    "=", "!=", "(", ")", ":=", ".", "sbf", "bv[5]", "bv[0]", "bv[33]", "tau", "0", "1", "{ 31 }:bv[5]", "{ #xff }", "T",
-    "F", "always", "ex x", "->", "r", "run", 'in file("inputs/buy.in")', 'out file("/dev/null")', "console", "#", "é",
-    "\0", 'in file("../../secret")', 'out file("outputs/buy.out")', "(" * 3000, "&& (o1[t] = i1[t])" * 300, "9" * 5000,
-)  # fmt: skip
+    "i1",
+    "o1",
+    "o2[t]",
+    "i2[t-1]",
+    "o1[t-64]",
+    "o1[t-65]",
+    "o1[0]",
+    "i1[3]",
+    "o1[t+1]",
+    "&",
+    "|",
+    "^",
+    "'",
+    "&&",
+    "||",
+    "=",
+    "!=",
+    "(",
+    ")",
+    ":=",
+    ".",
+    "sbf",
+    "bv[5]",
+    "bv[0]",
+    "bv[33]",
+    "tau",
+    "0",
+    "1",
+    "{ 31 }:bv[5]",
+    "{ #xff }",
+    "T",
+    "F",
+    "always",
+    "ex x",
+    "->",
+    "r",
+    "run",
+    'in file("inputs/buy.in")',
+    'out file("/dev/null")',
+    "console",
+    "#",
+    "é",
+    "\0",
+    'in file("../../secret")',
+    'out file("outputs/buy.out")',
+    "(" * 3000,
+    "&& (o1[t] = i1[t])" * 300,
+    "9" * 5000,
+)
 LINES = (
-    "0", "1", "2", "", " 1 ", "01", "-1", "1.0", "true", "T", "x'", "31", "32", "#x1f", "#b1", "\t", "é", "\0", "# no",
+    "0",
+    "1",
+    "2",
+    "",
+    " 1 ",
+    "01",
+    "-1",
+    "1.0",
+    "true",
+    "T",
+    "x'",
+    "31",
+    "32",
+    "#x1f",
+    "#b1",
+    "\t",
+    "é",
+    "\0",
+    "# no",
     "9" * 4000,
-)  # fmt: skip
+)
 TOKEN = re.compile(r"\w+|\s+|:=|&&|.", re.DOTALL)
 COMMANDS = {
     "check": ("tau", "check", "spec"),
@@ -71,9 +133,14 @@ def attempt(world: World, rng: random.Random, trial: Trial) -> str:
         expect(verdict_on(after, silent_failure=True) == OK, WRONG, f"what --fix wrote has errors: {describe(after)}")
     elif verdict != OK:
         only_outputs = all(name.startswith("spec/outputs") for name in set(tree(folder)) ^ set(before))
-        expect(not changed or (trial.kind.startswith("run") and only_outputs) or trial.kind == "fix in place"
-               or not difference(_below(tree(folder), "spec"), _below(before, "spec")),
-               WRONG, f"{verdict}, and yet {changed}: {describe(outcome)}")  # fmt: skip
+        expect(
+            not changed
+            or (trial.kind.startswith("run") and only_outputs)
+            or trial.kind == "fix in place"
+            or not difference(_below(tree(folder), "spec"), _below(before, "spec")),
+            WRONG,
+            f"{verdict}, and yet {changed}: {describe(outcome)}",
+        )
     return verdict
 
 

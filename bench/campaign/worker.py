@@ -47,8 +47,11 @@ class Worker:
         environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "POLARS_MAX_THREADS": "2", "PYTHONUTF8": "1"}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "idi_fast.bench.campaign.worker", self._folder.name],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8", env=environment,
-        )  # fmt: skip
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            encoding="utf-8",
+            env=environment,
+        )
         asking, answers = self._process.stdin, self._process.stdout
         assert asking is not None  # as it is a pipe
         assert answers is not None
@@ -75,9 +78,12 @@ class Worker:
         for name in ("stdout", "stderr", "events"):
             (folder / name).write_bytes(b"")
         request = {
-            "argv": [str(arg) for arg in argv], "cwd": str(cwd), "fault": fault, "file_size": file_size,
+            "argv": [str(arg) for arg in argv],
+            "cwd": str(cwd),
+            "fault": fault,
+            "file_size": file_size,
             "apart": apart or fault is not None or file_size is not None,
-        }  # fmt: skip
+        }
         self._asking.write(json.dumps(request) + "\n")
         self._asking.flush()
         answer = self._answers.readline()

@@ -17,9 +17,10 @@ QUICK = ("--episodes", 3, "--episode-length", 12)
 BARS = 160
 
 FEATURES = {
-    "price": {"transform": "zscore", "window": 8}, "trend": {"transform": "ema_ratio", "window": 6},
+    "price": {"transform": "zscore", "window": 8},
+    "trend": {"transform": "ema_ratio", "window": 6},
     "scarcity": {"transform": "log_return", "window": 1},
-}  # fmt: skip
+}
 CONFIGS: Mapping[str, dict] = {
     "history.json": {"environment": {"kind": "history", "data": {"path": "bars.csv"}}, "features": FEATURES},
     "synthetic.json": {"quantizer": {"price_buckets": 3}, "emote": {"palette": {"0": "🙂 calm", "1": "⚠️ alert"}}},

@@ -101,10 +101,21 @@ def _together(commands: Sequence[tuple[object, ...]], folder: Path, pause: float
         if k:
             time.sleep(pause)
         words = tuple(map(str, command))
-        processes.append((words, subprocess.Popen(
-            [sys.executable, "-c", MAIN, *words], cwd=folder, env=dict(os.environ), stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", errors="replace",
-        )))  # fmt: skip
+        processes.append(
+            (
+                words,
+                subprocess.Popen(
+                    [sys.executable, "-c", MAIN, *words],
+                    cwd=folder,
+                    env=dict(os.environ),
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    encoding="utf-8",
+                    errors="replace",
+                ),
+            )
+        )
     outcomes = []
     for words, process in processes:
         try:

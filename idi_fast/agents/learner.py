@@ -35,14 +35,22 @@ class Agent:
         # Under compat the capacity has no effect, as in the reference.
         is_compat, steps = config.engine.compat is not None, config.episodes * config.episode_length
         self._learner = Learner(
-            stream=generator.stream, is_compat=is_compat,
-            phase=np.zeros(1, np.int64), exploration=np.ones(1), decay=config.exploration_decay,
-            floor=config.learning.exploration_floor, comm_column=comm_column, rules=rules,
+            stream=generator.stream,
+            is_compat=is_compat,
+            phase=np.zeros(1, np.int64),
+            exploration=np.ones(1),
+            decay=config.exploration_decay,
+            floor=config.learning.exploration_floor,
+            comm_column=comm_column,
+            rules=rules,
             tables=make_tables(n_rows, n_comm, self.layout.per_row(initial)),
             memory=make_memory(config.episodic, n_rows * 3, bounded=not is_compat, steps=steps),
-            agent=np.zeros(4, np.int64), sums=np.zeros(2), episode_length=config.episode_length,
-            learning_rate=config.learning_rate, discount=config.discount,
-        )  # fmt: skip
+            agent=np.zeros(4, np.int64),
+            sums=np.zeros(2),
+            episode_length=config.episode_length,
+            learning_rate=config.learning_rate,
+            discount=config.discount,
+        )
         self.is_plain = config.learning.is_plain and self.layout.tiling is None
         self._method = make_method(config)
         self._progress = make_progress(config, self._method, self.tables, self.layout.n_tilings)
@@ -52,9 +60,13 @@ class Agent:
         self._lookups = np.zeros(2, np.int64)
         self._rows = Buffers(rows=(np.int32, self.layout.n_tilings))
         self._buffers = Buffers(
-            words=(np.uint64, 2), action=(np.int8, 1), comm=(np.int16, 1),
-            steps=(np.uint8, 9 if space.is_market else 3), seen=(np.int32, 1), reward=(np.float64, 1),
-        )  # fmt: skip
+            words=(np.uint64, 2),
+            action=(np.int8, 1),
+            comm=(np.int16, 1),
+            steps=(np.uint8, 9 if space.is_market else 3),
+            seen=(np.int32, 1),
+            reward=(np.float64, 1),
+        )
 
     @property
     def tables(self) -> Tables:
@@ -76,9 +88,12 @@ class Agent:
         own |= {"owners": self._owners, "lookups": self._lookups}
         progress = {} if self.is_plain else named("progress", self._progress._asdict())
         return {
-            **own, **named("tables", learner.tables._asdict()), **named("memory", memory),
-            **named("generator", self._generator.state), **progress,
-        }  # fmt: skip
+            **own,
+            **named("tables", learner.tables._asdict()),
+            **named("memory", memory),
+            **named("generator", self._generator.state),
+            **progress,
+        }
 
     @property
     def collisions(self) -> float | None:

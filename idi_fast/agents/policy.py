@@ -217,8 +217,14 @@ class Policy:
             frame = table.frame([name for name in table_columns(config) if name in table.columns])
             return cls._from_frame(config, about, frame)
         except (
-            KeyError, TypeError, AttributeError, ValueError, OverflowError, ConfigError, pl.exceptions.PolarsError
-        ) as error:  # fmt: skip
+            KeyError,
+            TypeError,
+            AttributeError,
+            ValueError,
+            OverflowError,
+            ConfigError,
+            pl.exceptions.PolarsError,
+        ) as error:
             raise ArtifactError(f"the policy {path} is damaged: {error}") from error
 
     @classmethod

@@ -72,9 +72,15 @@ class HistoryRollout:
         """The trace of the bars decided on last; reward float64 (n,): of each decision."""
         history, bars = seen.history, seen.bars
         facts = MarketFacts(
-            value=seen.value, entry=seen.entry, regime=bars.regime, risk=bars.risk, move=bars.move,
-            close=history.close, time=history.time, after_gap=history.after_gap,
-        )  # fmt: skip
+            value=seen.value,
+            entry=seen.entry,
+            regime=bars.regime,
+            risk=bars.risk,
+            move=bars.move,
+            close=history.close,
+            time=history.time,
+            after_gap=history.after_gap,
+        )
         return self._rollout.trace(steps, facts, reward)
 
     @property

@@ -12,9 +12,20 @@ from idi_fast.errors import ArtifactError, InputError, nearest
 from idi_fast.storage.staging import install
 
 TRACE_STREAMS = (
-    "q_buy", "q_sell", "risk_budget_ok", "q_emote_positive", "q_emote_alert", "q_emote_persistence", "q_regime",
-    "price_up", "price_down", "weight_momentum", "weight_contra", "weight_trend", "risk_event",
-)  # fmt: skip
+    "q_buy",
+    "q_sell",
+    "risk_budget_ok",
+    "q_emote_positive",
+    "q_emote_alert",
+    "q_emote_persistence",
+    "q_regime",
+    "price_up",
+    "price_down",
+    "weight_momentum",
+    "weight_contra",
+    "weight_trend",
+    "risk_event",
+)
 """The streams of every trace, in the reference's order."""
 
 MARKET_STREAMS = ("price", "volume", "trend", "profit_guard", "failure_echo")

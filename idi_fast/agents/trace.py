@@ -145,9 +145,14 @@ class GreedyRollout:
     """
 
     def __init__(
-        self, config: TrainingConfig, space: StateSpace, rules: Rules, q: np.ndarray, comm_q: np.ndarray,
+        self,
+        config: TrainingConfig,
+        space: StateSpace,
+        rules: Rules,
+        q: np.ndarray,
+        comm_q: np.ndarray,
         position: int = 0,
-    ):  # fmt: skip
+    ):
         self._config, self._space, self._rules = config, space, rules
         self._layout = Layout.of(config, space)
         self._tables = q, comm_q
@@ -251,9 +256,13 @@ def greedy_trace(
 
 
 def decided_streams(
-    config: TrainingConfig, space: StateSpace, seen: np.ndarray, action: np.ndarray, comm: np.ndarray,
+    config: TrainingConfig,
+    space: StateSpace,
+    seen: np.ndarray,
+    action: np.ndarray,
+    comm: np.ndarray,
     lingers: np.ndarray,
-) -> dict[str, np.ndarray]:  # fmt: skip
+) -> dict[str, np.ndarray]:
     """The streams that follow from observed states int64 (n,), actions and communications alone.
 
     lingers int64 (1,): ticks for which the last emote still shows, 0 at first; updated in place.
@@ -281,9 +290,16 @@ def _emotes(
     meaning = np.array([MEANINGS.get(name, 0) for name in comm_columns(config)[0]], np.int64)
     positive, alert, persistence = (np.empty(comm.size, np.uint8) for _ in range(3))
     kernels.emote_bits(
-        space.digit(seen, space.mood), comm, palette, meaning, config.emote.linger_ticks, lingers,
-        positive, alert, persistence,
-    )  # fmt: skip
+        space.digit(seen, space.mood),
+        comm,
+        palette,
+        meaning,
+        config.emote.linger_ticks,
+        lingers,
+        positive,
+        alert,
+        persistence,
+    )
     return {"q_emote_positive": positive, "q_emote_alert": alert, "q_emote_persistence": persistence}
 
 

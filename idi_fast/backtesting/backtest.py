@@ -206,9 +206,17 @@ def backtest(
     """
     policy, history = check_policy(policy), required_history(history)
     engine = make_engine(
-        policy, history, fill=fill, fee_bps=fee_bps, slippage_bps=slippage_bps, long_only=long_only,
-        initial_position=initial_position, start=start, end=end, year_days=year_days,
-    )  # fmt: skip
+        policy,
+        history,
+        fill=fill,
+        fee_bps=fee_bps,
+        slippage_bps=slippage_bps,
+        long_only=long_only,
+        initial_position=initial_position,
+        start=start,
+        end=end,
+        year_days=year_days,
+    )
     (segment,) = engine.segments()
     trades = np.concatenate([segment.trades, engine.keeper.open_trade])
     return Backtest(
@@ -224,9 +232,13 @@ def backtest(
 
 
 def write_backtest(
-    folder: Path, policy: Policy, history: History | HistoryFiles, *, trace: bool = True,
+    folder: Path,
+    policy: Policy,
+    history: History | HistoryFiles,
+    *,
+    trace: bool = True,
     **options: Unpack[BacktestOptions],
-) -> dict:  # fmt: skip
+) -> dict:
     """Fill an empty folder with a backtest, in memory that does not grow with the history; returns the content of
     kpis.json.
 
@@ -248,10 +260,18 @@ def write_backtest(
 
 
 def make_engine(
-    policy: Policy, history: History | HistoryFiles, *, fill: str | None = None, fee_bps: float | None = None,
-    slippage_bps: float = 0.0, long_only: bool = False, initial_position: int = 0, start: str | date | None = None,
-    end: str | date | None = None, year_days: int | None = None,
-) -> Engine:  # fmt: skip
+    policy: Policy,
+    history: History | HistoryFiles,
+    *,
+    fill: str | None = None,
+    fee_bps: float | None = None,
+    slippage_bps: float = 0.0,
+    long_only: bool = False,
+    initial_position: int = 0,
+    start: str | date | None = None,
+    end: str | date | None = None,
+    year_days: int | None = None,
+) -> Engine:
     """The engine of a policy over a history.
 
     The decision on bar t uses bars up to t only. What follows enters the account, never the decisions: an agent's mood
@@ -267,12 +287,18 @@ def make_engine(
     assumed = TradingAssumptions(
         fill=resolve_fill(fill, "open" in history.columns),
         fee_bps=policy.config.environment.market.fee_bps if fee_bps is None else fee_bps,
-        slippage_bps=slippage_bps, long_only=long_only, initial_position=initial_position,
-    )  # fmt: skip
+        slippage_bps=slippage_bps,
+        long_only=long_only,
+        initial_position=initial_position,
+    )
     return Engine(
-        policy, history, assumed, start=None if start is None else parse_time(start, "start"),
-        end=None if end is None else parse_time(end, "end"), year_days=year_days,
-    )  # fmt: skip
+        policy,
+        history,
+        assumed,
+        start=None if start is None else parse_time(start, "start"),
+        end=None if end is None else parse_time(end, "end"),
+        year_days=year_days,
+    )
 
 
 def _kpis_file(summary: dict) -> dict:

@@ -77,8 +77,13 @@ def _or(left: bool | None, right: bool | None) -> bool | None:
 
 
 COMPARISONS = {
-    "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq, "!=": operator.ne,
-}  # fmt: skip
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "==": operator.eq,
+    "!=": operator.ne,
+}
 BETWEEN = {
     "or": Operation(1, TRUTH, TRUTH, _or),
     "and": Operation(2, TRUTH, TRUTH, _and),

@@ -52,9 +52,16 @@ class Engine:
     """
 
     def __init__(
-        self, policy: Policy, source: History | HistoryFiles, assumed: TradingAssumptions, *, start: int | None = None,
-        end: int | None = None, year_days: int | None = None, has_risk: bool = False,
-    ):  # fmt: skip
+        self,
+        policy: Policy,
+        source: History | HistoryFiles,
+        assumed: TradingAssumptions,
+        *,
+        start: int | None = None,
+        end: int | None = None,
+        year_days: int | None = None,
+        has_risk: bool = False,
+    ):
         if (start is not None or end is not None) and "time" not in source.columns:
             raise InputError("a start or an end was given, but the history has no times; name their column")
         if assumed.initial_position < 0 and not policy.config.environment.allow_short:
@@ -165,10 +172,13 @@ class Engine:
             "liquidated_at": None if account["liquidated_at"] < 0 else account["liquidated_at"],
         }
         return {
-            "assumptions": assumptions, "kpis": {**result.kpis, **own}, "undefined": result.undefined,
-            "buy_and_hold": result.buy_and_hold, "alerts": self._alerts.by(),
+            "assumptions": assumptions,
+            "kpis": {**result.kpis, **own},
+            "undefined": result.undefined,
+            "buy_and_hold": result.buy_and_hold,
+            "alerts": self._alerts.by(),
             "notes": [note for note in (self.spike_note(), frequency.caution) if note is not None],
-        }  # fmt: skip
+        }
 
 
 def kpi_names(*, is_pooled: bool = False) -> list[str]:

@@ -64,9 +64,16 @@ class KpiAccumulator:
         while start < equity.size:
             rest = slice(start, None)
             done = kernels.push_bars(
-                equity[rest], position[rest], held[rest], self._run, self._holding, self._pairs, self._low, self._high,
+                equity[rest],
+                position[rest],
+                held[rest],
+                self._run,
+                self._holding,
+                self._pairs,
+                self._low,
+                self._high,
                 self._bars,
-            )  # fmt: skip
+            )
             if done < 0:
                 t = start - 1 - done
                 raise InputError(

@@ -166,10 +166,15 @@ def _altered(bars: History, cut: int, order: np.ndarray, factor: float) -> Histo
         # The spacings are permuted, so that times still increase and end at the same time.
         time = np.append(time[:cut], time[cut - 1] + np.cumsum(np.diff(time[cut - 1 :])[order]))
     return replace(
-        bars, close=scaled(bars.close), open=scaled(bars.open), volume=scaled(bars.volume), time=time,
-        risk=flags(bars.risk), after_gap=flags(bars.after_gap),
+        bars,
+        close=scaled(bars.close),
+        open=scaled(bars.open),
+        volume=scaled(bars.volume),
+        time=time,
+        risk=flags(bars.risk),
+        after_gap=flags(bars.after_gap),
         extra={name: scaled(values) for name, values in bars.extra.items()},
-    )  # fmt: skip
+    )
 
 
 def _scaled(values: np.ndarray, factor: float) -> np.ndarray:

@@ -136,9 +136,10 @@ class SymbolBacktest:
         frequency = self._bar_times.frequency()
         mean = {name: float(np.average(table[name].to_numpy(), weights=bars)) for name in BY_BAR}
         totals = Totals(
-            int(table["open_trades"].sum()), *table.select(pl.col("turnover", "fees", "slippage").mean()).row(0),
+            int(table["open_trades"].sum()),
+            *table.select(pl.col("turnover", "fees", "slippage").mean()).row(0),
             mean_reward=mean["mean_reward"],
-        )  # fmt: skip
+        )
         self._accumulator.push(book.equity, np.zeros(book.times.size, np.int8), book.held_equity)
         result = self._accumulator.result(frequency, totals)
         samples = {row["in_sample"] for row in self._rows}
@@ -156,12 +157,14 @@ class SymbolBacktest:
         own = {**mean, "liquidated_symbols": int(table["liquidated_at"].is_not_null().sum())}
         return null_nan(
             {
-                "schema_version": SCHEMA_VERSION, "assumptions": assumptions, "kpis": {**result.kpis, **own},
+                "schema_version": SCHEMA_VERSION,
+                "assumptions": assumptions,
+                "kpis": {**result.kpis, **own},
                 "undefined": {name: why for name, why in result.undefined.items() if name not in mean},
                 "buy_and_hold": result.buy_and_hold,
                 "notes": [note for note in (self._spike_note(), frequency.caution) if note is not None],
             }
-        )  # fmt: skip
+        )
 
     def _spike_note(self) -> str | None:
         if not self._with_spikes:
@@ -188,10 +191,14 @@ BY_BAR = ("exposure", "mean_reward", "unvisited_states")
 
 
 def backtest_symbols(
-    policy: Policy, histories: Mapping[str, History | HistoryFiles], *, jobs: int | None = None,
+    policy: Policy,
+    histories: Mapping[str, History | HistoryFiles],
+    *,
+    jobs: int | None = None,
     trades: Callable[[pl.DataFrame], None] | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None, **options: Unpack[BacktestOptions],
-) -> SymbolBacktest:  # fmt: skip
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    **options: Unpack[BacktestOptions],
+) -> SymbolBacktest:
     """Backtest a policy on many symbols, several at a time; the result does not depend on how many.
 
     histories: by symbol; jobs: symbols at a time, by default the usable cores; trades: called with the trades of each
@@ -249,10 +256,16 @@ def backtest_symbols(
 
 
 def write_symbol_backtest(
-    folder: Path, policy: Policy, histories: Mapping[str, HistoryFiles], files: Iterable[Path], *,
-    trace: bool = True, jobs: int | None = None, progress: Callable[[int, int], None] = lambda done, total: None,
+    folder: Path,
+    policy: Policy,
+    histories: Mapping[str, HistoryFiles],
+    files: Iterable[Path],
+    *,
+    trace: bool = True,
+    jobs: int | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
     **options: Unpack[BacktestOptions],
-) -> dict:  # fmt: skip
+) -> dict:
     """Fill an empty folder with kpis.json, symbols.parquet, run.json, manifest.json and, with `trace`, equity.parquet,
     returns.csv (of the book) and trades.parquet; returns the content of kpis.json.
 

@@ -141,9 +141,10 @@ class LearningConfig(Block):
         "constant", "What the learning rate falls with: nothing, updates of a value, or episodes."
     )
     rate_delay: float = setting(
-        100.0, "Updates or episodes n by which the rate, · (1 + n / delay)^−power, begins to fall.",
+        100.0,
+        "Updates or episodes n by which the rate, · (1 + n / delay)^−power, begins to fall.",
         exclusiveMinimum=0,
-    )  # fmt: skip
+    )
     rate_power: float = setting(
         0.8, "How fast it then falls; the values converge above 0.5.", exclusiveMinimum=0, maximum=1
     )

@@ -24,9 +24,12 @@ def load_config_history(config: TrainingConfig, data: DataConfig | None = None) 
 
 
 def open_config_history(
-    config: TrainingConfig, data: DataConfig | None = None, risk: str | None = None, extra: Iterable[str] = (),
+    config: TrainingConfig,
+    data: DataConfig | None = None,
+    risk: str | None = None,
+    extra: Iterable[str] = (),
     **files: Any,
-) -> HistoryFiles:  # fmt: skip
+) -> HistoryFiles:
     """The same, not yet read; risk: a column of risk events, extra: further columns to read; files: `files` and `name`
     of `open_history`."""
     data = config.environment.data if data is None else data
@@ -36,6 +39,13 @@ def open_config_history(
             "environment.data.path"
         )
     return open_history(
-        data.path, time=data.time, price=data.price, open=data.open, volume=data.volume, risk=risk,
-        extra=sorted({*feature_columns(config), *extra}), nan=data.nan, **files,
-    )  # fmt: skip
+        data.path,
+        time=data.time,
+        price=data.price,
+        open=data.open,
+        volume=data.volume,
+        risk=risk,
+        extra=sorted({*feature_columns(config), *extra}),
+        nan=data.nan,
+        **files,
+    )

@@ -45,9 +45,17 @@ def history_from_frame(
             table.write_parquet(file)
         try:
             return open_history(
-                file, time=time, price=price, open=open, volume=volume, risk=risk, extra=extra, nan=nan,
-                files=(file,), name=LABEL,
-            ).load()  # fmt: skip
+                file,
+                time=time,
+                price=price,
+                open=open,
+                volume=volume,
+                risk=risk,
+                extra=extra,
+                nan=nan,
+                files=(file,),
+                name=LABEL,
+            ).load()
         except DataError as error:
             raise DataError(str(error).replace(str(file), LABEL)) from None
 

@@ -81,9 +81,7 @@ def _is_named_for_times(name: str, values: pl.Series) -> bool:
 def _refuse_times_of_day(file: Path, schema: pl.Schema, time: str, others: list[str], label: str) -> None:
     """Refuse dates whose times of day are in another column, and times of day whose dates are."""
     kinds = (pl.String, pl.Time, pl.Date, pl.Datetime)
-    others = [
-        name for name in others if not is_bar_field(name) and (schema[name] in kinds or is_named_so(name))
-    ]  # fmt: skip
+    others = [name for name in others if not is_bar_field(name) and (schema[name] in kinds or is_named_so(name))]
     if not others:
         return
     head = read_head(file, [time, *others], SAMPLE)

@@ -27,11 +27,17 @@ DIGITS_OF = {"Y": 4, "j": 3, "f": 3}
 DIGIT_FORMATS = {
     form: sum(DIGITS_OF.get(part, 2) for part in form.split("%")[1:])
     for form in (
-        "%Y%m%d", "%Y%m%d%H", "%Y%m%d%H%M", "%Y%m%d%H%M%S", "%Y%m%d%H%M%S%f", "%Y%m", "%Y%j",
+        "%Y%m%d",
+        "%Y%m%d%H",
+        "%Y%m%d%H%M",
+        "%Y%m%d%H%M%S",
+        "%Y%m%d%H%M%S%f",
+        "%Y%m",
+        "%Y%j",
         *(day + rest for day in ("%y%m%d", "%d%m%y", "%m%d%y") for rest in ("", "%H%M", "%H%M%S")),
         *(day + rest for day in ("%d%m%Y", "%m%d%Y") for rest in ("", "%H", "%H%M", "%H%M%S")),
     )
-}  # fmt: skip
+}
 """The forms of a date in digits, and their numbers of digits."""
 AMBIGUOUS_ROWS = 64
 """Evenly spaced epochs look like dates of one form for at most 60 rows (seconds that look like minutes); from this
@@ -43,9 +49,13 @@ TICKS_OF_100_NS = 10**7
 MINUTE_NS = 60 * 10**9
 
 DAY_COUNTS = {
-    "a spreadsheet's": 25_569, "the day since 1970 of": 0, "the modified Julian day of": 40_587,
-    "the Julian day of": 2_440_587.5, "MATLAB's": 719_529, "the ordinal day of": 719_163,
-}  # fmt: skip
+    "a spreadsheet's": 25_569,
+    "the day since 1970 of": 0,
+    "the modified Julian day of": 40_587,
+    "the Julian day of": 2_440_587.5,
+    "MATLAB's": 719_529,
+    "the ordinal day of": 719_163,
+}
 """Counts of days, and the number of 1970-01-01 in each."""
 RECENT = (datetime(1990, 1, 1), datetime(2040, 1, 1))
 """A count of days means a time between these."""

@@ -97,15 +97,21 @@ class SyntheticEnvironment:
         self._phase = np.zeros(1, np.int64)
         is_compat = config.engine.compat is not None
         self._fixed: dict[str, Any] = {
-            "stream": generator.stream, "is_compat": is_compat, "episode_length": config.episode_length,
+            "stream": generator.stream,
+            "is_compat": is_compat,
+            "episode_length": config.episode_length,
             "accepted": np.zeros((4, generator.stream.mt.words.size + 1 if is_compat else 0), np.int32),
-            "phase": self._phase, "buckets": np.array(self.space.sizes[: len(FEATURES)], np.int64),
+            "phase": self._phase,
+            "buckets": np.array(self.space.sizes[: len(FEATURES)], np.int64),
             "weights": reward_weights(config),
-        }  # fmt: skip
+        }
         self._buffers = Buffers(
-            reward_by_position=(np.float64, 3), observation=(np.int32, 1), alert=(np.uint8, 1),
-            drift=(np.float64, 1), words=(np.uint64, 2),
-        )  # fmt: skip
+            reward_by_position=(np.float64, 3),
+            observation=(np.int32, 1),
+            alert=(np.uint8, 1),
+            drift=(np.float64, 1),
+            words=(np.uint64, 2),
+        )
 
     @property
     def state(self) -> dict[str, np.ndarray]:
@@ -138,9 +144,13 @@ class CompatCryptoEnvironment:
         self._phase = np.zeros(1, np.int64)
         self._price_state = np.zeros(2)
         self._buffers = Buffers(
-            reward_by_position=(np.float64, 9), observation=(np.int32, 1), alert=(np.uint8, 1),
-            regime=(np.uint8, 1), risk=(np.uint8, 1), close=(np.float64, 1),
-        )  # fmt: skip
+            reward_by_position=(np.float64, 9),
+            observation=(np.int32, 1),
+            alert=(np.uint8, 1),
+            regime=(np.uint8, 1),
+            risk=(np.uint8, 1),
+            close=(np.float64, 1),
+        )
 
     @property
     def state(self) -> dict[str, np.ndarray]:
@@ -150,9 +160,14 @@ class CompatCryptoEnvironment:
     def fill(self, n: int) -> Tape:
         rows = self._buffers.rows(n)
         tape_mt19937.crypto_tape(
-            self._generator.stream.mt, self._phase, self._episode_length, self._market, self._stress, self._price_state,
+            self._generator.stream.mt,
+            self._phase,
+            self._episode_length,
+            self._market,
+            self._stress,
+            self._price_state,
             *rows.values(),
-        )  # fmt: skip
+        )
         return Tape(rows["reward_by_position"], rows["observation"], rows["alert"])
 
     def facts(self, n: int) -> tuple[Tape, MarketFacts]:
@@ -230,8 +245,13 @@ class CryptoEnvironment(_MarketTape):
         with np.errstate(over="ignore"):
             close = finite(START_PRICE * np.exp(value - value[0]))
         return self.tape(bars), MarketFacts(
-            value=value, entry=entry_values(value), regime=bars.regime, risk=bars.risk, move=bars.move, close=close,
-        )  # fmt: skip
+            value=value,
+            entry=entry_values(value),
+            regime=bars.regime,
+            risk=bars.risk,
+            move=bars.move,
+            close=close,
+        )
 
 
 def _columns(bars: SimulatedBars) -> dict[str, np.ndarray]:
@@ -289,10 +309,15 @@ class HistoryEnvironment(_MarketTape):
         bars = Bars(*(np.ascontiguousarray(array[start:]) for array in market.bars))
         entry = entry_values(market.close, market.fill_price)
         return self.tape(bars), MarketFacts(
-            value=market.close[start:], entry=entry[start:], regime=bars.regime, risk=bars.risk, move=bars.move,
-            close=history.close[start:], time=None if history.time is None else history.time[start:],
+            value=market.close[start:],
+            entry=entry[start:],
+            regime=bars.regime,
+            risk=bars.risk,
+            move=bars.move,
+            close=history.close[start:],
+            time=None if history.time is None else history.time[start:],
             after_gap=history.after_gap[start:],
-        )  # fmt: skip
+        )
 
 
 def log_columns(history: History) -> dict[str, np.ndarray]:

@@ -224,9 +224,13 @@ class BarStream:
     def __init__(self, encoder: Encoder, fee_bps: float):
         self._features = FeatureStream(encoder.features, encoder.unused)
         self._encoding = Encoding(
-            encoder.edges, np.array(encoder.sizes), encoder.regime_edges, encoder.typical_volatility, SCALE.window,
+            encoder.edges,
+            np.array(encoder.sizes),
+            encoder.regime_edges,
+            encoder.typical_volatility,
+            SCALE.window,
             fee_bps / 1e4,
-        )  # fmt: skip
+        )
         self._carry = Carry(np.full(2, np.nan), np.full(1, -1), np.zeros(1, np.int64))
         self._room = np.empty(len(ROWS) * BLOCK_BARS), np.empty(len(FEATURES) * BLOCK_BARS, np.int32)
 
@@ -253,7 +257,13 @@ class BarStream:
             risk=np.empty(n, np.uint8),
         )
         encode_bars(
-            self._features.inputs(columns), columns["close"], log_fill, self._features.parts, self._encoding,
-            self._carry, *self._room, bars,
-        )  # fmt: skip
+            self._features.inputs(columns),
+            columns["close"],
+            log_fill,
+            self._features.parts,
+            self._encoding,
+            self._carry,
+            *self._room,
+            bars,
+        )
         return bars

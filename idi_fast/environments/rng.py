@@ -40,9 +40,11 @@ class MersenneTwister(Generator):
     def __init__(self, seed: int, ahead: int = WORDS_AHEAD):
         _, state, _ = random.Random(seed).getstate()
         mt = kernels.Mt(
-            key=np.array(state[:-1], np.uint32), words=np.zeros(ahead + 1, np.uint32),
-            cursor=np.array([0, kernels.MT_SIZE - state[-1]], np.int64), spare=np.zeros(2),
-        )  # fmt: skip
+            key=np.array(state[:-1], np.uint32),
+            words=np.zeros(ahead + 1, np.uint32),
+            cursor=np.array([0, kernels.MT_SIZE - state[-1]], np.int64),
+            spare=np.zeros(2),
+        )
         kernels.mt_temper(mt.key[state[-1] :], mt.words)
         self.stream = kernels.Stream(mt, _NO_SFC)
 

@@ -71,9 +71,15 @@ def market_parameters(config: TrainingConfig) -> tuple[Market, Stress]:
     """The market's parameters and its stress scenario, as the kernels take them."""
     m = config.environment.market
     market = Market(
-        drift_bull=m.drift_bull, drift_bear=m.drift_bear, drift_chop=m.drift_chop, volatility=m.vol_base,
-        panic_volatility=m.vol_panic, shock_probability=m.shock_prob, shock_scale=m.shock_scale, fee_bps=m.fee_bps,
-    )  # fmt: skip
+        drift_bull=m.drift_bull,
+        drift_bear=m.drift_bear,
+        drift_chop=m.drift_chop,
+        volatility=m.vol_base,
+        panic_volatility=m.vol_panic,
+        shock_probability=m.shock_prob,
+        shock_scale=m.shock_scale,
+        fee_bps=m.fee_bps,
+    )
     return market, STRESS[m.stress_scenario]
 
 
@@ -217,9 +223,15 @@ def simulate_history(
         staging.swap([out])
     assert first is not None  # there is at least one frame
     return {
-        "file": str(out), "bars": bars, "seed": str(seed), "first": first.isoformat(), "last": tail["time"].isoformat(),
-        "last_close": tail["close"], "regimes": dict(zip(REGIMES, counts.tolist(), strict=True)), "risk_events": risks,
-    }  # fmt: skip
+        "file": str(out),
+        "bars": bars,
+        "seed": str(seed),
+        "first": first.isoformat(),
+        "last": tail["time"].isoformat(),
+        "last_close": tail["close"],
+        "regimes": dict(zip(REGIMES, counts.tolist(), strict=True)),
+        "risk_events": risks,
+    }
 
 
 def parse_interval(text: str) -> int:

@@ -71,9 +71,13 @@ class Evaluator:
     """
 
     def __init__(
-        self, config: TrainingConfig, seed: int, history: History | None = None, bars: HistoryBars | None = None,
+        self,
+        config: TrainingConfig,
+        seed: int,
+        history: History | None = None,
+        bars: HistoryBars | None = None,
         episodes: int | None = None,
-    ):  # fmt: skip
+    ):
         self.config = config
         self.seed = seed
         self.in_sample = history is not None
@@ -134,9 +138,13 @@ class Evaluator:
         return fill
 
     def _walk(
-        self, policy: Policy, values: Callable[[np.ndarray], np.ndarray], action: Callable[[int], np.ndarray],
-        fill: Callable[[int], Tape], cancelled: threading.Event | None,
-    ) -> np.ndarray:  # fmt: skip
+        self,
+        policy: Policy,
+        values: Callable[[np.ndarray], np.ndarray],
+        action: Callable[[int], np.ndarray],
+        fill: Callable[[int], Tape],
+        cancelled: threading.Event | None,
+    ) -> np.ndarray:
         config, rules = self.config, make_rules(self.config, policy.space)
         # With large tables only the rows of the coming observations are used.
         is_sparse = policy.layout.tiling is not None or policy.space.n_states > DENSE_STATES
@@ -161,9 +169,21 @@ class Evaluator:
                 tables = _following(values(policy.layout.states_of(codes)))
                 tape = tape._replace(observation=found.astype(np.int32))
             ended += learn_actions(
-                tape, steps, rules, tables, memory, agent, sums, action(n), config.episode_length, 0.0,
-                config.discount, np.empty(n, np.int32), np.empty(n), rewards[ended:],
-            )  # fmt: skip
+                tape,
+                steps,
+                rules,
+                tables,
+                memory,
+                agent,
+                sums,
+                action(n),
+                config.episode_length,
+                0.0,
+                config.discount,
+                np.empty(n, np.int32),
+                np.empty(n),
+                rewards[ended:],
+            )
         return rewards
 
 

@@ -80,11 +80,15 @@ class Manifest:
         if metadata is not None and not all(isinstance(value, str) for value in metadata.values()):
             raise EvidenceError(f"{MANIFEST}: metadata must hold texts")
         return cls(
-            config_sha256=_hash(fields, "config_sha256", MANIFEST), files=files, inputs=inputs,
+            config_sha256=_hash(fields, "config_sha256", MANIFEST),
+            files=files,
+            inputs=inputs,
             proof_policy=_proof_policy(fields) if version > 1 else dict(NO_PROOF),
-            training=_training(fields) if "training" in fields else None, metadata=metadata, later=tuple(later),
+            training=_training(fields) if "training" in fields else None,
+            metadata=metadata,
+            later=tuple(later),
             version=version,
-        )  # fmt: skip
+        )
 
     @classmethod
     def of(cls, folder: Path) -> "Manifest":

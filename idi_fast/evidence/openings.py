@@ -60,9 +60,13 @@ def write_commitment(
         about = {name: digest(folder / name) for name in files}
         put_files(folder, {MANIFEST: Manifest(policy.config.fingerprint(), about).text()})
     return {
-        "folder": str(out), "form": form, "root": root.hex(), "states": states, "compared": policy.space.n_states,
+        "folder": str(out),
+        "form": form,
+        "root": root.hex(),
+        "states": states,
+        "compared": policy.space.n_states,
         "differing_states": differing,
-    }  # fmt: skip
+    }
 
 
 def open_state(artifact: Path, state: str, form: str = OURS, *, private: Path | None = None) -> bytes:

@@ -26,9 +26,13 @@ class ProverOutput(NamedTuple):
 
 
 def run_outside(
-    line: str, manifest: bytes, streams: Mapping[str, bytes], timeout: float, proof: bytes | None = None,
+    line: str,
+    manifest: bytes,
+    streams: Mapping[str, bytes],
+    timeout: float,
+    proof: bytes | None = None,
     receipt: bytes | None = None,
-) -> ProverOutput:  # fmt: skip
+) -> ProverOutput:
     """Run a program on a manifest and streams, and on a proof and its receipt if there are any.
 
     line: the program and its arguments, with {manifest}, {streams}, {proof} and {receipt} in place of the paths of
@@ -40,9 +44,11 @@ def run_outside(
     with tempfile.TemporaryDirectory(prefix="idi-fast-outside-") as scratch:
         folder = Path(scratch) / "work"
         places = {
-            "manifest": folder / MANIFEST_FILE, "streams": folder / STREAMS_FOLDER, "proof": folder / "proof.bin",
+            "manifest": folder / MANIFEST_FILE,
+            "streams": folder / STREAMS_FOLDER,
+            "proof": folder / "proof.bin",
             "receipt": folder / "receipt.json",
-        }  # fmt: skip
+        }
         places["streams"].mkdir(parents=True)
         places["manifest"].write_bytes(manifest)
         for name, data in streams.items():
@@ -51,9 +57,13 @@ def run_outside(
             if data is not None:
                 places[name].write_bytes(data)
         outcome = run_process(
-            command_of(line, places), folder, Path(scratch) / "log", watched=places["proof"], timeout=timeout,
+            command_of(line, places),
+            folder,
+            Path(scratch) / "log",
+            watched=places["proof"],
+            timeout=timeout,
             progress=lambda lines: None,
-        )  # fmt: skip
+        )
         if outcome.timed_out:
             raise EvidenceError(f"the program did not end within {timeout:g} s and was stopped")
         if outcome.code != 0:
@@ -63,8 +73,9 @@ def run_outside(
         return ProverOutput(
             read_file(folder, "proof.bin", MAX_OUTSIDE_PROOF) if left[0] else None,
             parse_object(read_file(folder, "receipt.json", MAX_RECEIPT), "the program's receipt", MAX_RECEIPT)
-            if left[1] else None,
-        )  # fmt: skip
+            if left[1]
+            else None,
+        )
 
 
 def command_of(line: str, places: Mapping[str, Path]) -> list[str]:

@@ -172,9 +172,10 @@ class ZeroKnowledge:
         said = published.statement.salted(seed, published.data(TRACE, MAX_COPY))
         commitment = zk.commit_table(table, seed)
         files = {
-            TRACE: _trace_with(published, said.fingerprint), COMMITMENT: commitment.to_json().encode(),
+            TRACE: _trace_with(published, said.fingerprint),
+            COMMITMENT: commitment.to_json().encode(),
             STATEMENT: said.text(),
-        }  # fmt: skip
+        }
         names = (name for name in published.files if name.startswith(f"{STREAMS_FOLDER}/"))
         files |= {name: published.data(name, MAX_COPY) for name in names}
         bound = context(Manifest(said.fingerprint, {}), digests(files))

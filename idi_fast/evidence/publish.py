@@ -65,9 +65,14 @@ def update_manifest(
 
 
 def prove_folder(
-    folder: str | Path, prover: str, options: ProverOptions, *, policy: Path | None = None, out: Path | None = None,
+    folder: str | Path,
+    prover: str,
+    options: ProverOptions,
+    *,
+    policy: Path | None = None,
+    out: Path | None = None,
     force: bool = False,
-) -> Path:  # fmt: skip
+) -> Path:
     """Prove the content of a folder, in it, or with "zk" in a new folder `out` without the policy.
 
     policy: the policy of a backtest. `out` has trace, streams, commitment, proof, statement (config, edges, digests of
@@ -113,7 +118,7 @@ def committed(
     published: Iterable[Path] = (),
     read: Iterable[Path] = (),
     make: bool = True,
-) -> CommittedTable:  # fmt: skip
+) -> CommittedTable:
     """The committed table of a policy, with salted leaves if there is a private folder; see `merkle.commit`.
 
     published, read: as for `private_folder`; make: whether to draw a secret seed if there is none yet.

@@ -38,26 +38,33 @@ MAX_TEXT = 1000
 """Most bytes of the name of a communication."""
 TRACE_COLUMNS = {
     **dict.fromkeys(("tick", "state", "target", *TRACE_STREAMS, *MARKET_STREAMS), WHOLE),
-    **{f"{name}_bucket": WHOLE for name in DIGITS}, **dict.fromkeys(TEXTS, TEXT),
-    "close": NUMBERS, "reward": NUMBERS, "time": TIMES,
-}  # fmt: skip
+    **{f"{name}_bucket": WHOLE for name in DIGITS},
+    **dict.fromkeys(TEXTS, TEXT),
+    "close": NUMBERS,
+    "reward": NUMBERS,
+    "time": TIMES,
+}
 """The columns that a trace may have, by their values."""
 OTHER_TABLES = {
     "episodes.parquet": {"episode": WHOLE, "reward": NUMBERS, "exploration": NUMBERS},
     "equity.parquet": {
-        **dict.fromkeys(("tick", "position", "window"), WHOLE), "seed": TEXT, "time": TIMES,
+        **dict.fromkeys(("tick", "position", "window"), WHOLE),
+        "seed": TEXT,
+        "time": TIMES,
         **dict.fromkeys(("close", "equity", "drawdown", "buy_and_hold"), NUMBERS),
     },
     "trades.parquet": {
-        **dict.fromkeys(("entry_bar", "exit_bar", "direction", "bars"), WHOLE), "symbol": TEXT,
+        **dict.fromkeys(("entry_bar", "exit_bar", "direction", "bars"), WHOLE),
+        "symbol": TEXT,
         **dict.fromkeys(("entry_time", "exit_time"), TIMES),
         **dict.fromkeys(("entry_price", "exit_price", "profit", "fees", "slippage"), NUMBERS),
     },
     "summary.parquet": {
-        "seed": TEXT, "visited_states": WHOLE,
+        "seed": TEXT,
+        "visited_states": WHOLE,
         **dict.fromkeys(("mean_reward", "last_tenth_mean_reward", "evaluation", "evaluation_standard_error"), NUMBERS),
     },
-}  # fmt: skip
+}
 """The same for tables that no other check needs."""
 FIGURES = ("windows.parquet", "symbols.parquet")
 """Tables with as many figures as the version that wrote them has; each column holds one value per row."""

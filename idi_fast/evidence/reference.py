@@ -103,9 +103,13 @@ class Receipt:
     def text(self) -> bytes:
         """As JSON, as the reference writes it."""
         fields = {
-            "timestamp": self.timestamp, "manifest": self.manifest, "streams": self.streams, "proof": self.proof,
-            "digest": self.digest, "prover": self.prover,
-        }  # fmt: skip
+            "timestamp": self.timestamp,
+            "manifest": self.manifest,
+            "streams": self.streams,
+            "proof": self.proof,
+            "digest": self.digest,
+            "prover": self.prover,
+        }
         fields |= {name: self.extras[name].hex() for name in EXTRAS if name in self.extras}
         if self.meta is not None:
             fields["prover_meta"] = self.meta

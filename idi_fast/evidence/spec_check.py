@@ -20,9 +20,19 @@ from idi_fast.tau.spec_folder import EXPECTED, SPECIFICATION, described, readme
 
 ABOUT, README = "spec.json", "README.md"
 KEYS = (
-    "schema_version", "kind", "name_prefix", "emotes", "source", "trace", "columns", "start", "ticks", "inputs",
-    "outputs", "contract",
-)  # fmt: skip
+    "schema_version",
+    "kind",
+    "name_prefix",
+    "emotes",
+    "source",
+    "trace",
+    "columns",
+    "start",
+    "ticks",
+    "inputs",
+    "outputs",
+    "contract",
+)
 
 
 def check_spec(published: Published) -> list[Claim]:

@@ -97,9 +97,15 @@ class Statement:
     def text(self) -> bytes:
         """As JSON."""
         values = (
-            3, FORMAT, self.kind, self.fingerprint, self.config.canonical(),
-            None if self.encoder is None else self.encoder.to_dict(), self.data, self.initial_position,
-        )  # fmt: skip
+            3,
+            FORMAT,
+            self.kind,
+            self.fingerprint,
+            self.config.canonical(),
+            None if self.encoder is None else self.encoder.to_dict(),
+            self.data,
+            self.initial_position,
+        )
         return json_text(dict(zip(KEYS, values, strict=True))).encode()
 
     def salted(self, seed: bytes, trace: bytes) -> "Statement":
@@ -131,16 +137,20 @@ def _described(history: Mapping[str, Any] | None, *, listed: bool = False) -> di
         raise EvidenceError(f"{where} must hold bars, first_time, last_time and files")
     return {
         "bars": integer(history.get("bars"), 0, MAX_BARS, f"{where}: bars"),
-        **dict(zip(("first_time", "last_time"), times, strict=True)), "files": files,
-    }  # fmt: skip
+        **dict(zip(("first_time", "last_time"), times, strict=True)),
+        "files": files,
+    }
 
 
 def context(manifest: Manifest, files: Digests) -> bytes:
     """What a proof binds besides commitment and decisions, 64 bytes: the content of a manifest except its list of
     files, and name, SHA-256 and length of each of the `files`."""
     about = {
-        "config_sha256": manifest.config_sha256, "inputs": manifest.inputs, "training": manifest.training,
-        "metadata": manifest.metadata, "files": dict(files),
-    }  # fmt: skip
+        "config_sha256": manifest.config_sha256,
+        "inputs": manifest.inputs,
+        "training": manifest.training,
+        "metadata": manifest.metadata,
+        "files": dict(files),
+    }
     text = json.dumps(about, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha512(b"idi-fast context 3" + text.encode()).digest()

@@ -91,16 +91,25 @@ class Verification:
     def as_dict(self) -> dict[str, Any]:
         """As JSON values."""
         return {
-            "schema_version": 1, "folder": str(self.folder), "prover": self.prover, "ok": self.ok,
-            "verdict": self.verdict, "claims": [claim.as_dict() for claim in self.claims],
-            "required": list(self.required), "failures": self.failures,
-        }  # fmt: skip
+            "schema_version": 1,
+            "folder": str(self.folder),
+            "prover": self.prover,
+            "ok": self.ok,
+            "verdict": self.verdict,
+            "claims": [claim.as_dict() for claim in self.claims],
+            "required": list(self.required),
+            "failures": self.failures,
+        }
 
 
 def verify_folder(
-    folder: str | Path, *, require: str | None = None, policy: Path | None = None, sample: int | None = None,
+    folder: str | Path,
+    *,
+    require: str | None = None,
+    policy: Path | None = None,
+    sample: int | None = None,
     options: ProverOptions | None = None,
-) -> Verification:  # fmt: skip
+) -> Verification:
     """Verify a folder that `idi-fast` wrote and somebody published.
 
     Manifest, run, streams, trace, commitments and specification are checked first; if one of these fails, the proof is
@@ -162,8 +171,13 @@ def _check_files(published: Published) -> str:
 
 def _loaded(published: Published) -> list[Claim]:
     """The first file that cannot be read as what it should be, none if all can."""
-    for name, row in (("run", "config"), ("config", "config"), ("trace", "streams"), ("policy", "actions"),
-                      ("statement", "config")):  # fmt: skip
+    for name, row in (
+        ("run", "config"),
+        ("config", "config"),
+        ("trace", "streams"),
+        ("policy", "actions"),
+        ("statement", "config"),
+    ):
         found = attempt(row, "what its files are", lambda name=name: str(getattr(published, name) is None))
         if found.result == FAILS:
             return [found]

@@ -51,17 +51,27 @@ class WorkflowResult:
     def as_dict(self) -> dict[str, Any]:
         """As JSON values."""
         return {
-            "schema_version": 1, "success": self.success, "steps": self.steps,
-            "paths": {name: str(path) for name, path in self.paths.items()}, "errors": self.errors,
+            "schema_version": 1,
+            "success": self.success,
+            "steps": self.steps,
+            "paths": {name: str(path) for name, path in self.paths.items()},
+            "errors": self.errors,
             "verification": None if self.verification is None else self.verification.as_dict(),
-        }  # fmt: skip
+        }
 
 
 def run_training_to_proof_workflow(
-    *, config_path: str | Path | None = None, artifact_dir: str | Path, config: TrainingConfig | None = None,
-    seed: int = 0, prover: str = "replay", kind: str | Path = "v38", options: ProverOptions | None = None,
-    force: bool = False, progress: Callable[[Progress], None] | None = None,
-) -> WorkflowResult:  # fmt: skip
+    *,
+    config_path: str | Path | None = None,
+    artifact_dir: str | Path,
+    config: TrainingConfig | None = None,
+    seed: int = 0,
+    prover: str = "replay",
+    kind: str | Path = "v38",
+    options: ProverOptions | None = None,
+    force: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+) -> WorkflowResult:
     """Train by a config, prove, write the specification's folder and verify it all, in `artifact_dir`.
 
     A step whose output is already there, complete and of the same config, seed, data and prover, is skipped; an

@@ -91,9 +91,13 @@ def write_report(
                 write_manifest(made, config_sha256=_fingerprint(found), training={})
         staging.swap(places)
     return {
-        "schema_version": SCHEMA_VERSION, "run": str(run), "kind": found.kind, "out": str(target),
-        "figures": [figure.name for figure in page.figures], "png": None if png is None else str(png),
-    }  # fmt: skip
+        "schema_version": SCHEMA_VERSION,
+        "run": str(run),
+        "kind": found.kind,
+        "out": str(target),
+        "figures": [figure.name for figure in page.figures],
+        "png": None if png is None else str(png),
+    }
 
 
 def render_run(run: str | Path) -> tuple[str, str, tuple[str, ...]]:

@@ -99,13 +99,21 @@ def _price(course: Course, run: ReportedRun, exposure: np.ndarray) -> Figure:
     sides = list(zip(("Long", "Short"), exposure, (theme.BLUE, theme.ORANGE), strict=True))
     bands = [
         {
-            "type": "scatter", "mode": "lines", "name": name, "x": theme.numbers(course.ends), "y": theme.numbers(y),
-            "yaxis": "y2", "fill": "tozeroy", "fillcolor": colour, "line": {"width": 0, "shape": step},
-            "hoverinfo": "skip", "showlegend": False,
+            "type": "scatter",
+            "mode": "lines",
+            "name": name,
+            "x": theme.numbers(course.ends),
+            "y": theme.numbers(y),
+            "yaxis": "y2",
+            "fill": "tozeroy",
+            "fillcolor": colour,
+            "line": {"width": 0, "shape": step},
+            "hoverinfo": "skip",
+            "showlegend": False,
         }
         for name, y, colour in sides
         if y.any()
-    ]  # fmt: skip
+    ]
     shares = " and ".join(f"{name.lower()} {percent(abs(float(y.mean())))}" for name, y, _ in sides)
     below = {"range": [-1.08, 1.08], "tickvals": [-1, 0, 1], "ticktext": ["Short", "Flat", "Long"]}
     return Figure(
@@ -139,8 +147,9 @@ def _trade_marks(run: ReportedRun, is_dated: bool) -> tuple[list[dict], str]:
     mark = {"symbol": "circle", "size": 5, "color": theme.PAGE, "line": {"width": 1.2, "color": theme.TEXT}}
     marks = [_marks("Exit", trades.drop_nulls("exit_bar"), f"exit_{unit}", "exit_price", mark)]
     for name, direction, symbol, colour in (
-        ("Short entry", -1, "triangle-down", theme.ORANGE), ("Long entry", 1, "triangle-up", theme.BLUE),
-    ):  # fmt: skip
+        ("Short entry", -1, "triangle-down", theme.ORANGE),
+        ("Long entry", 1, "triangle-up", theme.BLUE),
+    ):
         mine = trades.filter(pl.col("direction") == direction)
         mark = {"symbol": symbol, "size": 8, "color": colour, "line": {"width": 0.5, "color": theme.PAGE}}
         marks.append(_marks(name, mine, f"entry_{unit}", "entry_price", mark))
@@ -165,9 +174,15 @@ def _marks(name: str, trades: pl.DataFrame, x: str, y: str, mark: dict) -> dict:
     times = trades[x] if trades[x].dtype.is_integer() else trades[x].dt.epoch("ms")
     told = [_told(name, profit, bars) for profit, bars in trades.select("profit", "bars").iter_rows()]
     return {
-        "type": "scatter", "mode": "markers", "name": name, "x": times.to_list(), "y": theme.numbers(trades[y]),
-        "text": told, "hovertemplate": "%{text}<br>%{y:,.6~r}<extra></extra>", "marker": mark,
-    }  # fmt: skip
+        "type": "scatter",
+        "mode": "markers",
+        "name": name,
+        "x": times.to_list(),
+        "y": theme.numbers(trades[y]),
+        "text": told,
+        "hovertemplate": "%{text}<br>%{y:,.6~r}<extra></extra>",
+        "marker": mark,
+    }
 
 
 def _told(name: str, profit: float | None, bars: int | None) -> str:

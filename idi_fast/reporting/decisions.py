@@ -50,10 +50,16 @@ def _mix_figure(
         alt=f"Stacked bars. Of all bars: {told}.",
         data=[
             {
-                "type": "bar", "orientation": "h", "name": theme.plain(words(name)), "y": labels,
-                "x": theme.numbers(share), "marker": {"color": colour, "line": {"width": 1, "color": theme.PAGE}},
-                "text": [percent(value, 0) if value >= 0.08 else "" for value in share], "textposition": "inside",
-                "insidetextanchor": "middle", "textangle": 0,
+                "type": "bar",
+                "orientation": "h",
+                "name": theme.plain(words(name)),
+                "y": labels,
+                "x": theme.numbers(share),
+                "marker": {"color": colour, "line": {"width": 1, "color": theme.PAGE}},
+                "text": [percent(value, 0) if value >= 0.08 else "" for value in share],
+                "textposition": "inside",
+                "insidetextanchor": "middle",
+                "textangle": 0,
                 "insidetextfont": {"color": theme.ink(colour)},
                 "hovertemplate": "%{y}: %{x:.1%}<extra>" + theme.plain(words(name)) + "</extra>",
             }
@@ -61,12 +67,14 @@ def _mix_figure(
         ],
         layout=theme.layout(
             64 + 40 * len(labels),
-            barmode="stack", bargap=0.35, hovermode="closest",
+            barmode="stack",
+            bargap=0.35,
+            hovermode="closest",
             xaxis=theme.shares(),
             yaxis=theme.fixed(autorange="reversed", type="category", showgrid=False),
             legend={**theme.layout(0)["legend"], "traceorder": "normal"},
         ),
-    )  # fmt: skip
+    )
 
 
 def alert_parts(alerts: dict[str, list[dict]] | None) -> Iterator[Figure | Beside]:
@@ -76,21 +84,27 @@ def alert_parts(alerts: dict[str, list[dict]] | None) -> Iterator[Figure | Besid
         return
     rows = [
         (f"{words(kind)} {row[kind]}" if kind == "mood" else words(str(row[kind])), row)
-        for kind, found in alerts.items() for row in found
-    ]  # fmt: skip
-    yield _alert_figure(rows)
-    yield Beside([
-        Table(
-            title=f"Alerts by {kind}",
-            heads=(words(kind), "Bars", "Alerts", "Risk events", "Precision", "Recall"),
-            rows=[
-                (words(str(row[kind])), *(count(row[key]) for key in ("bars", "alerts", "risk_events")),
-                 *(percent(row[key]) for key in ("alert_precision", "alert_recall")))
-                for row in found
-            ],
-        )
         for kind, found in alerts.items()
-    ])  # fmt: skip
+        for row in found
+    ]
+    yield _alert_figure(rows)
+    yield Beside(
+        [
+            Table(
+                title=f"Alerts by {kind}",
+                heads=(words(kind), "Bars", "Alerts", "Risk events", "Precision", "Recall"),
+                rows=[
+                    (
+                        words(str(row[kind])),
+                        *(count(row[key]) for key in ("bars", "alerts", "risk_events")),
+                        *(percent(row[key]) for key in ("alert_precision", "alert_recall")),
+                    )
+                    for row in found
+                ],
+            )
+            for kind, found in alerts.items()
+        ]
+    )
 
 
 def _alert_figure(rows: Sequence[tuple[str, dict]]) -> Figure:
@@ -110,7 +124,11 @@ def _alert_figure(rows: Sequence[tuple[str, dict]]) -> Figure:
         alt=f"Dots of precision and recall. Precision: {told}.",
         data=[
             {
-                "type": "scatter", "mode": "markers", "name": name, "x": values, "y": labels,
+                "type": "scatter",
+                "mode": "markers",
+                "name": name,
+                "x": values,
+                "y": labels,
                 "marker": {"color": colour, "symbol": symbol, "size": 11, "line": {"width": 2, "color": colour}},
                 "hovertemplate": "%{y}: %{x:.1%}<extra>" + name + "</extra>",
             }
@@ -122,4 +140,4 @@ def _alert_figure(rows: Sequence[tuple[str, dict]]) -> Figure:
             xaxis=theme.fixed(tickformat=".0%", rangemode="tozero"),
             yaxis=theme.fixed(autorange="reversed", type="category"),
         ),
-    )  # fmt: skip
+    )

@@ -89,11 +89,16 @@ def _settings(config: dict) -> list[tuple[str, str]]:
     tiles = [] if coder is None else [("Tile coder", f"{coder['num_tilings']} tilings, {coder['tiling']}")]
     compat = config["engine"]["compat"]
     return [
-        ("Method", words(learning["algorithm"])), ("Learning rate", rate), ("Discount", setting(config["discount"])),
-        ("Exploration", words(learning["exploration_schedule"])), ("Episode length", count(config["episode_length"])),
-        ("Fee per side", f"{setting(config['environment']['market']['fee_bps'])} bps"), ("Buckets", buckets), *tiles,
+        ("Method", words(learning["algorithm"])),
+        ("Learning rate", rate),
+        ("Discount", setting(config["discount"])),
+        ("Exploration", words(learning["exploration_schedule"])),
+        ("Episode length", count(config["episode_length"])),
+        ("Fee per side", f"{setting(config['environment']['market']['fee_bps'])} bps"),
+        ("Buckets", buckets),
+        *tiles,
         *([] if compat is None else [("Reproduces", compat)]),
-    ]  # fmt: skip
+    ]
 
 
 def _summary(summary: dict) -> list[tuple[str, str]]:
@@ -115,23 +120,34 @@ def _evaluation(evaluation: dict) -> list[Figure | Table]:
         alt="Dots with intervals. " + ", ".join(f"{name}: {number(found['mean'])}" for name, found in entries),
         data=[
             {
-                "type": "scatter", "mode": "markers", "y": [name for name, _ in entries],
+                "type": "scatter",
+                "mode": "markers",
+                "y": [name for name, _ in entries],
                 "x": [found["mean"] for _, found in entries],
                 "error_x": {"type": "data", "array": reach, "color": theme.MUTED, "thickness": 1.5, "width": 5},
                 "marker": {"size": 11, "color": [theme.BLUE] + [theme.GREY] * len(baselines)},
-                "hovertemplate": "%{y}: %{x:.5~r}<extra></extra>", "showlegend": False,
+                "hovertemplate": "%{y}: %{x:.5~r}<extra></extra>",
+                "showlegend": False,
             }
         ],
         layout=theme.layout(
-            60 + 34 * len(entries), hovermode="closest", xaxis=theme.fixed(),
-            yaxis=theme.fixed(autorange="reversed", type="category"), margin=theme.NO_LEGEND,
+            60 + 34 * len(entries),
+            hovermode="closest",
+            xaxis=theme.fixed(),
+            yaxis=theme.fixed(autorange="reversed", type="category"),
+            margin=theme.NO_LEGEND,
         ),
-    )  # fmt: skip
+    )
     rows = [
-        (words(name), number(found["mean"]), number(found["difference"]["mean"]),
-         number(found["difference"]["standard_error"], 2), "Yes" if found["is_beaten"] else "No")
+        (
+            words(name),
+            number(found["mean"]),
+            number(found["difference"]["mean"]),
+            number(found["difference"]["standard_error"], 2),
+            "Yes" if found["is_beaten"] else "No",
+        )
         for name, found in baselines.items()
-    ]  # fmt: skip
+    ]
     table = Table(
         title="By how much the policy exceeds the baselines",
         caption="Episode for episode; beaten: by more than two standard errors.",
@@ -176,10 +192,16 @@ def _curve(moments: np.ndarray, ends: np.ndarray, episodes: int, size: int) -> F
     band = [
         theme.line("", ends, high, theme.CLEAR, line={"width": 0}, hoverinfo="skip", showlegend=False),
         theme.line(
-            "± 2 standard errors", ends, low, theme.CLEAR, line={"width": 0}, hoverinfo="skip", fill="tonexty",
+            "± 2 standard errors",
+            ends,
+            low,
+            theme.CLEAR,
+            line={"width": 0},
+            hoverinfo="skip",
+            fill="tonexty",
             fillcolor=theme.role("blue-soft"),
         ),
-    ]  # fmt: skip
+    ]
     told = f"Mean reward of every {plural(size, 'episode')}, with exploration, and a band of two standard errors of it."
     return Figure(
         name="learning-curve",
@@ -201,10 +223,13 @@ def _exploration(exploration: np.ndarray, ends: np.ndarray, size: int) -> Figure
         alt=f"A line: the exploration rate begins at {percent(exploration[0])} and ends at {percent(exploration[-1])}.",
         data=[theme.line(mean, ends, exploration, theme.ORANGE)],
         layout=theme.layout(
-            220, meta={"zoom": "episodes"}, xaxis=theme.titled("Episode"),
-            yaxis=theme.axis(tickformat=".0%", rangemode="tozero", hoverformat=".1%"), margin=theme.NO_LEGEND,
+            220,
+            meta={"zoom": "episodes"},
+            xaxis=theme.titled("Episode"),
+            yaxis=theme.axis(tickformat=".0%", rangemode="tozero", hoverformat=".1%"),
+            margin=theme.NO_LEGEND,
         ),
-    )  # fmt: skip
+    )
 
 
 def _visits(policy: Policy) -> Figure:
@@ -224,14 +249,19 @@ def _visits(policy: Policy) -> Figure:
         f"{plural(most, 'time')}.",
         data=[
             {
-                "type": "bar", "x": labels, "y": found.tolist(),
+                "type": "bar",
+                "x": labels,
+                "y": found.tolist(),
                 "marker": {"color": [theme.role("grey-soft")] + [theme.BLUE] * (len(labels) - 1)},
                 "hovertemplate": "%{x} visits: %{y:,}<extra></extra>",
             }
         ],
         layout=theme.layout(
-            280, hovermode="closest", bargap=0.25, margin=theme.NO_LEGEND,
+            280,
+            hovermode="closest",
+            bargap=0.25,
+            margin=theme.NO_LEGEND,
             xaxis={**theme.titled(f"Visits of a {thing}"), "type": "category", "fixedrange": True, "showgrid": False},
             yaxis=theme.fixed(tickformat=",~r"),
         ),
-    )  # fmt: skip
+    )

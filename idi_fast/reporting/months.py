@@ -82,11 +82,23 @@ def _columns_of_years(years: list[int], returns: np.ndarray, totals: np.ndarray)
 def _cells(columns: Sequence[str], rows: Sequence[str], values: np.ndarray, x: str, y: str) -> dict:
     limit = float(np.nanquantile(np.abs(values), FULL_COLOUR)) or 1.0
     return {
-        "type": "heatmap", "x": list(columns), "y": list(rows), "z": theme.grid(values), "xaxis": x, "yaxis": y,
-        "zmin": -limit, "zmax": limit, "colorscale": theme.LOSS_TO_PROFIT, "showscale": False, "xgap": 2, "ygap": 2,
-        "text": [[_cell(value) for value in row] for row in values], "texttemplate": "%{text}", "hoverongaps": False,
+        "type": "heatmap",
+        "x": list(columns),
+        "y": list(rows),
+        "z": theme.grid(values),
+        "xaxis": x,
+        "yaxis": y,
+        "zmin": -limit,
+        "zmax": limit,
+        "colorscale": theme.LOSS_TO_PROFIT,
+        "showscale": False,
+        "xgap": 2,
+        "ygap": 2,
+        "text": [[_cell(value) for value in row] for row in values],
+        "texttemplate": "%{text}",
+        "hoverongaps": False,
         "hovertemplate": "%{y} %{x}: %{z:.2%}<extra></extra>",
-    }  # fmt: skip
+    }
 
 
 def _cell(value: float) -> str:

@@ -31,7 +31,8 @@ def render(page: Page, library: str) -> str:
     style = _palette_css() + _asset("page.css")
     return "".join(
         [
-            '<!doctype html>\n<html lang="en-GB">\n<head>\n<meta charset="utf-8">\n', GENERATOR,
+            '<!doctype html>\n<html lang="en-GB">\n<head>\n<meta charset="utf-8">\n',
+            GENERATOR,
             f'\n<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n',
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n',
             '<meta name="color-scheme" content="light dark">\n',
@@ -40,7 +41,9 @@ def render(page: Page, library: str) -> str:
             f'<p class="lead">{escape(page.lead)}</p>\n</header>\n',
             *map(_html, page.opening),
             f'<nav aria-label="Sections">{links}</nav>\n' if len(page.sections) > 1 else "",
-            "<main>\n", *map(_section, page.sections), "</main>\n",
+            "<main>\n",
+            *map(_section, page.sections),
+            "</main>\n",
             '<noscript><p class="note warning">The figures are drawn by a script, which this browser does not '
             "run.</p></noscript>\n",
             f"<footer><p>{escape(page.footer)}</p></footer>\n",
@@ -48,7 +51,7 @@ def render(page: Page, library: str) -> str:
             f'<script id="palettes" type="application/json">{json.dumps(PALETTES)}</script>\n',
             f"<script>\n{_asset('page.js')}</script>\n</body>\n</html>\n",
         ]
-    )  # fmt: skip
+    )
 
 
 def figure_json(data: object, layout: object) -> str:

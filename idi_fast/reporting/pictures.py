@@ -73,11 +73,20 @@ def picture(figure: Figure) -> dict:
         if part.get("yref") == "container":  # it is at the very top, where the title goes
             part["y"] = 1.0 - TITLE_ROOM / height
     made["layout"] = {
-        **layout, "width": WIDTH, "height": height, "paper_bgcolor": page, "plot_bgcolor": page,
+        **layout,
+        "width": WIDTH,
+        "height": height,
+        "paper_bgcolor": page,
+        "plot_bgcolor": page,
         "margin": {"l": BORDER, "r": BORDER, "b": BORDER, "t": layout["margin"]["t"] + TITLE_ROOM},
         "title": {
-            "text": f"<b>{figure.title}</b>", "x": BORDER / WIDTH, "xanchor": "left", "yref": "container", "y": 1,
-            "yanchor": "top", "pad": {"t": 16},
+            "text": f"<b>{figure.title}</b>",
+            "x": BORDER / WIDTH,
+            "xanchor": "left",
+            "yref": "container",
+            "y": 1,
+            "yanchor": "top",
+            "pad": {"t": 16},
         },
-    }  # fmt: skip
+    }
     return made

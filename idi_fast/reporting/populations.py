@@ -86,9 +86,13 @@ def _spread(ranked: pl.DataFrame, evaluation: dict) -> Figure:
         alt=f"Dots of {plural(n, 'seed')}, from {first} down to {last}.{level}",
         data=[
             {
-                "type": "scatter", "mode": "markers", "x": list(range(n)), "y": theme.numbers(ranked["evaluation"]),
+                "type": "scatter",
+                "mode": "markers",
+                "x": list(range(n)),
+                "y": theme.numbers(ranked["evaluation"]),
                 "error_y": {"type": "data", "array": reach, "color": theme.GREY, "thickness": 1.2, "width": 0},
-                "marker": {"size": 8, "color": _colours(n)}, "text": seeds,
+                "marker": {"size": 8, "color": _colours(n)},
+                "text": seeds,
                 "hovertemplate": "seed %{text}: %{y:.5~r}<extra></extra>",
             },
             *dotted,
@@ -98,12 +102,15 @@ def _spread(ranked: pl.DataFrame, evaluation: dict) -> Figure:
             hovermode="closest",
             margin=theme.NO_LEGEND,
             xaxis={
-                **theme.titled("Seed"), "fixedrange": True, "showgrid": False,
-                "tickvals": list(range(0, n, every)), "ticktext": seeds[::every],
+                **theme.titled("Seed"),
+                "fixedrange": True,
+                "showgrid": False,
+                "tickvals": list(range(0, n, every)),
+                "ticktext": seeds[::every],
             },
             yaxis=theme.axis(),
         ),
-    )  # fmt: skip
+    )
 
 
 def _against_training(ranked: pl.DataFrame) -> Figure:
@@ -115,10 +122,15 @@ def _against_training(ranked: pl.DataFrame) -> Figure:
         alt=f"A scatter of {plural(ranked.height, 'seed')}.",
         data=[
             {
-                "type": "scatter", "mode": "markers", "x": theme.numbers(ranked["last_tenth_mean_reward"]),
-                "y": theme.numbers(ranked["evaluation"]), "text": ranked["seed"].to_list(),
+                "type": "scatter",
+                "mode": "markers",
+                "x": theme.numbers(ranked["last_tenth_mean_reward"]),
+                "y": theme.numbers(ranked["evaluation"]),
+                "text": ranked["seed"].to_list(),
                 "marker": {
-                    "size": 8, "color": _colours(ranked.height), "line": {"width": 1, "color": theme.PAGE},
+                    "size": 8,
+                    "color": _colours(ranked.height),
+                    "line": {"width": 1, "color": theme.PAGE},
                 },
                 "hovertemplate": "seed %{text}<br>last tenth %{x:.5~r}<br>evaluation %{y:.5~r}<extra></extra>",
             }
@@ -130,7 +142,7 @@ def _against_training(ranked: pl.DataFrame) -> Figure:
             xaxis=theme.titled("Mean reward of the last tenth"),
             yaxis=theme.titled("Evaluation"),
         ),
-    )  # fmt: skip
+    )
 
 
 def _table(ranked: pl.DataFrame) -> Table:

@@ -52,8 +52,12 @@ def _figure(found: pl.DataFrame) -> Figure:
         data=[
             theme.line("As much as holding", ends, ends, theme.GREY, line={"dash": "dot"}, hoverinfo="skip"),
             {
-                "type": "scatter", "mode": "markers", "name": "Symbol", "x": theme.numbers(held),
-                "y": theme.numbers(own), "text": [theme.plain(name) for name in found["symbol"]],
+                "type": "scatter",
+                "mode": "markers",
+                "name": "Symbol",
+                "x": theme.numbers(held),
+                "y": theme.numbers(own),
+                "text": [theme.plain(name) for name in found["symbol"]],
                 "marker": {"size": 7, "color": theme.BLUE, "line": {"width": 0.5, "color": theme.PAGE}},
                 "hovertemplate": "%{text}<br>policy %{y:.1%}<br>holding %{x:.1%}<extra></extra>",
             },
@@ -64,7 +68,7 @@ def _figure(found: pl.DataFrame) -> Figure:
             xaxis={**theme.titled(HELD), "tickformat": ".0%"},
             yaxis={**theme.titled("Policy"), "tickformat": ".0%"},
         ),
-    )  # fmt: skip
+    )
 
 
 def _table(found: pl.DataFrame) -> Table:

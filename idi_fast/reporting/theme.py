@@ -14,18 +14,48 @@ import polars as pl
 
 PALETTES: dict[str, dict[str, str]] = {
     "light": {
-        "page": "#ffffff", "panel": "#f5f7f9", "rule": "#dfe4e9", "text": "#1a2027", "muted": "#5a6672",
-        "blue": "#0b63a8", "blue-soft": "#cfe2f2", "orange": "#c2500d", "orange-veil": "rgba(194,80,13,0.18)",
-        "grey": "#8792a0", "grey-soft": "#d5dae0", "teal": "#0f7a6c", "purple": "#8453a3", "gold": "#8c6700",
-        "profit": "#0b63a8", "loss": "#c2500d", "low": "#eef3f8", "middle": "#5f9bcb", "high": "#08335c",
+        "page": "#ffffff",
+        "panel": "#f5f7f9",
+        "rule": "#dfe4e9",
+        "text": "#1a2027",
+        "muted": "#5a6672",
+        "blue": "#0b63a8",
+        "blue-soft": "#cfe2f2",
+        "orange": "#c2500d",
+        "orange-veil": "rgba(194,80,13,0.18)",
+        "grey": "#8792a0",
+        "grey-soft": "#d5dae0",
+        "teal": "#0f7a6c",
+        "purple": "#8453a3",
+        "gold": "#8c6700",
+        "profit": "#0b63a8",
+        "loss": "#c2500d",
+        "low": "#eef3f8",
+        "middle": "#5f9bcb",
+        "high": "#08335c",
     },
     "dark": {
-        "page": "#12161b", "panel": "#1a2027", "rule": "#2d353e", "text": "#e8ecf0", "muted": "#9ba7b3",
-        "blue": "#62b0f0", "blue-soft": "#1d4366", "orange": "#f2935a", "orange-veil": "rgba(242,147,90,0.22)",
-        "grey": "#7d8997", "grey-soft": "#3a434e", "teal": "#4bc4b2", "purple": "#c396dd", "gold": "#e2b84b",
-        "profit": "#1f72b5", "loss": "#b4551f", "low": "#1c2731", "middle": "#3277b0", "high": "#d6ebff",
+        "page": "#12161b",
+        "panel": "#1a2027",
+        "rule": "#2d353e",
+        "text": "#e8ecf0",
+        "muted": "#9ba7b3",
+        "blue": "#62b0f0",
+        "blue-soft": "#1d4366",
+        "orange": "#f2935a",
+        "orange-veil": "rgba(242,147,90,0.22)",
+        "grey": "#7d8997",
+        "grey-soft": "#3a434e",
+        "teal": "#4bc4b2",
+        "purple": "#c396dd",
+        "gold": "#e2b84b",
+        "profit": "#1f72b5",
+        "loss": "#b4551f",
+        "low": "#1c2731",
+        "middle": "#3277b0",
+        "high": "#d6ebff",
     },
-}  # fmt: skip
+}
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 CLEAR = "rgba(0,0,0,0)"
 NO_LEGEND = {"l": 4, "r": 16, "t": 8, "b": 4}
@@ -56,9 +86,14 @@ def painted(json_text: str, palette: Mapping[str, str]) -> str:
 def axis(**own: Any) -> dict[str, Any]:
     """The common axis."""
     return {
-        "automargin": True, "gridcolor": RULE, "linecolor": RULE, "zeroline": False, "tickfont": {"color": MUTED},
-        "title": {"font": {"color": MUTED}, "standoff": 8}, **own,
-    }  # fmt: skip
+        "automargin": True,
+        "gridcolor": RULE,
+        "linecolor": RULE,
+        "zeroline": False,
+        "tickfont": {"color": MUTED},
+        "title": {"font": {"color": MUTED}, "standoff": 8},
+        **own,
+    }
 
 
 def shares(**own: Any) -> dict[str, Any]:
@@ -76,12 +111,18 @@ def titled(text: str, **own: Any) -> dict[str, Any]:
 def layout(height: int, **own: Any) -> dict[str, Any]:
     """A layout of this height in pixels, as wide as possible."""
     return {
-        "autosize": True, "height": height, "margin": {"l": 4, "r": 16, "t": 28, "b": 4}, "paper_bgcolor": CLEAR,
-        "plot_bgcolor": CLEAR, "font": {"family": FONT, "size": 12, "color": TEXT}, "hovermode": "x unified",
+        "autosize": True,
+        "height": height,
+        "margin": {"l": 4, "r": 16, "t": 28, "b": 4},
+        "paper_bgcolor": CLEAR,
+        "plot_bgcolor": CLEAR,
+        "font": {"family": FONT, "size": 12, "color": TEXT},
+        "hovermode": "x unified",
         "hoverlabel": {"bgcolor": PAGE, "bordercolor": RULE, "font": {"color": TEXT}},
         "modebar": {"bgcolor": CLEAR, "color": GREY, "activecolor": BLUE},
-        "legend": {"orientation": "h", "x": 0, "y": 1, "xanchor": "left", "yanchor": "bottom"}, **own,
-    }  # fmt: skip
+        "legend": {"orientation": "h", "x": 0, "y": 1, "xanchor": "left", "yanchor": "bottom"},
+        **own,
+    }
 
 
 def fixed(**own: Any) -> dict[str, Any]:

@@ -107,18 +107,35 @@ def _axes(maps: Maps, rows: int, columns: int, titles: dict[tuple[int, int], str
         is_first, is_last = column == 0, row == rows - 1
         thin = {"tickmode": "auto", "nticks": 8} if max(maps.visits.shape[1:]) > MOST_LETTERS else {}
         axes[f"xaxis{suffix}"] = {
-            **(theme.titled(_title(maps.x)) if is_last and column == columns // 2 else theme.axis()), **plain, **thin,
-            "domain": across, "anchor": f"y{suffix}", "showticklabels": is_last,
-        }  # fmt: skip
+            **(theme.titled(_title(maps.x)) if is_last and column == columns // 2 else theme.axis()),
+            **plain,
+            **thin,
+            "domain": across,
+            "anchor": f"y{suffix}",
+            "showticklabels": is_last,
+        }
         axes[f"yaxis{suffix}"] = {
-            **(theme.titled(_title(maps.y)) if is_first and row == rows // 2 else theme.axis()), **plain, **thin,
-            "domain": along, "anchor": f"x{suffix}", "showticklabels": is_first,
-        }  # fmt: skip
+            **(theme.titled(_title(maps.y)) if is_first and row == rows // 2 else theme.axis()),
+            **plain,
+            **thin,
+            "domain": along,
+            "anchor": f"x{suffix}",
+            "showticklabels": is_first,
+        }
         if (row, column) in titles:
-            notes.append({
-                "text": titles[row, column], "showarrow": False, "xref": "paper", "yref": "paper", "xanchor": "center",
-                "yanchor": "bottom", "x": sum(across) / 2, "y": along[1], "font": {"color": theme.TEXT, "size": 12},
-            })  # fmt: skip
+            notes.append(
+                {
+                    "text": titles[row, column],
+                    "showarrow": False,
+                    "xref": "paper",
+                    "yref": "paper",
+                    "xanchor": "center",
+                    "yanchor": "bottom",
+                    "x": sum(across) / 2,
+                    "y": along[1],
+                    "font": {"color": theme.TEXT, "size": 12},
+                }
+            )
     return axes, notes
 
 
@@ -127,10 +144,17 @@ def _heat_map(maps: Maps, suffix: str, z: np.ndarray, facet: int, **own: object)
     told = [f"{name} %{{customdata[{k}]:.4~r}}" for k, name in enumerate(ACTIONS)]
     lines = (f"{_plain(maps.x)} %{{x}}, {_plain(maps.y)} %{{y}}", ", ".join(told), "%{customdata[3]:,} visits")
     return {
-        "type": "heatmap", "xaxis": f"x{suffix}", "yaxis": f"y{suffix}", "z": theme.grid(z), "xgap": 1, "ygap": 1,
-        "customdata": [theme.grid(row) for row in about], "hoverongaps": False,
-        "hovertemplate": "<br>".join(lines) + "<extra></extra>", **own,
-    }  # fmt: skip
+        "type": "heatmap",
+        "xaxis": f"x{suffix}",
+        "yaxis": f"y{suffix}",
+        "z": theme.grid(z),
+        "xgap": 1,
+        "ygap": 1,
+        "customdata": [theme.grid(row) for row in about],
+        "hoverongaps": False,
+        "hovertemplate": "<br>".join(lines) + "<extra></extra>",
+        **own,
+    }
 
 
 def _greedy_figure(maps: Maps) -> Figure:
@@ -148,11 +172,15 @@ def _greedy_figure(maps: Maps) -> Figure:
     ]
     keys = [
         {
-            "type": "scatter", "mode": "markers", "name": name.title(), "x": [None], "y": [None],
+            "type": "scatter",
+            "mode": "markers",
+            "name": name.title(),
+            "x": [None],
+            "y": [None],
             "marker": {"symbol": "square", "size": 11, "color": colour},
         }
         for name, colour in zip(ACTIONS, steps, strict=True)
-    ]  # fmt: skip
+    ]
     found = [int(np.count_nonzero(greedy == k)) for k in range(3)]
     told = ", ".join(f"{name} in {plural(n, 'cell')}" for name, n in zip(ACTIONS, found, strict=True))
     held = ", for each position held" if columns > 1 else ""
@@ -170,8 +198,9 @@ def _value_figure(maps: Maps) -> Figure:
     rows, greedy = len(maps.facets), maps.greedy
     titles = {
         (row, column): f"{name.title()}" + (f", when {facet.lower()}" if facet else "")
-        for row, facet in enumerate(maps.facets) for column, name in enumerate(ACTIONS)
-    }  # fmt: skip
+        for row, facet in enumerate(maps.facets)
+        for column, name in enumerate(ACTIONS)
+    }
     axes, notes = _axes(maps, rows, 3, titles)
     dot = {"size": 5 if max(greedy.shape) <= MOST_LETTERS else 3, "color": theme.ORANGE}
     dot["line"] = {"width": 1, "color": theme.PAGE}
@@ -179,15 +208,33 @@ def _value_figure(maps: Maps) -> Figure:
     for row, column, suffix, _, _ in _panels(rows, 3):
         data.append(_heat_map(maps, suffix, maps.values[row, :, :, column], row, coloraxis="coloraxis"))
         y, x = np.nonzero(greedy[row] == column)
-        data.append({
-            "type": "scatter", "mode": "markers", "x": x.tolist(), "y": y.tolist(), "xaxis": f"x{suffix}",
-            "yaxis": f"y{suffix}", "hoverinfo": "skip", "showlegend": False, "marker": dot,
-        })  # fmt: skip
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "x": x.tolist(),
+                "y": y.tolist(),
+                "xaxis": f"x{suffix}",
+                "yaxis": f"y{suffix}",
+                "hoverinfo": "skip",
+                "showlegend": False,
+                "marker": dot,
+            }
+        )
     low, high = float(np.nanmin(maps.values)), float(np.nanmax(maps.values))
     bar = {
-        "orientation": "h", "thickness": 10, "len": 0.6, "x": 0.5, "xanchor": "center", "yref": "container", "y": 1,
-        "yanchor": "top", "ypad": 0, "outlinewidth": 0, "tickfont": {"color": theme.MUTED},
-    }  # fmt: skip
+        "orientation": "h",
+        "thickness": 10,
+        "len": 0.6,
+        "x": 0.5,
+        "xanchor": "center",
+        "yref": "container",
+        "y": 1,
+        "yanchor": "top",
+        "ypad": 0,
+        "outlinewidth": 0,
+        "tickfont": {"color": theme.MUTED},
+    }
     scale = {"colorscale": theme.LOW_TO_HIGH, "colorbar": bar}
     return Figure(
         name="q-values",

@@ -113,10 +113,18 @@ def _windows(run: ReportedRun, seeds: list[str]) -> Figure:
         f"that of buying and holding in {count(better)} of {count(len(held) * len(seeds))} cells.",
         data=[
             {
-                "type": "heatmap", "x": labels.to_list(), "y": [HELD, *(f"Seed {seed}" for seed in seeds)],
-                "z": [theme.numbers(row) for row in rows], "zmin": -most or -1.0, "zmax": most or 1.0,
-                "showscale": False, "colorscale": theme.LOSS_TO_PROFIT, "xgap": 2, "ygap": 2,
-                "hovertemplate": "%{y}, %{x}: %{z:.1%}<extra></extra>", **(text if len(held) <= MOST_CELLS else {}),
+                "type": "heatmap",
+                "x": labels.to_list(),
+                "y": [HELD, *(f"Seed {seed}" for seed in seeds)],
+                "z": [theme.numbers(row) for row in rows],
+                "zmin": -most or -1.0,
+                "zmax": most or 1.0,
+                "showscale": False,
+                "colorscale": theme.LOSS_TO_PROFIT,
+                "xgap": 2,
+                "ygap": 2,
+                "hovertemplate": "%{y}, %{x}: %{z:.1%}<extra></extra>",
+                **(text if len(held) <= MOST_CELLS else {}),
             }
         ],
         layout=theme.layout(
@@ -125,7 +133,7 @@ def _windows(run: ReportedRun, seeds: list[str]) -> Figure:
             xaxis=theme.axis(side="top", **PLAIN),
             yaxis=theme.axis(autorange="reversed", **PLAIN),
         ),
-    )  # fmt: skip
+    )
 
 
 def _spread(over: dict[str, dict], held: dict) -> Table:

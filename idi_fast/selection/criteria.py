@@ -36,9 +36,15 @@ class HistoryCriterion:
     UNDEFINED = "the chosen config never traded on validation data"
 
     def __init__(
-        self, configs: Sequence[TrainingConfig], history: History, validation_bars: int | None, test_bars: int | None,
-        fill: str | None, fee_bps: float, year_days: int | None = None,
-    ):  # fmt: skip
+        self,
+        configs: Sequence[TrainingConfig],
+        history: History,
+        validation_bars: int | None,
+        test_bars: int | None,
+        fill: str | None,
+        fee_bps: float,
+        year_days: int | None = None,
+    ):
         self._history, self._assumed = (
             history,
             TradingAssumptions(resolve_fill(fill, history.open is not None), fee_bps),
@@ -66,10 +72,14 @@ class HistoryCriterion:
     def assumptions(self) -> dict:
         """The use of the bars, [first, stop), and the assumptions of the accounts."""
         return {
-            "bars": len(self._history), "training": [0, self._trained], "validation": list(self._validation),
-            "test": list(self._test), "embargo": self._embargo,
-            "fill": self._assumed.fill, "fee_bps": self._assumed.fee_bps,
-        }  # fmt: skip
+            "bars": len(self._history),
+            "training": [0, self._trained],
+            "validation": list(self._validation),
+            "test": list(self._test),
+            "embargo": self._embargo,
+            "fill": self._assumed.fill,
+            "fee_bps": self._assumed.fee_bps,
+        }
 
     def training_bars(self, config: TrainingConfig) -> HistoryBars:
         """The bars that a config's policies are trained on."""
@@ -106,8 +116,10 @@ class HistoryCriterion:
         return {
             "by_seed": {
                 str(seed): {
-                    **kpis.equity_kpis(account.equity, per_year), **kpis.trade_kpis(account.trades),
-                    "turnover": account.traded, "fees": account.fees,
+                    **kpis.equity_kpis(account.equity, per_year),
+                    **kpis.trade_kpis(account.trades),
+                    "turnover": account.traded,
+                    "fees": account.fees,
                 }
                 for seed, account in accounts.items()
             },
@@ -117,7 +129,7 @@ class HistoryCriterion:
                 "probabilistic_sharpe_ratio": kpis.probabilistic_sharpe_ratio(returns),
             },
             "buy_and_hold": kpis.equity_kpis(hold(tested, self._assumed).equity, per_year),
-        }  # fmt: skip
+        }
 
     def _frequency(self) -> BarFrequency:
         return kpis.frequency_of(self._history.slice(*self._test).time, self._year_days)

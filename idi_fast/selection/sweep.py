@@ -162,10 +162,14 @@ class Sweep:
             policy.save(folder / "policies" / f"{seed}.parquet")
         fingerprint = self.config.fingerprint()
         run = {
-            "schema_version": SCHEMA_VERSION, "kind": "sweep", "fingerprint": fingerprint,
-            "assumptions": self.summary["assumptions"], "versions": versions(),
-            "data": None if self.history is None else describe_history(self.history), "config": self.config.canonical(),
-        }  # fmt: skip
+            "schema_version": SCHEMA_VERSION,
+            "kind": "sweep",
+            "fingerprint": fingerprint,
+            "assumptions": self.summary["assumptions"],
+            "versions": versions(),
+            "data": None if self.history is None else describe_history(self.history),
+            "config": self.config.canonical(),
+        }
         write_json(folder / "run.json", run)
         write_manifest(folder, config_sha256=fingerprint, training={"seeds": list(self.policies)})
 
@@ -263,9 +267,14 @@ def sweep(
     if on_history:
         history = _load(points) if history is None else history
         criterion = HistoryCriterion(
-            [point.config for point in points], history, validation_bars, test_bars, fill,
-            config.environment.market.fee_bps if fee_bps is None else fee_bps, year_days,
-        )  # fmt: skip
+            [point.config for point in points],
+            history,
+            validation_bars,
+            test_bars,
+            fill,
+            config.environment.market.fee_bps if fee_bps is None else fee_bps,
+            year_days,
+        )
     else:
         criterion = EpisodeCriterion(seeds, evaluation_episodes)
     workers = WorkerPool(jobs, len(points) * len(seeds))
@@ -302,27 +311,39 @@ def sweep(
     summary = {
         "schema_version": SCHEMA_VERSION,
         "assumptions": {
-            "grid": {key: list(values) for key, values in grid.items()}, "points": len(points), "seeds": list(seeds),
-            "trials": len(trials), **criterion.assumptions(),
+            "grid": {key: list(values) for key, values in grid.items()},
+            "points": len(points),
+            "seeds": list(seeds),
+            "trials": len(trials),
+            **criterion.assumptions(),
         },
         "chosen": {
-            "point": chosen, "values": points[chosen].values, "fingerprint": points[chosen].config.fingerprint(),
+            "point": chosen,
+            "values": points[chosen].values,
+            "fingerprint": points[chosen].config.fingerprint(),
         },
         "validation": {
-            "score": scores[chosen], "score_of": criterion.SCORE, "sharpe": sharpes[chosen],
-            "expected_best_sharpe": kpis.expected_best_sharpe(sharpes), "deflated_sharpe_ratio": deflated,
+            "score": scores[chosen],
+            "score_of": criterion.SCORE,
+            "sharpe": sharpes[chosen],
+            "expected_best_sharpe": kpis.expected_best_sharpe(sharpes),
+            "deflated_sharpe_ratio": deflated,
         },
         "test": test,
         "notes": criterion.notes(),
         "verdict": "; ".join(
             [criterion.UNDEFINED if np.isnan(deflated) else _luck(deflated, len(points)), criterion.verdict(test)]
         ),
-    }  # fmt: skip
+    }
     return Sweep(
-        config=points[chosen].config, history=history, chosen=chosen, policies=policies,
-        points=_points_frame(points, seeds, scores, by_trial), trials=_trials_frame(points, by_trial),
+        config=points[chosen].config,
+        history=history,
+        chosen=chosen,
+        policies=policies,
+        points=_points_frame(points, seeds, scores, by_trial),
+        trials=_trials_frame(points, by_trial),
         summary=null_nan(summary),
-    )  # fmt: skip
+    )
 
 
 def _load(points: list[Point]) -> History:

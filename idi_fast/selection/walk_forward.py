@@ -93,10 +93,14 @@ class WalkForward:
         write_table(folder / "equity.parquet", self.equity)
         fingerprint = self.config.fingerprint()
         run = {
-            "schema_version": SCHEMA_VERSION, "kind": "walkforward", "fingerprint": fingerprint,
-            "assumptions": self.assumptions, "versions": versions(), "data": describe_history(self.history),
+            "schema_version": SCHEMA_VERSION,
+            "kind": "walkforward",
+            "fingerprint": fingerprint,
+            "assumptions": self.assumptions,
+            "versions": versions(),
+            "data": describe_history(self.history),
             "config": self.config.canonical(),
-        }  # fmt: skip
+        }
         write_json(folder / "run.json", run)
         training = {"seeds": self.assumptions["seeds"], "episodes": self.config.episodes}
         write_manifest(folder, config_sha256=fingerprint, training=training)
@@ -241,16 +245,24 @@ def walk_forward(
         config=config,
         history=history,
         assumptions={
-            "bars": bars, "train_bars": train_bars, "test_bars": test_bars,
-            "step": test_bars if step is None else step, "anchored": anchored, "warm": warm, "embargo": embargo,
-            "windows": len(windows), "seeds": list(seeds), "fill": assumed.fill, "fee_bps": assumed.fee_bps,
+            "bars": bars,
+            "train_bars": train_bars,
+            "test_bars": test_bars,
+            "step": test_bars if step is None else step,
+            "anchored": anchored,
+            "warm": warm,
+            "embargo": embargo,
+            "windows": len(windows),
+            "seeds": list(seeds),
+            "fill": assumed.fill,
+            "fee_bps": assumed.fee_bps,
             "tested_bars": sum(w.test_stop - w.test_start for w in windows),
             "periods_per_year": None if np.isnan(per_year) else per_year,
         },
         windows=_windows_frame(history, windows, accounts, held, per_year),
         equity=equity,
         summary=_summary(equity, seeds, per_year, [*_notes(windows, embargo), *notes_on(history, frequency)]),
-    )  # fmt: skip
+    )
 
 
 def _windows_frame(

@@ -45,11 +45,13 @@ def make_windows(
     starts = range(0, bars - train_bars - embargo - 1, step)
     return [
         Window(
-            0 if anchored else start, start + train_bars, start + train_bars + embargo,
+            0 if anchored else start,
+            start + train_bars,
+            start + train_bars + embargo,
             min(bars, start + train_bars + embargo + test_bars),
         )
         for start in starts
-    ]  # fmt: skip
+    ]
 
 
 class Tested(NamedTuple):

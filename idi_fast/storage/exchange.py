@@ -14,9 +14,18 @@ from functools import cache
 from pathlib import Path
 
 RENAMEAT2 = {
-    "x86_64": 316, "i386": 353, "i686": 353, "armv6l": 382, "armv7l": 382, "aarch64": 276, "riscv64": 276,
-    "loongarch64": 276, "ppc64": 357, "ppc64le": 357, "s390x": 347,
-}  # fmt: skip
+    "x86_64": 316,
+    "i386": 353,
+    "i686": 353,
+    "armv6l": 382,
+    "armv7l": 382,
+    "aarch64": 276,
+    "riscv64": 276,
+    "loongarch64": 276,
+    "ppc64": 357,
+    "ppc64le": 357,
+    "s390x": 347,
+}
 """Number of Linux's system call, for C libraries without a function of that name (glibc before 2.28, old musl)."""
 AT_FDCWD = -100
 CANNOT = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EPERM}

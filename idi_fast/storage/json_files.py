@@ -18,8 +18,11 @@ MAX_JSON = 64 * 1024 * 1024
 TOO_DEEP = "nested too deep: expected brackets within brackets some dozen times at most"
 
 _KINDS = {
-    stat.S_IFIFO: "a named pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFSOCK: "a socket",
-}  # fmt: skip
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+}
 
 
 class UnfitFile(InputError, OSError):

@@ -252,11 +252,13 @@ FORMS = (
     _form(r"(policy|\d+|trace)\.parquet", _is_told_by_metadata),
     _form(r"episodes\.parquet", _columns("episode reward exploration"), is_digested=True),
     _form(
-        r"equity\.parquet", _columns("equity drawdown buy_and_hold", "seed window tick buy_and_hold equity"),
+        r"equity\.parquet",
+        _columns("equity drawdown buy_and_hold", "seed window tick buy_and_hold equity"),
         is_digested=True,
     ),
     _form(
-        r"trades\.parquet", _columns("entry_bar exit_bar direction entry_price exit_price profit bars"),
+        r"trades\.parquet",
+        _columns("entry_bar exit_bar direction entry_price exit_price profit bars"),
         is_digested=True,
     ),
     _form(r"symbols\.parquet", _columns("symbol bars in_sample dropped_rows total_return"), is_digested=True),
@@ -278,4 +280,4 @@ FORMS = (
     _form(r"qtable\.commit\.json", _keys("root", "leaf_encoding", "q_scale", "size")),
     _form(r"qtable\.proofs\.json", _is_of_paths, is_digested=True),
     _form(r"[a-z-]+\.png", _is_picture, is_digested=True),
-)  # fmt: skip
+)

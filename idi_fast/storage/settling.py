@@ -98,9 +98,15 @@ def _log(text: str) -> None:
 
 
 def _settle_folders(
-    folders: list[Path], command: str | None, say: Say, *, record: int | None = None,
-    steps: Sequence[journal.Step] = (), ended: list[Path] | None = None, place: Path | None = None,
-) -> bool:  # fmt: skip
+    folders: list[Path],
+    command: str | None,
+    say: Say,
+    *,
+    record: int | None = None,
+    steps: Sequence[journal.Step] = (),
+    ended: list[Path] | None = None,
+    place: Path | None = None,
+) -> bool:
     """Complete or roll back the operation that made these hidden folders; False if it is still running or not ours.
 
     record: the descriptor of its record, if it has one; steps: those in the record; ended: the places of an operation

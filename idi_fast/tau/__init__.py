@@ -42,10 +42,31 @@ _HOMES = {
 _MODULES = {name: f"{__name__}.{module}" for module, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "Clause", "Contract", "Declaration", "Finding", "Fixed", "NotModelled", "Report", "Run", "Simulation", "Spec",
-    "SpecError", "Stop", "anchored", "check_folder", "export_streams", "find_contract", "fix_folder", "load_spec",
-    "parse_spec", "read_contract", "run_folder", "simulate", "simulate_folder", "write_spec",
-]  # fmt: skip
+    "Clause",
+    "Contract",
+    "Declaration",
+    "Finding",
+    "Fixed",
+    "NotModelled",
+    "Report",
+    "Run",
+    "Simulation",
+    "Spec",
+    "SpecError",
+    "Stop",
+    "anchored",
+    "check_folder",
+    "export_streams",
+    "find_contract",
+    "fix_folder",
+    "load_spec",
+    "parse_spec",
+    "read_contract",
+    "run_folder",
+    "simulate",
+    "simulate_folder",
+    "write_spec",
+]
 
 
 def __getattr__(name: str):

@@ -113,9 +113,14 @@ def check_folder(folder: str | Path) -> Report:
     written = spec is not None and not corrected(spec)[1]
     findings = [replace(f, fixable=f.fixable and written and not leaves(f.file)) for f in findings]
     return Report(
-        str(root), path.name, in_order(findings), {s.path: files[s.name].total for s in inputs if s.name in used},
-        tuple(sorted(run.files())) if run else (), run.steps if run else None, estimate(run.steps) if run else None,
-    )  # fmt: skip
+        str(root),
+        path.name,
+        in_order(findings),
+        {s.path: files[s.name].total for s in inputs if s.name in used},
+        tuple(sorted(run.files())) if run else (),
+        run.steps if run else None,
+        estimate(run.steps) if run else None,
+    )
 
 
 def estimate(steps: int) -> tuple[float, float]:
@@ -141,8 +146,11 @@ def _other_specs(path: Path, others: tuple[str, ...]) -> list[Finding]:
         return []
     return [
         Finding(
-            severity="note", code="several-specs", found=f"beside it there is {several(others)}",
-            effect=f"{path.name} is the one that is checked", remedy="give the .tau file that you mean",
+            severity="note",
+            code="several-specs",
+            found=f"beside it there is {several(others)}",
+            effect=f"{path.name} is the one that is checked",
+            remedy="give the .tau file that you mean",
             file=path.name,
         )
-    ]  # fmt: skip
+    ]

@@ -70,15 +70,17 @@ def check_clauses(spec: Spec, reading: Reading, files: Mapping[str, bytes]) -> t
     try:
         check.model = Model.of(spec)
     except Unsatisfiable as error:
-        check.say(
-            "error", "unsatisfiable", str(error), REFUSED, "change or remove one of these clauses", fixable=False
-        )  # fmt: skip
+        check.say("error", "unsatisfiable", str(error), REFUSED, "change or remove one of these clauses", fixable=False)
         return check.findings, None
     except NotModelled as error:
         check.say(
-            "warning", "not-modelled", str(error), NOT_MODELLED,
-            "correct it by hand", fixable=False,
-        )  # fmt: skip
+            "warning",
+            "not-modelled",
+            str(error),
+            NOT_MODELLED,
+            "correct it by hand",
+            fixable=False,
+        )
         return check.findings, None
     run = check.all(files)
     if not any(finding.fixable for finding in check.findings):
@@ -109,17 +111,34 @@ class _Check:
         return run
 
     def say(
-        self, severity: Severity, code: str, found: str, effect: str, remedy: str, *, stream: str = "",
-        step: int | None = None, fixable: bool = True,
-    ) -> None:  # fmt: skip
+        self,
+        severity: Severity,
+        code: str,
+        found: str,
+        effect: str,
+        remedy: str,
+        *,
+        stream: str = "",
+        step: int | None = None,
+        fixable: bool = True,
+    ) -> None:
         """Add a finding at the declaration of the stream."""
         line, column = self.reading.places.get(stream, (None, None))
         self.findings.append(
             Finding(
-                severity=severity, code=code, found=found, effect=effect, remedy=remedy, file=self.reading.file,
-                line=line, column=column, stream=stream, step=step, fixable=fixable,
+                severity=severity,
+                code=code,
+                found=found,
+                effect=effect,
+                remedy=remedy,
+                file=self.reading.file,
+                line=line,
+                column=column,
+                stream=stream,
+                step=step,
+                fixable=fixable,
             )
-        )  # fmt: skip
+        )
 
     def alignment(self) -> None:
         """Inputs that are first read at different times, or all too late; first values that are not fixed."""
@@ -130,28 +149,35 @@ class _Check:
             if lag:
                 mine, other = spec.streams[name].path, spec.streams[earliest].path
                 self.say(
-                    "error", "misaligned",
+                    "error",
+                    "misaligned",
                     f"{name} is first read at step {time}, {earliest} at step {first[earliest]}",
                     f"the file {mine} lags {lag} step{'s' * (lag > 1)} behind {other}: results are wrong, silently",
                     f"fix the first values, so that all are read from step 0 on: {self._anchors()}",
-                    stream=name, step=first[earliest],
-                )  # fmt: skip
+                    stream=name,
+                    step=first[earliest],
+                )
         late = min(first.values(), default=0)
         if late:
             self.say(
-                "warning", "late-start",
+                "warning",
+                "late-start",
                 f"no input is read before step {late}, since clauses look {lookback} back",
                 f"the outputs have {late} line{'s' * (late > 1)} more than the inputs: line n belongs to input line "
                 f"n - {late}",
-                f"fix the first values: {self._anchors()}", step=0,
-            )  # fmt: skip
+                f"fix the first values: {self._anchors()}",
+                step=0,
+            )
         if free := free_first_values(self.model):
             steps = "step 0" if lookback == 1 else f"steps 0 to {lookback - 1}"
             self.say(
-                "warning", "free-first-values", f"no clause says what these outputs are at {steps}: {several(free)}",
+                "warning",
+                "free-first-values",
+                f"no clause says what these outputs are at {steps}: {several(free)}",
                 "the interpreter chooses: 0 in every run on record, but nothing promises it",
-                f"fix the first values: {self._anchors()}", step=0,
-            )  # fmt: skip
+                f"fix the first values: {self._anchors()}",
+                step=0,
+            )
 
     def _anchors(self) -> str:
         free = free_first_values(self.model)
@@ -171,10 +197,13 @@ class _Check:
             return None
         if run.stop.reason == NOTHING_READ:
             self.say(
-                "warning", "nothing-read", f"no line is read at step {run.steps - 1}",
-                "the run ends with that step: the interpreter would go on by hand", "mirror an input",
+                "warning",
+                "nothing-read",
+                f"no line is read at step {run.steps - 1}",
+                "the run ends with that step: the interpreter would go on by hand",
+                "mirror an input",
                 step=run.steps - 1,
-            )  # fmt: skip
+            )
         return run
 
     def mirrors(self, run: Simulation | None) -> None:
@@ -208,9 +237,14 @@ class _Check:
             effect = "none in this run; with other values a step in which it does not matter reads no line of it"
         found = "is not mirrored" if name in unmirrored(self.spec) else f"is not read at step {step}"
         self.say(
-            severity, "unmirrored", f"{name} ({self.spec.streams[name].path}) {found}", effect,
-            f"declare an output of its own and write (oX[t] = {name}[t])", stream=name, step=step,
-        )  # fmt: skip
+            severity,
+            "unmirrored",
+            f"{name} ({self.spec.streams[name].path}) {found}",
+            effect,
+            f"declare an output of its own and write (oX[t] = {name}[t])",
+            stream=name,
+            step=step,
+        )
 
     def unused(self) -> None:
         """Declared streams that no clause uses."""
@@ -219,7 +253,11 @@ class _Check:
             if name not in used:
                 effect = "its file is never read" if stream.is_input else "nothing is written to its file"
                 self.say(
-                    "note", "unused", f"no clause uses {name} ({stream.path})", effect,
+                    "note",
+                    "unused",
+                    f"no clause uses {name} ({stream.path})",
+                    effect,
                     "mirror it, or remove its declaration" if stream.is_input else "remove its declaration",
-                    stream=name, fixable=False,
-                )  # fmt: skip
+                    stream=name,
+                    fixable=False,
+                )

@@ -72,12 +72,17 @@ def check_input(folder: Path, stream: Declaration, first: int | None) -> tuple[I
         missing = isinstance(error, FileNotFoundError)
         found = "the file is missing" if missing else f"it cannot be read ({getattr(error, 'strerror', None) or error})"
         finding = Finding(
-            severity="note" if first is None else "error", code="missing-input", found=f"{found}, of {stream.name}",
-            effect="no clause uses the stream" if first is None
+            severity="note" if first is None else "error",
+            code="missing-input",
+            found=f"{found}, of {stream.name}",
+            effect="no clause uses the stream"
+            if first is None
             else f"the run ends at step {first}, before {stream.name} is read, and the exit code is still 0",
-            remedy=f"put the values of {stream.name} there, one per line", file=stream.path, stream=stream.name,
+            remedy=f"put the values of {stream.name} there, one per line",
+            file=stream.path,
+            stream=stream.name,
             step=first,
-        )  # fmt: skip
+        )
         return InputFile(None, 0), [finding]
     return (InputFile(data, 0), []) if first is None else _check_lines(data, stream, first)
 
@@ -99,31 +104,46 @@ def _check_lines(data: bytes, stream: Declaration, first: int) -> tuple[InputFil
     if _is_untidy(data) and not data.startswith(BOM):
         findings.append(
             Finding(
-                severity="note", code="padding", found="blanks, CR or empty lines beside the values",
-                effect="none, the interpreter leaves them out", remedy="write the value alone, and LF",
-                file=stream.path, stream=stream.name, fixable=True,
+                severity="note",
+                code="padding",
+                found="blanks, CR or empty lines beside the values",
+                effect="none, the interpreter leaves them out",
+                remedy="write the value alone, and LF",
+                file=stream.path,
+                stream=stream.name,
+                fixable=True,
             )
-        )  # fmt: skip
+        )
     return file, findings
 
 
 def _empty_file(stream: Declaration, first: int) -> Finding:
     return Finding(
-        severity="error", code="empty-file", found="the file has no lines",
-        effect=f"the run ends at step {first} without a message", remedy=f"put the values of {stream.name} there",
-        file=stream.path, stream=stream.name, step=first,
-    )  # fmt: skip
+        severity="error",
+        code="empty-file",
+        found="the file has no lines",
+        effect=f"the run ends at step {first} without a message",
+        remedy=f"put the values of {stream.name} there",
+        file=stream.path,
+        stream=stream.name,
+        step=first,
+    )
 
 
 def _empty_line(data: bytes, stream: Declaration, first: int, where: np.ndarray, file: InputFile) -> Finding:
     line = int(where[0])
     return Finding(
-        severity="error", code="empty-line", found=f"an empty line{_more(where)}",
+        severity="error",
+        code="empty-line",
+        found=f"an empty line{_more(where)}",
         effect=f"the input ends there without a message, at step {first + line}: "
         f"{counted(file.total - line - 1, 'line')} behind it {_are(file.total - line - 1)} never read",
-        remedy="write a value there, or remove the line", file=stream.path, line=line + 1, stream=stream.name,
+        remedy="write a value there, or remove the line",
+        file=stream.path,
+        line=line + 1,
+        stream=stream.name,
         step=first + line,
-    )  # fmt: skip
+    )
 
 
 def _bad_line(data: bytes, stream: Declaration, first: int, where: np.ndarray, file: InputFile) -> Finding:
@@ -132,31 +152,48 @@ def _bad_line(data: bytes, stream: Declaration, first: int, where: np.ndarray, f
     text = "a byte order mark" if mark else f"{line_text(data, line)!r}{_more(where)}"
     fixed = _is_fixable(data, stream.width)
     return Finding(
-        severity="error", code="bad-line",
+        severity="error",
+        code="bad-line",
         found=f"found {text}; {stream.name} is {stream.type}, which takes 0 to {largest(stream.width)}",
         effect=f"the run ends at step {first + line} with an (Error), and the exit code is still 0",
         remedy="take it out" if fixed else f"write a value of {type_name(stream.width)}",
-        file=stream.path, line=line + 1, stream=stream.name, step=first + line, fixable=fixed,
-    )  # fmt: skip
+        file=stream.path,
+        line=line + 1,
+        stream=stream.name,
+        step=first + line,
+        fixable=fixed,
+    )
 
 
 def _formula(data: bytes, stream: Declaration, first: int, where: np.ndarray, file: InputFile) -> Finding:
     line = int(where[0])
     return Finding(
-        severity="error", code="formula", found=f"{line_text(data, line)!r}{_more(where)} is a formula, not 0 or 1",
+        severity="error",
+        code="formula",
+        found=f"{line_text(data, line)!r}{_more(where)} is a formula, not 0 or 1",
         effect=f"the interpreter evaluates it at step {first + line}, letters being free variables, without an error",
-        remedy="write 0 or 1", file=stream.path, line=line + 1, stream=stream.name, step=first + line,
-    )  # fmt: skip
+        remedy="write 0 or 1",
+        file=stream.path,
+        line=line + 1,
+        stream=stream.name,
+        step=first + line,
+    )
 
 
 def _letters(data: bytes, stream: Declaration, first: int, where: np.ndarray) -> Finding:
     line = int(where[0])
     return Finding(
-        severity="error", code="letters", found=f"{line_text(data, line)!r}{_more(where)} is not 0 or 1",
+        severity="error",
+        code="letters",
+        found=f"{line_text(data, line)!r}{_more(where)} is not 0 or 1",
         effect=f"at step {first + line} the interpreter treats the letters as free variables, without a message, and "
         "outputs are formulas of them",
-        remedy="write 0 or 1", file=stream.path, line=line + 1, stream=stream.name, step=first + line,
-    )  # fmt: skip
+        remedy="write 0 or 1",
+        file=stream.path,
+        line=line + 1,
+        stream=stream.name,
+        step=first + line,
+    )
 
 
 def _more(where: np.ndarray) -> str:
@@ -189,12 +226,16 @@ def check_lengths(
         return []
     return [
         Finding(
-            severity="error", code="unequal-lengths",
+            severity="error",
+            code="unequal-lengths",
             found=f"{counted(totals[shortest], 'line')}, where {streams[longest].path} has {totals[longest]:,}",
             effect=f"the run ends at step {step} without a message; lines never read: {several(many)}",
-            remedy="give all inputs as many lines", file=streams[shortest].path, stream=shortest, step=step,
+            remedy="give all inputs as many lines",
+            file=streams[shortest].path,
+            stream=shortest,
+            step=step,
         )
-    ]  # fmt: skip
+    ]
 
 
 def check_outputs(folder: Path, outputs: Iterable[Declaration]) -> list[Finding]:
@@ -207,32 +248,44 @@ def check_outputs(folder: Path, outputs: Iterable[Declaration]) -> list[Finding]
         elif os.path.isdir(path):
             findings.append(
                 Finding(
-                    severity="error", code="output-folder", found=f"a folder, where {stream.name} should be written",
+                    severity="error",
+                    code="output-folder",
+                    found=f"a folder, where {stream.name} should be written",
                     effect="the interpreter writes nothing there, and the exit code is still 0",
-                    remedy="remove it", file=stream.path, stream=stream.name,
+                    remedy="remove it",
+                    file=stream.path,
+                    stream=stream.name,
                 )
-            )  # fmt: skip
+            )
         elif os.path.lexists(path):
             there.append(stream)
     for parent, names in missing.items():
         findings.append(
             Finding(
-                severity="error", code="output-folder", found=f"the folder of {several(names)} is missing",
+                severity="error",
+                code="output-folder",
+                found=f"the folder of {several(names)} is missing",
                 effect="the interpreter makes none and writes nothing, and the exit code is still 0",
-                remedy="make the folder", file=parent, stream=names[0] if len(names) == 1 else "",
+                remedy="make the folder",
+                file=parent,
+                stream=names[0] if len(names) == 1 else "",
                 fixable=not leaves(parent) and not os.path.lexists(folder / parent),
             )
-        )  # fmt: skip
+        )
     if there:
         findings.append(
             Finding(
-                severity="note", code="overwritten", found="there is an output of an earlier run" if len(there) == 1
+                severity="note",
+                code="overwritten",
+                found="there is an output of an earlier run"
+                if len(there) == 1
                 else f"there are {len(there)} outputs of an earlier run: {several(s.path for s in there)}",
                 effect="a run overwrites it" if len(there) == 1 else "a run overwrites them",
-                remedy="move what you want to keep away", file=there[0].path,
+                remedy="move what you want to keep away",
+                file=there[0].path,
                 stream=there[0].name if len(there) == 1 else "",
             )
-        )  # fmt: skip
+        )
     return findings
 
 
@@ -240,14 +293,19 @@ def check_places(streams: Iterable[Declaration], file: str, places: dict[str, tu
     """Paths that lead out of the folder."""
     return [
         Finding(
-            severity="warning", code="path", found=f"{stream.name} is {stream.path!r}, which is not within the folder",
+            severity="warning",
+            code="path",
+            found=f"{stream.name} is {stream.path!r}, which is not within the folder",
             effect="the folder is not whole by itself; elsewhere, or run from another place, it is another file",
-            remedy="name a file within the folder", file=file, line=places[stream.name][0],
-            column=places[stream.name][1], stream=stream.name,
+            remedy="name a file within the folder",
+            file=file,
+            line=places[stream.name][0],
+            column=places[stream.name][1],
+            stream=stream.name,
         )
         for stream in streams
         if leaves(stream.path)
-    ]  # fmt: skip
+    ]
 
 
 def check_strays(folder: Path, inputs: Iterable[Declaration]) -> list[Finding]:
@@ -261,8 +319,12 @@ def check_strays(folder: Path, inputs: Iterable[Declaration]) -> list[Finding]:
             strays += [name for path in there if (name := normpath(f"{parent}/{path.name}")) not in paths]
     return [
         Finding(
-            severity="note", code="unread-file", found="no stream reads this file", effect="none on the run",
-            remedy="declare a stream for it, or remove it", file=stray,
+            severity="note",
+            code="unread-file",
+            found="no stream reads this file",
+            effect="none on the run",
+            remedy="declare a stream for it, or remove it",
+            file=stray,
         )
         for stray in strays
-    ]  # fmt: skip
+    ]

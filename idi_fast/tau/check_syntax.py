@@ -19,15 +19,43 @@ LOOK_ALIKES = {
     **dict.fromkeys("\u2018\u2019\u00b4\u2032", "'"),
     **dict.fromkeys("\u201c\u201d\u201e\u2033", '"'),
     **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-"),
-    "\u2227": "&", "\u2228": "|", "\u2295": "^", "\uff1d": "=", "\u2236": ":",
-}  # fmt: skip
+    "\u2227": "&",
+    "\u2228": "|",
+    "\u2295": "^",
+    "\uff1d": "=",
+    "\u2236": ":",
+}
 """Replacements of look-alikes of operators, one for one, in formulas as well."""
 
 SPELT = {
-    "→": "->", "←": "<-", "⇒": "=>", "↔": "<->", "≤": "<=", "≥": ">=", "≠": "!=", "¬": "not ", "×": "x", "…": "...",
-    "•": "*", "·": "*", "ß": "ss", "æ": "ae", "Æ": "AE", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "σ": "sigma",
-    "α": "alpha", "β": "beta", "γ": "gamma", "ε": "epsilon", "τ": "tau", "μ": "mu", "µ": "mu",
-}  # fmt: skip
+    "→": "->",
+    "←": "<-",
+    "⇒": "=>",
+    "↔": "<->",
+    "≤": "<=",
+    "≥": ">=",
+    "≠": "!=",
+    "¬": "not ",
+    "×": "x",
+    "…": "...",
+    "•": "*",
+    "·": "*",
+    "ß": "ss",
+    "æ": "ae",
+    "Æ": "AE",
+    "ø": "o",
+    "Ø": "O",
+    "ł": "l",
+    "Ł": "L",
+    "σ": "sigma",
+    "α": "alpha",
+    "β": "beta",
+    "γ": "gamma",
+    "ε": "epsilon",
+    "τ": "tau",
+    "μ": "mu",
+    "µ": "mu",
+}
 """Spellings in comments; other characters are dropped."""
 
 RUN = ("r", "run", "execute")
@@ -116,10 +144,18 @@ class Modern:
         line, column = self.position(offset)
         self.findings.append(
             Finding(
-                severity="error", code=code, found=found, effect=REFUSED, remedy=remedy, file=self.file, line=line,
-                column=column, stream=stream, fixable=fixable,
+                severity="error",
+                code=code,
+                found=found,
+                effect=REFUSED,
+                remedy=remedy,
+                file=self.file,
+                line=line,
+                column=column,
+                stream=stream,
+                fixable=fixable,
             )
-        )  # fmt: skip
+        )
 
     def _find_strange(self, comments: list[tuple[int, int]]) -> list[int]:
         """The offsets of characters that nothing replaces; reported once per line."""

@@ -80,10 +80,15 @@ class _Reader:
         for start, comment in modern.comments:
             comments[sum(place < start for place in self._starts)].append(comment)
         return Reading(
-            modern.file, tuple(self._declarations), spec, tuple(self._findings), places,
-            tuple(map(tuple, comments)), not modern.findings,
+            modern.file,
+            tuple(self._declarations),
+            spec,
+            tuple(self._findings),
+            places,
+            tuple(map(tuple, comments)),
+            not modern.findings,
             tuple(macro.text for macro in parser.macros.values()),
-        )  # fmt: skip
+        )
 
     def _checked(self, make: Callable[[], Spec]) -> Spec | None:
         try:
@@ -111,11 +116,17 @@ class _Reader:
                 effect = "the interpreter asks for it at the console, where nobody answers: the run ends at once"
             self._findings.append(
                 Finding(
-                    severity="error" if stream.is_input else "warning", code="undeclared", found=found_, effect=effect,
-                    remedy=f"declare it: {replace(stream, path='...')}", file=self._modern.file, line=line,
-                    column=column, stream=stream.name,
+                    severity="error" if stream.is_input else "warning",
+                    code="undeclared",
+                    found=found_,
+                    effect=effect,
+                    remedy=f"declare it: {replace(stream, path='...')}",
+                    file=self._modern.file,
+                    line=line,
+                    column=column,
+                    stream=stream.name,
                 )
-            )  # fmt: skip
+            )
         return found
 
     def _say(self, error: TextError, offset: int) -> None:
@@ -124,12 +135,16 @@ class _Reader:
         self._complete = False
         self._findings.append(
             Finding(
-                severity="error" if known else "warning", code="syntax" if known else "not-modelled",
+                severity="error" if known else "warning",
+                code="syntax" if known else "not-modelled",
                 found=error.reason or str(error),
                 effect=REFUSED if known else NOT_MODELLED,
-                remedy="correct it by hand", file=self._modern.file, line=line, column=column,
+                remedy="correct it by hand",
+                file=self._modern.file,
+                line=line,
+                column=column,
             )
-        )  # fmt: skip
+        )
 
     def _is_tainted(self, start: int, stop: int) -> bool:
         """Whether a part of the text has characters that were already reported; their consequences are not."""
@@ -186,8 +201,10 @@ class _Reader:
         parser = self._parser
         first, begin = parser.place, parser.next.start
         if parser.next.kind == "end":
-            self._say(SpecError("there are no clauses; expected one for each output, as (o1[t] = i1[t])"),
-                      self._modern.origin(begin))  # fmt: skip
+            self._say(
+                SpecError("there are no clauses; expected one for each output, as (o1[t] = i1[t])"),
+                self._modern.origin(begin),
+            )
             return []
         try:
             return read_formula(parser, (*self._declarations, *console) if self._complete else None)

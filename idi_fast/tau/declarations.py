@@ -22,7 +22,7 @@ from idi_fast.tau.formula import (
     depth,
     type_name,
     values_of,
-)  # fmt: skip
+)
 from idi_fast.tau.parsing import WIDEST
 
 NAME = re.compile(r"[io]\w+", re.ASCII)

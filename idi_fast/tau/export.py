@@ -49,9 +49,14 @@ def stream_columns(assignments: Iterable[str]) -> dict[str, str]:
 
 
 def take_streams(
-    source: str | Path, kind: str, types: Mapping[str, str], *, optional: Collection[str] = (),
-    streams: Mapping[str, str] | None = None, columns: str | Path | None = None,
-) -> Taken:  # fmt: skip
+    source: str | Path,
+    kind: str,
+    types: Mapping[str, str],
+    *,
+    optional: Collection[str] = (),
+    streams: Mapping[str, str] | None = None,
+    columns: str | Path | None = None,
+) -> Taken:
     """Streams of these Tau types from a trace, a value per tick.
 
     source: a folder that `train` or `backtest` wrote, its trace.parquet, or what the reference leaves (`read_source`);
@@ -129,10 +134,15 @@ def _whole_numbers(name: str, column: pl.Series) -> np.ndarray:
 
 
 def export_streams(
-    artifact: str | Path, folder: str | Path | None = None, kind: str | Path = ALL, *,
-    streams: Mapping[str, str] | None = None, columns: str | Path | None = None,
-    trace_json: str | Path | None = None, force: bool = False,
-) -> dict:  # fmt: skip
+    artifact: str | Path,
+    folder: str | Path | None = None,
+    kind: str | Path = ALL,
+    *,
+    streams: Mapping[str, str] | None = None,
+    columns: str | Path | None = None,
+    trace_json: str | Path | None = None,
+    force: bool = False,
+) -> dict:
     """Write the `.in` files and streams.json of a contract into `folder`, a trace.json, or both: all or none of it.
 
     Parameters

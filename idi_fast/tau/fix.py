@@ -56,10 +56,14 @@ class Fixed:
         """The result as JSON values."""
         after = self.after.as_dict() if self.after else None
         return {
-            "schema_version": 1, "before": self.before.as_dict(), "after": after, "folder": self.folder or None,
-            "changes": list(self.changes), "refused": self.refused or None,
+            "schema_version": 1,
+            "before": self.before.as_dict(),
+            "after": after,
+            "folder": self.folder or None,
+            "changes": list(self.changes),
+            "refused": self.refused or None,
             "ok": not self.left and not self.refused,
-        }  # fmt: skip
+        }
 
 
 @dataclass(frozen=True)

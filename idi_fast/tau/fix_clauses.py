@@ -68,9 +68,7 @@ def _mirrored(spec: Spec) -> Spec:
         path = _free(os.path.join(folder, f"mirror_{stem}"), paths, ".out")
         paths.add(normpath(path))
         stream = Declaration(mirror, path, spec.streams[name].width)
-        spec = replace(
-            spec, outputs=(*spec.outputs, stream), clauses=(*spec.clauses, Clause(At(mirror), At(name)))
-        )  # fmt: skip
+        spec = replace(spec, outputs=(*spec.outputs, stream), clauses=(*spec.clauses, Clause(At(mirror), At(name))))
     return spec
 
 

@@ -114,9 +114,19 @@ class Model:
                 there += [Clause(d.target, d.term, d.clause.text) for d in definitions if d.target.index == time]
             first.append(_ordered(there, time))
         return cls(
-            spec, lookback, last_time, _ordered(about_t, None), tuple(first), parts, choices, inputs, outputs, rows,
-            masks, letters,
-        )  # fmt: skip
+            spec,
+            lookback,
+            last_time,
+            _ordered(about_t, None),
+            tuple(first),
+            parts,
+            choices,
+            inputs,
+            outputs,
+            rows,
+            masks,
+            letters,
+        )
 
     @property
     def settled(self) -> int:

@@ -179,9 +179,13 @@ def run_folder(
     simulated = simulation.files() if simulation else {}
     names = {s.path: s.name for s in streams if not s.is_input and (simulation is None or s.path in simulated)}
     about = {
-        "folder": str(root), "spec": path.name, "compared": os.path.isdir(root / EXPECTED),
-        "unmatched": _unmatched(root, names), "check": report, "simulated": simulation is not None,
-    }  # fmt: skip
+        "folder": str(root),
+        "spec": path.name,
+        "compared": os.path.isdir(root / EXPECTED),
+        "unmatched": _unmatched(root, names),
+        "check": report,
+        "simulated": simulation is not None,
+    }
     before = {place: appearance(place) for place in _places(root, dict.fromkeys(names, b""))}
     if program is None:
         assert simulation is not None  # of what is not modelled it was raised
@@ -199,9 +203,14 @@ def run_folder(
         install(_places(root, found), before)
     steps = simulation.steps if simulation else max((output.lines for output in outputs), default=0)
     return Run(
-        by="interpreter", steps=steps, failures=failures, outputs=outputs, interpreter=str(program), outcome=outcome,
+        by="interpreter",
+        steps=steps,
+        failures=failures,
+        outputs=outputs,
+        interpreter=str(program),
+        outcome=outcome,
         **about,
-    )  # fmt: skip
+    )
 
 
 def _stray(streams: Iterable[Declaration], root: Path) -> None:
@@ -240,9 +249,13 @@ def _interpret(
                 if stream.is_input and os.path.isfile(root / stream.path):
                     shutil.copyfile(root / stream.path, work / stream.path)
         outcome = run_process(
-            [str(program), path.name, "-q"], work, copy / "log", watched=work / outputs[0] if outputs else copy / "log",
-            timeout=limit, progress=lambda done: progress(min(done, steps), steps),
-        )  # fmt: skip
+            [str(program), path.name, "-q"],
+            work,
+            copy / "log",
+            watched=work / outputs[0] if outputs else copy / "log",
+            timeout=limit,
+            progress=lambda done: progress(min(done, steps), steps),
+        )
         found = {name: (work / name).read_bytes() for name in outputs if os.path.isfile(work / name)}
     return outcome, found
 

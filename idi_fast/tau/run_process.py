@@ -84,9 +84,14 @@ def run_process(
     with open(log, "wb") as said:
         try:
             process = subprocess.Popen(
-                command, cwd=folder, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT,
-                start_new_session=True, preexec_fn=_dies_with_parent(),
-            )  # fmt: skip
+                command,
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=_dies_with_parent(),
+            )
         except OSError as error:
             raise InputError(f"cannot run {command[0]}: {error.strerror or error}") from error
         try:

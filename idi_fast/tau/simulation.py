@@ -243,10 +243,17 @@ def simulate(spec: Spec, files: Mapping[str, str | bytes]) -> Simulation:
     texts: dict[int, str] = {}
     written = {name: _written(values[name], spec.streams[name].width, model, letters, texts) for name in model.outputs}
     return Simulation(
-        spec, run.time, written, stop, tuple(_errors(run, stop, list(formulas))),
-        {name: lines[name].values.size for name in model.inputs}, run.read, run.first_read, run.skipped,
+        spec,
+        run.time,
+        written,
+        stop,
+        tuple(_errors(run, stop, list(formulas))),
+        {name: lines[name].values.size for name in model.inputs},
+        run.read,
+        run.first_read,
+        run.skipped,
         tuple(texts.values()),
-    )  # fmt: skip
+    )
 
 
 def _written(

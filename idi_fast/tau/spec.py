@@ -31,7 +31,7 @@ from idi_fast.tau.formula import (
     largest,
     shifted,
     values_of,
-)  # fmt: skip
+)
 from idi_fast.tau.parsing import WIDEST, Parser, Token
 
 FORMULA_WORDS = ("always", "T", "F")
@@ -71,8 +71,9 @@ class Spec:
         return cls(
             tuple(stream for stream in filed if stream.is_input),
             tuple(stream for stream in filed if not stream.is_input),
-            tuple(clauses), tuple(stream for stream in streams if stream.path == CONSOLE),
-        )  # fmt: skip
+            tuple(clauses),
+            tuple(stream for stream in streams if stream.path == CONSOLE),
+        )
 
     def __post_init__(self) -> None:
         for name in ("inputs", "outputs", "clauses", "console"):

@@ -23,10 +23,18 @@ SPECIFICATION = "agent.tau"
 
 
 def write_spec(
-    source: str | Path, out: str | Path, kind: str | Path, *, streams: Mapping[str, str] | None = None,
-    columns: str | Path | None = None, name_prefix: str = "", emotes: bool = True, start: int = 0,
-    ticks: int | None = None, force: bool = False,
-) -> dict:  # fmt: skip
+    source: str | Path,
+    out: str | Path,
+    kind: str | Path,
+    *,
+    streams: Mapping[str, str] | None = None,
+    columns: str | Path | None = None,
+    name_prefix: str = "",
+    emotes: bool = True,
+    start: int = 0,
+    ticks: int | None = None,
+    force: bool = False,
+) -> dict:
     """Write a folder that the interpreter runs as it is: agent.tau, inputs/, outputs/, expected/ and README.md.
 
     The folder appears whole or not at all.

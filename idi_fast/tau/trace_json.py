@@ -21,9 +21,14 @@ STEP = "step_id"
 REQUIRED = ("q_buy", "q_sell", "risk_budget_ok", "q_emote_positive", "q_emote_alert", "q_regime")
 """The streams that every tick has; the others of `TRACE_STREAMS` may be left out."""
 METADATA = {
-    "episode_id": str, "policy_id": str, "env_id": str, "data_version": str, "seed": int, "config_hash": str,
+    "episode_id": str,
+    "policy_id": str,
+    "env_id": str,
+    "data_version": str,
+    "seed": int,
+    "config_hash": str,
     "timestamp": str,
-}  # fmt: skip
+}
 REQUIRED_METADATA = tuple(METADATA)[:4]
 OURS = "idi-fast/"
 """How the env_id begins of a trace that follows this package's own rules; the reference's is another."""

@@ -20,7 +20,7 @@ from idi_fast.storage.files import (
     new_directory,
     read_manifest,
     write_json,
-)  # fmt: skip
+)
 from idi_fast.storage.json_files import load_json
 from idi_fast.storage.manifests import SCHEMA_VERSION, write_manifest
 from idi_fast.storage.tables import write_blocks, write_table
@@ -60,9 +60,13 @@ def _visited(policy: Policy) -> dict[str, int | None]:
 
 
 def write_training(
-    folder: Path, trainer: Trainer, policy: Policy, trace: Trace, seconds: dict[str, float],
+    folder: Path,
+    trainer: Trainer,
+    policy: Policy,
+    trace: Trace,
+    seconds: dict[str, float],
     metadata: dict[str, str] | None = None,
-) -> dict:  # fmt: skip
+) -> dict:
     """Fill an empty folder with the artifact of a training run; return its run.json as a dict.
 
     metadata: entries from the user, for the manifest. Everything but timings.json depends only on version, config,

@@ -312,10 +312,13 @@ def describe_run(config: TrainingConfig, seed: int, history: History | None, ini
     """Everything that determines the numbers of a run, as JSON values: two runs that agree in it give the same
     results."""
     about = {
-        "config": config.to_dict(), "seed": str(seed), "versions": versions(), "kernels": SOURCES_HASH,
+        "config": config.to_dict(),
+        "seed": str(seed),
+        "versions": versions(),
+        "kernels": SOURCES_HASH,
         "initial_policy": None if initial is None else initial.identity(),
         "data": None if history is None else {**describe_history(history), "sha256": _digest(history)},
-    }  # fmt: skip
+    }
     return json.loads(json.dumps(about))
 
 

@@ -250,12 +250,17 @@ def train_population(
     lanes.run(progress)
     best, seconds = lanes.kept[lanes.best], perf_counter() - started
     return Population(
-        config=config, seeds=seeds, jobs=workers.jobs, keep=keep,
+        config=config,
+        seeds=seeds,
+        jobs=workers.jobs,
+        keep=keep,
         summary=pl.DataFrame(lanes.rows, schema=SUMMARY_SCHEMA),
-        lanes={seeds[index]: lanes.kept[index] for index in sorted(lanes.kept)}, best=best,
+        lanes={seeds[index]: lanes.kept[index] for index in sorted(lanes.kept)},
+        best=best,
         compared=compare_to_baselines(lanes.evaluator, best.policy),
-        in_sample=lanes.evaluator.in_sample, seconds=seconds,
-    )  # fmt: skip
+        in_sample=lanes.evaluator.in_sample,
+        seconds=seconds,
+    )
 
 
 class _Lanes:

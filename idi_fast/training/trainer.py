@@ -133,10 +133,15 @@ class Trainer:
             # The reference's table gains a row for each state that the rollout looks up.
             np.add.at(tables.visits, trace.state, 1)
         policy = Policy(
-            config=self.config, seed=self.seed, space=environment.space, encoder=environment.encoder,
-            q=q, comm_q=tables.comm_q, visits=tables.visits,
+            config=self.config,
+            seed=self.seed,
+            space=environment.space,
+            encoder=environment.encoder,
+            q=q,
+            comm_q=tables.comm_q,
+            visits=tables.visits,
             trained_on=self._trained_on(),
-        )  # fmt: skip
+        )
         return policy, trace
 
     def _trained_on(self) -> list[dict]:

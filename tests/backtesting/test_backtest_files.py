@@ -235,14 +235,30 @@ class TestAhead:
 class TestCommand:
     def test_a_condition_that_holds_fails_the_run_but_leaves_it(self, world, tmp_path):
         status, stdout, stderr = cli.run(
-            "backtest", world / "later.parquet", "--policy", world / "agent", "--out", tmp_path / "b",
-            "--fail-if", "bars_that_are_not > 1 or trades >= 0", "--json",
-        )  # fmt: skip
+            "backtest",
+            world / "later.parquet",
+            "--policy",
+            world / "agent",
+            "--out",
+            tmp_path / "b",
+            "--fail-if",
+            "bars_that_are_not > 1 or trades >= 0",
+            "--json",
+        )
         assert (status, stdout) == (2, "")
         status, stdout, stderr = cli.run(
-            "backtest", world / "later.parquet", "--policy", world / "agent", "--out", tmp_path / "b",
-            "--fail-if", "trades < 0", "--fail-if", "max_drawdown <= 0 and exposure >= 0", "--json",
-        )  # fmt: skip
+            "backtest",
+            world / "later.parquet",
+            "--policy",
+            world / "agent",
+            "--out",
+            tmp_path / "b",
+            "--fail-if",
+            "trades < 0",
+            "--fail-if",
+            "max_drawdown <= 0 and exposure >= 0",
+            "--json",
+        )
         assert status == 1
         assert "failed: max_drawdown <= 0 and exposure >= 0 (max_drawdown is -" in stderr
         assert "trades < 0" not in stderr

@@ -19,9 +19,13 @@ FREQUENCY = BarFrequency(100.0, None, 0.5, None)
 """A root of ten, half a year."""
 NO_FREQUENCY = BarFrequency(math.nan, "no frequency", math.nan, "no years")
 GROUPS = (
-    definitions.Returns, definitions.Tails, definitions.Market, definitions.Trades, definitions.Activity,
+    definitions.Returns,
+    definitions.Tails,
+    definitions.Market,
+    definitions.Trades,
+    definitions.Activity,
     definitions.Decisions,
-)  # fmt: skip
+)
 
 
 def run(equity, position=None, held=None, frequency: BarFrequency = FREQUENCY) -> Result:
@@ -205,12 +209,24 @@ class TestByHand:
         check(
             result.kpis,
             {
-                "trades": 4, "open_trades": 1, "win_rate": 0.25, "profit_factor": 0.5 / 0.3, "expectancy": 0.05,
-                "average_trade": (1.5 * 0.8 * 0.9) ** 0.25 - 1, "average_win": 0.5, "average_loss": -0.15,
-                "best_trade": 0.5, "worst_trade": -0.2, "average_trade_bars": 3.5, "longest_trade_bars": 7,
-                "turnover": 7.5, "fees": 0.25, "slippage": 0.125, "mean_reward": -3.0,
+                "trades": 4,
+                "open_trades": 1,
+                "win_rate": 0.25,
+                "profit_factor": 0.5 / 0.3,
+                "expectancy": 0.05,
+                "average_trade": (1.5 * 0.8 * 0.9) ** 0.25 - 1,
+                "average_win": 0.5,
+                "average_loss": -0.15,
+                "best_trade": 0.5,
+                "worst_trade": -0.2,
+                "average_trade_bars": 3.5,
+                "longest_trade_bars": 7,
+                "turnover": 7.5,
+                "fees": 0.25,
+                "slippage": 0.125,
+                "mean_reward": -3.0,
             },
-        )  # fmt: skip
+        )
 
     def test_no_trades_and_trades_of_one_kind(self):
         none = run([1.0, 1.1])
@@ -235,11 +251,15 @@ class TestByHand:
         check(
             accumulator.result(NO_FREQUENCY).kpis,
             {
-                "action_precision": 1 / 3, "action_recall": 1 / 3, "action_f1": 1 / 3,
+                "action_precision": 1 / 3,
+                "action_recall": 1 / 3,
+                "action_f1": 1 / 3,
                 # Three alerts, the second of them right; an event, besides that of the first bar, which none precedes.
-                "alert_precision": 1 / 3, "alert_recall": 1.0, "alert_f1": 0.5,
+                "alert_precision": 1 / 3,
+                "alert_recall": 1.0,
+                "alert_f1": 0.5,
             },
-        )  # fmt: skip
+        )
 
     def test_no_decisions(self):
         accumulator = KpiAccumulator(0)

@@ -64,9 +64,13 @@ def policies():
 
 @settings(max_examples=examples(25))
 @given(
-    which=st.integers(0, 5), n=st.integers(2, 150), seed=st.integers(0, 99), plain=st.booleans(), gaps=st.booleans(),
+    which=st.integers(0, 5),
+    n=st.integers(2, 150),
+    seed=st.integers(0, 99),
+    plain=st.booleans(),
+    gaps=st.booleans(),
     cuts=st.integers(0, 4),
-)  # fmt: skip
+)
 def test_honest_policies_pass(policies, which, n, seed, plain, gaps, cuts):
     bars = with_signal(random_walk(n, seed), seed)
     if gaps:

@@ -59,9 +59,16 @@ def history_of(bars: pd.DataFrame) -> History:
     close, open_ = (bars[name].to_numpy(np.float64, copy=True) for name in ("Close", "Open"))
     time = bars.index.to_numpy().astype("datetime64[ns]").astype(np.int64)
     return History(
-        close=close, open=open_, volume=None, time=time, risk=None, extra={}, after_gap=np.zeros(close.size, bool),
-        dropped=0, columns={"close": "Close", "open": "Open", "time": "time"},
-    )  # fmt: skip
+        close=close,
+        open=open_,
+        volume=None,
+        time=time,
+        risk=None,
+        extra={},
+        after_gap=np.zeros(close.size, bool),
+        dropped=0,
+        columns={"close": "Close", "open": "Open", "time": "time"},
+    )
 
 
 def peer_of(bars: pd.DataFrame, target: np.ndarray, fee_rate: float) -> pd.Series:

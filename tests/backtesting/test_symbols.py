@@ -45,11 +45,13 @@ def policy(world) -> Policy:
     st.lists(
         st.lists(
             st.tuples(st.integers(0, 12), st.integers(1, 8), st.integers(1, 8)),
-            min_size=1, unique_by=lambda bar: bar[0],
+            min_size=1,
+            unique_by=lambda bar: bar[0],
         ),
-        min_size=1, max_size=5,
+        min_size=1,
+        max_size=5,
     )
-)  # fmt: skip
+)
 def test_a_book_holds_equal_parts_that_stand_still_before_and_after_their_bars(accounts):
     book = Book()
     accounts = [sorted(account) for account in accounts]

@@ -55,11 +55,16 @@ RESULTS = {
     "reference": {"type": "object", "required": ["measured", "documented_steps_per_second"]},
     "notes": {"type": "array", "items": TEXT},
     "refused": {"type": "array", "items": TEXT},
-    "cases": {"type": "array", "items": {"oneOf": [
-        {"type": "object", "properties": {**TIMED, **FACTS}, "required": list(TIMED)},
-        {"type": "object", "properties": REFUSED, "required": list(REFUSED), "not": {"required": ["seconds"]}},
-    ]}},
-}  # fmt: skip
+    "cases": {
+        "type": "array",
+        "items": {
+            "oneOf": [
+                {"type": "object", "properties": {**TIMED, **FACTS}, "required": list(TIMED)},
+                {"type": "object", "properties": REFUSED, "required": list(REFUSED), "not": {"required": ["seconds"]}},
+            ]
+        },
+    },
+}
 SCHEMA = {"type": "object", "properties": RESULTS, "required": list(RESULTS)}
 
 

@@ -133,9 +133,19 @@ class FakePortfolio:
 
     @classmethod
     def from_signals(
-        cls, close, *, entries, exits, short_entries, short_exits, fees, init_cash, upon_opposite_entry, lock_cash,
+        cls,
+        close,
+        *,
+        entries,
+        exits,
+        short_entries,
+        short_exits,
+        fees,
+        init_cash,
+        upon_opposite_entry,
+        lock_cash,
         engine,
-    ):  # fmt: skip
+    ):
         assert (init_cash, upon_opposite_entry, lock_cash) == (1.0, "reverse", True)
         assert (exits == short_exits).all()
         assert (exits ^ entries ^ short_entries).all()
@@ -185,8 +195,10 @@ def test_vectorbt_that_is_missing_or_old_is_left_out(fake_vectorbt, monkeypatch)
     fake_vectorbt.__version__ = "0.28.1"
     made = added()
     assert (made.vectorbt, made.versions, made.notes) == (
-        {}, {}, ["vectorbt 0.28.1 was left out: expected 1.2 or later, which can name its engine"],
-    )  # fmt: skip
+        {},
+        {},
+        ["vectorbt 0.28.1 was left out: expected 1.2 or later, which can name its engine"],
+    )
     monkeypatch.setitem(sys.modules, "vectorbt", None)
     made = added()
     assert (made.vectorbt, made.versions, len(made.notes)) == ({}, {}, 1)
@@ -211,10 +223,14 @@ def test_bars_and_what_else_is_measured(small_bench, fake_vectorbt):
     assert set(rows["account"]["yardsticks"]) == {"vectorbt"}
     text = report(results)
     assert_mentions(
-        text, "time / polars' scan", "× vectorbt |", "Parquet to KPIs, 1,000 bars: ",
+        text,
+        "time / polars' scan",
+        "× vectorbt |",
+        "Parquet to KPIs, 1,000 bars: ",
         "with its tables written that process took",
-        f"{symbols['cpu_use']:.0%} of {results['machine']['cores']} cores busy", "vectorbt: Portfolio.from_signals",
-    )  # fmt: skip
+        f"{symbols['cpu_use']:.0%} of {results['machine']['cores']} cores busy",
+        "vectorbt: Portfolio.from_signals",
+    )
     if sys.platform == "linux":
         assert whole["peak_bytes"] > 0
         assert f"{whole['tables_peak_bytes'] / 1e9:.2f} GB" in text

@@ -19,9 +19,16 @@ from idi_fast.bench.campaign.trial import Fault, Trial, verdict_on
 from idi_fast.bench.campaign.worker import Outcome, Worker
 
 TRIALS = {
-    "configs": 20, "prices": 12, "artifacts": 12, "evidence": 30, "specifications": 12,
-    "kills": 2, "disks": 2, "signals": 1, "writers": 1,
-}  # fmt: skip
+    "configs": 20,
+    "prices": 12,
+    "artifacts": 12,
+    "evidence": 30,
+    "specifications": 12,
+    "kills": 2,
+    "disks": 2,
+    "signals": 1,
+    "writers": 1,
+}
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the campaign's worker forks, and reads /proc")
 
 

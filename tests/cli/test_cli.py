@@ -24,26 +24,42 @@ from cli_helpers import (
     snapshot,
     start,
     succeed,
-)  # fmt: skip
+)
 from places import GOLDEN, ROOT
 
 import idi_fast
 from idi_fast.cli import app
 
 ARTIFACT = {
-    "run.json", "policy.parquet", "episodes.parquet", "trace.parquet", "timings.json", "manifest.json", "streams",
-    "streams/streams.json", *(f"streams/{name}.in" for name in STREAMS),
-}  # fmt: skip
+    "run.json",
+    "policy.parquet",
+    "episodes.parquet",
+    "trace.parquet",
+    "timings.json",
+    "manifest.json",
+    "streams",
+    "streams/streams.json",
+    *(f"streams/{name}.in" for name in STREAMS),
+}
 BACKTEST = ARTIFACT - {"policy.parquet", "episodes.parquet", "timings.json"}
 BACKTEST |= {"kpis.json", "equity.parquet", "trades.parquet", "returns.csv"}
 CONTRACTS = {
     "v38": [
-        "price", "volume", "trend", "profit_guard", "failure_echo", "q_buy", "q_sell", "risk_budget_ok", "q_regime",
-        "q_emote_positive", "q_emote_alert",
+        "price",
+        "volume",
+        "trend",
+        "profit_guard",
+        "failure_echo",
+        "q_buy",
+        "q_sell",
+        "risk_budget_ok",
+        "q_regime",
+        "q_emote_positive",
+        "q_emote_alert",
     ],
     "layered": ["price_up", "price_down", "weight_momentum", "weight_contra", "weight_trend"],
     "all": list(STREAMS),
-}  # fmt: skip
+}
 
 GROUP = typer.main.get_command(app)
 PARAMETERS = [

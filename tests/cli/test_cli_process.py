@@ -23,7 +23,7 @@ from cli_helpers import (
     run,
     snapshot,
     start,
-)  # fmt: skip
+)
 
 import idi_fast
 

@@ -294,13 +294,15 @@ def test_the_tables_above_are_complete():
     ("values", "shown"),
     [
         ({}, "TrainingConfig()"),
-        ({"episodes": 3, "environment": {"kind": "crypto"}},
-         "TrainingConfig(episodes=3, environment=EnvironmentConfig(kind='crypto'))"),
+        (
+            {"episodes": 3, "environment": {"kind": "crypto"}},
+            "TrainingConfig(episodes=3, environment=EnvironmentConfig(kind='crypto'))",
+        ),
         ({"engine": {"compat": "idi_iann"}}, "TrainingConfig(engine=EngineConfig(compat='idi_iann'))"),
         ({"engine": {"rng": "mt19937"}}, "TrainingConfig(engine=EngineConfig(rng='mt19937'))"),
         ({"tile_coder": {}}, "TrainingConfig(tile_coder=TileCoderConfig())"),
     ],
-)  # fmt: skip
+)
 def test_a_config_prints_what_differs_from_the_defaults(values, shown):
     config = TrainingConfig.from_dict(values)
     assert repr(config) == shown

@@ -42,8 +42,9 @@ BUCKETS = st.integers(1, 32)
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 SHARES = st.floats(0, 1) | st.integers(0, 1)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
-FEATURE = st.none() | st.builds(lambda name, window: {"transform": name, "window": window},
-    st.sampled_from(TRANSFORMS), st.integers(2, 1_000_000))  # fmt: skip
+FEATURE = st.none() | st.builds(
+    lambda name, window: {"transform": name, "window": window}, st.sampled_from(TRANSFORMS), st.integers(2, 1_000_000)
+)
 ANYWHERE = {
     "episodes": st.integers(0, 2**63 - 1),
     "discount": SHARES.filter(bool),
@@ -54,10 +55,16 @@ ANYWHERE = {
     "communication": block(actions=st.lists(TEXT, min_size=1)),
 }
 MARKETS = block(drift_bull=FINITE, vol_base=SHARES, fee_bps=st.floats(0, 9_999), shock_prob=SHARES)
-ENVIRONMENTS = st.builds(lambda kind, rest: {"kind": kind, **rest}, st.sampled_from(["crypto", "history"]),
-    block(allow_short=st.booleans(), market=MARKETS, data=block(time=st.none() | TEXT)))  # fmt: skip
-MARKET_CONFIGS = st.builds(lambda environment, rest: {"environment": environment, **rest}, ENVIRONMENTS,
-    block(**ANYWHERE, features=block(**dict.fromkeys(DEFAULTS["features"], FEATURE))))  # fmt: skip
+ENVIRONMENTS = st.builds(
+    lambda kind, rest: {"kind": kind, **rest},
+    st.sampled_from(["crypto", "history"]),
+    block(allow_short=st.booleans(), market=MARKETS, data=block(time=st.none() | TEXT)),
+)
+MARKET_CONFIGS = st.builds(
+    lambda environment, rest: {"environment": environment, **rest},
+    ENVIRONMENTS,
+    block(**ANYWHERE, features=block(**dict.fromkeys(DEFAULTS["features"], FEATURE))),
+)
 COMPAT_CONFIGS = block(
     **ANYWHERE,
     tile_coder=st.none() | block(tile_sizes=st.lists(BUCKETS, min_size=5, max_size=5)),

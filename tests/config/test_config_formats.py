@@ -49,10 +49,16 @@ def test_a_later_setting_at_its_default_leaves_the_fingerprint():
 @pytest.mark.parametrize(
     "change",
     [
-        {"seed_offset": 1}, {"inner.rate": 0.2}, {"inner.warmup": 4}, {"inner.names": ["b", "a"]}, {"inner.limit": 31},
-        {"inner.patience.gain": 0.25}, {"inner.patience.episodes": 9}, {"inner.other": {}},
+        {"seed_offset": 1},
+        {"inner.rate": 0.2},
+        {"inner.warmup": 4},
+        {"inner.names": ["b", "a"]},
+        {"inner.limit": 31},
+        {"inner.patience.gain": 0.25},
+        {"inner.patience.episodes": 9},
+        {"inner.other": {}},
     ],
-)  # fmt: skip
+)
 def test_any_other_value_changes_it(change):
     later = Later.from_dict({}, change)
     assert later.fingerprint() != TrainingConfig().fingerprint()

@@ -53,9 +53,22 @@ def test_its_window_is_no_embargo(world, settings, tmp_path):
     )
     assert result["assumptions"]["embargo"] == 32  # that of the regime
     cli.succeed(
-        "sweep", closes, "--validation-bars", 16, "--test-bars", 16, "--grid", "learning_rate=0.1,0.2",
-        "--out", tmp_path / "s", *cli.QUICK[:2], "--episode-length", 8, *short, *settings,
-    )  # fmt: skip
+        "sweep",
+        closes,
+        "--validation-bars",
+        16,
+        "--test-bars",
+        16,
+        "--grid",
+        "learning_rate=0.1,0.2",
+        "--out",
+        tmp_path / "s",
+        *cli.QUICK[:2],
+        "--episode-length",
+        8,
+        *short,
+        *settings,
+    )
 
 
 def test_a_feature_in_use_still_needs_its_column(world, tmp_path):

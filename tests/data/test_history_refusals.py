@@ -276,9 +276,11 @@ def test_nan_is_one_of_two_words(tmp_path):
 def test_times_that_no_int64_of_nanoseconds_holds(tmp_path):
     times = pa.array([datetime(2600, 1, 1), datetime(2601, 1, 1)])
     pq.write_table(
-        pa.table({"time": times, "close": [1.0, 2.0]}), tmp_path / "bars.parquet", use_deprecated_int96_timestamps=True,
+        pa.table({"time": times, "close": [1.0, 2.0]}),
+        tmp_path / "bars.parquet",
+        use_deprecated_int96_timestamps=True,
         store_schema=False,
-    )  # fmt: skip
+    )
     assert_mentions(refusal(tmp_path / "bars.parquet"), "bars.parquet", "time")
 
 

@@ -161,11 +161,31 @@ def test_a_column_of_something_else_is_left_alone(tmp_path, name, comes_last):
 @pytest.mark.parametrize(
     "name",
     [
-        "Zeitpunkt", "Zeitstempel", "Datum", "Uhrzeit", "Fecha", "Hora", "Heure", "Horodatage", "Orario", "Czas",
-        "Tarih", "clock", "stamp", "bar_stamp", "tstamp", "Trade Date",
-        "交易日期", "날짜", "время", "data", "giorno", "Stichtag", "año",
+        "Zeitpunkt",
+        "Zeitstempel",
+        "Datum",
+        "Uhrzeit",
+        "Fecha",
+        "Hora",
+        "Heure",
+        "Horodatage",
+        "Orario",
+        "Czas",
+        "Tarih",
+        "clock",
+        "stamp",
+        "bar_stamp",
+        "tstamp",
+        "Trade Date",
+        "交易日期",
+        "날짜",
+        "время",
+        "data",
+        "giorno",
+        "Stichtag",
+        "año",
     ],
-)  # fmt: skip
+)
 def test_a_column_of_time_by_name_is_never_passed_over(tmp_path, name):
     message = refusal(table(tmp_path, name, ["x", "x"]))
     assert_mentions(message, f"column {name!r} ('x') looks like the bars' times", "`time='none'`")
@@ -257,9 +277,12 @@ def test_counts_of_100_ns_are_never_read_as_nanoseconds(tmp_path, kind, year, mi
 
 
 @given(
-    year=st.sampled_from([1973, 1974, 1989, 1990]), second=st.integers(0, 360 * 86_400), ns=st.integers(0, 10**9 - 1),
-    minutes=st.sampled_from([1, 5, 60, 1440]), rows=st.integers(2, 40),
-)  # fmt: skip
+    year=st.sampled_from([1973, 1974, 1989, 1990]),
+    second=st.integers(0, 360 * 86_400),
+    ns=st.integers(0, 10**9 - 1),
+    minutes=st.sampled_from([1, 5, 60, 1440]),
+    rows=st.integers(2, 40),
+)
 def test_nanoseconds_of_the_same_size_are_read(year, second, ns, minutes, rows):
     first = (datetime(year, 1, 1) - datetime(1970, 1, 1)) // timedelta(seconds=1) * 10**9 + second * 10**9 + ns
     values = [first + minutes * 60 * 10**9 * row for row in range(rows)]
@@ -270,9 +293,17 @@ def test_nanoseconds_of_the_same_size_are_read(year, second, ns, minutes, rows):
 @pytest.mark.parametrize("start", [datetime(2021, 2, 18), datetime(2021, 1, 31, 9), datetime(1999, 12, 31)])
 @pytest.mark.parametrize(
     ("form", "step"),
-    [("%d%m%Y%H", "hours"), ("%d%m%Y%H%M", "minutes"), ("%m%d%Y%H", "hours"), ("%m%d%Y%H%M", "hours"),
-     ("%d%m%y%H%M", "minutes"), ("%m%d%y%H%M", "hours"), ("%d%m%y%H%M%S", "hours"), ("%y%m%d%H%M", "minutes")],
-)  # fmt: skip
+    [
+        ("%d%m%Y%H", "hours"),
+        ("%d%m%Y%H%M", "minutes"),
+        ("%m%d%Y%H", "hours"),
+        ("%m%d%Y%H%M", "hours"),
+        ("%d%m%y%H%M", "minutes"),
+        ("%m%d%y%H%M", "hours"),
+        ("%d%m%y%H%M%S", "hours"),
+        ("%y%m%d%H%M", "minutes"),
+    ],
+)
 def test_dates_of_any_order_are_never_read_as_epochs(tmp_path, form, step, start, rows):
     values = [(start + timedelta(**{step: row})).strftime(form) for row in range(rows)]
     assert_mentions(refusal(table(tmp_path, "time", values)), "column 'time': found '", "expected a date")

@@ -101,9 +101,12 @@ def test_each_row_must_be_an_epoch_in_the_unit_of_the_first(tmp_path, unit):
 
 
 @given(
-    unit=st.sampled_from(sorted(TICKS_PER_SECOND)), start=st.integers(31_536_000, 4_000_000_000),
-    step=st.sampled_from([60, 300, 900, 3600, 86_400]), rows=st.integers(65, 200), is_text=st.booleans(),
-)  # fmt: skip
+    unit=st.sampled_from(sorted(TICKS_PER_SECOND)),
+    start=st.integers(31_536_000, 4_000_000_000),
+    step=st.sampled_from([60, 300, 900, 3600, 86_400]),
+    rows=st.integers(65, 200),
+    is_text=st.booleans(),
+)
 def test_epochs_from_1971_on_are_read(unit, start, step, rows, is_text):
     """Some of them spell dates here and there, but not in all rows."""
     seconds = start + step * np.arange(rows)

@@ -67,9 +67,15 @@ def test_each_bar_opens_at_the_close_before_and_an_interval_later():
 def test_every_knob_of_the_market_counts():
     plain = frame(config(), 500)
     knobs = {
-        "drift_bull": 0.01, "drift_bear": -0.01, "drift_chop": 0.01, "vol_base": 0.02, "vol_panic": 0.1,
-        "shock_prob": 0.5, "shock_scale": 0.1, "stress_scenario": "panic",
-    }  # fmt: skip
+        "drift_bull": 0.01,
+        "drift_bear": -0.01,
+        "drift_chop": 0.01,
+        "vol_base": 0.02,
+        "vol_panic": 0.1,
+        "shock_prob": 0.5,
+        "shock_scale": 0.1,
+        "stress_scenario": "panic",
+    }
     made = [plain, *(frame(config(**{name: value}), 500) for name, value in knobs.items())]
     assert not any(one["close"].equals(other["close"]) for one, other in itertools.combinations(made, 2))
 

@@ -94,9 +94,12 @@ def counted(told: list[tuple[int, int, bool, bool]]) -> dict:
     said, risk = sum(row[2] for row in told), sum(row[3] for row in told)
     right = sum(row[2] and row[3] for row in told)
     return {
-        "bars": len(told), "alerts": said, "risk_events": risk,
-        "alert_precision": right / said if said else None, "alert_recall": right / risk if risk else None,
-    }  # fmt: skip
+        "bars": len(told),
+        "alerts": said,
+        "risk_events": risk,
+        "alert_precision": right / said if said else None,
+        "alert_recall": right / risk if risk else None,
+    }
 
 
 @pytest.mark.parametrize(

@@ -170,8 +170,10 @@ def test_the_command_prints_what_evaluate_says(artifact):
     report = evaluate(policy, episodes=40, seed=8).to_dict()
     options = ("evaluate", path, "--episodes", 40, "--seed", 8)
     assert json.loads(cli.succeed(*options, "--json").stdout) == {
-        "schema_version": 1, "policy": str(path), **report,
-    }  # fmt: skip
+        "schema_version": 1,
+        "policy": str(path),
+        **report,
+    }
     shown = cli.succeed(*options).stdout
     cli.assert_mentions(shown, "40 fresh episodes of seed 8", f"{report['mean']:.6g}", *report["baselines"])
     best = report["baselines"][report["best_baseline"]]

@@ -10,10 +10,17 @@ from idi_fast.evaluation.verdicts import beside, beyond_chance, plain_number, si
 @pytest.mark.parametrize(
     ("share", "text"),
     [
-        (-0.6863, "−68.6 %"), (1.42, "+142 %"), (10.2641, "+1,026 %"), (-1.0, "−100 %"), (0.0312, "+3.12 %"),
-        (0.0, "0 %"), (-0.0, "0 %"), (0.00005, "+0.00500 %"), (float("inf"), "+inf %"),
+        (-0.6863, "−68.6 %"),
+        (1.42, "+142 %"),
+        (10.2641, "+1,026 %"),
+        (-1.0, "−100 %"),
+        (0.0312, "+3.12 %"),
+        (0.0, "0 %"),
+        (-0.0, "0 %"),
+        (0.00005, "+0.00500 %"),
+        (float("inf"), "+inf %"),
     ],
-)  # fmt: skip
+)
 def test_a_return_as_a_percentage(share, text):
     assert signed_percent(share, 3) == text
 
@@ -47,9 +54,12 @@ def test_figures_that_differ_are_told_apart(own, other, figure):
 @pytest.mark.parametrize(
     ("seeds", "of", "text"),
     [
-        (0, 1, "not beyond chance"), (1, 1, "beyond chance"), (0, 5, "beyond chance for no seed"),
-        (2, 5, "beyond chance for 2 of 5 seeds"), (5, 5, "beyond chance for all 5 seeds"),
+        (0, 1, "not beyond chance"),
+        (1, 1, "beyond chance"),
+        (0, 5, "beyond chance for no seed"),
+        (2, 5, "beyond chance for 2 of 5 seeds"),
+        (5, 5, "beyond chance for all 5 seeds"),
     ],
-)  # fmt: skip
+)
 def test_for_how_many_seeds(seeds, of, text):
     assert beyond_chance(seeds, of) == text

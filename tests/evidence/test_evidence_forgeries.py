@@ -40,8 +40,14 @@ def data(evidence) -> ProverOptions:
 def test_what_an_honest_folder_shows(public, data):
     found = rows(public / "agent", options=data)
     assert {name for name, result in found.items() if result == "holds"} == {
-        "manifest", "streams", "actions", "signals", "states", "figures", "zk"
-    }  # fmt: skip
+        "manifest",
+        "streams",
+        "actions",
+        "signals",
+        "states",
+        "figures",
+        "zk",
+    }
     assert {name for name, result in found.items() if result == "not checked"} == {"config", "communications", "root"}
     assert rows(public / "agent")["states"] == rows(public / "synthetic")["states"] == "not checked"
     root = json.loads((public / "agent/commitment.json").read_text())["root"]
@@ -109,9 +115,12 @@ def test_a_root_is_compared_with_form_size_and_actions(tmp_path, synthetic):
     succeed("commit", synthetic, "--out", tmp_path / "c")
     root = json.loads((tmp_path / "c/commitment.json").read_text())["root"]
     for change in (
-        {"size": 2049}, {"size": 6144}, {"actions": 4}, *({"form": form} for form in FORMS if form != PLAIN),
+        {"size": 2049},
+        {"size": 6144},
+        {"actions": 4},
+        *({"form": form} for form in FORMS if form != PLAIN),
         {"format": "idi-fast-table-1", "form": None},
-    ):  # fmt: skip
+    ):
         fields = json.loads((tmp_path / "c/commitment.json").read_text()) | change
         fields = {key: value for key, value in fields.items() if value is not None}
         (synthetic / "commitment.json").write_text(json.dumps(fields))
@@ -196,11 +205,13 @@ def with_column(name: str, change):
 
 
 NONSENSE = {
-    "close": with_column("close", lambda c: c * 3), "reward": with_column("reward", lambda c: c + 1),
+    "close": with_column("close", lambda c: c * 3),
+    "reward": with_column("reward", lambda c: c + 1),
     "comm_action": with_column("comm_action", lambda c: pl.lit("positive")),
-    "risk_event": with_column("risk_event", lambda c: 1 - c), "price_up": with_column("price_up", lambda c: 1 - c),
+    "risk_event": with_column("risk_event", lambda c: 1 - c),
+    "price_up": with_column("price_up", lambda c: 1 - c),
     "time": with_column("time", lambda c: c + pl.duration(days=1)),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", NONSENSE)
@@ -235,9 +246,11 @@ def test_what_was_not_proven_together_is_not_accepted_together(public, tmp_path,
         (folder / "streams/streams.json").write_bytes((folder / "streams/streams.json").read_bytes() + b"\n")
     remake(folder)
     changes = {
-        "config_sha256": "0" * 64, "inputs": {"nasdaq.csv": {"sha256": "0" * 64, "bytes": 5}},
-        "training": {"seed": 7, "episodes": 10**9}, "metadata": {"audited by": "somebody famous"},
-    }  # fmt: skip
+        "config_sha256": "0" * 64,
+        "inputs": {"nasdaq.csv": {"sha256": "0" * 64, "bytes": 5}},
+        "training": {"seed": 7, "episodes": 10**9},
+        "metadata": {"audited by": "somebody famous"},
+    }
     if key in changes:
         edited(folder / "manifest.json", lambda manifest: manifest.update({key: changes[key]}))
     not_held(folder, "zk", "actions")
@@ -290,10 +303,14 @@ def test_a_commitment_beside_a_policy_is_compared_or_not_checked(synthetic, tmp_
 @pytest.mark.parametrize(
     "change",
     [
-        {"initial_position": 1}, {"encoder": None}, {"data": None}, {"kind": "walkforward"}, {"more": 1},
+        {"initial_position": 1},
+        {"encoder": None},
+        {"data": None},
+        {"kind": "walkforward"},
+        {"more": 1},
         {"schema_version": True},
     ],
-)  # fmt: skip
+)
 def test_statements_that_no_run_makes(public, tmp_path, change):
     folder = copied(public / "agent", tmp_path / "forged")
     edited(folder / "proof/statement.json", lambda fields: fields.update(change))

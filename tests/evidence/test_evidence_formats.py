@@ -115,8 +115,14 @@ def test_a_receipt_is_read_as_it_was_written(extras, timestamp):
     receipt = Receipt(timestamp, "0" * 64, "stub", "artifact_manifest.json", "streams", "proof/proof.bin", extras)
     fields = json.loads(receipt.text())
     assert list(fields) == [
-        "timestamp", "manifest", "streams", "proof", "digest", "prover", *(name for name in EXTRAS if name in extras)
-    ]  # fmt: skip
+        "timestamp",
+        "manifest",
+        "streams",
+        "proof",
+        "digest",
+        "prover",
+        *(name for name in EXTRAS if name in extras),
+    ]
     assert Receipt.read(receipt.text()) == receipt
 
 

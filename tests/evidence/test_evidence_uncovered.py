@@ -20,9 +20,20 @@ from idi_fast.tau.spec_folder import write_spec
 
 @pytest.mark.parametrize(
     "name",
-    ["kpis.json", "report.html", "streams/Q_BUY.in", "streams/q_buy.IN", "streams/q_buy.in.txt", "spec/notes.txt",
-     "policy.parquet.bak", "proof/proof.bin", "proof/statement2.json", ".hidden", "x\ny"],
-)  # fmt: skip
+    [
+        "kpis.json",
+        "report.html",
+        "streams/Q_BUY.in",
+        "streams/q_buy.IN",
+        "streams/q_buy.in.txt",
+        "spec/notes.txt",
+        "policy.parquet.bak",
+        "proof/proof.bin",
+        "proof/statement2.json",
+        ".hidden",
+        "x\ny",
+    ],
+)
 def test_replay_vouches_for_what_it_makes(synthetic, name):
     prove_folder(synthetic, "replay", ProverOptions())
     assert verify_folder(synthetic, require="replay,all").ok
@@ -66,8 +77,12 @@ def test_invented_versions_do_not_pass_for_bytes(synthetic):
 def test_only_outputs_and_timings_come_later(synthetic, version):
     names = [path.relative_to(synthetic).as_posix() for path in synthetic.rglob("*") if path.is_file()]
     for later in (names, ["run.json"], ["streams/q_buy.in"], ["more/x"], ["outputs/x"], ["spec/outputs/a/b"], ["spec"]):
-        change = {"files": {}, "later": later, "schema_version": version, "proof_policy": {
-            "prover": "none", "require_proof": False}}  # fmt: skip
+        change = {
+            "files": {},
+            "later": later,
+            "schema_version": version,
+            "proof_policy": {"prover": "none", "require_proof": False},
+        }
         edited(synthetic / "manifest.json", lambda manifest, change=change: manifest.update(change))
         assert_mentions(failed("verify", synthetic), "spec/outputs/*", "timings.json")
 

@@ -131,8 +131,13 @@ def test_from_python(config, tmp_path):
     result = run_training_to_proof_workflow(config_path=config, artifact_dir=tmp_path / "run", prover="digest")
     assert (result.success, result.errors, result.failure) == (True, [], None)
     assert {name for name, path in result.paths.items() if path.exists()} == {
-        "artifact", "folder", "manifest", "proof", "streams", "spec"
-    }  # fmt: skip
+        "artifact",
+        "folder",
+        "manifest",
+        "proof",
+        "streams",
+        "spec",
+    }
     result = run_training_to_proof_workflow(config_path=tmp_path / "none", artifact_dir=tmp_path / "x")
     assert (result.success, len(result.errors), isinstance(result.failure, InputError)) == (False, 1, True)
     result = run_training_to_proof_workflow(

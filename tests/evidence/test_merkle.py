@@ -167,10 +167,13 @@ def test_whatever_is_changed_in_an_opening_is_refused(table, salted, data):
         with pytest.raises(EvidenceError):
             verify_opening(commitment, wrong)
     for wrong in (
-        replace(commitment, root=bytes(32)), replace(commitment, actions=4),
-        replace(commitment, form=PLAIN if salted else SALTED), replace(commitment, form=PEDERSEN),
-        replace(commitment, size=commitment.size + 1), replace(commitment, version=2),
-    ):  # fmt: skip
+        replace(commitment, root=bytes(32)),
+        replace(commitment, actions=4),
+        replace(commitment, form=PLAIN if salted else SALTED),
+        replace(commitment, form=PEDERSEN),
+        replace(commitment, size=commitment.size + 1),
+        replace(commitment, version=2),
+    ):
         with pytest.raises(EvidenceError):
             verify_opening(wrong, opening)
 
@@ -218,18 +221,27 @@ HUGE = '{"root": "' + "0" * 20000 + '"}'
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (HUGE, "characters"), ("{", "not JSON"), ("[" * 9000, "not JSON"), (b"\xff", "not JSON"), ("[]", "keys"),
-        (json.dumps({**COMMITMENT, "more": 1}), "keys"), (json.dumps({"root": COMMITMENT["root"]}), "keys"),
+        (HUGE, "characters"),
+        ("{", "not JSON"),
+        ("[" * 9000, "not JSON"),
+        (b"\xff", "not JSON"),
+        ("[]", "keys"),
+        (json.dumps({**COMMITMENT, "more": 1}), "keys"),
+        (json.dumps({"root": COMMITMENT["root"]}), "keys"),
         (json.dumps(COMMITMENT)[:-1] + ', "size": 5}', "twice"),
-        (json.dumps({**COMMITMENT, "size": 5.0}), "size"), (json.dumps({**COMMITMENT, "size": True}), "size"),
-        (json.dumps({**COMMITMENT, "size": 0}), "size"), (json.dumps({**COMMITMENT, "size": 2**41}), "size"),
-        (json.dumps({**COMMITMENT, "size": "5"}), "size"), (json.dumps({**COMMITMENT, "actions": 65}), "actions"),
-        (json.dumps({**COMMITMENT, "q_scale": 1}), "q_scale"), (json.dumps({**COMMITMENT, "format": "x"}), "form"),
+        (json.dumps({**COMMITMENT, "size": 5.0}), "size"),
+        (json.dumps({**COMMITMENT, "size": True}), "size"),
+        (json.dumps({**COMMITMENT, "size": 0}), "size"),
+        (json.dumps({**COMMITMENT, "size": 2**41}), "size"),
+        (json.dumps({**COMMITMENT, "size": "5"}), "size"),
+        (json.dumps({**COMMITMENT, "actions": 65}), "actions"),
+        (json.dumps({**COMMITMENT, "q_scale": 1}), "q_scale"),
+        (json.dumps({**COMMITMENT, "format": "x"}), "form"),
         (json.dumps({**COMMITMENT, "root": COMMITMENT["root"].upper()}), "root"),
         (json.dumps({**COMMITMENT, "root": COMMITMENT["root"][2:]}), "root"),
         (json.dumps({**COMMITMENT, "root": " " + COMMITMENT["root"][1:]}), "root"),
     ],
-)  # fmt: skip
+)
 def test_commitments_are_read_strictly(text, reason):
     with pytest.raises(EvidenceError, match=reason):
         Commitment.from_json(text)
@@ -238,12 +250,20 @@ def test_commitments_are_read_strictly(text, reason):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"more": 1}, "keys"), ({"format": "x"}, "format"), ({"state": -1}, "state"), ({"state": 2**40}, "state"),
-        ({"values": [1, 2, 2**31]}, "value"), ({"values": [1, 2, 3.0]}, "value"), ({"values": "123"}, "values"),
-        ({"salt": "00"}, "salt"), ({"salt": None}, "salt"), ({"path": [1]}, "path"), ({"path": ["00"]}, "path"),
+        ({"more": 1}, "keys"),
+        ({"format": "x"}, "format"),
+        ({"state": -1}, "state"),
+        ({"state": 2**40}, "state"),
+        ({"values": [1, 2, 2**31]}, "value"),
+        ({"values": [1, 2, 3.0]}, "value"),
+        ({"values": "123"}, "values"),
+        ({"salt": "00"}, "salt"),
+        ({"salt": None}, "salt"),
+        ({"path": [1]}, "path"),
+        ({"path": ["00"]}, "path"),
         ({"path": {}}, "path"),
     ],
-)  # fmt: skip
+)
 def test_openings_are_read_strictly(change, reason):
     with pytest.raises(EvidenceError, match=reason):
         Opening.from_json(json.dumps({**OPENING, **change}))

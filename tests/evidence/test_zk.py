@@ -177,9 +177,10 @@ def test_another_seed_another_table_or_another_stream_share_no_secret():
 
 def test_a_proof_needs_the_right_sort_of_table_and_seed():
     for table, reason in (
-        (np.zeros((2, 2), np.int32), "3 actions"), (np.zeros((2**16 + 1, 3), np.int32), "65536 states"),
+        (np.zeros((2, 2), np.int32), "3 actions"),
+        (np.zeros((2**16 + 1, 3), np.int32), "65536 states"),
         (np.zeros((2, 3)), "fixed-point table"),
-    ):  # fmt: skip
+    ):
         with pytest.raises(EvidenceError, match=reason):
             zk.commit_table(table, SEED)
     with pytest.raises(EvidenceError, match="at least 32 bytes"):
@@ -189,13 +190,17 @@ def test_a_proof_needs_the_right_sort_of_table_and_seed():
 @pytest.mark.parametrize(
     ("states", "actions", "reason"),
     [
-        ([], [], "states are"), ([[0]], [[0]], "states are"), ([0.0], [0], "states are float64"),
-        ([0, 27], [0, 0], "the state of tick 1 is 27; expected 0 to 26"), ([0, -1], [0, 0], "tick 1 is -1"),
-        ([0, 1], [0, 3], "the action of tick 1 is 3; expected 0 to 2"), ([0, 1], [0], "2 states, but 1 actions"),
+        ([], [], "states are"),
+        ([[0]], [[0]], "states are"),
+        ([0.0], [0], "states are float64"),
+        ([0, 27], [0, 0], "the state of tick 1 is 27; expected 0 to 26"),
+        ([0, -1], [0, 0], "tick 1 is -1"),
+        ([0, 1], [0, 3], "the action of tick 1 is 3; expected 0 to 2"),
+        ([0, 1], [0], "2 states, but 1 actions"),
         ([4, 5, 4], [0, 1, 2], "two actions in state 4: 0 in tick 0, 2 in tick 2"),
         ([2**63], [0], "tick 0 is 9223372036854775808"),
     ],
-)  # fmt: skip
+)
 def test_streams_are_refused_by_name(states, actions, reason):
     with pytest.raises(EvidenceError, match=reason):
         Claims.of(np.array(states), np.array(actions), 27)
@@ -204,8 +209,10 @@ def test_streams_are_refused_by_name(states, actions, reason):
 def test_only_commitments_of_this_form_are_proven_of():
     plain = merkle.commit(TRIPLES).commitment
     for commitment in (
-        plain, Commitment(plain.root, 27, 4, PEDERSEN), Commitment(plain.root, 2**16 + 1, 3, PEDERSEN),
-    ):  # fmt: skip
+        plain,
+        Commitment(plain.root, 27, 4, PEDERSEN),
+        Commitment(plain.root, 2**16 + 1, 3, PEDERSEN),
+    ):
         with pytest.raises(EvidenceError, match="nothing can be proven of a commitment"):
             zk.verify(commitment, np.array([0]), np.array([0]), b"")
 

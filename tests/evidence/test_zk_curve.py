@@ -205,9 +205,12 @@ def test_secrets_differ_by_seed_statement_witness_name_and_number(monkeypatch):
     monkeypatch.setattr(transcripts.secrets, "token_bytes", lambda n: bytes(n))
     made = [
         Secrets(seed, statement).hedged(values).scalar(name, i)
-        for seed in (bytes(32), b"1" * 32) for statement in (b"s", b"t") for values in (b"u", b"v")
-        for name in (b"n", b"o") for i in (0, 1)
-    ]  # fmt: skip
+        for seed in (bytes(32), b"1" * 32)
+        for statement in (b"s", b"t")
+        for values in (b"u", b"v")
+        for name in (b"n", b"o")
+        for i in (0, 1)
+    ]
     assert len({int(number) for number in made}) == 32
     assert Secrets(bytes(32), b"s").hedged(b"u").vector(b"n", 2) == made[:2]
 

@@ -56,9 +56,17 @@ def keep(
         part = slice(first, stop)
         room = np.empty((np.count_nonzero(np.diff(target[part])) + 3, 8))
         count = kernels.account(
-            target[part], open_[part], close[part], fill, fee_rate, slippage_rate, state, equity[part], position[part],
+            target[part],
+            open_[part],
+            close[part],
+            fill,
+            fee_rate,
+            slippage_rate,
+            state,
+            equity[part],
+            position[part],
             room,
-        )  # fmt: skip
+        )
         trades.append(room[:count])
     if state.at[kernels.HELD]:
         trades.append(state.trade[np.newaxis])
@@ -162,7 +170,7 @@ def test_count_alerts(bars, cuts):
         part = slice(first, stop)
         kernels.count_alerts(
             state[part], moods, comm[part], np.array(regime, np.uint8)[part], events[part], 1, last, counts
-        )  # fmt: skip
+        )
     found = {place: tuple(row) for place in np.ndindex(3, 4) if any(row := counts[place].tolist())}
     assert found == oracle.count_alerts(mood, regime, said, risk)
 

@@ -28,10 +28,14 @@ LENGTH, ROWS = 9, 130
 def config(engine: str, kind: str = "synthetic") -> TrainingConfig:
     return TrainingConfig.from_dict(
         {
-            "episodes": ROWS, "episode_length": LENGTH, "exploration_decay": 0.8, "engine": ENGINES[engine],
-            "environment": {"kind": kind}, "quantizer": {"price_buckets": 3, "mood_buckets": 2},
+            "episodes": ROWS,
+            "episode_length": LENGTH,
+            "exploration_decay": 0.8,
+            "engine": ENGINES[engine],
+            "environment": {"kind": kind},
+            "quantizer": {"price_buckets": 3, "mood_buckets": 2},
         }
-    )  # fmt: skip
+    )
 
 
 def draws(engine: str, seed: int) -> tuple[MersenneTwister | Sfc64, oracle.Draws]:
@@ -52,9 +56,14 @@ class Agents:
         self.agent = Agent(setup, self.space, self.rules, generator)
         wrong, right = self.rules.comm_bonus.tolist()
         self.learner = learn.Learner(
-            market=self.space.is_market, allow_short=True, n_moods=self.rules.n_moods, clarity=self.rules.clarity,
-            bonus={False: wrong, True: right}, learning_rate=setup.learning_rate, discount=setup.discount,
-        )  # fmt: skip
+            market=self.space.is_market,
+            allow_short=True,
+            n_moods=self.rules.n_moods,
+            clarity=self.rules.clarity,
+            bonus={False: wrong, True: right},
+            learning_rate=setup.learning_rate,
+            discount=setup.discount,
+        )
         columns = comm_columns(setup)[1].tolist()
         self.schedule = oracle.Schedule(1.0, setup.exploration_decay, setup.learning.exploration_floor, columns)
 
@@ -102,9 +111,10 @@ def test_learn_block(engine, kind, seed, chunks):
     rng = np.random.default_rng(seed)
     ways = [(old, new) for old in (-1, 0, 1) for new in (-1, 0, 1)] if agents.space.is_market else (-1, 0, 1)
     tape = Tape(
-        rng.normal(0.0, 0.7, (ROWS, len(ways))).round(1), rng.integers(0, 4, ROWS, np.int32),
+        rng.normal(0.0, 0.7, (ROWS, len(ways))).round(1),
+        rng.integers(0, 4, ROWS, np.int32),
         rng.integers(0, 2, ROWS, np.uint8),
-    )  # fmt: skip
+    )
     totals = np.full(ROWS // (LENGTH + 1), np.nan)
     ended = 0
     for piece in pieces(ROWS, chunks):

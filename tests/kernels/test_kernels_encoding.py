@@ -44,15 +44,24 @@ def test_encode_bars(series, transforms, edges, regime_edges, typical, window, f
     )
     carry = kernels.Carry(np.full(2, np.nan), np.full(1, -1), np.zeros(1, np.int64))
     bars = Bars(
-        np.full(n, -1, np.int32), np.full(n, 9, np.uint8), *np.full((4, n), np.nan), np.full(n, 9, np.int8),
+        np.full(n, -1, np.int32),
         np.full(n, 9, np.uint8),
-    )  # fmt: skip
+        *np.full((4, n), np.nan),
+        np.full(n, 9, np.int8),
+        np.full(n, 9, np.uint8),
+    )
     for piece in pieces(n, chunks):
         kernels.encode_bars(
-            tuple(values[piece].copy() for values in columns), log_close[piece].copy(), log_fill[piece].copy(),
-            features, encoding, carry, np.empty(6 * block), np.empty(4 * block, np.int32),
+            tuple(values[piece].copy() for values in columns),
+            log_close[piece].copy(),
+            log_fill[piece].copy(),
+            features,
+            encoding,
+            carry,
+            np.empty(6 * block),
+            np.empty(4 * block, np.int32),
             Bars(*(array[piece] for array in bars)),
-        )  # fmt: skip
+        )
     rows = [(name, values.tolist(), window) for (name, window), values in zip(transforms, columns, strict=True)]
     expected = oracle.encode_bars(rows, log_close, log_fill, edges, regime_edges, typical, window, fee_rate)
     assert_array_equal(bars.observation, expected.observation)

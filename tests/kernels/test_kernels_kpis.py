@@ -230,9 +230,16 @@ class Sums:
             while start < piece.stop:
                 part = slice(start, piece.stop)
                 done = kernels.push_bars(
-                    equity[part], position[part], held[part], self.run, self.holding, self.pairs, self.low, self.high,
+                    equity[part],
+                    position[part],
+                    held[part],
+                    self.run,
+                    self.holding,
+                    self.pairs,
+                    self.low,
+                    self.high,
                     self.bars,
-                )  # fmt: skip
+                )
                 assert done > 0
                 start += done
                 self.empty()
@@ -348,10 +355,12 @@ def counts_of(columns: list[np.ndarray], chunks: Iterable[int] = (10**9,)) -> np
 
 DECISIONS = st.lists(
     st.tuples(st.integers(0, 2), st.integers(-1, 1), st.integers(0, 1), st.integers(0, 1)), max_size=40
-).map(lambda rows: [
-    np.array(column, kind)
-    for column, kind in zip(zip(*rows, strict=True) if rows else [()] * 4, "bbBB", strict=True)
-])  # fmt: skip
+).map(
+    lambda rows: [
+        np.array(column, kind)
+        for column, kind in zip(zip(*rows, strict=True) if rows else [()] * 4, "bbBB", strict=True)
+    ]
+)
 
 
 @given(DECISIONS, CHUNKS)

@@ -95,10 +95,15 @@ class Case:
     def learner(self) -> oracle.Learner:
         kind, memory = self.kind, MEMORIES[self.remembers]
         return oracle.Learner(
-            market=kind.market, allow_short=kind.allow_short, n_moods=kind.n_moods, clarity=kind.clarity,
-            bonus={False: self.bonus[0].tolist(), True: self.bonus[1].tolist()}, learning_rate=0.3, discount=0.9,
+            market=kind.market,
+            allow_short=kind.allow_short,
+            n_moods=kind.n_moods,
+            clarity=kind.clarity,
+            bonus={False: self.bonus[0].tolist(), True: self.bonus[1].tolist()},
+            learning_rate=0.3,
+            discount=0.9,
             memory=None if memory is None else memory(EPISODIC),
-        )  # fmt: skip
+        )
 
     def rows(self) -> list[oracle.TapeRow]:
         keys = list(product(POSITIONS, repeat=2)) if self.kind.market else POSITIONS
@@ -128,9 +133,21 @@ class Case:
             kernels.mood_steps(tape.reward_by_position, steps)
             before = agent[3]
             ended += kernels.learn_actions(
-                tape, steps, rules, tables, memory, agent, sums, self.action[piece], episode_length, 0.3, 0.9,
-                seen[piece], reward[piece], totals[ended:],
-            )  # fmt: skip
+                tape,
+                steps,
+                rules,
+                tables,
+                memory,
+                agent,
+                sums,
+                self.action[piece],
+                episode_length,
+                0.3,
+                0.9,
+                seen[piece],
+                reward[piece],
+                totals[ended:],
+            )
             kernels.learn_communication(
                 tape.alert, seen[piece], reward[piece], rules.comm_bonus, tables, before, self.comm[piece], 0.3, 0.9
             )
@@ -204,9 +221,21 @@ def test_learning_worked_by_hand():
     kernels.mood_steps(base, steps)
     assert steps.tolist() == [[2, 2, 2], [2, 0, 1], [2, 0, 1]]
     ended = kernels.learn_actions(
-        tape, steps, rules, tables, memory, np.zeros(4, np.int64), np.zeros(2), np.array([-1, 1, 0], np.int8),
-        2, 0.5, 0.5, seen, reward, totals,
-    )  # fmt: skip
+        tape,
+        steps,
+        rules,
+        tables,
+        memory,
+        np.zeros(4, np.int64),
+        np.zeros(2),
+        np.array([-1, 1, 0], np.int8),
+        2,
+        0.5,
+        0.5,
+        seen,
+        reward,
+        totals,
+    )
     assert ended == 1
     assert totals[0] == 2.0
     assert (seen.tolist(), reward.tolist()) == ([-1, 0, 0], [0.0, 1.0, 1.0])
@@ -298,9 +327,16 @@ def test_replay_bars(case, data):
     agent, sums, cut = np.array([0, 1, 0, 1]), np.zeros(2), data.draw(st.integers(0, n))
     for piece in (slice(0, cut), slice(cut, n)):
         replays.rollout_bars(
-            case.tape.observation[piece], *(column[piece] for column in columns), weights, case.kind.rules(case.bonus),
-            greedy, comm_greedy, agent, sums, *(column[piece] for column in out),
-        )  # fmt: skip
+            case.tape.observation[piece],
+            *(column[piece] for column in columns),
+            weights,
+            case.kind.rules(case.bonus),
+            greedy,
+            comm_greedy,
+            agent,
+            sums,
+            *(column[piece] for column in out),
+        )
     for column, expected in zip(out, replay(case, q, comm_q), strict=True):
         assert_array_equal(column, expected)
 

@@ -61,9 +61,18 @@ def test_bar_returns(bars, fills, floor, fee_rate, chunks):
     carry = np.full(2, np.nan)
     for piece in pieces(n, chunks):
         kernels.bar_returns(
-            log_close[piece], log_fill[piece], volatility[piece], floor, fee_rate, carry,
-            gap[piece], change[piece], cost[piece], move[piece], risk[piece],
-        )  # fmt: skip
+            log_close[piece],
+            log_fill[piece],
+            volatility[piece],
+            floor,
+            fee_rate,
+            carry,
+            gap[piece],
+            change[piece],
+            cost[piece],
+            move[piece],
+            risk[piece],
+        )
     expected = oracle.BarReturn(
         *map(np.array, zip(*oracle.bar_returns(log_close, log_fill, volatility, floor, fee_rate), strict=True))
     )

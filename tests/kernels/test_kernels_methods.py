@@ -28,21 +28,27 @@ ALGORITHMS = ("q_learning", "double_q_learning", "expected_sarsa", "q_lambda")
 def config(kind: str = "synthetic", engine: str = "sfc64", **learning) -> TrainingConfig:
     return TrainingConfig.from_dict(
         {
-            "episodes": ROWS // (LENGTH + 1), "episode_length": LENGTH, "exploration_decay": 0.8, "discount": 0.9,
-            "environment": {"kind": kind}, "engine": {"rng": engine},
+            "episodes": ROWS // (LENGTH + 1),
+            "episode_length": LENGTH,
+            "exploration_decay": 0.8,
+            "discount": 0.9,
+            "environment": {"kind": kind},
+            "engine": {"rng": engine},
             "quantizer": {"price_buckets": 1, "volume_buckets": 2, "trend_buckets": 1, "mood_buckets": 2},
             "learning": {"rate_delay": 3.0, "exploration_visits": 5.0, "initial_value": INITIAL, **learning},
         }
-    )  # fmt: skip
+    )
 
 
 def oracle_settings(setup: TrainingConfig) -> oracle.Settings:
     about = setup.learning.to_dict()
     names = ("algorithm", "rate_schedule", "rate_delay", "rate_power", "exploration_schedule", "exploration_visits")
     return oracle.Settings(
-        **{name: about[name] for name in (*names, "exploration_floor")}, exploration_step=exploration_step(setup),
-        exploration_decay=setup.exploration_decay, trace=setup.learning.trace_decay * setup.discount,
-    )  # fmt: skip
+        **{name: about[name] for name in (*names, "exploration_floor")},
+        exploration_step=exploration_step(setup),
+        exploration_decay=setup.exploration_decay,
+        trace=setup.learning.trace_decay * setup.discount,
+    )
 
 
 LEARNING = st.fixed_dictionaries(
@@ -80,9 +86,10 @@ def test_learn_by_method(algorithm, kind, seed, chunks, engine, learning, tiles)
     rng = np.random.default_rng(seed)
     ways = list(product((-1, 0, 1), repeat=2)) if space.is_market else [-1, 0, 1]
     tape = Tape(
-        rng.normal(0.0, 0.7, (ROWS, len(ways))).round(1), rng.integers(0, 3, ROWS, np.int32),
+        rng.normal(0.0, 0.7, (ROWS, len(ways))).round(1),
+        rng.integers(0, 3, ROWS, np.int32),
         rng.integers(0, 2, ROWS, np.uint8),
-    )  # fmt: skip
+    )
     totals, ended = np.full(ROWS // (LENGTH + 1), np.nan), 0
     # Not through `Agent.learn`, which has kernels of its own for the plain method.
     progress = make_progress(setup, make_method(setup), agent.tables, agent.layout.n_tilings)
@@ -98,9 +105,14 @@ def test_learn_by_method(algorithm, kind, seed, chunks, engine, learning, tiles)
 
     wrong, right = rules.comm_bonus.tolist()
     learner = learn.Learner(
-        market=space.is_market, allow_short=True, n_moods=rules.n_moods, clarity=rules.clarity,
-        bonus={False: wrong, True: right}, learning_rate=setup.learning_rate, discount=setup.discount,
-    )  # fmt: skip
+        market=space.is_market,
+        allow_short=True,
+        n_moods=rules.n_moods,
+        clarity=rules.clarity,
+        bonus={False: wrong, True: right},
+        learning_rate=setup.learning_rate,
+        discount=setup.discount,
+    )
     state_of = oracle.LearningState()
     layout = agent.layout
     for table in (learner.q, state_of.other):
@@ -117,9 +129,15 @@ def test_learn_by_method(algorithm, kind, seed, chunks, engine, learning, tiles)
         return layout.state_rows(np.array([np.dot(where, rules.strides[: len(where)])]))[0].tolist()
 
     expected = oracle.learn_by_method(
-        learner, oracle_settings(setup), state_of, rows, numbers.pairs(ROWS), comm_columns(setup)[1].tolist(), LENGTH,
+        learner,
+        oracle_settings(setup),
+        state_of,
+        rows,
+        numbers.pairs(ROWS),
+        comm_columns(setup)[1].tolist(),
+        LENGTH,
         keys_of,
-    )  # fmt: skip
+    )
     assert_array_equal(totals, expected)
     assert progress.episode[0] == state_of.episode
     assert layout.n_rows <= (space.n_states if tiles is None else tiles["table_size"])
@@ -152,10 +170,12 @@ def test_each_of_two_tables_learns_by_its_own_updates():
     setup = TrainingConfig.from_dict(
         {
             **config(**learning, exploration_floor=1.0).to_dict(),
-            "learning_rate": 1.0, "discount": 1e-12, "episodes": 20,
+            "learning_rate": 1.0,
+            "discount": 1e-12,
+            "episodes": 20,
             "quantizer": {f"{name}_buckets": 1 for name in ("price", "volume", "trend", "scarcity", "mood")},
         }
-    )  # fmt: skip
+    )
     space, rows = StateSpace.of(setup), 20 * (LENGTH + 1)
     agent = Agent(setup, space, make_rules(setup, space), draws("sfc64", 1)[0])
     tape = Tape(np.full((rows, 3), 2.0), np.zeros(rows, np.int32), np.zeros(rows, np.uint8))

@@ -26,10 +26,14 @@ def emote(moods: list[int], comm: list[str], texts: list[str], linger_ticks: int
     names = list(MEANINGS)
     out = np.full((3, len(moods)), 9, np.uint8)
     kernels.emote_bits(
-        np.array(moods, np.int64), np.array([names.index(name) for name in comm], np.int16),
-        np.array([TEXTS[text] for text in texts], np.uint8), np.array(list(MEANINGS.values()), np.int64),
-        linger_ticks, np.zeros(1, np.int64), *out,
-    )  # fmt: skip
+        np.array(moods, np.int64),
+        np.array([names.index(name) for name in comm], np.int16),
+        np.array([TEXTS[text] for text in texts], np.uint8),
+        np.array(list(MEANINGS.values()), np.int64),
+        linger_ticks,
+        np.zeros(1, np.int64),
+        *out,
+    )
     return out.T
 
 

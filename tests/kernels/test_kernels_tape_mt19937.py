@@ -37,9 +37,14 @@ def synthetic(generator: MersenneTwister, n: int, episode_length: int, buckets, 
     phase, accepted = np.zeros(1, np.int64), np.zeros((4, generator.stream.mt.words.size + 1), np.int32)
     for piece in pieces(n, chunks):
         kernels.synthetic_tape(
-            generator.stream.mt, accepted, phase, episode_length,
-            np.array(buckets, np.int64), np.array(weights, np.float64), *(array[piece] for array in out),
-        )  # fmt: skip
+            generator.stream.mt,
+            accepted,
+            phase,
+            episode_length,
+            np.array(buckets, np.int64),
+            np.array(weights, np.float64),
+            *(array[piece] for array in out),
+        )
     assert phase[0] == n % (episode_length + 1)
     return list(out)
 
@@ -47,15 +52,23 @@ def synthetic(generator: MersenneTwister, n: int, episode_length: int, buckets, 
 def crypto(generator: MersenneTwister, n: int, episode_length: int, market: dict, chunks) -> list[np.ndarray]:
     """Base, code, alert, regime, risk and close of a tape made in chunks."""
     out = (
-        np.full((n, 9), np.nan), np.zeros(n, np.int32), np.zeros(n, np.uint8), np.zeros(n, np.uint8),
-        np.zeros(n, np.uint8), np.full(n, np.nan),
-    )  # fmt: skip
+        np.full((n, 9), np.nan),
+        np.zeros(n, np.int32),
+        np.zeros(n, np.uint8),
+        np.zeros(n, np.uint8),
+        np.zeros(n, np.uint8),
+        np.full(n, np.nan),
+    )
     phase, price_state = np.zeros(1, np.int64), np.zeros(2)
     for piece in pieces(n, chunks):
         kernels.crypto_tape(
-            generator.stream.mt, phase, episode_length,
-            *market_and_stress(market), price_state, *(array[piece] for array in out),
-        )  # fmt: skip
+            generator.stream.mt,
+            phase,
+            episode_length,
+            *market_and_stress(market),
+            price_state,
+            *(array[piece] for array in out),
+        )
     assert phase[0] == n % (episode_length + 1)
     return list(out)
 
@@ -171,9 +184,16 @@ def test_exploration_draws(seed, episode_length, exploration, decay, floor, comm
     action, comm = np.full(100, 9, np.int8), np.full(100, 99, np.int16)
     for piece in pieces(100, chunks):
         kernels.exploration_draws(
-            mine.stream.mt, phase, episode_length, rates, decay, floor,
-            np.array(comm_column, np.int64), action[piece], comm[piece],
-        )  # fmt: skip
+            mine.stream.mt,
+            phase,
+            episode_length,
+            rates,
+            decay,
+            floor,
+            np.array(comm_column, np.int64),
+            action[piece],
+            comm[piece],
+        )
     assert_array_equal(np.stack([action, comm], axis=1), expected)
     assert rates[0] == rate
     assert phase[0] == 100 % (episode_length + 1)

@@ -49,9 +49,11 @@ def synthetic(words: np.ndarray, buckets, weights, chunks) -> list[np.ndarray]:
     out = np.full((n, 3), np.nan), np.zeros(n, np.int32), np.zeros(n, np.uint8), np.full(n, np.nan)
     for piece in pieces(n, chunks):
         kernels.synthetic_rows(
-            words[piece], np.array(buckets, np.int64), np.array(weights, np.float64),
+            words[piece],
+            np.array(buckets, np.int64),
+            np.array(weights, np.float64),
             *(array[piece] for array in out),
-        )  # fmt: skip
+        )
     return list(out)
 
 
@@ -91,9 +93,16 @@ def test_exploration_rows(words, episode_length, exploration, decay, floor, comm
     action, comm = np.full(n, 9, np.int8), np.full(n, 99, np.int16)
     for piece in pieces(n, chunks):
         kernels.exploration_rows(
-            rows[piece], phase, episode_length, rates, decay, floor, np.array(comm_column, np.int64),
-            action[piece], comm[piece],
-        )  # fmt: skip
+            rows[piece],
+            phase,
+            episode_length,
+            rates,
+            decay,
+            floor,
+            np.array(comm_column, np.int64),
+            action[piece],
+            comm[piece],
+        )
     assert_array_equal(np.stack([action, comm], axis=1), expected)
     assert rates[0] == rate
     assert phase[0] == n % (episode_length + 1)

@@ -47,12 +47,18 @@ def test_run_clauses(system, chunks, random):
 def test_a_program_worked_by_hand(operation, expected):
     program = np.array(
         [
-            (kernels.LOAD, 0, 0, 0), (kernels.LOAD, 1, 1, 0), (operation, 0, 1, 0), (kernels.STORE, 2, 0, 0),
-            (kernels.CONSTANT, 1, 7, 0), (kernels.STORE, 3, 1, 0),
-            (kernels.LOAD, 1, 2, 1), (kernels.FLIP, 1, 2**32 - 1, 0), (kernels.STORE, 4, 1, 0),
+            (kernels.LOAD, 0, 0, 0),
+            (kernels.LOAD, 1, 1, 0),
+            (operation, 0, 1, 0),
+            (kernels.STORE, 2, 0, 0),
+            (kernels.CONSTANT, 1, 7, 0),
+            (kernels.STORE, 3, 1, 0),
+            (kernels.LOAD, 1, 2, 1),
+            (kernels.FLIP, 1, 2**32 - 1, 0),
+            (kernels.STORE, 4, 1, 0),
         ],
         np.int64,
-    )  # fmt: skip
+    )
     streams = np.zeros((5, 4), np.uint32)
     streams[:2, 1:] = [[0b1100, 0b1111, 0b1010], [0b1010, 0, 0b1010]]
     kernels.run_clauses(program, streams, np.zeros(2, np.uint32), 1, 4)

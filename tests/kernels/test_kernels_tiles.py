@@ -36,20 +36,28 @@ NAMES = ("price", "volume", "trend", "scarcity", "mood")
 
 
 @given(
-    st.lists(st.integers(1, 9), min_size=5, max_size=5), st.lists(st.integers(1, 5), min_size=5, max_size=5),
-    st.integers(1, 4), st.sampled_from(["reference", "displaced"]), st.sampled_from([200, 5000]), st.booleans(), CHUNKS,
+    st.lists(st.integers(1, 9), min_size=5, max_size=5),
+    st.lists(st.integers(1, 5), min_size=5, max_size=5),
+    st.integers(1, 4),
+    st.sampled_from(["reference", "displaced"]),
+    st.sampled_from([200, 5000]),
+    st.booleans(),
+    CHUNKS,
     st.randoms(use_true_random=False),
-)  # fmt: skip
+)
 def test_tile_rows(buckets, wanted, tilings, tiling, table_size, observes, chunks, random):
     setup = TrainingConfig.from_dict(
         {
             "quantizer": {f"{name}_buckets": size for name, size in zip(NAMES, buckets, strict=True)},
             "tile_coder": {
-                "num_tilings": tilings, "tile_sizes": wanted, "tiling": tiling, "table_size": table_size,
+                "num_tilings": tilings,
+                "tile_sizes": wanted,
+                "tiling": tiling,
+                "table_size": table_size,
             },
             "environment": {"kind": "crypto", "observe_regime": observes},
         }
-    )  # fmt: skip
+    )
     space = StateSpace.of(setup)
     layout = Layout.of(setup, space)
     assert layout.n_rows <= table_size

@@ -33,8 +33,13 @@ def test_a_layer_is_what_train_and_export_make_of_it(good_plan, tmp_path):
         cli.succeed("export", tmp_path / "alone" / name, "--to", tmp_path / "exported" / name)
         assert cli.snapshot(tmp_path / "specs" / name / "inputs") == cli.snapshot(tmp_path / "exported" / name)
     assert {name.split("/")[0] for name in cli.snapshot(tmp_path)} == {
-        "plan.json", "configs", "artifacts", "specs", "alone", "exported",
-    }  # fmt: skip
+        "plan.json",
+        "configs",
+        "artifacts",
+        "specs",
+        "alone",
+        "exported",
+    }
 
 
 def test_without_metadata_seed_or_streams_it_is_what_train_makes(tmp_path):

@@ -57,9 +57,15 @@ def learn_block(
 
 
 def learn_synthetic(
-    learner: Learner, market: Draws, draws: Draws, n: int, episode_length: int,
-    buckets: Sequence[int], weights: Sequence[float], schedule: Schedule,
-) -> tuple[Walk, float]:  # fmt: skip
+    learner: Learner,
+    market: Draws,
+    draws: Draws,
+    n: int,
+    episode_length: int,
+    buckets: Sequence[int],
+    weights: Sequence[float],
+    schedule: Schedule,
+) -> tuple[Walk, float]:
     """The same over the first n rows of the synthetic environment."""
     made = synthetic_block(market, n, episode_length, buckets, weights)
     rows = [

@@ -168,10 +168,17 @@ def push_trades(trades: Sequence[Any]) -> Trades:
     bars = [int(row[1]) - int(row[0]) for row in trades]
     won, lost = [p for p in profits if p > 0], [-p for p in profits if p < 0]
     return Trades(
-        len(profits), len(won), len(lost), sum(won, Fraction(0)), sum(lost, Fraction(0)),
-        max(map(float, profits), default=-math.inf), min(map(float, profits), default=math.inf),
-        math.prod((1 + profit for profit in profits), start=Fraction(1)), sum(bars), max(bars, default=0),
-    )  # fmt: skip
+        len(profits),
+        len(won),
+        len(lost),
+        sum(won, Fraction(0)),
+        sum(lost, Fraction(0)),
+        max(map(float, profits), default=-math.inf),
+        min(map(float, profits), default=math.inf),
+        math.prod((1 + profit for profit in profits), start=Fraction(1)),
+        sum(bars),
+        max(bars, default=0),
+    )
 
 
 class Decisions(NamedTuple):
@@ -190,10 +197,13 @@ def push_decisions(action: Sequence[int], move: Sequence[int], alert: Sequence[i
     moves = [int(direction) or None for direction in move[1:]]
     said, events = [bool(value) for value in alert[:-1]], [bool(value) for value in risk[1:]]
     return Decisions(
-        len(sides) - sides.count(None), len(moves) - moves.count(None),
+        len(sides) - sides.count(None),
+        len(moves) - moves.count(None),
         sum(side == direction is not None for side, direction in zip(sides, moves, strict=True)),
-        sum(said), sum(events), sum(map(bool.__and__, said, events)),
-    )  # fmt: skip
+        sum(said),
+        sum(events),
+        sum(map(bool.__and__, said, events)),
+    )
 
 
 def count_days(time_ns: Sequence[int]) -> Counter[date]:

@@ -121,9 +121,12 @@ def market_rows(bars: Bars, encoder: Encoder, fee_rate: float, weights: dict) ->
         scale = max(spread[t - 1], 0.1 * encoder.typical)
         scarcity = (digits[3] - buckets[3][t - 1]) / max(1, encoder.sizes[3] - 1)
         pays = Rewards(
-            (math.exp(fill - before) - 1.0) / scale, (math.exp(after - fill) - 1.0) / scale, fee_rate / scale,
-            scarcity, weights,
-        )  # fmt: skip
+            (math.exp(fill - before) - 1.0) / scale,
+            (math.exp(after - fill) - 1.0) / scale,
+            fee_rate / scale,
+            scarcity,
+            weights,
+        )
         rows.append(TapeRow(pays, code, abs(after - before) > 2.5 * scale if bars.risk is None else bars.risk[t]))
     return rows
 

@@ -89,10 +89,15 @@ def own_rate(settings: Settings, updates: int, rate: float) -> float:
 
 
 def learn_by_method(
-    learner: Learner, settings: Settings, progress: LearningState, rows: Sequence[TapeRow],
+    learner: Learner,
+    settings: Settings,
+    progress: LearningState,
+    rows: Sequence[TapeRow],
     words: Sequence[Sequence[int]],
-    comm_column: Sequence[int], episode_length: int, keys_of: Callable[[State], list[Key]] = lambda state: [state],
-) -> list[float]:  # fmt: skip
+    comm_column: Sequence[int],
+    episode_length: int,
+    keys_of: Callable[[State], list[Key]] = lambda state: [state],
+) -> list[float]:
     """Train both tables over a tape that begins with a reset row; the rewards of the episodes that ended.
 
     keys_of: the places of a state in the tables, whose values are added up; a plain table has one, the state.

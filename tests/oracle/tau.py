@@ -200,8 +200,12 @@ class Machine:
     def _open(self, width: int | None) -> list[Value]:
         """Inputs and undefined outputs that values defined twice come down to, in the order in which they are told."""
         found, seen = set(), set()
-        left = [leaf for (name, _), one, other in self.twice if self.widths[name] == width
-                for leaf in (*leaves(one), *leaves(self._at(*other)))]  # fmt: skip
+        left = [
+            leaf
+            for (name, _), one, other in self.twice
+            if self.widths[name] == width
+            for leaf in (*leaves(one), *leaves(self._at(*other)))
+        ]
         while left:
             _, name, time = left.pop()
             if (name, time) in seen:

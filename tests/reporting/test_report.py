@@ -165,12 +165,18 @@ def test_a_library_cannot_end_its_script(monkeypatch, runs, tmp_path):
 EXPECTED = {
     "backtest": ["equity", "drawdown", "price", "months", "sharpe", "action-mix", "comm-action-mix", "alerts"],
     "training": [
-        "evaluation-figure", "learning-curve", "exploration", "visits", "greedy", "q-values", "action-mix",
+        "evaluation-figure",
+        "learning-curve",
+        "exploration",
+        "visits",
+        "greedy",
+        "q-values",
+        "action-mix",
         "comm-action-mix",
     ],
     "symbols": ["equity", "drawdown", "months", "sharpe", "by-symbol"],
     "walkforward": ["equity", "windows"],
-}  # fmt: skip
+}
 EXPECTED["population"] = ["spread", "against-training", *EXPECTED["training"]]
 
 
@@ -229,8 +235,9 @@ def test_what_a_backtest_assumes_stands_before_its_report_figures(runs, tmp_path
         assert list(facts)[:3] == ["Periods per year", "Fee per side", "Slippage per side"]
         assert (facts["Periods per year"], facts["Fee per side"], facts["Fill"]) == ("365.0", "5 bps", "Next open")
     assert texts[True][0] == (
-        "In sample: the policy was trained on some of these bars. The result says nothing about new ones.", True,
-    )  # fmt: skip
+        "In sample: the policy was trained on some of these bars. The result says nothing about new ones.",
+        True,
+    )
     assert_mentions(texts[False][0][0], "Out of sample: no bar with this time and close")
     assert_mentions(texts[None][0][0], "cannot be told")
     assert texts[True][1] == ("Liquidated at bar 77: nothing was left, and trading ended there.", True)
@@ -277,9 +284,13 @@ def test_the_file_stands_beside_the_run(runs, tmp_path):
     before = snapshot(run)
     told = write_report(run)
     assert told == {
-        "schema_version": 1, "run": str(run), "kind": "train", "out": str(tmp_path / "my.run.html"),
-        "figures": EXPECTED["training"], "png": None,
-    }  # fmt: skip
+        "schema_version": 1,
+        "run": str(run),
+        "kind": "train",
+        "out": str(tmp_path / "my.run.html"),
+        "figures": EXPECTED["training"],
+        "png": None,
+    }
     assert (snapshot(run), sorted(os.listdir(tmp_path))) == (before, ["my.run", "my.run.html"])
 
 

@@ -170,18 +170,31 @@ def test_months_and_years(tmp_path):
 @pytest.mark.parametrize(
     ("shown", "text"),
     [
-        (formats.number(None), "–"), (formats.number(math.nan), "–"), (formats.number(0.0), "0"),
-        (formats.number(-0.215883), "−0.2159"), (formats.number(19.0), "19.00"),
+        (formats.number(None), "–"),
+        (formats.number(math.nan), "–"),
+        (formats.number(0.0), "0"),
+        (formats.number(-0.215883), "−0.2159"),
+        (formats.number(19.0), "19.00"),
         (formats.number(1234567.8), "1,234,568"),
-        (formats.with_error(80.7972, 0.365), "80.80 ± 0.36"), (formats.with_error(-1.0, None), "−1.000"),
-        (formats.with_error(1234.5, 23.0), "1,234 ± 23"), (formats.setting(5.0), "5"), (formats.setting(-1), "−1"),
-        (formats.percent(0.123), "12.3%"), (formats.percent(-0.0045), "−0.45%"), (formats.percent(0.0), "0.0%"),
-        (formats.percent(9814.017), "981,402%"), (formats.percent(-0.004, 0), "0%"), (formats.percent(None), "–"),
-        (formats.count(2148), "2,148"), (formats.day("2013-03-01T00:00:00Z"), "1 Mar 2013"), (formats.day(None), "–"),
-        (formats.words("mean_reward"), "Mean reward"), (formats.plural(1, "bar"), "1 bar"),
+        (formats.with_error(80.7972, 0.365), "80.80 ± 0.36"),
+        (formats.with_error(-1.0, None), "−1.000"),
+        (formats.with_error(1234.5, 23.0), "1,234 ± 23"),
+        (formats.setting(5.0), "5"),
+        (formats.setting(-1), "−1"),
+        (formats.percent(0.123), "12.3%"),
+        (formats.percent(-0.0045), "−0.45%"),
+        (formats.percent(0.0), "0.0%"),
+        (formats.percent(9814.017), "981,402%"),
+        (formats.percent(-0.004, 0), "0%"),
+        (formats.percent(None), "–"),
+        (formats.count(2148), "2,148"),
+        (formats.day("2013-03-01T00:00:00Z"), "1 Mar 2013"),
+        (formats.day(None), "–"),
+        (formats.words("mean_reward"), "Mean reward"),
+        (formats.plural(1, "bar"), "1 bar"),
         (formats.plural(2000, "bar"), "2,000 bars"),
     ],
-)  # fmt: skip
+)
 def test_formats(shown, text):
     assert shown == text
 
@@ -191,8 +204,9 @@ def test_every_kpi_has_a_place_and_a_unit():
     names = [*kpi_names(), *kpi_names(is_pooled=True)]
     assert {name for name in names if not name.startswith("buy_and_hold.")} <= known
     assert dict(merits.grouped({"own": 1.0, "trades": 3, "liquidated_at": None})) == {
-        "Trades": ["trades"], merits.OTHERS: ["own"],
-    }  # fmt: skip
+        "Trades": ["trades"],
+        merits.OTHERS: ["own"],
+    }
 
 
 def test_undefined_kpis_say_why(runs, tmp_path):
@@ -226,9 +240,7 @@ def test_the_learning_curve_is_that_of_the_episodes(tmp_path):
     assert ends.tolist() == [10, 20, 30, 40, 50, 57]
 
 
-@pytest.mark.parametrize(
-    "settings", [config("history"), config("synthetic"), config("crypto", {"compat": "idi_iann"})]
-)  # fmt: skip
+@pytest.mark.parametrize("settings", [config("history"), config("synthetic"), config("crypto", {"compat": "idi_iann"})])
 def test_values_are_averaged_over_visits(settings):
     policy = train(settings)[1]
     maps, space = values.average_values(policy), policy.space
@@ -267,9 +279,12 @@ def test_values_of_a_tile_coder_are_those_of_its_states():
 
 @pytest.mark.parametrize(
     ("quantizer", "axes"),
-    [({}, ("price", "trend")), ({"trend_buckets": 1}, ("price", "volume")),
-     ({"price_buckets": 1, "trend_buckets": 1}, ("volume", "scarcity"))],
-)  # fmt: skip
+    [
+        ({}, ("price", "trend")),
+        ({"trend_buckets": 1}, ("price", "volume")),
+        ({"price_buckets": 1, "trend_buckets": 1}, ("volume", "scarcity")),
+    ],
+)
 def test_axes_are_features_of_several_buckets(quantizer, axes):
     assert values.choose_axes(StateSpace.of(config(quantizer=quantizer))) == axes
 

@@ -204,9 +204,18 @@ def test_a_sweep_is_trainings_and_backtests_by_hand():
 def test_what_is_assumed_is_told():
     assumed = run(random_walk(400), fill="next-close", fee_bps=2.0).summary["assumptions"]
     assert assumed == {
-        "grid": GRID, "points": 4, "seeds": [3, 1], "trials": 8, "bars": 400, "training": list(TRAINED),
-        "validation": list(VALIDATED), "test": list(TESTED), "embargo": EMBARGO, "fill": "next_close", "fee_bps": 2.0,
-    }  # fmt: skip
+        "grid": GRID,
+        "points": 4,
+        "seeds": [3, 1],
+        "trials": 8,
+        "bars": 400,
+        "training": list(TRAINED),
+        "validation": list(VALIDATED),
+        "test": list(TESTED),
+        "embargo": EMBARGO,
+        "fill": "next_close",
+        "fee_bps": 2.0,
+    }
 
 
 def test_the_embargo_is_the_longest_window_of_any_config():
@@ -376,8 +385,10 @@ def test_simulated_markets_by_hand(grid):
     result = sweep(made, grid, seeds=(5, 2), evaluation_episodes=40)
     assumed = result.summary["assumptions"]
     assert {name: assumed[name] for name in ("evaluation_episodes", "validation_seed", "test_seed")} == {
-        "evaluation_episodes": 40, "validation_seed": 6, "test_seed": 7,
-    }  # fmt: skip
+        "evaluation_episodes": 40,
+        "validation_seed": 6,
+        "test_seed": 7,
+    }
     scores, earned = [], []
     for row, values in zip(result.points.rows(named=True), itertools.product(*grid.values()), strict=True):
         point = with_overrides(made, [f"{k}={json.dumps(v)}" for k, v in zip(grid, values, strict=True)])

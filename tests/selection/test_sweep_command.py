@@ -84,8 +84,12 @@ def test_what_does_not_change_what_is_earned_may_be_in_a_grid():
         (400, {"validation_bars": 1}, "validation_bars is 1; expected 2 or more"),
         (400, {"test_bars": 0}, "test_bars is 0; expected 2 or more"),
         (9, {}, "validation_bars is 1"),
-        (400, {"test_bars": 227}, r"the history has 400 bars: 80 for validation, 227 for the test and an embargo of 32 "
-            r"before each leave 29 for training; expected more than episode_length \(30\)"),
+        (
+            400,
+            {"test_bars": 227},
+            r"the history has 400 bars: 80 for validation, 227 for the test and an embargo of 32 "
+            r"before each leave 29 for training; expected more than episode_length \(30\)",
+        ),
         (400, {"test_bars": 226}, "leave 30 for training"),
         (100, {}, "leave 0 for training"),
         (400, {"fill": "never"}, "fill is 'never'"),
@@ -96,7 +100,7 @@ def test_what_does_not_change_what_is_earned_may_be_in_a_grid():
         (400, {"seeds": (1, 1)}, "the seed 1 is listed twice"),
         (400, {"evaluation_episodes": 9}, "the history environment has no use for evaluation_episodes"),
     ],
-)  # fmt: skip
+)
 def test_options_that_are_refused(bars, options, message):
     with pytest.raises(InputError, match=message):
         run(random_walk(bars), **options)
@@ -143,7 +147,7 @@ def test_a_history_that_is_not_named_is_missed():
         ("0.1,", [0.1, ""]),
         ("a=b", ["a=b"]),
     ],
-)  # fmt: skip
+)
 def test_values_of_a_grid_as_text(text, values):
     grid = parse_grid([f" some.key = {text}", "other=1"])
     assert grid == {"some.key": values, "other": [1]}
@@ -164,16 +168,29 @@ def test_a_key_that_is_given_twice():
 # --- the command
 
 FILES = {
-    "config.json", "manifest.json", "points.parquet", "policies", "policies/0.parquet", "policies/1.parquet",
-    "run.json", "sweep.json", "trials.parquet",
-}  # fmt: skip
+    "config.json",
+    "manifest.json",
+    "points.parquet",
+    "policies",
+    "policies/0.parquet",
+    "policies/1.parquet",
+    "run.json",
+    "sweep.json",
+    "trials.parquet",
+}
 QUICK = (
-    "--grid", "learning_rate=0.05,0.4", "--grid", "learning.algorithm=q_learning,q_lambda", "--seeds", "0:2",
-    "--episodes", 12, "--episode-length", 30,
-)  # fmt: skip
-SETS = tuple(
-    part for name, feature in SHORT.items() for part in ("--set", f"features.{name}={json.dumps(feature)}")
-)  # fmt: skip
+    "--grid",
+    "learning_rate=0.05,0.4",
+    "--grid",
+    "learning.algorithm=q_learning,q_lambda",
+    "--seeds",
+    "0:2",
+    "--episodes",
+    12,
+    "--episode-length",
+    30,
+)
+SETS = tuple(part for name, feature in SHORT.items() for part in ("--set", f"features.{name}={json.dumps(feature)}"))
 
 
 @pytest.fixture
@@ -189,9 +206,16 @@ def bars(tmp_path):
 def test_the_command(bars, tmp_path):
     shown = cli.succeed("sweep", bars, *QUICK, *SETS, "--out", tmp_path / "one", "--jobs", 1).stdout
     cli.assert_mentions(
-        shown, "grid        learning_rate, learning.algorithm\n", "trials      8\n", "validation  bars 208 to 287\n",
-        "min of seeds", "deflated sharpe ratio", "chosen config", "buy and hold", "the luck of the best of 4",
-    )  # fmt: skip
+        shown,
+        "grid        learning_rate, learning.algorithm\n",
+        "trials      8\n",
+        "validation  bars 208 to 287\n",
+        "min of seeds",
+        "deflated sharpe ratio",
+        "chosen config",
+        "buy and hold",
+        "the luck of the best of 4",
+    )
     assert set(cli.snapshot(tmp_path / "one")) == FILES
     assert_manifest_tells_all(tmp_path / "one")
     outcome = cli.succeed("sweep", bars, *QUICK, *SETS, "--out", tmp_path / "two", "--jobs", 2, "--json")

@@ -50,9 +50,13 @@ def run(history: History, **options):
 
 
 @given(
-    bars=st.integers(2, 400), train=st.integers(1, 100), test=st.integers(3, 60), more=st.integers(0, 20),
-    embargo=st.integers(0, 40), anchored=st.booleans(),
-)  # fmt: skip
+    bars=st.integers(2, 400),
+    train=st.integers(1, 100),
+    test=st.integers(3, 60),
+    more=st.integers(0, 20),
+    embargo=st.integers(0, 40),
+    anchored=st.booleans(),
+)
 def test_windows_follow_one_another_and_nothing_tested_was_trained_on(bars, train, test, more, embargo, anchored):
     step = test + more
     if bars < train + embargo + 2:
@@ -162,17 +166,39 @@ def test_the_equity_is_stitched_from_the_windows():
 @pytest.mark.parametrize(
     ("earned", "above", "below", "seeds", "verdict"),
     [
-        (-0.686, ([], []), (["1"], ["0", "1", "2"]), 3, "worse than buy and hold (−68.6 % against +142 %, the median "
-            "of 3 seeds), beyond chance for all 3 seeds; a loss beyond chance for 1 of 3 seeds"),
-        (1.9, (["4"], []), ([], []), 1,
-            "better than buy and hold (+190 % against +142 %), not beyond chance; a profit beyond chance"),
-        (1.9, ([], ["4", "2"]), (["1"], ["1"]), 5, "better than buy and hold (+190 % against +142 %, the median of 5 "
-            "seeds), beyond chance for 2 of 5 seeds; a profit beyond chance for no seed"),
+        (
+            -0.686,
+            ([], []),
+            (["1"], ["0", "1", "2"]),
+            3,
+            "worse than buy and hold (−68.6 % against +142 %, the median "
+            "of 3 seeds), beyond chance for all 3 seeds; a loss beyond chance for 1 of 3 seeds",
+        ),
+        (
+            1.9,
+            (["4"], []),
+            ([], []),
+            1,
+            "better than buy and hold (+190 % against +142 %), not beyond chance; a profit beyond chance",
+        ),
+        (
+            1.9,
+            ([], ["4", "2"]),
+            (["1"], ["1"]),
+            5,
+            "better than buy and hold (+190 % against +142 %, the median of 5 "
+            "seeds), beyond chance for 2 of 5 seeds; a profit beyond chance for no seed",
+        ),
         (1.42, (["1"], []), ([], []), 1, "the same as buy and hold (+142 %); a profit beyond chance"),
-        (0.0, ([], []), ([], ["1"]), 1,
-            "worse than buy and hold (0 % against +142 %), beyond chance; neither a profit nor a loss"),
+        (
+            0.0,
+            ([], []),
+            ([], ["1"]),
+            1,
+            "worse than buy and hold (0 % against +142 %), beyond chance; neither a profit nor a loss",
+        ),
     ],
-)  # fmt: skip
+)
 def test_the_verdict_has_the_figures_beside_buy_and_hold(earned, above, below, seeds, verdict):
     above, below = (dict(zip(("zero", "buy_and_hold"), found, strict=True)) for found in (above, below))
     assert _verdict(earned, 1.42, above, below, seeds) == verdict
@@ -420,8 +446,12 @@ def test_the_command(tmp_path):
     shown = cli.succeed("walkforward", tmp_path / "bars.parquet", *options, "--out", tmp_path / "wf").stdout
     cli.assert_mentions(shown, "windows", "buy and hold", "the median of 2 seeds", "beyond chance")
     assert sorted(path.name for path in (tmp_path / "wf").iterdir()) == [
-        "equity.parquet", "manifest.json", "run.json", "walkforward.json", "windows.parquet",
-    ]  # fmt: skip
+        "equity.parquet",
+        "manifest.json",
+        "run.json",
+        "walkforward.json",
+        "windows.parquet",
+    ]
     told = json.loads(
         cli.succeed(
             "walkforward", tmp_path / "bars.parquet", *options, "--out", tmp_path / "wf", "--force", "--json"

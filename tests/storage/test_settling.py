@@ -173,8 +173,11 @@ def test_another_output_s_leftovers_are_left_alone(tmp_path, state):
 @pytest.mark.skipif(sys.platform != "linux", reason="asks /proc what is open")
 def test_nothing_is_removed_that_is_open_where_that_cannot_be(tmp_path, state, monkeypatch):
     def remove(path):
-        opened = [os.readlink(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd") if name.isdigit()
-                  and os.path.lexists(f"/proc/self/fd/{name}")]  # fmt: skip
+        opened = [
+            os.readlink(f"/proc/self/fd/{name}")
+            for name in os.listdir("/proc/self/fd")
+            if name.isdigit() and os.path.lexists(f"/proc/self/fd/{name}")
+        ]
         assert [name for name in opened if name.startswith(str(path))] == []
         real(path)
 

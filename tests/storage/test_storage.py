@@ -261,16 +261,19 @@ def test_a_folder_on_the_way_that_another_makes_meanwhile_is_his(tmp_path, monke
 @pytest.mark.parametrize(
     "command",
     [
-        ("train", "--out"), ("backtest", "later.parquet", "--policy", "agent", "--out"),
+        ("train", "--out"),
+        ("backtest", "later.parquet", "--policy", "agent", "--out"),
         ("export", "synthetic", "--to"),
-        ("spec", "synthetic", "--kind", "layered", "--out"), ("commit", "synthetic", "--out"),
-        ("open", "synthetic", "1", "--out"), ("report", "synthetic", "--out"),
+        ("spec", "synthetic", "--kind", "layered", "--out"),
+        ("commit", "synthetic", "--out"),
+        ("open", "synthetic", "1", "--out"),
+        ("report", "synthetic", "--out"),
         ("walkforward", "bars.csv", "--train-bars", "60", "--test-bars", "20", "--out"),
         ("workflow", "c.json", "--out"),
         ("prove", "synthetic", "--prover", "zk", "--private", "s", "--out"),
     ],
     ids=lambda command: command[0],
-)  # fmt: skip
+)
 def test_where_no_output_may_be(world, monkeypatch, tmp_path, command, out):
     for name in ("agent", "synthetic"):
         cli.copy_of(world / name, tmp_path / name)
@@ -290,12 +293,18 @@ def test_an_artifact_is_no_inputs_folder(world, tmp_path):
 @pytest.mark.parametrize(
     ("command", "name"),
     [
-        (("verify", ""), "DIR"), (("manifest", ""), "DIR"), (("prove", "", "--prover", "digest"), "DIR"),
-        (("tau", "check", ""), "DIR"), (("tau", "run", ""), "DIR"), (("train", "--config", ""), "--config"),
-        (("train", "--data", "", "--out", "x"), "--data"), (("verify", "x", "--data", ""), "--data"),
-        (("compare", "", "x"), "A"), (("layers", ""), "PLAN"),
+        (("verify", ""), "DIR"),
+        (("manifest", ""), "DIR"),
+        (("prove", "", "--prover", "digest"), "DIR"),
+        (("tau", "check", ""), "DIR"),
+        (("tau", "run", ""), "DIR"),
+        (("train", "--config", ""), "--config"),
+        (("train", "--data", "", "--out", "x"), "--data"),
+        (("verify", "x", "--data", ""), "--data"),
+        (("compare", "", "x"), "A"),
+        (("layers", ""), "PLAN"),
     ],
-)  # fmt: skip
+)
 def test_an_empty_path_is_a_usage_error(tmp_path, monkeypatch, command, name):
     monkeypatch.chdir(tmp_path)
     cli.assert_mentions(cli.refused(tmp_path, *command), f"error: {name} is empty; expected a path")

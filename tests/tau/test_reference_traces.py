@@ -151,10 +151,11 @@ def test_the_file_of_a_trace_is_replaced_only_by_force(world, tmp_path):
     with pytest.raises(OutputError, match="would lie in"):
         export_streams(world / "agent", trace_json=world / "agent/trace.json")
     for options, message in [
-        ({}, "there is nothing to write"), ({"trace_json": tmp_path / "t.txt"}, "expected a file named .json"),
+        ({}, "there is nothing to write"),
+        ({"trace_json": tmp_path / "t.txt"}, "expected a file named .json"),
         ({"trace_json": tmp_path / "n.json", "kind": "v38"}, "`kind` has no effect without a folder"),
         ({"trace_json": tmp_path / "n/streams.json", "folder": tmp_path / "n"}, "is streams.json of the streams"),
-    ]:  # fmt: skip
+    ]:
         with pytest.raises(InputError, match=message):
             export_streams(world / "agent", **options)
 
@@ -197,9 +198,10 @@ def test_a_wrong_trace_json_is_refused(reference, tmp_path, path, value, told):
     with_value(tree, path, value)
     file.write_text(json.dumps(tree))
     for command in (
-        ("export", file, "--to", tmp_path / "out"), ("spec", file, "--kind", "layered", "--out", tmp_path / "out"),
+        ("export", file, "--to", tmp_path / "out"),
+        ("spec", file, "--kind", "layered", "--out", tmp_path / "out"),
         ("compare", file, reference / "streams"),
-    ):  # fmt: skip
+    ):
         outcome = run(*command)
         assert (outcome.status, outcome.stdout, (tmp_path / "out").exists()) == (2, "", False), outcome
         assert_mentions(outcome.stderr, str(file), *told)
@@ -268,9 +270,11 @@ def test_streams_other_than_the_manifest_lists_are_refused(reference, tmp_path):
 
 def test_what_is_no_trace_is_refused(reference, tmp_path):
     for name, text in {
-        "x.json": '{"states": 3, "actions": []}', "empty.json": "[]", "numbers.json": "[5]",
+        "x.json": '{"states": 3, "actions": []}',
+        "empty.json": "[]",
+        "numbers.json": "[5]",
         "plan.json": '[{"name": 1}]',
-    }.items():  # fmt: skip
+    }.items():
         (tmp_path / name).write_text(text)
     (tmp_path / "made").mkdir()
     (tmp_path / "made/trace.json").write_text("7")

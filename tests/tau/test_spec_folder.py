@@ -117,8 +117,14 @@ def test_a_folder_says_what_it_holds(runs, tmp_path):
     about = json.loads((out / "spec.json").read_text())
     contract = agent("v38")
     assert {path.name for path in out.iterdir()} == {
-        "agent.tau", "inputs", "outputs", "expected", "README.md", "spec.json", "manifest.json",
-    }  # fmt: skip
+        "agent.tau",
+        "inputs",
+        "outputs",
+        "expected",
+        "README.md",
+        "spec.json",
+        "manifest.json",
+    }
     assert list((out / "outputs").iterdir()) == []
     assert (about["kind"], about["ticks"], about["start"], about["contract"]) == ("v38", TICKS, 0, contract.to_dict())
     assert (out / "agent.tau").read_text() == str(contract.specification())
@@ -224,8 +230,10 @@ def test_a_contract_and_columns_of_ones_own(runs, tmp_path):
         assert_array_equal(np.loadtxt(out / "expected" / "holding.out"), expected)
         about = json.loads((out / "spec.json").read_text())
         assert [each["column"] for each in about["inputs"]] == [
-            f"enter of {tmp_path / file}", "q_sell", f"level of {tmp_path / file}",
-        ]  # fmt: skip
+            f"enter of {tmp_path / file}",
+            "q_sell",
+            f"level of {tmp_path / file}",
+        ]
 
 
 def test_export_takes_the_same_kinds_and_columns(runs, tmp_path):
@@ -234,9 +242,16 @@ def test_export_takes_the_same_kinds_and_columns(runs, tmp_path):
     options = ["buy=price_up", "sell=price_down", "level=level"]
     arguments = [part for text in options for part in ("--stream", text)]
     cli.succeed(
-        "export", runs / "crypto", "--to", tmp_path / "e", "--kind", tmp_path / "hold.json", *arguments, "--columns",
+        "export",
+        runs / "crypto",
+        "--to",
+        tmp_path / "e",
+        "--kind",
+        tmp_path / "hold.json",
+        *arguments,
+        "--columns",
         tmp_path / "own.parquet",
-    )  # fmt: skip
+    )
     streams, own = stream_columns(options), tmp_path / "own.parquet"
     write_spec(runs / "crypto", tmp_path / "s", tmp_path / "hold.json", streams=streams, columns=own)
     exported, specified = cli.snapshot(tmp_path / "e"), cli.snapshot(tmp_path / "s" / "inputs")

@@ -29,13 +29,20 @@ def v38(i: Bits, s: Bits) -> Bits:
     timer = (2 * s["timer_b1"] + s["timer_b0"] + 1) % 4 if executing else 0
     profit = sell and i["price"] and i["profit_guard"] and not s["entry_price"]
     return {
-        "executing": executing, "buy_signal": buy, "sell_signal": sell, "holding": buy or (s["holding"] and not sell),
-        "timer_b0": timer % 2 == 1, "timer_b1": timer > 1, "nonce": buy or (s["executing"] and not sell and s["nonce"]),
-        "entry_price": i["price"] if buy else s["executing"] and not sell and s["entry_price"], "profit": profit,
-        "has_burned": s["has_burned"] or profit, "emote_positive": executing and i["q_emote_positive"],
+        "executing": executing,
+        "buy_signal": buy,
+        "sell_signal": sell,
+        "holding": buy or (s["holding"] and not sell),
+        "timer_b0": timer % 2 == 1,
+        "timer_b1": timer > 1,
+        "nonce": buy or (s["executing"] and not sell and s["nonce"]),
+        "entry_price": i["price"] if buy else s["executing"] and not sell and s["entry_price"],
+        "profit": profit,
+        "has_burned": s["has_burned"] or profit,
+        "emote_positive": executing and i["q_emote_positive"],
         "emote_alert": executing and i["q_emote_alert"],
         "emote_persistence": not i["q_emote_alert"] if s["emote_persistence"] else i["q_emote_positive"],
-    }  # fmt: skip
+    }
 
 
 def layered(i: Bits, s: Bits) -> Bits:
@@ -49,10 +56,15 @@ def layered(i: Bits, s: Bits) -> Bits:
     needs = {"momentum": (up, down), "contra": (down, up), "trend": (up, down)}
     said = any(votes[layer] and i[f"weight_{layer}"] and needs[layer][held] for layer in votes)
     return {
-        "momentum_vote": votes["momentum"], "contrarian_vote": votes["contra"], "trend_vote": votes["trend"],
-        "buy_signal": said and not held, "sell_signal": said and held, "position": said != held,
-        "price_up": up, "price_down": down,
-    }  # fmt: skip
+        "momentum_vote": votes["momentum"],
+        "contrarian_vote": votes["contra"],
+        "trend_vote": votes["trend"],
+        "buy_signal": said and not held,
+        "sell_signal": said and held,
+        "position": said != held,
+        "price_up": up,
+        "price_down": down,
+    }
 
 
 def follow(step: Callable[[Bits, Bits], Bits], inputs: dict[str, np.ndarray]) -> dict[str, list[bool]]:

@@ -25,26 +25,30 @@ FOUND = {  # severity, code, stream, line, step; steps of the runs
     "echo_sbf_no_final_newline": (24, []),
     "empty_line": (2, [("error", "empty-line", "i1", 3, 2)]),
     "holding_mirrored": (
-        25, [("warning", "late-start", "", None, 0), ("warning", "free-first-values", "", None, 0)],
+        25,
+        [("warning", "late-start", "", None, 0), ("warning", "free-first-values", "", None, 0)],
     ),
     "holding_mirrored_from_zero": (24, []),
     "holding_unmirrored": (
         46,
         [
-            ("error", "unmirrored", "i1", 1, 8), ("error", "unmirrored", "i2", 2, 1),
-            ("warning", "late-start", "", None, 0), ("warning", "free-first-values", "", None, 0),
+            ("error", "unmirrored", "i1", 1, 8),
+            ("error", "unmirrored", "i2", 2, 1),
+            ("warning", "late-start", "", None, 0),
+            ("warning", "free-first-values", "", None, 0),
         ],
     ),
     "missing_file": (0, [("error", "missing-input", "i1", None, 0)]),
     "mixed_lookback": (
-        24, [("error", "misaligned", "i2", 2, 0), ("warning", "free-first-values", "", None, 0)],
+        24,
+        [("error", "misaligned", "i2", 2, 0), ("warning", "free-first-values", "", None, 0)],
     ),
     "mixed_lookback_aligned": (24, []),
     "old_declaration_syntax": (24, [("error", "old-syntax", "i1", 1, None), ("error", "old-syntax", "o1", 2, None)]),
     "sbf_word_true": (3, [("error", "letters", "i1", 2, 1)]),
     "two_bit_timer": (41, [("warning", "late-start", "", None, 0), ("warning", "free-first-values", "", None, 0)]),
     "unequal_lengths": (9, [("error", "unequal-lengths", "i2", None, 9)]),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", RECORDED)
@@ -99,9 +103,10 @@ def test_an_agent_without_a_mirror_may_drift(tmp_path):
     """With a position from step 0 on that timed out in step 3 no buy is possible: whether the price is read is open."""
     text = str(V38)
     for part in (
-        " && (o_mirror_price[t] = i_price[t])", " && (o_mirror_price[0] = i_price[0])",
+        " && (o_mirror_price[t] = i_price[t])",
+        " && (o_mirror_price[0] = i_price[0])",
         'o_mirror_price:sbf := out file("o_mirror_price").\n',
-    ):  # fmt: skip
+    ):
         text = text.replace(part, "")
     ones = {"i_volume", "i_trend", "i_risk_budget_ok", "i_q_buy"}
     files = {s.path: ("1\n" if s.name in ones else "0\n") * 9 for s in V38.inputs}
@@ -168,10 +173,12 @@ def test_files_that_are_missing_in_the_way_or_not_read(tmp_path):
     (folder / "inputs/b.in").mkdir()
     findings = [(f.severity, f.code, f.file) for f in check_folder(folder).findings]
     assert findings == [
-        ("error", "missing-input", "inputs/a.in"), ("error", "missing-input", "inputs/b.in"),
-        ("error", "output-folder", "outputs/b.out"), ("note", "unread-file", "inputs/c.in"),
+        ("error", "missing-input", "inputs/a.in"),
+        ("error", "missing-input", "inputs/b.in"),
+        ("error", "output-folder", "outputs/b.out"),
+        ("note", "unread-file", "inputs/c.in"),
         ("note", "overwritten", "outputs/a.out"),
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.parametrize("place", ["/dev/zero", "inputs/pipe.in"])
@@ -196,16 +203,18 @@ def test_paths_that_lead_out_of_the_folder(tmp_path):
     folder = make_folder(tmp_path / "folder", text, {"inputs/b.in": FILES["inputs/b.in"]})
     findings = check_folder(folder).findings
     assert [(f.severity, f.code, f.stream, f.line) for f in findings] == [
-        ("warning", "path", "i1", 1), ("warning", "path", "o2", 4),
-    ]  # fmt: skip
+        ("warning", "path", "i1", 1),
+        ("warning", "path", "o2", 4),
+    ]
 
 
 def test_streams_that_no_clause_uses(tmp_path):
     folder = make_folder(tmp_path, DECLARED + "(o1[t] = i1[t])", {"inputs/a.in": "1\n", "inputs/b.in": "bad\n" * 9})
     report = check_folder(folder)
     assert [(f.severity, f.code, f.stream) for f in report.findings] == [
-        ("note", "unused", "i2"), ("note", "unused", "o2"),
-    ]  # fmt: skip
+        ("note", "unused", "i2"),
+        ("note", "unused", "o2"),
+    ]
     assert (report.steps, report.inputs) == (1, {"inputs/a.in": 1})
 
 
@@ -242,7 +251,8 @@ TEXTS = {  # what is wrong with a text: severity, code, line, column, fixable
     ECHO.replace("o1[t] =", "o1[t] = = "): [("error", "syntax", 5, 10, False)],
     ECHO.replace("i1[t])", "i1[t]"): [("error", "syntax", 6, 1, False)],
     ECHO.replace("= i1[t]", "= i3[t] + 1").replace("= i2[t]", "= {"): [
-        ("error", "undeclared", 5, 10, False), ("error", "syntax", 5, 33, False),
+        ("error", "undeclared", 5, 10, False),
+        ("error", "syntax", 5, 33, False),
         ("warning", "not-modelled", 5, 16, False),
     ],
     ECHO.replace("= i1[t]", "= i3[t]"): [("error", "undeclared", 5, 10, False)],
@@ -254,7 +264,7 @@ TEXTS = {  # what is wrong with a text: severity, code, line, column, fixable
     ECHO.replace("outputs/b.out", "outputs/./a.out"): [("error", "syntax", 4, 1, False)],
     ECHO.replace("i2:", "i1:"): [("error", "syntax", 2, 1, False)],
     ECHO.replace("i1", "price"): [("error", "name", 1, 1, True)],
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("text", TEXTS)
@@ -301,10 +311,40 @@ def test_which_specification(tmp_path):
 
 def mutilated(text: str) -> st.SearchStrategy[str]:
     """A text of which some parts are cut out, doubled or replaced."""
-    pieces = st.sampled_from([
-        "", "r ", "=", ":=", "ä", "&&", "(", ")", "[", "]", "'", '"', "\n", ".", "#", "{", "q", "set ", "console", "0x",
-        "sbf ", "i1", "o1[t]", ":bv[5]", "\x00", "ifile", "&& r", "always ", "{ 1 }", "9" * 30,
-    ])  # fmt: skip
+    pieces = st.sampled_from(
+        [
+            "",
+            "r ",
+            "=",
+            ":=",
+            "ä",
+            "&&",
+            "(",
+            ")",
+            "[",
+            "]",
+            "'",
+            '"',
+            "\n",
+            ".",
+            "#",
+            "{",
+            "q",
+            "set ",
+            "console",
+            "0x",
+            "sbf ",
+            "i1",
+            "o1[t]",
+            ":bv[5]",
+            "\x00",
+            "ifile",
+            "&& r",
+            "always ",
+            "{ 1 }",
+            "9" * 30,
+        ]
+    )
     edits = st.lists(st.tuples(st.integers(0, len(text)), st.integers(0, 12), pieces), min_size=1, max_size=4)
 
     def edited(changes: list[tuple[int, int, str]]) -> str:

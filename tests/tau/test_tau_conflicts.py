@@ -27,35 +27,50 @@ def conflict(clauses: str) -> Unsatisfiable:
     return caught.value
 
 
-EXPLAINED = {
+EXPLAINED = [
     # A pair, among clauses that have nothing to do with it.
-    "(o2[t] = i2[t]) && (o1[t] = i1[t]) && (o3[t] = o2[t-1]) && (o1[0] = 0)":
+    (
+        "(o2[t] = i2[t]) && (o1[t] = i1[t]) && (o3[t] = o2[t-1]) && (o1[0] = 0)",
         "at time 0 both (o1[0] = 0) and (o1[t] = i1[t]) hold, and some inputs make them differ about o1[0]",
+    ),
     # Three, one of which is put into another before anything is looked at.
-    "(o1[t] = i1[t]) && (o2[t] = o1[t]) && (o2[0] = i2[0]) && (o3[t] = i2[t])":
+    (
+        "(o1[t] = i1[t]) && (o2[t] = o1[t]) && (o2[0] = i2[0]) && (o3[t] = i2[t])",
         "some inputs leave no solution of (o2[0] = i2[0]), (o1[t] = i1[t]) and (o2[t] = o1[t]) at time 0",
+    ),
     # A pair; another value is defined twice as well, and both definitions agree.
-    "(o1[0] = 0) && (o1[t] = o1[t-1] | i1[t]) && (o1[1] = 0) && (o2[t] = o1[t] & o2[t-1]) && (o2[1] = o2[0] & o1[1])":
+    (
+        "(o1[0] = 0) && (o1[t] = o1[t-1] | i1[t]) && (o1[1] = 0) && (o2[t] = o1[t] & o2[t-1]) "
+        "&& (o2[1] = o2[0] & o1[1])",
         "at time 1 both (o1[1] = 0) and (o1[t] = o1[t-1] | i1[t]) hold, and some inputs make them differ about o1[1]",
+    ),
     # Three, no two of which conflict.
-    "(o1[0] = i1[0]) && (o1[t] = o1[t-1] & o2[t-1]) && (o2[0] = i2[0]) && (o1[1] = i1[0]) && (o3[t] = i2[t])":
+    (
+        "(o1[0] = i1[0]) && (o1[t] = o1[t-1] & o2[t-1]) && (o2[0] = i2[0]) && (o1[1] = i1[0]) && (o3[t] = i2[t])",
         "some inputs leave no solution of (o2[0] = i2[0]), (o1[1] = i1[0]) and (o1[t] = o1[t-1] & o2[t-1]) at time 1",
+    ),
     # At two times.
-    "(o1[0] = 0) && (o1[t] = o1[t-1]') && (o1[2] = 1) && (o2[t] = i1[t])":
+    (
+        "(o1[0] = 0) && (o1[t] = o1[t-1]') && (o1[2] = 1) && (o2[t] = i1[t])",
         "some inputs leave no solution of (o1[0] = 0), (o1[2] = 1) and (o1[t] = o1[t-1]') at times 1 and 2",
+    ),
     # At any time, by equations and by formulas.
-    "(o1[t] = i1[t]) && (o2[t] = i2[t]) && (o1[t] = o2[t]) && (o3[t] = o2[t-1])":
+    (
+        "(o1[t] = i1[t]) && (o2[t] = i2[t]) && (o1[t] = o2[t]) && (o3[t] = o2[t-1])",
         "some inputs leave no solution of (o1[t] = i1[t]), (o2[t] = i2[t]) and (o1[t] = o2[t])",
-    "(i1[t] = 1 -> o1[t] = 1) && (i2[t] = 1 -> o1[t] = 0) && (o2[t] = i1[t])":
+    ),
+    (
+        "(i1[t] = 1 -> o1[t] = 1) && (i2[t] = 1 -> o1[t] = 0) && (o2[t] = i1[t])",
         "some inputs leave no solution of (i1[t] = 1 -> o1[t] = 1) and (i2[t] = 1 -> o1[t] = 0)",
-    "(o2[t] = i2[t]) && (o1[t] = o1[t]')": "some inputs leave no solution of (o1[t] = o1[t]')",
-    "(o2[t] = i2[t]) && (i1[t] = 1)": "(i1[t] = 1) constrains only inputs",
-}  # fmt: skip
+    ),
+    ("(o2[t] = i2[t]) && (o1[t] = o1[t]')", "some inputs leave no solution of (o1[t] = o1[t]')"),
+    ("(o2[t] = i2[t]) && (i1[t] = 1)", "(i1[t] = 1) constrains only inputs"),
+]
 
 
-@pytest.mark.parametrize("clauses", EXPLAINED)
-def test_what_is_said(clauses):
-    assert str(conflict(clauses)) == f"unsatisfiable: {EXPLAINED[clauses]}"
+@pytest.mark.parametrize(("clauses", "said"), EXPLAINED)
+def test_what_is_said(clauses, said):
+    assert str(conflict(clauses)) == f"unsatisfiable: {said}"
 
 
 def satisfied(spec: Spec) -> bool | None:
@@ -73,9 +88,10 @@ def with_clauses(spec: Spec, clauses: list[Clause]) -> Spec:
     """A specification of some clauses, with a mirror besides that conflicts with nothing."""
     stream = next(s for s in spec.inputs if s.width is None)
     return Spec(
-        spec.inputs, (*spec.outputs, type(stream)("o_other", "other", None)),
+        spec.inputs,
+        (*spec.outputs, type(stream)("o_other", "other", None)),
         (*clauses, Clause(At("o_other"), At(stream.name))),
-    )  # fmt: skip
+    )
 
 
 @settings(max_examples=examples(150))

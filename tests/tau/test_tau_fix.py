@@ -127,8 +127,11 @@ o_mirror_i1_2:sbf := out file("outputs/mirror_i1_2.out").
     there = {name: data for name, data in snapshot(Path(result.folder)).items() if data is not None}
     del there["agent.tau"]
     assert there == {
-        "inputs/a.in": b"1\n0\n", "inputs/b.in": b"1\n0", "notes/a.txt": b"x", "outputs/old.out": b"0\n",
-    }  # fmt: skip
+        "inputs/a.in": b"1\n0\n",
+        "inputs/b.in": b"1\n0",
+        "notes/a.txt": b"x",
+        "outputs/old.out": b"0\n",
+    }
 
 
 def test_a_sound_folder_is_copied_as_it_is(tmp_path):
@@ -156,8 +159,10 @@ def test_what_cannot_be_fixed_is_left_and_said(tmp_path):
     files = {"inputs/a.in": recorded["inputs"]["a.in"], "inputs/b.in": "1\r\n0\r\n2\r\ntrue\r\n"}
     result = fixed(make_folder(tmp_path / "a", recorded["spec"].replace(":=", "="), files))
     assert [(f.code, f.file) for f in result.left] == [
-        ("unequal-lengths", "inputs/b.in"), ("bad-line", "inputs/b.in"), ("letters", "inputs/b.in"),
-    ]  # fmt: skip
+        ("unequal-lengths", "inputs/b.in"),
+        ("bad-line", "inputs/b.in"),
+        ("letters", "inputs/b.in"),
+    ]
     assert Path(result.folder, "inputs/b.in").read_bytes() == b"1\n0\n2\ntrue\n"
 
 
@@ -253,8 +258,9 @@ def test_linked_folders_are_not_written_through(relative, tmp_path):
     outputs(result)
     assert {name: snapshot(tmp_path / name) for name in before} == before
     assert (Path(result.folder, "inputs/buy.in").read_bytes(), Path(result.folder, "elsewhere").is_symlink()) == (
-        buy.read_bytes().replace(b"\r", b""), True,
-    )  # fmt: skip
+        buy.read_bytes().replace(b"\r", b""),
+        True,
+    )
 
 
 def test_a_linked_file_is_copied_as_it_is(tmp_path):

@@ -30,7 +30,7 @@ from idi_fast.tau.formula import (
     fold,
     shifted,
     values_of,
-)  # fmt: skip
+)
 from idi_fast.tau.parsing import parse_term
 from oracle.tau import evaluate, leaves, value_at
 
@@ -41,11 +41,22 @@ LEAVES = [("back", name, k) for name in ("i1", "i2", "o_x1F") for k in (0, 1, 64
 ]
 
 WRITTEN = {
-    "i1[t]": A, "o1[t-1]": B, "o2[0]": C, "0": Bit(0), "1": Bit(1), "{ 5 }": Bits(5), "{ 5 }:bv[3]": Bits(5, 3),
-    "i1[t]'": ~A, "i1[t]''": ~~A, "({ 5 })'": ~Bits(5), "i1[t] & o1[t-1] & o2[0]": A & B & C,
-    "i1[t] & (o1[t-1] & o2[0])": A & (B & C), "(i1[t] & o1[t-1]) | o2[0]'": A & B | ~C,
-    "i1[t] ^ (o1[t-1] | o2[0])": A ^ (B | C), "(i1[t] ^ o1[t-1])'": ~(A ^ B),
-}  # fmt: skip
+    "i1[t]": A,
+    "o1[t-1]": B,
+    "o2[0]": C,
+    "0": Bit(0),
+    "1": Bit(1),
+    "{ 5 }": Bits(5),
+    "{ 5 }:bv[3]": Bits(5, 3),
+    "i1[t]'": ~A,
+    "i1[t]''": ~~A,
+    "({ 5 })'": ~Bits(5),
+    "i1[t] & o1[t-1] & o2[0]": A & B & C,
+    "i1[t] & (o1[t-1] & o2[0])": A & (B & C),
+    "(i1[t] & o1[t-1]) | o2[0]'": A & B | ~C,
+    "i1[t] ^ (o1[t-1] | o2[0])": A ^ (B | C),
+    "(i1[t] ^ o1[t-1])'": ~(A ^ B),
+}
 
 
 @pytest.mark.parametrize("text", WRITTEN)
@@ -84,10 +95,11 @@ def test_terms_are_read_as_they_are_written(term):
 @pytest.mark.parametrize(
     "text",
     [
-        "(o1[t] = 1) && ((o2[t] = i1[t]) && o3[0] = 0)", "o1[t] = 1 && o2[t] = i1[t] && o3[0] = 0",
+        "(o1[t] = 1) && ((o2[t] = i1[t]) && o3[0] = 0)",
+        "o1[t] = 1 && o2[t] = i1[t] && o3[0] = 0",
         "((o1[t]) = 1) && (((o2[t] = (i1[t]))) && (o3[0] = 0))",
     ],
-)  # fmt: skip
+)
 def test_parentheses_of_clauses(text):
     assert " && ".join(map(str, parse_clauses(text))) == "(o1[t] = 1) && (o2[t] = i1[t]) && (o3[0] = 0)"
 
@@ -169,9 +181,45 @@ def test_what_is_too_large_to_work_out_is_not():
 
 
 WORDS = st.sampled_from(
-    ["i1", "o1", "t", "[", "]", "(", ")", "&", "&&", "|", "^", "'", "=", "-", "1", "0", "64", "{ 3 }", "{", "}", ":",
-     "bv", "sbf", "always", "#x1f", "# x", "\n", "!", "<", "\"a\"", ".", ":=", "in", "out", "file", "r"]
-)  # fmt: skip
+    [
+        "i1",
+        "o1",
+        "t",
+        "[",
+        "]",
+        "(",
+        ")",
+        "&",
+        "&&",
+        "|",
+        "^",
+        "'",
+        "=",
+        "-",
+        "1",
+        "0",
+        "64",
+        "{ 3 }",
+        "{",
+        "}",
+        ":",
+        "bv",
+        "sbf",
+        "always",
+        "#x1f",
+        "# x",
+        "\n",
+        "!",
+        "<",
+        '"a"',
+        ".",
+        ":=",
+        "in",
+        "out",
+        "file",
+        "r",
+    ]
+)
 TEXTS = st.text(string.printable + "é\0", max_size=60) | st.lists(WORDS, max_size=30).map(" ".join)
 
 
@@ -228,9 +276,15 @@ def test_fold_and_support_say_what_all_cases_say(width, data):
     left = fold(ours, value, mask)
     outcomes = {}
     for case in cases(term, width, known):
-        outcomes[tuple(case.items())] = result = evaluate(term, 64, mask, lambda name, time: case[name, time])  # noqa: B023
-        put_in = fold(left, lambda at: case[at.name, 64 - at.lookback if at.index is None else at.index], mask) \
-            if isinstance(left, Term) else left  # noqa: B023  # fmt: skip
+        outcomes[tuple(case.items())] = result = evaluate(
+            term, 64, mask, lambda name, time, case=case: case[name, time]
+        )
+        if isinstance(left, Term):
+            put_in = fold(
+                left, lambda at, case=case: case[at.name, 64 - at.lookback if at.index is None else at.index], mask
+            )
+        else:
+            put_in = left
         assert put_in == result
     if isinstance(left, int):
         assert set(outcomes.values()) == {left}
@@ -250,9 +304,18 @@ def test_fold_and_support_say_what_all_cases_say(width, data):
 
 def test_what_a_fold_finds():
     for term, left in {
-        A | ~A: 1, A & ~A: 0, A ^ A: 0, A ^ ~A: 1, A | A: A, A & B & A: A & B, A ^ B ^ A: B, A | (A & B): A | (A & B),
-        (A & B) | ~(A & B): 1, ~(~A): A, A & (B & ~A): 0,
-    }.items():  # fmt: skip
+        A | ~A: 1,
+        A & ~A: 0,
+        A ^ A: 0,
+        A ^ ~A: 1,
+        A | A: A,
+        A & B & A: A & B,
+        A ^ B ^ A: B,
+        A | (A & B): A | (A & B),
+        (A & B) | ~(A & B): 1,
+        ~(~A): A,
+        A & (B & ~A): 0,
+    }.items():
         assert fold(term, lambda _: None, 1) == left
     assert fold(A & B | ~A & C, {B: 1, C: 0}.get, 1) == A
     assert fold(A ^ B ^ C, {B: 1, C: 0}.get, 1) == ~A

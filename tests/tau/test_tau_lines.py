@@ -21,9 +21,10 @@ def echo(text: str | bytes, kind: str = "sbf") -> Simulation:
 
 @pytest.mark.parametrize(
     ("kind", "line"),
-    [("sbf", line) for line in BAD[None]] + [("bv[2]", line) for line in BAD[2]]
+    [("sbf", line) for line in BAD[None]]
+    + [("bv[2]", line) for line in BAD[2]]
     + [("bv[5]", line) for line in ("32", "-1", "0x5", "{5}", "5.0", "#x20", "9" * 99)],
-)  # fmt: skip
+)
 def test_a_bad_line_ends_the_run(kind, line):
     simulation = echo(f"1\n0\n{line}\n1\n", kind)
     assert simulation.files() == {"a.out": b"1\n0\n"}
@@ -77,10 +78,24 @@ def test_so_many_letters_and_no_more():
 
 
 FORMULAS = {  # a line of an sbf, and what is written of it
-    "x'": "x'", "1 & 0": "0", "(1)": "1", "0 1": "0", "a1": "a1", "True": "T e r u", "x y": "x y", "1 1": "1",
-    "x | y": "x | x' y", "xy|z": "x y | x y' z | x' z", "x ^ y": "x y' | x' y", "x & x'": "0", "(x | y)'": "x' y'",
-    "x''": "x", "x y' | x y": "x", "0'": "1", "x ^ 1": "x'",
-}  # fmt: skip
+    "x'": "x'",
+    "1 & 0": "0",
+    "(1)": "1",
+    "0 1": "0",
+    "a1": "a1",
+    "True": "T e r u",
+    "x y": "x y",
+    "1 1": "1",
+    "x | y": "x | x' y",
+    "xy|z": "x y | x y' z | x' z",
+    "x ^ y": "x y' | x' y",
+    "x & x'": "0",
+    "(x | y)'": "x' y'",
+    "x''": "x",
+    "x y' | x y": "x",
+    "0'": "1",
+    "x ^ 1": "x'",
+}
 
 
 @pytest.mark.parametrize("line", FORMULAS)

@@ -81,8 +81,9 @@ def check_promises(folder: Path) -> tuple[Report, Report | None]:
 def folder_of(clauses: str, folder: Path) -> Path:
     text = "".join(
         f'{name}:sbf := {"in" if name[0] == "i" else "out"} file("{"in" if name[0] == "i" else "out"}puts/{name}").\n'
-        for name in ("i1", "i2", "o1", "o2") if name in clauses
-    )  # fmt: skip
+        for name in ("i1", "i2", "o1", "o2")
+        if name in clauses
+    )
     files = {f"inputs/{name}": "1\n0\n1\n1\n0\n" for name in ("i1", "i2") if name in clauses}
     return make_folder(folder, text + clauses, files)
 

@@ -39,7 +39,8 @@ VERDICTS = {  # steps, reason, errors, first times of reading
     "mixed_lookback": (24, "end of input", [], {"i1": 0, "i2": 1}),
     "mixed_lookback_aligned": (24, "end of input", [], {"i1": 0, "i2": 0}),
     "sbf_word_true": (
-        3, "end of input",
+        3,
+        "end of input",
         [
             "inputs/a.in, line 2: not 0 or 1; the interpreter treats the letters as free variables, 'e r t u', and "
             "outputs become formulas of them"
@@ -48,7 +49,7 @@ VERDICTS = {  # steps, reason, errors, first times of reading
     ),
     "two_bit_timer": (41, "end of input", [], {"i1": 1}),
     "unequal_lengths": (9, "end of input", [], {"i1": 0, "i2": 0}),
-}  # fmt: skip
+}
 
 
 def run_recorded(name: str) -> Simulation:
@@ -173,8 +174,9 @@ def test_unmirrored_equations_are_those_of_the_oracle(system, data):
 
 def test_missing_files_are_all_named():
     assert simulate(V38, {}).errors[:2] == (
-        "i_failure_echo is missing, the file of i_failure_echo", "i_price is missing, the file of i_price",
-    )  # fmt: skip
+        "i_failure_echo is missing, the file of i_failure_echo",
+        "i_price is missing, the file of i_price",
+    )
     assert len(simulate(V38, {}).errors) == 11
     assert simulate(V38, {}).steps == 0
 
@@ -203,8 +205,9 @@ def test_folders(tmp_path):
         simulate_folder(spec, tmp_path)
     (tmp_path / "outputs").mkdir()
     assert simulate_folder(spec, tmp_path).errors == (
-        "inputs/buy.in is missing, the file of i1", "inputs/sell.in is missing, the file of i2",
-    )  # fmt: skip
+        "inputs/buy.in is missing, the file of i1",
+        "inputs/sell.in is missing, the file of i2",
+    )
     (tmp_path / "inputs").mkdir()
     for name, text in recorded["inputs"].items():
         (tmp_path / "inputs" / name).write_text(text)
@@ -253,16 +256,14 @@ def test_an_agent_without_a_mirror_is_refused_where_its_reading_is_doubtful():
     """While the agent executes no buy signal is possible: whether the interpreter sees that is not on record."""
     clauses = [clause for clause in V38.clauses if clause.target.name != "o_mirror_price"]
     spec = replace(V38, clauses=tuple(clauses), outputs=tuple(s for s in V38.outputs if s.name != "o_mirror_price"))
-    with pytest.raises(
-        NotModelled, match=r"a line of i_price at time \d+ is unclear.*Mirror it, \(oX\[t\] = i_price"
-    ):
+    with pytest.raises(NotModelled, match=r"a line of i_price at time \d+ is unclear.*Mirror it, \(oX\[t\] = i_price"):
         simulate(spec, noise(spec, 200, 3))
 
 
 UNCLEAR = [
     # Whether an output that turns out to be constant is put into the others is not on record.
     "(o1[t] = o2[t] & i1[t]) && (o2[t] = o2[t-1] & i2[t])",
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("clauses", UNCLEAR)

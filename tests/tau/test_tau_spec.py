@@ -89,14 +89,14 @@ REFUSED = {  # by the interpreter too: line, column and message
     'i1:sbf := in file("z").': (5, 1, "the stream 'i1' is declared twice"),
     'i9:sbf := in file("z")\n(o1[t] = i1[t])': (6, 1, "found '('; expected '.' after the declaration"),
     'i9:sbf := file("z").': (5, 11, 'found \'file\'; expected in file("…") or out file("…")'),
-    'i9:sbf := in file(z).': (5, 19, "found 'z'; expected a file name in quotation marks"),
+    "i9:sbf := in file(z).": (5, 19, "found 'z'; expected a file name in quotation marks"),
     'i9:sbf := in file("").': (5, 19, "found the file name ''; expected printable ASCII"),
     "": (5, 1, "found the end of the text; expected clauses"),
     "(o1[t] = i1[t]) (o8[t] = i8[t])": (5, 17, "found '('; expected an operator or the end"),
     "(o1[t] = i1[t]) &&": (5, 19, "found the end of the text; expected a stream's value"),
     "(o1[t] = i1[t]).\no1": (6, 1, "found 'o1'; expected an operator or the end"),
     "(o1[t])": (5, 8, "found the end of the text; expected an operator or ="),
-}  # fmt: skip
+}
 
 NOT_MODELLED = {
     'i9 := in file("z").': (5, 4, "i9 has no type; expected i9:sbf or i9:bv[n]"),
@@ -132,8 +132,10 @@ def test_what_is_refused(kind):
 def test_streams_of_the_console():
     spec = parse_spec(DECLARED + "i9:bv[5] := in console.\n(o1[t] = i1[t] & i7[t]) && (o6[t] = i8[t] ^ i9[t])")
     assert [str(stream) for stream in spec.console] == [
-        "i9:bv[5] := in console.", "i7:sbf := in console.", "o6:bv[5] := out console."
-    ]  # fmt: skip
+        "i9:bv[5] := in console.",
+        "i7:sbf := in console.",
+        "o6:bv[5] := out console.",
+    ]
     assert parse_spec(str(spec)) == spec
 
 
@@ -204,8 +206,10 @@ def test_anchored_specifications_begin_with_nothing_before_them():
     declared = 'i1:sbf := in file("a").\no1:sbf := out file("b").\no2:sbf := out file("c").\n'
     spec = parse_spec(declared + "(o1[t] = (i1[t] & o1[t-1]') ^ o2[t-2]') && (o2[t] = i1[t]) && (o2[1] = 0)")
     assert [str(clause) for clause in anchored(spec).clauses[3:]] == [
-        "(o1[0] = i1[0]')", "(o2[0] = i1[0])", "(o1[1] = (i1[1] & o1[0]')')",
-    ]  # fmt: skip
+        "(o1[0] = i1[0]')",
+        "(o2[0] = i1[0])",
+        "(o1[1] = (i1[1] & o1[0]')')",
+    ]
     assert anchored(anchored(spec)) == anchored(spec)
     assert anchored(SPEC).clauses == (*SPEC.clauses, Clause(At("o8", 0, 0), At("i8", 0, 0) | Bits(3, 5)))
 
@@ -221,8 +225,10 @@ i2:bv[5] := in file("e").
 """
     spec = parse_spec(text)
     assert {name: stream.width for name, stream in spec.streams.items() if name[0] == "o"} == {
-        "o1": None, "o2": 5, "o3": 5,
-    }  # fmt: skip
+        "o1": None,
+        "o2": 5,
+        "o3": 5,
+    }
     assert parse_spec(str(spec)) == spec
     with pytest.raises(NotModelled, match=r"o3 has no type; expected o3:sbf or o3:bv\[n\]"):
         parse_spec(text.replace("i2[t] & o2[t-1]", "1"))

@@ -240,7 +240,7 @@ def test_the_best_lane_stands_beside_the_baselines_on_the_episodes_of_all(kind):
         (1.9, 2, f"the best of 2 seeds is better than 'hold' (79.4 against 77.5), not beyond chance{NOTHING}"),
         (2.9, 1, "better than 'hold' (79.4 against 76.5), and than every baseline beyond chance"),
     ],
-)  # fmt: skip
+)
 def test_the_verdict_has_the_figures_beside_the_best_baseline(above, seeds, verdict):
     population = run(config(), [0])
     hold = Compared(Evaluation(79.4 - above, 1.0, 1000), Evaluation(above, 1.0, 1000))

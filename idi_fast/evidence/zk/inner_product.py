@@ -10,9 +10,14 @@ thousands of multiples at 20 microseconds each and sixteen at 60, but takes 170 
 
 
 def prove_inner_product(
-    transcript: Transcript, left: list[Point], right: list[Point], inner: Point, y_inverse: Scalar,
-    a: list[Scalar], b: list[Scalar],
-) -> tuple[bytes, Scalar, Scalar]:  # fmt: skip
+    transcript: Transcript,
+    left: list[Point],
+    right: list[Point],
+    inner: Point,
+    y_inverse: Scalar,
+    a: list[Scalar],
+    b: list[Scalar],
+) -> tuple[bytes, Scalar, Scalar]:
     """Protocol 2, for the generators left[i], y⁻ⁱ·right[i] and `inner`, n a power of two.
 
     Returns the points L and R of all rounds in compressed form, and the final a and b.

@@ -60,9 +60,15 @@ def commit_table(table: np.ndarray, seed: bytes, version: int = VERSION) -> Comm
 
 
 def prove(
-    table: np.ndarray, seed: bytes, states: np.ndarray, actions: np.ndarray, *, context: bytes = b"",
-    jobs: int | None = None, progress: Callable[[int, int], None] = lambda done, total: None,
-) -> bytes:  # fmt: skip
+    table: np.ndarray,
+    seed: bytes,
+    states: np.ndarray,
+    actions: np.ndarray,
+    *,
+    context: bytes = b"",
+    jobs: int | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> bytes:
     """The proof that in each of the states the action is the greedy one of the table; ties go to the first.
 
     table and seed as in `commit_table`; states, actions: integers (n,), one per tick. context: further data that the

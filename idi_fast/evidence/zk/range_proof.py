@@ -67,10 +67,7 @@ def prove_range(transcript: Transcript, secrets: Secrets, numbers: Sequence[int]
     y_powers = powers(y, n)
     one = Scalar(1)
     l_0 = [one - z if bit else -z for bit in bits]
-    r_0 = [
-        y_i * (z if bit else z - one) + shift
-        for bit, y_i, shift in zip(bits, y_powers, _shifts(z, m), strict=True)
-    ]  # fmt: skip
+    r_0 = [y_i * (z if bit else z - one) + shift for bit, y_i, shift in zip(bits, y_powers, _shifts(z, m), strict=True)]
     r_1 = [y_i * s for y_i, s in zip(y_powers, s_right, strict=True)]
     t_1, t_2 = dot(l_0, r_1) + dot(s_left, r_0), dot(s_left, r_1)
     pair = [bases.value, bases.blinding]
@@ -147,9 +144,13 @@ class Batch:
         self._rest = Point.identity()
 
     def add(
-        self, proof: RangeProof, commitments: list[Point], places: list[tuple[int, int]], least: list[int],
+        self,
+        proof: RangeProof,
+        commitments: list[Point],
+        places: list[tuple[int, int]],
+        least: list[int],
         weights: tuple[Scalar, Scalar],
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Add a proof, its two equations times their weights.
 
         Number j is the value of commitments[i] less that of commitments[k] and less least[j], (i, k) = places[j]. The

@@ -76,9 +76,12 @@ class Reader:
         is_main = threading.current_thread() is threading.main_thread()
         path = [place for place in sys.path if isinstance(place, str)]
         about = {
-            "path": path, "parent": os.getpid(), "dies_with_thread": is_main, "slots": slots,
+            "path": path,
+            "parent": os.getpid(),
+            "dies_with_thread": is_main,
+            "slots": slots,
             "expects_bars": expects_bars,
-        }  # fmt: skip
+        }
         own_group: dict[str, Any] = (
             {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
             if sys.platform == "win32"
@@ -89,9 +92,14 @@ class Reader:
         environment = {**os.environ, "RUST_BACKTRACE": "0"}
         try:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0,
-                env=environment, **own_group,
-            )  # fmt: skip
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                bufsize=0,
+                env=environment,
+                **own_group,
+            )
         except OSError as error:
             self._close_slots()
             raise IdiFastError(f"cannot start {command[0]} to read files: {error.strerror}; set {PYTHON}") from error

@@ -143,5 +143,9 @@ class _Part:
         # By its address: NumPy keeps the buffer of an array alive, but not the owner of the buffer.
         address, _ = np.frombuffer(mapped, np.uint8).__array_interface__["data"]
         self.__array_interface__ = {
-            "version": 3, "typestr": dtype, "shape": (n,), "data": (address + place, False), "strides": None,
-        }  # fmt: skip
+            "version": 3,
+            "typestr": dtype,
+            "shape": (n,),
+            "data": (address + place, False),
+            "strides": None,
+        }
