@@ -290,7 +290,7 @@ def test_options_that_would_have_no_effect_are_refused(tmp_path):
 def test_streams_of_another_length_left_in_a_folder_are_named(world, tmp_path):
     succeed("export", world / "agent", "--to", tmp_path, "--kind", "layered")
     outcome = succeed("export", world / "agent", "--to", tmp_path, "--kind", "v38")
-    assert_mentions(outcome.stderr, "note: of an earlier export", "price_up", "weight_trend")
+    assert_mentions(outcome.stderr, "note: left from an earlier export", "price_up", "weight_trend")
 
 
 def test_calibration_needs_no_policy_and_writes_nothing(world, tmp_path, monkeypatch):
