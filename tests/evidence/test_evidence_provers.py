@@ -183,7 +183,7 @@ def test_an_outside_program(synthetic, line):
     receipt = json.loads((synthetic / "proof/receipt.json").read_text())
     assert (receipt["prover"], receipt["prover_meta"]) == ("external", {"prover": "mine"})
     outcome = succeed("verify", synthetic, "--command", line("verify"))
-    assert_mentions(outcome.stdout, "over 32 bytes", "the outside program")
+    assert_mentions(outcome.stdout, "it succeeded on 32 bytes", "the outside program")
     assert "name its verifier: --command LINE" in failed("verify", synthetic)
     assert "exit code 1; it said: no luck" in failed("verify", synthetic, "--command", line("fail"))
     assert "within 0.3 s" in failed("verify", synthetic, "--command", line("sleep"), "--timeout", 0.3)

@@ -69,7 +69,7 @@ EXPLAINED = {  # what conflicts, and when
     "part_own_lookback_unsat": r"at time 1 both \(o1\[1\] = 1\) and \(o1\[t\] = i1\[t\] & o1\[t-1\]\) hold",
     "clause_on_input": r"\(i1\[t\] = 1\) constrains only inputs",
     "defined_twice_differ": r"some inputs leave no solution of \(o1\[t\] = i1\[t\]\) and \(o1\[t\] = i2\[t\]\)",
-    "target_back": r"by \(o1\[t-1\] = i1\[t\]\) an output would have to know i1\[t\] before it is read",
+    "target_back": r"by \(o1\[t-1\] = i1\[t\]\) an output depends on i1\[t\] before it is read",
     "random_45": r"at time 0 both \(o2\[0\] = i2\[0\]\) and \(o2\[t\] = i2\[t\] \| i1\[t\]\) hold, and some inputs",
 }
 
