@@ -2,15 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 
 from idi_fast.config.block import shown
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.errors import ConfigError, InputError, nearest
-
-Kind = TypeVar("Kind")
 
 
 def refuse(name: str, value: object, expected: str) -> InputError:
@@ -118,10 +116,3 @@ def check_grid(grid: object) -> dict[str, list[Any]]:
         # NumPy's numbers as Python's: a config takes no others.
         checked[key] = [value.item() if isinstance(value, np.generic) else value for value in values]
     return checked
-
-
-def check_kind(name: str, value: object, kind: type[Kind], how: str) -> Kind:
-    """The value, if it is of a class; how: what it is and where it comes from, for the error."""
-    if isinstance(value, kind):
-        return value
-    raise refuse(name, value, how)
