@@ -16,6 +16,7 @@ import polars as pl
 from idi_fast.data.time_forms import order_of_dates
 from idi_fast.data.timestamps import TimeReader, meaning_of_number, unit_of
 from idi_fast.errors import DataError, nearest
+from idi_fast.storage.failures import explained
 from idi_fast.storage.reader.current_file import at
 from idi_fast.storage.reader.text_files import nul_in_text
 
@@ -385,5 +386,6 @@ def split_by_column(files: list[str], column: str, scratch: str) -> Iterator[tup
         if len(missing):
             raise DataError(f"{paths[0]}, column {column!r}: row {missing[0] + 1} names no symbol")
         target = pl.PartitionBy(scratch, key=pl.col(column).cast(pl.String).alias(SYMBOL_KEY), include_key=False)
-        rows.sink_parquet(target, mkdir=True, maintain_order=True)
+        with explained(Path(scratch)):
+            rows.sink_parquet(target, mkdir=True, maintain_order=True)
     yield None, []

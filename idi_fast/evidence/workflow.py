@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from idi_fast.storage.staging import Staging
 from idi_fast.tau.check import SPEC_FOLDER
 from idi_fast.tau.spec_folder import write_spec
 from idi_fast.training.artifact import finished_run, write_training
-from idi_fast.training.checkpoint import Checkpoints, Every, checkpoint_folder
+from idi_fast.training.checkpoint import Checkpoints, Every, checkpoint_folder, discard
 from idi_fast.training.trainer import Progress, create_trainer
 
 CHECKPOINT_SECONDS = 30.0
@@ -92,19 +93,25 @@ def run_training_to_proof_workflow(
         out = Path(artifact_dir)
         artifact = out if prover != ZK else _hidden(options, out) / ARTIFACT
         result.paths["artifact"] = artifact
-        _clear_up(out)
-        result.steps["train"] = _train(config, seed, artifact, force, progress)
-        result.steps["manifest"] = _manifest(artifact)
-        result.paths |= {"folder": out, "manifest": out / MANIFEST}
-        result.steps["proof"] = _prove(artifact, out, prover, options, force)
-        result.paths |= {"proof": out / CLAIM, "streams": out / "streams"}
-        result.steps["spec"] = _specify(out, kind)
-        result.paths["spec"] = out / SPEC_FOLDER
-        require = prover if prover in PROOF_REQUIRABLE else None
-        if config.environment.kind == "history" and options.data is None:
-            options = replace(options, data=config.environment.data.path)
-        result.verification = verify_folder(out, require=require, options=options)
-        result.steps["verify"] = "done"
+        # Of two workflows in one folder, the one that begins later is refused, whatever step the other is at.
+        with ExitStack() as locks:
+            for place in dict.fromkeys((out, artifact)):
+                resume = place == artifact and not force
+                kept = locks.enter_context(checkpoint_folder(place, wanted=True, resume=resume, force=force))
+            assert kept is not None  # as it is wanted
+            _clear_up(out)
+            result.steps["train"] = _train(config, seed, artifact, kept, force, progress)
+            result.steps["manifest"] = _manifest(artifact)
+            result.paths |= {"folder": out, "manifest": out / MANIFEST}
+            result.steps["proof"] = _prove(artifact, out, prover, options, force)
+            result.paths |= {"proof": out / CLAIM, "streams": out / "streams"}
+            result.steps["spec"] = _specify(out, kind)
+            result.paths["spec"] = out / SPEC_FOLDER
+            require = prover if prover in PROOF_REQUIRABLE else None
+            if config.environment.kind == "history" and options.data is None:
+                options = replace(options, data=config.environment.data.path)
+            result.verification = verify_folder(out, require=require, options=options)
+            result.steps["verify"] = "done"
         result.errors += result.verification.failures
         result.success = result.verification.ok
     except IdiFastError as error:
@@ -120,23 +127,27 @@ def _hidden(options: ProverOptions, out: Path) -> Path:
 
 
 def _train(
-    config: TrainingConfig, seed: int, place: Path, force: bool, progress: Callable[[Progress], None] | None
+    config: TrainingConfig,
+    seed: int,
+    place: Path,
+    kept: Path,
+    force: bool,
+    progress: Callable[[Progress], None] | None,
 ) -> str:
     if not force and finished_run(place, config, seed) is not None:
         return "there"
     check_replaceable(place, force)
     data = config.environment.data.path
-    with checkpoint_folder(place, wanted=True, resume=not force, force=force) as kept:
-        assert kept is not None  # as it is wanted
-        with (
-            new_directory(place, force=force, inputs=() if data is None else (data,), within=kept) as folder,
-            Checkpoints(kept, Every(seconds=CHECKPOINT_SECONDS), resume=not force) as checkpoints,
-        ):
-            trainer = create_trainer(config, seed)
-            trainer.compile()
-            trainer.train(progress, checkpoints=checkpoints)
-            policy, trace = trainer.rollout()
-            write_training(folder, trainer, policy, trace, {"training_seconds": trainer.training_seconds})
+    with (
+        new_directory(place, force=force, inputs=() if data is None else (data,), within=kept) as folder,
+        Checkpoints(kept, Every(seconds=CHECKPOINT_SECONDS), resume=not force) as checkpoints,
+    ):
+        trainer = create_trainer(config, seed)
+        trainer.compile()
+        trainer.train(progress, checkpoints=checkpoints)
+        policy, trace = trainer.rollout()
+        write_training(folder, trainer, policy, trace, {"training_seconds": trainer.training_seconds})
+    discard(kept)  # a later step that fails has nothing to resume
     return "done"
 
 

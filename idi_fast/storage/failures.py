@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,16 +16,31 @@ OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 @contextmanager
 def explained(target: Path) -> Iterator[None]:
-    """Turn an OSError in writing into an error about `target`; one about a file that was read stays as it is.
+    """Turn an OSError in writing, also one that polars tells of, into an error about `target`; one about a file that
+    was read stays as it is.
 
     WriteError if the disk is full or broken, else OutputError.
     """
     try:
         yield
-    except OSError as error:
-        if isinstance(error, IdiFastError) or (error.filename and not _is_written(error.filename, target)):
+    except Exception as error:
+        cause = error if isinstance(error, OSError) else _of_full_disk(error)
+        if cause is None or isinstance(error, IdiFastError):
             raise
-        raise failure(target, error, "nothing there was changed") from error
+        if cause.filename and not _is_written(cause.filename, target):
+            raise
+        raise failure(target, cause, "nothing there was changed") from error
+
+
+def _of_full_disk(error: Exception) -> OSError | None:
+    """The OSError of a full disk that an exception of polars tells of in its text alone, else None.
+
+    Of a broken disk (EIO) the text does not say whether it was in reading or in writing.
+    """
+    told = re.search(r"\(os error (\d+)\)", str(error)) if type(error).__module__.startswith("polars") else None
+    if told is None or (number := int(told[1])) not in OF_THE_DISK - {errno.EIO}:
+        return None
+    return OSError(number, os.strerror(number))
 
 
 def _is_written(path: str | bytes, target: Path) -> bool:

@@ -1,6 +1,7 @@
 """Many symbols: each as if it were alone, and a book that adds them up, for any layout of files."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -127,6 +128,17 @@ def layouts(tmp_path_factory) -> dict[str, tuple[Path, list[str]]]:
     return {
         name: (folder / name, by_column) for name in ("grouped.parquet", "mixed.parquet", "mixed.csv", "partitioned")
     }
+
+
+@pytest.mark.parametrize("name", ["mixed.parquet", "mixed.csv"])
+def test_no_room_to_sort_rows_apart_is_no_fault_of_the_file(layouts, world, tmp_path, name):
+    data, options = layouts[name]
+    ((status, stdout, stderr),) = cli.run_batch(
+        [(500, ("backtest", data, "--policy", world / "agent", "--out", tmp_path / "out", *options))]
+    )
+    assert (status, stdout, stderr.count("\n")) == (1, "", 1)
+    cli.assert_mentions(stderr, "error: cannot write ", "File too large")
+    assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize("name", ["mixed.parquet", "mixed.csv", "partitioned"])

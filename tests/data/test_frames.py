@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from idi_fast import DataError, History, InputError, load_history
-from idi_fast.errors import IdiFastError
+from idi_fast.errors import IdiFastError, WriteError
 
 N = 50
 CLOSE = 100.0 + np.arange(N)
@@ -142,3 +142,14 @@ def test_dates_that_may_be_either_name_both():
         with pytest.raises(IdiFastError) as caught:
             History.from_frame({"date": [nonsense, nonsense], "close": [1.0, 2.0]})
         assert "first" not in str(caught.value)
+
+
+def test_no_room_for_a_frame_s_file():
+    resource = pytest.importorskip("resource")
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))  # Python ignores the signal: a write fails
+    try:
+        with pytest.raises(WriteError, match=r"cannot write .*frame\.parquet: File too large"):
+            History.from_frame(polars())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))

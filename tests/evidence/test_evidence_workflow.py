@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import ExitStack
 from pathlib import Path
 from unittest import mock
 
@@ -63,6 +64,60 @@ def test_a_workflow_goes_on_after_an_interrupt(config, tmp_path, step):
     one, other = snapshot(tmp_path / "whole"), snapshot(tmp_path / "run")
     assert {name: one[name] for name in names} == {name: other[name] for name in names}
     assert whole.verification.claims == result.verification.claims
+
+
+@pytest.mark.parametrize("prover", ["replay", "zk"])
+def test_of_two_workflows_in_one_folder_one_is_refused_at_every_step(config, tmp_path, prover):
+    refusals = []
+
+    def beside(name):
+        step = getattr(workflow, name)
+
+        def rivalled(*arguments, **named):
+            # Of zk the policies may lie in different folders, and of one policy the published folders.
+            for out, private in (("run", "elsewhere"), ("other", "private"))[: 2 if prover == "zk" else 1]:
+                rival = run_training_to_proof_workflow(
+                    config_path=config,
+                    artifact_dir=tmp_path / out,
+                    seed=1,
+                    prover=prover,
+                    options=ProverOptions(private=tmp_path / private),
+                    force=True,
+                )
+                refusals.extend(rival.errors)
+            return step(*arguments, **named)
+
+        return mock.patch.object(workflow, name, side_effect=rivalled)
+
+    steps = ("create_trainer", "write_training", "update_manifest", "prove_folder", "write_spec", "verify_folder")
+    with ExitStack() as patched:
+        for name in steps:
+            patched.enter_context(beside(name))
+        result = run_training_to_proof_workflow(
+            config_path=config,
+            artifact_dir=tmp_path / "run",
+            prover=prover,
+            options=ProverOptions(private=tmp_path / "private"),
+        )
+    assert result.success
+    assert len(refusals) == len(steps) * (2 if prover == "zk" else 1)
+    assert all("another process is at work in" in refusal for refusal in refusals)
+    expected = {"config.json", "run"} | ({"private", "elsewhere"} if prover == "zk" else set())
+    assert {path.name for path in tmp_path.iterdir()} <= expected
+    assert not list(tmp_path.glob("**/*.checkpoint"))
+
+
+def test_checkpoints_of_another_run_beside_a_published_folder_are_no_workflow_s(config, tmp_path):
+    cut = ["train", "--config", config, "--out", tmp_path / "run", "--checkpoint-every", 1]
+    with mock.patch("idi_fast.training.artifact.write_training", side_effect=OSError(28, "No space left on device")):
+        assert run(*cut).status == 1
+    kept = snapshot(tmp_path / "run.checkpoint")
+    assert kept
+    private = ["--prover", "zk", "--private", tmp_path / "private"]
+    (tmp_path / "private").mkdir(mode=0o700)
+    line = refused(tmp_path, "workflow", config, "--out", tmp_path / "run", *private)
+    assert_mentions(line, "run.checkpoint holds the checkpoints of an unfinished run")
+    assert snapshot(tmp_path / "run.checkpoint") == kept
 
 
 @pytest.mark.parametrize("written", [False, True])
