@@ -18,7 +18,7 @@ def refuse_without_seeds(**options: object) -> None:
 def train(settings, text: str, jobs: int | None, keep: str | None, options: Options) -> None:
     """Train a population, write its folder and report on it."""
     from idi_fast.config.seeds import parse_seeds
-    from idi_fast.training.population import finished_population
+    from idi_fast.training.population_artifact import finished_population
 
     keep = "best" if keep is None else keep
     if keep not in ("best", "all"):
@@ -37,7 +37,8 @@ def train(settings, text: str, jobs: int | None, keep: str | None, options: Opti
 
 def _fill(settings, seeds: list[int], jobs: int | None, keep: str, folder: Path, kept: Kept) -> tuple[dict, dict]:
     from idi_fast.data.config_history import load_config_history
-    from idi_fast.training.population import train_population, write_lane, write_population
+    from idi_fast.training.population import train_population
+    from idi_fast.training.population_artifact import write_lane, write_population
     from idi_fast.training.population_checkpoint import PopulationCheckpoints
 
     history = load_config_history(settings) if settings.environment.kind == "history" else None

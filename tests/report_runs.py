@@ -15,7 +15,7 @@ from idi_fast.reporting.run import ReportedRun
 from idi_fast.selection.walk_forward import walk_forward
 from idi_fast.storage.files import new_directory
 from idi_fast.training.artifact import save_training
-from idi_fast.training.population import save_population
+from idi_fast.training.population_artifact import save_population
 
 ACTIONS = ["silent", "alert", "<b>wave</b>", "</script>"]
 """Two of them as they must not come through to the page."""

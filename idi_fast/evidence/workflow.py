@@ -95,9 +95,9 @@ def run_training_to_proof_workflow(
         result.paths["artifact"] = artifact
         # Of two workflows in one folder, the one that begins later is refused, whatever step the other is at.
         with ExitStack() as locks:
-            for place in dict.fromkeys((out, artifact)):
-                resume = place == artifact and not force
-                kept = locks.enter_context(checkpoint_folder(place, wanted=True, resume=resume, force=force))
+            if out != artifact:
+                locks.enter_context(checkpoint_folder(out, wanted=True, resume=False, force=force))
+            kept = locks.enter_context(checkpoint_folder(artifact, wanted=True, resume=not force, force=force))
             assert kept is not None  # as it is wanted
             _clear_up(out)
             result.steps["train"] = _train(config, seed, artifact, kept, force, progress)

@@ -1,6 +1,5 @@
 """Populations: one config trained under many seeds on all cores, each lane bit for bit what its seed gives alone."""
 
-import shutil
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,10 +22,7 @@ from idi_fast.errors import IdiFastError, InputError
 from idi_fast.evaluation.baselines import Comparison, compare_to_baselines, plain_verdict
 from idi_fast.evaluation.evaluator import Evaluation, Evaluator
 from idi_fast.parallel.worker_pool import WorkerPool
-from idi_fast.storage.files import BEST, TIMINGS, list_files, new_directory, write_json
-from idi_fast.storage.manifests import SCHEMA_VERSION, write_manifest
-from idi_fast.storage.tables import write_table
-from idi_fast.training.artifact import finished_output, training_summary, versions, write_training
+from idi_fast.training.artifact import training_summary
 from idi_fast.training.episode_log import EpisodeRewards
 from idi_fast.training.population_checkpoint import PopulationCheckpoints
 from idi_fast.training.trainer import Trainer
@@ -81,10 +77,6 @@ SUMMARY_SCHEMA = {
 }
 
 
-OF_BEST = ("mean", "standard_error", "interval", "baselines", "best_baseline", "has_learnt")
-"""The best lane's evaluation in run.json, under the names of a single run."""
-
-
 @dataclass(frozen=True)
 class Population:
     """A trained population; made by `train_population`.
@@ -135,6 +127,8 @@ class Population:
 
         `force` replaces an earlier output. Raises OutputError.
         """
+        from idi_fast.training.population_artifact import save_population
+
         save_population(path, self, force=force)
 
     def __repr__(self) -> str:
@@ -363,82 +357,3 @@ def _with_seed(error: Exception, seed: int) -> Exception:
         return type(error)(f"seed {seed}: {error}")
     error.add_note(f"in the lane of seed {seed}")
     return error
-
-
-def write_lane(folder: Path, lane: Lane) -> None:
-    """Write a lane's artifact to `seeds/<seed>` of a population's folder."""
-    target = folder / "seeds" / str(lane.seed)
-    target.mkdir(parents=True)
-    write_training(target, lane.trainer, lane.policy, lane.trace, {"training_seconds": lane.trainer.training_seconds})
-
-
-def write_population(folder: Path, population: Population) -> tuple[dict, dict]:
-    """Fill a folder, in which there may be lanes already, with the rest of a population.
-
-    Returns its run.json and timings.json as dicts. Everything but the timings depends only on version, config, seeds
-    and data.
-    """
-    best, config = population.best, population.config
-    lane = folder / "seeds" / str(best.seed)
-    if lane.exists():
-        for name in list_files(lane):  # not by shutil.copytree, whose error does not say that the disk is full
-            place = folder / BEST / name
-            place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(lane / name, place)
-    else:
-        (folder / BEST).mkdir()
-        took = {"training_seconds": best.trainer.training_seconds}
-        write_training(folder / BEST, best.trainer, best.policy, best.trace, took)
-    write_table(folder / "summary.parquet", population.summary)
-    evaluations, compared = population.summary["evaluation"], population.compared.to_dict()
-    run = {
-        "schema_version": SCHEMA_VERSION,
-        "kind": "population",
-        "seeds": list(population.seeds),
-        "kept": "all" if (folder / "seeds").exists() else "best",
-        "best_seed": best.seed,
-        "fingerprint": config.fingerprint(),
-        "evaluation": {
-            "of": "mean episode reward of the greedy policy",
-            "on": "windows of the training bars" if population.in_sample else "fresh episodes, the same for all seeds",
-            "in_sample": population.in_sample,
-            "episodes": best.evaluation.episodes,
-            "drawn_from_seed": None if population.in_sample else population.seeds[0],
-            **{name: compared[name] for name in OF_BEST},
-            "verdict": population.verdict(),
-        },
-        "summary": {
-            "steps": len(population.seeds) * config.episodes * config.episode_length,
-            "best": {"mean": best.evaluation.mean, "standard_error": best.evaluation.standard_error},
-            "over_seeds": {"min": evaluations.min(), "median": evaluations.median(), "max": evaluations.max()},
-        },
-        "versions": versions(),
-        "trained_on": best.policy.trained_on,
-        "config": config.canonical(),
-    }
-    write_json(folder / "run.json", run)
-    seconds = {"jobs": population.jobs, "training_seconds": population.seconds}
-    write_json(folder / TIMINGS, seconds)
-    training = {"seeds": run["seeds"], "episodes": config.episodes}
-    write_manifest(folder, config_sha256=run["fingerprint"], training=training)
-    return run, seconds
-
-
-def finished_population(
-    out: str | Path, config: TrainingConfig, seeds: Iterable[int], keep: str
-) -> tuple[dict, dict] | None:
-    """run.json and timings.json of the population at `out`, if it is complete and of the same training; else None."""
-    about = {"kind": "population", "seeds": list(seeds), "kept": keep}
-    return finished_output(out, config, about)
-
-
-def save_population(out: str | Path, population: Population, *, force: bool = False) -> None:
-    """Write the folder that `idi-fast train --seeds` writes, of the lanes that were kept.
-
-    `force` replaces an earlier output. Raises OutputError.
-    """
-    with new_directory(out, force=force) as folder:
-        if population.keep == "all":
-            for lane in population.lanes.values():
-                write_lane(folder, lane)
-        write_population(folder, population)

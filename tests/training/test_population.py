@@ -29,7 +29,7 @@ from idi_fast.evaluation.evaluator import Evaluation, Evaluator
 from idi_fast.kernels.learn import Tape
 from idi_fast.parallel.worker_pool import usable_cores
 from idi_fast.training.artifact import save_training
-from idi_fast.training.population import save_population
+from idi_fast.training.population_artifact import save_population
 from oracle import engine as twin
 
 SEEDS = [4, 0, 9, 2]

@@ -20,7 +20,7 @@ import idi_fast.training.trainer
 from idi_fast import train_population
 from idi_fast.errors import ArtifactError, InputError
 from idi_fast.training.checkpoint import Checkpoints, Every
-from idi_fast.training.population import save_population
+from idi_fast.training.population_artifact import save_population
 from idi_fast.training.population_checkpoint import PopulationCheckpoints
 from idi_fast.training.trainer import Trainer
 

@@ -15,7 +15,7 @@ from idi_fast import Policy
 from idi_fast.agents.trace_files import read_trace
 from idi_fast.errors import ArtifactError, OutputError
 from idi_fast.storage.files import digest, write_json
-from idi_fast.training.population import save_population
+from idi_fast.training.population_artifact import save_population
 
 QUICK = (*cli.QUICK, "--seeds", "4,0,9,2")
 

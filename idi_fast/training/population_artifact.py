@@ -1,0 +1,94 @@
+"""The folder of a population: the best lane's artifact, a summary of all, and the lanes that were kept."""
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from idi_fast.config.settings import TrainingConfig
+from idi_fast.storage.files import BEST, TIMINGS, list_files, new_directory, write_json
+from idi_fast.storage.manifests import SCHEMA_VERSION, write_manifest
+from idi_fast.storage.tables import write_table
+from idi_fast.training.artifact import finished_output, versions, write_training
+from idi_fast.training.population import Lane, Population
+
+OF_BEST = ("mean", "standard_error", "interval", "baselines", "best_baseline", "has_learnt")
+"""The best lane's evaluation in run.json, under the names of a single run."""
+
+
+def write_lane(folder: Path, lane: Lane) -> None:
+    """Write a lane's artifact to `seeds/<seed>` of a population's folder."""
+    target = folder / "seeds" / str(lane.seed)
+    target.mkdir(parents=True)
+    write_training(target, lane.trainer, lane.policy, lane.trace, {"training_seconds": lane.trainer.training_seconds})
+
+
+def write_population(folder: Path, population: Population) -> tuple[dict, dict]:
+    """Fill a folder, in which there may be lanes already, with the rest of a population.
+
+    Returns its run.json and timings.json as dicts. Everything but the timings depends only on version, config, seeds
+    and data.
+    """
+    best, config = population.best, population.config
+    lane = folder / "seeds" / str(best.seed)
+    if lane.exists():
+        for name in list_files(lane):  # not by shutil.copytree, whose error does not say that the disk is full
+            place = folder / BEST / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(lane / name, place)
+    else:
+        (folder / BEST).mkdir()
+        took = {"training_seconds": best.trainer.training_seconds}
+        write_training(folder / BEST, best.trainer, best.policy, best.trace, took)
+    write_table(folder / "summary.parquet", population.summary)
+    evaluations, compared = population.summary["evaluation"], population.compared.to_dict()
+    run = {
+        "schema_version": SCHEMA_VERSION,
+        "kind": "population",
+        "seeds": list(population.seeds),
+        "kept": "all" if (folder / "seeds").exists() else "best",
+        "best_seed": best.seed,
+        "fingerprint": config.fingerprint(),
+        "evaluation": {
+            "of": "mean episode reward of the greedy policy",
+            "on": "windows of the training bars" if population.in_sample else "fresh episodes, the same for all seeds",
+            "in_sample": population.in_sample,
+            "episodes": best.evaluation.episodes,
+            "drawn_from_seed": None if population.in_sample else population.seeds[0],
+            **{name: compared[name] for name in OF_BEST},
+            "verdict": population.verdict(),
+        },
+        "summary": {
+            "steps": len(population.seeds) * config.episodes * config.episode_length,
+            "best": {"mean": best.evaluation.mean, "standard_error": best.evaluation.standard_error},
+            "over_seeds": {"min": evaluations.min(), "median": evaluations.median(), "max": evaluations.max()},
+        },
+        "versions": versions(),
+        "trained_on": best.policy.trained_on,
+        "config": config.canonical(),
+    }
+    write_json(folder / "run.json", run)
+    seconds = {"jobs": population.jobs, "training_seconds": population.seconds}
+    write_json(folder / TIMINGS, seconds)
+    training = {"seeds": run["seeds"], "episodes": config.episodes}
+    write_manifest(folder, config_sha256=run["fingerprint"], training=training)
+    return run, seconds
+
+
+def finished_population(
+    out: str | Path, config: TrainingConfig, seeds: Iterable[int], keep: str
+) -> tuple[dict, dict] | None:
+    """run.json and timings.json of the population at `out`, if it is complete and of the same training; else None."""
+    about = {"kind": "population", "seeds": list(seeds), "kept": keep}
+    return finished_output(out, config, about)
+
+
+def save_population(out: str | Path, population: Population, *, force: bool = False) -> None:
+    """Write the folder that `idi-fast train --seeds` writes, of the lanes that were kept.
+
+    `force` replaces an earlier output. Raises OutputError.
+    """
+    with new_directory(out, force=force) as folder:
+        if population.keep == "all":
+            for lane in population.lanes.values():
+                write_lane(folder, lane)
+        write_population(folder, population)
