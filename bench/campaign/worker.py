@@ -6,8 +6,10 @@ run `CALLS`. A command that will be killed, or that gets limits of its own, is r
 """
 
 import contextlib
+import importlib
 import json
 import os
+import pkgutil
 import resource
 import select
 import signal
@@ -25,6 +27,8 @@ ADDRESS_SPACE = 8 << 30
 """Limit of bytes, so that a command runs out of memory instead of the machine."""
 CPU_LIMIT, IDLE_LIMIT = 120.0, 30.0
 """Seconds after which a command on small inputs hangs: of processors, for it may compile a kernel, and of waiting."""
+NOT_IMPORTED = ("idi_fast.__main__", "idi_fast.bench", "idi_fast.evidence.zk")
+"""Modules that no command needs, or that need libraries which may not be there."""
 
 
 @dataclass(frozen=True)
@@ -233,7 +237,18 @@ def _cpu_seconds(pid: int) -> float:
 
 
 def _import_all() -> None:
+    """Import what commands do, so that no fork has to: that takes ten times as long as a small command itself."""
     import pyarrow.parquet  # noqa: F401
+    from numba.core.registry import cpu_target
+
+    import idi_fast
+
+    for module in pkgutil.walk_packages(idi_fast.__path__, "idi_fast."):
+        if not module.name.startswith(NOT_IMPORTED):
+            importlib.import_module(module.name)
+    # What numba imports when it loads the first kernel.
+    cpu_target.typing_context.refresh()
+    cpu_target.target_context.refresh()
 
 
 def _serve(folder: Path) -> None:
