@@ -61,4 +61,6 @@ def test_formats_do_not_mix(tmp_path):
 
 def test_a_digest_of_format_2():
     outcome = succeed("verify", OLD / "digest")
-    assert_mentions(outcome.stdout, "integrity, not a proof", "format 2 does not bind", "with a proof by digest")
+    assert_mentions(
+        outcome.stdout, "integrity, not a proof", "format 2 does not bind", "with a digest, which is no proof"
+    )

@@ -38,7 +38,7 @@ def test_a_digest_through_the_command_line(synthetic):
     assert receipt["digest"] == oracle.artifact_digest(manifest, streams, extras)
     assert (synthetic / "proof/proof.bin").read_text() == receipt["digest"]
     outcome = succeed("verify", synthetic)
-    assert_mentions(outcome.stdout, "integrity, not a proof", "with a proof by digest")
+    assert_mentions(outcome.stdout, "integrity, not a proof", "with a digest, which is no proof")
 
 
 @pytest.mark.parametrize("name", ["synthetic", "compat_crypto", "agent"])
