@@ -75,8 +75,8 @@ def report(result) -> None:
     notes = [("", "")] + [(claim.claim, claim.found) for claim in result.claims]
     _print_left(rows, notes)
     typer.echo()
-    without = {"none": "without any proof", "digest": "with a digest, which is no proof"}
-    shown = without.get(result.prover, f"with a proof by {result.prover}")
+    no_proof = {"none": "without any proof", "digest": "with a digest, which is no proof"}
+    shown = no_proof.get(result.prover, f"with a proof by {result.prover}")
     if result.verdict == "ok":
         typer.echo(f"sound, {shown}")
     elif result.ok:

@@ -20,6 +20,7 @@ import time
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Self
 
 CALLS = 400
@@ -243,12 +244,19 @@ def _import_all() -> None:
 
     import idi_fast
 
-    for module in pkgutil.walk_packages(idi_fast.__path__, "idi_fast."):
-        if not module.name.startswith(NOT_IMPORTED):
-            importlib.import_module(module.name)
+    _import_package(idi_fast)
     # What numba imports when it loads the first kernel.
     cpu_target.typing_context.refresh()
     cpu_target.target_context.refresh()
+
+
+def _import_package(package: ModuleType) -> None:
+    # Not by walk_packages, which also imports the packages that are left out.
+    for found in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        if found.name not in NOT_IMPORTED:
+            module = importlib.import_module(found.name)
+            if found.ispkg:
+                _import_package(module)
 
 
 def _serve(folder: Path) -> None:

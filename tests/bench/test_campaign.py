@@ -4,6 +4,7 @@ import json
 import os
 import random
 import signal
+import subprocess
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -45,6 +46,17 @@ def short_campaign() -> Findings:
 def test_a_short_campaign_finds_nothing(short_campaign, part):
     assert [(f.number, f.kind, f.what, f.detail) for f in short_campaign.faults if f.part == part] == []
     assert sum(n for (of, _, _), n in short_campaign.counts.items() if of == part) > 0
+
+
+def test_the_worker_starts_without_any_extra():
+    extras = ("plotly", "kaleido", "matplotlib", "py_arkworks_bls12381", "vectorbt")
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({extras})); "
+        "from idi_fast.bench.campaign import worker; worker._import_all(); "
+        "print('idi_fast.evidence.workflow' in sys.modules, 'idi_fast.evidence.zk' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout) == (0, "True False\n"), done.stderr
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ def test_of_two_workflows_in_one_folder_one_is_refused_at_every_step(config, tmp
     assert len(refusals) == len(steps) * (2 if prover == "zk" else 1)
     assert all("another process is at work in" in refusal for refusal in refusals)
     expected = {"config.json", "run"} | ({"private", "elsewhere"} if prover == "zk" else set())
-    assert {path.name for path in tmp_path.iterdir()} <= expected
+    assert {path.name for path in tmp_path.iterdir()} == expected
     assert not list(tmp_path.glob("**/*.checkpoint"))
 
 
