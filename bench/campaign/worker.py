@@ -21,7 +21,7 @@ import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Self
+from typing import Any, Self
 
 CALLS = 400
 ADDRESS_SPACE = 8 << 30
@@ -245,9 +245,10 @@ def _import_all() -> None:
     import idi_fast
 
     _import_package(idi_fast)
-    # What numba imports when it loads the first kernel.
-    cpu_target.typing_context.refresh()
-    cpu_target.target_context.refresh()
+    # What numba imports when it loads the first kernel; it has no types here.
+    contexts: tuple[Any, ...] = cpu_target.typing_context, cpu_target.target_context
+    for context in contexts:
+        context.refresh()
 
 
 def _import_package(package: ModuleType) -> None:
