@@ -74,12 +74,11 @@ def print_notes(texts: Iterable[str]) -> None:
         note(text)
 
 
-def note_spikes(history: "History | None") -> list[str]:
-    """Point out bars of a history whose close jumps and comes back; returns the notes printed. None: no history."""
-    from idi_fast.data.spikes import spike_note
+def note_history(history: "History | None") -> list[str]:
+    """Point out wrong prices, splits and gaps of a history; returns the notes printed. None: no history."""
+    from idi_fast.data.spikes import history_notes
 
-    found = None if history is None else spike_note(history)
-    notes = [] if found is None else [found]
+    notes = [] if history is None else history_notes(history)
     print_notes(notes)
     return notes
 

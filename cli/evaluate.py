@@ -51,7 +51,7 @@ def evaluate(
             history = load_config_history(policy.config, replace(environment.data, **given))
         elif given:
             raise InputError(f"the policy is of the {environment.kind} environment, which has no use for a history")
-        notes = {} if history is None else {"notes": console.note_spikes(history)}
+        notes = {} if history is None else {"notes": console.note_history(history)}
         report = evaluate(policy, episodes=episodes, seed=seed, history=history).to_dict()
     if json:
         console.print_json({"schema_version": 1, "policy": str(artifact), **report, **notes})

@@ -42,7 +42,7 @@ def _fill(settings, seeds: list[int], jobs: int | None, keep: str, folder: Path,
     from idi_fast.training.population_checkpoint import PopulationCheckpoints
 
     history = load_config_history(settings) if settings.environment.kind == "history" else None
-    console.note_spikes(history)
+    console.note_history(history)
     checkpoints = None
     if kept.folder is not None:
         checkpoints = PopulationCheckpoints(kept.folder, kept.every, resume=kept.resume, keep=keep, note=console.note)

@@ -198,7 +198,7 @@ def _fill(settings, seed: int | None, initial, folder: Path, kept: Kept) -> tupl
     if kept.resume and kept.folder is not None and seed is None:
         seed = recorded_seed(kept.folder)
     trainer = create_trainer(settings, seed, initial=initial)
-    console.note_spikes(trainer.history)
+    console.note_history(trainer.history)
     trainer.compile()
     with ExitStack() as stack:
         if kept.folder is None:

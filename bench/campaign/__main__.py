@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import signal
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -25,6 +26,9 @@ def main() -> int:
     parser.add_argument("--trial", type=int, metavar="K", help="one trial of one part, whose files are kept")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write counts and faults there")
     options = parser.parse_args()
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        # Under nohup: ignored here still, but not by the commands that are to end on it, which would inherit that.
+        signal.signal(signal.SIGHUP, lambda *_: None)
     parts = list(dict.fromkeys(options.only or PARTS))
     if options.trial is not None:
         if len(parts) != 1:

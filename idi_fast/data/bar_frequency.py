@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from idi_fast.config.arguments import check_number
+from idi_fast.data.timestamps import iso_time
 from idi_fast.errors import InputError
 from idi_fast.kernels import kpis as kernels
 
@@ -15,6 +16,8 @@ LEAST_DAYS = 30
 SPACINGS = 65_536
 MOST_OFF = 0.1
 """Share by which bars per year may differ from the trading days' before a caution: holidays make some 4 %."""
+LONG_GAP = 14, 20
+"""Days without bars, and spacings of the bars, that make a note: markets close for up to ten days."""
 OPEN_ALL_WEEK, CLOSED_AT_WEEKENDS = 365, 252
 """Trading days per year of markets that never close, and of those with five days a week less holidays."""
 
@@ -24,7 +27,7 @@ class BarFrequency(NamedTuple):
 
     periods_per_year: bars per year, or NaN, and `why_not` says why nothing can be annualised; years: from the first bar
     to the last, of 365 days, or NaN, and `why_no_growth` says why there is no growth per year; caution: why
-    `periods_per_year` is doubtful, or None.
+    `periods_per_year` or the bars are doubtful, or None.
     """
 
     periods_per_year: float
@@ -46,7 +49,7 @@ class BarTimes:
     tenth above or below the one from the market's trading days: 365 if a median week of seven full days in UTC, among
     those that have bars, has seven times the bars of a day, 252 if it has five. Without such a week, bars on a Saturday
     mean 365 and a market that closes at night 252; otherwise the caution names both. Bars that are more than a day and
-    a half apart need none.
+    a half apart need none. A gap of two weeks and more makes a caution of its own.
 
     Bars are regular if at least half of the first 65,536 spacings lie within a fifth of their median: nights, weekends
     and gaps may lie between them. Others, such as bars of equal volume, are not annualised. Raises InputError.
@@ -92,9 +95,19 @@ class BarTimes:
             years = math.nan
         why_not = self._why_not()
         if why_not is not None:
-            return BarFrequency(math.nan, why_not, years, why_no_growth)
+            return BarFrequency(math.nan, why_not, years, why_no_growth, self.gap_note())
         per_year = self._periods_per_year()
-        return BarFrequency(per_year, None, years, why_no_growth, self._caution(per_year))
+        return BarFrequency(per_year, None, years, why_no_growth, self._caution(per_year) or self.gap_note())
+
+    def gap_note(self) -> str | None:
+        """A note on the longest run of days without bars, if it is longer than markets close for; None otherwise."""
+        if self._bars < 2:
+            return None
+        days, after = self._longest_hole()
+        most, spacings = LONG_GAP
+        if days < most or days * DAY_NS < spacings * self._spacings()[1]:
+            return None
+        return f"there is no bar on {days:,} days in a row, from {after[:10]} on: positions are held across them"
 
     def _spacings(self) -> tuple[np.ndarray, float]:
         """The first spacings in ns, and their median."""
@@ -132,7 +145,7 @@ class BarTimes:
         if len(choices) == 1 and abs(per_year / (choices[0] * a_day) - 1.0) <= MOST_OFF:
             return None
         why = "they span too little, or some are missing"
-        if (empty := self._longest_hole()) >= 7:
+        if (empty := self._longest_hole()[0]) >= 7:
             why = f"there is no bar on {empty} days in a row"
         elif self._weeks().size == 0:
             if spacing >= 0.9 * DAY_NS:  # a bar per day: too few to tell
@@ -154,9 +167,13 @@ class BarTimes:
         weeks = days[: days.size // 7 * 7].reshape(-1, 7).sum(axis=1)
         return weeks[weeks > 0]
 
-    def _longest_hole(self) -> int:
-        """The longest run of days without bars."""
-        return int(np.diff(np.flatnonzero(self._days())).max(initial=1)) - 1
+    def _longest_hole(self) -> tuple[int, str]:
+        """The longest run of days without bars, and the time at which the first of these begins."""
+        days = np.flatnonzero(self._days())
+        spacings = np.diff(days)
+        longest = int(spacings.argmax()) if spacings.size else 0
+        first = self._first // DAY_NS + int(days[longest]) + 1
+        return int(spacings.max(initial=1)) - 1, iso_time(first * DAY_NS)
 
     def _trading_days(self, spacing: float) -> tuple[int, ...]:
         """Trading days per year of the market that the bars seem to come from, or all possible ones."""

@@ -1,8 +1,9 @@
-"""Bars whose close jumps away and soon comes back: wrong ticks, which no later figure shows."""
+"""What is odd in a history and no later figure shows: closes that jump away and soon come back, as wrong ticks do, or
+stay there, as after a split that the prices are not adjusted for, and long gaps."""
 
 import numpy as np
 
-from idi_fast.data.bar_frequency import BarFrequency
+from idi_fast.data.bar_frequency import BarFrequency, BarTimes
 from idi_fast.data.history import History
 from idi_fast.data.timestamps import iso_time
 from idi_fast.kernels.spikes import REACH, find_spikes
@@ -15,11 +16,13 @@ MAD_TO_SIGMA = 1.4826
 """Standard deviation over median absolute deviation, for normal returns."""
 MOST_UNCHANGED = 0.01
 """Upper bound of the deviation if more than half of the closes repeat the previous one."""
+LEAST_SPLIT = 1.4
+"""Factor of a jump that may be a split: the smallest usual one is 3 for 2, and the market moves on the same day."""
 
 
 class SpikeDetector:
     """Takes the bars of a history in chunks of any size, and reports which of them jump by more than 20 robust
-    deviations and back; the result does not depend on the chunks.
+    deviations and back, or by a factor of 1.4 as well and stay there; the result does not depend on the chunks.
 
     A spike lasts up to ten bars; one of more than four must also come back in a single jump. The first or last bars of
     a history may stand apart without one of the two jumps.
@@ -36,6 +39,8 @@ class SpikeDetector:
         self._passed, self._factors = 0, (np.inf, np.inf)
         self._bars, self._is_at_an_end = 0, False
         self._first: tuple[int, int | None, float, str] | None = None
+        self._levels = 0
+        self._first_level: tuple[int, int | None, float, float] | None = None
 
     def push(self, history: History) -> None:
         """Add the next bars."""
@@ -54,16 +59,30 @@ class SpikeDetector:
             resume = self._find(self._close, self._time, 1, self._close.size)
             self._is_at_an_end |= resume > self._close.size
             self._close = np.empty(0)
+        found = [text for text in (self._of_spikes(), self._of_levels()) if text is not None]
+        return "; ".join(found) or None
+
+    def _of_levels(self) -> str | None:
+        if self._first_level is None:
+            return None
+        bar, time, close, before = self._first_level
+        count = f"{self._levels:,} bars jump" if self._levels > 1 else "1 bar jumps"
+        which = "the first, " if self._levels > 1 else ""
+        return (
+            f"{count} to a level that stays, as prices that are not adjusted for a split do: {which}{_at(bar, time)}, "
+            f"has a close of {close:g} after {before:g}, a profit or loss that no holder had"
+        )
+
+    def _of_spikes(self) -> str | None:
         if self._first is None:
             return None
         bar, time, close, beside = self._first
-        at = f"bar {bar + 1:,}" if time is None else f"bar {bar + 1:,} ({iso_time(time)})"
         count = f"{self._bars:,} bars jump" if self._bars > 1 else "1 bar jumps"
         which = "the first, " if self._bars > 1 else ""
         how = "and back, or at an end of the history" if self._is_at_an_end else "and back"
         return (
-            f"{count} by more than {DEVIATIONS} robust deviations {how}, as wrong prices do: {which}{at}, has a "
-            f"close of {close:g} {beside}"
+            f"{count} by more than {DEVIATIONS} robust deviations {how}, as wrong prices do: {which}{_at(bar, time)}, "
+            f"has a close of {close:g} {beside}"
         )
 
     def _begin(self, waiting: list[tuple[np.ndarray, np.ndarray | None]]) -> None:
@@ -104,11 +123,16 @@ class SpikeDetector:
         self._keep(close, time, self._find(close, time, start, close.size - REACH + 1))
 
     def _find(self, close: np.ndarray, time: np.ndarray | None, start: int, stop: int) -> int:
-        bars, first, resume = find_spikes(close, start, stop, *self._factors, max(1, REACH - self._passed))
+        tail = max(1, REACH - self._passed)
+        bars, first, resume, levels, level = find_spikes(close, start, stop, *self._factors, LEAST_SPLIT, tail)
         self._bars += bars
         if first >= 0 and self._first is None:
             at = None if time is None else int(time[first])
             self._first = self._passed + first, at, float(close[first]), f"after {close[first - 1]:g}"
+        self._levels += levels
+        if level >= 0 and self._first_level is None:
+            at = None if time is None else int(time[level])
+            self._first_level = self._passed + level, at, float(close[level]), float(close[level - 1])
         return resume
 
     def _keep(self, close: np.ndarray, time: np.ndarray | None, resume: int) -> None:
@@ -118,11 +142,23 @@ class SpikeDetector:
         self._passed += resume - 1
 
 
+def _at(bar: int, time: int | None) -> str:
+    return f"bar {bar + 1:,}" if time is None else f"bar {bar + 1:,} ({iso_time(time)})"
+
+
 def spike_note(history: History) -> str | None:
     """A note on the spikes of a history: see `SpikeDetector`."""
     detector = SpikeDetector()
     detector.push(history)
     return detector.note()
+
+
+def history_notes(history: History) -> list[str]:
+    """Notes on the bars of a history: its spikes, and a long gap between its times."""
+    times = BarTimes()
+    if history.time is not None:
+        times.push(history.time)
+    return [note for note in (spike_note(history), times.gap_note()) if note is not None]
 
 
 def notes_on(history: History, frequency: BarFrequency) -> list[str]:

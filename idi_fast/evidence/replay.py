@@ -41,6 +41,19 @@ class Replayed(NamedTuple):
     by_value: tuple[str, ...]
 
 
+def missing_inputs(published: Published) -> str | None:
+    """What a reader has to give before training can be run again, None if the folder holds all of it."""
+    run, config = published.run, published.config
+    if run is None or config is None:
+        return None
+    missing = []
+    if config.environment.kind == "history":
+        missing.append("your copy of the price history, since no path out of the folder is followed: `data=PATH`")
+    if run.get("initial_policy") is not None:
+        missing.append("the policy whose values training began with: `initial=ARTIFACT`")
+    return "; ".join(missing) or None
+
+
 def replay(published: Published, data: str | None = None, initial: Path | None = None) -> Replayed:
     """Train again, in memory and a temporary folder, and compare each resulting file with the published one.
 

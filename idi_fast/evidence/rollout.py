@@ -1,6 +1,5 @@
 """A trace recomputed from bars: the result of the published decisions, if a reader has a copy of the data."""
 
-import os
 from dataclasses import replace
 
 import numpy as np
@@ -99,8 +98,6 @@ def _again(published: Published, data: str) -> pl.DataFrame:
 
 def reader_history(config: TrainingConfig, data: str) -> History:
     """The reader's bars, read as a config says. Raises EvidenceError if there are none, DataError."""
-    if not any(letter in data for letter in "*?[") and not os.path.exists(data):
-        raise EvidenceError(f"the price history {data} is not here; say where yours is: `data=PATH`")
     return load_config_history(config, replace(config.environment.data, path=data))
 
 

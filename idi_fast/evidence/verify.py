@@ -1,5 +1,6 @@
 """Verifying a published folder: for each claim, what it was checked against and who must be trusted."""
 
+import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,6 +125,7 @@ def verify_folder(
         raise InputError(f"`sample` is {sample}; expected 1 or more ticks")
     if sample is not None and "replay" in required:
         raise InputError("`sample` does not train again; it does not go with `require='replay'`")
+    _check_paths(policy=policy, private=options.private, initial=options.initial, data=options.data)
     folder = existing(folder)
     published = Published(folder, policy)
     trusted = "where the folder is from: a manifest says only that its files belong together"
@@ -146,6 +148,14 @@ def verify_folder(
         claims += check_rollout(published, options.data)
     claims += _others(published, prover, claims)
     return Verification(folder, prover, tuple(_joined(claims)), required)
+
+
+def _check_paths(**paths: str | Path | None) -> None:
+    """Raise InputError if there is nothing at one of the reader's own paths, of which `data` may be a pattern."""
+    for name, path in paths.items():
+        is_pattern = name == "data" and any(letter in str(path) for letter in "*?[")
+        if path is not None and not is_pattern and not os.path.exists(path):
+            raise InputError(f"`{name}`: there is nothing at {path}")
 
 
 def _names(require: str | None) -> tuple[str, ...]:

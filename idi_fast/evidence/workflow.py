@@ -110,6 +110,8 @@ def run_training_to_proof_workflow(
             require = prover if prover in PROOF_REQUIRABLE else None
             if config.environment.kind == "history" and options.data is None:
                 options = replace(options, data=config.environment.data.path)
+            if prover != "zk":  # the others make no secrets, and there need be no folder for them
+                options = replace(options, private=None)
             result.verification = verify_folder(out, require=require, options=options)
             result.steps["verify"] = "done"
         result.errors += result.verification.failures

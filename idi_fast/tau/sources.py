@@ -19,7 +19,7 @@ from idi_fast.agents.trace_files import read_trace
 from idi_fast.config.block import shown
 from idi_fast.data.timestamps import iso_time
 from idi_fast.errors import ArtifactError, ConfigError, InputError
-from idi_fast.storage.files import digest, refuse_population
+from idi_fast.storage.files import MANIFEST, digest, refuse_population
 from idi_fast.storage.json_files import UnfitFile, load_json, read_json, read_regular
 from idi_fast.tau.trace_json import DATA_VERSION, OURS, looks_like_trace, parse_trace
 
@@ -62,6 +62,7 @@ def read_source(path: str | Path) -> Source:
     if path.is_dir():
         refuse_population(path)
         if not (path / "trace.parquet").exists():
+            _refuse_torn(path)
             if (path / TRACE_JSON).is_file():
                 return _of_json(path / TRACE_JSON)
             folder = streams_folder(path)
@@ -74,6 +75,17 @@ def read_source(path: str | Path) -> Source:
     frame, about = read_trace(path)
     trace = path / "trace.parquet" if path.is_dir() else path
     return Source(frame, about, digest(trace), trace)
+
+
+def _refuse_torn(folder: Path) -> None:
+    """Raise ArtifactError if a folder of ours lacks its trace: the streams that are left are not what was asked for."""
+    try:
+        manifest = load_json(folder / MANIFEST)
+    except (OSError, ValueError):
+        return  # none of ours, or none at all
+    files = manifest.get("files") if isinstance(manifest, dict) else None
+    if isinstance(files, dict) and "trace.parquet" in files:
+        raise ArtifactError(f"{folder / 'trace.parquet'} is missing, though {MANIFEST} beside it lists it")
 
 
 def streams_folder(path: Path) -> Path | None:
@@ -114,7 +126,7 @@ def _of_json(path: Path) -> Source:
 
 def _manifest_in(folder: Path) -> Path | None:
     """The reference's manifest in a folder, under its own name or under that of ours."""
-    for name in (MANIFEST_FILE, "manifest.json"):
+    for name in (MANIFEST_FILE, MANIFEST):
         if (folder / name).is_file():
             try:
                 if is_stream_manifest(read_json(folder / name)):

@@ -209,11 +209,24 @@ HOLIDAYS = {7 * week + 2 for week in range(0, 52, 6)}  # nine Wednesdays
         ([*range(200), *range(400, 600)], {"stop": 600, "step": 60}, True),
         # A bar a week.
         (range(3 * 365), {"stop": 600, "step": 60, "weekdays": 1}, False),
-        ([*range(200), *range(400, 600)], {"stop": 600, "step": 60, "weekdays": 1}, False),
+        ([*range(200), *range(330, 600)], {"stop": 600, "step": 60, "weekdays": 1}, False),
+        ([*range(200), *range(400, 600)], {"stop": 600, "step": 60, "weekdays": 1}, True),
     ],
 )
 def test_what_makes_a_year_doubtful(days, options, is_doubtful):
     assert (frequency_of(sessions(days, **options)).caution is not None) == is_doubtful
+
+
+GAP = [day for day in range(3 * 365) if not 400 <= day < 430]
+
+
+@pytest.mark.parametrize("options", [ROUND_THE_CLOCK, {"step": 60}, {"stop": 600, "step": 60}])
+def test_a_gap_that_changes_no_figure_is_pointed_out(options):
+    """A month of three years is less than a tenth."""
+    caution = frequency_of(sessions(GAP, **options)).caution
+    assert caution == "there is no bar on 30 days in a row, from 2025-02-04 on: positions are held across them"
+    assert frequency_of(sessions(GAP, **options), year_days=252).caution == caution
+    assert frequency_of(sessions([day for day in range(365) if not 100 <= day < 110], **options)).caution is None
 
 
 def test_months_and_irregular_bars_are_not_doubted():

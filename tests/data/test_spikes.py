@@ -1,4 +1,4 @@
-"""Bars whose close jumps and comes back: which are reported, and where."""
+"""Bars whose close jumps, and comes back or stays: which are reported, and where."""
 
 import json
 
@@ -13,6 +13,7 @@ from numpy.testing import assert_array_equal
 
 from idi_fast.data import spikes
 from idi_fast.data.spikes import SpikeDetector, spike_note
+from idi_fast.data.timestamps import iso_time
 from idi_fast.kernels import spikes as kernels
 from oracle import spikes as oracle
 
@@ -44,7 +45,7 @@ FACTORS = st.sampled_from([(1.5, 1.2), (3.0, 3.0), (1.0, 1.0)])
 
 @given(PRICES, st.integers(1, 300), st.integers(0, 300), FACTORS, st.integers(1, 300))
 def test_find_spikes(prices, start, stop, factors, tail):
-    args = start, min(stop, len(prices)), *factors, tail
+    args = start, min(stop, len(prices)), *factors, 1.9, tail
     assert kernels.find_spikes(np.array(prices), *args) == oracle.find_spikes(prices, *args)
 
 
@@ -54,7 +55,7 @@ RUNS = st.lists(st.tuples(st.sampled_from([1.0, 1.3, 2.0, 1e6]), st.integers(1, 
 @given(RUNS, FACTORS)
 def test_find_spikes_of_several_bars(runs, factors):
     prices = [price for price, length in runs for _ in range(length)]
-    args = 1, len(prices), *factors, 5
+    args = 1, len(prices), *factors, 1.9, 5
     assert kernels.find_spikes(np.array(prices), *args) == oracle.find_spikes(prices, *args)
 
 
@@ -62,8 +63,8 @@ def test_find_spikes_of_several_bars(runs, factors):
 def test_find_spikes_in_long_stretches(bar):
     """Of these most are passed over 128 at a time."""
     close = spiked(bar)
-    args = 1, 2996, 1.5, 1.2, 1
-    assert kernels.find_spikes(close, *args) == (1, bar, 2996)
+    args = 1, 2996, 1.5, 1.2, 1.4, 1
+    assert kernels.find_spikes(close, *args) == (1, bar, 2996, 0, -1)
     assert kernels.find_spikes(close, *args) == oracle.find_spikes(close.tolist(), *args)
 
 
@@ -120,11 +121,7 @@ def shocked(bars_back: int, volatility: float = 0.02) -> np.ndarray:
     "close",
     [
         WALK,
-        np.concatenate([WALK, 1e6 * WALK]),  # it does not come back: a split
-        np.concatenate([WALK[:11], 1e6 * WALK]),
-        np.concatenate([WALK, 1e6 * WALK[:11]]),
-        spiked(*range(100, 111)),  # nor within ten bars
-        shocked(11),
+        shocked(8),
         WALK[:1],
         WALK[:2],
         np.array([100.0, 1e9]),
@@ -133,6 +130,40 @@ def shocked(bars_back: int, volatility: float = 0.02) -> np.ndarray:
 )
 def test_what_is_no_spike(close):
     assert note(close) is None
+
+
+def split(bar: int, ratio: float, close: np.ndarray = WALK) -> np.ndarray:
+    return np.concatenate([close[:bar], ratio * close[bar:]])
+
+
+@pytest.mark.parametrize("chunks", [(10**9,), (7, 300)])
+@pytest.mark.parametrize("ratio", [0.25, 10.0])
+@pytest.mark.parametrize("bar", [11, 1000, WALK.size - 11])
+def test_a_split_is_pointed_out(bar, ratio, chunks):
+    close = split(bar, ratio)
+    time = np.arange(3000) * 86_400 * 10**9 + 1_600_000_000 * 10**9
+    assert note(close, chunks, time) == (
+        "1 bar jumps to a level that stays, as prices that are not adjusted for a split do: "
+        f"bar {bar + 1:,} ({iso_time(int(time[bar]))}), has a close of {close[bar]:g} after {close[bar - 1]:g}, a "
+        "profit or loss that no holder had"
+    )
+
+
+def test_splits_and_wrong_prices_are_pointed_out_together():
+    close = split(2000, 0.5, split(1000, 0.5))
+    close[500] = 1e9
+    said = note(close)
+    assert said.startswith("1 bar jumps by more than 20 robust deviations and back")
+    assert "; 2 bars jump to a level that stays" in said
+    assert f"the first, bar 1,001, has a close of {close[1000]:g} after" in said
+
+
+def test_eleven_wrong_prices_are_two_levels():
+    assert note(spiked(*range(100, 111))).startswith("2 bars jump to a level that stays")
+
+
+def test_a_fall_of_a_quarter_is_no_split():
+    assert note(split(1000, 0.75, random_walk(3000, volatility=1e-3).close)) is None
 
 
 def test_unchanged_closes_leave_a_deviation():
@@ -163,7 +194,7 @@ def test_chunks_make_no_difference(places, chunks, scale_bars):
 
 
 @given(
-    st.lists(st.tuples(st.integers(0, 299), st.integers(1, 12)), max_size=5), CHUNKS, st.sampled_from([20, 250, 1000])
+    st.lists(st.tuples(st.integers(0, 299), st.integers(1, 40)), max_size=5), CHUNKS, st.sampled_from([20, 250, 1000])
 )
 def test_chunks_make_no_difference_to_runs(runs, chunks, scale_bars):
     places = {place + k for place, n in runs for k in range(n) if place + k < 300}

@@ -7,7 +7,7 @@ from hashlib import sha256
 import numpy as np
 import polars as pl
 import pytest
-from cli_helpers import assert_mentions, one_object, run, succeed
+from cli_helpers import assert_mentions, one_object, refused, run, succeed
 from evidence_runs import failed
 from forgers import SEED, consistent, copied, edited, not_held, remake, rows, said_of, zk_folder
 
@@ -180,7 +180,8 @@ def test_states_chosen_in_hindsight(public, evidence, tmp_path, data, everywhere
 
 def test_data_that_cannot_be_used_is_an_error(public, evidence, tmp_path, data):
     assert "has no use for --data" in failed("verify", public / "synthetic", "--data", data.data)
-    assert "is not here" in failed("verify", public / "agent", "--data", tmp_path / "none.csv")
+    message = refused(tmp_path, "verify", public / "agent", "--data", tmp_path / "none.csv")
+    assert "--data: there is nothing at" in message
     assert "is not the data" in failed("verify", public / "agent", "--data", evidence / "later.parquet")
 
 

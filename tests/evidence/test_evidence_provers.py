@@ -57,8 +57,13 @@ def test_replay_with_the_reader_s_copy_of_the_data(agent, evidence, tmp_path):
     elsewhere = shutil.copy(evidence / "bars.csv", tmp_path / "mine.csv")
     succeed("verify", agent, "--require", "replay", "--data", elsewhere)
     # The file that the folder names is still where it was, and is not looked at.
-    assert "no path out of it is followed" in failed("verify", agent)
-    assert "say where yours is: --data PATH" in failed("verify", agent, "--data", tmp_path / "nowhere.csv")
+    assert_mentions(succeed("verify", agent).stdout, "no path out of the folder is followed", "partly checked")
+    assert "--require replay: not checked: training again needs your copy" in failed(
+        "verify", agent, "--require", "replay"
+    )
+    for option in ("--data", "--policy", "--init-policy", "--private"):
+        message = refused(tmp_path, "verify", agent, option, tmp_path / "nowhere.csv")
+        assert f"{option}: there is nothing at {tmp_path / 'nowhere.csv'}" in message
     synthetic = cli.copy_of(evidence / "synthetic", tmp_path / "s")
     succeed("prove", synthetic, "--prover", "replay")
     assert "has no use for --data" in failed("verify", synthetic, "--data", elsewhere)
@@ -82,7 +87,7 @@ def test_another_row_of_the_data_is_named(agent, evidence, tmp_path, row):
 def test_a_training_that_began_with_another_policy(evidence, tmp_path):
     folder = cli.copy_of(evidence / "warm", tmp_path / "warm")
     succeed("prove", folder, "--prover", "replay")
-    assert "give it: --init-policy ARTIFACT" in failed("verify", folder)
+    assert "; the policy whose values training began with: --init-policy ARTIFACT" in succeed("verify", folder).stdout
     assert "its identity differs" in failed("verify", folder, "--init-policy", evidence / "synthetic")
     options = "--init-policy", evidence / "agent", "--data", evidence / "bars.csv"
     succeed("verify", folder, "--require", "replay", *options)

@@ -163,7 +163,9 @@ def test_a_workflow_on_data_is_verified_with_the_reader_s_copy(config, tmp_path)
     bars().write_csv(tmp_path / "bars.csv")
     succeed("workflow", config, "--out", tmp_path / "run", "--data", tmp_path / "bars.csv", "--prover", "replay")
     mine = shutil.move(tmp_path / "bars.csv", tmp_path / "mine.csv")
-    assert "say where yours is: --data PATH" in run("verify", tmp_path / "run").stderr
+    outcome = succeed("verify", tmp_path / "run")
+    assert_mentions(outcome.stdout, "replay", "training again needs your copy of the price history", ": --data PATH")
+    assert "NOT CHECKED: config, states, figures, replay" in outcome.stdout
     succeed("verify", tmp_path / "run", "--data", mine, "--require", "replay")
 
 

@@ -1,4 +1,4 @@
-"""The plain-Python twin of the kernel of spikes."""
+"""The plain-Python twin of the kernel of spikes and splits."""
 
 from collections.abc import Sequence
 
@@ -7,8 +7,8 @@ GRADUAL = 4
 
 
 def find_spikes(
-    close: Sequence[float], start: int, stop: int, jump: float, near: float, tail: int
-) -> tuple[int, int, int]:
+    close: Sequence[float], start: int, stop: int, jump: float, near: float, split: float, tail: int
+) -> tuple[int, int, int, int, int]:
     """The same with a list of the bars: of each that begins a spike, those up to the close near the one before it."""
 
     def is_apart(value: float, other: float, factor: float) -> bool:
@@ -16,6 +16,7 @@ def find_spikes(
         return high > low * factor
 
     found: list[int] = []
+    levels: list[int] = []
     resume = start
     for t in range(start, stop):
         if t < resume:
@@ -33,4 +34,6 @@ def find_spikes(
         if len(run) < REACH and (comes_back or (ends and t >= tail)):
             found += run
             resume = run[-1] + 2
-    return len(found), found[0] if found else -1, resume
+        elif len(run) >= REACH and t >= tail and is_apart(close[t], close[t - 1], split):
+            levels.append(t)
+    return len(found), found[0] if found else -1, resume, len(levels), levels[0] if levels else -1

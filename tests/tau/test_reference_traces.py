@@ -6,7 +6,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from cli_helpers import STREAMS, assert_mentions, one_object, run, succeed
+from cli_helpers import STREAMS, assert_mentions, one_object, refused, run, succeed
 
 from idi_fast.compare import compare
 from idi_fast.errors import InputError, OutputError
@@ -305,6 +305,20 @@ def test_other_json_is_compared_as_before(world, tmp_path):
     }
     assert (keys["plan.json"], keys["empty.json"]) == (["0.seed"], [])
     assert "ticks" in keys["spec/spec.json"]
+
+
+@pytest.mark.parametrize("command", ["export", "spec", "compare"])
+def test_the_streams_of_an_artifact_without_its_trace_are_not_taken_instead(world, tmp_path, command):
+    agent = shutil.copytree(world / "agent", tmp_path / "agent")
+    (agent / "trace.parquet").unlink()
+    args = {
+        "export": (agent, "--to", tmp_path / "inputs"),
+        "spec": (agent, "--kind", "v38", "--out", tmp_path / "spec"),
+        "compare": (agent, REFERENCE / "trace.json"),
+    }[command]
+    assert "trace.parquet is missing, though manifest.json beside it lists it" in refused(tmp_path, command, *args)
+    # Named on their own they are what was asked for.
+    succeed("export", agent / "streams", "--to", tmp_path / "inputs")
 
 
 def test_streams_of_other_names_can_be_taken(reference, tmp_path):
