@@ -155,7 +155,8 @@ def read_batches(file: Path, names: Iterable[str], rows: int, small_bytes: int =
         # polars notices a CSV row that is too long, as decimal commas make it, only if it reads all columns.
         options = pl.QueryOptFlags(projection_pushdown=not is_csv)
         frames = scan(file).select(wanted).with_columns(_stripped())
-        yield from frames.collect_batches(chunk_size=rows, lazy=True, optimizations=options)
+        batches = frames.collect_batches(chunk_size=rows, lazy=True, optimizations=options)
+        yield from batches if is_csv else _whole(batches, count_rows(file))
 
 
 def _stripped() -> pl.Expr:
@@ -236,6 +237,17 @@ def _counts_rows(file: Path, name: str) -> bool:
     values = read_head(file, [name], 1)[name]
     first = "" if unit_of(values.dtype) else str(values.first())  # polars panics on years beyond all calendars
     return first.isdecimal() and len(first) < 8
+
+
+def _whole(batches: Iterator[pl.DataFrame], rows: int) -> Iterator[pl.DataFrame]:
+    """The batches of a Parquet file that has so many rows. Raises PolarsError if they end before: a panic in one of
+    polars' threads ends `collect_batches` as if there were no more."""
+    n = 0
+    for batch in batches:
+        n += len(batch)
+        yield batch
+    if n != rows:
+        raise pl.exceptions.PolarsError(f"it is damaged: {n:,} of its {rows:,} rows can be read")
 
 
 def read_head(file: Path, names: Iterable[str], rows: int) -> pl.DataFrame:

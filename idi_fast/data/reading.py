@@ -13,6 +13,7 @@ from idi_fast.data.bar_files import (
     choose_columns,
     count_rows,
     read_batches,
+    read_head,
     read_schema,
 )
 from idi_fast.data.time_columns import NO_TIME, refuse_unread_times
@@ -73,7 +74,7 @@ def read_bars(
 
 def _symbols_hint(file: Path, columns: dict[str, str]) -> str:
     """How to read a file whose times do not increase, if they may be those of several symbols; else empty."""
-    head = next(read_batches(file, read_schema(file).names(), 100)).head(100)
+    head = read_head(file, read_schema(file).names(), 100)
     others = [name for name in head.columns if name not in columns.values() and not is_named_so(name)]
     texts = [name for name in others if _is_text(head[name])]
     pairs = (part.partition("=") for part in file.parent.parts)

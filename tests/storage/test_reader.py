@@ -19,6 +19,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from places import TESTS
 
+from idi_fast.data import bar_files
 from idi_fast.data.history import load_history, open_history
 from idi_fast.errors import ArtifactError, DataError, IdiFastError
 from idi_fast.storage.reader import client, messages
@@ -26,6 +27,7 @@ from idi_fast.storage.reader.client import Limits
 from idi_fast.storage.tables import Table
 
 ABORTS = TESTS / "damaged" / "aborts_polars.parquet"
+ENDS_EARLY = TESTS / "damaged" / "ends_early_in_polars.parquet"
 on_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks at /proc")
 
 
@@ -54,6 +56,22 @@ def test_such_a_table_ends_neither_a_comparison_nor_an_export(world, tmp_path):
     cli.assert_mentions(cli.refused(tmp_path, "compare", ABORTS, world / "later.parquet"), "aborts_polars", "SIGABRT")
     args = ("export", world / "agent", "--to", tmp_path / "to", "--columns", ABORTS, "--stream", "q_buy=close")
     cli.assert_mentions(cli.refused(tmp_path, *args), "aborts_polars", "SIGABRT")
+
+
+def test_a_table_that_ends_early_is_an_error_and_not_a_shorter_one(world, tmp_path, monkeypatch):
+    """A damaged page of `high` ends polars' batches without a word."""
+    said = r"(it has fewer rows than its footer says|0 of its 160 rows can be read|Unknown encoding type|.*Thrift)"
+    with pytest.raises(IdiFastError, match=said):
+        Table.open(ENDS_EARLY, "the table").frame()
+    args = ("export", world / "agent", "--to", tmp_path / "to", "--columns", ENDS_EARLY, "--stream", "q_buy=high")
+    cli.assert_mentions(cli.refused(tmp_path, *args), "ends_early")
+    for small_bytes in (10**9, -1):
+        monkeypatch.setattr(bar_files, "SMALL_BYTES", small_bytes)
+        with pytest.raises(DataError, match=said):
+            load_history(ENDS_EARLY, price="high", time="none")
+        # Rows out of order, and no rows from which to tell why.
+        with pytest.raises(DataError, match=r"2022-07-24 is earlier|ends_early"):
+            load_history(ENDS_EARLY)
 
 
 def small_files() -> dict[str, bytes]:
