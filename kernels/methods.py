@@ -169,7 +169,6 @@ def update_traces(q, method, progress, state, action, error, rate, counts):
         q[entry] += share / state.size * progress.trace_weight[k] * error
 
 
-@kernel
 def learn_by_method(tape, rows, places, learner, method, progress, words, totals):
     """Explore and train both tables over all rows of a tape; return how many episodes ended.
 
@@ -178,18 +177,34 @@ def learn_by_method(tape, rows, places, learner, method, progress, words, totals
     whether to explore, the lower half with what, its last bit which of double Q-learning's tables is updated. totals as
     in `learn.learn_actions`. Mutates: learner, progress, words, totals.
     """
-    words64(learner.stream, words.reshape(-1))
-    # What is usual is compiled once more with constant numbers, whose loops then unroll.
-    n_tilings, n_comm = rows.shape[1], learner.tables.comm_counts.size
-    if n_tilings == 1 and n_comm == 4:
-        return _learn(tape, rows, places, learner, method, progress, words, totals, 1, 4)
-    if n_tilings == 2 and n_comm == 4:
-        return _learn(tape, rows, places, learner, method, progress, words, totals, 2, 4)
-    return _learn(tape, rows, places, learner, method, progress, words, totals, n_tilings, n_comm)
+    learn = _LEARN.get((rows.shape[1], learner.tables.comm_counts.size), _learn_any)
+    return learn(tape, rows, places, learner, method, progress, words, totals)
+
+
+@kernel
+def _learn_1_4(tape, rows, places, learner, method, progress, words, totals):
+    return _learn(tape, rows, places, learner, method, progress, words, totals, 1, 4)
+
+
+@kernel
+def _learn_2_4(tape, rows, places, learner, method, progress, words, totals):
+    return _learn(tape, rows, places, learner, method, progress, words, totals, 2, 4)
+
+
+@kernel
+def _learn_any(tape, rows, places, learner, method, progress, words, totals):
+    n_comm = learner.tables.comm_counts.size
+    return _learn(tape, rows, places, learner, method, progress, words, totals, rows.shape[1], n_comm)
+
+
+_LEARN = {(1, 4): _learn_1_4, (2, 4): _learn_2_4}
+"""Kernels by the numbers of tilings and communication actions: the usual ones are constants, whose loops then unroll.
+Each is a kernel of its own, since a first run needs only one of them and each takes many seconds to compile."""
 
 
 @kernel(inline=True)
 def _learn(tape, rows, places, learner, method, progress, words, totals, n_tilings, n_comm):
+    words64(learner.stream, words.reshape(-1))
     rules, tables = learner.rules, learner.tables
     rewards, q, comm_q = tape.reward_by_position.reshape(-1), tables.q.reshape(-1), tables.comm_q.reshape(-1)
     other, bonus = progress.other.reshape(-1), rules.comm_bonus.reshape(-1)
