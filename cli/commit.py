@@ -66,7 +66,7 @@ def open(
 
     The opening holds the state's values, and the hashes that lead from them to the root.
 
-    Example: idi-fast open my_agent 1,2,0,3,1 --out opening.json
+    Example: idi-fast open my_agent 17 --out opening.json
     """
     from idi_fast.evidence.openings import open_state
 

@@ -8,9 +8,18 @@ from idi_fast.cli import console
 from idi_fast.cli.options import Json
 
 
+def _names(incomplete: str) -> list[str]:
+    from idi_fast.schemas import schema_names
+
+    return [name for name in schema_names() if name.startswith(incomplete)]
+
+
 def schema(
     name: Annotated[
-        str | None, typer.Argument(help="The file: config, manifest, trace, run, kpis … [default: list all].")
+        str | None,
+        typer.Argument(
+            help="The file: config, manifest, trace, run, kpis … [default: list all].", autocompletion=_names
+        ),
     ] = None,
     json: Json = False,
 ) -> None:

@@ -60,3 +60,8 @@ def spec(
     console.print_columns(
         ("output", "type", "ticks not 0"), [(each["name"], each["type"], each["ticks_not_0"]) for each in own]
     )
+    if unused := [each["name"] for each in own if each["ticks_not_0"] == 0]:
+        console.note(
+            f"0 at every tick: {', '.join(unused)}; the agent acts by the equations of its contract, of which the "
+            "table's actions are inputs"
+        )

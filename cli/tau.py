@@ -132,8 +132,11 @@ def _summary(report, hint: bool) -> str:
 
 def _report_fixed(fixed) -> None:
     typer.echo()
-    typer.echo(f"{'corrected as far as possible' if fixed.left else 'fixed'} in {fixed.folder}")
-    for change in fixed.changes or ("nothing had to be changed",):
+    if not fixed.changes:
+        typer.echo(f"{'nothing could' if fixed.left else 'nothing had to'} be changed; copied to {fixed.folder}")
+    else:
+        typer.echo(f"{'corrected as far as possible' if fixed.left else 'fixed'} in {fixed.folder}")
+    for change in fixed.changes:
         typer.echo(f"  {change}")
     if fixed.left:
         typer.echo()

@@ -131,18 +131,21 @@ class Policy:
         """Index of a state given by its digits, in the order of `space.names`."""
         if isinstance(state, str) or not isinstance(state, Sequence | np.ndarray):
             raise InputError(f"state is {described(state)}; expected its digits: {', '.join(self.space.names)}")
+        shown = ",".join(map(str, state))
         if len(state) != len(self.space.names):
-            raise ArtifactError(f"the state {tuple(state)} has {len(state)} digits; expected {self.space.names}")
+            ranges = (f"{name} 0 to {n - 1}" for name, n in zip(self.space.names, self.space.sizes, strict=True))
+            n = len(self.space.names)
+            raise ArtifactError(f"the state {shown} has {len(state)} digits; expected {n}: {', '.join(ranges)}")
         for digit, size, name in zip(state, self.space.sizes, self.space.names, strict=True):
             if not 0 <= check_integer(f"{name} of the state", digit) < size:
-                raise ArtifactError(f"{name} is {digit} in the state {tuple(state)}; expected 0 to {size - 1}")
+                raise ArtifactError(f"{name} is {digit} in the state {shown}; expected 0 to {size - 1}")
         return int(self.space.index(np.array([state]))[0])
 
     def q_value(self, state: Sequence[int], action: str) -> float:
         """Expected discounted reward of an action in a state given by its digits."""
         if not isinstance(action, str) or action not in ACTIONS:
             guess = nearest(action, ACTIONS) if isinstance(action, str) else ""
-            raise ArtifactError(f"no action {action!r}; expected one of {ACTIONS}.{guess}")
+            raise ArtifactError(f"no action {action!r}; expected one of {', '.join(ACTIONS)}.{guess}")
         return float(self.values(np.array([self.state_index(state)]))[0, ACTIONS.index(action)])
 
     def best_action(self, state: Sequence[int]) -> str:

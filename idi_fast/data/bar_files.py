@@ -79,8 +79,9 @@ def find_files(path: Path) -> tuple[Path, ...]:
     unknown = [file for file in files if _kind(file) is None]
     if unknown:
         raise DataError(f"{unknown[0]}: not a known kind of file, expected a name in {accepted}")
-    if len({_kind(file) for file in files}) > 1:
-        raise DataError(f"{path}: found both CSV and Parquet files, expected one kind")
+    kinds = {_kind(file): file.name for file in reversed(files)}
+    if len(kinds) > 1:
+        raise DataError(f"{path}: found both CSV and Parquet files, {' and '.join(kinds.values())}; expected one kind")
     return tuple(files)
 
 

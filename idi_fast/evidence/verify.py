@@ -161,6 +161,9 @@ def _check_paths(**paths: str | Path | None) -> None:
 def _names(require: str | None) -> tuple[str, ...]:
     names = () if require is None else tuple(name.strip() for name in require.split(","))
     for name in names:
+        if name in ("digest", "proof"):
+            why = "anybody can make one" if name == "digest" else "of any kind, also a digest, which anybody can make"
+            raise InputError(f"`require` is {name!r}, which shows nothing: {why}; require replay or zk")
         if name not in REQUIRABLE:
             raise InputError(
                 f"`require` is {name!r}; expected one of {', '.join(REQUIRABLE)}.{nearest(name, REQUIRABLE)}"

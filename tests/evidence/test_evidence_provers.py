@@ -239,7 +239,7 @@ def test_what_prove_and_verify_refuse(synthetic, tmp_path):
         ("prove", synthetic, "--prover", "digest", "--bind", "spec_hash"): "no spec/agent.tau",
         ("prove", synthetic, "--prover", "digest", "--tx-hash", "0xg"): "--tx-hash",
         ("prove", tmp_path / "none", "--prover", "digest"): "is not a folder",
-        ("verify", synthetic, "--require", "digest"): "expected one of replay, zk",
+        ("verify", synthetic, "--require", "digest"): "which shows nothing: anybody can make one",
         ("verify", synthetic, "--sample", 0): "--sample is 0",
         ("verify", synthetic, "--sample", 4, "--require", "replay"): "does not go with --require replay",
         ("verify", tmp_path / "none"): "is not a folder",
