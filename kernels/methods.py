@@ -214,7 +214,7 @@ def _learn(tape, rows, places, learner, method, progress, words, totals, n_tilin
     width, n_moods, discount = tape.reward_by_position.shape[1], rules.n_moods, learner.discount
     from_old = 3 if width == 9 else 0
     is_double = method.algorithm == DOUBLE_Q_LEARNING
-    fetched = min(FETCHED_STATES, places.mood.max() + places.position.max() + 1)
+    fetched = FETCHED_STATES
     agent, sums = learner.agent, learner.sums
     done, position, mood = agent[DONE], agent[POSITION], agent[MOOD]
     pnl, total = sums[PNL], sums[REWARD]
@@ -319,7 +319,8 @@ def _learn(tape, rows, places, learner, method, progress, words, totals, n_tilin
             done = 0
             progress.episode[0] += 1
             learner.exploration[0] *= learner.decay
-    progress.here[:] = state
+    for k in range(n_tilings):
+        progress.here[k] = state[k]
     agent[DONE], agent[POSITION], agent[MOOD] = done, position, mood
     sums[PNL], sums[REWARD] = pnl, total
     return ended

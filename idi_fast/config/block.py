@@ -25,6 +25,8 @@ REQUIRED: Any = dataclasses.MISSING
 FIRST_FORMAT = 1
 """Of configs; settings that a later one adds are left out of fingerprints and artifacts while at their default."""
 
+NO_NUL = r"^[^\u0000]*$"
+"""Pattern of a path in JSON Schema."""
 _BOUNDS = {
     "minimum": (">=", operator.ge),
     "exclusiveMinimum": (">", operator.gt),
@@ -193,6 +195,7 @@ def expected(hint: Any, limits: Mapping[str, Any]) -> str:
         adjective = "non-empty " if "minLength" in limits else ""
         noun = "a finite number" if kind is float and not signs else _NOUNS[kind]
         text = " ".join([adjective + noun, " and ".join(signs)]).rstrip()
+        text += " without null characters" if limits.get("pattern") == NO_NUL else ""
     return f"{text} or null" if nullable else text
 
 
@@ -252,7 +255,7 @@ def _scalar(kind: type, value: Any) -> Any:
 
 def _within(value: Any, limits: Mapping[str, Any]) -> bool:
     if isinstance(value, str):
-        return len(value) >= limits.get("minLength", 0)
+        return len(value) >= limits.get("minLength", 0) and re.search(limits.get("pattern", ""), value) is not None
     return all(holds(value, limits[name]) for name, (_, holds) in _BOUNDS.items() if name in limits)
 
 

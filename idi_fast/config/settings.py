@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
-from idi_fast.config.block import REQUIRED, Block, FrozenMapping, SettingError, setting
+from idi_fast.config.block import NO_NUL, REQUIRED, Block, FrozenMapping, SettingError, setting
 from idi_fast.config.consistency import MAX_STATES, check_together
 from idi_fast.config.draft import Draft, is_schema, schema_defaults
 from idi_fast.errors import ConfigError
@@ -203,7 +203,7 @@ class MarketConfig(Block):
 class DataConfig(Block):
     """The price history of the history environment, and how orders fill on it."""
 
-    path: str | None = setting(None, "A Parquet or CSV file, a glob or a folder.", minLength=1)
+    path: str | None = setting(None, "A Parquet or CSV file, a glob or a folder.", minLength=1, pattern=NO_NUL)
     time: str | None = setting(
         None, 'Column of the bar\'s time; null finds it by its usual names, "none" reads no times.'
     )

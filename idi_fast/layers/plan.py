@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from idi_fast.agents.streams import CONTRACTS, MARKET_STREAMS, contract_streams
-from idi_fast.config.block import REQUIRED, Block, SettingError, setting
+from idi_fast.config.block import NO_NUL, REQUIRED, Block, SettingError, setting
 from idi_fast.errors import ConfigError, nearest
 from idi_fast.storage.json_files import read_json
 from idi_fast.tau.inputs import read_from
@@ -21,9 +21,11 @@ class Layer(Block):
     directory."""
 
     name: str = setting(REQUIRED, "What messages call it.", minLength=1)
-    config: str = setting(REQUIRED, "JSON config file.", minLength=1)
-    out: str = setting(REQUIRED, "Folder of its artifact.", minLength=1)
-    install_inputs: str | None = setting(None, "Folder that its streams are installed into; null is none.", minLength=1)
+    config: str = setting(REQUIRED, "JSON config file.", minLength=1, pattern=NO_NUL)
+    out: str = setting(REQUIRED, "Folder of its artifact.", minLength=1, pattern=NO_NUL)
+    install_inputs: str | None = setting(
+        None, "Folder that its streams are installed into; null is none.", minLength=1, pattern=NO_NUL
+    )
     contract: str = setting("all", "Streams to install: v38, layered, or all and what a specification there reads.")
     seed: int = setting(0, "Seed of its training.")
     metadata: tuple[str, ...] = setting((), "Entries key=value for its manifest.")
@@ -32,9 +34,6 @@ class Layer(Block):
         if self.contract not in CONTRACTS:
             hint = nearest(self.contract, CONTRACTS)
             raise SettingError("contract", f"is {self.contract!r}; expected one of {', '.join(CONTRACTS)}.{hint}")
-        for key in ("config", "out", "install_inputs"):
-            if "\0" in (getattr(self, key) or ""):
-                raise SettingError(key, f"is {getattr(self, key)!r}; expected a path, without null characters")
         keys = [entry.partition("=")[0].strip() for entry in self.metadata]
         for number, (key, entry) in enumerate(zip(keys, self.metadata, strict=True)):
             if not key or "=" not in entry:
