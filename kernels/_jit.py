@@ -30,6 +30,9 @@ def kernel(*, inline: bool = False, splice: bool = False) -> Callable[[Function]
 def kernel(function=None, *, inline=False, splice=False):
     """Compile `function` without the GIL and without fast-math; its machine code is cached between runs.
 
+    Arrays are written element by element: for `a[:] = b` numba compiles an error that formats both shapes, which takes
+    five seconds, and for `a.max()` three.
+
     `inline` forces a small leaf into its callers, whatever LLVM thinks of its size. `splice` puts the source of a
     function that does nothing but call others into its callers: Numba else compiles all that it calls once more for it.
     """

@@ -67,6 +67,13 @@ def _hold_on(first, target, prices, close, held, units, cash, equity):
     return first
 
 
+@kernel(inline=True)
+def _record(trade, trades, count):
+    for k in range(trade.size):
+        trades[count, k] = trade[k]
+    return count + 1
+
+
 @kernel
 def account(target, open_, close, fill, fee_rate, slippage_rate, state, equity, position, trades):
     """Equity at each close of the next bars, and the trades that end in them.
@@ -87,8 +94,9 @@ def account(target, open_, close, fill, fee_rate, slippage_rate, state, equity, 
         if at[LIQUIDATED] < 0 and held == decided:
             # Most bars change nothing: what they are worth is worked out without a branch a bar.
             stop = _hold_on(t, target, prices, close, held, units, cash, equity)
-            position[t:stop] = held
-            t = stop
+            while t < stop:
+                position[t] = held
+                t += 1
             if t == close.size:
                 break
         wanted, price = np.int64(0), prices[t]
@@ -113,8 +121,7 @@ def account(target, open_, close, fill, fee_rate, slippage_rate, state, equity, 
                     trade[PROFIT] = max(-1.0, (before - old_fee) / money[STAKE] - 1.0)
                     trade[TRADE_FEES] += old_fee
                     trade[TRADE_SLIPPAGE] += slipped * old_units
-                    trades[count] = trade
-                    count += 1
+                    count = _record(trade, trades, count)
                 if wanted != 0:
                     money[STAKE] = before - old_fee
                     trade[ENTRY_BAR], trade[EXIT_BAR], trade[DIRECTION] = at[BARS] + t, -1.0, wanted
@@ -125,8 +132,7 @@ def account(target, open_, close, fill, fee_rate, slippage_rate, state, equity, 
                 at[LIQUIDATED] = at[BARS] + t
                 if held != 0:
                     trade[EXIT_BAR], trade[EXIT_PRICE], trade[PROFIT] = at[BARS] + t, close[t], -1.0
-                    trades[count] = trade
-                    count += 1
+                    count = _record(trade, trades, count)
                 units, cash, held = 0.0, 0.0, np.int64(0)
         equity[t] = cash + units * close[t]
         position[t] = held

@@ -58,7 +58,8 @@ def bar_returns(log_close, log_fill, volatility, floor, fee_rate, carry, gap, ch
         simple_returns(last_close, log_fill, gap)
         simple_returns(log_fill, log_close, change)
     else:
-        gap[:] = 0.0
+        for t in range(gap.size):
+            gap[t] = 0.0
         simple_returns(last_close, log_close, change)
     for t in range(n):
         scale[t] = max(carry[1] if t == 0 else volatility[t - 1], floor)

@@ -62,10 +62,12 @@ class Method(NamedTuple):
 
 class Places(NamedTuple):
     """Where in the tables' rows mood and position lie: mood int64 (n_tilings, moods or 2), position int64 (3,), both
-    added to the first row of the observation's group; see `tiles`. A plain table has one tiling."""
+    added to the first row of the observation's group; see `tiles`. A plain table has one tiling. span int64: the rows
+    from the first to the last of a group."""
 
     mood: np.ndarray
     position: np.ndarray
+    span: int
 
 
 class LearningState(NamedTuple):
@@ -214,7 +216,7 @@ def _learn(tape, rows, places, learner, method, progress, words, totals, n_tilin
     width, n_moods, discount = tape.reward_by_position.shape[1], rules.n_moods, learner.discount
     from_old = 3 if width == 9 else 0
     is_double = method.algorithm == DOUBLE_Q_LEARNING
-    fetched = FETCHED_STATES
+    fetched = min(FETCHED_STATES, places.span)
     agent, sums = learner.agent, learner.sums
     done, position, mood = agent[DONE], agent[POSITION], agent[MOOD]
     pnl, total = sums[PNL], sums[REWARD]

@@ -37,7 +37,8 @@ class Layout:
         if config.tile_coder is None or config.engine.compat is not None:
             # The reference appends the tiles to the state, which thereby stays the same.
             mood = np.arange(space.size(space.mood)) * space.stride(space.mood)
-            return cls(space, None, Places(mood[np.newaxis], np.arange(3) * space.stride("position")), space.n_states)
+            places = _places(mood[np.newaxis], np.arange(3) * space.stride("position"))
+            return cls(space, None, places, space.n_states)
         return cls._tiled(config.tile_coder, space)
 
     @classmethod
@@ -76,7 +77,7 @@ class Layout:
         tiling = Tiling(sizes[:-1], share, groups=groups, per_group=per_group, is_hashed=tiles > room)
         mood = (np.arange(sizes[-1]) + shift[:, -1:]) // width[-1] % n_tiles[-1]
         position = np.arange(3) if space.is_market else np.zeros(3, np.int64)
-        return cls(space, tiling, Places(mood * positions, position), coder.num_tilings * groups * per_group)
+        return cls(space, tiling, _places(mood * positions, position), coder.num_tilings * groups * per_group)
 
     @property
     def n_tilings(self) -> int:
@@ -125,6 +126,10 @@ class Layout:
         """All states of the observations, in their order, int64 (n * per_observation,)."""
         first = observations[:, np.newaxis].astype(np.int64) * self.per_observation
         return (first + np.arange(self.per_observation)).reshape(-1)
+
+
+def _places(mood: np.ndarray, position: np.ndarray) -> Places:
+    return Places(mood, position, int(mood.max() + position.max()) + 1)
 
 
 def _tiles(coder: TileCoderConfig, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
