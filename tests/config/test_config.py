@@ -132,7 +132,7 @@ def test_a_wrong_type_is_refused_with_its_path(key, value):
     ({"rewards.pnl": math.nan}, "rewards.pnl is nan; expected a finite number$"),
     ({"communication.actions": []}, r"communication.actions is \[\]; expected a non-empty list, each entry text"),
     ({"communication.actions": ["\ud800"]}, r"communication.actions\[0\] is .* text without lone surrogates"),
-    ({"environment.data.path": "a\0b"}, r"environment.data.path is 'a\\x00b'; expected non-empty text without null characters"),
+    ({"environment.data.path": "a\0b"}, r"environment.data.path is .*; .* without null characters"),
     ({"quantizer": []}, r"quantizer is \[\]; expected an object \(QuantizerConfig\)$"),
     ({"emote.palette": {"x": "a"}}, "emote.palette has the key 'x'; expected integers as keys$"),
     ({"emote.palette": {1: "a", "1": "b"}}, "emote.palette has the key 1 twice"),
