@@ -133,7 +133,7 @@ def _summary(report, hint: bool) -> str:
 def _report_fixed(fixed) -> None:
     typer.echo()
     if not fixed.changes:
-        typer.echo(f"{'nothing could' if fixed.left else 'nothing had to'} be changed; copied to {fixed.folder}")
+        typer.echo(f"nothing was changed; copied to {fixed.folder}")
     else:
         typer.echo(f"{'corrected as far as possible' if fixed.left else 'fixed'} in {fixed.folder}")
     for change in fixed.changes:

@@ -183,11 +183,13 @@ def test_where_nothing_can_be_written_a_run_says_so_once_and_works(tmp_path):
     (tmp_path / "cache").write_bytes(b"")
     env = {"IDI_FAST_CACHE_DIR": str(tmp_path / "cache"), "TMPDIR": str(tmp_path / "none"), "NUMBA_DISABLE_JIT": "0"}
     code = "import tempfile; tempfile.gettempdir = lambda: '/proc/none'\n" + cli.MAIN
-    status, stdout, stderr = cli.finish(cli.start("train", "--out", tmp_path / "a", *cli.QUICK, env=env, code=code))
+    # Of all commands the one that compiles the fewest kernels.
+    bars = "simulate", "--bars", 50, "--out"
+    status, stdout, stderr = cli.finish(cli.start(*bars, tmp_path / "a.csv", env=env, code=code))
     assert (status, bool(stdout), stderr.count("\n")) == (0, True, 1)
     cli.assert_mentions(stderr, "warning: cannot write to", "every run compiles them anew", "IDI_FAST_CACHE_DIR")
-    cli.succeed("train", "--out", tmp_path / "b", *cli.QUICK)
-    assert cli.same_run(tmp_path / "a", tmp_path / "b")
+    cli.succeed(*bars, tmp_path / "b.csv")
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
 
 
 def test_without_a_home_kernels_go_to_a_temporary_folder_of_the_users_own(tmp_path, monkeypatch):

@@ -96,7 +96,7 @@ def test_fix(tmp_path):
     stdout = succeed("tau", "check", folder, "--fix", out).stdout
     assert_mentions(stdout, "[unmirrored]", f"fixed in {out}\n  2 mirrors added: o_mirror_i1, o_mirror_i2\n")
     assert succeed("tau", "check", out).stdout.endswith("nothing found\n")
-    assert_mentions(succeed("tau", "check", out, "--fix", tmp_path / "c").stdout, "nothing had to be changed")
+    assert_mentions(succeed("tau", "check", out, "--fix", tmp_path / "c").stdout, "nothing was changed")
     before = snapshot(tmp_path)
     assert_mentions(refused(tmp_path, "tau", "check", folder, "--fix", out), "already exists; choose another name")
     assert_mentions(refused(tmp_path, "tau", "check", folder, "--fix", folder), "--force fixes it in place")
