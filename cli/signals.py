@@ -59,8 +59,10 @@ class Watch:
         # One that the parent has told us to ignore, as nohup does, stays ignored.
         old = {number: signal.getsignal(number) for number in NUMBERS}
         old = {number: handler for number, handler in old.items() if handler not in (signal.SIG_IGN, None)}
-        wakeup, hook = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False), sys.unraisablehook
-        sys.unraisablehook = lambda lost: None if isinstance(lost.exc_value, Interrupted) else hook(lost)
+        wakeup = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+        hooks = sys.unraisablehook, sys.excepthook
+        sys.unraisablehook = lambda lost: None if isinstance(lost.exc_value, Interrupted) else hooks[0](lost)
+        sys.excepthook = lambda kind, error, trace: _forget() if kind is Interrupted else hooks[1](kind, error, trace)
         self._thread.start()
         try:
             for number in old:
@@ -70,7 +72,7 @@ class Watch:
             self._leave()
             for number, handler in old.items():
                 signal.signal(number, handler)
-            sys.unraisablehook = hook
+            sys.unraisablehook, sys.excepthook = hooks
             signal.set_wakeup_fd(wakeup)
             self._writer.send(DONE)
             self._thread.join()
@@ -190,6 +192,12 @@ class Watch:
         clear = "\r\x1b[K\x1b[?25h" if os.isatty(2) else ""
         with suppress(OSError):
             os.write(2, f"{clear}interrupted; {self.left()}\n".encode(errors="replace"))
+
+
+def _forget() -> None:
+    """Let go of an exception that a function in C called Python for, and would print; it is raised again."""
+    for name in ("last_exc", "last_type", "last_value", "last_traceback"):
+        vars(sys).pop(name, None)
 
 
 def _remove_unfinished() -> None:

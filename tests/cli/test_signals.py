@@ -1,5 +1,6 @@
 """Signals end a command soon, wherever it is, with their exit code, and it reports what is left."""
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import time
 import cli_helpers as cli
 import pytest
 
+from idi_fast.cli.signals import watched
 from idi_fast.training.checkpoint import checkpoint_paths
 
 NUMBERS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -221,7 +223,18 @@ def test_the_library_leaves_signals_alone():
 
 
 def test_a_command_in_another_program_leaves_its_handlers_as_they_were(tmp_path):
-    before = [signal.getsignal(number) for number in NUMBERS], sys.unraisablehook
+    before = [signal.getsignal(number) for number in NUMBERS], sys.unraisablehook, sys.excepthook
     cli.succeed("train", "--print-config")
-    assert ([signal.getsignal(number) for number in NUMBERS], sys.unraisablehook) == before
+    assert ([signal.getsignal(number) for number in NUMBERS], sys.unraisablehook, sys.excepthook) == before
     assert signal.set_wakeup_fd(-1) == -1
+
+
+def test_an_exception_that_is_lost_in_c_is_not_printed(capfd):
+    """What C calls Python for, such as an import, is often printed where it fails, and the work goes on."""
+    run = ctypes.pythonapi.PyRun_SimpleString
+    with watched():
+        run(b"from idi_fast.cli.signals import Interrupted; raise Interrupted()")
+        assert not hasattr(sys, "last_value")
+        assert capfd.readouterr().err == ""
+        run(b"raise ValueError('shown')")
+    assert capfd.readouterr().err.splitlines()[-1] == "ValueError: shown"
