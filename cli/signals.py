@@ -197,7 +197,8 @@ class Watch:
 def _forget() -> None:
     """Let go of an exception that a function in C called Python for, and would print; it is raised again."""
     for name in ("last_exc", "last_type", "last_value", "last_traceback"):
-        vars(sys).pop(name, None)
+        if hasattr(sys, name):
+            delattr(sys, name)
 
 
 def _remove_unfinished() -> None:

@@ -1,6 +1,5 @@
 """One Hypothesis profile for all tests, and the fixtures of the command line."""
 
-import gc
 import os
 from importlib.util import find_spec
 from pathlib import Path
@@ -38,10 +37,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     places = {name: place for place, name in enumerate(SLOWEST)}
     items.sort(key=lambda item: places.get(item.path.stem, len(places)))
 
-
-# Of what compilers and tests leave, little is cyclic, and looking through it takes a fifth of
-# the time in which a kernel compiles.
-gc.set_threshold(100_000)
 
 pytest_plugins = ["evidence_runs", "layer_plans"]
 
