@@ -63,6 +63,11 @@ RULES = {
 }
 
 
+def is_pattern(path: str | Path) -> bool:
+    """Whether a path may stand for several files."""
+    return any(sign in str(path) for sign in "*?[")
+
+
 def find_files(path: Path) -> tuple[Path, ...]:
     """Return the files that `path` stands for, in reading order, all of one kind."""
     matches = [path] if os.path.exists(path) else map(Path, glob.glob(str(path), recursive=True))
@@ -70,7 +75,7 @@ def find_files(path: Path) -> tuple[Path, ...]:
     accepted = ", ".join(KINDS)
     if not found and os.path.isdir(path):
         raise DataError(f"{path}: the folder holds no file named {accepted}")
-    if not found and any(sign in str(path) for sign in "*?["):
+    if not found and is_pattern(path):
         raise DataError(f"{path}: no file named {accepted} matches")
     if not found:
         hint = nearest(path.name, [file.name for file in path.parent.glob("*")])

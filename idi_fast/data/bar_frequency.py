@@ -103,11 +103,12 @@ class BarTimes:
         """A note on the longest run of days without bars, if it is longer than markets close for; None otherwise."""
         if self._bars < 2:
             return None
-        days, after = self._longest_hole()
+        days, first = self._longest_hole()
         most, spacings = LONG_GAP
         if days < most or days * DAY_NS < spacings * self._spacings()[1]:
             return None
-        return f"there is no bar on {days:,} days in a row, from {after[:10]} on: positions are held across them"
+        begin = iso_time(first * DAY_NS)[:10]
+        return f"there is no bar on {days:,} days in a row, from {begin} on: positions are held across them"
 
     def _spacings(self) -> tuple[np.ndarray, float]:
         """The first spacings in ns, and their median."""
@@ -167,13 +168,12 @@ class BarTimes:
         weeks = days[: days.size // 7 * 7].reshape(-1, 7).sum(axis=1)
         return weeks[weeks > 0]
 
-    def _longest_hole(self) -> tuple[int, str]:
-        """The longest run of days without bars, and the time at which the first of these begins."""
+    def _longest_hole(self) -> tuple[int, int]:
+        """The longest run of days without bars, and the first of these, counted from 1970."""
         days = np.flatnonzero(self._days())
         spacings = np.diff(days)
         longest = int(spacings.argmax()) if spacings.size else 0
-        first = self._first // DAY_NS + int(days[longest]) + 1
-        return int(spacings.max(initial=1)) - 1, iso_time(first * DAY_NS)
+        return int(spacings.max(initial=1)) - 1, self._first // DAY_NS + int(days[longest]) + 1
 
     def _trading_days(self, spacing: float) -> tuple[int, ...]:
         """Trading days per year of the market that the bars seem to come from, or all possible ones."""

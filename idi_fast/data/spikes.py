@@ -40,7 +40,7 @@ class SpikeDetector:
         self._bars, self._is_at_an_end = 0, False
         self._first: tuple[int, int | None, float, str] | None = None
         self._levels = 0
-        self._first_level: tuple[int, int | None, float, float] | None = None
+        self._first_level: tuple[int, int | None, float, str] | None = None
 
     def push(self, history: History) -> None:
         """Add the next bars."""
@@ -65,25 +65,15 @@ class SpikeDetector:
     def _of_levels(self) -> str | None:
         if self._first_level is None:
             return None
-        bar, time, close, before = self._first_level
-        count = f"{self._levels:,} bars jump" if self._levels > 1 else "1 bar jumps"
-        which = "the first, " if self._levels > 1 else ""
-        return (
-            f"{count} to a level that stays, as prices that are not adjusted for a split do: {which}{_at(bar, time)}, "
-            f"has a close of {close:g} after {before:g}, a profit or loss that no holder had"
-        )
+        how = "to a level that stays, as prices that are not adjusted for a split do"
+        return f"{_described(self._levels, how, *self._first_level)}, a profit or loss that no holder had"
 
     def _of_spikes(self) -> str | None:
         if self._first is None:
             return None
-        bar, time, close, beside = self._first
-        count = f"{self._bars:,} bars jump" if self._bars > 1 else "1 bar jumps"
-        which = "the first, " if self._bars > 1 else ""
-        how = "and back, or at an end of the history" if self._is_at_an_end else "and back"
-        return (
-            f"{count} by more than {DEVIATIONS} robust deviations {how}, as wrong prices do: {which}{_at(bar, time)}, "
-            f"has a close of {close:g} {beside}"
-        )
+        where = "and back, or at an end of the history" if self._is_at_an_end else "and back"
+        how = f"by more than {DEVIATIONS} robust deviations {where}, as wrong prices do"
+        return _described(self._bars, how, *self._first)
 
     def _begin(self, waiting: list[tuple[np.ndarray, np.ndarray | None]]) -> None:
         """Estimate the deviation from the first bars, and search those that waited for it."""
@@ -132,7 +122,7 @@ class SpikeDetector:
         self._levels += levels
         if level >= 0 and self._first_level is None:
             at = None if time is None else int(time[level])
-            self._first_level = self._passed + level, at, float(close[level]), float(close[level - 1])
+            self._first_level = self._passed + level, at, float(close[level]), f"after {close[level - 1]:g}"
         return resume
 
     def _keep(self, close: np.ndarray, time: np.ndarray | None, resume: int) -> None:
@@ -142,8 +132,11 @@ class SpikeDetector:
         self._passed += resume - 1
 
 
-def _at(bar: int, time: int | None) -> str:
-    return f"bar {bar + 1:,}" if time is None else f"bar {bar + 1:,} ({iso_time(time)})"
+def _described(n: int, how: str, bar: int, time: int | None, close: float, beside: str) -> str:
+    """How many bars jump, and the place, the close and the neighbour of the first of them."""
+    count, which = (f"{n:,} bars jump", "the first, ") if n > 1 else ("1 bar jumps", "")
+    at = f"bar {bar + 1:,}" if time is None else f"bar {bar + 1:,} ({iso_time(time)})"
+    return f"{count} {how}: {which}{at}, has a close of {close:g} {beside}"
 
 
 def spike_note(history: History) -> str | None:

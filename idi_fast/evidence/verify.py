@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from idi_fast.data.bar_files import is_pattern
 from idi_fast.errors import EvidenceError, InputError, nearest
 from idi_fast.evidence.claims import CLAIMS, FAILS, HOLDS, NOT_CHECKED, Claim, attempt
 from idi_fast.evidence.commitments import check_commitments
@@ -153,8 +154,7 @@ def verify_folder(
 def _check_paths(**paths: str | Path | None) -> None:
     """Raise InputError if there is nothing at one of the reader's own paths, of which `data` may be a pattern."""
     for name, path in paths.items():
-        is_pattern = name == "data" and any(letter in str(path) for letter in "*?[")
-        if path is not None and not is_pattern and not os.path.exists(path):
+        if path is not None and not (name == "data" and is_pattern(path)) and not os.path.exists(path):
             raise InputError(f"`{name}`: there is nothing at {path}")
 
 

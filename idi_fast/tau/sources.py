@@ -19,7 +19,7 @@ from idi_fast.agents.trace_files import read_trace
 from idi_fast.config.block import shown
 from idi_fast.data.timestamps import iso_time
 from idi_fast.errors import ArtifactError, ConfigError, InputError
-from idi_fast.storage.files import MANIFEST, digest, refuse_population
+from idi_fast.storage.files import MANIFEST, digest, read_manifest, refuse_population
 from idi_fast.storage.json_files import UnfitFile, load_json, read_json, read_regular
 from idi_fast.tau.trace_json import DATA_VERSION, OURS, looks_like_trace, parse_trace
 
@@ -79,12 +79,8 @@ def read_source(path: str | Path) -> Source:
 
 def _refuse_torn(folder: Path) -> None:
     """Raise ArtifactError if a folder of ours lacks its trace: the streams that are left are not what was asked for."""
-    try:
-        manifest = load_json(folder / MANIFEST)
-    except (OSError, ValueError):
-        return  # none of ours, or none at all
-    files = manifest.get("files") if isinstance(manifest, dict) else None
-    if isinstance(files, dict) and "trace.parquet" in files:
+    manifest = read_manifest(folder)
+    if manifest is not None and "trace.parquet" in manifest["files"]:
         raise ArtifactError(f"{folder / 'trace.parquet'} is missing, though {MANIFEST} beside it lists it")
 
 

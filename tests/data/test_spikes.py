@@ -162,6 +162,10 @@ def test_eleven_wrong_prices_are_two_levels():
     assert note(spiked(*range(100, 111))).startswith("2 bars jump to a level that stays")
 
 
+def test_a_shock_of_eleven_bars_is_no_spike():
+    assert note(shocked(11)).startswith("1 bar jumps to a level that stays")
+
+
 def test_a_fall_of_a_quarter_is_no_split():
     assert note(split(1000, 0.75, random_walk(3000, volatility=1e-3).close)) is None
 
