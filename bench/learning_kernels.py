@@ -29,7 +29,6 @@ class Scene:
         self.rules = make_rules(self.config, self.space)
         agent = Agent(self.config, self.space, self.rules, make_generators(self.config.engine, SEED).agent)
         self.tables = agent.tables
-        self.memory = make_memory(None, 0, bounded=False, steps=n)
         rng = np.random.default_rng(SEED)
         codes = int(np.prod([self.space.size(name) for name in FEATURES]))
         self.tape = learn.Tape(
@@ -37,45 +36,27 @@ class Scene:
             observation=rng.integers(0, codes, n, np.int32),
             alert=rng.integers(0, 2, n).astype(np.uint8),
         )
-        self.action = np.where(rng.random(n) < 0.05, rng.integers(0, 3, n), -1).astype(np.int8)
-        self.comm = np.where(rng.random(n) < 0.05, rng.integers(0, 4, n), -1).astype(np.int16)
-        self.steps = np.zeros(self.tape.reward_by_position.shape, np.uint8)
-        learn.mood_steps(self.tape.reward_by_position, self.steps)
-        self.agent, self.sums = np.zeros(4, np.int64), np.zeros(2)
-        self.seen, self.reward, self.totals = np.zeros(n, np.int32), np.zeros(n), np.zeros(n // EPISODE_LENGTH + 1)
+        agent, sums = np.zeros(4, np.int64), np.zeros(2)
+        memory = make_memory(None, 0, bounded=False, steps=n)
+        rate, discount = self.config.learning_rate, self.config.discount
+        self.trained = learn.Learner(self.rules, self.tables, memory, agent, sums, EPISODE_LENGTH, rate, discount)
+        self.rows = learn.Rows(
+            action=np.where(rng.random(n) < 0.05, rng.integers(0, 3, n), -1).astype(np.int8),
+            comm=np.where(rng.random(n) < 0.05, rng.integers(0, 4, n), -1).astype(np.int16),
+            steps=np.zeros(self.tape.reward_by_position.shape, np.uint8),
+            seen=np.zeros(n, np.int32),
+            reward=np.zeros(n),
+        )
+        learn.mood_steps(self.tape.reward_by_position, self.rows.steps)
+        self.totals = np.zeros(n // EPISODE_LENGTH + 1)
 
     def act(self) -> None:
         """Train the first table over the tape."""
-        learn.learn_actions(
-            self.tape,
-            self.steps,
-            self.rules,
-            self.tables,
-            self.memory,
-            self.agent,
-            self.sums,
-            self.action,
-            EPISODE_LENGTH,
-            self.config.learning_rate,
-            self.config.discount,
-            self.seen,
-            self.reward,
-            self.totals,
-        )
+        learn.learn_actions(self.tape, self.rows, self.trained, self.totals)
 
     def communicate(self) -> None:
         """Train the second table over it."""
-        learn.learn_communication(
-            self.tape.alert,
-            self.seen,
-            self.reward,
-            self.rules.comm_bonus,
-            self.tables,
-            0,
-            self.comm,
-            self.config.learning_rate,
-            self.config.discount,
-        )
+        learn.learn_communication(self.tape, self.rows, self.trained, 0)
 
     def index(self, state: oracle.State) -> int:
         """The index of an oracle's state."""
@@ -83,7 +64,7 @@ class Scene:
         index = code * self.space.size("mood") + mood
         return index * 3 + position[0] + 1 if position else index
 
-    def rows(self) -> list[oracle.TapeRow]:
+    def tape_rows(self) -> list[oracle.TapeRow]:
         """The tape for the oracle."""
         keys = list(product(POSITIONS, repeat=2)) if self.space.is_market else POSITIONS
         return [
@@ -106,9 +87,9 @@ class Scene:
 
     def learnt(self) -> tuple[oracle.Learner, oracle.Walk]:
         """The oracle's agent after the tape."""
-        learner, rows = self.learner(), self.rows()
-        walk = oracle.learn_actions(learner, rows, self.action.tolist(), EPISODE_LENGTH)
-        oracle.learn_communication(learner, rows, walk, self.comm.tolist())
+        learner, rows = self.learner(), self.tape_rows()
+        walk = oracle.learn_actions(learner, rows, self.rows.action.tolist(), EPISODE_LENGTH)
+        oracle.learn_communication(learner, rows, walk, self.rows.comm.tolist())
         return learner, walk
 
     def table(self, rows: dict, like: np.ndarray) -> np.ndarray:
@@ -122,7 +103,7 @@ class Scene:
 def _mood_steps(kind: str) -> Callable[[int], Prepared]:
     def prepare(n: int) -> Prepared:
         scene = Scene(kind, n)
-        base, steps = scene.tape.reward_by_position, np.empty_like(scene.steps)
+        base, steps = scene.tape.reward_by_position, np.empty_like(scene.rows.steps)
         return Prepared(
             lambda: learn.mood_steps(base, steps), lambda: [steps], lambda: [oracle.mood_steps(base.tolist())]
         )
@@ -139,7 +120,7 @@ def _learn_actions(kind: str) -> Callable[[int], Prepared]:
             return [scene.table(learner.q, scene.tables.q), walk.rewards, walk.totals]
 
         ended = n // (EPISODE_LENGTH + 1)
-        return Prepared(scene.act, lambda: [scene.tables.q, scene.reward, scene.totals[:ended]], expected)
+        return Prepared(scene.act, lambda: [scene.tables.q, scene.rows.reward, scene.totals[:ended]], expected)
 
     return prepare
 
@@ -176,7 +157,7 @@ def _replay_rows(kind: str) -> Callable[[int], Prepared]:
         given = scene.tape, scene.rules, greedy, np.argmax(scene.tables.comm_q, axis=1).astype(np.int16)
 
         def expected() -> list:
-            ticks, last = rollout_oracle.rollout_rows(scene.learnt()[0], scene.rows())
+            ticks, last = rollout_oracle.rollout_rows(scene.learnt()[0], scene.tape_rows())
             states, *rest = columns(ticks)
             return [[*map(scene.index, states), scene.index(last)], *rest]
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from idi_fast.kernels._jit import kernel
-from idi_fast.kernels.learn import STATE, Memory, Rules, Tables, Tape, learn_actions, learn_communication, mood_steps
+from idi_fast.kernels.learn import STATE, Rows, Tape, learn_actions, learn_communication, mood_steps
 from idi_fast.kernels.rng import Stream, words64
 from idi_fast.kernels.tape_mt19937 import exploration_draws, synthetic_tape
 from idi_fast.kernels.tape_words import exploration_rows, synthetic_rows
@@ -36,12 +36,11 @@ class Synthetic(NamedTuple):
     drift: np.ndarray
 
 
-class Learner(NamedTuple):
-    """An agent: how it explores, as in `tape_mt19937.exploration_draws`, and how and what it learns, as in `learn`.
+class Explorer(NamedTuple):
+    """How an agent explores, as in `tape_mt19937.exploration_draws`.
 
     stream; is_compat bool: draw as the reference does; phase int64 (1,); exploration float64 (1,); decay, floor
-    float64; comm_column int64; agent int64 (4,); sums float64 (2,); episode_length int64; learning_rate, discount
-    float64.
+    float64; comm_column int64.
     """
 
     stream: Stream
@@ -51,26 +50,13 @@ class Learner(NamedTuple):
     decay: float
     floor: float
     comm_column: np.ndarray
-    rules: Rules
-    tables: Tables
-    memory: Memory
-    agent: np.ndarray
-    sums: np.ndarray
-    episode_length: int
-    learning_rate: float
-    discount: float
 
 
 class Workspace(NamedTuple):
-    """The arrays that an agent works out n rows in: words uint64 (n, 2), action int8, comm int16, steps uint8 (n, 3 or
-    9), seen int32, reward float64; see `learn`."""
+    """The arrays that an agent works out n rows in: words uint64 (n, 2), random; rows."""
 
     words: np.ndarray
-    action: np.ndarray
-    comm: np.ndarray
-    steps: np.ndarray
-    seen: np.ndarray
-    reward: np.ndarray
+    rows: Rows
 
 
 @kernel(splice=True)
@@ -99,72 +85,55 @@ def synthetic_block(source, n):
 
 
 @kernel(splice=True)
-def learn_block(tape, learner, space, totals):
+def learn_block(tape, explorer, learner, space, totals):
     """Explore and train both tables over all rows of a tape; return how many episodes ended.
 
     space: a `Workspace` of as many rows or more; totals as in `learn.learn_actions`.
-    Mutates: learner, space, totals.
+    Mutates: explorer, learner, space, totals.
     """
-    n, rules, tables = tape.observation.size, learner.rules, learner.tables
-    action, comm, steps = space.action[:n], space.comm[:n], space.steps[:n]
-    seen, reward = space.seen[:n], space.reward[:n]
-    length, rate, discount = learner.episode_length, learner.learning_rate, learner.discount
-    if learner.is_compat:
+    n, own = tape.observation.size, space.rows
+    rows = Rows(own.action[:n], own.comm[:n], own.steps[:n], own.seen[:n], own.reward[:n])
+    if explorer.is_compat:
         exploration_draws(
-            learner.stream.mt,
-            learner.phase,
-            length,
-            learner.exploration,
-            learner.decay,
-            learner.floor,
-            learner.comm_column,
-            action,
-            comm,
+            explorer.stream.mt,
+            explorer.phase,
+            learner.episode_length,
+            explorer.exploration,
+            explorer.decay,
+            explorer.floor,
+            explorer.comm_column,
+            rows.action,
+            rows.comm,
         )
     else:
         words = space.words[:n]
-        words64(learner.stream, words.reshape(-1))
+        words64(explorer.stream, words.reshape(-1))
         exploration_rows(
             words,
-            learner.phase,
-            length,
-            learner.exploration,
-            learner.decay,
-            learner.floor,
-            learner.comm_column,
-            action,
-            comm,
+            explorer.phase,
+            learner.episode_length,
+            explorer.exploration,
+            explorer.decay,
+            explorer.floor,
+            explorer.comm_column,
+            rows.action,
+            rows.comm,
         )
-    if rules.n_moods > 0:
-        mood_steps(tape.reward_by_position, steps)
+    if learner.rules.n_moods > 0:
+        mood_steps(tape.reward_by_position, rows.steps)
     before = learner.agent[STATE]
-    ended = learn_actions(
-        tape,
-        steps,
-        rules,
-        tables,
-        learner.memory,
-        learner.agent,
-        learner.sums,
-        action,
-        length,
-        rate,
-        discount,
-        seen,
-        reward,
-        totals,
-    )
-    learn_communication(tape.alert, seen, reward, rules.comm_bonus, tables, before, comm, rate, discount)
+    ended = learn_actions(tape, rows, learner, totals)
+    learn_communication(tape, rows, learner, before)
     return ended
 
 
 @kernel
-def learn_synthetic(source, learner, space, n, totals):
+def learn_synthetic(source, explorer, learner, space, n, totals):
     """Train over the next n rows of a `Synthetic`, as many at a time as it has arrays for; return how many episodes
-    ended. Arguments else as in `learn_block`. Mutates: source, learner, space, totals."""
+    ended. Arguments else as in `learn_block`. Mutates: source, explorer, learner, space, totals."""
     ended, row = 0, 0
     while row < n:
         tape = synthetic_block(source, min(source.observation.size, n - row))
-        ended += learn_block(tape, learner, space, totals[ended:])
+        ended += learn_block(tape, explorer, learner, space, totals[ended:])
         row += tape.observation.size
     return ended

@@ -89,6 +89,35 @@ class Memory(NamedTuple):
     displaced: np.ndarray
 
 
+class Learner(NamedTuple):
+    """An agent that learns: agent int64 (4,) and sums float64 (2,), its place in the episode, see the module;
+    episode_length int64; learning_rate, discount float64."""
+
+    rules: Rules
+    tables: Tables
+    memory: Memory
+    agent: np.ndarray
+    sums: np.ndarray
+    episode_length: int
+    learning_rate: float
+    discount: float
+
+
+class Rows(NamedTuple):
+    """What an agent does at n rows of a tape.
+
+    action int8 (n,), comm int16 (n,): explored actions, −1 where the greedy one is taken; steps uint8 (n, 3 or 9): see
+    `mood_steps`, read where there are moods. Written by the first table, read by the second: seen int32 (n,), the state
+    at each row, ~state on a reset row; reward float64 (n,), the step's reward, 0 on a reset row.
+    """
+
+    action: np.ndarray
+    comm: np.ndarray
+    steps: np.ndarray
+    seen: np.ndarray
+    reward: np.ndarray
+
+
 @kernel(inline=True)
 def best3(q, at):
     """The first best of the three values from q[at] on."""
@@ -200,93 +229,30 @@ def mood_steps(reward_by_position, steps):
 
 
 @kernel
-def learn_actions(
-    tape,
-    steps,
-    rules,
-    tables,
-    memory,
-    agent,
-    sums,
-    action,
-    episode_length,
-    learning_rate,
-    discount,
-    seen,
-    reward,
-    totals,
-):
+def learn_actions(tape, rows, learner, totals):
     """Train the first table over all rows of a tape; return how many episodes ended.
 
-    steps: see `mood_steps`, read where there are moods; action int8 (n,): the explored action, −1 where the greedy one
-    is taken. seen int32 (n,): the state at each row, ~state on a reset row; reward float64 (n,): the step's reward, 0
-    on a reset row; totals float64 (≥ the number of episodes that can end): the reward of each that ended.
-    Mutates: tables.q, tables.greedy, memory, agent, sums, seen, reward, totals.
+    rows: `Rows`; totals float64 (≥ the number of episodes that can end): the reward of each that ended.
+    Mutates: rows.seen, rows.reward, learner but for comm_q, visits and counts, totals.
     """
     # Two compilations of one loop: what most configs need, without anything that the others do.
-    if rules.n_moods > 0 and memory.weights.size == 0:
-        return _act(
-            tape,
-            steps,
-            rules,
-            tables,
-            memory,
-            agent,
-            sums,
-            action,
-            episode_length,
-            learning_rate,
-            discount,
-            seen,
-            reward,
-            totals,
-            True,
-        )
-    return _act(
-        tape,
-        steps,
-        rules,
-        tables,
-        memory,
-        agent,
-        sums,
-        action,
-        episode_length,
-        learning_rate,
-        discount,
-        seen,
-        reward,
-        totals,
-        False,
-    )
+    if learner.rules.n_moods > 0 and learner.memory.weights.size == 0:
+        return _act(tape, rows, learner, totals, True)
+    return _act(tape, rows, learner, totals, False)
 
 
 @kernel(inline=True)
-def _act(
-    tape,
-    steps,
-    rules,
-    tables,
-    memory,
-    agent,
-    sums,
-    action,
-    episode_length,
-    learning_rate,
-    discount,
-    seen,
-    reward,
-    totals,
-    is_plain,
-):
+def _act(tape, rows, learner, totals, is_plain):
     # Nothing in the inner loop is a branch that depends on the data, and the way from one state to the next is short:
     # greedy action, position, mood step, mood – all of them bits of words loaded ahead. What the update of q costs lies
     # beside that way.
+    rules, memory, agent, sums = learner.rules, learner.memory, learner.agent, learner.sums
+    episode_length, learning_rate, discount = learner.episode_length, learner.learning_rate, learner.discount
     rewards, observation = tape.reward_by_position.reshape(-1), tape.observation
-    q, greedy = tables.q.reshape(-1), tables.greedy
+    q, greedy = learner.tables.q.reshape(-1), learner.tables.greedy
+    action, steps, seen, reward = rows.action, rows.steps.reshape(-1), rows.seen, rows.reward
     width, n_moods, clarity = tape.reward_by_position.shape[1], rules.n_moods, rules.clarity
     per_observation, per_mood, per_position = rules.strides[0], rules.strides[1], rules.strides[2]
-    steps = steps.reshape(-1)
     from_old = 3 if width == 9 else 0
     is_large = greedy.size > FEW_STATES
     fetches = greedy.size > MANY_STATES and per_observation <= FETCHED_STATES
@@ -351,24 +317,24 @@ def _act(
 
 
 @kernel
-def learn_communication(alert, seen, reward, bonus, tables, state, comm, learning_rate, discount):
+def learn_communication(tape, rows, learner, state):
     """Train the second table over the rows of a tape that the first was trained on, and count states and actions.
 
-    alert as in `Tape`; seen, reward as `learn_actions` left them; bonus as in `Rules`; state: the one before the first
-    row; comm int16 (n,): the explored action, −1 where the greedy one is taken.
-    Mutates: tables.comm_q, tables.visits, tables.comm_counts.
+    state: the one before the first row. Mutates: learner.tables.comm_q, .comm_greedy, .visits and .comm_counts.
     """
     # Compiled twice as well: with a constant number of actions their comparison unrolls.
-    n_comm = tables.comm_counts.size
-    if n_comm == 4 and tables.visits.size > FEW_STATES:
-        _communicate(alert, seen, reward, bonus, tables, state, comm, learning_rate, discount, 4, True)
+    n_comm = learner.tables.comm_counts.size
+    if n_comm == 4 and learner.tables.visits.size > FEW_STATES:
+        _communicate(tape.alert, rows, learner, state, 4, True)
     else:
-        _communicate(alert, seen, reward, bonus, tables, state, comm, learning_rate, discount, n_comm, False)
+        _communicate(tape.alert, rows, learner, state, n_comm, False)
 
 
 @kernel(inline=True)
-def _communicate(alert, seen, reward, bonus, tables, state, comm, learning_rate, discount, n_comm, is_large):
-    comm_q, bonuses = tables.comm_q.reshape(-1), bonus.reshape(-1)
+def _communicate(alert, rows, learner, state, n_comm, is_large):
+    tables, comm, seen, reward = learner.tables, rows.comm, rows.seen, rows.reward
+    learning_rate, discount = learner.learning_rate, learner.discount
+    comm_q, bonuses = tables.comm_q.reshape(-1), learner.rules.comm_bonus.reshape(-1)
     greedy, visits = tables.comm_greedy, tables.visits
     # Counted aside: a small array may share a cache line with another lane's, which both cores would then fight over.
     counts = np.zeros(tables.comm_counts.size, np.int64)

@@ -171,32 +171,32 @@ def update_traces(q, method, progress, state, action, error, rate, counts):
         q[entry] += share / state.size * progress.trace_weight[k] * error
 
 
-def learn_by_method(tape, rows, places, learner, method, progress, words, totals):
+def learn_by_method(tape, rows, places, explorer, learner, method, progress, words, totals):
     """Explore and train both tables over all rows of a tape; return how many episodes ended.
 
-    rows int32 (n, n_tilings): see `tiles.tile_rows`; learner: see `blocks.Learner`, without episodic memory; words
-    uint64 (n, 2): room for the row's words, one for the action, one for the communication: the upper half decides
-    whether to explore, the lower half with what, its last bit which of double Q-learning's tables is updated. totals as
-    in `learn.learn_actions`. Mutates: learner, progress, words, totals.
+    rows int32 (n, n_tilings): see `tiles.tile_rows`; explorer: a `blocks.Explorer`; learner: a `learn.Learner` without
+    episodic memory; words uint64 (n, 2): room for the row's words, one for the action, one for the communication: the
+    upper half decides whether to explore, the lower half with what, its last bit which of double Q-learning's tables is
+    updated; totals as in `learn.learn_actions`. Mutates: explorer, learner, progress, words, totals.
     """
     learn = _LEARN.get((rows.shape[1], learner.tables.comm_counts.size), _learn_any)
-    return learn(tape, rows, places, learner, method, progress, words, totals)
+    return learn(tape, rows, places, explorer, learner, method, progress, words, totals)
 
 
 @kernel
-def _learn_1_4(tape, rows, places, learner, method, progress, words, totals):
-    return _learn(tape, rows, places, learner, method, progress, words, totals, 1, 4)
+def _learn_1_4(tape, rows, places, explorer, learner, method, progress, words, totals):
+    return _learn(tape, rows, places, explorer, learner, method, progress, words, totals, 1, 4)
 
 
 @kernel
-def _learn_2_4(tape, rows, places, learner, method, progress, words, totals):
-    return _learn(tape, rows, places, learner, method, progress, words, totals, 2, 4)
+def _learn_2_4(tape, rows, places, explorer, learner, method, progress, words, totals):
+    return _learn(tape, rows, places, explorer, learner, method, progress, words, totals, 2, 4)
 
 
 @kernel
-def _learn_any(tape, rows, places, learner, method, progress, words, totals):
+def _learn_any(tape, rows, places, explorer, learner, method, progress, words, totals):
     n_comm = learner.tables.comm_counts.size
-    return _learn(tape, rows, places, learner, method, progress, words, totals, rows.shape[1], n_comm)
+    return _learn(tape, rows, places, explorer, learner, method, progress, words, totals, rows.shape[1], n_comm)
 
 
 _LEARN = {(1, 4): _learn_1_4, (2, 4): _learn_2_4}
@@ -205,8 +205,8 @@ Each is a kernel of its own, since a first run needs only one of them and each t
 
 
 @kernel(inline=True)
-def _learn(tape, rows, places, learner, method, progress, words, totals, n_tilings, n_comm):
-    words64(learner.stream, words.reshape(-1))
+def _learn(tape, rows, places, explorer, learner, method, progress, words, totals, n_tilings, n_comm):
+    words64(explorer.stream, words.reshape(-1))
     rules, tables = learner.rules, learner.tables
     rewards, q, comm_q = tape.reward_by_position.reshape(-1), tables.q.reshape(-1), tables.comm_q.reshape(-1)
     other, bonus = progress.other.reshape(-1), rules.comm_bonus.reshape(-1)
@@ -243,7 +243,7 @@ def _learn(tape, rows, places, learner, method, progress, words, totals, n_tilin
             done = 1
             continue
         word, said_word = words[index(row), 0], words[index(row), 1]
-        epsilon = exploration_rate(method, progress, learner.exploration[0], learner.floor, visits[index(state[0])])
+        epsilon = exploration_rate(method, progress, explorer.exploration[0], explorer.floor, visits[index(state[0])])
         _add_values(q, state, 3, values, n_tilings)
         for k in range(3):
             both[k] = values[k]
@@ -259,7 +259,7 @@ def _learn(tape, rows, places, learner, method, progress, words, totals, n_tilin
         _add_values(comm_q, state, n_comm, said, n_tilings)
         c = best_of(said, 0, n_comm)
         if high_uniform(said_word) < epsilon:
-            c = learner.comm_column[below(said_word << np.uint64(32), learner.comm_column.size)]
+            c = explorer.comm_column[below(said_word << np.uint64(32), explorer.comm_column.size)]
         comm_value = said[c]
 
         before = position
@@ -292,7 +292,7 @@ def _learn(tape, rows, places, learner, method, progress, words, totals, n_tilin
             value = max3(values, 0)
             if method.algorithm == EXPECTED_SARSA:
                 chance = exploration_rate(
-                    method, progress, learner.exploration[0], learner.floor, visits[index(following[0])]
+                    method, progress, explorer.exploration[0], explorer.floor, visits[index(following[0])]
                 )
                 value = (1.0 - chance) * value + chance * ((values[0] + values[1] + values[2]) / 3.0)
             error += gained + discount * value
@@ -320,7 +320,7 @@ def _learn(tape, rows, places, learner, method, progress, words, totals, n_tilin
             ended += 1
             done = 0
             progress.episode[0] += 1
-            learner.exploration[0] *= learner.decay
+            explorer.exploration[0] *= explorer.decay
     for k in range(n_tilings):
         progress.here[k] = state[k]
     agent[DONE], agent[POSITION], agent[MOOD] = done, position, mood

@@ -14,8 +14,8 @@ from idi_fast.environments.rng import Generator
 from idi_fast.environments.state_space import StateSpace, comm_columns
 from idi_fast.errors import InputError
 from idi_fast.kernels import methods
-from idi_fast.kernels.blocks import Learner, Synthetic, Workspace, learn_block, learn_synthetic
-from idi_fast.kernels.learn import Memory, Rules, Tables, Tape
+from idi_fast.kernels.blocks import Explorer, Synthetic, Workspace, learn_block, learn_synthetic
+from idi_fast.kernels.learn import Learner, Memory, Rows, Rules, Tables, Tape
 from idi_fast.kernels.methods import LearningState, Method, learn_by_method
 
 ALGORITHMS = get_args(Algorithm)
@@ -34,7 +34,7 @@ class Agent:
         self._generator = generator
         # Under compat the capacity has no effect, as in the reference.
         is_compat, steps = config.engine.compat is not None, config.episodes * config.episode_length
-        self._learner = Learner(
+        self._explorer = Explorer(
             stream=generator.stream,
             is_compat=is_compat,
             phase=np.zeros(1, np.int64),
@@ -42,6 +42,8 @@ class Agent:
             decay=config.exploration_decay,
             floor=config.learning.exploration_floor,
             comm_column=comm_column,
+        )
+        self._learner = Learner(
             rules=rules,
             tables=make_tables(n_rows, n_comm, self.layout.per_row(initial)),
             memory=make_memory(config.episodic, n_rows * 3, bounded=not is_compat, steps=steps),
@@ -82,8 +84,13 @@ class Agent:
     @property
     def state(self) -> dict[str, np.ndarray]:
         """The arrays it resumes from; everything else follows from config and seed."""
-        learner = self._learner
-        own = {name: getattr(learner, name) for name in ("exploration", "phase", "agent", "sums")}
+        explorer, learner = self._explorer, self._learner
+        own = {
+            "exploration": explorer.exploration,
+            "phase": explorer.phase,
+            "agent": learner.agent,
+            "sums": learner.sums,
+        }
         memory = {name: array for name, array in learner.memory._asdict().items() if isinstance(array, np.ndarray)}
         own |= {"owners": self._owners, "lookups": self._lookups}
         progress = {} if self.is_plain else named("progress", self._progress._asdict())
@@ -130,19 +137,29 @@ class Agent:
         """Train over a tape; the rewards of the episodes that end go to totals[: the number returned]."""
         space = self._workspace(tape.observation.size)
         if self.is_plain:
-            return learn_block(tape, self._learner, space, totals)
+            return learn_block(tape, self._explorer, self._learner, space, totals)
         rows = self._rows.rows(tape.observation.size)["rows"].reshape(tape.observation.size, self.layout.n_tilings)
         self.layout.rows(tape.observation, rows, self._owners, self._lookups)
         return learn_by_method(
-            tape, rows, self.layout.places, self._learner, self._method, self._progress, space.words, totals
+            tape,
+            rows,
+            self.layout.places,
+            self._explorer,
+            self._learner,
+            self._method,
+            self._progress,
+            space.words,
+            totals,
         )
 
     def learn_synthetic(self, source: Synthetic, n: int, totals: np.ndarray) -> int:
         """The same over the next n rows of an environment, for plain Q-learning."""
-        return learn_synthetic(source, self._learner, self._workspace(source.observation.size), n, totals)
+        space = self._workspace(source.observation.size)
+        return learn_synthetic(source, self._explorer, self._learner, space, n, totals)
 
     def _workspace(self, n: int) -> Workspace:
-        return Workspace(**self._buffers.rows(n))
+        arrays = self._buffers.rows(n)
+        return Workspace(arrays.pop("words"), Rows(**arrays))
 
 
 def make_tables(n_rows: int, n_comm: int, initial_value: float = 0.0) -> Tables:

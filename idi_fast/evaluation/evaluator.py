@@ -20,7 +20,7 @@ from idi_fast.environments.features import Bars
 from idi_fast.environments.rng import make_generators
 from idi_fast.environments.state_space import make_rules
 from idi_fast.errors import Cancelled, IdiFastError, InputError
-from idi_fast.kernels.learn import Tables, Tape, learn_actions, mood_steps
+from idi_fast.kernels.learn import Learner, Rows, Tables, Tape, learn_actions, mood_steps
 
 EVALUATION_EPISODES = 1000
 """Episodes of an evaluation: the standard error is then a thirtieth of the deviation of an episode."""
@@ -168,21 +168,10 @@ class Evaluator:
                 codes, found = np.unique(tape.observation, return_inverse=True)
                 tables = _following(values(policy.layout.states_of(codes)))
                 tape = tape._replace(observation=found.astype(np.int32))
+            learner = Learner(rules, tables, memory, agent, sums, config.episode_length, 0.0, config.discount)
+            comm = np.empty(0, np.int16)
             ended += learn_actions(
-                tape,
-                steps,
-                rules,
-                tables,
-                memory,
-                agent,
-                sums,
-                action(n),
-                config.episode_length,
-                0.0,
-                config.discount,
-                np.empty(n, np.int32),
-                np.empty(n),
-                rewards[ended:],
+                tape, Rows(action(n), comm, steps, np.empty(n, np.int32), np.empty(n)), learner, rewards[ended:]
             )
         return rewards
 

@@ -126,31 +126,21 @@ class Case:
         totals = np.full(self.n // (episode_length + 1), np.nan)
         seen, reward = np.full(self.n, -9, np.int32), np.full(self.n, np.nan)
         rules = self.kind.rules(self.bonus)
+        learner = kernels.Learner(rules, tables, memory, agent, sums, episode_length, 0.3, 0.9)
         ended = 0
         for piece in pieces(self.n, chunks):
             tape = kernels.Tape(*(array[piece] for array in self.tape))
-            steps = np.full(tape.reward_by_position.shape, 9, np.uint8)
-            kernels.mood_steps(tape.reward_by_position, steps)
+            rows = kernels.Rows(
+                action=self.action[piece],
+                comm=self.comm[piece],
+                steps=np.full(tape.reward_by_position.shape, 9, np.uint8),
+                seen=seen[piece],
+                reward=reward[piece],
+            )
+            kernels.mood_steps(tape.reward_by_position, rows.steps)
             before = agent[3]
-            ended += kernels.learn_actions(
-                tape,
-                steps,
-                rules,
-                tables,
-                memory,
-                agent,
-                sums,
-                self.action[piece],
-                episode_length,
-                0.3,
-                0.9,
-                seen[piece],
-                reward[piece],
-                totals[ended:],
-            )
-            kernels.learn_communication(
-                tape.alert, seen[piece], reward[piece], rules.comm_bonus, tables, before, self.comm[piece], 0.3, 0.9
-            )
+            ended += kernels.learn_actions(tape, rows, learner, totals[ended:])
+            kernels.learn_communication(tape, rows, learner, before)
         assert ended == totals.size
         left = {"agent": agent, "sums": sums, "totals": totals, "seen": seen, "reward": reward}
         return {**tables._asdict(), **memory._asdict(), **left}
@@ -217,30 +207,23 @@ def test_learning_worked_by_hand():
     tape = kernels.Tape(base, np.zeros(3, np.int32), np.array([0, 1, 0], np.uint8))
     rules = kernels.Rules(np.array(BY_ONE), np.array([1, 1, 0]), 1, 0.2, np.array([[-0.5], [0.5]]))
     tables, memory = make_tables(1, 1), make_memory(None, 0, bounded=False, steps=10_000)
-    steps, seen, reward, totals = np.zeros((3, 3), np.uint8), np.zeros(3, np.int32), np.zeros(3), np.zeros(1)
-    kernels.mood_steps(base, steps)
-    assert steps.tolist() == [[2, 2, 2], [2, 0, 1], [2, 0, 1]]
-    ended = kernels.learn_actions(
-        tape,
-        steps,
-        rules,
-        tables,
-        memory,
-        np.zeros(4, np.int64),
-        np.zeros(2),
-        np.array([-1, 1, 0], np.int8),
-        2,
-        0.5,
-        0.5,
-        seen,
-        reward,
-        totals,
+    rows = kernels.Rows(
+        action=np.array([-1, 1, 0], np.int8),
+        comm=np.full(3, -1, np.int16),
+        steps=np.zeros((3, 3), np.uint8),
+        seen=np.zeros(3, np.int32),
+        reward=np.zeros(3),
     )
-    assert ended == 1
+    learner, totals = (
+        kernels.Learner(rules, tables, memory, np.zeros(4, np.int64), np.zeros(2), 2, 0.5, 0.5),
+        np.zeros(1),
+    )
+    kernels.mood_steps(base, rows.steps)
+    assert rows.steps.tolist() == [[2, 2, 2], [2, 0, 1], [2, 0, 1]]
+    assert kernels.learn_actions(tape, rows, learner, totals) == 1
     assert totals[0] == 2.0
-    assert (seen.tolist(), reward.tolist()) == ([-1, 0, 0], [0.0, 1.0, 1.0])
-    explored = np.full(3, -1, np.int16)
-    kernels.learn_communication(tape.alert, seen, reward, rules.comm_bonus, tables, 0, explored, 0.5, 0.5)
+    assert (rows.seen.tolist(), rows.reward.tolist()) == ([-1, 0, 0], [0.0, 1.0, 1.0])
+    kernels.learn_communication(tape, rows, learner, 0)
     assert_array_equal(tables.q, [[0.5 * (1 + 0.5 * 0.5), 0.5, 0.0]])
     assert_array_equal(tables.comm_q, [[0.75 + 0.5 * (0.5 + 0.5 * 0.75 - 0.75)]])
     assert_array_equal(tables.visits, [3])

@@ -99,7 +99,15 @@ def test_learn_by_method(algorithm, kind, seed, chunks, engine, learning, tiles)
         first = np.empty((part.observation.size, agent.layout.n_tilings), np.int32)
         agent.layout.rows(part.observation, first)
         ended += kernels.learn_by_method(
-            part, first, agent.layout.places, agent._learner, make_method(setup), progress, words, totals[ended:]
+            part,
+            first,
+            agent.layout.places,
+            agent._explorer,
+            agent._learner,
+            make_method(setup),
+            progress,
+            words,
+            totals[ended:],
         )
     assert ended == totals.size
 
