@@ -114,7 +114,7 @@ def _untrue(folder: Path, honest: Path, found: Verification, remade: bool) -> li
     if changed & {"artifact_manifest.json", "proof/proof.bin", "proof/receipt.json"} or streams:
         untrue |= {"digest", "command"}
     committed = {name for name in changed & set(COMMITMENTS) & set(one) if _other_json(folder, honest, name)}
-    if committed or ("policy.parquet" in changed and _other(folder, honest, "policy.parquet")):
+    if committed or ("policy.parquet" in changed and _other_values(folder, honest)):
         untrue.add("commitment")
     if table or own_header & set(HEADER) or _spec_changes(folder, honest, changed):
         untrue.add("spec")
@@ -131,9 +131,21 @@ def _other(folder: Path, honest: Path, name: str, columns: list[str] | None = No
     """Whether the values of a table have changed."""
     try:
         one, other = (pl.read_parquet(place / name, columns=columns) for place in (folder, honest))
-        # Of the communications no commitment speaks.
-        kept = [column for column in other.columns if not (name == "policy.parquet" and column.startswith("comm_"))]
-        return not set(kept) <= set(one.columns) or not one.select(kept).equals(other.select(kept))
+        return not set(other.columns) <= set(one.columns) or not one.select(other.columns).equals(other)
+    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
+        return True
+
+
+def _other_values(folder: Path, honest: Path) -> bool:
+    """Whether what a commitment speaks of has changed: states, visits and values in steps of 1/65536."""
+    try:
+        one, other = (
+            pl.read_parquet(place / "policy.parquet")
+            .select(pl.exclude("^comm_.*$"))
+            .with_columns((pl.col("^q_.*$") * 65536).cast(pl.Int64))
+            for place in (folder, honest)
+        )
+        return not one.equals(other)
     except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
         return True
 

@@ -17,7 +17,7 @@ CLAIMS = {
     "states": "states, market streams and closes are those of the bars",
     "communications": "each communication of the trace is the greedy one in its state",
     "figures": "the figures are the results of this run",
-    "commitment": "the commitment is to the values of this policy",
+    "commitment": "the commitment is to the values of this policy, cut off to 1/65536",
     "root": "the commitment is the one that was published before",
     "digest": "the digest is that of manifest and streams",
     "replay": "training again makes these files",

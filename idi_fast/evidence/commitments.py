@@ -2,13 +2,16 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from idi_fast.agents.policy import Policy
 from idi_fast.errors import EvidenceError
 from idi_fast.evidence.claims import FAILS, Claim, Unchecked, attempt
+from idi_fast.evidence.fixed_point import differing_states, to_fixed_point
 from idi_fast.evidence.merkle import PEDERSEN, PLAIN, REFERENCE, Commitment, bound_root, commit, is_root
 from idi_fast.evidence.private import BLINDING, SALT, secret_seed
 from idi_fast.evidence.provers import COMMITMENT, PROOF, UNBOUND_2, ProverOptions
-from idi_fast.evidence.published import Published, fixed_table, reference_tree
+from idi_fast.evidence.published import Published, fixed_table, reference_tree, state_values, visited_values
 from idi_fast.evidence.reference import COMMIT_FILE, PATHS_FILE, read_commit, read_paths
 from idi_fast.storage.json_files import MAX_JSON
 
@@ -45,7 +48,7 @@ def _ours(published: Published, policy: Policy | None, options: ProverOptions) -
         return Unchecked(f"{about}; only who has its secret seed can compare it with the policy (`private`)")
     if committed_again(policy, commitment, options.private) != commitment:
         raise EvidenceError("it is not that of the policy in the folder")
-    return about
+    return about + _unlike(state_values(policy))
 
 
 def committed_again(policy: Policy, commitment: Commitment, private: Path | None) -> Commitment:
@@ -79,11 +82,17 @@ def _theirs(published: Published, policy: Policy | None) -> str:
         if published.files.get(PATHS_FILE, MAX_JSON + 1) <= MAX_JSON:
             read_paths(published.data(PATHS_FILE), size)
         return Unchecked("there is no policy to compare it with")
-    tree = reference_tree(policy)
+    visited, tree = visited_values(policy)[1], reference_tree(policy)
     for name, text in ((COMMIT_FILE, tree.commit_text()), (PATHS_FILE, tree.paths_text())):
         if published.files.get(name) != len(text) or published.data(name, len(text)) != text:
             raise EvidenceError(f"{name} is not that of the policy in the folder")
-    return f"root {root.hex()[:16]}… of {size:,} states"
+    return f"root {root.hex()[:16]}… of {size:,} states{_unlike(visited)}"
+
+
+def _unlike(values: np.ndarray) -> str:
+    # Values closer than a step can be exchanged under the same root.
+    count = differing_states(values, to_fixed_point(values)).size
+    return f"; the greedy action of {count:,} of them is another one than the policy's" if count else ""
 
 
 def _their_root(published: Published, root: str | None) -> str:

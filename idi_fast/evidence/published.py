@@ -272,12 +272,18 @@ def _all_states(policy: Policy) -> np.ndarray:
     return np.arange(n)
 
 
-def reference_tree(policy: Policy) -> PolicyTree:
-    """The reference's commitment to the states of a policy that training visited; EvidenceError for too many."""
+def visited_values(policy: Policy) -> tuple[np.ndarray, np.ndarray]:
+    """The states that training visited, int64 (n,), and their values, float64 (n, 3); EvidenceError for too many."""
     states = _all_states(policy)
     states = states[policy.visited(states)]
+    return states, policy.values(states)
+
+
+def reference_tree(policy: Policy) -> PolicyTree:
+    """The reference's commitment to the states of a policy that training visited; EvidenceError for too many."""
+    states, values = visited_values(policy)
     if states.size > MAX_ENTRIES:
         raise EvidenceError(f"the policy has {states.size:,} visited states; that form takes {MAX_ENTRIES:,}")
-    table = to_fixed_point(policy.values(states)).tolist()
     digits = policy.space.digits(states).tolist()
+    table = to_fixed_point(values).tolist()
     return PolicyTree({state_key(key): row for key, row in zip(digits, table, strict=True)})

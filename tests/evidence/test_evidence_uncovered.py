@@ -12,6 +12,7 @@ from forgers import copied, edited, not_held, remake, rows
 from idi_fast.data.in_sample import versions
 from idi_fast.errors import EvidenceError
 from idi_fast.evidence import reference
+from idi_fast.evidence.claims import Claim
 from idi_fast.evidence.provers import ProverOptions
 from idi_fast.evidence.publish import prove_folder
 from idi_fast.evidence.verify import verify_folder
@@ -228,3 +229,35 @@ def test_names_of_claims_that_there_are_not(synthetic, tmp_path):
     message = refused(tmp_path, "verify", synthetic, "--require", "stats")
     assert_mentions(message, "expected one of replay, zk, all", "Did you mean 'states'")
     assert "the folder makes no such claim" in failed("verify", synthetic, "--require", "spec")
+
+
+@pytest.mark.parametrize("form", ["idi-fast", "idi"])
+def test_a_commitment_is_to_values_in_steps(synthetic, tmp_path, form):
+    # What is nearer than 1/65536 has one root, whose actions may be others: the verdict says so.
+    def commitment() -> Claim:
+        return next(claim for claim in verify_folder(synthetic).claims if claim.name == "commitment")
+
+    def change(by: float) -> None:
+        changed = policy.with_columns(q_buy=pl.when(is_moved).then(0.25 + by).otherwise("q_buy"))
+        changed.write_parquet(synthetic / "policy.parquet", metadata=metadata)
+        remake(synthetic)
+
+    policy = pl.read_parquet(synthetic / "policy.parquet")
+    metadata = pl.read_parquet_metadata(synthetic / "policy.parquet")
+    metadata.pop("ARROW:schema")
+    is_moved = pl.int_range(pl.len()) == policy["visits"].arg_max()
+    policy = policy.with_columns(q_hold=pl.when(is_moved).then(0.25).otherwise("q_hold"))
+    change(0.0)
+    succeed("commit", synthetic, "--out", tmp_path / "public", "--form", form)
+    for path in (tmp_path / "public").glob("*commit*.json"):
+        (synthetic / path.name).write_bytes(path.read_bytes())
+    if form == "idi":
+        (synthetic / "qtable.proofs.json").write_bytes((tmp_path / "public/qtable.proofs.json").read_bytes())
+    remake(synthetic)
+    assert commitment().result == "holds"
+    assert "another one" not in commitment().found
+    change(0.5 / 65536)
+    assert commitment().result == "holds"
+    assert "the greedy action of 1 of them is another one than the policy's" in commitment().found
+    change(1 / 65536)
+    assert commitment().result == "fails"
