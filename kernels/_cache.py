@@ -14,9 +14,10 @@ import pickle
 import stat
 import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -27,7 +28,10 @@ from numba.core import config as numba_config
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile, _CacheLocator
 
 from idi_fast.errors import CacheWarning
+from idi_fast.file_lock import lock
 
+PATIENCE = 60.0
+"""Seconds to wait for another process that compiles a kernel, which takes some ten; it may have been stopped."""
 DIGEST_BYTES = 32
 ADVICE = "set IDI_FAST_CACHE_DIR to choose a folder"
 
@@ -212,6 +216,39 @@ def _without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # a pipe would wait for somebody to write
 
 
+class _Turn:
+    """The right to compile a kernel: another process waits for the result instead of making it as well.
+
+    No two wait for each other: whoever compiles a kernel waits only for those that it calls.
+    """
+
+    def __init__(self, path: str):
+        self._path = path
+        self._handle: int | None = None
+
+    def begin(self) -> None:
+        """Take it, at the latest after PATIENCE."""
+        if self._handle is not None:  # an exception has ended the compilation before
+            return
+        try:
+            os.makedirs(os.path.dirname(self._path), exist_ok=True)
+            self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError:  # as where the cache is read-only
+            return
+        patience = time.monotonic() + PATIENCE
+        while lock(self._handle) is False and time.monotonic() < patience:
+            time.sleep(0.02)
+
+    def end(self) -> None:
+        """Let others take it."""
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+            # Whoever holds the lock of a removed file holds it in vain: at worst a kernel is compiled twice.
+            with suppress(OSError):
+                os.unlink(self._path)
+
+
 class KernelCache(FunctionCache):
     """The cache of one kernel, without which the kernel is compiled: no fault of the disk is one of the run."""
 
@@ -223,8 +260,18 @@ class KernelCache(FunctionCache):
         self._cache_file = _DigestedFiles(
             cache_path=self.cache_path, filename_base=self._impl.filename_base, source_stamp=SOURCES_HASH
         )
+        self._turn = _Turn(os.path.join(self.cache_path, f"{self._impl.filename_base}.lock"))
 
     def load_overload(self, sig, target_context):
+        found = self._load(sig, target_context)
+        if found is None:
+            self._turn.begin()
+            found = self._load(sig, target_context)  # another process may have made it meanwhile
+            if found is not None:
+                self._turn.end()
+        return found
+
+    def _load(self, sig, target_context):
         try:
             return super().load_overload(sig, target_context)
         except OSError:
@@ -243,3 +290,5 @@ class KernelCache(FunctionCache):
                 CacheWarning,
                 stacklevel=2,
             )
+        finally:
+            self._turn.end()

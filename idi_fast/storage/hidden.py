@@ -1,12 +1,13 @@
 """Hidden folders beside the places of outputs, and locks that show whether a live process is using one."""
 
-import errno
 import os
 import re
 import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+
+from idi_fast.file_lock import lock
 
 NAME = re.compile(r"\.idi-fast-[0-9a-z_]{8,12}")
 """Names of the folders; in earlier versions they ended in eight letters."""
@@ -56,25 +57,6 @@ def remove(path: Path) -> None:
             shutil.rmtree(part) if part.is_dir() and not part.is_symlink() else part.unlink()
     (path / LOCK).unlink(missing_ok=True)
     path.rmdir()
-
-
-def lock(handle: int) -> bool | None:
-    """Whether this process now holds a file's lock, which ends with the process, however that ends.
-
-    False: another holds it; None: there are no locks on this system or disk.
-    """
-    try:
-        if os.name == "nt":
-            import msvcrt
-
-            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        return False if error.errno in (errno.EWOULDBLOCK, errno.EACCES) else None
-    return True
 
 
 def is_ours(path: Path) -> bool:

@@ -7,6 +7,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from idi_fast.file_lock import lock
 from idi_fast.storage import hidden
 
 
@@ -61,7 +62,7 @@ class Record:
 
     def _open(self, path: Path) -> None:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
-        if hidden.lock(handle) is not False and os.path.lexists(path):
+        if lock(handle) is not False and os.path.lexists(path):
             self._path, self._handle = path, handle
         else:  # another command considered it an orphan before it was locked
             os.close(handle)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from idi_fast.file_lock import lock
 from idi_fast.storage import exchange, hidden, journal, records
 from idi_fast.storage.syncing import sync_folder
 
@@ -35,7 +36,7 @@ def _settle_record(path: Path, say: Say) -> None:
         handle = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
     except OSError:
         return
-    if not hidden.lock(handle):
+    if not lock(handle):
         os.close(handle)
         return
     found: dict[str, list] = {}
@@ -119,7 +120,7 @@ def _settle_folders(
         for folder in folders:
             if os.path.lexists(folder / hidden.LOCK):
                 locks.append(os.open(folder / hidden.LOCK, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0)))
-                if not hidden.lock(locks[-1]) or not os.path.lexists(folder / hidden.LOCK):
+                if not lock(locks[-1]) or not os.path.lexists(folder / hidden.LOCK):
                     return False
             elif not os.listdir(folder):  # one that is just being made or removed, or was at a kill
                 os.rmdir(folder)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from idi_fast.errors import OutputError, WriteError
+from idi_fast.file_lock import lock
 from idi_fast.storage import hidden, journal
 from idi_fast.storage.exchange import Unsupported
 from idi_fast.storage.failures import explained, failure
@@ -261,7 +262,7 @@ def _held(folders: Iterable[Path]) -> Iterator[None]:
                 break
             handles.append(os.open(folder, os.O_RDONLY))
             patience = time.monotonic() + PATIENCE
-            while (free := hidden.lock(handles[-1])) is False:
+            while (free := lock(handles[-1])) is False:
                 if time.monotonic() > patience:
                     raise BlockingIOError(errno.EWOULDBLOCK, f"another process holds {folder} and keeps it locked")
                 time.sleep(0.01)

@@ -19,6 +19,7 @@ from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.history import History
 from idi_fast.data.in_sample import describe_history, versions
 from idi_fast.errors import ArtifactError, InputError, OutputError
+from idi_fast.file_lock import lock
 from idi_fast.kernels._jit import SOURCES_HASH
 from idi_fast.storage import hidden
 from idi_fast.storage.files import explained, list_files
@@ -274,7 +275,7 @@ def _lock(folder: Path) -> Iterator[None]:
         file = open(folder / LOCK, "ab")  # noqa: SIM115 -- closed below
     with file:
         # The lock ends with the process, however that ends.
-        if hidden.lock(file.fileno()) is False:
+        if lock(file.fileno()) is False:
             raise OutputError(f"another process is at work in {folder}; wait for it or choose another `out`")
         if not os.path.exists(folder / LOCK):
             raise OutputError(f"another process has just ended its work in {folder}; try again")

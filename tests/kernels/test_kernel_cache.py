@@ -6,6 +6,8 @@ import pickle
 import random
 import re
 import shutil
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import numpy as np
 import pytest
 
 from idi_fast.errors import CacheWarning
+from idi_fast.file_lock import lock
 from idi_fast.kernels import _cache, _jit
 
 
@@ -55,6 +58,65 @@ def test_kernels_are_compiled_once(folder):
     assert [path.suffix for path in files(folder)] == [".nbc", ".nbc", ".nbi"]
     assert not _cache.cache_is_cold()
     assert work() == (2, 0)
+
+
+COMPILE = """
+import sys, time
+import numpy as np
+from idi_fast.kernels import _jit
+
+def halves(numbers):
+    total = numbers[0] * 0
+    for number in numbers:
+        total += number / 2
+    return total
+
+sys.stdin.readline()
+kernel = _jit.kernel(halves)
+kernel(np.arange(5.0))
+print(sum(kernel.stats.cache_hits.values()))
+"""
+
+
+def test_of_processes_that_need_a_kernel_at_once_one_compiles_it(tmp_path):
+    script = tmp_path / "compile_it.py"
+    script.write_text(COMPILE)
+    environment = {**os.environ, "IDI_FAST_CACHE_DIR": str(tmp_path / "cache")}
+    pipe = subprocess.PIPE
+    workers = [
+        subprocess.Popen([sys.executable, script], env=environment, stdin=pipe, stdout=pipe, text=True)
+        for _ in range(3)
+    ]
+    for worker in workers:
+        assert worker.stdin is not None
+        worker.stdin.write("begin\n")
+        worker.stdin.flush()
+    loaded = [int(worker.communicate(timeout=60)[0]) for worker in workers]
+    assert sorted(loaded) == [0, 1, 1]
+    assert [path.suffix for path in files(tmp_path / "cache")] == [".nbc", ".nbi"]
+
+
+def test_a_process_that_keeps_its_turn_is_not_waited_for_for_ever(folder, monkeypatch):
+    monkeypatch.setattr(_cache, "PATIENCE", 0.1)
+    place = Path(_jit.kernel(halves)._cache._turn._path)
+    place.parent.mkdir(parents=True)
+    with open(place, "x") as file:
+        assert lock(file.fileno())
+        assert work((0,)) == (0, 1)
+    assert work((0,)) == (1, 0)
+
+
+def test_an_interrupted_compilation_leaves_the_turn_to_the_next(folder, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    kernel = _jit.kernel(halves)
+    with monkeypatch.context() as patch:
+        patch.setattr(kernel._compiler, "compile", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            kernel(CALLS[0][0])
+    assert kernel(CALLS[0][0]) == halves(CALLS[0][0])
+    assert [path.suffix for path in files(folder)] == [".nbc", ".nbi"]
 
 
 def emptied(data: bytes, draw: random.Random) -> bytes:

@@ -10,6 +10,7 @@ from small_outputs import ours, put, told
 
 from idi_fast.errors import InputError, OutputError, WriteError
 from idi_fast.evidence.private import private_folder
+from idi_fast.file_lock import lock
 from idi_fast.storage import exchange, hidden
 from idi_fast.storage.failures import explained
 from idi_fast.storage.files import new_directory
@@ -226,7 +227,7 @@ def test_a_result_is_kept_where_another_holds_the_folder(tmp_path, monkeypatch):
         with new_directory(tmp_path / "out") as folder:
             put(folder / "x.txt", "mine")
             handles.append(os.open(tmp_path, os.O_RDONLY))
-            assert hidden.lock(handles[0])
+            assert lock(handles[0])
 
     handles = []
     monkeypatch.setattr("idi_fast.storage.staging.PATIENCE", 0.0)
