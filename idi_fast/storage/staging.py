@@ -107,6 +107,8 @@ class Staging:
         self._ending.close()  # from here on the hidden folders may hold the old content
         at, begun = places[0], []
         try:
+            for place in places:
+                _clear(self._made(place))
             self._sync(places)
             with _held({place.parent for place in places}):
                 steps = [self._step(place) for place in places]
@@ -245,6 +247,16 @@ class Staging:
     def _unlock(self) -> None:
         while self._locks:
             os.close(self._locks.pop())
+
+
+def _clear(made: Path) -> None:
+    """Remove the hidden folders in what was made: a failing disk may have left those in which its parts were made.
+
+    Raises OSError.
+    """
+    for parent, _, _ in os.walk(made) if not made.is_symlink() else ():
+        for folder in hidden.within(Path(parent)):
+            hidden.remove(folder)
 
 
 @contextmanager

@@ -1,8 +1,10 @@
 """Outputs appear whole or not at all, replace nothing unasked, and are only where they may be."""
 
+import errno
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import cli_helpers as cli
 import pytest
@@ -219,6 +221,32 @@ def test_a_place_that_is_taken_between_two_renames(tmp_path, monkeypatch):
     assert cli.snapshot(tmp_path / "out-3") == {"x.txt": b"mine"}
     assert told(tmp_path / "out-2") == "old"
     assert sorted(os.listdir(tmp_path)) == ["out", "out-2", "out-3"]
+
+
+@pytest.mark.parametrize("failures", [1, 2])
+def test_no_folder_in_which_a_part_was_made_stays_in_an_output(tmp_path, monkeypatch, failures):
+    real, failed = os.rmdir, []
+
+    def rmdir(path, **options):
+        if Path(path).parent.name == "out" and len(failed) < failures:
+            failed.append(path)
+            raise OSError(errno.EIO, os.strerror(errno.EIO), os.fspath(path))
+        real(path, **options)
+
+    def run():
+        with new_directory(tmp_path / "out", force=True) as folder:
+            install({folder / "x.txt": b"mine"})
+
+    ours(tmp_path / "out", "old")
+    monkeypatch.setattr("os.rmdir", rmdir)
+    if failures == 1:
+        run()
+        assert cli.snapshot(tmp_path) == {"out": None, "out/x.txt": b"mine"}
+    else:
+        with pytest.raises(WriteError, match="everything is unchanged"):
+            run()
+        assert told(tmp_path / "out") == "old"
+    assert len(failed) == failures
 
 
 @pytest.mark.skipif(os.name == "nt", reason="folders have no locks")
