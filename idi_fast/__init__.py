@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         EvidenceError,
         IdiFastError,
         InputError,
+        NumericalError,
         OutputError,
         WriteError,
     )
@@ -57,6 +58,7 @@ _HOMES = {
         "EvidenceError",
         "IdiFastError",
         "InputError",
+        "NumericalError",
         "OutputError",
         "WriteError",
     ),
@@ -88,6 +90,7 @@ __all__ = [
     "IdiFastError",
     "InputError",
     "Lane",
+    "NumericalError",
     "OutputError",
     "Policy",
     "Population",

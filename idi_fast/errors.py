@@ -32,6 +32,10 @@ class WriteError(IdiFastError):
     """The work ran, but the disk is full or broken, or another process took the output's place (exit code 1)."""
 
 
+class NumericalError(IdiFastError):
+    """Values overflowed, as they would again; checkpoints of the run are removed (exit code 1)."""
+
+
 class EvidenceError(InputError):
     """A commitment, an opening or a proof cannot be made from what was given, or does not hold."""
 

@@ -50,6 +50,7 @@ SECTIONS = {
         "ConfigError",
         "DataError",
         "ArtifactError",
+        "NumericalError",
         "OutputError",
         "EvidenceError",
         "WriteError",

@@ -23,6 +23,8 @@ from idi_fast.storage import exchange
 MAIN = "from idi_fast.cli import main; main()"
 NOTICE = "compiling kernels; this happens once"
 QUICK = ("--episodes", 4, "--episode-length", 16)
+FEW_STATES = tuple(f"--set=quantizer.{name}_buckets=2" for name in ("volume", "trend", "scarcity", "mood"))
+"""What hides a table, or tries all of its states, takes as long as the table is large."""
 STREAMS = (
     "q_buy",
     "q_sell",
@@ -184,8 +186,8 @@ def make_world(folder: Path) -> Path:
     bars().select("close").write_parquet(folder / "closes.parquet")
     bars(first=120).select("close").write_parquet(folder / "later_closes.parquet")
     kinds = {
-        "agent": ("--data", folder / "bars.csv", "--episodes", 60),
-        "synthetic": (),
+        "agent": ("--data", folder / "bars.csv", "--episodes", 60, *FEW_STATES),
+        "synthetic": FEW_STATES,
         "compat_crypto": ("--env", "crypto", "--compat", "idi-iann"),
     }
     for name, args in kinds.items():

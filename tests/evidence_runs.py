@@ -13,7 +13,7 @@ def evidence(world) -> Path:
     for name, args in {
         "backtest": ("backtest", world / "later.parquet", "--policy", world / "agent"),
         "population": ("train", "--seeds", "0:2", *cli.QUICK),
-        "warm": ("train", "--data", world / "bars.csv", "--init-policy", world / "agent", *cli.QUICK),
+        "warm": ("train", "--data", world / "bars.csv", "--init-policy", world / "agent", *cli.QUICK, *cli.FEW_STATES),
     }.items():
         succeed(*args, "--out", world / name)
     return world

@@ -15,7 +15,7 @@ from idi_fast.config.arguments import check_config, check_integer, check_path
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.timestamps import parse_time, time_series
 from idi_fast.environments.rng import Generator, make_generators
-from idi_fast.errors import IdiFastError, InputError
+from idi_fast.errors import InputError, NumericalError
 from idi_fast.kernels import tape_words
 from idi_fast.kernels.crypto import REGIME_BEAR, REGIME_PANIC, START_PRICE, Market, Stress
 from idi_fast.storage.failures import explained
@@ -35,6 +35,9 @@ CHUNK_BARS = 262_144
 LOG_VOLUME_LEVEL = 10.0
 """Mean log(1 + volume) of a history; the market's own log volume has mean 0 and is never below −2.5."""
 REGIMES = ("bull", "bear", "chop", "panic")
+LARGEST_LOG = 1e100
+"""Beyond this the squares in a log price's volatility come near the largest numbers."""
+OVERFLOWED = "the simulated prices overflowed; use smaller drifts, volatilities or shocks"
 NANOSECONDS = {"s": 1_000_000_000, "m": 60_000_000_000, "h": 3_600_000_000_000, "d": 86_400_000_000_000}
 
 
@@ -58,12 +61,13 @@ class CryptoMarket:
         self.state = np.array([0.0, 2.0, 0.0])
 
     def bars(self, generator: Generator, n: int) -> SimulatedBars:
-        """The next n bars, the same however they are divided among calls; IdiFastError if a price overflows."""
+        """The next n bars, the same however they are divided among calls; NumericalError if a price overflows."""
         words = np.empty((n, 4), np.uint64)
         generator.words64(words)
         bars = SimulatedBars(np.empty(n), np.empty(n), np.empty(n, np.uint8), np.empty(n, np.uint8))
         tape_words.crypto_bars(words, self._parameters, self._stress, self.state, *bars)
-        finite(bars.log_close)
+        if n and not np.abs(bars.log_close).max() <= LARGEST_LOG:
+            raise NumericalError(OVERFLOWED)
         return bars
 
 
@@ -84,9 +88,9 @@ def market_parameters(config: TrainingConfig) -> tuple[Market, Stress]:
 
 
 def finite(prices: np.ndarray) -> np.ndarray:
-    """The prices; IdiFastError if one is infinite or NaN."""
+    """The prices; NumericalError if one is infinite or NaN."""
     if not np.isfinite(prices).all():
-        raise IdiFastError("the simulated prices overflowed; use smaller drifts, volatilities or shocks")
+        raise NumericalError(OVERFLOWED)
     return prices
 
 
@@ -118,7 +122,7 @@ def simulated_frames(
     ------
     InputError
         Under compat, whose market begins anew with each episode, and for times beyond the year 2262.
-    IdiFastError
+    NumericalError
         Where a price overflows or underflows.
     """
     if config.engine.compat is not None:
@@ -134,7 +138,7 @@ def simulated_frames(
         with np.errstate(over="ignore", under="ignore"):
             close = finite(START_PRICE * np.exp(made.log_close))
         if not close.all():
-            raise IdiFastError("the simulated prices fell to 0; use drifts nearer to 0, or fewer bars")
+            raise NumericalError("the simulated prices fell to 0; use drifts nearer to 0, or fewer bars")
         opens = np.concatenate([[last], close[:-1]])
         last = close[-1]
         yield pl.DataFrame(

@@ -19,7 +19,7 @@ from idi_fast.environments.environment import Environment, HistoryBars, make_env
 from idi_fast.environments.features import Bars
 from idi_fast.environments.rng import make_generators
 from idi_fast.environments.state_space import make_rules
-from idi_fast.errors import Cancelled, IdiFastError, InputError
+from idi_fast.errors import Cancelled, InputError, NumericalError
 from idi_fast.kernels.learn import Learner, Rows, Tables, Tape, learn_actions, mood_steps
 
 EVALUATION_EPISODES = 1000
@@ -51,13 +51,13 @@ class Evaluation:
 
     @classmethod
     def of(cls, rewards: np.ndarray) -> "Evaluation":
-        """From the rewards of some episodes, float64 (n,); IdiFastError if they are not finite."""
+        """From the rewards of some episodes, float64 (n,); NumericalError if they are not finite."""
         n = rewards.size
         with np.errstate(over="ignore", invalid="ignore"):
             mean = float(rewards.mean())
             error = float(rewards.std(ddof=1)) / math.sqrt(n) if n > 1 else None
         if not math.isfinite(mean) or not math.isfinite(error or 0.0):
-            raise IdiFastError("the rewards of the evaluation overflowed; use a smaller volatility or pnl")
+            raise NumericalError("the rewards of the evaluation overflowed; use a smaller volatility or pnl")
         return cls(mean, error, n)
 
 

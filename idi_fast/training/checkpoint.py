@@ -18,7 +18,7 @@ from idi_fast.agents.policy import Policy
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.history import History
 from idi_fast.data.in_sample import describe_history, versions
-from idi_fast.errors import ArtifactError, InputError, OutputError
+from idi_fast.errors import ArtifactError, InputError, NumericalError, OutputError
 from idi_fast.file_lock import lock
 from idi_fast.kernels._jit import SOURCES_HASH
 from idi_fast.storage import hidden
@@ -188,8 +188,9 @@ class Checkpoints:
 def checkpoint_folder(out: str | Path, *, wanted: bool, resume: bool, force: bool) -> Iterator[Path | None]:
     """The folder `<out>.checkpoint`, locked against other processes (on POSIX); None if no checkpoints are `wanted`.
 
-    It is removed when the block ends well, and after an exception if there is no checkpoint in it. An existing one is
-    refused without `resume` or `force`; what a killed process left in it of its output is removed. Raises OutputError.
+    It is removed when the block ends well, after a NumericalError, which the same run would only repeat, and after
+    another exception if there is no checkpoint in it. An existing one is refused without `resume` or `force`; what a
+    killed process left in it of its output is removed. Raises OutputError.
     """
     out = Path(os.path.abspath(out))
     folder = _folder_of(out)
@@ -220,7 +221,9 @@ def checkpoint_folder(out: str | Path, *, wanted: bool, resume: bool, force: boo
         try:
             with removing(remove_unless_kept):
                 yield folder if wanted else None
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, NumericalError):
+                discard(folder)
             remove_unless_kept()
             raise
         shutil.rmtree(folder, ignore_errors=True)

@@ -21,7 +21,7 @@ from idi_fast.environments.environment import HistoryBars, SyntheticEnvironment,
 from idi_fast.environments.features import named
 from idi_fast.environments.rng import draw_seed, make_generators
 from idi_fast.environments.state_space import make_rules
-from idi_fast.errors import Cancelled, IdiFastError, InputError
+from idi_fast.errors import Cancelled, IdiFastError, InputError, NumericalError
 from idi_fast.training.checkpoint import Checkpoints, Position, describe_run
 from idi_fast.training.episode_log import EpisodeRewards
 
@@ -113,8 +113,10 @@ class Trainer:
         ------
         Cancelled
             Soon after `cancel` was called.
+        NumericalError
+            If values overflow.
         IdiFastError
-            If values overflow, or the trainer has been run before.
+            If the trainer has been run before.
         """
         check_callback("progress", progress)
         self.train(progress)
@@ -126,7 +128,7 @@ class Trainer:
         q = self._agent.values()
         numbers = q, tables.comm_q, self.stats()["mean_reward"]
         if not all(np.isfinite(number).all() for number in numbers):
-            raise IdiFastError("the Q-values overflowed; use a smaller learning_rate, discount or volatility")
+            raise NumericalError("the Q-values overflowed; use a smaller learning_rate, discount or volatility")
         tape, facts = environment.facts(self.config.episode_length + 1)
         trace = greedy_trace(self.config, environment.space, self._rules, q, tables.comm_q, tape, facts)
         if self.config.engine.compat:

@@ -92,12 +92,25 @@ def test_a_policy_worse_than_the_best_baseline_is_called_so(difference, said):
     assert report.verdict().startswith(f"{said} than 'hold'")
 
 
-def test_prices_beyond_all_numbers_are_refused(tmp_path):
-    drifts = [f"--drift-{regime}=70" for regime in ("bull", "bear", "chop")]
-    outcome = cli.run("train", "--env", "crypto", *drifts, "--out", tmp_path / "a", *cli.QUICK)
+@pytest.mark.parametrize("command", ["train", "workflow"])
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ([f"environment.market.drift_{regime}=70" for regime in ("bull", "bear", "chop")], "the simulated prices"),
+        (["environment.market.vol_base=1e180"], "the simulated prices"),
+        (["rewards.pnl=1e308", "learning_rate=1", "discount=1"], "the Q-values"),
+    ],
+)
+def test_values_beyond_all_numbers_end_a_run_that_leaves_nothing(tmp_path, command, settings, said):
+    # Nor checkpoints: continued, the run would end in the same way.
+    config, options = tmp_path / "config.json", [f"--set={setting}" for setting in settings]
+    config.write_text(json.dumps({"episodes": 40, "episode_length": 16, "environment": {"kind": "crypto"}}))
+    given = ("--config", config, "--checkpoint-every", 1) if command == "train" else (config,)
+    outcome = cli.run(command, *given, *options, "--out", tmp_path / "a")
     assert outcome.status == 1
-    cli.assert_mentions(outcome.stderr, "the simulated prices overflowed")
-    assert not os.listdir(tmp_path)
+    (line,) = outcome.stderr.splitlines()
+    cli.assert_mentions(line, f"{said} overflowed")
+    assert os.listdir(tmp_path) == ["config.json"]
 
 
 @pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
