@@ -58,5 +58,5 @@ def _by_folder(files: tuple[Path, ...], key: str) -> dict[str, tuple[Path, ...]]
 
 
 def _by_column(files: tuple[Path, ...], column: str, scratch: Path) -> dict[str, tuple[Path, ...]]:
-    ask("split", {"files": list(map(str, files)), "column": column, "scratch": str(scratch)})
+    ask("split", {"files": list(map(str, files)), "column": column, "scratch": str(scratch)}, writes=True)
     return _by_folder(tuple(sorted(scratch.rglob("*.parquet"))), SYMBOL_KEY)

@@ -141,6 +141,20 @@ def test_no_room_to_sort_rows_apart_is_no_fault_of_the_file(layouts, world, tmp_
     assert os.listdir(tmp_path) == []
 
 
+def test_nothing_goes_on_writing_once_sorting_apart_has_failed(readers, policy, tmp_path):
+    # Threads of polars may, in the reader's process: it is ended, so that the folder can be removed.
+    rows = pl.DataFrame({"symbol": [f"S{k}" for k in range(500)], "close": np.linspace(1.0, 2.0, 500)})
+    rows.write_parquet(tmp_path / "mixed.parquet", row_group_size=50, compression="uncompressed")
+    damaged = bytearray((tmp_path / "mixed.parquet").read_bytes())
+    damaged[len(damaged) // 2 : len(damaged) // 2 + 200] = bytes(200)
+    (tmp_path / "mixed.parquet").write_bytes(damaged)
+    (tmp_path / "scratch").mkdir()
+    data = replace(policy.config.environment.data, path=str(tmp_path / "mixed.parquet"))
+    with pytest.raises(DataError, match="cannot be read"):
+        open_symbols(policy.config, data, tmp_path / "scratch", column="symbol")
+    assert readers._all == []
+
+
 @pytest.mark.parametrize("name", ["mixed.parquet", "mixed.csv", "partitioned"])
 def test_how_the_rows_are_filed_changes_nothing(layouts, world, tmp_path, name):
     outputs = {}

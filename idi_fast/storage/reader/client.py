@@ -334,12 +334,18 @@ def prepare(*, expects_bars: bool = False) -> None:
 
 
 def stream(
-    operation: str, arguments: dict, *, error: type[IdiFastError] = DataError, limits: Limits = ANY
+    operation: str,
+    arguments: dict,
+    *,
+    error: type[IdiFastError] = DataError,
+    limits: Limits = ANY,
+    writes: bool = False,
 ) -> Generator[tuple[Any, list[np.ndarray]], None, None]:
     """JSON values and arrays that a reader's operation yields; a generator, to be closed if it is not exhausted.
 
-    arguments: JSON values; error: what to raise if the file crashes its reader, or exceeds `limits`. Raises
-    what the operation raises.
+    arguments: JSON values; error: what to raise if the file crashes its reader, or exceeds `limits`; writes: whether
+    the operation writes files, which threads of a reader may go on doing after an error: it is then ended. Raises what
+    the operation raises.
     """
     pool = _pool
     reader = pool.take()
@@ -366,6 +372,8 @@ def stream(
         raise error(str(ended)) from None
     except Exception:
         if not is_over:
+            if writes:
+                reader.end()
             pool.give_back(reader)
         raise
     except BaseException:
@@ -375,7 +383,14 @@ def stream(
         raise
 
 
-def ask(operation: str, arguments: dict, *, error: type[IdiFastError] = DataError, limits: Limits = ANY) -> Any:
+def ask(
+    operation: str,
+    arguments: dict,
+    *,
+    error: type[IdiFastError] = DataError,
+    limits: Limits = ANY,
+    writes: bool = False,
+) -> Any:
     """The only value that an operation yields; arguments and errors as for `stream`."""
-    ((value, _),) = stream(operation, arguments, error=error, limits=limits)
+    ((value, _),) = stream(operation, arguments, error=error, limits=limits, writes=writes)
     return value
