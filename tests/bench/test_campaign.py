@@ -20,13 +20,13 @@ from idi_fast.bench.campaign.trial import Fault, Trial, verdict_on
 from idi_fast.bench.campaign.worker import Outcome, Worker
 
 TRIALS = {
-    "configs": 20,
-    "prices": 12,
-    "artifacts": 12,
-    "evidence": 30,
-    "specifications": 12,
-    "kills": 2,
-    "disks": 2,
+    "configs": 8,
+    "prices": 6,
+    "artifacts": 6,
+    "evidence": 8,
+    "specifications": 6,
+    "kills": 1,
+    "disks": 1,
     "signals": 1,
     "writers": 1,
 }
