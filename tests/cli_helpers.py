@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
 
+import forked
 import numpy as np
 import polars as pl
 
@@ -77,14 +78,22 @@ def run(*args: object, stdout: io.StringIO | None = None) -> Outcome:
     return Outcome(status, stdout.getvalue(), _without_notice(stderr.getvalue()))
 
 
-def start(*args: object, code: str = MAIN, env: dict[str, str] | None = None, **streams) -> subprocess.Popen:
-    """Start a command, or other code, in a process of its own; there too warnings are errors."""
+def start(
+    *args: object, code: str = MAIN, env: dict[str, str] | None = None, fresh: bool = False, **streams
+) -> subprocess.Popen | forked.Process:
+    """Start a command, or other code, in a process of its own; there too warnings are errors.
+
+    fresh: whether it has to import everything itself, as it does where it has an environment or streams of its own.
+    """
+    arguments = list(map(str, args))
+    if forked.AVAILABLE and not fresh and not env and set(streams) <= {"stdin"}:
+        return forked.Process(code, arguments, dict(os.environ), stdin="stdin" in streams)
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8", **streams}
-    argv = [sys.executable, "-W", "error", "-c", code, *map(str, args)]
+    argv = [sys.executable, "-W", "error", "-c", code, *arguments]
     return subprocess.Popen(argv, env={**os.environ, **(env or {})}, **options)
 
 
-def finish(process: subprocess.Popen, text: str | None = None) -> Outcome:
+def finish(process: subprocess.Popen | forked.Process, text: str | None = None) -> Outcome:
     """Wait for a process of `start`."""
     stdout, stderr = process.communicate(text, timeout=120)
     return Outcome(process.returncode, stdout or "", _without_notice(stderr))

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 import typer
 from cli_helpers import (
+    FEW_STATES,
     QUICK,
     STREAMS,
     assert_mentions,
@@ -89,7 +90,7 @@ def test_version():
 @pytest.mark.parametrize("args", [["--help"], ["train", "-h"], ["backtest", "--help"], ["train", "--print-config"]])
 def test_nothing_heavy_is_imported_for_help(args):
     code = "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr))\n"
-    status, stdout, stderr = finish(start(*args, code=code + "from idi_fast.cli import main; main()"))
+    status, stdout, stderr = finish(start(*args, code=code + "from idi_fast.cli import main; main()", fresh=True))
     heavy = {"numba", "numpy", "polars", "pyarrow", "rich"}
     assert (status, bool(stdout), heavy & set(stderr.split())) == (0, True, set())
     assert {"typer", "idi_fast.cli"} <= set(stderr.split())
@@ -177,13 +178,13 @@ def test_defaults_then_file_then_set_then_flags(tmp_path):
 
 def test_force_replaces_an_earlier_output(world, tmp_path):
     old = copy_of(world / "agent", tmp_path / "old")
-    succeed("train", "--out", old, "--force", *QUICK)
+    succeed("train", "--out", old, "--force", *QUICK, *FEW_STATES)
     assert same_run(old, world / "synthetic")
     assert os.listdir(tmp_path) == ["old"]
 
 
 def test_an_empty_folder_is_filled(world, tmp_path):
-    succeed("train", "--out", tmp_path, *QUICK)
+    succeed("train", "--out", tmp_path, *QUICK, *FEW_STATES)
     assert same_run(tmp_path, world / "synthetic")
 
 

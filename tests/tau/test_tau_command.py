@@ -43,7 +43,7 @@ def test_every_code_stands_in_the_docs():
 @pytest.mark.parametrize("args", [["tau", "--help"], ["tau", "check", "-h"], ["tau", "run", "--help"]])
 def test_nothing_heavy_is_imported_for_help(args):
     code = "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr))\n"
-    status, stdout, stderr = finish(start(*args, code=code + "from idi_fast.cli import main; main()"))
+    status, stdout, stderr = finish(start(*args, code=code + "from idi_fast.cli import main; main()", fresh=True))
     assert (status, bool(stdout)) == (0, True)
     assert {"numba", "numpy", "polars", "pyarrow", "rich"}.isdisjoint(stderr.split())
 

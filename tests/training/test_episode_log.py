@@ -137,7 +137,7 @@ def test_peak_memory_does_not_grow_with_the_number_of_episodes(tmp_path):
     peaks = {}
     for n in (300_000, 3_000_000):
         args = ("train", "--out", tmp_path / str(n), "--episodes", n, "--episode-length", 1)
-        outcome = cli.finish(cli.start(*args, code=PEAK))
+        outcome = cli.finish(cli.start(*args, code=PEAK, fresh=True))
         assert outcome.status == 0, outcome
         peaks[n] = int(outcome.stderr) / 1024
     assert max(peaks.values()) < 350, peaks
