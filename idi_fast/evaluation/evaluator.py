@@ -148,7 +148,7 @@ class Evaluator:
         config, rules = self.config, make_rules(self.config, policy.space)
         # With large tables only the rows of the coming observations are used.
         is_sparse = policy.layout.tiling is not None or policy.space.n_states > DENSE_STATES
-        tables = None if is_sparse else _following(values(np.arange(policy.space.n_states)))
+        fixed = None if is_sparse else _following(values(np.arange(policy.space.n_states)))
         memory = make_memory(None, 0, bounded=False, steps=0)
         agent, sums = np.zeros(4, np.int64), np.zeros(2)
         rewards, ended = np.empty(self.episodes), 0
@@ -164,7 +164,8 @@ class Evaluator:
             steps = np.empty(tape.reward_by_position.shape, np.uint8)
             if rules.n_moods:
                 mood_steps(tape.reward_by_position, steps)
-            if is_sparse:
+            tables = fixed
+            if tables is None:
                 codes, found = np.unique(tape.observation, return_inverse=True)
                 tables = _following(values(policy.layout.states_of(codes)))
                 tape = tape._replace(observation=found.astype(np.int32))
