@@ -52,7 +52,7 @@ def bench(
         if "scaling" not in suites:
             raise InputError("--plot draws the suite scaling; add --suite scaling")
         plotting.check_picture(plot)
-    console.warn_of_compilation()
+    console.tell_of_compilation()
     say = console.message if sys.stderr.isatty() else lambda text: None
     results = run(suites, repeats, reference=reference, bars=bars, say=say)
     if old is not None:

@@ -38,6 +38,7 @@ def commit(
     place = required_out(out)
     from idi_fast.evidence.openings import write_commitment
 
+    console.tell_of_compilation()
     with console.interruptible(place):
         report = write_commitment(artifact, place, form, private=private, force=force)
     if json:

@@ -115,12 +115,11 @@ def format_error(figures: dict) -> str:
     return f"{format_value(figures['mean'])} ± {format_value(figures['standard_error'])}"
 
 
-def warn_of_compilation() -> None:
-    """Say why the very first run is slow."""
-    from idi_fast.kernels._jit import cache_is_cold
+def tell_of_compilation() -> None:
+    """Say why a command is slow, when it has to compile kernels."""
+    from idi_fast.kernels._jit import on_compilation
 
-    if cache_is_cold():
-        message("compiling kernels; this happens once and takes some ten seconds …")
+    on_compilation(lambda: message("compiling kernels; this happens once and may take ten seconds or more …"))
 
 
 @contextmanager

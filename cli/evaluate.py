@@ -43,7 +43,7 @@ def evaluate(
 
     columns = {"path": data, "price": price_col, "time": time_col, "open": open_col, "volume": volume_col, "nan": nan}
     given = {name: value for name, value in columns.items() if value is not None}
-    console.warn_of_compilation()
+    console.tell_of_compilation()
     with console.interruptible():
         policy = Policy.load(artifact)
         history, environment = None, policy.config.environment

@@ -40,7 +40,7 @@ def layers(
         described = [task.describe() for task in check_plan(plan, only=only or (), force=force, note=console.note)]
         _report_plan({"schema_version": 1, "plan": str(plan), "layers": described}, json)
         return
-    console.warn_of_compilation()
+    console.tell_of_compilation()
     report = None
     said = ("the outputs were written", console.UNWRITTEN)
     with console.interruptible(unchanged=lambda: said[report is None]), console.counted_progress("layers") as progress:

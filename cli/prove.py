@@ -57,6 +57,7 @@ def prove(
     from idi_fast.evidence.published import Published
 
     chosen = find_prover(prover)
+    console.tell_of_compilation()
     with console.interruptible(folder if out is None else out), console.counted_progress("states") as progress:
         options = ProverOptions(
             private=private,

@@ -63,7 +63,7 @@ def simulate(
     }
     flags = {f"environment.market.{name}": value for name, value in market.items()}
     settings = resolve_config(config, set_ or [], flags)
-    console.warn_of_compilation()
+    console.tell_of_compilation()
     from idi_fast.environments.simulation import simulate_history
 
     with console.interruptible(out):

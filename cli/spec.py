@@ -34,6 +34,7 @@ def spec(
     from idi_fast.tau.export import stream_columns
     from idi_fast.tau.spec_folder import write_spec
 
+    console.tell_of_compilation()
     with console.interruptible(place):
         report = write_spec(
             artifact,

@@ -75,6 +75,7 @@ def run(
     """
     from idi_fast.tau.run import run_folder
 
+    console.tell_of_compilation()
     with (
         console.interruptible(unchanged=lambda: "the outputs are unchanged"),
         console.counted_progress("steps") as progress,

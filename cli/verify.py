@@ -55,7 +55,7 @@ def verify(
     options = ProverOptions(
         private=private, data=data, initial=init_policy, root=root, verify_command=command, timeout=timeout
     )
-    console.warn_of_compilation()
+    console.tell_of_compilation()
     with console.interruptible(unchanged=lambda: "nothing was decided"):
         result = verify_folder(folder, require=require, policy=policy, sample=sample, options=options)
     if json:

@@ -116,11 +116,6 @@ IS_COMPILED = not vars(numba_config)["DISABLE_JIT"]
 """False under NUMBA_DISABLE_JIT=1, where kernels run as plain Python."""
 
 
-def cache_is_cold() -> bool:
-    """Whether no kernel has been compiled into the cache yet, so that the first call will take seconds."""
-    return IS_COMPILED and (CACHE_FOLDER is None or not _holds_kernels(CACHE_FOLDER))
-
-
 class _Locator(_CacheLocator):
     """Says where a kernel's files are; unlike Numba's it does not write a file for every kernel to see if it can."""
 

@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 import numba
 import numpy as np
 from llvmlite import ir
-from numba.core import types
+from numba.core import event, types
 from numba.extending import intrinsic
 
 from idi_fast.kernels import naming_variables
 from idi_fast.kernels._cache import CACHE_FOLDER as CACHE_FOLDER
 from idi_fast.kernels._cache import IS_COMPILED, KernelCache
 from idi_fast.kernels._cache import SOURCES_HASH as SOURCES_HASH
-from idi_fast.kernels._cache import cache_is_cold as cache_is_cold
 
 index = np.uint64
 """Makes an index known not to be negative: numba then spares the three instructions that wrap a negative one round,
@@ -53,6 +52,28 @@ def _compiled(function: Callable[..., Any], inline: bool, splice: bool) -> Any:
         # In the place of what cache=True puts there, which is numba's own cache.
         compiled._cache = KernelCache(function)
     return compiled
+
+
+class _Compilations(event.Listener):
+    """Calls `tell` when a kernel is compiled, once."""
+
+    tell: Callable[[], None] | None = None
+
+    def on_start(self, event) -> None:
+        tell, self.tell = self.tell, None
+        if tell is not None:
+            tell()
+
+    def on_end(self, event) -> None: ...
+
+
+_compilations = _Compilations()
+event.register("numba:compile", _compilations)
+
+
+def on_compilation(tell: Callable[[], None]) -> None:
+    """Call `tell` as soon as a kernel is compiled, if one is that is not in the cache."""
+    _compilations.tell = tell
 
 
 def _prefetch(typing_context, array, at):

@@ -53,11 +53,18 @@ def files(folder: Path) -> list[Path]:
 
 
 def test_kernels_are_compiled_once(folder):
-    assert _cache.cache_is_cold()
     assert work() == (0, 2)
     assert [path.suffix for path in files(folder)] == [".nbc", ".nbc", ".nbi"]
-    assert not _cache.cache_is_cold()
     assert work() == (2, 0)
+
+
+def test_a_compilation_is_told_when_there_is_one(folder):
+    told: list[int] = []
+    for expected in (1, 0, 0):
+        _jit.on_compilation(lambda: told.append(1))
+        work()
+        assert sum(told) == expected
+        told.clear()
 
 
 COMPILE = """
