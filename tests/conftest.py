@@ -9,7 +9,10 @@ import pytest
 from examples import examples
 from hypothesis import settings
 
+from idi_fast.parallel.worker_pool import usable_cores
+
 SLOWEST = (
+    "test_readme",
     "test_campaign",
     "test_checkpoint_command",
     "test_sweep_command",
@@ -36,6 +39,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the slowest files."""
     places = {name: place for place, name in enumerate(SLOWEST)}
     items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One worker more than there are cores, for many tests wait: for processes, a browser, a disk."""
+    return usable_cores() + 1
 
 
 pytest_plugins = ["evidence_runs", "layer_plans"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from cli_helpers import QUICK, assert_mentions, one_object, run, succeed
+from cli_helpers import FEW_STATES, QUICK, assert_mentions, one_object, run, succeed
 from cli_helpers import bars as make_bars
 
 from idi_fast import TrainingConfig
@@ -38,7 +38,7 @@ def written(world) -> Path:
         ("train", "--env", "crypto", *QUICK, "--out", world / "crypto"),
         ("train", "--set", "tile_coder.tiling=displaced", *QUICK, "--out", world / "tiled"),
         ("train", "--config", world / "compat.json", "--out", world / "compat"),
-        ("train", "--data", bars, "--init-policy", agent, *QUICK, "--out", world / "warm"),
+        ("train", "--data", bars, "--init-policy", agent, *QUICK, *FEW_STATES, "--out", world / "warm"),
         ("train", "--seeds", "0:2", "--keep", "all", *QUICK, "--out", world / "population"),
         ("train", "--seeds", "0:2", "--data", bars, *QUICK, "--out", world / "on_bars"),
         ("backtest", later, "--policy", agent, "--out", world / "backtest"),
