@@ -143,6 +143,25 @@ def _learn_value(table, state, n, action, error, rate, counts, method, n_tilings
         table[index(entry)] += share / n_tilings * error
 
 
+@kernel(inline=True)
+def _double_error(own, other, following, gained, discount, value, values, judged, n_tilings):
+    """Double Q-learning's TD error of a value of its own table: what the other one says of the action that is best in
+    it. values, judged float64 (3,): room for what the two say. Mutates: values, judged."""
+    _add_values(own, following, 3, values, n_tilings)
+    _add_values(other, following, 3, judged, n_tilings)
+    return gained + discount * judged[best3(values, 0)] - value
+
+
+@kernel(inline=True)
+def _fetch(q, comm_q, visits, first, fetched, n_comm):
+    """Ask for the lines of a whole group of rows: what mood and position will be when it is needed is not known."""
+    prefetch(visits, first)
+    for place in range(first * 3, (first + fetched) * 3 + 7, 8):
+        prefetch(q, place)
+    for place in range(first * n_comm, (first + fetched) * n_comm + 7, 8):
+        prefetch(comm_q, place)
+
+
 @kernel
 def update_traces(q, method, progress, state, action, error, rate, counts):
     """Let every trace fade by a step, give the state's value in every tiling the whole weight, and every value that led
@@ -225,15 +244,9 @@ def _learn(tape, rows, places, explorer, learner, method, progress, words, total
     ended = 0
     for row in range(tape.observation.size):
         if visits.size > MANY_STATES:
-            coming = min(row + AHEAD, tape.observation.size - 1)
+            coming = index(min(row + AHEAD, tape.observation.size - 1))
             for k in range(n_tilings):
-                # What mood and position will be then is not known: the lines of the whole group.
-                first = np.int64(rows[coming, k])
-                prefetch(visits, first)
-                for place in range(first * 3, (first + fetched) * 3 + 7, 8):
-                    prefetch(q, place)
-                for place in range(first * n_comm, (first + fetched) * n_comm + 7, 8):
-                    prefetch(comm_q, place)
+                _fetch(q, comm_q, visits, np.int64(rows[coming, index(k)]), fetched, n_comm)
         if done == 0:
             position, mood, pnl, total = 1, reset_mood(n_moods), 0.0, 0.0
             _enter(rows[row], places, mood, position, state, n_tilings)
@@ -275,16 +288,10 @@ def _learn(tape, rows, places, explorer, learner, method, progress, words, total
             rate = falling_rate(rate, progress.episode[0], method.rate_delay, method.rate_power)
         if is_double:
             if word & np.uint64(1):
-                error = -values[a]
-                _add_values(q, following, 3, values, n_tilings)
-                _add_values(other, following, 3, judged, n_tilings)
-                error += gained + discount * judged[best3(values, 0)]
+                error = _double_error(q, other, following, gained, discount, values[a], values, judged, n_tilings)
                 _learn_value(q, state, 3, a, error, rate, updates, method, n_tilings)
             else:
-                error = -judged[a]
-                _add_values(q, following, 3, values, n_tilings)
-                _add_values(other, following, 3, judged, n_tilings)
-                error += gained + discount * values[best3(judged, 0)]
+                error = _double_error(other, q, following, gained, discount, judged[a], judged, values, n_tilings)
                 _learn_value(other, state, 3, a, error, rate, other_updates, method, n_tilings)
         else:
             error = -values[a]
