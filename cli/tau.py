@@ -8,7 +8,11 @@ import typer
 from idi_fast.cli import console
 from idi_fast.cli.options import Json, add_command
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Check and run the folder of a Tau specification.")
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Check and run the folder of a Tau specification.\n\nExample: idi-fast tau check my_spec",
+)
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a Tau specification, or its .tau file.")]
 

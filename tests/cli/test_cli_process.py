@@ -36,13 +36,13 @@ def test_the_package_is_whole_from_the_top_of_a_checkout():
     assert found.stdout.strip() == str(top / "idi_fast" / "__init__.py")
 
 
-def test_a_command_that_compiles_says_why_it_takes_time(tmp_path):
+def test_a_command_that_compiles_says_why_it_takes_time(world, tmp_path):
     env = {"IDI_FAST_CACHE_DIR": str(tmp_path / "cache"), "NUMBA_DISABLE_JIT": "0"}
     # A seed that is refused ends the command before anything is compiled.
     process = start("train", "--out", tmp_path / "a", "--seed", -5, env=env)
     assert process.communicate(timeout=60)[1].count("\n") == process.returncode - 1 == 1
-    for name, told in (("a.csv", True), ("b.csv", False)):
-        process = start("simulate", "--bars", 9, "--out", tmp_path / name, env=env)
+    for name, told in (("a", True), ("b", False)):
+        process = start("commit", world / "agent", "--out", tmp_path / name, env=env)
         _, stderr = process.communicate(timeout=120)
         assert (process.returncode, stderr.startswith(NOTICE)) == (0, told)
 

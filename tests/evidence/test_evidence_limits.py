@@ -41,8 +41,8 @@ def rewrite(path: Path, change: Callable[[pa.Table], pa.Table]) -> None:
 
 
 def lists(table: pa.Table) -> pa.Array:
-    """A column of lists of zeros, which is a gigabyte in memory and next to nothing in a file."""
-    width = 2**27 // table.num_rows
+    """A column of lists of zeros, which is half a gigabyte in memory and next to nothing in a file."""
+    width = 2**26 // table.num_rows
     values = pa.DictionaryArray.from_arrays(pa.array(np.zeros(width * table.num_rows, np.int8)), pa.array([0.0]))
     return pa.FixedSizeListArray.from_arrays(values, width)
 
