@@ -119,7 +119,9 @@ def tell_of_compilation() -> None:
     """Say why a command is slow, when it has to compile kernels."""
     from idi_fast.kernels._jit import on_compilation
 
-    on_compilation(lambda: message("compiling kernels; this happens once and may take ten seconds or more …"))
+    on_compilation(
+        lambda: message("compiling kernels for this command; this happens once and may take ten seconds or more …")
+    )
 
 
 @contextmanager

@@ -83,5 +83,10 @@ def prove(
         console.print_json({"schema_version": 1, **about})
         return
     console.print_rows(
-        [("folder", str(written)), ("prover", prover), ("shows", chosen.proven), ("to be trusted", chosen.trusted)]
+        [
+            ("folder", str(written)),
+            ("prover", prover),
+            ("to be verified", chosen.proven),
+            ("to be trusted", chosen.trusted),
+        ]
     )

@@ -22,7 +22,7 @@ from idi_fast.cli import main
 from idi_fast.storage import exchange
 
 MAIN = "from idi_fast.cli import main; main()"
-NOTICE = "compiling kernels; this happens once"
+NOTICE = "compiling kernels for this command"
 QUICK = ("--episodes", 4, "--episode-length", 16)
 FEW_STATES = tuple(f"--set=quantizer.{name}_buckets=2" for name in ("volume", "trend", "scarcity", "mood"))
 """What hides a table, or tries all of its states, takes as long as the table is large."""

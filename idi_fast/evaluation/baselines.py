@@ -144,7 +144,7 @@ class Comparison:
 
 
 def evaluate(
-    policy: Policy, *, episodes: int = EVALUATION_EPISODES, seed: int | None = None, history: History | None = None
+    policy: Policy, history: History | None = None, *, episodes: int = EVALUATION_EPISODES, seed: int | None = None
 ) -> Comparison:
     """Evaluate a policy and its baselines on the same episodes.
 
@@ -157,12 +157,12 @@ def evaluate(
     ----------
     policy
         What is evaluated.
+    history
+        Held-out bars, by default those it was trained on.
     episodes
         How many, 1 or more; on a history at most the number of windows.
     seed
         The seed whose evaluation stream fresh episodes come from, by default the policy's.
-    history
-        Held-out bars, by default those it was trained on.
 
     Returns
     -------

@@ -271,7 +271,7 @@ def _check_states(published: Published) -> str:
     if space.is_market:
         _same("state", space.digit(states, "position"), held, ticks, "one with the position that was decided on")
     simulated = published.statement.data is None
-    how = "their bars are simulated" if simulated else "`data` recomputes them from your bars"
+    how = "their bars are simulated" if simulated else "`data` recomputes them from your bars where nothing else fails"
     return Unchecked(f"NOT CHECKED, they are {WORD}: {how}")
 
 

@@ -64,6 +64,8 @@ class Verification:
         if rows and not open_rows:
             return None
         if name in PROOF_REQUIRABLE:
+            if not rows and self.prover == "none":
+                return f"the folder has no proof; `idi-fast prove --prover {name}` adds one"
             if not rows:
                 return f"the folder's proof is {self.prover}"
             return "it does not hold" if open_rows[0].result == FAILS else f"not checked: {open_rows[0].found}"

@@ -26,7 +26,9 @@ def test_a_folder_without_a_proof_is_sound_as_far_as_it_goes(agent):
     )
     value = one_object(run("verify", agent, "--json").stdout)
     assert (value["ok"], value["prover"]) == (True, "none")
-    assert "--require zk: the folder's proof is none" in failed("verify", agent, "--require", "zk")
+    assert "--require zk: the folder has no proof; `idi-fast prove --prover zk` adds one" in failed(
+        "verify", agent, "--require", "zk"
+    )
 
 
 def test_a_digest_through_the_command_line(synthetic):

@@ -277,10 +277,13 @@ def test_a_proof_that_is_gone_or_of_another_kind(copy):
     shutil.rmtree(copy / "proof")
     remake(copy)
     assert "proof: there is none, but the manifest says replay" in failures(copy)
-    assert "the folder's proof is none" in failures(copy, require="replay")
+    assert "the folder has no proof" in failures(copy, require="replay")
     (copy / "manifest.json").write_bytes(Manifest.of(copy).with_proof("none").text())
     assert failures(copy) == ""
-    assert failures(copy, require="replay") == "`require='replay'`: the folder's proof is none"
+    assert (
+        failures(copy, require="replay")
+        == "`require='replay'`: the folder has no proof; `idi-fast prove --prover replay` adds one"
+    )
 
 
 def test_a_digest_never_satisfies_what_a_reader_requires(copy):
