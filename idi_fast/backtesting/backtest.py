@@ -63,13 +63,18 @@ class Backtest:
     buy_and_hold: dict
     alerts: dict
     notes: list[str]
-    trace: Trace
     account: Account
     held_equity: np.ndarray
     history: History
     policy: Policy
+    _engine: Engine
     _segment: Segment
-    _data: dict
+
+    @cached_property
+    def trace(self) -> Trace:
+        """A row per bar of what the agent saw and did; made when it is first asked for, in a third of the time that the
+        backtest takes."""
+        return self._engine.trace(self._segment)
 
     @cached_property
     def equity(self) -> pl.DataFrame:
@@ -118,7 +123,7 @@ class Backtest:
             with backtest_files(folder, self.policy.config) as writer:
                 writer.write(self._segment, self.trace, still_open)
                 writer.finish(still_open)
-            _finish(folder, self.to_dict(), self.policy, self._data)
+            _finish(folder, self.to_dict(), self.policy, self._engine.describe_data())
 
 
 SHOWN_KPIS = ("total_return", "sharpe_annualised", "max_drawdown", "trades", "exposure")
@@ -221,13 +226,12 @@ def backtest(
     trades = np.concatenate([segment.trades, engine.keeper.open_trade])
     return Backtest(
         **engine.summary(),
-        trace=engine.trace(segment),
         account=Account(segment.equity, segment.position, trades, **engine.keeper.totals),
         held_equity=segment.held_equity,
         history=segment.seen.history,
         policy=policy,
+        _engine=engine,
         _segment=segment,
-        _data=engine.describe_data(),
     )
 
 
