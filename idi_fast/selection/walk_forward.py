@@ -192,6 +192,7 @@ def walk_forward(
     seeds, bars = check_seeds(seeds, negative=False), len(history)
     fee = config.environment.market.fee_bps if fee_bps is None else fee_bps
     assumed = TradingAssumptions(resolve_fill(fill, history.open is not None), fee)
+    whence = f", half of the {bars} there are" if train_bars is None else ""
     train_bars = bars // 2 if train_bars is None else check_integer("train_bars", train_bars)
     test_bars = max(2, bars // 10) if test_bars is None else test_bars
     embargo = longest_window(config, resolve_features(config, history.columns))
@@ -199,7 +200,9 @@ def walk_forward(
         bars, train_bars, test_bars, test_bars if step is None else step, embargo=embargo, anchored=anchored
     )
     if train_bars <= config.episode_length:
-        raise InputError(f"train_bars is {train_bars}; expected more than episode_length ({config.episode_length})")
+        raise InputError(
+            f"train_bars is {train_bars}{whence}; expected more than episode_length ({config.episode_length})"
+        )
     targets, lock, workers = {}, threading.Lock(), WorkerPool(jobs, len(seeds) if warm else len(windows))
 
     def test(seed: int, number: int, market: HistoryBars, initial: Policy | None) -> Policy:

@@ -97,6 +97,8 @@ def test_what_is_refused(options, message):
         run(random_walk(400), **options)
     with pytest.raises(InputError, match=r"environment\.kind is 'crypto'; a walk-forward needs 'history'"):
         walk_forward(config("crypto"), random_walk(400))
+    with pytest.raises(InputError, match="train_bars is 45, half of the 90 there are; expected more than"):
+        walk_forward(replace(setup(), episode_length=45), random_walk(90))
 
 
 def test_each_window_is_a_training_and_a_backtest_by_hand():
