@@ -24,7 +24,6 @@ AVAILABLE = sys.platform == "linux"
 MOST_BYTES = 1 << 18
 IMPORTED = (
     "idi_fast.cli.commands",
-    "idi_fast",
     "idi_fast.training.run",
     "idi_fast.backtesting.files",
     "polars",
@@ -38,12 +37,12 @@ class Process:
     def __init__(self, code: str, args: list[str], env: dict[str, str], stdin: bool):
         server = _server()
         streams = [os.pipe() for _ in range(4)]  # stdin, stdout, stderr, and what the server says
-        (given, self._input), (output, printed), (errors, said), (news, telling) = streams
+        (given, taken), (output, printed), (errors, said), (news, telling) = streams
         about = {"code": code, "args": args, "env": env, "cwd": os.getcwd()}
         socket.send_fds(server, [json.dumps(about).encode()], [given, printed, said, telling])
         for handle in (given, printed, said, telling):
             os.close(handle)
-        self.stdin = os.fdopen(self._input, "w", encoding="utf-8")
+        self.stdin = os.fdopen(taken, "w", encoding="utf-8")
         if not stdin:
             self.stdin.close()
         self.stdout = os.fdopen(output, encoding="utf-8")

@@ -254,8 +254,8 @@ def _clear(made: Path) -> None:
 
     Raises OSError.
     """
-    for parent, _, _ in os.walk(made) if not made.is_symlink() else ():
-        for folder in hidden.within(Path(parent)):
+    for parent, names, _ in os.walk(made) if not made.is_symlink() else ():
+        for folder in filter(hidden.is_ours, (Path(parent, name) for name in names)):
             hidden.remove(folder)
 
 

@@ -214,10 +214,8 @@ def test_learning_worked_by_hand():
         seen=np.zeros(3, np.int32),
         reward=np.zeros(3),
     )
-    learner, totals = (
-        kernels.Learner(rules, tables, memory, np.zeros(4, np.int64), np.zeros(2), 2, 0.5, 0.5),
-        np.zeros(1),
-    )
+    learner = kernels.Learner(rules, tables, memory, np.zeros(4, np.int64), np.zeros(2), 2, 0.5, 0.5)
+    totals = np.zeros(1)
     kernels.mood_steps(base, rows.steps)
     assert rows.steps.tolist() == [[2, 2, 2], [2, 0, 1], [2, 0, 1]]
     assert kernels.learn_actions(tape, rows, learner, totals) == 1
