@@ -1,15 +1,27 @@
 """Training, a block of rows at a time, in one call: between calls a thread has to wait for the interpreter's lock.
 
 What a block takes is kept together here, so that every environment and engine calls the same compiled observation.
+Nothing is compiled that a run has no use for: each kind of learner has a kernel of its own, made when it is needed.
 """
 
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
 
 from idi_fast.kernels._jit import kernel
-from idi_fast.kernels.learn import STATE, Rows, Tape, learn_actions, learn_communication, mood_steps
-from idi_fast.kernels.rng import Stream, words64
+from idi_fast.kernels.learn import (
+    STATE,
+    Learner,
+    Rows,
+    Tape,
+    learn_any_actions,
+    learn_any_communication,
+    learn_four_communications,
+    learn_plain_actions,
+    mood_steps,
+)
+from idi_fast.kernels.rng import Stream, sfc64_words64
 from idi_fast.kernels.tape_mt19937 import exploration_draws, synthetic_tape
 from idi_fast.kernels.tape_words import exploration_rows, synthetic_rows
 
@@ -17,13 +29,11 @@ from idi_fast.kernels.tape_words import exploration_rows, synthetic_rows
 class Synthetic(NamedTuple):
     """The synthetic environment, and the arrays that n of its rows are made in.
 
-    stream; is_compat bool: draw as the reference does; episode_length int64; the rest as in
-    `tape_mt19937.synthetic_tape` and `tape_words.synthetic_rows`. Of accepted, phase and words, those that the mode has
-    no use for may have no size.
+    stream; episode_length int64; the rest as in `tape_mt19937.synthetic_tape` and `tape_words.synthetic_rows`. Of
+    accepted, phase and words, those that the mode has no use for may have no size.
     """
 
     stream: Stream
-    is_compat: bool
     episode_length: int
     accepted: np.ndarray
     phase: np.ndarray
@@ -60,11 +70,11 @@ class Workspace(NamedTuple):
 
 
 @kernel(splice=True)
-def synthetic_block(source, n):
+def _synthetic_rows(source, n, is_compat):
     """The next n rows of a `Synthetic` as a tape, views of its arrays. Mutates: source."""
     rewards, observation = source.reward_by_position[:n], source.observation[:n]
     alert, drift = source.alert[:n], source.drift[:n]
-    if source.is_compat:
+    if is_compat:
         synthetic_tape(
             source.stream.mt,
             source.accepted,
@@ -79,21 +89,18 @@ def synthetic_block(source, n):
         )
     else:
         words = source.words[:n]
-        words64(source.stream, words.reshape(-1))
+        sfc64_words64(source.stream.sfc, words.reshape(-1))
         synthetic_rows(words, source.buckets, source.weights, rewards, observation, alert, drift)
     return Tape(rewards, observation, alert)
 
 
 @kernel(splice=True)
-def learn_block(tape, explorer, learner, space, totals):
-    """Explore and train both tables over all rows of a tape; return how many episodes ended.
-
-    space: a `Workspace` of as many rows or more; totals as in `learn.learn_actions`.
-    Mutates: explorer, learner, space, totals.
-    """
+def _learn_rows(tape, explorer, learner, space, totals, is_compat, is_plain, is_one_of_four):
+    """Explore and train both tables over all rows of a tape; return how many episodes ended. Of a workspace's words
+    those of the rows have been made, but under compat. Mutates: explorer, learner, space, totals."""
     n, own = tape.observation.size, space.rows
     rows = Rows(own.action[:n], own.comm[:n], own.steps[:n], own.seen[:n], own.reward[:n])
-    if explorer.is_compat:
+    if is_compat:
         exploration_draws(
             explorer.stream.mt,
             explorer.phase,
@@ -106,10 +113,8 @@ def learn_block(tape, explorer, learner, space, totals):
             rows.comm,
         )
     else:
-        words = space.words[:n]
-        words64(explorer.stream, words.reshape(-1))
         exploration_rows(
-            words,
+            space.words[:n],
             explorer.phase,
             learner.episode_length,
             explorer.exploration,
@@ -119,21 +124,61 @@ def learn_block(tape, explorer, learner, space, totals):
             rows.action,
             rows.comm,
         )
-    if learner.rules.n_moods > 0:
-        mood_steps(tape.reward_by_position, rows.steps)
     before = learner.agent[STATE]
-    ended = learn_actions(tape, rows, learner, totals)
-    learn_communication(tape, rows, learner, before)
+    if is_plain:
+        mood_steps(tape.reward_by_position, rows.steps)
+        ended = learn_plain_actions(tape, rows, learner, totals)
+    else:
+        ended = learn_any_actions(tape, rows, learner, totals)
+    if is_one_of_four:
+        learn_four_communications(tape, rows, learner, before)
+    else:
+        learn_any_communication(tape, rows, learner, before)
     return ended
 
 
-@kernel
-def learn_synthetic(source, explorer, learner, space, n, totals):
+def _block_kernel(is_compat, is_plain, is_one_of_four):
+    @kernel
+    def learn_block(tape, explorer, learner, space, totals):
+        return _learn_rows(tape, explorer, learner, space, totals, is_compat, is_plain, is_one_of_four)
+
+    return learn_block
+
+
+def _synthetic_kernel(is_compat, is_plain, is_one_of_four):
+    @kernel
+    def learn_synthetic(source, explorer, learner, space, n, totals):
+        ended, row = 0, 0
+        while row < n:
+            tape = _synthetic_rows(source, min(source.observation.size, n - row), is_compat)
+            if not is_compat:
+                sfc64_words64(explorer.stream.sfc, space.words[: tape.observation.size].reshape(-1))
+            ended += _learn_rows(tape, explorer, learner, space, totals[ended:], is_compat, is_plain, is_one_of_four)
+            row += tape.observation.size
+        return ended
+
+    return learn_synthetic
+
+
+_LEARN_BLOCK = {kind: _block_kernel(*kind) for kind in product((False, True), repeat=3)}
+_LEARN_SYNTHETIC = {kind: _synthetic_kernel(*kind) for kind in product((False, True), repeat=3)}
+
+
+def learn_block(tape, explorer, learner, space, totals) -> int:
+    """Explore and train both tables over all rows of a tape; return how many episodes ended.
+
+    space: a `Workspace` of as many rows or more, whose words of these rows have been made, but for an explorer that
+    draws as the reference does; totals as in `learn.learn_actions`. Mutates: explorer, learner, space, totals.
+    """
+    return _LEARN_BLOCK[_kind(explorer, learner)](tape, explorer, learner, space, totals)
+
+
+def learn_synthetic(source, explorer, learner, space, n, totals) -> int:
     """Train over the next n rows of a `Synthetic`, as many at a time as it has arrays for; return how many episodes
-    ended. Arguments else as in `learn_block`. Mutates: source, explorer, learner, space, totals."""
-    ended, row = 0, 0
-    while row < n:
-        tape = synthetic_block(source, min(source.observation.size, n - row))
-        ended += learn_block(tape, explorer, learner, space, totals[ended:])
-        row += tape.observation.size
-    return ended
+    ended. Both draw as the reference does or from SFC64. Arguments else as in `learn_block`, but that words are made
+    here. Mutates: source, explorer, learner, space, totals."""
+    return _LEARN_SYNTHETIC[_kind(explorer, learner)](source, explorer, learner, space, n, totals)
+
+
+def _kind(explorer: Explorer, learner: Learner) -> tuple[bool, bool, bool]:
+    return explorer.is_compat, learner.is_plain, learner.says_one_of_four

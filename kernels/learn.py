@@ -102,6 +102,16 @@ class Learner(NamedTuple):
     learning_rate: float
     discount: float
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it has moods and no episodic memory, as most do: their kernel is without what others need."""
+        return self.rules.n_moods > 0 and self.memory.weights.size == 0
+
+    @property
+    def says_one_of_four(self) -> bool:
+        """Whether it has the usual four communication actions, whose comparison unrolls, and many states."""
+        return self.tables.comm_counts.size == 4 and self.tables.visits.size > FEW_STATES
+
 
 class Rows(NamedTuple):
     """What an agent does at n rows of a tape.
@@ -228,20 +238,29 @@ def mood_steps(reward_by_position, steps):
         bits[k] = np.uint8(rises) | (np.uint8(falls) << np.uint8(1))
 
 
-@kernel
-def learn_actions(tape, rows, learner, totals):
+def learn_actions(tape, rows, learner, totals) -> int:
     """Train the first table over all rows of a tape; return how many episodes ended.
 
     rows: `Rows`; totals float64 (≥ the number of episodes that can end): the reward of each that ended.
     Mutates: rows.seen, rows.reward, learner but for comm_q, visits and counts, totals.
     """
-    # Two compilations of one loop: what most configs need, without anything that the others do.
-    if learner.rules.n_moods > 0 and learner.memory.weights.size == 0:
-        return _act(tape, rows, learner, totals, True)
+    act = learn_plain_actions if learner.is_plain else learn_any_actions
+    return act(tape, rows, learner, totals)
+
+
+@kernel
+def learn_plain_actions(tape, rows, learner, totals):
+    """`learn_actions` of a learner that `is_plain`."""
+    return _act(tape, rows, learner, totals, True)
+
+
+@kernel
+def learn_any_actions(tape, rows, learner, totals):
+    """`learn_actions` of any learner."""
     return _act(tape, rows, learner, totals, False)
 
 
-@kernel(inline=True)
+@kernel(splice=True)
 def _act(tape, rows, learner, totals, is_plain):
     # Nothing in the inner loop is a branch that depends on the data, and the way from one state to the next is short:
     # greedy action, position, mood step, mood – all of them bits of words loaded ahead. What the update of q costs lies
@@ -316,21 +335,28 @@ def _act(tape, rows, learner, totals, is_plain):
     return ended
 
 
-@kernel
-def learn_communication(tape, rows, learner, state):
+def learn_communication(tape, rows, learner, state) -> None:
     """Train the second table over the rows of a tape that the first was trained on, and count states and actions.
 
     state: the one before the first row. Mutates: learner.tables.comm_q, .comm_greedy, .visits and .comm_counts.
     """
-    # Compiled twice as well: with a constant number of actions their comparison unrolls.
-    n_comm = learner.tables.comm_counts.size
-    if n_comm == 4 and learner.tables.visits.size > FEW_STATES:
-        _communicate(tape.alert, rows, learner, state, 4, True)
-    else:
-        _communicate(tape.alert, rows, learner, state, n_comm, False)
+    communicate = learn_four_communications if learner.says_one_of_four else learn_any_communication
+    communicate(tape, rows, learner, state)
 
 
-@kernel(inline=True)
+@kernel
+def learn_four_communications(tape, rows, learner, state):
+    """`learn_communication` of a learner that `says_one_of_four`."""
+    _communicate(tape.alert, rows, learner, state, 4, True)
+
+
+@kernel
+def learn_any_communication(tape, rows, learner, state):
+    """`learn_communication` of any learner."""
+    _communicate(tape.alert, rows, learner, state, learner.tables.comm_counts.size, False)
+
+
+@kernel(splice=True)
 def _communicate(alert, rows, learner, state, n_comm, is_large):
     tables, comm, seen, reward = learner.tables, rows.comm, rows.seen, rows.reward
     learning_rate, discount = learner.learning_rate, learner.discount

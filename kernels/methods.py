@@ -32,7 +32,6 @@ from idi_fast.kernels.learn import (
     next_mood,
     reset_mood,
 )
-from idi_fast.kernels.rng import words64
 from idi_fast.kernels.tape_words import below, high_uniform
 
 Q_LEARNING, DOUBLE_Q_LEARNING, EXPECTED_SARSA, Q_LAMBDA = range(4)
@@ -194,38 +193,30 @@ def learn_by_method(tape, rows, places, explorer, learner, method, progress, wor
     """Explore and train both tables over all rows of a tape; return how many episodes ended.
 
     rows int32 (n, n_tilings): see `tiles.tile_rows`; explorer: a `blocks.Explorer`; learner: a `learn.Learner` without
-    episodic memory; words uint64 (n, 2): room for the row's words, one for the action, one for the communication: the
+    episodic memory; words uint64 (n, 2): random, one for the action, one for the communication: the
     upper half decides whether to explore, the lower half with what, its last bit which of double Q-learning's tables is
-    updated; totals as in `learn.learn_actions`. Mutates: explorer, learner, progress, words, totals.
+    updated; totals as in `learn.learn_actions`. Mutates: explorer, learner, progress, totals.
     """
-    learn = _LEARN.get((rows.shape[1], learner.tables.comm_counts.size), _learn_any)
+    usual = rows.shape[1], learner.tables.comm_counts.size
+    learn = _LEARN[method.algorithm, *(usual if usual in _USUAL else (ANY, ANY))]
     return learn(tape, rows, places, explorer, learner, method, progress, words, totals)
 
 
-@kernel
-def _learn_1_4(tape, rows, places, explorer, learner, method, progress, words, totals):
-    return _learn(tape, rows, places, explorer, learner, method, progress, words, totals, 1, 4)
+def _kernel(algorithm, usual_tilings, usual_comm):
+    @kernel
+    def learn(tape, rows, places, explorer, learner, method, progress, words, totals):
+        n_tilings, n_comm = usual_tilings, usual_comm
+        if usual_tilings == ANY:
+            n_tilings, n_comm = rows.shape[1], learner.tables.comm_counts.size
+        return _learn(
+            tape, rows, places, explorer, learner, method, progress, words, totals, algorithm, n_tilings, n_comm
+        )
+
+    return learn
 
 
-@kernel
-def _learn_2_4(tape, rows, places, explorer, learner, method, progress, words, totals):
-    return _learn(tape, rows, places, explorer, learner, method, progress, words, totals, 2, 4)
-
-
-@kernel
-def _learn_any(tape, rows, places, explorer, learner, method, progress, words, totals):
-    n_comm = learner.tables.comm_counts.size
-    return _learn(tape, rows, places, explorer, learner, method, progress, words, totals, rows.shape[1], n_comm)
-
-
-_LEARN = {(1, 4): _learn_1_4, (2, 4): _learn_2_4}
-"""Kernels by the numbers of tilings and communication actions: the usual ones are constants, whose loops then unroll.
-Each is a kernel of its own, since a first run needs only one of them and each takes many seconds to compile."""
-
-
-@kernel(inline=True)
-def _learn(tape, rows, places, explorer, learner, method, progress, words, totals, n_tilings, n_comm):
-    words64(explorer.stream, words.reshape(-1))
+@kernel(splice=True)
+def _learn(tape, rows, places, explorer, learner, method, progress, words, totals, algorithm, n_tilings, n_comm):
     rules, tables = learner.rules, learner.tables
     rewards, q, comm_q = tape.reward_by_position.reshape(-1), tables.q.reshape(-1), tables.comm_q.reshape(-1)
     other, bonus = progress.other.reshape(-1), rules.comm_bonus.reshape(-1)
@@ -234,7 +225,6 @@ def _learn(tape, rows, places, explorer, learner, method, progress, words, total
     visits = tables.visits
     width, n_moods, discount = tape.reward_by_position.shape[1], rules.n_moods, learner.discount
     from_old = 3 if width == 9 else 0
-    is_double = method.algorithm == DOUBLE_Q_LEARNING
     fetched = min(FETCHED_STATES, places.span)
     agent, sums = learner.agent, learner.sums
     done, position, mood = agent[DONE], agent[POSITION], agent[MOOD]
@@ -260,7 +250,7 @@ def _learn(tape, rows, places, explorer, learner, method, progress, words, total
         _add_values(q, state, 3, values, n_tilings)
         for k in range(3):
             both[k] = values[k]
-        if is_double:
+        if algorithm == DOUBLE_Q_LEARNING:
             _add_values(other, state, 3, judged, n_tilings)
             for k in range(3):
                 both[k] += judged[k]
@@ -286,7 +276,7 @@ def _learn(tape, rows, places, explorer, learner, method, progress, words, total
         rate = learner.learning_rate
         if method.rate_by == BY_EPISODES:
             rate = falling_rate(rate, progress.episode[0], method.rate_delay, method.rate_power)
-        if is_double:
+        if algorithm == DOUBLE_Q_LEARNING:
             if word & np.uint64(1):
                 error = _double_error(q, other, following, gained, discount, values[a], values, judged, n_tilings)
                 _learn_value(q, state, 3, a, error, rate, updates, method, n_tilings)
@@ -297,13 +287,13 @@ def _learn(tape, rows, places, explorer, learner, method, progress, words, total
             error = -values[a]
             _add_values(q, following, 3, values, n_tilings)
             value = max3(values, 0)
-            if method.algorithm == EXPECTED_SARSA:
+            if algorithm == EXPECTED_SARSA:
                 chance = exploration_rate(
                     method, progress, explorer.exploration[0], explorer.floor, visits[index(following[0])]
                 )
                 value = (1.0 - chance) * value + chance * ((values[0] + values[1] + values[2]) / 3.0)
             error += gained + discount * value
-            if method.algorithm == Q_LAMBDA:
+            if algorithm == Q_LAMBDA:
                 update_traces(q, method, progress, state, a, error, rate, updates)
                 if updates.size > 0:
                     for k in range(n_tilings):
@@ -333,3 +323,14 @@ def _learn(tape, rows, places, explorer, learner, method, progress, words, total
     agent[DONE], agent[POSITION], agent[MOOD] = done, position, mood
     sums[PNL], sums[REWARD] = pnl, total
     return ended
+
+
+ANY = 0
+_USUAL = (1, 4), (2, 4)
+_LEARN = {
+    (algorithm, *usual): _kernel(algorithm, *usual)
+    for algorithm in (Q_LEARNING, DOUBLE_Q_LEARNING, EXPECTED_SARSA, Q_LAMBDA)
+    for usual in (*_USUAL, (ANY, ANY))
+}
+"""Kernels by algorithm and the numbers of tilings and communication actions: the usual ones are constants, whose loops
+then unroll. Each is a kernel of its own, since a first run needs only one of them and each takes seconds to compile."""

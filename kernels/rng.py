@@ -218,12 +218,3 @@ def _sfc64_rounds(state, out):
             a[k] = b[k] ^ (b[k] >> np.uint64(11))
             b[k] = c[k] + (c[k] << np.uint64(3))
             c[k] = ((c[k] << np.uint64(24)) | (c[k] >> np.uint64(40))) + word
-
-
-@kernel(splice=True)
-def words64(stream, out):
-    """Fill `out` uint64 with the next words of a `Stream`. Mutates: stream, out."""
-    if stream.sfc.state.size > 0:
-        sfc64_words64(stream.sfc, out)
-    else:
-        mt_words64(stream.mt, out)

@@ -136,6 +136,8 @@ class Agent:
     def learn(self, tape: Tape, totals: np.ndarray) -> int:
         """Train over a tape; the rewards of the episodes that end go to totals[: the number returned]."""
         space = self._workspace(tape.observation.size)
+        if not self._explorer.is_compat:
+            self._generator.words64(space.words)
         if self.is_plain:
             return learn_block(tape, self._explorer, self._learner, space, totals)
         rows = self._rows.rows(tape.observation.size)["rows"].reshape(tape.observation.size, self.layout.n_tilings)

@@ -20,7 +20,7 @@ from idi_fast.environments.simulation import STRESS, CryptoMarket, SimulatedBars
 from idi_fast.environments.state_space import StateSpace
 from idi_fast.errors import DataError
 from idi_fast.kernels import market, tape_mt19937, tape_words
-from idi_fast.kernels.blocks import Synthetic, synthetic_block
+from idi_fast.kernels.blocks import Synthetic
 from idi_fast.kernels.crypto import N_REGIMES, START_PRICE
 from idi_fast.kernels.learn import Tape
 
@@ -87,7 +87,10 @@ def charged_fee_bps(config: TrainingConfig) -> float:
 
 
 class SyntheticEnvironment:
-    """Independent noise: uniform drift, scarcity and observations, like the reference's default environment."""
+    """Independent noise: uniform drift, scarcity and observations, like the reference's default environment.
+
+    is_one_kernel: whether `kernels.blocks.learn_synthetic` can make its rows.
+    """
 
     encoder = None
 
@@ -95,12 +98,12 @@ class SyntheticEnvironment:
         self.space = StateSpace.of(config)
         self._generator = generator
         self._phase = np.zeros(1, np.int64)
-        is_compat = config.engine.compat is not None
+        self._is_compat = config.engine.compat is not None
+        self.is_one_kernel = self._is_compat or config.engine.rng == "sfc64"
         self._fixed: dict[str, Any] = {
             "stream": generator.stream,
-            "is_compat": is_compat,
             "episode_length": config.episode_length,
-            "accepted": np.zeros((4, generator.stream.mt.words.size + 1 if is_compat else 0), np.int32),
+            "accepted": np.zeros((4, generator.stream.mt.words.size + 1 if self._is_compat else 0), np.int32),
             "phase": self._phase,
             "buckets": np.array(self.space.sizes[: len(FEATURES)], np.int64),
             "weights": reward_weights(config),
@@ -123,7 +126,22 @@ class SyntheticEnvironment:
         return Synthetic(**self._fixed, **rows)
 
     def fill(self, n: int) -> Tape:
-        return synthetic_block(self.source(n), n)
+        source = self.source(n)
+        made = source.reward_by_position, source.observation, source.alert, source.drift
+        if self._is_compat:
+            tape_mt19937.synthetic_tape(
+                source.stream.mt,
+                source.accepted,
+                source.phase,
+                source.episode_length,
+                source.buckets,
+                source.weights,
+                *made,
+            )
+        else:
+            self._generator.words64(source.words)
+            tape_words.synthetic_rows(source.words, source.buckets, source.weights, *made)
+        return Tape(*made[:3])
 
     def facts(self, n: int) -> tuple[Tape, MarketFacts]:
         tape, drift = self.fill(n), self._buffers.rows(n)["drift"]

@@ -31,7 +31,7 @@ class Generator:
 
     def words64(self, out: np.ndarray) -> None:
         """Fill `out` uint64 with the next 64-bit words."""
-        kernels.words64(self.stream, out.reshape(-1))
+        raise NotImplementedError
 
 
 class MersenneTwister(Generator):
@@ -52,6 +52,9 @@ class MersenneTwister(Generator):
     def state(self) -> dict[str, np.ndarray]:
         return self.stream.mt._asdict()
 
+    def words64(self, out: np.ndarray) -> None:
+        kernels.mt_words64(self.stream.mt, out.reshape(-1))
+
 
 class Sfc64(Generator):
     """Sixteen SFC64 that take turns at giving a word, so that vectors make sixteen words in the time of four.
@@ -70,6 +73,9 @@ class Sfc64(Generator):
     @property
     def state(self) -> dict[str, np.ndarray]:
         return self.stream.sfc._asdict()
+
+    def words64(self, out: np.ndarray) -> None:
+        kernels.sfc64_words64(self.stream.sfc, out.reshape(-1))
 
 
 @dataclass(frozen=True)

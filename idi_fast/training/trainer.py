@@ -79,7 +79,9 @@ class Trainer:
         self._environment = environment = make_environment(config, generators, bars)
         self._rules = make_rules(config, self._environment.space)
         self._agent = Agent(config, self._environment.space, self._rules, generators.agent)
-        self._fused = environment if self._agent.is_plain and isinstance(environment, SyntheticEnvironment) else None
+        self._fused: SyntheticEnvironment | None = None
+        if self._agent.is_plain and isinstance(environment, SyntheticEnvironment) and environment.is_one_kernel:
+            self._fused = environment
         if initial is not None:
             self._agent.start_from(initial)
         self._cancelled = threading.Event()

@@ -54,7 +54,10 @@ for history in histories:
 
 for info in pkgutil.iter_modules(kernels.__path__):
     module = importlib.import_module(f"idi_fast.kernels.{info.name}")
-    for name, kernel in vars(module).items():
+    found = dict(vars(module))
+    for table in [value for value in found.values() if isinstance(value, dict)]:
+        found |= {f"{kernel.__name__} {kind}": kernel for kind, kernel in table.items() if hasattr(kernel, "py_func")}
+    for name, kernel in found.items():
         if isinstance(kernel, numba.core.dispatcher.Dispatcher) and kernel.__module__ == module.__name__:
             # An inlined leaf is compiled anew into each of its callers; 0 is one loaded from the cache within another.
             inlined = kernel.targetoptions.get("forceinline", False)

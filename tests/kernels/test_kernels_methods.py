@@ -95,6 +95,7 @@ def test_learn_by_method(algorithm, kind, seed, chunks, engine, learning, tiles)
     progress = make_progress(setup, make_method(setup), agent.tables, agent.layout.n_tilings)
     for piece in pieces(ROWS, chunks):
         words = np.empty((piece.stop - piece.start, 2), np.uint64)
+        generator.words64(words)
         part = Tape(*(array[piece] for array in tape))
         first = np.empty((part.observation.size, agent.layout.n_tilings), np.int32)
         agent.layout.rows(part.observation, first)

@@ -194,3 +194,8 @@ def learn_communication(learner: Learner, rows: Sequence[TapeRow], walk: Walk, e
         target = reward + learner.bonus[row.alert][said] + learner.discount * max_of(learner.comm_q[following], 0, n)
         values[said] += learner.learning_rate * (target - values[said])
         learner.comm_counts[said] += 1
+
+
+# What differs between these kernels is their speed.
+learn_plain_actions = learn_any_actions = learn_actions
+learn_four_communications = learn_any_communication = learn_communication
