@@ -44,7 +44,7 @@ def write(
 
     out, every, resume, force, _ = options
     period = None if every is None else Every.parse(every)
-    console.tell_of_compilation()
+    console.tell_of_compilation(console.learning_jobs(settings))
     wanted, data = resume or period is not None, settings.environment.data.path
     inputs = () if data is None else (data,)
 

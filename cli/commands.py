@@ -25,6 +25,7 @@ from idi_fast.cli import (
     train,
     verify,
     walkforward,
+    warmup,
     workflow,
 )
 from idi_fast.cli.options import add_command
@@ -58,6 +59,7 @@ for command in (
     verify.verify,
     workflow.workflow,
     schema.schema,
+    warmup.warmup,
     bench.bench,
 ):
     add_command(app, command)

@@ -19,6 +19,7 @@ from idi_fast.display import format_value
 from idi_fast.errors import printable
 
 if TYPE_CHECKING:
+    from idi_fast.config.settings import TrainingConfig
     from idi_fast.data.history import History
 
 UNWRITTEN = "nothing was written"
@@ -115,13 +116,26 @@ def format_error(figures: dict) -> str:
     return f"{format_value(figures['mean'])} ± {format_value(figures['standard_error'])}"
 
 
-def tell_of_compilation() -> None:
-    """Say why a command is slow, when it has to compile kernels."""
+def tell_of_compilation(jobs: Sequence[str] = ()) -> None:
+    """Say why a command is slow, when it has to compile kernels, and have another process compile those of `jobs`, see
+    `idi_fast.warmup.JOBS`: the kernels that the command needs last."""
     from idi_fast.kernels._jit import on_compilation
 
-    on_compilation(
-        lambda: message("compiling kernels for this command; this happens once and may take ten seconds or more …")
-    )
+    def tell() -> None:
+        message("compiling kernels for this command; this happens once and may take ten seconds or more …")
+        if jobs:
+            from idi_fast.warmup import compile_ahead
+
+            compile_ahead(jobs)
+
+    on_compilation(tell)
+
+
+def learning_jobs(settings: "TrainingConfig") -> tuple[str, ...]:
+    """The jobs, as for `tell_of_compilation`, of a command that trains agents."""
+    is_usual = settings.learning.is_plain and settings.tile_coder is None and settings.engine.compat is None
+    learner = "learner" if settings.environment.kind == "synthetic" else "market learner"
+    return (learner,) if is_usual else ()
 
 
 @contextmanager

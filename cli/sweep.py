@@ -97,7 +97,7 @@ def sweep(
         "evaluation_episodes": evaluation_episodes,
         "year_days": year_days,
     }
-    console.tell_of_compilation()
+    console.tell_of_compilation(("account", *console.learning_jobs(settings)))
     with console.interruptible(target):
         result = _run(draft, settings.environment.data.path, target, grid, seeds, how, force)
     console.print_notes(result.summary["notes"])

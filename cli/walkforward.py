@@ -72,7 +72,7 @@ def walkforward(
         "fee_bps": fee_bps,
         "year_days": year_days,
     }
-    console.tell_of_compilation()
+    console.tell_of_compilation(("account", *console.learning_jobs(settings)))
     with console.interruptible(target):
         result = _run(settings, target, seeds, how, force)
     console.print_notes(result["notes"])

@@ -43,7 +43,7 @@ def workflow(
     from idi_fast.evidence.provers import ProverOptions
     from idi_fast.evidence.workflow import run_training_to_proof_workflow
 
-    console.tell_of_compilation()
+    console.tell_of_compilation(console.learning_jobs(settings))
     steps = settings.episodes * settings.episode_length
     with (
         console.interruptible(unchanged=lambda: "the same command continues from here"),

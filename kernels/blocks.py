@@ -160,8 +160,8 @@ def _synthetic_kernel(is_compat, is_plain, is_one_of_four):
     return learn_synthetic
 
 
-_LEARN_BLOCK = {kind: _block_kernel(*kind) for kind in product((False, True), repeat=3)}
-_LEARN_SYNTHETIC = {kind: _synthetic_kernel(*kind) for kind in product((False, True), repeat=3)}
+KERNELS = {kind: _block_kernel(*kind) for kind in product((False, True), repeat=3)}
+SYNTHETIC_KERNELS = {kind: _synthetic_kernel(*kind) for kind in product((False, True), repeat=3)}
 
 
 def learn_block(tape, explorer, learner, space, totals) -> int:
@@ -170,14 +170,14 @@ def learn_block(tape, explorer, learner, space, totals) -> int:
     space: a `Workspace` of as many rows or more, whose words of these rows have been made, but for an explorer that
     draws as the reference does; totals as in `learn.learn_actions`. Mutates: explorer, learner, space, totals.
     """
-    return _LEARN_BLOCK[_kind(explorer, learner)](tape, explorer, learner, space, totals)
+    return KERNELS[_kind(explorer, learner)](tape, explorer, learner, space, totals)
 
 
 def learn_synthetic(source, explorer, learner, space, n, totals) -> int:
     """Train over the next n rows of a `Synthetic`, as many at a time as it has arrays for; return how many episodes
     ended. Both draw as the reference does or from SFC64. Arguments else as in `learn_block`, but that words are made
     here. Mutates: source, explorer, learner, space, totals."""
-    return _LEARN_SYNTHETIC[_kind(explorer, learner)](source, explorer, learner, space, n, totals)
+    return SYNTHETIC_KERNELS[_kind(explorer, learner)](source, explorer, learner, space, n, totals)
 
 
 def _kind(explorer: Explorer, learner: Learner) -> tuple[bool, bool, bool]:

@@ -198,7 +198,7 @@ def learn_by_method(tape, rows, places, explorer, learner, method, progress, wor
     updated; totals as in `learn.learn_actions`. Mutates: explorer, learner, progress, totals.
     """
     usual = rows.shape[1], learner.tables.comm_counts.size
-    learn = _LEARN[method.algorithm, *(usual if usual in _USUAL else (ANY, ANY))]
+    learn = KERNELS[method.algorithm, *(usual if usual in _USUAL else (ANY, ANY))]
     return learn(tape, rows, places, explorer, learner, method, progress, words, totals)
 
 
@@ -327,7 +327,7 @@ def _learn(tape, rows, places, explorer, learner, method, progress, words, total
 
 ANY = 0
 _USUAL = (1, 4), (2, 4)
-_LEARN = {
+KERNELS = {
     (algorithm, *usual): _kernel(algorithm, *usual)
     for algorithm in (Q_LEARNING, DOUBLE_Q_LEARNING, EXPECTED_SARSA, Q_LAMBDA)
     for usual in (*_USUAL, (ANY, ANY))

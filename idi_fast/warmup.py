@@ -1,0 +1,263 @@
+"""Compiling kernels before they are needed, in several processes at a time.
+
+In one process Numba compiles one kernel after the other. Work that needs kernels is cut into jobs here, small uses of
+the library, which processes share; of a kernel that two of them need, one compiles it and the other takes it from the
+cache.
+"""
+
+import atexit
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from queue import SimpleQueue
+
+import numpy as np
+
+from idi_fast.errors import Cancelled, IdiFastError, InputError
+from idi_fast.kernels._jit import CACHE_FOLDER, IS_COMPILED
+from idi_fast.parallel.worker_pool import WorkerPool, usable_cores
+
+BARS = 300
+
+
+def _learner(kind: str, **blocks: dict) -> None:
+    """An agent that learns from a tape of nothing, and its greedy rollout."""
+    from idi_fast.agents.learner import Agent
+    from idi_fast.agents.trace import greedy_trace
+    from idi_fast.config.settings import TrainingConfig
+    from idi_fast.environments.environment import MarketFacts
+    from idi_fast.environments.rng import make_generators
+    from idi_fast.environments.state_space import StateSpace, make_rules
+    from idi_fast.kernels.learn import Tape
+
+    config = TrainingConfig.from_dict({"environment": {"kind": kind}, **blocks})
+    space = StateSpace.of(config)
+    rules, n = make_rules(config, space), config.episode_length + 1
+    agent = Agent(config, space, rules, make_generators(config.engine, 0).agent)
+    tape = Tape(np.zeros((n, 9 if space.is_market else 3)), np.zeros(n, np.int32), np.zeros(n, np.uint8))
+    agent.learn(tape, np.zeros(1))
+    zeros, flags = np.zeros(n), np.zeros(n, np.uint8)
+    facts = MarketFacts(zeros, zeros, flags, flags, np.zeros(n, np.int8), zeros)
+    greedy_trace(config, space, rules, agent.values(), agent.tables.comm_q, tape, facts)
+
+
+def _training(kind: str, **blocks: dict) -> None:
+    """A short training, as `idi-fast train` does it, of a simulated environment."""
+    from idi_fast.config.settings import TrainingConfig
+    from idi_fast.evaluation.evaluator import Evaluator
+    from idi_fast.training.trainer import create_trainer
+
+    config = TrainingConfig.from_dict({"episodes": 2, "environment": {"kind": kind}, **blocks})
+    policy, _ = create_trainer(config).run()
+    policy.frame()
+    Evaluator(config, 0, episodes=2).evaluate(policy)
+
+
+def _bars():
+    import polars as pl
+
+    from idi_fast.data.history import History
+
+    close = 100.0 + np.arange(BARS) * 7 % 13
+    time = np.datetime64("2020-01-01", "ns").astype(np.int64) + np.arange(BARS) * 3_600_000_000_000
+    columns = {"time": time, "open": close, "close": close, "volume": close, "risk": np.zeros(BARS, np.uint8)}
+    return History.from_frame(pl.DataFrame(columns))
+
+
+def _history() -> None:
+    """Training and backtests on bars."""
+    from idi_fast.backtesting.backtest import backtest
+    from idi_fast.backtesting.compat import compat_backtest
+    from idi_fast.config.settings import TrainingConfig
+    from idi_fast.training.trainer import create_trainer
+
+    history = _bars()
+    config = TrainingConfig.from_dict({"episodes": 2, "environment": {"kind": "history"}})
+    policy, _ = create_trainer(config, history=history).run()
+    for bars in (history, replace(history, time=None)):
+        backtest(policy, bars)
+    reference = TrainingConfig.from_dict({"episodes": 2, "engine": {"compat": "idi_iann"}})
+    compat_backtest(create_trainer(reference).run()[0], history)
+
+
+def _account() -> None:
+    """The account and the KPIs of a backtest."""
+    from idi_fast.backtesting.account import AccountSimulator, TradingAssumptions
+    from idi_fast.backtesting.kpi_accumulator import KpiAccumulator
+    from idi_fast.data.bar_frequency import BarTimes
+
+    history, flags, figures = _bars(), np.zeros(BARS, np.uint8), KpiAccumulator(BARS)
+    positions = (np.arange(BARS) % 3 - 1).astype(np.int8)
+    equity, position, trades = AccountSimulator(TradingAssumptions("next_open", 1.0)).push(positions, history)
+    figures.push(equity, position, equity)
+    figures.push_trades(trades)
+    figures.push_decisions(positions, positions, flags, flags)
+    times = BarTimes()
+    times.push(history.time)
+    figures.result(times.frequency())
+
+
+def _evidence() -> None:
+    """Commitments and their openings; specifications."""
+    from idi_fast.evidence.merkle import commit
+    from idi_fast.tau import parse_spec, simulate
+
+    commit(np.zeros((4, 3), np.int32))
+    spec = 'i1:sbf := in file("a.in").\no1:sbf := out file("b.out").\n(o1[t] = i1[t])\n'
+    simulate(parse_spec(spec), {"a.in": "1\n0\n"})
+
+
+def _every(tables: str, **blocks: dict) -> None:
+    """All kernels of a table, of which a training compiles one: the others have its signature."""
+    from idi_fast.kernels import blocks as learning
+    from idi_fast.kernels import methods
+
+    {"block": _learner, "synthetic": _training, "method": _learner}[tables]("synthetic", **blocks)
+    kernels = {"block": learning.KERNELS, "synthetic": learning.SYNTHETIC_KERNELS, "method": methods.KERNELS}[tables]
+    signatures = {signature for kernel in kernels.values() for signature in kernel.signatures}
+    for kernel in kernels.values():
+        for signature in signatures:
+            kernel.compile(signature)
+
+
+COMPAT = {"engine": {"compat": "idi_iann"}}
+JOBS: dict[str, Callable[[], None]] = {
+    "history": _history,
+    "crypto": lambda: _training("crypto"),
+    "account": _account,
+    "market learner": lambda: _learner("crypto"),
+    "learner": lambda: _learner("synthetic"),
+    "synthetic": lambda: _training("synthetic"),
+    "compat crypto": lambda: _training("crypto", **COMPAT),
+    "compat tiles": lambda: _training("synthetic", tile_coder={}, **COMPAT),
+    "mt19937": lambda: _training("crypto", engine={"rng": "mt19937"}),
+    "tiles": lambda: _learner("synthetic", tile_coder={"table_size": 100}),
+    "evidence": _evidence,
+    "all learners": lambda: _every("block"),
+    "all synthetic learners": lambda: _every("synthetic"),
+    "all methods": lambda: _every("method", learning={"algorithm": "q_lambda"}),
+}
+"""What kernels are compiled for, the longest first."""
+
+
+class _Worker:
+    """A process that does one job after the other."""
+
+    def __init__(self) -> None:
+        # The working directory may be a stranger's folder: nothing is imported from there but what is here.
+        boot = f"import sys; sys.path[:] = {sys.path!r}; from idi_fast import warmup; warmup._work()"
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-c", boot],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def begin(self, jobs: Iterable[str]) -> None:
+        """Have it do jobs, and then end."""
+        assert self._process.stdin is not None  # as it is a pipe
+        with suppress(OSError), self._process.stdin as requests:
+            requests.write("".join(f"{job}\n" for job in jobs))
+
+    def do(self, job: str) -> None:
+        """Have it do a job, and wait; raises IdiFastError if that fails, Cancelled if it has been cancelled."""
+        requests, replies = self._process.stdin, self._process.stdout
+        assert requests is not None  # as they are pipes
+        assert replies is not None
+        with suppress(OSError):
+            requests.write(f"{job}\n")
+            requests.flush()
+        answer = replies.readline().rstrip("\n")
+        if self._is_cancelled:
+            raise Cancelled(f"cancelled in compiling {job!r}")
+        if answer != job:
+            raise IdiFastError(f"the kernels of {job!r} could not be compiled: {answer or 'the process ended'}")
+
+    _is_cancelled = False
+
+    def cancel(self) -> None:
+        """End it at once."""
+        self._is_cancelled = True
+        self._process.kill()
+
+    def close(self) -> None:
+        """End it at once, and wait for that."""
+        self.cancel()
+        with self._process:  # which closes its pipes, and waits
+            pass
+
+
+def _work() -> None:
+    """What a worker does: jobs, whose names it reads, until there are no more."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # its parent ends it
+    for line in sys.stdin:
+        job = line.rstrip("\n")
+        try:
+            JOBS[job]()
+        except Exception as error:  # noqa: BLE001 -- whatever it is, the parent tells it
+            print(f"{type(error).__name__}: {error}".replace("\n", " "), flush=True)  # noqa: T201 -- as an answer
+        else:
+            print(job, flush=True)  # noqa: T201 -- as an answer
+
+
+def compile_ahead(jobs: Iterable[str]) -> None:
+    """Have a process compile the kernels of these jobs beside this one, which goes on at once; it ends with this one.
+
+    With a single core, or where kernels cannot be kept, nothing is done.
+    """
+    if usable_cores() > 1 and IS_COMPILED and CACHE_FOLDER is not None and sys.executable:
+        worker = _Worker()
+        atexit.register(worker.close)
+        worker.begin(jobs)
+
+
+def warmup(
+    jobs: Iterable[str] | None = None,
+    *,
+    processes: int | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> None:
+    """Compile kernels into the cache, so that no later run has to.
+
+    Parameters
+    ----------
+    jobs
+        Names of `JOBS`; by default all, after which nothing is compiled any more.
+    processes
+        How many compile at a time, by default the usable cores.
+    progress
+        Called with the number of jobs that are done, and of all.
+
+    Raises
+    ------
+    InputError
+        If a job is unknown, if NUMBA_DISABLE_JIT is set, or if there is no folder to keep kernels in.
+    IdiFastError
+        If a job fails.
+    """
+    chosen = list(JOBS if jobs is None else jobs)
+    if unknown := sorted(set(chosen) - JOBS.keys()):
+        raise InputError(f"there is no job {unknown[0]!r}; expected some of {', '.join(JOBS)}")
+    if not IS_COMPILED or CACHE_FOLDER is None:
+        reason = "there is no folder to keep kernels in" if IS_COMPILED else "NUMBA_DISABLE_JIT is set"
+        raise InputError(f"nothing can be compiled ahead: {reason}")
+    pool, idle, done = WorkerPool(processes, len(chosen)), SimpleQueue[_Worker](), SimpleQueue[str]()
+
+    def work(job: str) -> None:
+        worker = idle.get()
+        with pool.training(worker):
+            worker.do(job)
+        done.put(job)
+        idle.put(worker)
+
+    with ExitStack() as workers:
+        for _ in range(pool.jobs):
+            idle.put(worker := _Worker())
+            workers.callback(worker.close)
+        pool.each(work, chosen, lambda: progress(done.qsize(), len(chosen)))
+    progress(len(chosen), len(chosen))
