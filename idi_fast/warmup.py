@@ -16,7 +16,7 @@ from queue import SimpleQueue
 import numpy as np
 
 from idi_fast.errors import Cancelled, IdiFastError, InputError
-from idi_fast.kernels._jit import CACHE_FOLDER, IS_COMPILED
+from idi_fast.kernels._cache import CACHE_FOLDER, IS_COMPILED
 from idi_fast.parallel.worker_pool import WorkerPool, usable_cores
 
 BARS = 300
@@ -95,7 +95,7 @@ def _account() -> None:
     figures.push_trades(trades)
     figures.push_decisions(positions, positions, flags, flags)
     times = BarTimes()
-    times.push(history.time)
+    times.push(history.column("time"))
     figures.result(times.frequency())
 
 
