@@ -39,11 +39,12 @@ class Sizes:
     held_out: int = 2_000
     bars: int = 24_000
     history_episodes: int = 4_000
+    tile_buckets: int = 32
 
     @classmethod
     def smallest(cls) -> "Sizes":
         """Sizes at which everything runs but no figure means anything."""
-        return cls(seeds=2, episodes=40, held_out=20, bars=900, history_episodes=20)
+        return cls(seeds=2, episodes=40, held_out=20, bars=900, history_episodes=20, tile_buckets=8)
 
 
 def config(kind: str, episodes: int, quantizer: dict, features: dict | None = None, **environment) -> TrainingConfig:
@@ -136,7 +137,7 @@ def tiles(sizes: Sizes) -> str:
         "trend": feature("zscore", 32),
         "scarcity": feature("drawdown", 64),
     }
-    buckets = {**dict.fromkeys((f"{name}_buckets" for name in features), 32), "mood_buckets": 11}
+    buckets = {**dict.fromkeys((f"{name}_buckets" for name in features), sizes.tile_buckets), "mood_buckets": 11}
     coder = {"num_tilings": 2, "tile_sizes": [6, 3, 4, 1, 1], "tiling": "displaced", "table_size": 2**20}
     rows = []
     for seed in range(sizes.seeds):

@@ -10,6 +10,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from examples import examples
 
 from idi_fast.bench.campaign import mutate, runner, trial
 from idi_fast.bench.campaign.__main__ import main
@@ -39,7 +40,7 @@ def test_every_part_has_a_short_run():
 
 @pytest.fixture(scope="module")
 def short_campaign() -> Findings:
-    return run_campaign(list(TRIALS), 2026, numbers={part: range(n) for part, n in TRIALS.items()})
+    return run_campaign(list(TRIALS), 2026, numbers={part: range(examples(n)) for part, n in TRIALS.items()})
 
 
 @pytest.mark.parametrize("part", TRIALS)

