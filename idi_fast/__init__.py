@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from idi_fast.training.run import TrainingRun, train
     from idi_fast.training.trainer import Progress, Trainer, create_trainer
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 if not os.path.isdir(os.path.join(__path__[0], "kernels")):
     # In a checkout kernels, cli and bench are folders beside this one: its editable install has them in the package.

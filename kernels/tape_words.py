@@ -8,13 +8,14 @@ import math
 
 import numpy as np
 
-from idi_fast.kernels._jit import kernel
-from idi_fast.kernels.crypto import REGIME_PANIC, crypto_drift, crypto_shock_probability, crypto_volatility
+from idi_fast.kernels._jit import index, kernel
+from idi_fast.kernels.crypto import N_REGIMES, REGIME_PANIC, crypto_drift, crypto_shock_probability, crypto_volatility
+from idi_fast.kernels.elementary import BITS_OF_ONE, float_of, log_of_one_more, natural_log, sine_and_cosine
 
 LOW_32 = np.uint64(0xFFFFFFFF)
 BITS_32 = np.uint64(32)
 ONE = np.uint64(1 << 32)
-BITS_11 = np.uint64(11)
+BITS_12 = np.uint64(12)
 TWO_32 = 4294967296.0
 
 
@@ -89,39 +90,73 @@ def exploration_rows(words, phase, episode_length, exploration, decay, floor, co
 
 
 @kernel
+def normal_pairs(words, first, second):
+    """Two independent standard normal variates a row (Box & Muller 1958), of the second and third of its words.
+
+    words uint64 (n, 4); first, second float64 (n,). Mutates: first, second.
+    """
+    for row in range(first.size):
+        # 52 bits of a fraction as those of a float in [1, 2); and never a uniform of 0, whose logarithm does not exist.
+        uniform = 2.0 - float_of((words[row, 1] >> BITS_12) | BITS_OF_ONE)
+        radius = math.sqrt(-2.0 * natural_log(uniform))
+        sine, cosine = sine_and_cosine(np.int64(words[row, 2] >> BITS_32))
+        first[row], second[row] = cosine * radius, sine * radius
+
+
+@kernel
+def crypto_regimes(words, forced, current, regime):
+    """Regimes of a Markov chain that goes on to one of the four by a chance of 0.05 a bar; forced: one, or −1.
+
+    words uint64 (n, 4), of which the first is used; current: the regime before. regime uint8 (n,). Mutates: regime.
+    """
+    for row in range(regime.size):
+        word = words[row, 0]
+        if forced >= 0:
+            current = forced
+        elif high_uniform(word) < 0.05:
+            current = np.int64((word & LOW_32) >> np.uint64(30))
+        regime[row] = current
+
+
+@kernel
 def crypto_bars(words, market, stress, state, log_close, log_volume, regime, risk):
     """Bars of the simulated crypto market: one endless path of regimes, fat-tailed returns and volume.
 
-    words uint64 (n, 4): regime; two for a pair of normals (Box & Muller 1958), the diffusion and the shock; whether
-    there is a shock, and the volume's noise. market, stress as in `kernels.crypto`. Log volume is an
-    AR(1) around 0 driven by the size of the return, as volume and volatility share their cause (Clark 1973).
+    words uint64 (n, 4): regime; two for a pair of normals, the diffusion and the shock; whether there is a shock, and
+    the volume's noise. market, stress as in `kernels.crypto`. Log volume is an AR(1) around 0 driven by the size of the
+    return, as volume and volatility share their cause (Clark 1973). A bar is a risk event in a panic, or if its simple
+    return exceeds 2.5 volatilities.
     state float64 (3,): log close, regime, log volume. log_close, log_volume float64 (n,); regime, risk uint8 (n,).
     Mutates: state, log_close, log_volume, regime, risk.
     """
-    price, current, volume = state[0], np.int64(state[1]), state[2]
+    drift, volatility = np.empty(N_REGIMES), np.empty(N_REGIMES)
+    highest, lowest = np.empty(N_REGIMES), np.empty(N_REGIMES)
+    for k in range(N_REGIMES):
+        drift[k], volatility[k] = crypto_drift(market, stress, k), crypto_volatility(market, stress, k)
+        limit = 2.5 * volatility[k]
+        highest[k] = log_of_one_more(limit)
+        lowest[k] = log_of_one_more(-limit) if limit < 1.0 else -np.inf
+    highest[REGIME_PANIC] = -np.inf
     shock_probability = crypto_shock_probability(market, stress)
+    shock_deviation = market.shock_scale * stress.volatility_multiplier
+    share = 0.2 / market.volatility if market.volatility > 0.0 else 0.0
+    crypto_regimes(words, np.int64(stress.regime), np.int64(state[1]), regime)
+    normal_pairs(words, log_close, log_volume)
+    # Sums, which wait for the one before, are in a loop of their own.
     for row in range(log_close.size):
-        if stress.regime >= 0.0:
-            current = np.int64(stress.regime)
-        elif high_uniform(words[row, 0]) < 0.05:
-            current = np.int64((words[row, 0] & LOW_32) >> np.uint64(30))
-        volatility = crypto_volatility(market, stress, current)
-        # 53 bits, and never 0, whose logarithm does not exist.
-        u = (np.float64(np.int64(words[row, 1] >> BITS_11)) + 1.0) * (1.0 / 9007199254740992.0)
-        angle = high_uniform(words[row, 2]) * (2.0 * math.pi)
-        radius = math.sqrt(-2.0 * math.log(u))
-        noise = math.cos(angle) * radius * volatility
-        if high_uniform(words[row, 3]) < shock_probability:
-            noise += math.sin(angle) * radius * market.shock_scale * stress.volatility_multiplier
-        log_return = crypto_drift(market, stress, current) + noise
-        price += log_return
-        surprise = abs(log_return) / market.volatility if market.volatility > 0.0 else 0.0
-        volume = 0.8 * volume + 0.2 * surprise + (low_uniform(words[row, 3]) - 0.5)
-        log_close[row] = price
-        log_volume[row] = volume
-        regime[row] = current
-        risk[row] = abs(math.expm1(log_return)) > volatility * 2.5 or current == REGIME_PANIC
-    state[0], state[1], state[2] = price, current, volume
+        k = index(regime[row])
+        shock = log_volume[row] * shock_deviation if high_uniform(words[row, 3]) < shock_probability else 0.0
+        log_return = drift[k] + (log_close[row] * volatility[k] + shock)
+        log_close[row] = log_return
+        log_volume[row] = abs(log_return) * share + (low_uniform(words[row, 3]) - 0.5)
+        risk[row] = (log_return > highest[k]) | (log_return < lowest[k])
+    price, volume = state[0], state[2]
+    for row in range(log_close.size):
+        price += log_close[row]
+        volume = 0.8 * volume + log_volume[row]
+        log_close[row], log_volume[row] = price, volume
+    if log_close.size:
+        state[0], state[1], state[2] = price, regime[log_close.size - 1], volume
 
 
 @kernel

@@ -309,7 +309,7 @@ class HistoryEnvironment(_MarketTape):
         self.encoder = market.encoder
         self._n_starts = len(market.history) - config.episode_length
         self._cursor = np.zeros(2, np.int64)
-        self._buffers = Buffers(words=(np.uint64, 1), bar=(np.int64, 1))
+        self._buffers = Buffers(words=(np.uint64, 1), bar=(np.int64, 1), observation=(np.int32, 1), alert=(np.uint8, 1))
 
     @property
     def state(self) -> dict[str, np.ndarray]:
@@ -319,7 +319,10 @@ class HistoryEnvironment(_MarketTape):
         rows = self._buffers.rows(n)
         self._generator.words64(rows["words"])
         tape_words.window_bars(rows["words"], self._cursor, self._episode_length, self._n_starts, rows["bar"])
-        return self.tape(Bars(*(array[rows["bar"]] for array in self._market.bars)))
+        rows |= self._rewards.rows(n)
+        tape = Tape(rows["reward_by_position"], rows["observation"], rows["alert"])
+        market.chosen_rows(self._market.bars, rows["bar"], self._weights, *tape)
+        return tape
 
     def facts(self, n: int) -> tuple[Tape, MarketFacts]:
         market, history = self._market, self._market.history

@@ -15,12 +15,12 @@ from idi_fast.config.arguments import check_integer, described
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.config_history import load_config_history
 from idi_fast.data.history import History, check_history
-from idi_fast.environments.environment import Environment, HistoryBars, make_environment, market_tape, reward_weights
-from idi_fast.environments.features import Bars
+from idi_fast.environments.environment import Environment, HistoryBars, make_environment, reward_weights
 from idi_fast.environments.rng import make_generators
 from idi_fast.environments.state_space import make_rules
 from idi_fast.errors import Cancelled, InputError, NumericalError
 from idi_fast.kernels.learn import Learner, Rows, Tables, Tape, learn_actions, mood_steps
+from idi_fast.kernels.market import chosen_rows
 
 EVALUATION_EPISODES = 1000
 """Episodes of an evaluation: the standard error is then a thirtieth of the deviation of an episode."""
@@ -132,8 +132,9 @@ class Evaluator:
             nonlocal made
             episode, tick = np.divmod(np.arange(made, made + n), length + 1)
             made += n
-            chosen = starts[episode] + tick
-            return market_tape(Bars(*(column[chosen] for column in market.bars)), weights, np.empty((n, 9)))
+            tape = Tape(np.empty((n, 9)), np.empty(n, np.int32), np.empty(n, np.uint8))
+            chosen_rows(market.bars, starts[episode] + tick, weights, *tape)
+            return tape
 
         return fill
 

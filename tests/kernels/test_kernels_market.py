@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from kernel_strategies import CHUNKS, SEEDS, eighths, pieces, states
 from numpy.testing import assert_allclose, assert_array_equal
 
+from idi_fast.environments.features import Bars
 from idi_fast.kernels import market as kernels
 from oracle import market as oracle
 
@@ -115,6 +116,38 @@ def test_market_rows(bars, weights, chunks):
     for row, *bar in zip(base, *columns, strict=True):
         rewards = [kernels.market_reward(old, new, *bar, np.array(weights)) for old in range(3) for new in range(3)]
         assert_array_equal(rewards, row)
+
+
+@given(
+    st.lists(
+        st.tuples(eighths(), eighths(), eighths(1), eighths(1), st.integers(0, 99), st.integers(0, 1)),
+        min_size=1,
+        max_size=9,
+    ),
+    st.lists(st.integers(0, 8), max_size=20),
+    st.lists(eighths(2), min_size=3, max_size=3),
+)
+def test_chosen_rows(bars, chosen, weights):
+    chosen = [k % len(bars) for k in chosen]
+    gap, change, cost, scarcity, observation, risk = map(np.array, zip(*bars, strict=True))
+    n, zeros = len(chosen), np.zeros(len(bars))
+    known = Bars(
+        observation=observation.astype(np.int32),
+        regime=zeros.astype(np.uint8),
+        gap=gap.astype(float),
+        change=change.astype(float),
+        cost=cost.astype(float),
+        scarcity=scarcity.astype(float),
+        move=zeros.astype(np.int8),
+        risk=risk.astype(np.uint8),
+    )
+    made = np.full((n, 9), np.nan), np.full(n, -1, np.int32), np.full(n, 9, np.uint8)
+    kernels.chosen_rows(known, np.array(chosen, np.int64), np.array(weights), *made)
+    expected = oracle.chosen_rows(bars, chosen, weights)
+    # Equal, since with eighths nothing is rounded on either side.
+    assert made[0].tolist() == [[float(reward) for reward in rewards] for rewards, _, _ in expected]
+    assert made[1].tolist() == [observation for _, observation, _ in expected]
+    assert made[2].tolist() == [risk for _, _, risk in expected]
 
 
 @given(

@@ -155,7 +155,7 @@ class Drawn(oracle.Answers):
     def __init__(self, changes, radial, angular, last):
         low, high = divmod(int(changes), 2**32)[::-1]
         self.uniforms = iter([high / 2**32, (int(last) >> 32) / 2**32])
-        radius = math.sqrt(-2 * math.log(((int(radial) >> 11) + 1) / 2**53))
+        radius = math.sqrt(-2 * math.log(1 - (int(radial) >> 12) / 2**52))
         angle = math.tau * (int(angular) >> 32) / 2**32
         self.normals = iter([radius * math.cos(angle), radius * math.sin(angle)])
         self.regime = REGIMES[low >> 30]

@@ -64,6 +64,17 @@ def market_rows(
     ]
 
 
+def chosen_rows(
+    bars: Sequence[tuple], chosen: Sequence[int], weights: Column
+) -> list[tuple[list[Fraction], int, bool]]:
+    """The exact rewards, the observation and the risk flag of chosen bars, each a gap, change, cost, scarcity,
+    observation and risk."""
+    made = []
+    for gap, change, cost, scarcity, observation, risk in (bars[k] for k in chosen):
+        made.append((market_rows([gap], [change], [cost], [scarcity], weights)[0], observation, risk))
+    return made
+
+
 def market_reward(
     old: int, new: int, gap: float, change: float, cost: float, scarcity: float, weights: Column
 ) -> Fraction:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import cmath
 import math
 from collections.abc import Sequence
 from fractions import Fraction
 from itertools import accumulate
 
 from . import Column
+from .elementary import log_of_one_more, natural_log, sine_and_cosine
 from .reference import REGIMES, CryptoEnv
 from .tape_mt19937 import SyntheticRow, synthetic_env
 
@@ -100,36 +100,52 @@ def exploration_rows(
     return rows, exploration
 
 
+def normal_pairs(words: Column) -> list[tuple[float, float]]:
+    """By Box and Muller, whose uniforms are 1 down to 2⁻⁵², of the second and third words."""
+    pairs = []
+    for _, radial, angular, _ in words:
+        radius = math.sqrt(-2.0 * natural_log(1.0 - (int(radial) >> 12) / 2**52))
+        sine, cosine = sine_and_cosine(halves(angular)[0])
+        pairs.append((cosine * radius, sine * radius))
+    return pairs
+
+
+def crypto_regimes(words: Column, forced: int, current: int) -> list[int]:
+    """A step of the chain for each row of words."""
+    regimes = []
+    for changes, *_ in words:
+        if forced >= 0:
+            current = forced
+        elif high_uniform(changes) < 0.05:
+            current = halves(changes)[1] * 4 // 2**32
+        regimes.append(current)
+    return regimes
+
+
 def crypto_bars(
     words: Column, market: dict, log_close: float, regime: int, log_volume: float
 ) -> list[tuple[float, float, int, bool]]:
     """Log close, log volume, regime and risk flag of each bar after one with the given close, regime and volume."""
     env = CryptoEnv(market, seed=0)  # for its parameters and its drift; it is never stepped
-    env.regime = REGIMES[regime]
-    returns, regimes, risks = [], [], []
-    for changes, radial, angular, last in words:
-        if env.stress.regime is not None:
-            env.regime = env.stress.regime
-        elif high_uniform(changes) < 0.05:
-            env.regime = REGIMES[halves(changes)[1] * 4 // 2**32]
+    forced = -1 if env.stress.regime is None else REGIMES.index(env.stress.regime)
+    shock_prob = env.market["shock_prob"] if env.stress.shock_prob is None else env.stress.shock_prob
+    regimes, typical = crypto_regimes(words, forced, regime), env.market["vol_base"]
+    returns, risks, drives = [], [], []
+    for row, number, (diffusion, shock) in zip(words, regimes, normal_pairs(words), strict=True):
+        env.regime = REGIMES[number]
         volatility = env.market["vol_panic" if env.regime == "panic" else "vol_base"] * env.stress.vol_multiplier
-        uniform = (int(radial) // 2**11 + 1) / 2**53
-        # Two independent normals are the parts of a complex number.
-        pair = cmath.rect(math.sqrt(-2.0 * math.log(uniform)), high_uniform(angular) * math.tau)
-        noise = pair.real * volatility
-        shock_prob = env.market["shock_prob"] if env.stress.shock_prob is None else env.stress.shock_prob
-        if high_uniform(last) < shock_prob:
-            noise += pair.imag * env.market["shock_scale"] * env.stress.vol_multiplier
+        noise = diffusion * volatility
+        if high_uniform(row[3]) < shock_prob:
+            noise += shock * (env.market["shock_scale"] * env.stress.vol_multiplier)
         returns.append(env.drift() + noise)
-        regimes.append(REGIMES.index(env.regime))
-        risks.append(abs(math.expm1(returns[-1])) > volatility * 2.5 or env.regime == "panic")
-    typical = env.market["vol_base"]
-    drives = [
-        (abs(log_return) / typical if typical > 0 else 0.0, low_uniform(row[3]) - 0.5)
-        for log_return, row in zip(returns, words, strict=True)
-    ]
+        limit = 2.5 * volatility
+        rises = returns[-1] > log_of_one_more(limit)
+        falls = limit < 1.0 and returns[-1] < log_of_one_more(-limit)
+        risks.append(rises or falls or env.regime == "panic")
+        share = 0.2 / typical if typical > 0 else 0.0
+        drives.append(abs(returns[-1]) * share + (low_uniform(row[3]) - 0.5))
     closes = list(accumulate(returns, initial=log_close))[1:]
-    volumes = list(accumulate(drives, lambda last, new: 0.8 * last + 0.2 * new[0] + new[1], initial=log_volume))[1:]
+    volumes = list(accumulate(drives, lambda last, new: 0.8 * last + new, initial=log_volume))[1:]
     return list(zip(closes, volumes, regimes, risks, strict=True))
 
 
