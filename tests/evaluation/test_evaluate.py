@@ -79,7 +79,7 @@ def test_few_episodes_must_differ_by_more(mean, episodes, is_beaten):
 def test_what_there_is_to_learn_is_learnt_and_said():
     few = {f"{name}_buckets": 1 for name in ("price", "volume", "trend", "scarcity", "mood")}
     learning = {"rate_schedule": "visits", "exploration_schedule": "linear"}
-    setup = config(environment=REGIME, rewards=PLAIN_REWARD, quantizer=few, learning=learning, episodes=4000)
+    setup = config(environment=REGIME, rewards=PLAIN_REWARD, quantizer=few, learning=learning, episodes=16_000)
     _, policy, _ = train(setup, 3)
     report = evaluate(policy, episodes=1000, seed=99)
     beaten = {name: compared.is_beaten for name, compared in report.baselines.items()}
