@@ -16,7 +16,7 @@ def warmup(
 
     Commands compile what they need when they first need it; after this none has to. For images and CI.
 
-    Example: idi-fast warmup
+    Example: idi-fast warmup --jobs 4
     """
     from time import perf_counter
 

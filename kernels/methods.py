@@ -25,9 +25,7 @@ from idi_fast.kernels.learn import (
     PNL,
     POSITION,
     REWARD,
-    best3,
     best_of,
-    max3,
     max_of,
     next_mood,
     reset_mood,
@@ -45,14 +43,16 @@ class Method(NamedTuple):
     """How the tables are learnt; floats are float64, the others int64.
 
     algorithm: one of the four above; rate_by: nothing, BY_EPISODES or BY_VISITS, the learning rate · (1 + n /
-    rate_delay)^−rate_power; exploration_by: nothing (· decay an episode), BY_EPISODES (linear, by exploration_step an
-    episode) or BY_VISITS (exploration_visits c of a state: c / (c + n)); trace_decay: λγ.
+    rate_delay)^−rate_power; rates float64 (n,), the first of these, of no size where it is nothing; exploration_by:
+    nothing (· decay an episode), BY_EPISODES (linear, by exploration_step an episode) or BY_VISITS (of a state,
+    exploration_visits c: c / (c + n)); trace_decay: λγ.
     """
 
     algorithm: int
     rate_by: int
     rate_delay: float
     rate_power: float
+    rates: np.ndarray
     exploration_by: int
     exploration_step: float
     exploration_visits: float
@@ -99,6 +99,14 @@ def falling_rate(rate, n, delay, power):
 
 
 @kernel(inline=True)
+def rate_after(rate, n, method):
+    """The same, of a method, looked up where it is among the first."""
+    if n < method.rates.size:
+        return method.rates[index(n)]
+    return falling_rate(rate, n, method.rate_delay, method.rate_power)
+
+
+@kernel(inline=True)
 def exploration_rate(method, progress, exploration, floor, visits):
     """The exploration rate in a state with so many visits, float64."""
     if method.exploration_by == BY_VISITS:
@@ -112,9 +120,34 @@ def exploration_rate(method, progress, exploration, floor, visits):
 
 @kernel(inline=True)
 def _enter(rows, places, mood, position, state, n_tilings):
-    """Write the rows of a state, from its observation's int32 (n_tilings,), to state int64 (n_tilings,)."""
+    """Write the rows of a state, from its observation's int32 (n_tilings,), to state int64 (n_tilings,); the first."""
     for k in range(n_tilings):
         state[index(k)] = rows[index(k)] + places.mood[index(k), index(mood)] + places.position[index(position)]
+    # Not read from the array again, where it would have to be waited for.
+    return np.int64(rows[0] + places.mood[0, index(mood)] + places.position[index(position)])
+
+
+@kernel(inline=True)
+def _values3(table, first, state, n_tilings):
+    """The sums of a table's rows of three values over the tilings of a state, whose first row is `first`."""
+    hold, buy, sell = table[index(first * 3)], table[index(first * 3 + 1)], table[index(first * 3 + 2)]
+    for k in range(1, n_tilings):
+        at = state[index(k)] * 3
+        hold, buy, sell = hold + table[index(at)], buy + table[index(at + 1)], sell + table[index(at + 2)]
+    return hold, buy, sell
+
+
+@kernel(inline=True)
+def _best(hold, buy, sell):
+    """The first best of three values, as `learn.best3`."""
+    sells = np.int64(sell > max(hold, buy))
+    return (np.int64(buy > hold) & ~sells) | (sells << 1)
+
+
+@kernel(inline=True)
+def _chosen(action, hold, buy, sell):
+    """The value of an action."""
+    return sell if action == 2 else (buy if action == 1 else hold)
 
 
 @kernel(inline=True)
@@ -128,27 +161,20 @@ def _add_values(table, state, n, values, n_tilings):
 
 
 @kernel(inline=True)
-def _learn_value(table, state, n, action, error, rate, counts, method, n_tilings):
+def _learn_value(table, first, state, n, action, error, rate, counts, method, learns, n_tilings):
     """Correct an action's value by its share of an error in every tiling, which together make up the whole.
 
-    counts int64 (flat): updates of each value, on which the rate depends where there are any. Mutates: table, counts.
+    counts int64 (flat): updates of each value, on which the rate depends where there are any; learns: whether to,
+    chosen without a branch, since a coin cannot be predicted. Mutates: table, counts.
     """
     for k in range(n_tilings):
-        entry = state[index(k)] * n + action
+        entry = index((first if k == 0 else state[index(k)]) * n + action)
         share = rate
         if counts.size > 0:
-            share = falling_rate(rate, counts[index(entry)], method.rate_delay, method.rate_power)
-            counts[index(entry)] += 1
-        table[index(entry)] += share / n_tilings * error
-
-
-@kernel(inline=True)
-def _double_error(own, other, following, gained, discount, value, values, judged, n_tilings):
-    """Double Q-learning's TD error of a value of its own table: what the other one says of the action that is best in
-    it. values, judged float64 (3,): room for what the two say. Mutates: values, judged."""
-    _add_values(own, following, 3, values, n_tilings)
-    _add_values(other, following, 3, judged, n_tilings)
-    return gained + discount * judged[best3(values, 0)] - value
+            share = rate_after(rate, counts[entry], method)
+            counts[entry] += learns
+        value = table[entry]
+        table[entry] = value + share / n_tilings * error if learns else value
 
 
 @kernel(inline=True)
@@ -185,7 +211,7 @@ def update_traces(q, method, progress, state, action, error, rate, counts):
     for k in range(kept):
         entry, share = progress.trace_entry[k], rate
         if counts.size > 0:
-            share = falling_rate(rate, counts[entry], method.rate_delay, method.rate_power)
+            share = rate_after(rate, counts[index(entry)], method)
         q[entry] += share / state.size * progress.trace_weight[k] * error
 
 
@@ -229,9 +255,12 @@ def _learn(tape, rows, places, explorer, learner, method, progress, words, total
     agent, sums = learner.agent, learner.sums
     done, position, mood = agent[DONE], agent[POSITION], agent[MOOD]
     pnl, total = sums[PNL], sums[REWARD]
-    state, following = progress.here.copy(), np.empty(n_tilings, np.int64)
-    values, judged, both, said = np.empty(3), np.empty(3), np.empty(3), np.empty(n_comm)
-    ended = 0
+    # What the next step waits for is in registers: the first row of the state, mostly the only one, and values.
+    state, following, said = progress.here.copy(), np.empty(n_tilings, np.int64), np.empty(n_comm)
+    here = state[0]
+    ended, rate = 0, learner.learning_rate
+    if method.rate_by == BY_EPISODES:
+        rate = rate_after(learner.learning_rate, progress.episode[0], method)
     for row in range(tape.observation.size):
         if visits.size > MANY_STATES:
             coming = index(min(row + AHEAD, tape.observation.size - 1))
@@ -239,77 +268,76 @@ def _learn(tape, rows, places, explorer, learner, method, progress, words, total
                 _fetch(q, comm_q, visits, np.int64(rows[coming, index(k)]), fetched, n_comm)
         if done == 0:
             position, mood, pnl, total = 1, reset_mood(n_moods), 0.0, 0.0
-            _enter(rows[row], places, mood, position, state, n_tilings)
+            here = _enter(rows[row], places, mood, position, state, n_tilings)
             for k in range(n_tilings):
                 visits[index(state[k])] += 1
             progress.n_traces[0] = 0
             done = 1
             continue
         word, said_word = words[index(row), 0], words[index(row), 1]
-        epsilon = exploration_rate(method, progress, explorer.exploration[0], explorer.floor, visits[index(state[0])])
-        _add_values(q, state, 3, values, n_tilings)
-        for k in range(3):
-            both[k] = values[k]
+        epsilon = exploration_rate(method, progress, explorer.exploration[0], explorer.floor, visits[index(here)])
+        own = _values3(q, here, state, n_tilings)
+        hold, buy, sell = own
         if algorithm == DOUBLE_Q_LEARNING:
-            _add_values(other, state, 3, judged, n_tilings)
-            for k in range(3):
-                both[k] += judged[k]
-        a = best3(both, 0)
-        if high_uniform(word) < epsilon:
-            a = below(word << np.uint64(32), 3)
-            if both[a] < max3(both, 0):
-                progress.n_traces[0] = 0
-        _add_values(comm_q, state, n_comm, said, n_tilings)
-        c = best_of(said, 0, n_comm)
-        if high_uniform(said_word) < epsilon:
-            c = explorer.comm_column[below(said_word << np.uint64(32), explorer.comm_column.size)]
-        comm_value = said[c]
+            others = _values3(other, here, state, n_tilings)
+            hold, buy, sell = hold + others[0], buy + others[1], sell + others[2]
+        best = _best(hold, buy, sell)
+        a = below(word << np.uint64(32), 3) if high_uniform(word) < epsilon else best
+        if algorithm == Q_LAMBDA and _chosen(a, hold, buy, sell) < _chosen(best, hold, buy, sell):
+            progress.n_traces[0] = 0
+        drawn = explorer.comm_column[below(said_word << np.uint64(32), explorer.comm_column.size)]
+        if n_tilings == 1:
+            c = best_of(comm_q, here * n_comm, n_comm)
+        else:
+            _add_values(comm_q, state, n_comm, said, n_tilings)
+            c = best_of(said, 0, n_comm)
+        c = drawn if high_uniform(said_word) < epsilon else np.int64(c)
+        comm_value = comm_q[index(here * n_comm + c)] if n_tilings == 1 else said[index(c)]
 
         before = position
         position = rules.next_position[index(before * 3 + a)]
         before_mood = rewards[index(row * width + before * from_old + position)]
         pnl += before_mood
         mood = next_mood(mood, pnl, before_mood, n_moods)
-        _enter(rows[row], places, mood, position, following, n_tilings)
+        there = _enter(rows[row], places, mood, position, following, n_tilings)
         gained = before_mood + rules.clarity * mood if n_moods > 0 else before_mood
 
-        rate = learner.learning_rate
-        if method.rate_by == BY_EPISODES:
-            rate = falling_rate(rate, progress.episode[0], method.rate_delay, method.rate_power)
         if algorithm == DOUBLE_Q_LEARNING:
-            if word & np.uint64(1):
-                error = _double_error(q, other, following, gained, discount, values[a], values, judged, n_tilings)
-                _learn_value(q, state, 3, a, error, rate, updates, method, n_tilings)
-            else:
-                error = _double_error(other, q, following, gained, discount, judged[a], judged, values, n_tilings)
-                _learn_value(other, state, 3, a, error, rate, other_updates, method, n_tilings)
+            is_first = word & np.uint64(1) != 0
+            value, judged = _values3(q, there, following, n_tilings), _values3(other, there, following, n_tilings)
+            error = gained + discount * _chosen(_best(*value), *judged) - _chosen(a, *own)
+            _learn_value(q, here, state, 3, a, error, rate, updates, method, is_first, n_tilings)
+            error = gained + discount * _chosen(_best(*judged), *value) - _chosen(a, *others)
+            _learn_value(other, here, state, 3, a, error, rate, other_updates, method, not is_first, n_tilings)
         else:
-            error = -values[a]
-            _add_values(q, following, 3, values, n_tilings)
-            value = max3(values, 0)
+            hold, buy, sell = _values3(q, there, following, n_tilings)
+            value = max(max(hold, buy), sell)
             if algorithm == EXPECTED_SARSA:
                 chance = exploration_rate(
-                    method, progress, explorer.exploration[0], explorer.floor, visits[index(following[0])]
+                    method, progress, explorer.exploration[0], explorer.floor, visits[index(there)]
                 )
-                value = (1.0 - chance) * value + chance * ((values[0] + values[1] + values[2]) / 3.0)
-            error += gained + discount * value
+                value = (1.0 - chance) * value + chance * ((hold + buy + sell) / 3.0)
+            error = gained + discount * value - _chosen(a, *own)
             if algorithm == Q_LAMBDA:
                 update_traces(q, method, progress, state, a, error, rate, updates)
                 if updates.size > 0:
                     for k in range(n_tilings):
                         updates[state[k] * 3 + a] += 1
             else:
-                _learn_value(q, state, 3, a, error, rate, updates, method, n_tilings)
-        _add_values(comm_q, following, n_comm, said, n_tilings)
-        error = (
-            gained + bonus[index(tape.alert[index(row)] * n_comm + c)] + discount * max_of(said, 0, n_comm) - comm_value
-        )
-        _learn_value(comm_q, state, n_comm, c, error, rate, comm_updates, method, n_tilings)
+                _learn_value(q, here, state, 3, a, error, rate, updates, method, True, n_tilings)
+        if n_tilings == 1:
+            comm_best = max_of(comm_q, there * n_comm, n_comm)
+        else:
+            _add_values(comm_q, following, n_comm, said, n_tilings)
+            comm_best = max_of(said, 0, n_comm)
+        error = gained + bonus[index(tape.alert[index(row)] * n_comm + c)] + discount * comm_best - comm_value
+        _learn_value(comm_q, here, state, n_comm, c, error, rate, comm_updates, method, True, n_tilings)
 
         tables.comm_counts[index(c)] += 1
+        here = there
         for k in range(n_tilings):
             state[k] = following[k]
-            visits[index(state[k])] += 1
+            visits[index(here if k == 0 else state[k])] += 1
         total += gained
         done += 1
         if done > learner.episode_length:
@@ -317,6 +345,8 @@ def _learn(tape, rows, places, explorer, learner, method, progress, words, total
             ended += 1
             done = 0
             progress.episode[0] += 1
+            if method.rate_by == BY_EPISODES:
+                rate = rate_after(learner.learning_rate, progress.episode[0], method)
             explorer.exploration[0] *= explorer.decay
     for k in range(n_tilings):
         progress.here[k] = state[k]

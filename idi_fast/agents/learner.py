@@ -20,6 +20,9 @@ from idi_fast.kernels.methods import LearningState, Method, learn_by_method
 
 ALGORITHMS = get_args(Algorithm)
 """In the order of the kernels' numbers."""
+RATES = 16_384
+"""Learning rates that are looked up, since a power takes as long as all else in a step: as many as fit the second-level
+cache beside the tables."""
 
 
 class Agent:
@@ -186,11 +189,19 @@ def make_method(config: TrainingConfig) -> Method:
         rate_by=by.get(learning.rate_schedule, 0),
         rate_delay=learning.rate_delay,
         rate_power=learning.rate_power,
+        rates=first_rates(config) if learning.rate_schedule in by else np.empty(0),
         exploration_by=by.get(learning.exploration_schedule, 0),
         exploration_step=exploration_step(config),
         exploration_visits=learning.exploration_visits,
         trace_decay=learning.trace_decay * config.discount,
     )
+
+
+def first_rates(config: TrainingConfig) -> np.ndarray:
+    """The falling learning rate after 0, 1, … updates or episodes, float64 (RATES,)."""
+    rate, delay, power = config.learning_rate, config.learning.rate_delay, config.learning.rate_power
+    # As in the kernels: NumPy's power may differ from libm's in the last bit.
+    return np.array([rate * math.pow(1.0 + n / delay, -power) for n in range(RATES)])
 
 
 def exploration_step(config: TrainingConfig) -> float:

@@ -3,6 +3,7 @@
 import math
 from functools import cache
 from itertools import product
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from kernel_strategies import CHUNKS, SEEDS, pieces
 from numpy.testing import assert_allclose, assert_array_equal
 from test_kernels_blocks import draws
 
+from idi_fast.agents import learner as learner_module
 from idi_fast.agents.learner import Agent, exploration_step, make_method, make_progress, make_tables
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.environments.state_space import StateSpace, comm_columns, make_rules
@@ -84,6 +86,8 @@ def test_learn_by_method(algorithm, kind, seed, chunks, engine, learning, tiles)
     rules, (generator, numbers) = make_rules(setup, space), draws(engine, seed)
     agent = Agent(setup, space, rules, generator)
     rng = np.random.default_rng(seed)
+    with mock.patch.object(learner_module, "RATES", 4):  # of the rates some are looked up, some worked out
+        method = make_method(setup)
     ways = list(product((-1, 0, 1), repeat=2)) if space.is_market else [-1, 0, 1]
     tape = Tape(
         rng.normal(0.0, 0.7, (ROWS, len(ways))).round(1),
@@ -92,7 +96,7 @@ def test_learn_by_method(algorithm, kind, seed, chunks, engine, learning, tiles)
     )
     totals, ended = np.full(ROWS // (LENGTH + 1), np.nan), 0
     # Not through `Agent.learn`, which has kernels of its own for the plain method.
-    progress = make_progress(setup, make_method(setup), agent.tables, agent.layout.n_tilings)
+    progress = make_progress(setup, method, agent.tables, agent.layout.n_tilings)
     for piece in pieces(ROWS, chunks):
         words = np.empty((piece.stop - piece.start, 2), np.uint64)
         generator.words64(words)
@@ -105,7 +109,7 @@ def test_learn_by_method(algorithm, kind, seed, chunks, engine, learning, tiles)
             agent.layout.places,
             agent._explorer,
             agent._learner,
-            make_method(setup),
+            method,
             progress,
             words,
             totals[ended:],
@@ -198,6 +202,13 @@ def test_each_of_two_tables_learns_by_its_own_updates():
 @given(st.floats(1e-6, 1), st.integers(0, 10**9), st.floats(1e-3, 1e6), st.floats(0.01, 1))
 def test_falling_rate(rate, n, delay, power):
     assert kernels.falling_rate(rate, n, delay, power) == oracle.falling_rate(rate, n, delay, power)
+
+
+@pytest.mark.parametrize("n", [0, 1, learner_module.RATES - 1, learner_module.RATES, 10**6])
+def test_rate_after(n):
+    setup = config(rate_schedule="visits", rate_power=0.7)
+    found = kernels.rate_after(setup.learning_rate, n, make_method(setup))
+    assert found == oracle.rate_after(setup.learning_rate, n, oracle_settings(setup))
 
 
 def test_a_rate_halves_where_its_power_is_one_and_its_delay_over():

@@ -51,6 +51,11 @@ def falling_rate(rate: float, n: int, delay: float, power: float) -> float:
     return rate * math.pow((n / delay) + 1.0, -power)
 
 
+def rate_after(rate: float, n: int, settings: Settings) -> float:
+    """The same, of settings."""
+    return falling_rate(rate, n, settings.rate_delay, settings.rate_power)
+
+
 def exploration_rate(settings: Settings, progress: LearningState, visits: int) -> float:
     """The rate that the schedule gives, or its floor."""
     rate = {
@@ -85,7 +90,7 @@ def own_rate(settings: Settings, updates: int, rate: float) -> float:
     """The rate of a value that was updated so often."""
     if settings.rate_schedule != "visits":
         return rate
-    return falling_rate(rate, updates, settings.rate_delay, settings.rate_power)
+    return rate_after(rate, updates, settings)
 
 
 def learn_by_method(
@@ -150,7 +155,7 @@ def learn_by_method(
         following = learner.state
         rate = learner.learning_rate
         if settings.rate_schedule == "episodes":
-            rate = falling_rate(rate, progress.episode, settings.rate_delay, settings.rate_power)
+            rate = rate_after(rate, progress.episode, settings)
 
         if is_double:
             learns, target_table, counts = (
