@@ -1,9 +1,10 @@
 """A trace: one row per tick of what an agent saw, did and tells its Tau specification."""
 
 import textwrap
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import polars as pl
@@ -25,6 +26,7 @@ from idi_fast.kernels.rollout import rollout_bars, rollout_rows
 from idi_fast.storage.files import output_path
 
 MEANINGS = {"positive": kernels.POSITIVE, "alert": kernels.ALERT, "persist": kernels.PERSIST}
+TRACE_ROWS = ("state", "action", "comm_action", "position", "reward", "close", "time")
 MISSING_MOOD = "🙂 steady"
 
 
@@ -103,6 +105,18 @@ class Trace:
         actions = ", ".join(f"{name} {count:,}" for name, count in zip(ACTIONS, counts, strict=True))
         names = textwrap.shorten(", ".join(self.streams), 80, placeholder=" …")
         return [("actions", actions), ("reward", float(np.nansum(self.reward))), ("streams", names)]
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Consecutive parts of one trace, one or more, as a whole."""
+        first = parts[0]
+        if len(parts) == 1:
+            return first
+        rows = {
+            name: [getattr(part, name) for part in parts] for name in TRACE_ROWS if getattr(first, name) is not None
+        }
+        streams = {name: np.concatenate([part.streams[name] for part in parts]) for name in first.streams}
+        return replace(first, streams=streams, **{name: np.concatenate(arrays) for name, arrays in rows.items()})
 
     def frame(self, first: int = 0) -> pl.DataFrame:
         """All columns: tick (counted from `first`), time, close, the streams, action, comm_action, the buckets of the

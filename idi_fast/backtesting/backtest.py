@@ -1,8 +1,9 @@
 """Backtest a policy on price history: roll it out causally, keep its account, and compute its KPIs."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TypedDict, Unpack
 
@@ -13,10 +14,11 @@ from idi_fast import display
 from idi_fast.agents.policy import Policy, check_policy
 from idi_fast.agents.trace import Trace
 from idi_fast.backtesting.account import Account, TradingAssumptions, resolve_fill
-from idi_fast.backtesting.engine import Engine, Segment
+from idi_fast.backtesting.engine import Engine
 from idi_fast.backtesting.files import EquityRows, TradeRows, backtest_files
 from idi_fast.data.history import History, HistoryFiles, required_history
 from idi_fast.data.timestamps import parse_time
+from idi_fast.kernels.backtest import EXIT_BAR
 from idi_fast.storage.files import new_directory, write_json
 from idi_fast.storage.json_files import null_nan
 from idi_fast.storage.manifests import SCHEMA_VERSION
@@ -67,14 +69,14 @@ class Backtest:
     held_equity: np.ndarray
     history: History
     policy: Policy
-    _engine: Engine
-    _segment: Segment
+    _engine: Callable[[], Engine]
 
     @cached_property
     def trace(self) -> Trace:
-        """A row per bar of what the agent saw and did; made when it is first asked for, in a third of the time that the
-        backtest takes."""
-        return self._engine.trace(self._segment)
+        """A row per bar of what the agent saw and did; made when it is first asked for, by following the policy once
+        more, since it takes ten times the memory of all else."""
+        engine = self._engine()
+        return Trace.joined([engine.trace(segment) for segment in engine.segments()])
 
     @cached_property
     def equity(self) -> pl.DataFrame:
@@ -112,18 +114,16 @@ class Backtest:
 
     def trades_frame(self) -> pl.DataFrame:
         """A row per trade: see `backtest_files.TradeRows`."""
-        rows, ended = TradeRows(), self._segment.trades
-        still_open = self.account.trades[len(ended) :]
-        return pl.concat([rows.frame(self.history, ended, still_open), rows.last(still_open)])
+        rows, trades = TradeRows(), self.account.trades
+        is_open = trades[:, EXIT_BAR] < 0
+        return pl.concat([rows.frame(self.history, trades[~is_open], trades[is_open]), rows.last(trades[is_open])])
 
     def save(self, out: str | Path, *, force: bool = False) -> None:
         """Write the folder that `idi-fast backtest` writes; `force` replaces an earlier one. Raises OutputError."""
         with new_directory(out, force=force) as folder:
-            still_open = self.account.trades[len(self._segment.trades) :]
-            with backtest_files(folder, self.policy.config) as writer:
-                writer.write(self._segment, self.trace, still_open)
-                writer.finish(still_open)
-            _finish(folder, self.to_dict(), self.policy, self._engine.describe_data())
+            engine = self._engine()
+            _write_tables(folder, engine, self.policy)
+            _finish(folder, self.to_dict(), self.policy, engine.describe_data())
 
 
 SHOWN_KPIS = ("total_return", "sharpe_annualised", "max_drawdown", "trades", "exposure")
@@ -210,7 +210,8 @@ def backtest(
     True
     """
     policy, history = check_policy(policy), required_history(history)
-    engine = make_engine(
+    make = partial(
+        make_engine,
         policy,
         history,
         fill=fill,
@@ -222,16 +223,17 @@ def backtest(
         end=end,
         year_days=year_days,
     )
-    (segment,) = engine.segments()
-    trades = np.concatenate([segment.trades, engine.keeper.open_trade])
+    engine = make()
+    kept = [(part.equity, part.position, part.held_equity, part.trades) for part in engine.segments()]
+    equity, position, held_equity, trades = map(np.concatenate, zip(*kept, strict=True))
+    first, whole = engine.first_bar, equity.size == len(history)
     return Backtest(
         **engine.summary(),
-        account=Account(segment.equity, segment.position, trades, **engine.keeper.totals),
-        held_equity=segment.held_equity,
-        history=segment.seen.history,
+        account=Account(equity, position, np.concatenate([trades, engine.keeper.open_trade]), **engine.keeper.totals),
+        held_equity=held_equity,
+        history=history if whole else history.slice(first, first + equity.size),
         policy=policy,
-        _engine=engine,
-        _segment=segment,
+        _engine=make,
     )
 
 
@@ -251,10 +253,7 @@ def write_backtest(
     """
     engine = make_engine(policy, history, **options)
     if trace:
-        with backtest_files(folder, policy.config) as writer:
-            for segment in engine.segments():
-                writer.write(segment, engine.trace(segment), engine.keeper.open_trade)
-            writer.finish(engine.keeper.open_trade)
+        _write_tables(folder, engine, policy)
     else:
         for _ in engine.segments():
             pass  # the engine keeps count
@@ -303,6 +302,13 @@ def make_engine(
         end=None if end is None else parse_time(end, "end"),
         year_days=year_days,
     )
+
+
+def _write_tables(folder: Path, engine: Engine, policy: Policy) -> None:
+    with backtest_files(folder, policy.config) as writer:
+        for segment in engine.segments():
+            writer.write(segment, engine.trace(segment))
+        writer.finish(engine.keeper.open_trade)
 
 
 def _kpis_file(summary: dict) -> dict:

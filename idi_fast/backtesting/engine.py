@@ -27,7 +27,8 @@ class Segment:
     """Consecutive bars of a backtest: observations, decisions, and the accounts of the policy and of buy and hold.
 
     first: number of the first bar; next_reward: the reward of the last decision, NaN for the last of all; equity,
-    held_equity float64, position int8 (n,); trades float64 (m, 8): those that ended, as in `kernels.backtest.account`.
+    held_equity float64, position int8 (n,); trades float64 (m, 8): those that ended, as in `kernels.backtest.account`;
+    open_trade float64 (0 or 1, 8): the one that is open at the end.
     """
 
     first: int
@@ -37,7 +38,13 @@ class Segment:
     equity: np.ndarray
     position: np.ndarray
     trades: np.ndarray
+    open_trade: np.ndarray
     held_equity: np.ndarray
+
+
+SEGMENT_BARS = 65_536
+"""Bars of a history in memory that are processed at a time: what lies between its columns and the account is then small
+enough for the cache, and a thread can look ahead."""
 
 
 class NoBars(InputError):
@@ -45,7 +52,8 @@ class NoBars(InputError):
 
 
 class Engine:
-    """One policy over one history, from the first bar included to the last; made for a single run over `segments`.
+    """One policy over one history, from the first bar included to the last; made for a single run over `segments`,
+    after which `first_bar` is the number of the first bar in the history.
 
     start, end: times in ns UTC of the first bar included and of the first excluded; bars before the start only
     fill the features' windows. Raises ArtifactError if policy and history do not fit, InputError for a bad option.
@@ -74,7 +82,7 @@ class Engine:
         self.accumulator, self._bar_times = KpiAccumulator(source.most_bars), BarTimes(year_days)
         self._alerts = AlertCounts(policy.space, policy.comm_actions)
         self._in_sample, self._spikes = InSampleDetector(policy.trained_on), SpikeDetector()
-        self._unvisited, self._bars = 0, 0
+        self._unvisited, self._bars, self.first_bar = 0, 0, 0
 
     def segments(self, *, ahead: bool = True) -> Iterator[Segment]:
         """The run, a chunk of bars at a time; ahead: whether threads read and encode the next while one is decided on.
@@ -90,11 +98,16 @@ class Engine:
         yield self._settle(*waiting, np.nan)
 
     def _decided(self, stack: ExitStack | None) -> Iterator[tuple[Observations, Steps]]:
-        chunks = [self._source] if isinstance(self._source, History) else self._source.chunks()
-        if stack is None or isinstance(self._source, History):
-            return self._decide(self._look(chunks))
+        source = self._source
+        if isinstance(source, History):
+            seen = self._look(source.slice(k, k + SEGMENT_BARS) for k in range(0, len(source), SEGMENT_BARS))
+            # Two threads: more wait for each other, where nothing has to be read.
+            is_long = stack is not None and len(source) > SEGMENT_BARS
+            return self._decide(stack.enter_context(pipeline.ahead(seen)) if is_long else seen)
+        if stack is None:
+            return self._decide(self._look(source.chunks()))
         # Reading, encoding, deciding and accounting run in parallel.
-        seen = self._look(stack.enter_context(pipeline.ahead(chunks)))
+        seen = self._look(stack.enter_context(pipeline.ahead(source.chunks())))
         return stack.enter_context(pipeline.ahead(self._decide(stack.enter_context(pipeline.ahead(seen)))))
 
     def _decide(self, seen: Iterable[Observations]) -> Iterator[tuple[Observations, Steps]]:
@@ -110,6 +123,7 @@ class Engine:
             seen = self.rollout.see(chunk)
             if self._start is not None:
                 first = _bars_before(chunk, self._start)
+                self.first_bar += first
                 if first == len(chunk):
                     continue
                 seen = seen.from_bar(first)
@@ -131,7 +145,8 @@ class Engine:
         if history.time is not None:
             self._bar_times.push(history.time)
         first, self._bars = self._bars, self._bars + len(history)
-        return Segment(first, seen, steps, next_reward, equity, position, trades, held_equity)
+        open_trade = self.keeper.open_trade.copy()
+        return Segment(first, seen, steps, next_reward, equity, position, trades, open_trade, held_equity)
 
     def trace(self, segment: Segment) -> Trace:
         """The trace of a segment; call it for all of them in order, or for none."""

@@ -122,12 +122,12 @@ class Writer:
         self._equity, self._trades, self._trace, self._returns, self._streams = equity, trades, trace, returns, streams
         self._rows = EquityRows(), TradeRows(), ReturnRows()
 
-    def write(self, segment: Segment, trace: Trace, open_trade: np.ndarray) -> None:
-        """The next segment; open_trade float64 (0 or 1, 8): the trade that is open at its end."""
+    def write(self, segment: Segment, trace: Trace) -> None:
+        """The next segment."""
         history = segment.seen.history
         equity, trades, returns = self._rows
         self._equity.write(equity.frame(history, segment.position, segment.equity, segment.held_equity))
-        self._trades.write(trades.frame(history, segment.trades, open_trade))
+        self._trades.write(trades.frame(history, segment.trades, segment.open_trade))
         self._returns.write(returns.text(history.time, segment.equity))
         self._trace.write(trace.frame(segment.first))
         self._streams.write(trace.streams)

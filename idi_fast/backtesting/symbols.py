@@ -79,7 +79,7 @@ class _Run:
             equity.append(segment.equity)
             held.append(segment.held_equity)
             if with_trades:
-                frames.append(rows.frame(history, segment.trades, engine.keeper.open_trade))
+                frames.append(rows.frame(history, segment.trades, segment.open_trade))
         if with_trades:
             frames.append(rows.last(engine.keeper.open_trade))
         self.trades = pl.concat(frames) if frames else None

@@ -261,7 +261,7 @@ class HistoryFiles:
             [values.copy() for values in (*(chunk.column(name) for name in self.columns), chunk.after_gap)]
             for chunk in self.chunks(WHOLE_ROWS)
         ]
-        *values, after_gap = map(np.concatenate, zip(*parts, strict=True))
+        *values, after_gap = parts[0] if len(parts) == 1 else map(np.concatenate, zip(*parts, strict=True))
         arrays = dict(zip(self.columns, values, strict=True))
         return _assembled(arrays, after_gap=after_gap, dropped=self.dropped, columns=self.columns, digests=self.digests)
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from market_data import history, random_walk
 from numpy.testing import assert_array_equal
 
+import idi_fast.backtesting.engine
 import idi_fast.data.history
 from idi_fast import TrainingConfig, create_trainer, load_history
 from idi_fast.backtesting.account import TradingAssumptions
@@ -72,6 +73,21 @@ def test_however_bars_are_read_the_bytes_are_the_same(policy, data, tmp_path_fac
     )
     assert found.keys() == expected.keys()
     assert [name for name in expected if found[name] != expected[name]] == []
+
+
+@settings(max_examples=examples(8))
+@given(st.integers(1, BARS), st.sampled_from([{}, OPTIONS]))
+def test_a_history_in_memory_is_processed_in_segments_of_any_size(policy, segment, options):
+    bars = random_walk(BARS, seed=3)
+    whole = backtest(policy, bars, **options)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(idi_fast.backtesting.engine, "SEGMENT_BARS", segment)
+        parts = backtest(policy, bars, **options)
+        assert parts.trace.frame().equals(whole.trace.frame(), null_equal=True)
+    assert parts.to_dict() == whole.to_dict()
+    assert parts.equity.equals(whole.equity, null_equal=True)
+    assert parts.trades.equals(whole.trades, null_equal=True)
+    assert_array_equal(parts.history.close, whole.history.close)
 
 
 def test_a_start_leaves_the_features_their_past(policy):
