@@ -276,7 +276,7 @@ def _learn(tape, rows, places, explorer, learner, method, progress, words, total
             continue
         word, said_word = words[index(row), 0], words[index(row), 1]
         epsilon = exploration_rate(method, progress, explorer.exploration[0], explorer.floor, visits[index(here)])
-        own = _values3(q, here, state, n_tilings)
+        own = others = _values3(q, here, state, n_tilings)
         hold, buy, sell = own
         if algorithm == DOUBLE_Q_LEARNING:
             others = _values3(other, here, state, n_tilings)

@@ -102,8 +102,9 @@ class Engine:
         if isinstance(source, History):
             seen = self._look(source.slice(k, k + SEGMENT_BARS) for k in range(0, len(source), SEGMENT_BARS))
             # Two threads: more wait for each other, where nothing has to be read.
-            is_long = stack is not None and len(source) > SEGMENT_BARS
-            return self._decide(stack.enter_context(pipeline.ahead(seen)) if is_long else seen)
+            if stack is not None and len(source) > SEGMENT_BARS:
+                seen = stack.enter_context(pipeline.ahead(seen))
+            return self._decide(seen)
         if stack is None:
             return self._decide(self._look(source.chunks()))
         # Reading, encoding, deciding and accounting run in parallel.
