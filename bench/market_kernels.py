@@ -2,13 +2,14 @@
 
 import numpy as np
 
-from idi_fast.bench.kernel import Kernel, Prepared
+from idi_fast.bench.kernel import Kernel, Prepared, columns
 from idi_fast.bench.oracle import backtest as account_oracle
 from idi_fast.bench.oracle import features as features_oracle
 from idi_fast.bench.oracle import market as oracle
 from idi_fast.bench.oracle import streams as streams_oracle
 from idi_fast.bench.tape_kernels import WEIGHTS
 from idi_fast.bench.yardsticks import SEED
+from idi_fast.environments.features import Bars
 from idi_fast.kernels import backtest, features, market, streams
 
 FEE_RATE = 0.0005
@@ -99,6 +100,23 @@ def _market_rows(n: int) -> Prepared:
     )
 
 
+def _chosen_rows(n: int) -> Prepared:
+    rng, made = _random(), (np.empty((n, 9)), np.empty(n, np.int32), np.empty(n, np.uint8))
+    # Eighths: nothing is rounded on either side. Windows of an episode each.
+    gap, change, cost, scarcity = rng.integers(-8, 9, (4, n)) / 8
+    observation, risk = rng.integers(0, 99, n).astype(np.int32), rng.integers(0, 2, n).astype(np.uint8)
+    bars = Bars(observation, risk, gap, change, cost, scarcity, risk.astype(np.int8), risk)
+    windows = np.minimum(rng.integers(0, n, -(-n // 65)), max(0, n - 65))
+    chosen = ((windows[:, np.newaxis] + np.arange(65)) % n).reshape(-1)[:n].copy()
+    rows = list(zip(gap, change, cost, scarcity, observation, risk, strict=True))
+
+    def expected() -> list:
+        rewards, seen, risky = columns(oracle.chosen_rows(rows, chosen, WEIGHTS))
+        return [[[float(reward) for reward in row] for row in rewards], seen, risky]
+
+    return Prepared(lambda: market.chosen_rows(bars, chosen, WEIGHTS, *made), lambda: made, expected)
+
+
 def _account(n: int) -> Prepared:
     rng, close = _random(), 100.0 * np.exp(log_prices(n))
     target = np.repeat(rng.integers(-1, 2, -(-n // 20)), 20)[:n].astype(np.int8)
@@ -184,6 +202,7 @@ KERNELS = (
     Kernel("market.regimes", _regimes),
     Kernel("market.bar_returns", _bar_returns, rtol=1e-14, atol=1e-30),
     Kernel("market.market_rows", _market_rows),
+    Kernel("market.chosen_rows", _chosen_rows),
     Kernel("backtest.account", _account, "bar", rtol=1e-9, atol=1e-9),
     Kernel("backtest.count_alerts", _count_alerts, "bar"),
     Kernel("backtest.reference_account", _reference_account, "bar"),

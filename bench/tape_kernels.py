@@ -107,6 +107,15 @@ def _crypto_bars(n: int) -> Prepared:
     )
 
 
+def _normal_pairs(n: int) -> Prepared:
+    words, first, second = drawn(n, 4), np.empty(n), np.empty(n)
+    return Prepared(
+        lambda: tape_words.normal_pairs(words, first, second),
+        lambda: (first, second),
+        lambda: columns(words_oracle.normal_pairs(words)),
+    )
+
+
 def _window_bars(n: int) -> Prepared:
     words, bar, starts, cursor = drawn(n, 1).reshape(-1), np.empty(n, np.int64), 20_000, np.zeros(2, np.int64)
     return Prepared(
@@ -152,5 +161,6 @@ KERNELS = (
     Kernel("tape_mt19937.exploration_draws", _exploration_draws),
     Kernel("tape_mt19937.crypto_tape", _crypto_tape),
     Kernel("tape_words.crypto_bars", _crypto_bars),
+    Kernel("tape_words.normal_pairs", _normal_pairs),
     Kernel("tape_words.window_bars", _window_bars),
 )

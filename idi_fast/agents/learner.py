@@ -26,7 +26,8 @@ cache beside the tables."""
 
 
 class Agent:
-    """A tabular learner in flat arrays; `is_plain`: whether it uses plain Q-learning, which has kernels of its own."""
+    """A tabular learner in flat arrays: `explorer` and `learner` as the kernels take them; `is_plain`: whether it uses
+    plain Q-learning, which has kernels of its own."""
 
     def __init__(self, config: TrainingConfig, space: StateSpace, rules: Rules, generator: Generator):
         self._space = space
@@ -37,7 +38,7 @@ class Agent:
         self._generator = generator
         # Under compat the capacity has no effect, as in the reference.
         is_compat, steps = config.engine.compat is not None, config.episodes * config.episode_length
-        self._explorer = Explorer(
+        self.explorer = Explorer(
             stream=generator.stream,
             is_compat=is_compat,
             phase=np.zeros(1, np.int64),
@@ -46,7 +47,7 @@ class Agent:
             floor=config.learning.exploration_floor,
             comm_column=comm_column,
         )
-        self._learner = Learner(
+        self.learner = Learner(
             rules=rules,
             tables=make_tables(n_rows, n_comm, self.layout.per_row(initial)),
             memory=make_memory(config.episodic, n_rows * 3, bounded=not is_compat, steps=steps),
@@ -76,7 +77,7 @@ class Agent:
     @property
     def tables(self) -> Tables:
         """See `kernels.learn.Tables`."""
-        return self._learner.tables
+        return self.learner.tables
 
     def values(self) -> np.ndarray:
         """The learnt values of the actions, float64 (n_rows, 3): its table, or the mean of two."""
@@ -87,7 +88,7 @@ class Agent:
     @property
     def state(self) -> dict[str, np.ndarray]:
         """The arrays it resumes from; everything else follows from config and seed."""
-        explorer, learner = self._explorer, self._learner
+        explorer, learner = self.explorer, self.learner
         own = {
             "exploration": explorer.exploration,
             "phase": explorer.phase,
@@ -139,18 +140,18 @@ class Agent:
     def learn(self, tape: Tape, totals: np.ndarray) -> int:
         """Train over a tape; the rewards of the episodes that end go to totals[: the number returned]."""
         space = self._workspace(tape.observation.size)
-        if not self._explorer.is_compat:
+        if not self.explorer.is_compat:
             self._generator.words64(space.words)
         if self.is_plain:
-            return learn_block(tape, self._explorer, self._learner, space, totals)
+            return learn_block(tape, self.explorer, self.learner, space, totals)
         rows = self._rows.rows(tape.observation.size)["rows"].reshape(tape.observation.size, self.layout.n_tilings)
         self.layout.rows(tape.observation, rows, self._owners, self._lookups)
         return learn_by_method(
             tape,
             rows,
             self.layout.places,
-            self._explorer,
-            self._learner,
+            self.explorer,
+            self.learner,
             self._method,
             self._progress,
             space.words,
@@ -160,7 +161,7 @@ class Agent:
     def learn_synthetic(self, source: Synthetic, n: int, totals: np.ndarray) -> int:
         """The same over the next n rows of an environment, for plain Q-learning."""
         space = self._workspace(source.observation.size)
-        return learn_synthetic(source, self._explorer, self._learner, space, n, totals)
+        return learn_synthetic(source, self.explorer, self.learner, space, n, totals)
 
     def _workspace(self, n: int) -> Workspace:
         arrays = self._buffers.rows(n)

@@ -90,11 +90,13 @@ def test_every_case_is_equal_to_its_oracle(results):
 
 
 def test_startup_times_help_and_training_with_a_warm_and_a_cold_cache(tmp_path):
-    help_, warm, cold = startup.make(SMALLEST, case.Context(tmp_path, Yardsticks()))
-    assert "empty kernel cache" in cold.name
-    assert cold.subject.repeats == SMALLEST.cold_starts
+    help_, warm, test, cold, cold_on_bars = startup.make(SMALLEST, case.Context(tmp_path, Yardsticks()))
+    for each in (cold, cold_on_bars):
+        assert "empty kernel cache" in each.name
+        assert each.subject.repeats == SMALLEST.cold_starts
     help_.check()
     warm.check()
+    test.check()
     assert warm.subject.run() > help_.yardsticks["interpreter"].run() > 0
 
 
