@@ -128,7 +128,7 @@ def backtest(
         raise InputError("--check-lookahead does not go with many symbols; check one of them")
     source = Source(data, policy, columns, required_out(out), force)
     conditions = _conditions(fail_if or [], is_pooled=is_pooled)
-    console.tell_of_compilation(("account",))
+    console.tell_of_compilation(() if is_compat else ("account",))
     with console.interruptible(source.out):
         if is_compat:
             result = _compat(source, fee_bps)

@@ -27,7 +27,8 @@ def warmup(
     with console.interruptible(unchanged=lambda: "what is compiled is kept"):
         with console.counted_progress("kernels") as progress:
             compile_all(processes=jobs, progress=progress)
-        files = [path.stat().st_size for path in CACHE_FOLDER.rglob("*.nb?") if path.is_file()] if CACHE_FOLDER else []
+        assert CACHE_FOLDER is not None  # or nothing could have been compiled
+        files = [path.stat().st_size for path in CACHE_FOLDER.rglob("*.nb?") if path.is_file()]
     about = {
         "folder": str(CACHE_FOLDER),
         "size": f"{sum(files) / 1e6:.1f} MB",

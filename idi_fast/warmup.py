@@ -6,15 +6,18 @@ cache.
 """
 
 import atexit
+import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
-from dataclasses import replace
 from queue import SimpleQueue
+from threading import Thread
 
 import numpy as np
 
+from idi_fast.child_process import IMPORTS, OWN_GROUP, import_path, interpreter
 from idi_fast.errors import Cancelled, IdiFastError, InputError
 from idi_fast.kernels._cache import CACHE_FOLDER, IS_COMPILED
 from idi_fast.parallel.worker_pool import WorkerPool, usable_cores
@@ -24,6 +27,13 @@ BARS = 300
 
 def _learner(kind: str, **blocks: dict) -> None:
     """An agent that learns from a tape of nothing, and its greedy rollout."""
+    agent, tape, finish = _agent(kind, **blocks)
+    agent.learn(tape, np.zeros(1))
+    finish()
+
+
+def _agent(kind: str, **blocks: dict):
+    """An agent, a tape of nothing, and a function that follows the agent over it."""
     from idi_fast.agents.learner import Agent
     from idi_fast.agents.trace import greedy_trace
     from idi_fast.config.settings import TrainingConfig
@@ -37,10 +47,26 @@ def _learner(kind: str, **blocks: dict) -> None:
     rules, n = make_rules(config, space), config.episode_length + 1
     agent = Agent(config, space, rules, make_generators(config.engine, 0).agent)
     tape = Tape(np.zeros((n, 9 if space.is_market else 3)), np.zeros(n, np.int32), np.zeros(n, np.uint8))
-    agent.learn(tape, np.zeros(1))
-    zeros, flags = np.zeros(n), np.zeros(n, np.uint8)
-    facts = MarketFacts(zeros, zeros, flags, flags, np.zeros(n, np.int8), zeros)
-    greedy_trace(config, space, rules, agent.values(), agent.tables.comm_q, tape, facts)
+
+    def finish() -> None:
+        zeros, flags = np.zeros(n), np.zeros(n, np.uint8)
+        facts = MarketFacts(zeros, zeros, flags, flags, np.zeros(n, np.int8), zeros)
+        greedy_trace(config, space, rules, agent.values(), agent.tables.comm_q, tape, facts)
+
+    return agent, tape, finish
+
+
+def _synthetic_learner() -> None:
+    """What `idi-fast train` needs after the rows of its default market: both tables, and the greedy rollout."""
+    from idi_fast.kernels.learn import Rows, learn_actions, learn_communication
+
+    agent, tape, finish = _agent("synthetic")
+    n = tape.observation.size
+    none, steps = np.full(n, -1), np.zeros(tape.reward_by_position.shape, np.uint8)
+    rows = Rows(none.astype(np.int8), none.astype(np.int16), steps, np.zeros(n, np.int32), np.zeros(n))
+    learn_actions(tape, rows, agent.learner, np.zeros(1))
+    learn_communication(tape, rows, agent.learner, 0)
+    finish()
 
 
 def _training(kind: str, **blocks: dict) -> None:
@@ -55,15 +81,15 @@ def _training(kind: str, **blocks: dict) -> None:
     Evaluator(config, 0, episodes=2).evaluate(policy)
 
 
-def _bars():
+def _bars(*, has_times: bool = True):
     import polars as pl
 
     from idi_fast.data.history import History
 
     close = 100.0 + np.arange(BARS) * 7 % 13
-    time = np.datetime64("2020-01-01", "ns").astype(np.int64) + np.arange(BARS) * 3_600_000_000_000
-    columns = {"time": time, "open": close, "close": close, "volume": close, "risk": np.zeros(BARS, np.uint8)}
-    return History.from_frame(pl.DataFrame(columns))
+    frame = pl.DataFrame({"open": close, "close": close, "volume": close, "risk": np.zeros(BARS, np.uint8)})
+    hours = pl.Series("time", np.arange(BARS) * 3_600_000_000_000).cast(pl.Datetime("ns"))
+    return History.from_frame(frame.with_columns(hours) if has_times else frame)
 
 
 def _history() -> None:
@@ -76,7 +102,7 @@ def _history() -> None:
     history = _bars()
     config = TrainingConfig.from_dict({"episodes": 2, "environment": {"kind": "history"}})
     policy, _ = create_trainer(config, history=history).run()
-    for bars in (history, replace(history, time=None)):
+    for bars in (history, _bars(has_times=False)):
         backtest(policy, bars)
     reference = TrainingConfig.from_dict({"episodes": 2, "engine": {"compat": "idi_iann"}})
     compat_backtest(create_trainer(reference).run()[0], history)
@@ -128,7 +154,7 @@ JOBS: dict[str, Callable[[], None]] = {
     "crypto": lambda: _training("crypto"),
     "account": _account,
     "market learner": lambda: _learner("crypto"),
-    "learner": lambda: _learner("synthetic"),
+    "synthetic learner": _synthetic_learner,
     "synthetic": lambda: _training("synthetic"),
     "compat crypto": lambda: _training("crypto", **COMPAT),
     "compat tiles": lambda: _training("synthetic", tile_coder={}, **COMPAT),
@@ -142,78 +168,91 @@ JOBS: dict[str, Callable[[], None]] = {
 """What kernels are compiled for, the longest first."""
 
 
+BOOT = f"import json, sys; a = json.loads(sys.argv[1]); {IMPORTS}from idi_fast import warmup; warmup._work()"
+
+
 class _Worker:
-    """A process that does one job after the other."""
+    """A process that does one job after the other, and ends with this one. Raises OSError, IdiFastError.
 
-    def __init__(self) -> None:
-        # The working directory may be a stranger's folder: nothing is imported from there but what is here.
-        boot = f"import sys; sys.path[:] = {sys.path!r}; from idi_fast import warmup; warmup._work()"
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-c", boot],
+    answers: whether it says what it has done.
+    """
+
+    def __init__(self, *, answers: bool = True) -> None:
+        # -P: nothing is imported from the working directory.
+        command = [interpreter("kernels are compiled"), "-P", "-c", BOOT, json.dumps({"path": import_path()})]
+        self.process = subprocess.Popen(
+            command,
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            stdout=subprocess.PIPE if answers else subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            text=True,
+            encoding="utf-8",
+            **OWN_GROUP,
         )
+        self._is_cancelled = False
 
-    def begin(self, jobs: Iterable[str]) -> None:
-        """Have it do jobs, and then end."""
-        assert self._process.stdin is not None  # as it is a pipe
-        with suppress(OSError), self._process.stdin as requests:
-            requests.write("".join(f"{job}\n" for job in jobs))
+    def ask(self, jobs: Iterable[str]) -> None:
+        """Have it do jobs."""
+        assert self.process.stdin is not None  # as it is a pipe
+        with suppress(OSError):  # it has ended, which the answer tells
+            self.process.stdin.write("".join(f"{job}\n" for job in jobs))
+            self.process.stdin.flush()
 
     def do(self, job: str) -> None:
         """Have it do a job, and wait; raises IdiFastError if that fails, Cancelled if it has been cancelled."""
-        requests, replies = self._process.stdin, self._process.stdout
-        assert requests is not None  # as they are pipes
-        assert replies is not None
-        with suppress(OSError):
-            requests.write(f"{job}\n")
-            requests.flush()
-        answer = replies.readline().rstrip("\n")
+        assert self.process.stdout is not None  # as it is a pipe
+        self.ask([job])
+        answer = self.process.stdout.readline().rstrip("\n")
         if self._is_cancelled:
             raise Cancelled(f"cancelled in compiling {job!r}")
         if answer != job:
             raise IdiFastError(f"the kernels of {job!r} could not be compiled: {answer or 'the process ended'}")
 
-    _is_cancelled = False
-
     def cancel(self) -> None:
         """End it at once."""
         self._is_cancelled = True
-        self._process.kill()
+        self.process.kill()
 
     def close(self) -> None:
         """End it at once, and wait for that."""
         self.cancel()
-        with self._process:  # which closes its pipes, and waits
+        with suppress(OSError), self.process:  # which closes its pipes, and waits
             pass
 
 
 def _work() -> None:
-    """What a worker does: jobs, whose names it reads, until there are no more."""
-    import signal
+    """What a worker does: jobs, whose names it reads; it ends when an empty line comes, or its parent is gone."""
+    jobs = SimpleQueue[str]()
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # its parent ends it
-    for line in sys.stdin:
-        job = line.rstrip("\n")
+    def listen() -> None:
+        for line in sys.stdin:
+            jobs.put(line.rstrip("\n"))
+        os._exit(0)
+
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # output of a library is no answer
+    Thread(target=listen, daemon=True).start()
+    while job := jobs.get():
         try:
             JOBS[job]()
         except Exception as error:  # noqa: BLE001 -- whatever it is, the parent tells it
-            print(f"{type(error).__name__}: {error}".replace("\n", " "), flush=True)  # noqa: T201 -- as an answer
+            answers.write(f"{type(error).__name__}: {error}".replace("\n", " ") + "\n")
         else:
-            print(job, flush=True)  # noqa: T201 -- as an answer
+            answers.write(f"{job}\n")
+        answers.flush()
+
+
+_ahead: list[_Worker] = []
 
 
 def compile_ahead(jobs: Iterable[str]) -> None:
-    """Have a process compile the kernels of these jobs beside this one, which goes on at once; it ends with this one.
-
-    With a single core, or where kernels cannot be kept, nothing is done.
-    """
-    if usable_cores() > 1 and IS_COMPILED and CACHE_FOLDER is not None and sys.executable:
-        worker = _Worker()
-        atexit.register(worker.close)
-        worker.begin(jobs)
+    """Have a process compile the kernels of these jobs beside this one, which goes on at once; it ends when they are
+    done, or with this process. Nothing is done with a single core, where kernels cannot be kept, or a second time."""
+    if _ahead or usable_cores() < 2 or not IS_COMPILED or CACHE_FOLDER is None:
+        return
+    with suppress(OSError, IdiFastError):  # then this process compiles them by itself
+        _ahead.append(worker := _Worker(answers=False))
+        atexit.register(worker.close)  # it would end by itself, a little later
+        worker.ask([*jobs, ""])
 
 
 def warmup(
@@ -257,7 +296,10 @@ def warmup(
 
     with ExitStack() as workers:
         for _ in range(pool.jobs):
-            idle.put(worker := _Worker())
+            try:
+                idle.put(worker := _Worker())
+            except OSError as error:
+                raise IdiFastError(f"cannot start a process to compile kernels: {error.strerror}") from error
             workers.callback(worker.close)
         pool.each(work, chosen, lambda: progress(done.qsize(), len(chosen)))
     progress(len(chosen), len(chosen))

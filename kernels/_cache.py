@@ -266,6 +266,10 @@ class KernelCache(FunctionCache):
                 self._turn.end()
         return found
 
+    def end_turn(self) -> None:
+        """Let others compile the kernel, if this process was about to."""
+        self._turn.end()
+
     def _load(self, sig, target_context):
         try:
             return super().load_overload(sig, target_context)

@@ -1,5 +1,6 @@
 """The one decorator of all kernels."""
 
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -54,8 +55,18 @@ def _compiled(function: Callable[..., Any], inline: bool, splice: bool) -> Any:
     return compiled
 
 
+def variant(function: Function, *kind: int) -> Function:
+    """`kernel` of one of the functions that a factory makes, whose free variables are constants of its kind.
+
+    Each has a name of its own, and so a file and a lock of its own in the cache.
+    """
+    function.__qualname__ = "_".join([function.__name__, *(str(int(each)) for each in kind)])
+    return kernel(function)
+
+
 class _Compilations(event.Listener):
-    """Calls `tell` when a kernel is compiled, once."""
+    """Calls `tell` when a kernel is compiled, once; and lets other processes compile a kernel whose compilation has
+    failed, or was interrupted, here."""
 
     tell: Callable[[], None] | None = None
 
@@ -64,7 +75,11 @@ class _Compilations(event.Listener):
         if tell is not None:
             tell()
 
-    def on_end(self, event) -> None: ...
+    def on_end(self, event) -> None:
+        cache = event.data["dispatcher"]._cache
+        # Numba's own `is_failed` never is. A turn that has not failed ends when the kernel is in the cache.
+        if sys.exc_info()[0] is not None and isinstance(cache, KernelCache):
+            cache.end_turn()
 
 
 _compilations = _Compilations()

@@ -1,7 +1,7 @@
 """Training, a block of rows at a time, in one call: between calls a thread has to wait for the interpreter's lock.
 
-What a block takes is kept together here, so that every environment and engine calls the same compiled observation.
-Nothing is compiled that a run has no use for: each kind of learner has a kernel of its own, made when it is needed.
+Each kind of learner has a kernel of its own, compiled when it is needed, so that nothing is compiled that a run has no
+use for.
 """
 
 from itertools import product
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from idi_fast.kernels._jit import kernel
+from idi_fast.kernels._jit import kernel, variant
 from idi_fast.kernels.learn import (
     STATE,
     Learner,
@@ -138,15 +138,13 @@ def _learn_rows(tape, explorer, learner, space, totals, is_compat, is_plain, is_
 
 
 def _block_kernel(is_compat, is_plain, is_one_of_four):
-    @kernel
     def learn_block(tape, explorer, learner, space, totals):
         return _learn_rows(tape, explorer, learner, space, totals, is_compat, is_plain, is_one_of_four)
 
-    return learn_block
+    return variant(learn_block, is_compat, is_plain, is_one_of_four)
 
 
 def _synthetic_kernel(is_compat, is_plain, is_one_of_four):
-    @kernel
     def learn_synthetic(source, explorer, learner, space, n, totals):
         ended, row = 0, 0
         while row < n:
@@ -157,7 +155,7 @@ def _synthetic_kernel(is_compat, is_plain, is_one_of_four):
             row += tape.observation.size
         return ended
 
-    return learn_synthetic
+    return variant(learn_synthetic, is_compat, is_plain, is_one_of_four)
 
 
 KERNELS = {kind: _block_kernel(*kind) for kind in product((False, True), repeat=3)}

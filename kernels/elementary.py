@@ -1,7 +1,7 @@
 """Logarithm, sine and cosine by series: sums, products and quotients are rounded alike everywhere, libm's are not.
 
-So a simulated market is the same to the bit on every machine. There is neither a call nor a branch, so that a loop over
-many values becomes vectors: a pair of normal variates takes 8 ns, and more than 40 by libm.
+So a simulated market's log prices are the same to the bit on every machine. There is neither a call nor a branch, so
+that a loop over many values becomes vectors: a pair of normal variates takes 8 ns, and more than 40 by libm.
 """
 
 import math

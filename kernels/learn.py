@@ -117,8 +117,8 @@ class Rows(NamedTuple):
     """What an agent does at n rows of a tape.
 
     action int8 (n,), comm int16 (n,): explored actions, −1 where the greedy one is taken; steps uint8 (n, 3 or 9): see
-    `mood_steps`, read where there are moods. Written by the first table, read by the second: seen int32 (n,), the state
-    at each row, ~state on a reset row; reward float64 (n,), the step's reward, 0 on a reset row.
+    `mood_steps`, read where the learner `is_plain`. Written by the first table, read by the second: seen int32 (n,),
+    the state at each row, ~state on a reset row; reward float64 (n,), the step's reward, 0 on a reset row.
     """
 
     action: np.ndarray

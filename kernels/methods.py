@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from idi_fast.kernels._jit import index, kernel, prefetch
+from idi_fast.kernels._jit import index, kernel, prefetch, variant
 from idi_fast.kernels.learn import (
     AHEAD,
     DONE,
@@ -229,7 +229,6 @@ def learn_by_method(tape, rows, places, explorer, learner, method, progress, wor
 
 
 def _kernel(algorithm, usual_tilings, usual_comm):
-    @kernel
     def learn(tape, rows, places, explorer, learner, method, progress, words, totals):
         n_tilings, n_comm = usual_tilings, usual_comm
         if usual_tilings == ANY:
@@ -238,7 +237,7 @@ def _kernel(algorithm, usual_tilings, usual_comm):
             tape, rows, places, explorer, learner, method, progress, words, totals, algorithm, n_tilings, n_comm
         )
 
-    return learn
+    return variant(learn, algorithm, usual_tilings, usual_comm)
 
 
 @kernel(splice=True)

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from importlib import import_module
 from pathlib import Path
 
@@ -14,10 +15,11 @@ import pytest
 from test_kernels_twins import MODULES, kernel_names
 
 import idi_fast
-from idi_fast import warmup
+from idi_fast import child_process, warmup
 from idi_fast.cli import console
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.errors import IdiFastError, InputError
+from idi_fast.kernels import methods
 
 # Without the JIT kernels are Python functions, whose calls can be seen; where they are compiled, a cache hides them.
 WHAT_RUNS = """
@@ -77,17 +79,60 @@ def test_a_job_that_fails_is_named():
             worker.do("lunch")
         worker.do("evidence")  # it goes on
         worker.cancel()
+        worker.process.wait(timeout=60)
         with pytest.raises(IdiFastError, match="cancelled in compiling 'evidence'"):
             worker.do("evidence")
     finally:
         worker.close()
 
 
-def test_a_worker_ends_with_what_it_was_told_to_do():
-    worker = warmup._Worker()
-    worker.begin(["evidence"])
-    assert worker._process.wait(timeout=120) == 0
+def test_a_worker_ends_when_it_is_told_to():
+    worker = warmup._Worker(answers=False)
+    worker.ask(["evidence", ""])
+    assert worker.process.wait(timeout=120) == 0
     worker.close()
+
+
+ORPHAN = """
+import os
+from idi_fast import child_process, warmup
+print(warmup._Worker().process.pid, flush=True)
+os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="/proc tells whether a process lives")
+def test_a_worker_ends_with_its_parent_however_that_ends():
+    done = subprocess.run([sys.executable, "-c", ORPHAN], capture_output=True, text=True, check=False, timeout=120)
+    patience = time.monotonic() + 60
+    while Path(f"/proc/{done.stdout.strip()}").exists() and time.monotonic() < patience:
+        time.sleep(0.02)
+    assert time.monotonic() < patience
+
+
+def test_a_worker_imports_nothing_from_the_working_directory(tmp_path):
+    for name in ("json.py", "queue.py", "numpy.py"):
+        (tmp_path / name).write_text("import os\nopen('ran', 'w').close()\nos._exit(0)\n")
+    code = "import sys; from idi_fast import warmup; sys.path.insert(0, ''); warmup.warmup(['evidence'])"
+    done = subprocess.run([sys.executable, "-P", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_where_no_process_can_be_started_a_command_goes_on(monkeypatch):
+    monkeypatch.setattr(warmup, "_ahead", [])
+    monkeypatch.setenv(child_process.PYTHON, "/nowhere/python")
+    warmup.compile_ahead(["evidence"])
+    assert warmup._ahead == []
+    with pytest.raises(IdiFastError, match="cannot start a process to compile kernels: No such file"):
+        warmup.warmup(["evidence"])
+
+
+def test_every_kernel_of_a_table_has_the_signature_of_one(monkeypatch):
+    few = {key: methods.KERNELS[key] for key in ((methods.Q_LAMBDA, 1, 4), (methods.Q_LEARNING, 1, 4))}
+    monkeypatch.setattr(methods, "KERNELS", few)
+    warmup._every("method", learning={"algorithm": "q_lambda"})
+    assert [len(kernel.signatures) for kernel in few.values()] == [1, 1]
 
 
 @pytest.mark.parametrize(
@@ -98,8 +143,9 @@ def test_where_nothing_can_be_kept_nothing_is_compiled(name, value, reason, monk
     monkeypatch.setattr(warmup, name, value)
     with pytest.raises(InputError, match=reason):
         warmup.warmup()
-    monkeypatch.setattr(warmup, "_Worker", None)  # which would fail
+    monkeypatch.setattr(warmup, "_ahead", [])
     warmup.compile_ahead(["evidence"])
+    assert warmup._ahead == []
 
 
 def test_the_command(monkeypatch):
@@ -117,7 +163,7 @@ def test_a_command_that_compiles_has_a_process_compile_what_it_needs_last(monkey
     console.tell_of_compilation(console.learning_jobs(TrainingConfig()))
     assert begun == []
     numba.njit(lambda: 0)()
-    assert begun == [("learner",)]
+    assert begun == [("synthetic learner",)]
     assert "compiling kernels" in capsys.readouterr().err
     numba.njit(lambda: 1)()
     assert len(begun) == 1

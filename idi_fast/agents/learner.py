@@ -1,6 +1,7 @@
 """The agent's side of training: exploration draws, tables and the running state of an episode."""
 
 import math
+from functools import cache
 from typing import get_args
 
 import numpy as np
@@ -185,12 +186,13 @@ def make_method(config: TrainingConfig) -> Method:
     """The config's learning method as the kernels take it."""
     learning = config.learning
     by = {"visits": methods.BY_VISITS, "episodes": methods.BY_EPISODES, "linear": methods.BY_EPISODES}
+    falls = learning.rate_schedule in by
     return Method(
         algorithm=ALGORITHMS.index(learning.algorithm),
         rate_by=by.get(learning.rate_schedule, 0),
         rate_delay=learning.rate_delay,
         rate_power=learning.rate_power,
-        rates=first_rates(config) if learning.rate_schedule in by else np.empty(0),
+        rates=first_rates(config.learning_rate, learning.rate_delay, learning.rate_power, RATES if falls else 0),
         exploration_by=by.get(learning.exploration_schedule, 0),
         exploration_step=exploration_step(config),
         exploration_visits=learning.exploration_visits,
@@ -198,11 +200,11 @@ def make_method(config: TrainingConfig) -> Method:
     )
 
 
-def first_rates(config: TrainingConfig) -> np.ndarray:
-    """The falling learning rate after 0, 1, … updates or episodes, float64 (RATES,)."""
-    rate, delay, power = config.learning_rate, config.learning.rate_delay, config.learning.rate_power
+@cache
+def first_rates(rate: float, delay: float, power: float, n: int) -> np.ndarray:
+    """A falling learning rate after 0, 1, … updates or episodes, float64 (n,); shared by the lanes of a population."""
     # As in the kernels: NumPy's power may differ from libm's in the last bit.
-    return np.array([rate * math.pow(1.0 + n / delay, -power) for n in range(RATES)])
+    return np.array([rate * math.pow(1.0 + k / delay, -power) for k in range(n)])
 
 
 def exploration_step(config: TrainingConfig) -> float:

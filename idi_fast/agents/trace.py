@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -106,18 +106,6 @@ class Trace:
         names = textwrap.shorten(", ".join(self.streams), 80, placeholder=" …")
         return [("actions", actions), ("reward", float(np.nansum(self.reward))), ("streams", names)]
 
-    @classmethod
-    def joined(cls, parts: Sequence[Self]) -> Self:
-        """Consecutive parts of one trace, one or more, as a whole."""
-        first = parts[0]
-        if len(parts) == 1:
-            return first
-        rows = {
-            name: [getattr(part, name) for part in parts] for name in TRACE_ROWS if getattr(first, name) is not None
-        }
-        streams = {name: np.concatenate([part.streams[name] for part in parts]) for name in first.streams}
-        return replace(first, streams=streams, **{name: np.concatenate(arrays) for name, arrays in rows.items()})
-
     def frame(self, first: int = 0) -> pl.DataFrame:
         """All columns: tick (counted from `first`), time, close, the streams, action, comm_action, the buckets of the
         state, target, reward.
@@ -150,6 +138,14 @@ class Trace:
         """Write the stream files of a contract into a folder, all or none."""
         check_text("contract", contract)
         install_streams(self.files(contract), output_path(folder))
+
+
+def joined(parts: Sequence[Trace]) -> Trace:
+    """The whole of consecutive parts of a trace, one or more."""
+    first = parts[0]
+    rows = {name: [getattr(part, name) for part in parts] for name in TRACE_ROWS if getattr(first, name) is not None}
+    streams = {name: np.concatenate([part.streams[name] for part in parts]) for name in first.streams}
+    return replace(first, streams=streams, **{name: np.concatenate(arrays) for name, arrays in rows.items()})
 
 
 class GreedyRollout:

@@ -1,6 +1,6 @@
 """Backtest a policy on price history: roll it out causally, keep its account, and compute its KPIs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property, partial
@@ -12,12 +12,13 @@ import polars as pl
 
 from idi_fast import display
 from idi_fast.agents.policy import Policy, check_policy
-from idi_fast.agents.trace import Trace
+from idi_fast.agents.trace import Trace, joined
 from idi_fast.backtesting.account import Account, TradingAssumptions, resolve_fill
-from idi_fast.backtesting.engine import Engine
+from idi_fast.backtesting.engine import Engine, Segment
 from idi_fast.backtesting.files import EquityRows, TradeRows, backtest_files
 from idi_fast.data.history import History, HistoryFiles, required_history
 from idi_fast.data.timestamps import parse_time
+from idi_fast.errors import InputError
 from idi_fast.kernels.backtest import EXIT_BAR
 from idi_fast.storage.files import new_directory, write_json
 from idi_fast.storage.json_files import null_nan
@@ -74,9 +75,18 @@ class Backtest:
     @cached_property
     def trace(self) -> Trace:
         """A row per bar of what the agent saw and did; made when it is first asked for, by following the policy once
-        more, since it takes ten times the memory of all else."""
+        more, since it takes ten times the memory of all else; InputError if policy or history were changed."""
         engine = self._engine()
-        return Trace.joined([engine.trace(segment) for segment in engine.segments()])
+        return joined([engine.trace(segment) for segment in self._again(engine)])
+
+    def _again(self, engine: Engine) -> Iterator[Segment]:
+        first = 0
+        for segment in engine.segments():
+            bars = slice(first, first := first + segment.equity.size)
+            kept = self.account.position[bars], self.account.equity[bars]
+            if not all(map(np.array_equal, kept, (segment.position, segment.equity))):
+                raise InputError("the policy or the history was changed after the backtest; backtest it again")
+            yield segment
 
     @cached_property
     def equity(self) -> pl.DataFrame:
@@ -122,7 +132,7 @@ class Backtest:
         """Write the folder that `idi-fast backtest` writes; `force` replaces an earlier one. Raises OutputError."""
         with new_directory(out, force=force) as folder:
             engine = self._engine()
-            _write_tables(folder, engine, self.policy)
+            _write_tables(folder, engine, self._again(engine), self.policy)
             _finish(folder, self.to_dict(), self.policy, engine.describe_data())
 
 
@@ -253,7 +263,7 @@ def write_backtest(
     """
     engine = make_engine(policy, history, **options)
     if trace:
-        _write_tables(folder, engine, policy)
+        _write_tables(folder, engine, engine.segments(), policy)
     else:
         for _ in engine.segments():
             pass  # the engine keeps count
@@ -304,9 +314,9 @@ def make_engine(
     )
 
 
-def _write_tables(folder: Path, engine: Engine, policy: Policy) -> None:
+def _write_tables(folder: Path, engine: Engine, segments: Iterable[Segment], policy: Policy) -> None:
     with backtest_files(folder, policy.config) as writer:
-        for segment in engine.segments():
+        for segment in segments:
             writer.write(segment, engine.trace(segment))
         writer.finish(engine.keeper.open_trade)
 

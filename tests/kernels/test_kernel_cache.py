@@ -118,8 +118,21 @@ def test_an_interrupted_compilation_leaves_the_turn_to_the_next(folder, monkeypa
         patch.setattr(kernel._compiler, "compile", interrupt)
         with pytest.raises(KeyboardInterrupt):
             kernel(CALLS[0][0])
+    # The lock is gone, not only free for the same kernel: others of a name wait for it as well.
+    assert list(folder.rglob("*.lock")) == []
     assert kernel(CALLS[0][0]) == halves(CALLS[0][0])
     assert [path.suffix for path in files(folder)] == [".nbc", ".nbi"]
+
+
+def test_kernels_of_a_factory_have_files_of_their_own(folder):
+    def made(step: int):
+        def stepped(n):
+            return n + step
+
+        return _jit.variant(stepped, step)
+
+    assert [made(step)(1) for step in (1, 2)] == [2, 3]
+    assert len({path.name.partition("-")[0] for path in files(folder)}) == 2
 
 
 def emptied(data: bytes, draw: random.Random) -> bytes:

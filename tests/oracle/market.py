@@ -64,9 +64,7 @@ def market_rows(
     ]
 
 
-def chosen_rows(
-    bars: Sequence[tuple], chosen: Sequence[int], weights: Column
-) -> list[tuple[list[Fraction], int, bool]]:
+def chosen_rows(bars: Sequence[tuple], chosen: Column, weights: Column) -> list[tuple[list[Fraction], int, bool]]:
     """The exact rewards, the observation and the risk flag of chosen bars, each a gap, change, cost, scarcity,
     observation and risk."""
     made = []

@@ -21,6 +21,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from idi_fast import __version__, errors
+from idi_fast.child_process import IMPORTS, OWN_GROUP, PYTHON, import_path, interpreter
 from idi_fast.errors import DataError, IdiFastError
 from idi_fast.storage.reader.messages import VERSION, Slot, make_slots, read_array, read_message, write_message
 
@@ -31,12 +32,10 @@ READ_AHEAD = 2
 """Items that a reader makes before they are requested."""
 START_SECONDS = 0.25
 """Seconds to wait for a busy reader before starting another one: about the time that one takes to start."""
-PYTHON = "IDI_FAST_PYTHON"
-"""Environment variable: the interpreter to start if `sys.executable` is none, as in programs that embed Python."""
 BOOT = (
     # Garbage collection during imports takes a tenth of the time to start.
     "import gc, json, sys; gc.disable(); "
-    "a = json.loads(sys.argv[1]); sys.path += [p for p in a.pop('path') if p not in sys.path]; "
+    f"a = json.loads(sys.argv[1]); {IMPORTS}"
     "from idi_fast.storage.reader.child import main; main(**a)"
 )
 
@@ -70,25 +69,20 @@ class Reader:
     """
 
     def __init__(self, *, expects_bars: bool = False) -> None:
-        interpreter, slots = _interpreter(), make_slots()
+        python, slots = _interpreter(), make_slots()
         self._slots, self._free = [Slot(slot) for slot in slots], deque(range(len(slots)))
         self._descriptors, self._greeted, self.is_alive = slots, False, True
         is_main = threading.current_thread() is threading.main_thread()
-        path = [place for place in sys.path if isinstance(place, str)]
         about = {
-            "path": path,
+            "path": import_path(),
             "parent": os.getpid(),
             "dies_with_thread": is_main,
             "slots": slots,
             "expects_bars": expects_bars,
         }
-        own_group: dict[str, Any] = (
-            {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
-            if sys.platform == "win32"
-            else {"process_group": 0, "pass_fds": slots}  # Ctrl-C is for this process, which ends the reader
-        )
+        own_group = OWN_GROUP if sys.platform == "win32" else {**OWN_GROUP, "pass_fds": slots}
         # -P: nothing is imported from the working directory, perhaps a stranger's folder.
-        command = [interpreter, "-P", "-c", BOOT, json.dumps(about)]
+        command = [python, "-P", "-c", BOOT, json.dumps(about)]
         environment = {**os.environ, "RUST_BACKTRACE": "0"}
         try:
             self._process = subprocess.Popen(
@@ -250,13 +244,7 @@ class Reader:
 
 
 def _interpreter() -> str:
-    chosen = os.environ.get(PYTHON) or ("" if getattr(sys, "frozen", False) else sys.executable)
-    if not chosen:
-        raise IdiFastError(
-            "files are read in a process of their own, and this program has no Python to start one; "
-            f"set {PYTHON} to an interpreter that has idi-fast"
-        )
-    return chosen
+    return interpreter("files are read")
 
 
 def _working_directory() -> str | None:
