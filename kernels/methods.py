@@ -223,8 +223,11 @@ def learn_by_method(tape, rows, places, explorer, learner, method, progress, wor
     upper half decides whether to explore, the lower half with what, its last bit which of double Q-learning's tables is
     updated; totals as in `learn.learn_actions`. Mutates: explorer, learner, progress, totals.
     """
-    usual = rows.shape[1], learner.tables.comm_counts.size
-    learn = KERNELS[method.algorithm, *(usual if usual in _USUAL else (ANY, ANY))]
+    algorithm = (
+        Q_LEARNING if method.algorithm == EXPECTED_SARSA else method.algorithm
+    )  # one kernel: they differ by a line
+    is_usual = (rows.shape[1], learner.tables.comm_counts.size) == _USUAL
+    learn = KERNELS[algorithm, *(_USUAL if is_usual else (ANY, ANY))]
     return learn(tape, rows, places, explorer, learner, method, progress, words, totals)
 
 
@@ -311,7 +314,7 @@ def _learn(tape, rows, places, explorer, learner, method, progress, words, total
         else:
             hold, buy, sell = _values3(q, there, following, n_tilings)
             value = max(max(hold, buy), sell)
-            if algorithm == EXPECTED_SARSA:
+            if method.algorithm == EXPECTED_SARSA:
                 chance = exploration_rate(
                     method, progress, explorer.exploration[0], explorer.floor, visits[index(there)]
                 )
@@ -355,11 +358,11 @@ def _learn(tape, rows, places, explorer, learner, method, progress, words, total
 
 
 ANY = 0
-_USUAL = (1, 4), (2, 4)
+_USUAL = (1, 4)
 KERNELS = {
     (algorithm, *usual): _kernel(algorithm, *usual)
-    for algorithm in (Q_LEARNING, DOUBLE_Q_LEARNING, EXPECTED_SARSA, Q_LAMBDA)
-    for usual in (*_USUAL, (ANY, ANY))
+    for algorithm in (Q_LEARNING, DOUBLE_Q_LEARNING, Q_LAMBDA)
+    for usual in (_USUAL, (ANY, ANY))
 }
 """Kernels by algorithm and the numbers of tilings and communication actions: the usual ones are constants, whose loops
 then unroll. Each is a kernel of its own, since a first run needs only one of them and each takes seconds to compile."""

@@ -308,3 +308,16 @@ def test_a_history_shorter_than_an_episode_is_refused():
     with pytest.raises(DataError, match="has 30 bars, but an episode of 30 steps needs at least 31"):
         create_trainer(config("history"), history=random_walk(30))
     create_trainer(config("history"), history=random_walk(31)).run()
+
+
+@pytest.mark.parametrize("engine", [{}, {"compat": "idi_iann"}], ids=["sfc64", "compat"])
+def test_the_synthetic_environment_is_the_same_in_one_kernel_and_in_several(engine):
+    setup = TrainingConfig.from_dict({"episodes": 300, "engine": engine})
+    fused, apart = create_trainer(setup, seed=3), create_trainer(setup, seed=3)
+    assert fused._fused is not None
+    apart._fused = None
+    for trainer in (fused, apart):
+        trainer.train()
+    assert_array_equal(fused.episode_rewards, apart.episode_rewards)
+    for name in ("q", "comm_q", "visits"):
+        assert_array_equal(getattr(fused._agent.tables, name), getattr(apart._agent.tables, name), err_msg=name)
