@@ -34,7 +34,8 @@ def kernel(function=None, *, inline=False, splice=False):
     five seconds, and for `a.max()` three.
 
     `inline` forces a small leaf into its callers, whatever LLVM thinks of its size. `splice` puts the source of a
-    function that does nothing but call others into its callers: Numba else compiles all that it calls once more for it.
+    function into its callers, where branches on constants are dropped before types are inferred; and of one that does
+    nothing but call others Numba else compiles all that it calls once more.
     """
     if function is None:
         return lambda wrapped: _compiled(wrapped, inline, splice)

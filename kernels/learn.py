@@ -129,12 +129,17 @@ class Rows(NamedTuple):
 
 
 @kernel(inline=True)
-def best3(q, at):
-    """The first best of the three values from q[at] on."""
+def best_of_three(hold, buy, sell):
+    """The place of the first best of three values."""
     # Sums of comparisons, not branches: which action is best cannot be predicted.
-    hold, buy, sell = q[index(at)], q[index(at + 1)], q[index(at + 2)]
     sells = np.int64(sell > max(hold, buy))
     return (np.int64(buy > hold) & ~sells) | (sells << 1)
+
+
+@kernel(inline=True)
+def best3(q, at):
+    """The first best of the three values from q[at] on."""
+    return best_of_three(q[index(at)], q[index(at + 1)], q[index(at + 2)])
 
 
 @kernel(inline=True)

@@ -26,6 +26,7 @@ from idi_fast.kernels.learn import (
     POSITION,
     REWARD,
     best_of,
+    best_of_three,
     max_of,
     next_mood,
     reset_mood,
@@ -138,13 +139,6 @@ def _values3(table, first, state, n_tilings):
 
 
 @kernel(inline=True)
-def _best(hold, buy, sell):
-    """The first best of three values, as `learn.best3`."""
-    sells = np.int64(sell > max(hold, buy))
-    return (np.int64(buy > hold) & ~sells) | (sells << 1)
-
-
-@kernel(inline=True)
 def _chosen(action, hold, buy, sell):
     """The value of an action."""
     return sell if action == 2 else (buy if action == 1 else hold)
@@ -223,9 +217,8 @@ def learn_by_method(tape, rows, places, explorer, learner, method, progress, wor
     upper half decides whether to explore, the lower half with what, its last bit which of double Q-learning's tables is
     updated; totals as in `learn.learn_actions`. Mutates: explorer, learner, progress, totals.
     """
-    algorithm = (
-        Q_LEARNING if method.algorithm == EXPECTED_SARSA else method.algorithm
-    )  # one kernel: they differ by a line
+    # These two share a kernel, since they differ by a line.
+    algorithm = Q_LEARNING if method.algorithm == EXPECTED_SARSA else method.algorithm
     is_usual = (rows.shape[1], learner.tables.comm_counts.size) == _USUAL
     learn = KERNELS[algorithm, *(_USUAL if is_usual else (ANY, ANY))]
     return learn(tape, rows, places, explorer, learner, method, progress, words, totals)
@@ -283,7 +276,7 @@ def _learn(tape, rows, places, explorer, learner, method, progress, words, total
         if algorithm == DOUBLE_Q_LEARNING:
             others = _values3(other, here, state, n_tilings)
             hold, buy, sell = hold + others[0], buy + others[1], sell + others[2]
-        best = _best(hold, buy, sell)
+        best = best_of_three(hold, buy, sell)
         a = below(word << np.uint64(32), 3) if high_uniform(word) < epsilon else best
         if algorithm == Q_LAMBDA and _chosen(a, hold, buy, sell) < _chosen(best, hold, buy, sell):
             progress.n_traces[0] = 0
@@ -307,9 +300,9 @@ def _learn(tape, rows, places, explorer, learner, method, progress, words, total
         if algorithm == DOUBLE_Q_LEARNING:
             is_first = word & np.uint64(1) != 0
             value, judged = _values3(q, there, following, n_tilings), _values3(other, there, following, n_tilings)
-            error = gained + discount * _chosen(_best(*value), *judged) - _chosen(a, *own)
+            error = gained + discount * _chosen(best_of_three(*value), *judged) - _chosen(a, *own)
             _learn_value(q, here, state, 3, a, error, rate, updates, method, is_first, n_tilings)
-            error = gained + discount * _chosen(_best(*judged), *value) - _chosen(a, *others)
+            error = gained + discount * _chosen(best_of_three(*judged), *value) - _chosen(a, *others)
             _learn_value(other, here, state, 3, a, error, rate, other_updates, method, not is_first, n_tilings)
         else:
             hold, buy, sell = _values3(q, there, following, n_tilings)

@@ -65,7 +65,7 @@ def test_a_job_that_is_unknown_is_refused():
         warmup.warmup(["evidence", "lunch"])
 
 
-def test_jobs_are_done_by_processes_and_counted(monkeypatch):
+def test_jobs_are_done_by_processes_and_counted():
     done = []
     warmup.warmup(["evidence", "account"], processes=2, progress=lambda *counts: done.append(counts))
     assert done[-1] == (2, 2)
@@ -95,7 +95,7 @@ def test_a_worker_ends_when_it_is_told_to():
 
 ORPHAN = """
 import os
-from idi_fast import child_process, warmup
+from idi_fast import warmup
 print(warmup._Worker().process.pid, flush=True)
 os.kill(os.getpid(), 9)
 """

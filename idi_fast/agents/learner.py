@@ -1,7 +1,7 @@
 """The agent's side of training: exploration draws, tables and the running state of an episode."""
 
 import math
-from functools import cache
+from functools import lru_cache
 from typing import get_args
 
 import numpy as np
@@ -200,7 +200,7 @@ def make_method(config: TrainingConfig) -> Method:
     )
 
 
-@cache
+@lru_cache(maxsize=4)  # a sweep over rates must not keep a table of each
 def first_rates(rate: float, delay: float, power: float, n: int) -> np.ndarray:
     """A falling learning rate after 0, 1, … updates or episodes, float64 (n,); shared by the lanes of a population."""
     # As in the kernels: NumPy's power may differ from libm's in the last bit.

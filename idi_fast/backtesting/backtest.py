@@ -70,13 +70,13 @@ class Backtest:
     held_equity: np.ndarray
     history: History
     policy: Policy
-    _engine: Callable[[], Engine]
+    _make_engine: Callable[[], Engine]
 
     @cached_property
     def trace(self) -> Trace:
         """A row per bar of what the agent saw and did; made when it is first asked for, by following the policy once
         more, since it takes ten times the memory of all else; InputError if policy or history were changed."""
-        engine = self._engine()
+        engine = self._make_engine()
         return joined([engine.trace(segment) for segment in self._again(engine)])
 
     def _again(self, engine: Engine) -> Iterator[Segment]:
@@ -131,7 +131,7 @@ class Backtest:
     def save(self, out: str | Path, *, force: bool = False) -> None:
         """Write the folder that `idi-fast backtest` writes; `force` replaces an earlier one. Raises OutputError."""
         with new_directory(out, force=force) as folder:
-            engine = self._engine()
+            engine = self._make_engine()
             _write_tables(folder, engine, self._again(engine), self.policy)
             _finish(folder, self.to_dict(), self.policy, engine.describe_data())
 
@@ -243,7 +243,7 @@ def backtest(
         held_equity=held_equity,
         history=history if whole else history.slice(first, first + equity.size),
         policy=policy,
-        _engine=make,
+        _make_engine=make,
     )
 
 

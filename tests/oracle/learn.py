@@ -102,6 +102,11 @@ def max_of(values: Sequence[float], at: int, n: int) -> float:
     return sorted(list(values)[at : at + n])[-1]
 
 
+def best_of_three(hold: float, buy: float, sell: float) -> int:
+    """The place of the first best of three values."""
+    return best3((hold, buy, sell), 0)
+
+
 def best3(values: Sequence[float], at: int) -> int:
     """Of three values sorted from best to worst, ties in their own order, the first."""
     return sorted(enumerate(list(values)[at : at + 3]), key=lambda pair: -pair[1])[0][0]
