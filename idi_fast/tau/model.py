@@ -163,7 +163,10 @@ def _model(spec: Spec, letters: int) -> Model:
 
 @lru_cache(maxsize=8)
 def _explained(spec: Spec, letters: int) -> Unsatisfiable:
-    """The minimal set of conflicting clauses of an unsatisfiable specification."""
+    """The minimal set of conflicting clauses of an unsatisfiable specification.
+
+    Without any one of them the others do not conflict, or what they mean is unclear (NotModelled).
+    """
     fewest = minimal(spec.clauses, lambda some: _conflict(replace(spec, clauses=some), letters) is not None)
     core = replace(spec, clauses=fewest)
     conflict, widths = _conflict(core, letters), {name: stream.width for name, stream in core.streams.items()}
