@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from idi_fast.cli import console
-from idi_fast.cli.options import Json, Nan, OpenColumn, PriceColumn, TimeColumn, VolumeColumn
+from idi_fast.cli.options import End, Json, Start
+from idi_fast.cli.reading_options import Reading
 from idi_fast.display import format_value
 
 
@@ -21,12 +22,11 @@ def evaluate(
     data: Annotated[
         str | None, typer.Option(help="Held-out price history: CSV or Parquet file, glob or folder.")
     ] = None,
-    price_col: PriceColumn = None,
-    time_col: TimeColumn = None,
-    open_col: OpenColumn = None,
-    volume_col: VolumeColumn = None,
-    nan: Nan = None,
     json: Json = False,
+    start: Start = None,
+    end: End = None,
+    *,
+    reading: Reading,
 ) -> None:
     """Compare a policy with baselines on unseen episodes.
 
@@ -38,17 +38,22 @@ def evaluate(
 
     from idi_fast.agents.policy import Policy
     from idi_fast.data.config_history import load_config_history
+    from idi_fast.environments.splits import split_history
     from idi_fast.errors import InputError
     from idi_fast.evaluation.baselines import evaluate
 
-    columns = {"path": data, "price": price_col, "time": time_col, "open": open_col, "volume": volume_col, "nan": nan}
+    columns = {"path": data, "start": start, "end": end, **reading}
     given = {name: value for name, value in columns.items() if value is not None}
     console.tell_of_compilation()
     with console.interruptible():
         policy = Policy.load(artifact)
         history, environment = None, policy.config.environment
         if environment.kind == "history":
+            if data is not None:  # the range of the training is one of the training's bars
+                given = {"start": None, "end": None, **given}
             history = load_config_history(policy.config, replace(environment.data, **given))
+            if not {"path", "start", "end"} & {name for name, value in given.items() if value is not None}:
+                history = split_history(policy.config, history).test or history
         elif given:
             raise InputError(f"the policy is of the {environment.kind} environment, which has no use for a history")
         notes = {} if history is None else {"notes": console.note_history(history)}

@@ -70,7 +70,9 @@ def _report(out: Path, run: dict, seconds: dict, rate: float | None, json: bool)
         name = evaluation["best_baseline"]
         above = [(f"  above {name!r}", console.format_error(evaluation["baselines"][name]["difference"]))]
         verdict = [("verdict", evaluation["verdict"])]
+    is_split = run["config"]["environment"]["data"].get("split") is not None
     on = "windows of the training bars" if evaluation["in_sample"] else "fresh episodes"
+    on = "windows of the bars behind the split" if is_split else on
     console.print_rows(
         [
             ("population", out),
@@ -78,10 +80,10 @@ def _report(out: Path, run: dict, seconds: dict, rate: float | None, json: bool)
             ("seeds", len(run["seeds"])),
             ("jobs", seconds["jobs"]),
             ("best seed", str(run["best_seed"])),
-            ("evaluation", console.format_error(best)),
+            ("evaluation", console.format_error(evaluation if is_split else best)),
             *above,
             ("  on", f"{evaluation['episodes']:,} {on}"),
-            *((f"  {name} of seeds", spread[name]) for name in ("min", "median", "max")),
+            *((f"  {name} of seeds{', in sample' * is_split}", spread[name]) for name in ("min", "median", "max")),
             ("speed", None if rate is None else f"{rate / 1e6:.1f} million steps/s"),
             *verdict,
         ]

@@ -9,30 +9,28 @@ import typer
 
 from idi_fast.cli import checkpointed, console, population
 from idi_fast.cli.checkpointed import Kept, Options
+from idi_fast.cli.completion import choices
 from idi_fast.cli.options import (
     FLAGS,
     Compat,
     DriftBear,
     DriftBull,
     DriftChop,
+    End,
     Force,
     Json,
-    Nan,
-    OpenColumn,
     Out,
-    PriceColumn,
     ShockProb,
     ShockScale,
+    Start,
     Stress,
-    TimeColumn,
     VolBase,
     VolPanic,
-    VolumeColumn,
-    choices,
     compat_name,
     required_out,
     resolve_config,
 )
+from idi_fast.cli.reading_options import Reading
 from idi_fast.errors import InputError
 
 
@@ -66,11 +64,6 @@ def train(
     data: Annotated[
         str | None, typer.Option(help="Price history: CSV or Parquet file, glob or folder; implies --env history.")
     ] = None,
-    price_col: PriceColumn = None,
-    time_col: TimeColumn = None,
-    open_col: OpenColumn = None,
-    volume_col: VolumeColumn = None,
-    nan: Nan = None,
     episodes: Annotated[int | None, typer.Option(help="Training episodes [default: 128].")] = None,
     episode_length: Annotated[int | None, typer.Option(help="Steps per episode [default: 64].")] = None,
     compat: Compat = None,
@@ -96,6 +89,13 @@ def train(
     force: Force = False,
     json: Json = False,
     print_config: Annotated[bool, typer.Option("--print-config", help="Print the resulting config and stop.")] = False,
+    start: Start = None,
+    end: End = None,
+    split: Annotated[
+        str | None, typer.Option(help="Train before, test after: a time, ISO 8601, or a share of the bars, as 70%.")
+    ] = None,
+    *,
+    reading: Reading,
 ) -> None:
     """Train an agent, or with --seeds a population.
 
@@ -114,14 +114,7 @@ def train(
         "fee_bps": fee_bps,
         "stress_scenario": stress,
     }
-    columns = {
-        "path": data,
-        "price": price_col,
-        "time": time_col,
-        "open": open_col,
-        "volume": volume_col,
-        "nan": nan,
-    }
+    columns = {"path": data, "start": start, "end": end, "split": split, **reading}
     flags = {
         "episodes": episodes,
         "episode_length": episode_length,
@@ -136,6 +129,12 @@ def train(
     if print_config:
         console.print_json(settings.to_dict())
         return
+    if (settings.environment.data.split or "").endswith("%"):
+        from idi_fast.data.config_history import load_config_history
+        from idi_fast.environments.splits import split_history
+
+        # As the time of a bar, which the artifact and later commands know.
+        settings = split_history(settings, load_config_history(settings)).config
     _check_effect(settings.environment.kind, market, columns)
     options = Options(required_out(out), checkpoint_every, resume, force, json)
     if seeds is None:

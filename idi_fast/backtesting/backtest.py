@@ -16,7 +16,8 @@ from idi_fast.agents.trace import Trace, joined
 from idi_fast.backtesting.account import Account, TradingAssumptions, resolve_fill
 from idi_fast.backtesting.engine import Engine, Segment
 from idi_fast.backtesting.files import EquityRows, TradeRows, backtest_files
-from idi_fast.data.history import History, HistoryFiles, required_history
+from idi_fast.data.history import History, HistoryLike, required_history
+from idi_fast.data.loading import HistoryFiles
 from idi_fast.data.timestamps import parse_time
 from idi_fast.errors import InputError
 from idi_fast.kernels.backtest import EXIT_BAR
@@ -157,7 +158,7 @@ class BacktestOptions(TypedDict, total=False):
 
 def backtest(
     policy: Policy,
-    history: History,
+    history: HistoryLike,
     *,
     fill: str | None = None,
     fee_bps: float | None = None,
@@ -189,7 +190,8 @@ def backtest(
         -1, 0 or 1, held before the first bar.
     start, end
         Times of the first bar wanted, and of the first no longer wanted: ISO 8601 text or a date, UTC unless it says
-        otherwise. The bars before `start` fill the features' windows.
+        otherwise. The bars before `start` fill the features' windows. Without a start a policy that was trained with a
+        split (`environment.data.split`) is tested from there on.
     year_days
         Trading days of a year, to annualise by; by default the time between the bars.
 
@@ -308,10 +310,18 @@ def make_engine(
         policy,
         history,
         assumed,
-        start=None if start is None else parse_time(start, "start"),
+        start=_start(policy, start),
         end=None if end is None else parse_time(end, "end"),
         year_days=year_days,
     )
+
+
+def _start(policy: Policy, start: str | date | None) -> int | None:
+    """When a backtest begins: where it is not said, at the split of the policy's training, if that had one."""
+    split = policy.config.environment.data.split
+    if start is None and split is not None and not split.endswith("%"):
+        start = split
+    return None if start is None else parse_time(start, "start")
 
 
 def _write_tables(folder: Path, engine: Engine, segments: Iterable[Segment], policy: Policy) -> None:

@@ -14,8 +14,10 @@ from idi_fast.backtesting.account import AccountSimulator, TradingAssumptions
 from idi_fast.backtesting.kpi_accumulator import KpiAccumulator
 from idi_fast.backtesting.kpi_definitions import Activity, Decisions, Market, Returns, Tails, Totals, Trades, names
 from idi_fast.data.bar_frequency import BarTimes
-from idi_fast.data.history import History, HistoryFiles
+from idi_fast.data.bounds import Bounds
+from idi_fast.data.history import History
 from idi_fast.data.in_sample import InSampleDetector
+from idi_fast.data.loading import HistoryFiles
 from idi_fast.data.spikes import SpikeDetector
 from idi_fast.errors import InputError
 from idi_fast.evaluation.alerts import AlertCounts
@@ -83,6 +85,7 @@ class Engine:
         self._alerts = AlertCounts(policy.space, policy.comm_actions)
         self._in_sample, self._spikes = InSampleDetector(policy.trained_on), SpikeDetector()
         self._unvisited, self._bars, self.first_bar = 0, 0, 0
+        self._span = 0, 0  # times of the first and the last bar that was read
 
     def segments(self, *, ahead: bool = True) -> Iterator[Segment]:
         """The run, a chunk of bars at a time; ahead: whether threads read and encode the next while one is decided on.
@@ -94,7 +97,7 @@ class Engine:
                     yield self._settle(*waiting, steps.reward[0])
                 waiting = seen, steps
         if waiting is None:
-            raise NoBars("no bar of the history lies between the start and the end")
+            raise NoBars(Bounds(self._start, self._end).refusal(*self._span))
         yield self._settle(*waiting, np.nan)
 
     def _decided(self, stack: ExitStack | None) -> Iterator[tuple[Observations, Steps]]:
@@ -117,6 +120,8 @@ class Engine:
 
     def _look(self, chunks: Iterable[History]) -> Iterator[Observations]:
         for chunk in chunks:
+            if chunk.time is not None and len(chunk):
+                self._span = self._span[0] if any(self._span) else int(chunk.time[0]), int(chunk.time[-1])
             if self._end is not None:
                 chunk = chunk.slice(None, _bars_before(chunk, self._end))
             if not len(chunk):
@@ -193,7 +198,7 @@ class Engine:
             "undefined": result.undefined,
             "buy_and_hold": result.buy_and_hold,
             "alerts": self._alerts.by(),
-            "notes": [note for note in (self.spike_note(), frequency.caution) if note is not None],
+            "notes": [*self._source.notes, *filter(None, (self.spike_note(), frequency.caution))],
         }
 
 

@@ -15,7 +15,8 @@ from idi_fast.backtesting.files import GROUP_ROWS, ReturnRows, TradeRows
 from idi_fast.backtesting.kpi_accumulator import KpiAccumulator
 from idi_fast.backtesting.kpi_definitions import Totals
 from idi_fast.data.bar_frequency import BarTimes
-from idi_fast.data.history import History, HistoryFiles
+from idi_fast.data.history import History
+from idi_fast.data.loading import HistoryFiles
 from idi_fast.data.timestamps import iso_time, time_series
 from idi_fast.errors import InputError
 from idi_fast.parallel.worker_pool import WorkerPool, usable_cores

@@ -13,10 +13,10 @@ from idi_fast.agents.policy import Policy, check_policy
 from idi_fast.agents.trace import Trace, greedy_trace
 from idi_fast.config.arguments import check_integer, described
 from idi_fast.config.settings import TrainingConfig
-from idi_fast.data.config_history import load_config_history
-from idi_fast.data.history import History, check_history
+from idi_fast.data.history import History, HistoryLike, check_history
 from idi_fast.environments.environment import Environment, HistoryBars, make_environment, reward_weights
 from idi_fast.environments.rng import make_generators
+from idi_fast.environments.splits import load_training_history
 from idi_fast.environments.state_space import make_rules
 from idi_fast.errors import Cancelled, InputError, NumericalError
 from idi_fast.kernels.learn import Learner, Rows, Tables, Tape, learn_actions, mood_steps
@@ -67,7 +67,8 @@ class Evaluator:
     On synthetic and crypto the episodes are fresh ones, drawn from the evaluation stream of `seed`. On history they are
     consecutive windows of the bars, spread evenly if there are more than needed: the very bars that training has drawn
     its episodes from (`in_sample`). There are up to 1,000 episodes, but no more than training has, or than make 16,384
-    rows if that is more, unless `episodes` says how many. bars: the encoded history, if it already exists.
+    rows if that is more, unless `episodes` says how many. bars: the encoded history, if it already exists; in_sample:
+    whether the bars are those of the training, None: they are if there are some.
     """
 
     def __init__(
@@ -77,10 +78,11 @@ class Evaluator:
         history: History | None = None,
         bars: HistoryBars | None = None,
         episodes: int | None = None,
+        in_sample: bool | None = None,
     ):
         self.config = config
         self.seed = seed
-        self.in_sample = history is not None
+        self.in_sample = history is not None if in_sample is None else in_sample
         self._history = history
         self._bars = bars
         self._generators = make_generators(config.engine, seed)
@@ -186,7 +188,9 @@ def _following(values: np.ndarray) -> Tables:
     return tables
 
 
-def select_best_policy(policies: Iterable[Policy], seed: int | None = None, history: History | None = None) -> Policy:
+def select_best_policy(
+    policies: Iterable[Policy], seed: int | None = None, history: HistoryLike | None = None
+) -> Policy:
     """The policy with the highest evaluation, ties to the first; all are evaluated on the same episodes.
 
     Parameters
@@ -225,6 +229,6 @@ def select_best_policy(policies: Iterable[Policy], seed: int | None = None, hist
     if any(policy.config != config for policy in policies):
         raise InputError("the policies are of different configs, whose rewards cannot be compared; give those of one")
     if config.environment.kind == "history" and history is None:
-        history = load_config_history(config)
+        history = load_training_history(config)
     evaluator = Evaluator(config, policies[0].seed if seed is None else seed, history)
     return max(policies, key=lambda policy: evaluator.evaluate(policy).mean)

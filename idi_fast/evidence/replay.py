@@ -135,7 +135,7 @@ def _history(published: Published, config: TrainingConfig, run: dict[str, Any], 
     if data is None:
         reason = "the price history is not in the folder, and no path out of it is followed"
         raise EvidenceError(f"{reason}; say where yours is: `data=PATH`")
-    history = reader_history(config, data)
+    history = reader_history(config, data, is_training=True)
     recorded = _recorded(run)
     names, sample = list(recorded["files"]), recorded["sample"]
     found = list(history.digests.values())

@@ -17,6 +17,7 @@ from idi_fast.environments.actions import ACTIONS
 from idi_fast.environments.environment import HistoryBars, HistoryEnvironment
 from idi_fast.environments.features import Encoder
 from idi_fast.environments.rng import Generator
+from idi_fast.environments.splits import load_training_history
 from idi_fast.environments.state_space import StateSpace, comm_columns, make_rules
 from idi_fast.errors import EvidenceError
 from idi_fast.evidence.claims import Claim, attempt
@@ -79,7 +80,7 @@ def _again(published: Published, data: str) -> pl.DataFrame:
     if said.config.engine.compat or (said.kind == TRAIN and said.config.environment.kind != "history"):
         kind = "compat" if said.config.engine.compat else said.config.environment.kind
         raise EvidenceError(f"the run is of the {kind} environment, which has no use for `data`")
-    history = reader_history(said.config, data)
+    history = reader_history(said.config, data, is_training=said.kind == TRAIN)
     found = list(history.digests.values())
     if said.data is None or found != said.data["files"]:
         raise EvidenceError(f"data: {data} is not the data that the trace was made of: its SHA-256 differs")
@@ -96,9 +97,12 @@ def _again(published: Published, data: str) -> pl.DataFrame:
     return pl.concat([engine.trace(segment).frame(segment.first) for segment in engine.segments(ahead=False)])
 
 
-def reader_history(config: TrainingConfig, data: str) -> History:
-    """The reader's bars, read as a config says. Raises EvidenceError if there are none, DataError."""
-    return load_config_history(config, replace(config.environment.data, path=data))
+def reader_history(config: TrainingConfig, data: str, *, is_training: bool) -> History:
+    """The reader's bars, read as a config says: those that it trains on, or all. Raises EvidenceError if there are
+    none, DataError."""
+    if is_training:
+        return load_training_history(config, data)
+    return load_config_history(config, replace(config.environment.data, path=data, start=None, end=None))
 
 
 def _training(said: Statement, policy: Policy, history: History) -> pl.DataFrame:

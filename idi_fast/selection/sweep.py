@@ -24,8 +24,9 @@ from idi_fast.config.feature_columns import feature_columns
 from idi_fast.config.seeds import check_seeds
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.config_history import open_config_history, with_history
-from idi_fast.data.history import History, check_history
+from idi_fast.data.history import History, HistoryLike, check_history
 from idi_fast.data.in_sample import describe_history, versions
+from idi_fast.environments.splits import refuse_split
 from idi_fast.errors import ConfigError, InputError
 from idi_fast.parallel.worker_pool import WorkerPool
 from idi_fast.selection.criteria import EpisodeCriterion, HistoryCriterion
@@ -182,7 +183,7 @@ class Sweep:
 def sweep(
     config: TrainingConfig | Mapping[str, Any] | Draft[TrainingConfig] | None,
     grid: Mapping[str, Sequence[Any]],
-    history: History | None = None,
+    history: HistoryLike | None = None,
     *,
     seeds: Iterable[int] = (0,),
     jobs: int | None = None,
@@ -255,6 +256,7 @@ def sweep(
         config = with_history(check_config(config), history)
     points = make_points(config, grid)
     config = points[0].config  # all configs agree in what follows
+    refuse_split(config, "a sweep")
     seeds = check_seeds(seeds, negative=config.engine.compat is not None)
     on_history = config.environment.kind == "history"
     unused = {"evaluation_episodes": evaluation_episodes}

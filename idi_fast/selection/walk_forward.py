@@ -18,12 +18,13 @@ from idi_fast.config.arguments import check_callback, check_config, check_flag, 
 from idi_fast.config.seeds import check_seeds
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.config_history import with_history
-from idi_fast.data.history import History, required_history
+from idi_fast.data.history import History, HistoryLike, required_history
 from idi_fast.data.in_sample import describe_history, versions
 from idi_fast.data.spikes import notes_on
 from idi_fast.data.timestamps import iso_time, time_series
 from idi_fast.environments.environment import HistoryBars
 from idi_fast.environments.features import longest_window, resolve_features
+from idi_fast.environments.splits import refuse_split
 from idi_fast.errors import InputError
 from idi_fast.evaluation.verdicts import beside, beyond_chance, short_tests, signed_percent
 from idi_fast.parallel.worker_pool import WorkerPool
@@ -113,7 +114,7 @@ class WalkForward:
 
 def walk_forward(
     config: TrainingConfig | Mapping[str, Any] | None,
-    history: History,
+    history: HistoryLike,
     *,
     train_bars: int | None = None,
     test_bars: int | None = None,
@@ -189,6 +190,7 @@ def walk_forward(
     config = with_history(config, history)
     if config.environment.kind != "history":
         raise InputError(f"environment.kind is {config.environment.kind!r}; a walk-forward needs 'history'")
+    refuse_split(config, "a walk-forward")
     seeds, bars = check_seeds(seeds, negative=False), len(history)
     fee = config.environment.market.fee_bps if fee_bps is None else fee_bps
     assumed = TradingAssumptions(resolve_fill(fill, history.open is not None), fee)

@@ -11,8 +11,8 @@ from idi_fast.agents.policy import Policy
 from idi_fast.agents.trace import Trace
 from idi_fast.agents.trace_files import trace_metadata
 from idi_fast.config.settings import TrainingConfig
-from idi_fast.data.config_history import load_config_history
 from idi_fast.data.in_sample import describe_history, versions
+from idi_fast.environments.splits import load_training_history
 from idi_fast.evaluation.baselines import Comparison, evaluate, quick_episodes
 from idi_fast.storage.files import (
     TIMINGS,
@@ -97,8 +97,10 @@ def write_training(
 
 
 def quick_evaluation(trainer: Trainer, policy: Policy) -> Comparison:
-    """The evaluation that ends a training, compared with the baselines; in sample if it was trained on a history."""
-    return evaluate(policy, episodes=quick_episodes(trainer.config), history=trainer.history)
+    """The evaluation that ends a training, compared with the baselines: over the bars behind its split, or without one
+    over those of the training, in sample."""
+    history = trainer.history if trainer.test is None else trainer.test
+    return evaluate(policy, episodes=quick_episodes(trainer.config), history=history)
 
 
 def episode_frames(trainer: Trainer) -> Iterator[pl.DataFrame]:
@@ -146,7 +148,7 @@ def finished_output(out: str | Path, config: TrainingConfig, about: dict) -> tup
     if any(run.get(name) != value for name, value in about.items()):
         return None
     # The bars of an initial policy are part of its identity, which is in `about`.
-    if config.environment.kind == "history" and run["trained_on"][0] != describe_history(load_config_history(config)):
+    if config.environment.kind == "history" and run["trained_on"][0] != describe_history(load_training_history(config)):
         return None
     return run, seconds
 

@@ -16,8 +16,9 @@ from idi_fast.config.arguments import check_callback, check_choice, check_config
 from idi_fast.config.seeds import check_seeds
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.config_history import load_config_history, with_history
-from idi_fast.data.history import History, check_history
+from idi_fast.data.history import History, HistoryLike, check_history
 from idi_fast.environments.environment import HistoryBars
+from idi_fast.environments.splits import split_history
 from idi_fast.errors import IdiFastError, InputError
 from idi_fast.evaluation.baselines import Comparison, compare_to_baselines, plain_verdict
 from idi_fast.evaluation.evaluator import Evaluation, Evaluator
@@ -176,7 +177,7 @@ def train_population(
     seeds: Iterable[int],
     jobs: int | None = None,
     keep: str = "best",
-    history: History | None = None,
+    history: HistoryLike | None = None,
     progress: Callable[[PopulationProgress], None] | None = None,
     finished: Callable[[Lane], None] | None = None,
     checkpoints: PopulationCheckpoints | None = None,
@@ -240,9 +241,14 @@ def train_population(
     started = perf_counter()
     if config.environment.kind == "history" and history is None:
         history = load_config_history(config)
+    test = None
+    if history is not None:
+        config, history, test = split_history(config, history)
     lanes = _Lanes(workers, config, seeds, history, keep, finished, checkpoints)
     lanes.run(progress)
     best, seconds = lanes.kept[lanes.best], perf_counter() - started
+    # Chosen by the training's bars, so that those behind the split, if there is one, have no part in the choice.
+    evaluator = lanes.evaluator if test is None else Evaluator(config, seeds[0], test, in_sample=False)
     return Population(
         config=config,
         seeds=seeds,
@@ -251,8 +257,8 @@ def train_population(
         summary=pl.DataFrame(lanes.rows, schema=SUMMARY_SCHEMA),
         lanes={seeds[index]: lanes.kept[index] for index in sorted(lanes.kept)},
         best=best,
-        compared=compare_to_baselines(lanes.evaluator, best.policy),
-        in_sample=lanes.evaluator.in_sample,
+        compared=compare_to_baselines(evaluator, best.policy),
+        in_sample=evaluator.in_sample,
         seconds=seconds,
     )
 

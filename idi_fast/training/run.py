@@ -14,7 +14,7 @@ from idi_fast.agents.trace import Trace
 from idi_fast.config.arguments import check_config
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.config_history import with_history
-from idi_fast.data.history import History, check_history
+from idi_fast.data.history import HistoryLike, check_history
 from idi_fast.evaluation.baselines import Comparison
 from idi_fast.training.artifact import episode_frames, quick_evaluation, save_training
 from idi_fast.training.trainer import Progress, Trainer, create_trainer
@@ -35,7 +35,7 @@ class TrainingRun:
     episodes : polars.DataFrame
         A row per episode: episode, reward, exploration.
     evaluation : Comparison
-        The policy compared with its baselines on the same episodes; in sample if it was trained on a history.
+        The policy compared with its baselines on the same episodes; in sample if it was trained on all of a history.
     """
 
     policy: Policy
@@ -80,7 +80,7 @@ class TrainingRun:
 
 def train(
     config: TrainingConfig | Mapping[str, Any] | None = None,
-    history: History | None = None,
+    history: HistoryLike | None = None,
     *,
     seed: int | None = 0,
     initial: Policy | None = None,
@@ -123,7 +123,8 @@ def train(
     >>> run.trace.frame().height
     64
     """
-    config = with_history(check_config(config), check_history(history))
+    history = check_history(history)
+    config = with_history(check_config(config), history)
     trainer = create_trainer(config, seed, history, initial=initial)
     policy, trace = trainer.run(progress)
     return TrainingRun(policy, trace, trainer)

@@ -15,11 +15,12 @@ from idi_fast.agents.trace import Trace, greedy_trace
 from idi_fast.config.arguments import check_callback, check_integer, described
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.config_history import load_config_history
-from idi_fast.data.history import History, check_history
+from idi_fast.data.history import History, HistoryLike, check_history
 from idi_fast.data.in_sample import describe_history
 from idi_fast.environments.environment import HistoryBars, SyntheticEnvironment, make_environment
 from idi_fast.environments.features import named
 from idi_fast.environments.rng import draw_seed, make_generators
+from idi_fast.environments.splits import split_history
 from idi_fast.environments.state_space import make_rules
 from idi_fast.errors import Cancelled, IdiFastError, InputError, NumericalError
 from idi_fast.training.checkpoint import Checkpoints, Position, describe_run
@@ -62,6 +63,8 @@ class Trainer:
     seed : int
     history : History or None
         The bars that it is trained on.
+    test : History or None
+        Those behind the config's split, if it has one.
     rewards : EpisodeRewards
         The log of episode rewards.
     training_seconds : float
@@ -69,12 +72,18 @@ class Trainer:
     """
 
     def __init__(
-        self, config: TrainingConfig, seed: int, bars: HistoryBars | None = None, initial: Policy | None = None
+        self,
+        config: TrainingConfig,
+        seed: int,
+        bars: HistoryBars | None = None,
+        initial: Policy | None = None,
+        test: History | None = None,
     ):
         self.config = config
         self.seed = seed
         self.initial = initial
         self.history = None if bars is None else bars.history
+        self.test = test
         generators = make_generators(config.engine, seed)
         self._environment = environment = make_environment(config, generators, bars)
         self._rules = make_rules(config, self._environment.space)
@@ -272,7 +281,7 @@ def _paced(blocks: int, seconds: float, most: int) -> int:
 def create_trainer(
     config: TrainingConfig,
     seed: int | None = 0,
-    history: History | None = None,
+    history: HistoryLike | None = None,
     *,
     initial: Policy | None = None,
 ) -> Trainer:
@@ -322,6 +331,9 @@ def create_trainer(
         )
     if config.environment.kind == "history" and history is None:
         history = load_config_history(config)
-    bars = None if history is None else HistoryBars(config, history)
+    bars, test = None, None
+    if history is not None:
+        config, history, test = split_history(config, history)
+        bars = HistoryBars(config, history)
     seed = check_integer("seed", seed, optional=True)
-    return Trainer(config, draw_seed() if seed is None else seed, bars, initial)
+    return Trainer(config, draw_seed() if seed is None else seed, bars, initial, test)

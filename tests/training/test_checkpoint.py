@@ -18,6 +18,7 @@ from test_trainer import CASES, assert_same, config, outcome, train
 import idi_fast.training.checkpoint
 import idi_fast.training.trainer
 from idi_fast import create_trainer
+from idi_fast.data.history import History
 from idi_fast.errors import ArtifactError, Cancelled, InputError
 from idi_fast.training.checkpoint import Checkpoints, Every, checkpoint_paths
 
@@ -218,8 +219,6 @@ def test_bars_that_differ_anywhere_are_other_data(tmp_path):
     interrupt(trainer, tmp_path, Every(episodes=1), 4, "cancel")
     volume = bars.volume.copy()
     volume[123] += 1.0
-    other = create_trainer(
-        config("history"), history=idi_fast.training.trainer.History(**{**vars(bars), "volume": volume})
-    )
+    other = create_trainer(config("history"), history=History(**{**vars(bars), "volume": volume}))
     with Checkpoints(tmp_path) as checkpoints, pytest.raises(InputError, match=r"another run: data\.sha256 is"):
         other.train(checkpoints=checkpoints)

@@ -12,7 +12,7 @@ from places import GOLDEN
 
 from idi_fast import TrainingConfig, create_trainer
 from idi_fast.backtesting.compat import compat_backtest, quantile_buckets
-from idi_fast.data.history import load_history
+from idi_fast.data.loading import load_history
 from idi_fast.environments.actions import ACTIONS
 from oracle import reference, reference_backtest
 
