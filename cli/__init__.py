@@ -10,7 +10,7 @@ import warnings
 from idi_fast.cli import signals
 from idi_fast.errors import CacheWarning, Cancelled, IdiFastError, InputError
 
-READ_BARS = ("backtest", "evaluate", "sweep", "walkforward")
+READ_BARS = ("backtest", "data", "evaluate", "sweep", "walkforward")
 READ_TABLES = ("commit", "compare", "export", "prove", "report", "spec", "verify")
 """Commands that parse price histories, and those that parse other tables."""
 CSV_NAMES = (".csv", ".csv.gz")

@@ -11,6 +11,7 @@ from idi_fast.cli import (
     bench,
     commit,
     compare,
+    data,
     evaluate,
     export,
     layers,
@@ -63,6 +64,7 @@ for command in (
     bench.bench,
 ):
     add_command(app, command)
+app.add_typer(data.app, name="data")
 app.add_typer(tau.app, name="tau")
 
 

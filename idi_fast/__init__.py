@@ -9,7 +9,10 @@ if TYPE_CHECKING:
     from idi_fast.agents.trace import Trace
     from idi_fast.backtesting.backtest import Backtest, backtest
     from idi_fast.config.settings import TrainingConfig
-    from idi_fast.data.history import History, load_history
+    from idi_fast.data.conversion import convert_files
+    from idi_fast.data.history import History
+    from idi_fast.data.loading import load_history
+    from idi_fast.data.overview import overview
     from idi_fast.environments.simulation import simulate_history
     from idi_fast.errors import (
         ArtifactError,
@@ -47,7 +50,10 @@ _HOMES = {
     "agents.trace": ("Trace",),
     "backtesting.backtest": ("Backtest", "backtest"),
     "config.settings": ("TrainingConfig",),
-    "data.history": ("History", "load_history"),
+    "data.history": ("History",),
+    "data.loading": ("load_history",),
+    "data.overview": ("overview",),
+    "data.conversion": ("convert_files",),
     "environments.simulation": ("simulate_history",),
     "errors": (
         "ArtifactError",
@@ -105,9 +111,11 @@ __all__ = [
     "WriteError",
     "__version__",
     "backtest",
+    "convert_files",
     "create_trainer",
     "evaluate",
     "load_history",
+    "overview",
     "report",
     "select_best_policy",
     "simulate_history",

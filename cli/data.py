@@ -1,0 +1,159 @@
+"""`idi-fast data show`, `check` and `convert`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from idi_fast.cli import console
+from idi_fast.cli.options import End, Json, Start, add_command
+from idi_fast.cli.reading_options import Reading
+from idi_fast.errors import InputError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Look at price data, check and convert them.\n\nExample: idi-fast data show bars.csv",
+)
+
+Files = Annotated[list[str], typer.Argument(help="Price histories: files, globs or folders.")]
+
+
+def show(files: Files, start: Start = None, end: End = None, json: Json = False, *, reading: Reading) -> None:
+    """Say what price files hold and how they are read.
+
+    Rows with missing values and copies of the row before are counted, not refused.
+
+    Example: idi-fast data show bars.csv
+    """
+    with console.interruptible():
+        reports = [_overview(file, start, end, reading) for file in files]
+    if json:
+        console.print_json({"schema_version": 1, "histories": [report for report, _ in reports]})
+        return
+    for number, (report, line) in enumerate(reports):
+        if number:
+            typer.echo()
+        _print(report, line)
+
+
+def check(files: Files, start: Start = None, end: End = None, json: Json = False, *, reading: Reading) -> None:
+    """Find what is wrong with price files.
+
+    Gaps, missing values, repeated rows, prices outside high and low, jumps, a volume that is 0 throughout, and what
+    cannot be read at all. Exit code 1 if anything is found.
+
+    Example: idi-fast data check bars.csv
+    """
+    from idi_fast.errors import DataError
+
+    found = []
+    with console.interruptible():
+        for file in files:
+            try:
+                problems = _overview(file, start, end, reading)[0]["problems"]
+            except DataError as error:
+                problems = [str(error)]
+            found.append({"path": file, "problems": problems})
+    if json:
+        console.print_json({"schema_version": 1, "histories": found})
+    else:
+        for each in found:
+            typer.echo(f"{each['path']}: {'nothing found' if not each['problems'] else ''}".rstrip())
+            for problem in each["problems"]:
+                typer.echo(f"  {console.as_flags(problem)}")
+    if any(each["problems"] for each in found):
+        raise typer.Exit(1)
+
+
+def convert(
+    files: Files,
+    to: Annotated[Path | None, typer.Option("--to", help="File to write: .parquet, .csv, .csv.gz, .feather.")] = None,
+    resample: Annotated[str | None, typer.Option(help="Length of the bars: 30s, 5m, 1h, 1d, 1w, 1mo.")] = None,
+    start: Start = None,
+    end: End = None,
+    keep: Annotated[list[str] | None, typer.Option(help="A further column to keep; may be repeated.")] = None,
+    symbol_col: Annotated[
+        str | None, typer.Option(help="Column, or key of key=value folders, that names the symbol of each bar.")
+    ] = None,
+    symbol_files: Annotated[bool, typer.Option("--symbol-files", help="Each file is a symbol.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
+    json: Json = False,
+    *,
+    reading: Reading,
+) -> None:
+    """Write price files as one file, with longer bars if wanted.
+
+    Columns: time, open, high, low, close, volume, as far as there are any; with many symbols also symbol. A longer bar
+    begins at a multiple of its length, by the clock of --tz.
+
+    Example: idi-fast data convert 2023.csv 2024.csv --to bars.parquet --resample 1h
+    """
+    if to is None:
+        raise InputError("--to is missing; name the file to write, for example --to bars.parquet")
+    from idi_fast.data.conversion import convert_files
+
+    with console.interruptible(to):
+        report = convert_files(
+            files,
+            to,
+            resample=resample,
+            start=start,
+            end=end,
+            keep=keep or (),
+            symbol_col=symbol_col,
+            symbol_files=symbol_files,
+            reading=reading,
+            force=force,
+        )
+    console.print_notes(report["notes"])
+    if json:
+        console.print_json({"schema_version": 1, **report})
+        return
+    del report["notes"]
+    console.print_rows([(name.replace("_", " "), value) for name, value in report.items() if value is not None])
+
+
+def _overview(file: str, start: str | None, end: str | None, reading: dict[str, Any]) -> tuple[dict, str]:
+    """What a history holds, and its closes as a sparkline."""
+    from idi_fast.data.loading import load_history
+    from idi_fast.data.overview import overview, sparkline
+
+    history = load_history(file, start=start, end=end, **{"nan": "drop", "duplicates": "drop", **reading})
+    return {"path": file, **overview(history)}, sparkline(history.close)
+
+
+def _print(report: dict[str, Any], line: str) -> None:
+    per_year, days = report["bars_per_year"], report["days_per_year"]
+    columns = ", ".join(name if name == column else f"{name}: {column}" for name, column in report["columns"].items())
+    spacing = None if report["spacing_seconds"] is None else _length(report["spacing_seconds"])
+    regular = None if report["regular"] is None else f"({report['regular']:.0%} of them)"
+    rows = [
+        ("history", report["path"]),
+        ("bars", report["bars"]),
+        ("columns", columns),
+        ("from, to", None if report["first"] is None else f"{report['first']}, {report['last']}"),
+        ("spacing", None if spacing is None else f"{spacing} {regular}"),
+        ("bars per year", None if per_year is None else f"{per_year:,.0f}"),
+        ("days per year", None if days is None else f"{days:.0f}"),
+        ("close", f"{report['low']:.6g} to {report['high']:.6g}"),
+        ("", line),
+        ("zero volumes", report["zero_volumes"] or None),
+        ("rows dropped", report["dropped_rows"] or None),
+    ]
+    console.print_rows([(name, value) for name, value in rows if value is not None])
+    for text in (*report["notes"], *report["problems"]):
+        typer.echo(f"- {text}")
+
+
+def _length(seconds: float) -> str:
+    """A length of time in its largest whole unit: 5 minutes."""
+    for name, unit in (("day", 86_400), ("hour", 3600), ("minute", 60)):
+        if seconds >= unit and seconds % unit == 0:
+            count = round(seconds / unit)
+            return f"{count:,} {name}{'s' * (count != 1)}"
+    return f"{seconds:g} seconds"
+
+
+for command in (show, check, convert):
+    add_command(app, command)
