@@ -8,19 +8,17 @@ import typer
 from idi_fast.cli import console
 from idi_fast.cli.options import (
     Compat,
+    End,
     Fill,
     Force,
     Json,
-    Nan,
-    OpenColumn,
     Out,
-    PriceColumn,
-    TimeColumn,
-    VolumeColumn,
+    Start,
     YearDays,
     compat_name,
     required_out,
 )
+from idi_fast.cli.reading_options import Reading
 from idi_fast.errors import IdiFastError, InputError
 
 COUNTS = ("bars", "dropped_rows")
@@ -47,17 +45,12 @@ def backtest(
     initial_position: Annotated[
         int | None, typer.Option(help="Position before the first bar: -1, 0 or 1 [default: 0].")
     ] = None,
-    start: Annotated[str | None, typer.Option(help="Time of the first bar included, ISO 8601.")] = None,
-    end: Annotated[str | None, typer.Option(help="Time of the first bar excluded, ISO 8601.")] = None,
+    start: Start = None,
+    end: End = None,
     year_days: YearDays = None,
-    price_col: PriceColumn = None,
-    time_col: TimeColumn = None,
-    open_col: OpenColumn = None,
-    volume_col: VolumeColumn = None,
     risk_col: Annotated[
         str | None, typer.Option(help="Risk event column, 0 or 1, to score alerts by [default: large moves].")
     ] = None,
-    nan: Nan = None,
     symbol_col: Annotated[
         str | None, typer.Option(help="Column, or key of key=value folders, that names the symbol of each bar.")
     ] = None,
@@ -79,6 +72,8 @@ def backtest(
     ] = False,
     force: Force = False,
     json: Json = False,
+    *,
+    reading: Reading,
 ) -> None:
     """Replay a policy over a price history and keep its account.
 
@@ -86,15 +81,7 @@ def backtest(
 
     Example: idi-fast backtest bars.parquet --policy my_agent --out my_backtest
     """
-    columns = {
-        "time": time_col,
-        "price": price_col,
-        "open": open_col,
-        "volume": volume_col,
-        "nan": nan,
-        "risk": risk_col,
-    }
-    columns = {name: value for name, value in columns.items() if value is not None}
+    columns = reading if risk_col is None else {**reading, "risk": risk_col}
     assumed = {
         "fill": fill,
         "fee_bps": fee_bps,
@@ -107,7 +94,11 @@ def backtest(
     }
     assumed = {name: value for name, value in assumed.items() if value is not None}
     many = {"symbol_col": symbol_col, "symbol_files": symbol_files or None, "jobs": jobs}
-    other = {"open_col": open_col, "no_trace": True if not trace else None, "check_lookahead": check_lookahead or None}
+    other = {
+        "open_col": reading.get("open"),
+        "no_trace": True if not trace else None,
+        "check_lookahead": check_lookahead or None,
+    }
     if calibrate_only:
         given = {"policy": policy, "out": out, "fail_if": fail_if or None, "compat": compat, "force": force or None}
         _refuse({**given, **assumed, **other, **many, "open_col": None}, "with --calibrate-only")
@@ -176,7 +167,7 @@ def _conditions(texts: list[str], *, is_pooled: bool) -> list:
 
 def _calibrate(data: str, columns: dict, json: bool) -> None:
     from idi_fast.backtesting.backtest import calibrate
-    from idi_fast.data.history import load_history
+    from idi_fast.data.loading import load_history
 
     figures = calibrate(load_history(data, **columns, optional=("time",)))
     if json:
@@ -194,7 +185,7 @@ def _backtest(source: Source, assumed: dict, trace: bool, lookahead: bool) -> di
     from idi_fast.storage.files import new_directory
 
     policy, risk = Policy.load(source.policy), source.columns.pop("risk", None)
-    data = replace(policy.config.environment.data, path=source.data, **source.columns)
+    data = replace(policy.config.environment.data, path=source.data, start=None, end=None, **source.columns)
     with new_directory(source.out, force=source.force, inputs=(source.policy, source.data)) as folder:
         history = open_config_history(policy.config, data, risk=risk)
         if lookahead:
@@ -213,7 +204,7 @@ def _symbols(source: Source, assumed: dict, trace: bool, column: str | None, job
     from idi_fast.storage.files import new_directory
 
     policy, risk = Policy.load(source.policy), source.columns.pop("risk", None)
-    data = replace(policy.config.environment.data, path=source.data, **source.columns)
+    data = replace(policy.config.environment.data, path=source.data, start=None, end=None, **source.columns)
     with (
         new_directory(source.out, force=source.force, inputs=(source.policy, source.data)) as folder,
         TemporaryDirectory(dir=folder.parent, prefix=".idi-fast-") as scratch,
@@ -241,7 +232,7 @@ def _check_lookahead(policy, history, position: int) -> None:
 def _compat(source: Source, fee_bps: float | None) -> dict:
     from idi_fast.agents.policy import Policy
     from idi_fast.backtesting.compat import compat_backtest
-    from idi_fast.data.history import load_history
+    from idi_fast.data.loading import load_history
     from idi_fast.storage.files import new_directory
 
     policy = Policy.load(source.policy)

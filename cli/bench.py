@@ -8,7 +8,8 @@ import typer
 
 from idi_fast.bench import DEFAULT_SUITES
 from idi_fast.cli import console
-from idi_fast.cli.options import Json, choices
+from idi_fast.cli.completion import choices
+from idi_fast.cli.options import Json
 from idi_fast.errors import IdiFastError, InputError
 
 

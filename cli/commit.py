@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from idi_fast.cli import console
-from idi_fast.cli.options import Force, Json, choices, required_out
+from idi_fast.cli.completion import choices
+from idi_fast.cli.options import Force, Json, required_out
 
 Artifact = Annotated[Path, typer.Argument(help="Artifact of `idi-fast train`, or its policy.parquet.")]
 Private = Annotated[

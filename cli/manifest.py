@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from idi_fast.cli import console
-from idi_fast.cli.options import Json, choices
+from idi_fast.cli.completion import choices
+from idi_fast.cli.options import Json
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder that idi-fast wrote.")]
 

@@ -8,6 +8,8 @@ import typer
 from typer.core import TyperCommand
 
 from idi_fast.cli import console
+from idi_fast.cli.completion import choices
+from idi_fast.cli.reading_options import with_reading_options
 from idi_fast.config.draft import Draft, assigned
 from idi_fast.config.settings import StressScenario, TrainingConfig
 from idi_fast.errors import InputError, nearest
@@ -15,25 +17,13 @@ from idi_fast.errors import InputError, nearest
 SCENARIOS: tuple[str, ...] = get_args(StressScenario)
 
 
-def choices(*names: str) -> Callable[[str], list[str]]:
-    """The shell's completion of an option that takes one of these names."""
-    return lambda incomplete: [name for name in names if name.startswith(incomplete)]
-
-
 Out = Annotated[Path | None, typer.Option("--out", help="Folder to write; it appears whole or not at all.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an earlier output of idi-fast, unfinished ones too.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
-PriceColumn = Annotated[str | None, typer.Option(help="Close price column [default: close, price … in any case].")]
-TimeColumn = Annotated[
-    str | None, typer.Option(help="Time column, UTC; none: the bars have no times [default: time, date …].")
-]
-OpenColumn = Annotated[str | None, typer.Option(help="Opening price column [default: open, if there is one].")]
-VolumeColumn = Annotated[str | None, typer.Option(help="Volume column [default: volume, if there is one].")]
+Start = Annotated[str | None, typer.Option(help="Time of the first bar included, ISO 8601.")]
+End = Annotated[str | None, typer.Option(help="Time of the first bar excluded, ISO 8601.")]
 YearDays = Annotated[
     int | None, typer.Option(help="Trading days per year, for annualised figures [default: 365 days of 24 hours].")
-]
-Nan = Annotated[
-    str | None, typer.Option(help="Rows with missing values: refuse or drop.", autocompletion=choices("refuse", "drop"))
 ]
 Fill = Annotated[
     str | None,
@@ -69,6 +59,7 @@ ShockScale = Annotated[float | None, typer.Option(help="Standard deviation of a 
 
 def add_command(app: typer.Typer, function: Callable) -> Callable:
     """Register a command under its function's name; an empty text for a path is a usage error."""
+    function = with_reading_options(function)
     hints = get_type_hints(function)
     paths = {name for name, hint in hints.items() if Path in (hint, *get_args(hint)) or name == "data"}
 

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from idi_fast.cli import console
-from idi_fast.cli.options import Force, Json, choices
+from idi_fast.cli.completion import choices
+from idi_fast.cli.options import Force, Json
 
 ProverName = Annotated[
     str,

@@ -6,22 +6,20 @@ from typing import Annotated
 import typer
 
 from idi_fast.cli import console
+from idi_fast.cli.completion import choices
 from idi_fast.cli.options import (
     FLAGS,
+    End,
     Fill,
     Force,
     Json,
-    Nan,
-    OpenColumn,
     Out,
-    PriceColumn,
-    TimeColumn,
-    VolumeColumn,
+    Start,
     YearDays,
-    choices,
     draft_config,
     required_out,
 )
+from idi_fast.cli.reading_options import Reading
 from idi_fast.errors import InputError
 
 SHOWN = 10
@@ -55,14 +53,13 @@ def sweep(
         float | None, typer.Option(help="Fee per side in basis points of the traded notional [default: the config's].")
     ] = None,
     year_days: YearDays = None,
-    price_col: PriceColumn = None,
-    time_col: TimeColumn = None,
-    open_col: OpenColumn = None,
-    volume_col: VolumeColumn = None,
-    nan: Nan = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Config value, as quantizer.price_buckets=8.")] = None,
     force: Force = False,
     json: Json = False,
+    start: Start = None,
+    end: End = None,
+    *,
+    reading: Reading,
 ) -> None:
     """Train a grid of configs and report the best on test data.
 
@@ -72,7 +69,7 @@ def sweep(
     """
     if not grid:
         raise InputError("--grid is missing; name a key and its values, for example --grid learning_rate=0.05,0.1")
-    columns = {"path": data, "price": price_col, "time": time_col, "open": open_col, "volume": volume_col, "nan": nan}
+    columns = {"path": data, "start": start, "end": end, **reading}
     flags = {f"environment.data.{name}": value for name, value in columns.items()}
     if data is not None and env not in (None, "history"):
         raise InputError(f"a price history was given, but --env is {env!r}; leave one of them out")

@@ -8,19 +8,17 @@ import typer
 from idi_fast.cli import console
 from idi_fast.cli.options import (
     FLAGS,
+    End,
     Fill,
     Force,
     Json,
-    Nan,
-    OpenColumn,
     Out,
-    PriceColumn,
-    TimeColumn,
-    VolumeColumn,
+    Start,
     YearDays,
     required_out,
     resolve_config,
 )
+from idi_fast.cli.reading_options import Reading
 
 
 def walkforward(
@@ -43,20 +41,19 @@ def walkforward(
         float | None, typer.Option(help="Fee per side in basis points of the traded notional [default: the config's].")
     ] = None,
     year_days: YearDays = None,
-    price_col: PriceColumn = None,
-    time_col: TimeColumn = None,
-    open_col: OpenColumn = None,
-    volume_col: VolumeColumn = None,
-    nan: Nan = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Config value, as quantizer.price_buckets=8.")] = None,
     force: Force = False,
     json: Json = False,
+    start: Start = None,
+    end: End = None,
+    *,
+    reading: Reading,
 ) -> None:
     """Train on windows of a history and test on the bars after.
 
     Example: idi-fast walkforward bars.parquet --config agent.json --seeds 0:5 --out walk
     """
-    columns = {"path": data, "price": price_col, "time": time_col, "open": open_col, "volume": volume_col, "nan": nan}
+    columns = {"path": data, "start": start, "end": end, **reading}
     flags = {f"environment.data.{name}": value for name, value in columns.items()}
     flags |= {"environment.kind": "history", "episodes": episodes, "episode_length": episode_length}
     names = {**FLAGS, "environment.data.path": "DATA", "environment.kind": "DATA"}

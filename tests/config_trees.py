@@ -19,7 +19,28 @@ MARKET = {
     "fee_bps": 5.0,
     "stress_scenario": "normal",
 }
-DATA = dict.fromkeys(("path", "time", "price", "open", "volume")) | {"nan": "refuse", "fill": "next_open"}
+READING = {
+    "format": None,
+    "sep": None,
+    "decimal": None,
+    "thousands": None,
+    "time_format": None,
+    "tz": None,
+    "no_header": False,
+    "encoding": None,
+    "skip_rows": None,
+    "sort": False,
+    "duplicates": "refuse",
+    "start": None,
+    "end": None,
+    "split": None,
+}
+"""Settings of the second format of configs, which no fingerprint holds at their defaults."""
+DATA = dict.fromkeys(("path", "time", "price", "open", "volume")) | {
+    "nan": "refuse",
+    "fill": "next_open",
+    **READING,
+}
 DEFAULTS = {
     "episodes": 128,
     "episode_length": 64,

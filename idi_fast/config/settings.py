@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, Self
 from idi_fast.config.block import NO_NUL, REQUIRED, Block, FrozenMapping, SettingError, setting
 from idi_fast.config.consistency import MAX_STATES, check_together
 from idi_fast.config.draft import Draft, is_schema, schema_defaults
+from idi_fast.config.read_options import OPTIONS, DecimalMark, ReadOptions, Vendor
 from idi_fast.errors import ConfigError
 from idi_fast.storage.json_files import json_text, read_json
 
@@ -28,6 +29,8 @@ ExplorationSchedule = Literal["decay", "linear", "visits"]
 
 Note = Callable[[str], object]
 
+ISO_DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}"
+SPLIT = ISO_DATE + r"|^([1-9][0-9]?([.][0-9]{1,4})?|0[.][0-9]{1,4})%$"
 MAX_COMM_ACTIONS = 2**15 - 1  # int16 in tapes and traces
 
 
@@ -214,6 +217,44 @@ class DataConfig(Block):
     fill: FillPolicy = setting(
         "next_open", "Price a decision is filled at: the next bar's open or close, or its own close."
     )
+    format: Vendor | None = setting(None, "A vendor's format, for what its files do not tell.", since=2)
+    sep: str | None = setting(None, 'Sign between the fields of text, "tab" for a tab; null finds it out.', since=2)
+    decimal: DecimalMark | None = setting(None, "Decimal mark; null finds it out.", since=2)
+    thousands: str | None = setting(
+        None, "Separator of thousands; null takes any but the decimal mark.", since=2, minLength=1, maxLength=1
+    )
+    time_format: str | None = setting(
+        None, "A strptime format, the unit of epochs (s, ms, us, ns), or excel; null finds it out.", since=2
+    )
+    tz: str | None = setting(None, "Zone of times that name none, as America/New_York; null is UTC.", since=2)
+    no_header: bool = setting(False, "Whether the first row is one of values, although it looks like names.", since=2)
+    encoding: str | None = setting(None, "Encoding of text, as cp1252; null finds it out.", since=2)
+    skip_rows: int | None = setting(None, "Lines before the table; null finds it out.", since=2, minimum=0)
+    sort: bool = setting(False, "Whether rows are sorted by time instead of refused.", since=2)
+    duplicates: NanPolicy = setting("refuse", "What to do with a row that repeats the one before.", since=2)
+    start: str | None = setting(
+        None, "Time of the first bar included, ISO 8601; null is that of all.", since=2, pattern=ISO_DATE
+    )
+    end: str | None = setting(
+        None, "Time of the first bar excluded, ISO 8601; null is none.", since=2, pattern=ISO_DATE
+    )
+    split: str | None = setting(
+        None,
+        "Where training ends and the test begins: a time, ISO 8601, or a share, as 70%; null trains on all bars.",
+        since=2,
+        pattern=SPLIT,
+    )
+
+    def _cross_check(self) -> None:
+        try:
+            self.reading()
+        except ConfigError as error:
+            name, _, problem = str(error).partition(": ")
+            raise SettingError(name, problem.replace("found", "is", 1).replace(", expected", "; expected", 1)) from None
+
+    def reading(self) -> ReadOptions:
+        """How the files are read."""
+        return ReadOptions.of({name: getattr(self, name) for name in OPTIONS})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)

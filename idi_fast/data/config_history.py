@@ -6,7 +6,8 @@ from typing import Any
 
 from idi_fast.config.feature_columns import feature_columns
 from idi_fast.config.settings import DataConfig, TrainingConfig
-from idi_fast.data.history import History, HistoryFiles, open_history
+from idi_fast.data.history import History
+from idi_fast.data.loading import HistoryFiles, open_history
 from idi_fast.errors import DataError
 
 
@@ -47,5 +48,8 @@ def open_config_history(
         risk=risk,
         extra=sorted({*feature_columns(config), *extra}),
         nan=data.nan,
+        options=data.reading(),
+        start=data.start,
+        end=data.end,
         **files,
     )

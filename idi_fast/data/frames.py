@@ -3,12 +3,15 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Any
 
 import polars as pl
 
 from idi_fast.config.arguments import described
-from idi_fast.data.history import History, open_history
+from idi_fast.config.read_options import ReadOptions
+from idi_fast.config.settings import NanPolicy
+from idi_fast.data.history import History
+from idi_fast.data.loading import OPTIONAL, open_history
 from idi_fast.errors import DataError, InputError
 from idi_fast.storage.failures import explained
 
@@ -17,28 +20,22 @@ LABEL = "the frame"
 
 
 def history_from_frame(
-    frame: Any,
-    *,
-    time: str | None = None,
-    price: str | None = None,
-    open: str | None = None,
-    volume: str | None = None,
-    risk: str | None = None,
-    extra: Sequence[str] = (),
-    nan: Literal["refuse", "drop"] = "refuse",
+    frame: Any, *, columns: dict[str, str | None], extra: Sequence[str], nan: NanPolicy, reading: dict[str, Any]
 ) -> History:
     """The history that a frame holds: see `History.from_frame`.
 
-    The frame goes through a Parquet file, so that there is one reader and one set of rules for all that comes in.
+    columns: names by their argument; reading: options of `ReadOptions`, start and end. The frame goes through a Parquet
+    file, so that there is one reader and one set of rules for all that comes in.
     """
     table = as_polars(frame)
     objects = [name for name, dtype in table.schema.items() if dtype == pl.Object]
-    for name in (time, price, open, volume, risk, *extra):
+    for name in (*columns.values(), *extra):
         if name in objects:
             raise DataError(f"{LABEL}: column {name!r} holds Python objects; expected numbers or times")
     table = table.drop(objects)
     if not table.width:
         raise DataError(f"{LABEL} has no columns; expected at least a price")
+    bounds = {name: reading.pop(name) for name in ("start", "end")}
     with TemporaryDirectory(prefix="idi-fast-") as folder:
         file = Path(folder) / "frame.parquet"
         with explained(file):
@@ -46,13 +43,12 @@ def history_from_frame(
         try:
             return open_history(
                 file,
-                time=time,
-                price=price,
-                open=open,
-                volume=volume,
-                risk=risk,
+                **columns,
                 extra=extra,
                 nan=nan,
+                optional=OPTIONAL,
+                options=ReadOptions.of(reading),
+                **bounds,
                 files=(file,),
                 name=LABEL,
             ).load()
@@ -61,8 +57,9 @@ def history_from_frame(
 
 
 def as_polars(frame: Any) -> pl.DataFrame:
-    """A frame of polars, pandas or Arrow, or a mapping of columns by name, as one of polars; pandas' index, if it is
-    not just a count of the rows, as its first columns. Raises DataError, InputError."""
+    """A frame of polars, pandas or Arrow, of a kind that hands out Arrow streams or has the interchange protocol, or a
+    mapping of columns by name, as one of polars; pandas' index, if it is not just a count of the rows, as its first
+    columns. Raises DataError, InputError."""
     if isinstance(frame, pl.LazyFrame):
         frame = frame.collect()
     if isinstance(frame, pl.DataFrame):
@@ -71,10 +68,15 @@ def as_polars(frame: Any) -> pl.DataFrame:
     try:
         if package == "pandas" and kind == "DataFrame":
             return _of_pandas(frame)
-        if package == "pyarrow" and kind in ("Table", "RecordBatch"):
-            return pl.DataFrame(pl.from_arrow(frame))
         if isinstance(frame, Mapping):
             return pl.DataFrame(dict(frame))
+        is_column = kind in ("Series", "Array", "ChunkedArray")
+        if hasattr(frame, "__arrow_c_stream__") and not is_column:  # Arrow, DuckDB, narwhals, Ibis and others
+            return pl.DataFrame(frame)
+        if package == "pyarrow" and kind == "RecordBatch":
+            return pl.DataFrame(pl.from_arrow(frame))
+        if hasattr(frame, "__dataframe__"):
+            return pl.from_dataframe(frame)
     except (pl.exceptions.PolarsError, TypeError, ValueError, OverflowError) as error:  # ArrowInvalid is a ValueError
         raise DataError(f"{LABEL} cannot be read: {(str(error).splitlines() or [kind])[0]}") from error
     advice = f"; a file is read by load_history({str(frame)!r})" if isinstance(frame, str | Path) else ""

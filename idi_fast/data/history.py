@@ -1,36 +1,33 @@
-"""Price history from CSV and Parquet files, as validated flat arrays ready for the kernels."""
+"""A price history: validated flat arrays ready for the kernels."""
 
 import textwrap
-from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from idi_fast import display
-from idi_fast.config.arguments import check_integer, check_names, check_text, described
-from idi_fast.data import bar_files
-from idi_fast.data.bar_files import (
-    LEAST,
-    RULES,
-    USUAL_NAMES,
-    find_files,
-    listing,
-)
+from idi_fast.config.arguments import check_integer, check_text, described
+from idi_fast.config.read_options import DecimalMark
+from idi_fast.data.bounds import Bounds, Time
+from idi_fast.data.column_names import USUAL_NAMES, listing
+from idi_fast.data.rules import LEAST, PRICES, RULES
 from idi_fast.data.timestamps import iso_time
-from idi_fast.errors import ConfigError, DataError, InputError, nearest
-from idi_fast.storage.files import digest
-from idi_fast.storage.reader.client import ask, stream
+from idi_fast.errors import DataError, InputError, nearest
 
-CHUNK_BARS = 262_144
-"""Bars read at a time: few enough to bound memory, many enough to keep Python's share small."""
-WHOLE_ROWS = 1_048_576
-"""The same if all bars are kept in the end."""
-DIGESTED_ALONG_BYTES = 2**24
-"""Files up to this size are digested while reading; a thread for each of many costs more than it saves."""
+if TYPE_CHECKING:
+    import polars as pl
+
+
+class ArrowFrame(Protocol):
+    """A frame that hands out its rows as an Arrow stream, as those of polars, pandas, Arrow and DuckDB do."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """The Arrow PyCapsule of a stream."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,11 +51,17 @@ class History:
     after_gap : numpy.ndarray
         bool (n,), whether rows were dropped between the bar before and this one.
     dropped : int
-        Rows dropped from the whole input.
+        Rows dropped from the whole input: with missing values, or copies of the one before.
     columns : dict of str to str
         The input's column behind each of the names above.
     digests : dict
         SHA-256 and length of each file, by its path, in the order read; empty for a frame.
+    high, low : numpy.ndarray or None
+        float64 (n,), the highest and lowest price of the bar, finite and above 0.
+    copies : int
+        Of the dropped rows those that repeat the one before.
+    notes : tuple of str
+        What was found out about the input, where it is not plain: its dialect, an order to turn round.
 
     Raises
     ------
@@ -76,9 +79,13 @@ class History:
     dropped: int
     columns: dict[str, str]
     digests: dict[str, dict] = field(default_factory=dict)
+    high: np.ndarray | None = None
+    low: np.ndarray | None = None
+    copies: int = 0
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        kinds = {"close": float, "open": float, "volume": float, "time": np.int64, "risk": np.uint8, "after_gap": bool}
+        kinds = {**dict.fromkeys((*PRICES, "volume"), float), "time": np.int64, "risk": np.uint8, "after_gap": bool}
         for name, kind in kinds.items():
             values = getattr(self, name)
             if values is not None:
@@ -103,18 +110,31 @@ class History:
         open: str | None = None,
         volume: str | None = None,
         risk: str | None = None,
+        high: str | None = None,
+        low: str | None = None,
         extra: Sequence[str] = (),
         nan: Literal["refuse", "drop"] = "refuse",
+        decimal: DecimalMark | None = None,
+        thousands: str | None = None,
+        time_format: str | None = None,
+        tz: str | None = None,
+        sort: bool = False,
+        duplicates: Literal["refuse", "drop"] = "refuse",
+        start: Time | None = None,
+        end: Time | None = None,
     ) -> "History":
         """Read and validate a price history from a frame, by the rules for files.
 
         Parameters
         ----------
         frame
-            A DataFrame or LazyFrame of polars, a DataFrame of pandas, a Table or RecordBatch of Arrow, or a dict of
-            columns by name. An index of pandas that is no mere count of the rows is a column, and without a name the
+            A DataFrame or LazyFrame of polars, a DataFrame of pandas, a Table or RecordBatch of Arrow, whatever else
+            hands out Arrow streams (`__arrow_c_stream__`) or has the interchange protocol (`__dataframe__`), or a dict
+            of columns by name. An index of pandas that is no mere count of the rows is a column, and without a name the
             time. Times without a zone are UTC.
-        time, price, open, volume, risk, extra, nan
+        time, price, open, volume, risk, high, low, extra, nan
+            As for `load_history`.
+        decimal, thousands, time_format, tz, sort, duplicates, start, end
             As for `load_history`.
 
         Returns
@@ -142,9 +162,69 @@ class History:
         """
         from idi_fast.data.frames import history_from_frame  # not above: it makes histories
 
-        return history_from_frame(
-            frame, time=time, price=price, open=open, volume=volume, risk=risk, extra=extra, nan=nan
-        )
+        columns = {"time": time, "price": price, "open": open, "volume": volume, "risk": risk, "high": high, "low": low}
+        reading = {"decimal": decimal, "thousands": thousands, "time_format": time_format, "tz": tz, "sort": sort}
+        reading |= {"duplicates": duplicates, "start": start, "end": end}
+        return history_from_frame(frame, columns=columns, extra=extra, nan=nan, reading=reading)
+
+    @classmethod
+    def from_arrays(
+        cls,
+        close: ArrayLike,
+        *,
+        time: ArrayLike | None = None,
+        open: ArrayLike | None = None,
+        high: ArrayLike | None = None,
+        low: ArrayLike | None = None,
+        volume: ArrayLike | None = None,
+        risk: ArrayLike | None = None,
+        **extra: ArrayLike,
+    ) -> "History":
+        """Make a price history of arrays, checked by the rules for files.
+
+        Parameters
+        ----------
+        close
+            The prices, (n,), finite and above 0.
+        time
+            Date-times, text or epochs, (n,), strictly increasing; None: the bars have no times.
+        open, high, low, volume, risk, extra
+            Further columns, (n,), the last by names of their own.
+
+        Returns
+        -------
+        History
+            A copy of the arrays.
+
+        Raises
+        ------
+        DataError
+            The text names the row (from 1), the column and the value.
+
+        Examples
+        --------
+        >>> import idi_fast as idi
+        >>> idi.History.from_arrays([101.5, 99.0, 100.0], volume=[5, 7, 6])
+        History of 3 bars
+          close    100 at the end, 99 to 101.5
+          columns  close, volume
+        """
+        given = {"time": time, "close": close, "open": open, "high": high, "low": low, "volume": volume, "risk": risk}
+        columns = {name: np.asarray(values) for name, values in {**given, **extra}.items() if values is not None}
+        for name, values in columns.items():
+            if values.ndim != 1:
+                raise DataError(f"{name} has the shape {values.shape}; expected one dimension")
+        names: dict[str, Any] = {name: name for name in given if name in columns and name != "close"}
+        return cls.from_frame(columns, price="close", extra=tuple(extra), **{"time": "none", **names})
+
+    def to_frame(self) -> "pl.DataFrame":
+        """The bars as a DataFrame of polars: the columns by the names of `columns`, times as date-times of UTC."""
+        import polars as pl
+
+        from idi_fast.data.timestamps import time_series
+
+        columns = {name: self.column(name) for name in self.columns}
+        return pl.DataFrame({name: time_series(of) if name == "time" else of for name, of in columns.items()})
 
     def __len__(self) -> int:
         return len(self.close)
@@ -193,204 +273,49 @@ class History:
         extra = {name: values[bars] for name, values in self.extra.items()}
         return replace(self, **arrays, extra=extra, after_gap=self.after_gap[bars])
 
+    def between(self, start: Time | None, end: Time | None) -> Self:
+        """Return the bars from `start` on that lie before `end`, as views.
 
-class HistoryFiles:
-    """A price history in files, read and validated a chunk at a time: see `open_history`.
+        Parameters
+        ----------
+        start, end
+            Times as text in ISO 8601 or of a type of times, UTC unless they say otherwise; None: no bound.
 
-    columns: the column in the files behind each name; most_bars: rows in the files, before any is dropped; digests and
-    dropped: as of a `History`, once all chunks are read. name: what errors call rows that were sorted into files of
-    ours, whose digests mean nothing.
-    """
-
-    def __init__(
-        self, path: str | Path, files: tuple[Path, ...], columns: dict[str, str], *, drop: bool, name: str | None
-    ):
-        self.columns, self._name = columns, name
-        self.digests: dict[str, dict] = {}
-        self.dropped = 0
-        self._path, self._files, self._drop = path, files, drop
-
-    @cached_property
-    def most_bars(self) -> int:
-        """Rows in the files."""
-        return ask("count", {"files": list(map(str, self._files))})
-
-    def chunks(self, rows: int | None = None) -> Iterator[History]:
-        """The bars in order, about `rows` at a time (None: CHUNK_BARS), at least one chunk. Raises DataError for
-        invalid bars."""
-        rows = CHUNK_BARS if rows is None else rows
-        bars, self.dropped = 0, 0
-        with ThreadPoolExecutor(1) as pool:
-            files = self._files if self._name is None else ()
-            aside = {file: pool.submit(digest, file) for file in files if file.stat().st_size > DIGESTED_ALONG_BYTES}
-            try:
-                for chunk in self._chunks(rows):
-                    bars += len(chunk)
-                    yield chunk
-            except Exception:
-                pool.shutdown(cancel_futures=True)
-                raise
-            finally:
-                # Of all files, even if the rest of their bars is not needed.
-                self.digests = {
-                    str(file): aside[file].result() if file in aside else digest(file)
-                    for file in files
-                    if file not in aside or not aside[file].cancelled()
-                }
-        if bars < 2:
-            raise DataError(f"{self._path}: {bars} usable rows ({self.dropped} dropped), expected 2 or more")
-
-    def _chunks(self, rows: int) -> Iterator[History]:
-        about = {"columns": self.columns, "rows": rows, "drop": self._drop, "name": self._name}
-        items = stream("bars", {"files": list(map(str, self._files)), **about, "small_bytes": bar_files.SMALL_BYTES})
-        try:
-            for dropped, (*values, gaps) in items:
-                self.dropped += dropped
-                if len(gaps):
-                    yield self._chunk(dict(zip(self.columns, values, strict=True)), gaps)
-        finally:
-            items.close()
-
-    def _chunk(self, arrays: dict[str, np.ndarray], gaps: np.ndarray) -> History:
-        return _assembled(arrays, after_gap=gaps, dropped=0, columns=self.columns)
-
-    def load(self) -> History:
-        """All bars at once."""
-        # Copies, since a chunk's memory is the reader's again as soon as the chunk is gone.
-        parts = [
-            [values.copy() for values in (*(chunk.column(name) for name in self.columns), chunk.after_gap)]
-            for chunk in self.chunks(WHOLE_ROWS)
-        ]
-        *values, after_gap = parts[0] if len(parts) == 1 else map(np.concatenate, zip(*parts, strict=True))
-        arrays = dict(zip(self.columns, values, strict=True))
-        return _assembled(arrays, after_gap=after_gap, dropped=self.dropped, columns=self.columns, digests=self.digests)
+        Raises
+        ------
+        DataError
+            If no bar lies between them.
+        InputError
+            If the history has no times, or a bound is none.
+        """
+        return self.slice(*Bounds.of(start, end).places(self, last=True))
 
 
-def _assembled(arrays: dict[str, np.ndarray], **about: Any) -> History:
-    """A history of arrays by the name of their column; those of other names than the usual ones are its extra columns.
-
-    about: the other fields of `History`.
-    """
-    return History(
-        close=arrays.pop("close"),
-        open=arrays.pop("open", None),
-        volume=arrays.pop("volume", None),
-        time=arrays.pop("time", None),
-        risk=arrays.pop("risk", None),
-        extra=arrays,
-        **about,
-    )
-
-
-def open_history(
-    path: str | Path,
-    *,
-    time: str | None = None,
-    price: str | None = None,
-    open: str | None = None,
-    volume: str | None = None,
-    risk: str | None = None,
-    extra: Sequence[str] = (),
-    nan: Literal["refuse", "drop"] = "refuse",
-    optional: Collection[str] = ("time", "open", "volume"),
-    files: tuple[Path, ...] | None = None,
-    name: str | None = None,
-) -> HistoryFiles:
-    """Find a price history's files and columns; the rows are read and validated when they are asked for.
-
-    Arguments and errors are those of `load_history`, but for
-
-    files, name
-        The files of `path`, where they are known already, and what errors call their rows.
-    """
-    path = _check_path(path)
-    for role, given in {"time": time, "price": price, "open": open, "volume": volume, "risk": risk}.items():
-        check_text(role, given, expected="the name of a column", optional=True)
-    extra = check_names("extra", extra)
-    if nan not in ("refuse", "drop"):
-        raise ConfigError(f"nan: found {nan!r}, expected 'refuse' or 'drop'")
-    files = find_files(Path(path)) if files is None else files
-    given = {"time": time, "close": price, "open": open, "volume": volume, "risk": risk}
-    sought = {"given": given, "sought": ["close", *optional], "extra": list(extra)}
-    columns = ask("columns", {"files": list(map(str, files)), **sought, "label": name})
-    return HistoryFiles(path, files, columns, drop=nan == "drop", name=name)
-
-
-def load_history(
-    path: str | Path,
-    *,
-    time: str | None = None,
-    price: str | None = None,
-    open: str | None = None,
-    volume: str | None = None,
-    risk: str | None = None,
-    extra: Sequence[str] = (),
-    nan: Literal["refuse", "drop"] = "refuse",
-    optional: Collection[str] = ("time", "open", "volume"),
-) -> History:
-    """Read and validate a whole price history; nothing is corrected.
-
-    Parameters
-    ----------
-    path
-        A CSV or Parquet file, a glob, or a folder (plain or partitioned) of files of one kind, which are read in the
-        order of their paths with numbers by value: `month=2` before `month=10`.
-    time, price, open, volume
-        Column names; without them the usual names are looked for, in any case (`time`, `date` …, `close`, `price` …).
-        Only the price must exist; an adjusted close is not put together with an open that was not named with it.
-        Times are dates, date-times (UTC unless they say otherwise), ISO 8601 text or Unix epochs in s, ms, us or ns;
-        `time="none"` reads none. If no time was named and none was found, a column that looks like times is refused.
-    risk
-        Name of a column of booleans or of 0 and 1.
-    extra
-        Names of further numeric columns; `close`, `open`, `volume`, `time` and `risk` mean those above.
-    nan
-        `"refuse"` null and NaN, or `"drop"` the rows that hold one in a column read.
-    optional
-        Roles besides the price to look for under their usual names.
-
-    Returns
-    -------
-    History
-        `close`, `open`, `volume` float64 (n,) and `time` int64 (n,), ns UTC; None for what the input lacks.
-
-    Raises
-    ------
-    DataError
-        The text names the file, the row (from 1, not counting the CSV header), the column and the value.
-    InputError
-        For an argument of another type.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from pathlib import Path
-    >>> import idi_fast as idi
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     file = Path(folder) / "btc.csv"
-    ...     _ = file.write_text("time,close\\n2024-01-01,101.5\\n2024-01-02,99\\n")
-    ...     bars = idi.load_history(file)
-    >>> bars
-    History of 2 bars
-      time     2024-01-01T00:00:00Z to 2024-01-02T00:00:00Z
-      close    99 at the end, 99 to 101.5
-      columns  time, close
-    """
-    return open_history(
-        path, time=time, price=price, open=open, volume=volume, risk=risk, extra=extra, nan=nan, optional=optional
-    ).load()
+HistoryLike = History | ArrowFrame | Mapping[str, Any]
+"""What is taken for a history: one, or a frame, as for `History.from_frame`."""
 
 
 def check_history(history: object) -> History | None:
-    """A history that was given as an argument, or None; InputError for anything else, which says how one is made."""
+    """A history that was given as an argument, of a frame as well, or None; InputError for anything else, which says
+    how one is made."""
     if history is None or isinstance(history, History):
         return history
+    if looks_like_frame(history):
+        return History.from_frame(history)
     how = "History.from_frame(…)"
     if isinstance(history, str | Path):
         how = f"load_history({str(history)!r})"
-    elif isinstance(history, HistoryFiles):
+    elif hasattr(history, "chunks"):
         how = "its load()"
     raise InputError(f"history is {described(history)}; expected a History, as of {how}")
+
+
+def looks_like_frame(thing: object) -> bool:
+    """Whether a thing is a frame that `History.from_frame` takes, or one of its kinds of columns by name."""
+    if isinstance(thing, Mapping) or hasattr(thing, "collect_schema"):  # of polars, also a lazy one
+        return True
+    has_rows = hasattr(thing, "__arrow_c_stream__") or hasattr(thing, "__dataframe__")
+    return has_rows and hasattr(thing, "columns")  # a series has none
 
 
 def required_history(history: object) -> History:
@@ -399,10 +324,3 @@ def required_history(history: object) -> History:
     if checked is None:
         raise InputError("history is None; expected a History (see load_history, History.from_frame)")
     return checked
-
-
-def _check_path(path: object) -> str | Path:
-    if isinstance(path, str | Path):
-        return path
-    frame = "; a frame is read by History.from_frame" if hasattr(path, "columns") else ""
-    raise InputError(f"path is {described(path)}; expected a CSV or Parquet file, a glob or a folder{frame}")

@@ -1,110 +1,228 @@
 """Operations of the reader process on the files of a price history: find columns, count rows, read bars."""
 
-from collections.abc import Iterator
-from pathlib import Path
-from typing import NoReturn
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 
 import numpy as np
 import polars as pl
 
-from idi_fast.data.bar_files import (
-    Converter,
-    check_types,
-    choose_columns,
-    count_rows,
-    read_batches,
-    read_head,
-    read_schema,
-)
-from idi_fast.data.time_columns import NO_TIME, refuse_unread_times
-from idi_fast.data.time_forms import is_named_so
+from idi_fast.config.read_options import ReadOptions
+from idi_fast.data.bar_files import Source, count_rows, open_sources, read_batches, read_head, read_schema
+from idi_fast.data.columns import candidates_for, check_types, choose_columns
+from idi_fast.data.converter import CLOCK, Converter, joined, plan_numbers
+from idi_fast.data.ordering import OrderCheck, Rows, falls, in_order, turned_round
+from idi_fast.data.time_columns import NO_TIME, SAMPLE, find_clock, refuse_unread_times
+from idi_fast.data.time_forms import is_clock, is_named_so
+from idi_fast.data.time_plan import TimePlan, plan_times
 from idi_fast.errors import DataError
 
 
 def find_columns(
-    files: list[str], given: dict[str, str | None], sought: list[str], extra: list[str], label: str | None
-) -> Iterator[tuple[dict[str, str], list]]:
+    files: list[str],
+    given: dict[str, str | None],
+    sought: list[str],
+    extra: list[str],
+    label: str | None,
+    options: dict,
+) -> Iterator[tuple[dict, list]]:
     """The files' column for close, time … and each of `extra`. label: what errors call the files."""
-    schemas = {Path(file): read_schema(Path(file)) for file in files}
-    first = next(iter(schemas))
-    names, time = schemas[first].names(), given["time"]
-    if time is not None and time.lower() == NO_TIME and time not in names:
-        given, sought = {**given, "time": None}, [role for role in sought if role != "time"]
-    columns = choose_columns(first, names, given, sought, extra)
-    check_types(schemas, columns)
-    if time is None and "time" in sought:
-        refuse_unread_times(schemas, columns, label)
-    yield columns, []
+    is_numbered = any((name or "").startswith("column_") for name in given.values())
+    with open_sources(files, ReadOptions(**options), recognise=not is_numbered) as sources:
+        schemas = {source: read_schema(source) for source in sources}
+        first = sources[0]
+        names, time = schemas[first].names(), given["time"]
+        if time is not None and time.lower() == NO_TIME and time not in names:
+            given, sought = {**given, "time": None}, [role for role in sought if role != "time"]
+        columns = choose_columns(first, names, given, sought, extra)
+        if columns.get("volume") is not None and given["volume"] is None:
+            columns["volume"] = _volume_in_use(sources, names, columns["volume"])
+        if time is None and "time" in columns:
+            found = find_clock(first, schemas[first], columns)
+            if found is not None:
+                columns["time"], columns[CLOCK] = found
+        check_types(schemas, columns)
+        if time is None and "time" in sought:
+            refuse_unread_times(schemas, columns, label)
+        yield {"columns": columns, "numbered": is_numbered}, []
 
 
-def count_all(files: list[str]) -> Iterator:
+def _volume_in_use(sources: list[Source], names: list[str], chosen: str) -> str:
+    """Of several columns of volume the first that is not all zero."""
+    candidates = candidates_for(sources[0], names, "volume")
+    if len(candidates) < 2:
+        return chosen
+    for name in candidates:
+        for source in sources:
+            if any((batch[name].cast(pl.Float64, strict=False) != 0).any() for batch in _column(source, name)):
+                return name
+    return chosen
+
+
+def _column(source: Source, name: str) -> Iterator[pl.DataFrame]:
+    """A column's values in batches, the first few of them alone before."""
+    yield read_head(source, [name], SAMPLE)
+    yield from read_batches(source, [name], 2**18)
+
+
+def count_all(files: list[str], options: dict) -> Iterator:
     """Rows in the files."""
-    yield sum(count_rows(Path(file)) for file in files), []
+    with open_sources(files, ReadOptions(**options)) as sources:
+        yield sum(map(count_rows, sources)), []
 
 
 def read_bars(
-    files: list[str], columns: dict[str, str], rows: int, drop: bool, name: str | None, small_bytes: int
-) -> Iterator[tuple[int, list[np.ndarray]]]:
-    """How many rows were dropped, and of those that were not the columns and whether rows were dropped before each;
-    about `rows` at a time."""
-    place, after_gap, row = None, False, 0
-    for file in map(Path, files):
-        called, row = name or str(file), 0 if name is None else row
-        converter = Converter(called, columns, first_row=row, drop=drop)
-        for frame in read_batches(file, columns.values(), rows, small_bytes):
+    files: list[str],
+    columns: dict[str, str],
+    rows: int,
+    drop: bool,
+    name: str | None,
+    small_bytes: int,
+    options: dict,
+    numbered: bool,
+) -> Iterator[tuple[dict, list[np.ndarray]]]:
+    """How many rows were dropped, how many as copies of the one before, what is said of the files, and of the other
+    rows the columns and whether rows with missing values were dropped before each; about `rows` at a time. numbered:
+    whether columns without a header are called by their numbers."""
+    chosen = ReadOptions(**options)
+    roles = [role for role in columns if role != CLOCK]
+    check = OrderCheck(columns["time"], drop=chosen.duplicates == "drop") if "time" in columns else None
+    reading = _Reading(columns, chosen, rows, drop, name, small_bytes)
+    with open_sources(files, chosen, recognise=not numbered) as sources:
+        batches = chain.from_iterable(map(reading.rows_of, sources))
+        if chosen.sort and check is not None:
+            batches = in_order(batches, rows)
+        for batch in batches:
+            kept = batch
+            if check is not None:
+                try:
+                    kept = check.push(batch)
+                except DataError as error:
+                    hint = _symbols_hint(sources[reading.files_read - 1], columns) if name is None else ""
+                    raise DataError(f"{error}{hint}") from None
+            about = {"dropped": reading.dropped, "copies": len(batch) - len(kept), "notes": reading.notes}
+            reading.dropped, reading.notes = 0, []
+            yield about, [*(kept.arrays[role] for role in roles), kept.gaps]
+
+
+class _Reading:
+    """Reads the files of a history one after the other, each as its first rows tell.
+
+    dropped, notes: rows left out and what there is to say, since they were last taken; files_read: how many were begun.
+    """
+
+    def __init__(
+        self,
+        columns: Mapping[str, str],
+        options: ReadOptions,
+        rows: int,
+        drop: bool,
+        name: str | None,
+        small_bytes: int,
+    ):
+        self._columns, self._options, self._drop = columns, options, drop
+        self._batch_rows, self._name, self._small_bytes = rows, name, small_bytes
+        self._times: TimePlan | None = None
+        self._row, self._after_gap, self._last_about = 0, False, ""
+        self.dropped, self.files_read = 0, 0
+        self.notes: list[str] = []
+
+    def rows_of(self, source: Source) -> Iterator[Rows]:
+        """The rows of the next file, in the order of their times."""
+        called = self._name or str(source)
+        self.files_read += 1
+        self._row = 0 if self._name is None else self._row
+        head, batches = _peeked(self._batches(source), SAMPLE)
+        if not head.width:
+            head = pl.DataFrame(schema=dict.fromkeys(self._columns.values(), pl.String))
+        times, decimal = self._plan(source, head)
+        converter = Converter(
+            called, self._columns, self._options, times, decimal, first_row=self._row, drop=self._drop
+        )
+        self._say(called, source, times, decimal)
+        converted = self._converted(called, converter, batches)
+        if "time" not in self._columns or self._options.sort:
+            return converted
+        seen = times.reader().read(self._time_of(head)).drop_nulls().to_numpy()
+        if falls(seen):
+            self.notes.append(f"{called}: the newest bar comes first; read from the end")
+            return turned_round(converted)
+        return converted
+
+    def _batches(self, source: Source) -> Iterator[pl.DataFrame]:
+        return read_batches(source, self._columns.values(), self._batch_rows, self._small_bytes)
+
+    def _time_of(self, frame: pl.DataFrame) -> pl.Series:
+        times = frame[self._columns["time"]]
+        return joined(times, frame[self._columns[CLOCK]]) if CLOCK in self._columns else times
+
+    def _plan(self, source: Source, head: pl.DataFrame) -> tuple[TimePlan, str | None]:
+        """How the file's times are read, and its decimal mark."""
+        options, times = self._options, TimePlan()
+        if "time" in self._columns:
+
+            def rest() -> Iterator[pl.Series]:
+                return map(self._time_of, self._batches(source))
+
+            head_times = self._time_of(head)
+            times = plan_times(head_times, rest, form=options.time_format, zone=options.tz, known=self._times)
+            self._times = times if len(times.forms) < 2 else self._times
+        decimal = options.decimal
+        if decimal is None and source.dialect is not None:
+            numbers = list({name for role, name in self._columns.items() if role not in ("time", CLOCK, "risk")})
+            decimal = plan_numbers(head.select(numbers), lambda: (b.select(numbers) for b in self._batches(source)))
+        return times, decimal
+
+    def _say(self, called: str, source: Source, times: TimePlan, decimal: str | None) -> None:
+        """Note what was found out, once for files alike."""
+        said = [] if source.dialect is None else source.dialect.about()
+        said += [*(["decimal comma"] if decimal == "," else []), *times.about()]
+        if CLOCK in self._columns:
+            said.append(f"time of day in {self._columns[CLOCK]!r}")
+        about = ", ".join(said)
+        if about and about != self._last_about:
+            self.notes.append(f"{called} is read as: {about}")
+        self._last_about = about
+
+    def _converted(self, called: str, converter: Converter, batches: Iterable[pl.DataFrame]) -> Iterator[Rows]:
+        for frame in batches:
             arrays, missing = converter.convert(frame)
-            n = len(arrays["close"])
             kept = slice(None) if missing is None else np.flatnonzero(~missing)
             gaps = np.zeros(len(frame), bool)  # whether the row before each is missing
-            gaps[:1] = after_gap
+            gaps[:1] = self._after_gap
             if missing is not None:
                 gaps[1:] = missing[:-1]
             if len(frame):
-                after_gap = missing is not None and missing[-1]
-            if "time" in arrays and n:
-                numbers = np.arange(row + 1, row + 1 + len(frame))[kept]
-                try:
-                    place = _check_order(arrays["time"], columns["time"], place, called, numbers)
-                except DataError as error:
-                    raise DataError(f"{error}{_symbols_hint(file, columns) if name is None else ''}") from None
-            row += len(frame)
-            yield len(frame) - n, [*(arrays[role] for role in columns), gaps[kept]]
+                self._after_gap = missing is not None and bool(missing[-1])
+            numbers = np.arange(self._row + 1, self._row + 1 + len(frame))[kept]
+            self._row += len(frame)
+            self.dropped += len(frame) - len(numbers)
+            yield Rows((called,), arrays, numbers, gaps[kept])
         converter.finish()
 
 
-def _symbols_hint(file: Path, columns: dict[str, str]) -> str:
+def _peeked(batches: Iterator[pl.DataFrame], rows: int) -> tuple[pl.DataFrame, Iterator[pl.DataFrame]]:
+    """The first rows, and all batches: what is told by the former does not depend on the size of the latter."""
+    taken: list[pl.DataFrame] = []
+    while sum(map(len, taken)) < rows and (batch := next(batches, None)) is not None:
+        taken.append(batch)
+    head = pl.concat(taken).head(rows) if taken else pl.DataFrame()
+    return head, chain(taken, batches)
+
+
+def _symbols_hint(file: Source, columns: Mapping[str, str]) -> str:
     """How to read a file whose times do not increase, if they may be those of several symbols; else empty."""
     head = read_head(file, read_schema(file).names(), 100)
     others = [name for name in head.columns if name not in columns.values() and not is_named_so(name)]
     texts = [name for name in others if _is_text(head[name])]
-    pairs = (part.partition("=") for part in file.parent.parts)
+    pairs = (part.partition("=") for part in file.file.parent.parts)
     keys = [key for key, sign, value in pairs if sign and not value.isdecimal()]  # year=2024 is none
     named = [*texts, *keys]
     name = named[0] if len(named) == 1 else "NAME"
     return f"; if these are several symbols: `symbol_col={name!r}`" if named else ""
 
 
-def _check_order(
-    values: np.ndarray, name: str, last: tuple[int, str] | None, file: str, rows: np.ndarray
-) -> tuple[int, str]:
-    """The last of the times, and its place; refuse times that do not strictly increase. last: those before them."""
-    if last is not None and values[0] <= last[0]:
-        _refuse_order(name, *last, values[0], f"{file}, row {rows[0]}")
-    late = values[1:] <= values[:-1]
-    if late.any():
-        bar = int(late.argmax())
-        places = (f"{file}, row {rows[at]}" for at in (bar, bar + 1))
-        _refuse_order(name, values[bar], next(places), values[bar + 1], next(places))
-    return int(values[-1]), f"{file}, row {rows[-1]}"
-
-
 def _is_text(values: pl.Series) -> bool:
-    """Whether a column, which of a CSV file is always text, holds none of its values as a number."""
-    return values.dtype == pl.String and values.count() > 0 and values.cast(pl.Float64, strict=False).count() == 0
-
-
-def _refuse_order(name: str, time_before: int, place_before: str, time: int, place: str) -> NoReturn:
-    pair = np.array([time_before, time]).view("datetime64[ns]")
-    before, now = np.datetime_as_string(pair, unit="auto")
-    verb = "repeats" if now == before else "is earlier than"
-    raise DataError(f"{place}, column {name!r}: {now} {verb} {before} in {place_before}; times must increase")
+    """Whether a column, which of a CSV file is always text, holds none of its values as a number or time of day."""
+    if values.dtype != pl.String or values.count() == 0 or is_clock(values.drop_nulls()[0]):
+        return False
+    return values.cast(pl.Float64, strict=False).count() == 0

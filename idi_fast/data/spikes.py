@@ -147,16 +147,16 @@ def spike_note(history: History) -> str | None:
 
 
 def history_notes(history: History) -> list[str]:
-    """Notes on the bars of a history: its spikes, and a long gap between its times."""
+    """Notes on a history: how it was read, its spikes, and a long gap between its times."""
     times = BarTimes()
     if history.time is not None:
         times.push(history.time)
-    return [note for note in (spike_note(history), times.gap_note()) if note is not None]
+    return [*history.notes, *filter(None, (spike_note(history), times.gap_note()))]
 
 
 def notes_on(history: History, frequency: BarFrequency) -> list[str]:
-    """Why the figures of a run over a history are doubtful: its spikes, and the caution about its frequency."""
-    return [note for note in (spike_note(history), frequency.caution) if note is not None]
+    """Notes on a run over a history: how it was read, its spikes, and the caution about its frequency."""
+    return [*history.notes, *filter(None, (spike_note(history), frequency.caution))]
 
 
 def _are_apart(one: float, other: float, factor: float) -> bool:

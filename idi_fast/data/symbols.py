@@ -1,14 +1,17 @@
 """Price histories of many symbols: a file or a partition each, or one column that tells them apart."""
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
+from idi_fast.config.read_options import ReadOptions
 from idi_fast.config.settings import DataConfig, TrainingConfig
-from idi_fast.data.bar_files import SYMBOL_KEY, find_files
+from idi_fast.data.bar_files import KINDS, SYMBOL_KEY, find_files
 from idi_fast.data.config_history import open_config_history
-from idi_fast.data.history import HistoryFiles
+from idi_fast.data.loading import HistoryFiles
 from idi_fast.errors import InputError
 from idi_fast.storage.reader.client import ask
 
@@ -25,25 +28,46 @@ def open_symbols(
     """
     assert data.path is not None  # without one there is nothing to look for symbols in
     files = find_files(Path(data.path))
-    groups = _by_name(files) if column is None else _by_folder(files, column) or _by_column(files, column, scratch)
-    opened = {}
+
+    def opened(path: Path, **about: Any) -> HistoryFiles:
+        return open_config_history(config, replace(data, path=str(path)), risk=risk, **about)
+
+    return open_groups(files, scratch, column, data.reading(), opened)
+
+
+def open_groups(
+    files: tuple[Path, ...],
+    scratch: Path,
+    column: str | None,
+    options: ReadOptions,
+    opened: Callable[..., HistoryFiles],
+) -> dict[str, HistoryFiles]:
+    """The same for files: opened makes a history of its first file, its `files` and their `name` in errors."""
+    groups = _by_name(files) if column is None else _by_folder(files, column)
+    if not groups and column is not None:
+        groups = _by_column(files, column, scratch, options)
+    histories = {}
     for symbol in sorted(groups):
         # The files of sorted rows are not the user's: errors name the symbol.
-        names = None if groups[symbol][0] in files else f"{data.path}, {column} {symbol!r}"
-        opened[symbol] = open_config_history(
-            config, replace(data, path=str(groups[symbol][0])), risk=risk, files=groups[symbol], name=names
-        )
-    return opened
+        name = None if groups[symbol][0] in files else f"{files[0]}, {column} {symbol!r}"
+        histories[symbol] = opened(groups[symbol][0], files=groups[symbol], name=name)
+    return histories
 
 
 def _by_name(files: tuple[Path, ...]) -> dict[str, tuple[Path, ...]]:
     groups: dict[str, tuple[Path, ...]] = {}
     for file in files:
-        name = re.sub(r"(\.csv(\.gz)?|\.parquet|\.pq)$", "", file.name, flags=re.IGNORECASE)
+        name = symbol_name(file)
         if name in groups:
             raise InputError(f"{file} and {groups[name][0]} would both be the symbol {name!r}; expected distinct names")
         groups[name] = (file,)
     return groups
+
+
+def symbol_name(file: Path) -> str:
+    """The symbol that a file is named after: its name without what tells its kind."""
+    endings = "|".join(re.escape(ending) for ending in sorted(KINDS, key=len, reverse=True))
+    return re.sub(rf"({endings})$", "", file.name, flags=re.IGNORECASE)
 
 
 def _by_folder(files: tuple[Path, ...], key: str) -> dict[str, tuple[Path, ...]]:
@@ -57,6 +81,9 @@ def _by_folder(files: tuple[Path, ...], key: str) -> dict[str, tuple[Path, ...]]
     return {name: tuple(parts) for name, parts in groups.items()}
 
 
-def _by_column(files: tuple[Path, ...], column: str, scratch: Path) -> dict[str, tuple[Path, ...]]:
-    ask("split", {"files": list(map(str, files)), "column": column, "scratch": str(scratch)}, writes=True)
+def _by_column(
+    files: tuple[Path, ...], column: str, scratch: Path, options: ReadOptions
+) -> dict[str, tuple[Path, ...]]:
+    about = {"column": column, "scratch": str(scratch), "options": options.to_dict()}
+    ask("split", {"files": list(map(str, files)), **about}, writes=True)
     return _by_folder(tuple(sorted(scratch.rglob("*.parquet"))), SYMBOL_KEY)

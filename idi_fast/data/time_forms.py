@@ -101,14 +101,15 @@ TIME_OF_DAY = (
     r"|^\d{1,2}\s?([ap]\.?m\.?|uhr)$"
 )
 MONTH_AND_YEAR = r"(0?[1-9]|1[0-2])\.(?:19|20)\d\d"
-DAY_OR_MONTH_FIRST = r"(\d{1,2})([-/.])(\d{1,2})[-/.](\d{4}|\d{2})((?: \d{1,2}:\d{2}(?::\d{2})?)?)"
 CLOCK_DIGITS = r"([01]\d|2[0-3])[0-5]\d([0-5]\d)?"
-MIDNIGHT = r"(?i)^[0:.]+(z|\+00:?00)?$|^12:00(:00)?\s?am$"
 
 
 def is_named_so(name: str) -> bool:
     """Whether the name of a column means times."""
-    return any(re.fullmatch(WORD, word) for word in words(name)) or re.fullmatch(NAME, _plain(name.strip())) is not None
+    return (
+        any(re.fullmatch(WORD, word) for word in words(name))
+        or re.fullmatch(NAME, without_accents(name.strip())) is not None
+    )
 
 
 def is_bar_field(name: str) -> bool:
@@ -124,10 +125,10 @@ def tells_bars_apart(name: str) -> bool:
 def words(name: str) -> list[str]:
     """The words of a name like `Gmt time`, `open_time` or `openTime`, in lower case without accents."""
     apart = re.sub(r"(?<=[a-zа-я])(?=[A-ZА-Я])", " ", name)
-    return re.findall(r"[^\W\d_]+", _plain(apart))
+    return re.findall(r"[^\W\d_]+", without_accents(apart))
 
 
-def _plain(text: str) -> str:
+def without_accents(text: str) -> str:
     """Lower case without accents."""
     parts = unicodedata.normalize("NFKD", text.lower())
     return unicodedata.normalize("NFKC", "".join(sign for sign in parts if not unicodedata.combining(sign)))
@@ -141,7 +142,7 @@ def as_text(values: pl.Series) -> list[str]:
     return [str(value) for value in values]
 
 
-MONTH_WORDS = frozenset(map(_plain, MONTHS.split()))
+MONTH_WORDS = frozenset(map(without_accents, MONTHS.split()))
 
 
 def is_named_for_clock(name: str) -> bool:
@@ -166,36 +167,10 @@ def is_date(text: str) -> bool:
 
 def _names_month(text: str) -> bool:
     """Whether a text contains the name of a month, and otherwise only words that occur in dates."""
-    found = re.findall(r"[^\W\d_]+", _plain(text))
+    found = re.findall(r"[^\W\d_]+", without_accents(text))
     return any(word in MONTH_WORDS for word in found) and all(
         word in MONTH_WORDS or re.fullmatch(AMID_DATES, word) for word in found
     )
-
-
-def order_of_dates(values: pl.Series, row: int) -> str:
-    """What a date that does not begin with its year means, and how to rewrite the column; empty where it is none.
-
-    Whether the day or the month stands first is told by the column's other values, as 31/01/2024 does.
-    """
-    found = re.fullmatch(DAY_OR_MONTH_FIRST, str(values[row]))
-    if found is None:
-        return ""
-    first, sign, second, year, clock = found.groups()
-    pairs = values.drop_nulls().cast(pl.String).str.extract_groups(DAY_OR_MONTH_FIRST)
-    numbers = [pairs.struct.field(str(group)).cast(pl.Int64, strict=False).to_list() for group in (1, 3)]
-    parts = [max((number for number in column if number is not None), default=0) for column in numbers]
-    full = f"{'20' if int(year) < 70 else '19'}{year}" if len(year) == 2 else year
-    readings = {}
-    for order, day, month, other in (("day", first, second, parts[1]), ("month", second, first, parts[0])):
-        if 1 <= int(month) <= 12 and 1 <= int(day) <= 31 and other <= 12:
-            letters = ("d", "m") if order == "day" else ("m", "d")
-            form = f"%{letters[0]}{sign}%{letters[1]}{sign}%{'Y' if len(year) == 4 else 'y'}"
-            form += {0: "", 1: " %H:%M", 2: " %H:%M:%S"}[clock.count(":")] if clock else ""
-            readings[f"{full}-{month:0>2}-{day:0>2}, the {order} first"] = form
-    if not readings:
-        return ""
-    how = " or ".join(f"str.to_datetime({form!r})" for form in readings.values())
-    return f"{values[row]} may be {' or '.join(readings)}; polars' {how} reads the column"
 
 
 def holds_times(name: str, values: pl.Series, *, leads: bool) -> bool:
@@ -248,7 +223,7 @@ def _goes_one_way(numbers: np.ndarray) -> bool:
 
 def _are_months(texts: list[str]) -> bool:
     """Whether texts are names of months, or look like 01.2024."""
-    named = [re.sub(r"\W+$", "", _plain(text)) for text in texts]
+    named = [re.sub(r"\W+$", "", without_accents(text)) for text in texts]
     numbers = [re.fullmatch(MONTH_AND_YEAR, text) for text in texts]
     return any(
         len({*found} - {None}) > 1 and 2 * sum(month is not None for month in found) >= len(found)

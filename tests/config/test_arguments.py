@@ -40,7 +40,7 @@ def refused(call, *said):
     (lambda: idi.train({"episodes": "many"}), ["episodes is 'many'; expected an integer >= 0"]),
     (lambda: idi.train(CONFIG, "btc.parquet"), ["history is 'btc.parquet'", "load_history('btc.parquet')"]),
     (lambda: idi.train(CONFIG, Path("btc.csv")), ["load_history('btc.csv')"]),
-    (lambda: idi.train(CONFIG, pl.DataFrame({"close": [1.0]})), ["of the type DataFrame", "History.from_frame"]),
+    (lambda: idi.train(CONFIG, pl.Series([1.0])), ["of the type Series", "History.from_frame"]),
     (lambda: idi.train(CONFIG, progress=3), ["progress is 3; expected a function or None"]),
     (lambda: idi.train(CONFIG, initial="agent"), ["policy is 'agent'", "Policy.load('agent')"]),
     (lambda: idi.create_trainer(idi.TrainingConfig(), "a"), ["seed is 'a'"]),

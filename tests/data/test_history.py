@@ -13,7 +13,7 @@ import pytest
 from history_files import DAILY, DAY_NS, HOURLY, JAN_1, assert_equal_histories, assert_mentions, parquet, refusal, text
 from numpy.testing import assert_array_equal
 
-from idi_fast.data.history import load_history
+from idi_fast.data.loading import load_history
 from idi_fast.errors import DataError
 
 pytestmark = pytest.mark.usefixtures("any_size")
@@ -24,8 +24,11 @@ pytestmark = pytest.mark.usefixtures("any_size")
 def test_daily_bars_as_csv_and_parquet(tmp_path):
     history = load_history(text(tmp_path / "daily.csv", DAILY))
     assert len(history) == 4
-    assert history.columns == {"time": "", "close": "Close", "open": "Open", "volume": "Volume"}
+    names = {"time": "", "close": "Close", "open": "Open", "high": "High", "low": "Low", "volume": "Volume"}
+    assert history.columns == names
     assert_array_equal(history.close, [100.34, 108.31, 109.4, 104.87])
+    assert_array_equal(history.high, [104.06, 109.08, 113.48, 111.6])
+    assert_array_equal(history.low, [95.96, 100.5, 109.05, 103.57])
     assert_array_equal(history.open, [100, 101.01, 110.75, 111.24])
     assert_array_equal(history.volume, [22351900, 11428600, 9137200, 7631300])
     days = np.array(["2004-08-19", "2004-08-20", "2004-08-23", "2004-08-24"], "datetime64[ns]")
@@ -303,11 +306,11 @@ def test_a_partition_column_is_not_read(tmp_path):
 
 def test_dropping_marks_the_bar_after(tmp_path):
     text(tmp_path / "d" / "1.csv", "close,volume\n,1\n1,1\nNaN,1\n2,\n3,1\n4,1\n5,nan\n")
-    text(tmp_path / "d" / "2.csv", "close,volume\n6,1\n7,1\n,\n")
+    text(tmp_path / "d" / "2.csv", "close,volume\n6,1\n7,1\n,\n")  # the last one holds nothing at all
     history = load_history(tmp_path / "d", nan="drop")
     assert_array_equal(history.close, [1, 3, 4, 6, 7])
     assert_array_equal(history.after_gap, [True, True, False, True, False])
-    assert history.dropped == 5
+    assert history.dropped == 4
 
 
 def test_dropping_in_parquet_and_in_any_column(tmp_path):

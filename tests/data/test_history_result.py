@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from idi_fast.data.history import load_history
+from idi_fast.data.loading import load_history
 from idi_fast.errors import DataError
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from market_data import history, random_walk
 
-from idi_fast.data.history import load_history
 from idi_fast.data.in_sample import describe_history, is_in_sample
+from idi_fast.data.loading import load_history
 from idi_fast.data.timestamps import iso_time
 
 DAY = 86_400 * 10**9

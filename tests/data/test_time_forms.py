@@ -10,8 +10,10 @@ from history_files import assert_mentions, parquet, refusal, text
 from hypothesis import given
 from hypothesis import strategies as st
 
-from idi_fast.data.history import load_history
+from idi_fast.data.column_names import USUAL_NAMES, folded
+from idi_fast.data.loading import load_history
 from idi_fast.data.timestamps import TimeReader, meaning_of_number
+from idi_fast.errors import DataError
 
 WEEKDAYS = [0, 1, 2, 3, 4, 7, 8, 9, 10, 11, 14, 15]
 
@@ -188,7 +190,10 @@ def test_a_column_of_something_else_is_left_alone(tmp_path, name, comes_last):
 )
 def test_a_column_of_time_by_name_is_never_passed_over(tmp_path, name):
     message = refusal(table(tmp_path, name, ["x", "x"]))
-    assert_mentions(message, f"column {name!r} ('x') looks like the bars' times", "`time='none'`")
+    if folded(name) in USUAL_NAMES["time"]:
+        assert_mentions(message, f"row 1, column {name!r}: found 'x', expected a date")
+    else:
+        assert_mentions(message, f"column {name!r} ('x') looks like the bars' times", "`time='none'`")
 
 
 @pytest.mark.parametrize(
@@ -205,38 +210,32 @@ def test_a_column_that_tells_bars_apart_is_never_passed_over(tmp_path, name):
 # ---- what to do about it
 
 
-def test_the_days_beside_times_of_day_are_named(tmp_path):
+def test_days_and_times_of_day_are_joined(tmp_path):
     rows = [f"2021-02-18,09:3{minute}:00,{100 + minute}" for minute in range(9)]
     path = text(tmp_path / "x.csv", "\n".join(["Date,Time,Close", *rows]))
-    message = refusal(path)
-    assert_mentions(
-        message, "column 'Time' ('09:30:00') looks like the times of day for the dates in 'Date'; join them"
-    )
-    assert_mentions(message, "(`time='none'`)")  # the dates repeat
-    assert "`time='Date'`" not in message
-    assert load_history(path, time="none").time is None
     joined = [row.replace(",", "T", 1) for row in rows]
-    assert len(load_history(text(tmp_path / "y.csv", "\n".join(["Date,Close", *joined]))).time) == 9
+    whole = load_history(text(tmp_path / "y.csv", "\n".join(["Date,Close", *joined])))
+    for header in ("Date,Time,Close", "Time,Date,Close", "Date,at,Close"):
+        swapped = [",".join([*reversed(row.split(",")[:2]), row.split(",")[2]]) for row in rows]
+        text(path, "\n".join([header, *(swapped if header.startswith("Time") else rows)]))
+        found = load_history(path)
+        assert found.time.tolist() == whole.time.tolist()
+        assert list(found.columns) == ["time", "close"]
+    assert load_history(path, time="none").time is None
     assert "symbol_col" not in refusal(path, time="Date")  # times of day are no symbols
-    days = [f"2021-02-0{day},16:00,{day}" for day in range(1, 9)]
-    path = text(tmp_path / "z.csv", "\n".join(["Date,Time,Close", *days]))
-    assert_mentions(refusal(path), "or read the dates alone (`time='Date'`)")
-    assert len(load_history(path, time="Date")) == 8
-    path = text(tmp_path / "z.csv", "\n".join(["Date,at,Close", *days]))  # whatever it is called
-    assert_mentions(refusal(path), "column 'at' ('16:00') looks like the times of day for the dates in 'Date'")
 
 
-def test_further_lines_of_a_header_are_named(tmp_path):
+def test_further_lines_of_a_header_are_skipped(tmp_path):
     rows = [f"2021-02-{day},{day},{day}" for day in range(18, 27)]
     head = ["Price,Close,Volume", "Ticker,XYZ,XYZ", "Date,,"]
-    path = text(tmp_path / "x.csv", "\n".join([*head, *rows]))
-    advice = "delete rows 1 to 2, which seem to be lines of the header (column 'Close' holds 'XYZ' there)"
-    assert_mentions(refusal(path), "column 'Price' ('2021-02-18')", f"{advice}, then name it", "(`time='Price'`)")
-    for time in ("none", "Price"):
-        assert_mentions(refusal(path, time=time), "row 1, column 'Close': found 'XYZ'", advice)
+    found = load_history(text(tmp_path / "x.csv", "\n".join([*head, *rows])))
+    assert found.columns == {"time": "Date", "close": "Close", "volume": "Volume"}
+    assert found.close.tolist() == list(range(18, 27))
+    assert_mentions(found.notes[0], "3 header lines")
     path = text(tmp_path / "y.csv", "\n".join([head[0], *rows]))
     assert len(load_history(path, time="Price").time) == 9
-    assert "delete" not in refusal(text(tmp_path / "z.csv", "Date,Close\n2021-02-18,n/a\n2021-02-19,n/a\n"))
+    message = refusal(text(tmp_path / "z.csv", "Date,Close\n2021-02-18,n/a\n2021-02-19,n/a\n"))
+    assert_mentions(message, "row 1, column 'Close': found 'n/a'")
 
 
 @pytest.mark.parametrize(
@@ -306,9 +305,18 @@ def test_nanoseconds_of_the_same_size_are_read(year, second, ns, minutes, rows):
 )
 def test_dates_of_any_order_are_never_read_as_epochs(tmp_path, form, step, start, rows):
     values = [(start + timedelta(**{step: row})).strftime(form) for row in range(rows)]
-    assert_mentions(refusal(table(tmp_path, "time", values)), "column 'time': found '", "expected a date")
-    numbers = parquet(tmp_path / "x.parquet", time=list(map(int, values)), close=[1.0] * rows)
-    assert_mentions(refusal(numbers), "column 'time': found ", "expected a date")
+    meant = [np.datetime64(datetime.strptime(value, form), "ns").astype(int) for value in values]
+    for path in (
+        table(tmp_path, "time", values),
+        parquet(tmp_path / "x.parquet", time=list(map(int, values)), close=[1.0] * rows),
+    ):
+        try:
+            found = load_history(path).time
+        except DataError as error:
+            assert_mentions(str(error), "column 'time': found ", "expected a date")
+        else:
+            assert len(values[0]) in (8, 12, 14)
+            assert found.tolist() == meant
 
 
 @pytest.mark.parametrize("first", [float("nan"), float("inf"), -float("inf"), 1e300, 0.5, None])

@@ -1,0 +1,160 @@
+"""Rows of price files as bars: numbers, times and flags, checked one by one."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+
+import numpy as np
+import polars as pl
+
+from idi_fast.config.read_options import ReadOptions
+from idi_fast.data.date_forms import meaning_of_time
+from idi_fast.data.number_forms import find_decimal_mark, is_undecided, read_numbers
+from idi_fast.data.rules import LEAST, NUMBER, RULES
+from idi_fast.data.time_plan import TimePlan
+from idi_fast.data.timestamps import unit_of
+from idi_fast.errors import DataError
+
+CLOCK = "clock"
+"""Role of a column with the time of day for the dates in the time's column."""
+
+
+def plan_numbers(head: pl.DataFrame, rest: Callable[[], Iterable[pl.DataFrame]]) -> str | None:
+    """The decimal mark of a file's columns of numbers, None if they have none.
+
+    head: their first rows; rest: all rows in batches, looked at where a comma in the first ones may be the mark or
+    separate thousands, until one tells.
+    """
+    mark = find_decimal_mark(head)
+    if mark is None and is_undecided(head):
+        mark = next(filter(None, map(find_decimal_mark, rest())), None)
+    return mark
+
+
+class Converter:
+    """Turns one file's batches into bars, in order.
+
+    file, first_row: its name in errors and its first row; columns: its name for each role; times, decimal: how its
+    times are read, and the decimal mark of its numbers, as for `number_forms.read_numbers`; drop: leave out rows with
+    missing values instead of refusing them.
+    """
+
+    def __init__(
+        self,
+        file: str,
+        columns: Mapping[str, str],
+        options: ReadOptions,
+        times: TimePlan,
+        decimal: str | None,
+        *,
+        first_row: int,
+        drop: bool,
+    ):
+        self._row = first_row
+        self._file, self._columns, self._drop = file, columns, drop
+        self._plan, self._times, self._doubt = times, times.reader(), None
+        self._decimal, self._thousands = decimal, options.thousands
+
+    def convert(self, frame: pl.DataFrame) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
+        """The columns by role without the rows that lack a value; and a bool array of these rows, None if there are
+        none. Raises DataError, which names the first bad row."""
+        bars, breaches = {}, []
+        missing = np.zeros(len(frame), bool)
+        for role, name in self._columns.items():
+            if role == CLOCK:
+                continue
+            source, (holds, _) = frame[name], RULES.get(role, NUMBER)
+            if role == "time" and CLOCK in self._columns:
+                source = joined(source, frame[self._columns[CLOCK]])
+            values = self._converted(role, source)
+            if role == "time" and self._times.is_ambiguous() and source.count():
+                row = int(source.is_not_null().arg_true()[-1])
+                self._doubt = f"{self._file}, row {self._row + row + 1}, {self._breach(role, source, row)}"
+            if _is_plain(role, values):
+                bars[role] = values
+                continue
+            wrong = ~holds(values).fill_null(False)
+            if wrong.any():
+                lacking = source.is_null() | values.is_nan().fill_null(False)
+                missing |= lacking.to_numpy()
+                wrong = wrong & ~lacking if self._drop else wrong
+            if wrong.any():
+                row = wrong.arg_max()
+                breaches.append((row, self._breach(role, source, row)))
+            bars[role] = values.cast(pl.UInt8, strict=False) if role == "risk" else values
+        if breaches:
+            row, text = min(breaches)
+            raise DataError(f"{self._file}, row {self._row + row + 1}, {text}")
+        self._row += len(frame)
+        if not missing.any():
+            return {role: values.to_numpy(writable=True) for role, values in bars.items()}, None
+        kept = pl.Series(~missing)
+        return {role: values.filter(kept).to_numpy(writable=True) for role, values in bars.items()}, missing
+
+    def finish(self) -> None:
+        """There are no more batches. Raises DataError if the meaning of the times is still ambiguous."""
+        if self._times.is_ambiguous():
+            raise DataError(self._doubt)
+
+    def _breach(self, role: str, source: pl.Series, row: int) -> str:
+        _, expected = RULES.get(role, NUMBER)
+        meaning = self._advice(role, source, row)
+        return f"column {self._columns[role]!r}: found {_shown(source, row)}, expected {expected}{meaning}"
+
+    def _advice(self, role: str, source: pl.Series, row: int) -> str:
+        """What a refused value may mean, and the option that reads it so; empty where nothing is known."""
+        value = source[row] if unit_of(source.dtype) is None else None
+        if role == "time" and value is not None:
+            if self._plan.zone is not None and self._plan._replace(zone=None).reader().read(source)[row] is not None:
+                return f" (in {self._plan.zone} this time does not exist, or exists twice)"
+            meaning = meaning_of_time(value)
+            return f" ({meaning}; or write times as 2024-01-31T09:30:00Z)" if meaning else ""
+        if role not in ("time", "risk") and isinstance(value, str) and re.search(r"\d,\d", value) and not self._decimal:
+            return " (its comma may separate thousands or be the decimal mark; say which: `decimal`)"
+        return ""
+
+    def _converted(self, role: str, source: pl.Series) -> pl.Series:
+        """float64, for the time int64 nanoseconds UTC, with null for values that are not such."""
+        if role == "time":
+            return self._times.read(source)
+        if role == "risk" and source.dtype == pl.String:
+            source = source.str.to_lowercase().replace({"false": "0", "true": "1"})
+        if role == "risk" or source.dtype != pl.String:
+            return source.cast(pl.Float64, strict=False)
+        return read_numbers(source, self._decimal, self._thousands)
+
+
+def joined(dates: pl.Series, clocks: pl.Series) -> pl.Series:
+    """Dates with their times of day: text, for columns of types nanoseconds as a date-time."""
+    if clocks.dtype == pl.Time:
+        days = dates.cast(pl.Datetime("ns"), strict=False)
+        return days + clocks.to_physical().cast(pl.Duration("ns"))
+    if dates.dtype in (pl.Date, pl.Datetime):
+        dates = dates.dt.date().cast(pl.String)
+    return dates.cast(pl.String) + " " + _with_colons(clocks.cast(pl.String))
+
+
+def _with_colons(clocks: pl.Series) -> pl.Series:
+    """Times of day; those of digits alone, as 9, 930 or 093000, as 09:30:00."""
+    digits = clocks.str.extract(r"^(\d{1,6})$")
+    even = digits.str.zfill(2).zip_with(digits.str.len_chars() <= 2, digits.str.zfill(4))
+    even = even.zip_with(digits.str.len_chars() <= 4, digits.str.zfill(6))
+    padded = even.str.pad_end(6, "0")
+    pairs = padded.str.slice(0, 2) + ":" + padded.str.slice(2, 2) + ":" + padded.str.slice(4, 2)
+    return pairs.zip_with(pairs.is_not_null(), clocks)
+
+
+def _is_plain(role: str, values: pl.Series) -> bool:
+    """Whether everything is valid, at a glance: a NaN makes both comparisons false."""
+    if values.null_count() or role in ("time", "risk") or not len(values):
+        return False
+    array, least = values.to_numpy(), LEAST.get(role, np.finfo(float).min)
+    return bool(array.min() >= least and array.max() < np.inf)
+
+
+def _shown(source: pl.Series, row: int) -> str:
+    unit = unit_of(source.dtype)
+    if source.dtype in (pl.Date, pl.Datetime) and unit:  # polars panics on years it cannot print, numpy does not
+        ticks = source.to_physical()[row]
+        return "no value" if ticks is None else str(np.datetime64(ticks, unit))
+    value = source[row]
+    return "no value" if value is None else repr(value) if isinstance(value, str) else str(value)
