@@ -20,7 +20,7 @@ from idi_fast.bench.sizes import Sizes
 from idi_fast.bench.training import compare, default_twin, random_walk
 from idi_fast.bench.yardsticks import SEED
 from idi_fast.config.settings import TrainingConfig
-from idi_fast.data.history import load_history
+from idi_fast.data.loading import load_history
 from idi_fast.training.trainer import create_trainer
 
 MAIN = "from idi_fast.cli import main; main()"

@@ -27,7 +27,7 @@ Results print as a few lines, and show a small table and a chart in a notebook. 
 [family below](#errors), whose text names the argument.
 """
 SECTIONS = {
-    "Price histories": ("load_history", "History", "simulate_history"),
+    "Price histories": ("load_history", "History", "overview", "convert_files", "simulate_history"),
     "Training": (
         "TrainingConfig",
         "train",

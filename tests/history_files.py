@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 from numpy.testing import assert_array_equal
 
-from idi_fast.data.history import load_history
+from idi_fast.data.loading import load_history
 from idi_fast.errors import DataError
 
 DAY_NS = 86_400 * 10**9

@@ -37,6 +37,7 @@ NO_NUMBA = (
     "idi_fast.evidence.manifest",
     "idi_fast.evidence.reference",
     "idi_fast.data.history",
+    "idi_fast.data.loading",
     "idi_fast.data.frames",
     "idi_fast.data.config_history",
     "idi_fast.storage.tables",

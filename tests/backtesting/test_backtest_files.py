@@ -14,11 +14,12 @@ from market_data import history, random_walk
 from numpy.testing import assert_array_equal
 
 import idi_fast.backtesting.engine
-import idi_fast.data.history
+import idi_fast.data.loading
 from idi_fast import TrainingConfig, create_trainer, load_history
 from idi_fast.backtesting.account import TradingAssumptions
 from idi_fast.backtesting.backtest import backtest, write_backtest
-from idi_fast.data.history import History, open_history
+from idi_fast.data.history import History
+from idi_fast.data.loading import open_history
 from idi_fast.errors import DataError, InputError
 from idi_fast.parallel.pipeline import ahead
 from idi_fast.storage.tables import METADATA_KEY
@@ -61,7 +62,7 @@ def test_however_bars_are_read_the_bytes_are_the_same(policy, data, tmp_path_fac
     at_once, in_pieces = tmp_path_factory.mktemp("at_once"), tmp_path_factory.mktemp("in_pieces")
     backtest(policy, load_history(data), **OPTIONS).save(at_once / "b")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(idi_fast.data.history, "CHUNK_BARS", rows)
+        patch.setattr(idi_fast.data.loading, "CHUNK_BARS", rows)
         if not is_small:
             patch.setattr(idi_fast.data.bar_files, "SMALL_BYTES", -1)
         assert len(list(open_history(data).chunks())) >= min(BARS // rows, BARS // 64)
@@ -179,7 +180,7 @@ def test_trades_and_returns_agree_with_the_account(policy, data, tmp_path):
 
 
 def test_rows_that_are_wrong_late_in_a_file_are_named_and_nothing_is_left(policy, tmp_path, monkeypatch):
-    monkeypatch.setattr(idi_fast.data.history, "CHUNK_BARS", 50)
+    monkeypatch.setattr(idi_fast.data.loading, "CHUNK_BARS", 50)
     bars = random_walk(BARS, seed=3)
     bars.close[210] = np.nan
     frame = pl.DataFrame({"close": bars.close, "volume": bars.volume})
@@ -190,7 +191,7 @@ def test_rows_that_are_wrong_late_in_a_file_are_named_and_nothing_is_left(policy
 
 
 def test_times_must_increase_across_chunks_and_files(policy, tmp_path, monkeypatch):
-    monkeypatch.setattr(idi_fast.data.history, "CHUNK_BARS", 10)
+    monkeypatch.setattr(idi_fast.data.loading, "CHUNK_BARS", 10)
     one, two = random_walk(40), random_walk(40)
     (tmp_path / "bars").mkdir()
     write_bars(one, tmp_path / "bars" / "1.parquet")

@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from idi_fast.config.settings import TrainingConfig
-from idi_fast.data.history import load_history
+from idi_fast.data.loading import load_history
 from idi_fast.training.trainer import create_trainer
 
 FEE_BPS = 20.0

@@ -148,7 +148,10 @@ LATER = ["backtest", "later.parquet", "--out", "x"]
         ([*LATER, "--policy", "agent", "--initial-position", "2"], ["initial_position is 2", "-1, 0 or 1"]),
         ([*LATER, "--policy", "agent", "--long-only", "--initial-position", "-1"], ["long-only", "0 or 1"]),
         ([*LATER, "--policy", "agent", "--start", "2011"], ["start is '2011'", "2024-01-31"]),
-        ([*LATER, "--policy", "agent", "--end", "1970-01-01"], ["no bar", "start and the end"]),
+        (
+            [*LATER, "--policy", "agent", "--end", "1970-01-01"],
+            ["no bar lies before 1970-01-01", "bars from 2024-04-30"],
+        ),
         ([*LATER, "--policy", "agent", "--year-days", "0"], ["year_days is 0", "from 1 to 366"]),
         ([*LATER, "--policy", "synthetic", "--compat", "idi-iann", "--no-trace"], ["--no-trace: not under --compat"]),
         ([*LATER, "--policy", "agent", "--compat", "idi"], ["--compat is 'idi'", "Did you mean 'idi-iann'?"]),

@@ -11,7 +11,7 @@ import pytest
 from idi_fast import TrainingConfig
 from idi_fast.agents.trace_files import read_trace
 from idi_fast.data.bar_frequency import BarTimes
-from idi_fast.data.history import load_history
+from idi_fast.data.loading import load_history
 from idi_fast.errors import ArtifactError, ConfigError, DataError, IdiFastError, nearest
 from idi_fast.evaluation.baselines import Compared, Comparison
 from idi_fast.evaluation.evaluator import Evaluation
@@ -149,8 +149,8 @@ def test_times_of_several_symbols_are_recognised(tmp_path):
     times = [10**9, 10**9 + 1] * 2
     frame = pl.DataFrame({"time": times, "close": [1.0, 2.0, 3.0, 4.0], "ticker": ["A", "A", "B", "B"]})
     frame.write_csv(tmp_path / "x.csv")
-    with pytest.raises(DataError, match=r"times must increase; if these are several symbols: `symbol_col='ticker'`$"):
+    with pytest.raises(DataError, match=r"times must increase.*; if these are several symbols: `symbol_col='ticker'`$"):
         load_history(tmp_path / "x.csv")
     frame.drop("ticker").write_csv(tmp_path / "x.csv")
-    with pytest.raises(DataError, match=r"times must increase$"):
+    with pytest.raises(DataError, match=r"`sort=True` sorts them$"):
         load_history(tmp_path / "x.csv")

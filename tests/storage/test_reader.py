@@ -20,7 +20,7 @@ from numpy.testing import assert_array_equal
 from places import TESTS
 
 from idi_fast.data import bar_files
-from idi_fast.data.history import load_history, open_history
+from idi_fast.data.loading import load_history, open_history
 from idi_fast.errors import ArtifactError, DataError, IdiFastError
 from idi_fast.storage.reader import client, messages
 from idi_fast.storage.reader.client import Limits
@@ -248,7 +248,7 @@ def test_reading_that_takes_too_much_memory_is_stopped(readers, tmp_path):
 @on_linux
 def test_a_reader_survives_interrupts_and_ends_with_its_process(tmp_path):
     code = (
-        "import os, sys, time\nfrom idi_fast.data.history import load_history\n"
+        "import os, sys, time\nfrom idi_fast.data.loading import load_history\n"
         "from idi_fast.storage.reader import client\n"
         "load_history(sys.argv[1])\npid = client._pool._all[0]._process.pid\nos.kill(pid, 2)\n"
         "assert len(load_history(sys.argv[1])) == 1000\nassert client._pool._all[0]._process.pid == pid\n"
