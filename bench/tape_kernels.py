@@ -117,11 +117,12 @@ def _normal_pairs(n: int) -> Prepared:
 
 
 def _window_bars(n: int) -> Prepared:
-    words, bar, starts, cursor = drawn(n, 1).reshape(-1), np.empty(n, np.int64), 20_000, np.zeros(2, np.int64)
+    words, bar, cursor = drawn(n, 1).reshape(-1), np.empty(n, np.int64), np.zeros(2, np.int64)
+    stops, shifts = np.array([20_000]), np.zeros(1, np.int64)
     return Prepared(
-        lambda: tape_words.window_bars(words, cursor, EPISODE_LENGTH, starts, bar),
+        lambda: tape_words.window_bars(words, cursor, EPISODE_LENGTH, stops, shifts, bar),
         lambda: [bar],
-        lambda: [words_oracle.window_bars(words, EPISODE_LENGTH, starts)],
+        lambda: [words_oracle.window_bars(words, EPISODE_LENGTH, [20_000 + EPISODE_LENGTH])],
     )
 
 

@@ -20,7 +20,7 @@ from idi_fast.errors import printable
 
 if TYPE_CHECKING:
     from idi_fast.config.settings import TrainingConfig
-    from idi_fast.data.history import History
+    from idi_fast.data.panel import TrainingBars
 
 UNWRITTEN = "nothing was written"
 ARGUMENT = re.compile(r"`([a-z]+(?:_[a-z]+)*)(?:=([^`]+))?`")
@@ -75,11 +75,11 @@ def print_notes(texts: Iterable[str]) -> None:
         note(text)
 
 
-def note_history(history: "History | None") -> list[str]:
+def note_history(history: "TrainingBars | None") -> list[str]:
     """Point out wrong prices, splits and gaps of a history; returns the notes printed. None: no history."""
-    from idi_fast.data.spikes import history_notes
+    from idi_fast.data.spikes import bar_notes
 
-    notes = [] if history is None else history_notes(history)
+    notes = [] if history is None else bar_notes(history)
     print_notes(notes)
     return notes
 

@@ -37,7 +37,7 @@ def evaluate(
     from dataclasses import replace
 
     from idi_fast.agents.policy import Policy
-    from idi_fast.data.config_history import load_config_history
+    from idi_fast.data.config_bars import load_config_bars
     from idi_fast.environments.splits import split_history
     from idi_fast.errors import InputError
     from idi_fast.evaluation.baselines import evaluate
@@ -51,7 +51,7 @@ def evaluate(
         if environment.kind == "history":
             if data is not None:  # the range of the training is one of the training's bars
                 given = {"start": None, "end": None, **given}
-            history = load_config_history(policy.config, replace(environment.data, **given))
+            history = load_config_bars(policy.config, replace(environment.data, **given))
             if not {"path", "start", "end"} & {name for name, value in given.items() if value is not None}:
                 history = split_history(policy.config, history).test or history
         elif given:

@@ -36,12 +36,12 @@ def train(settings, text: str, jobs: int | None, keep: str | None, options: Opti
 
 
 def _fill(settings, seeds: list[int], jobs: int | None, keep: str, folder: Path, kept: Kept) -> tuple[dict, dict]:
-    from idi_fast.data.config_history import load_config_history
+    from idi_fast.data.config_bars import load_config_bars
     from idi_fast.training.population import train_population
     from idi_fast.training.population_artifact import write_lane, write_population
     from idi_fast.training.population_checkpoint import PopulationCheckpoints
 
-    history = load_config_history(settings) if settings.environment.kind == "history" else None
+    history = load_config_bars(settings) if settings.environment.kind == "history" else None
     console.note_history(history)
     checkpoints = None
     if kept.folder is not None:

@@ -91,6 +91,13 @@ def train(
     print_config: Annotated[bool, typer.Option("--print-config", help="Print the resulting config and stop.")] = False,
     start: Start = None,
     end: End = None,
+    symbol_col: Annotated[
+        str | None,
+        typer.Option(help="Train on many symbols: the column, or key of key=value folders, with their names."),
+    ] = None,
+    symbol_files: Annotated[
+        bool, typer.Option("--symbol-files", help="Train on many symbols: each file is one.")
+    ] = False,
     split: Annotated[
         str | None, typer.Option(help="Train before, test after: a time, ISO 8601, or a share of the bars, as 70%.")
     ] = None,
@@ -115,6 +122,7 @@ def train(
         "stress_scenario": stress,
     }
     columns = {"path": data, "start": start, "end": end, "split": split, **reading}
+    columns |= {"symbol_col": symbol_col, "symbol_files": symbol_files or None}
     flags = {
         "episodes": episodes,
         "episode_length": episode_length,
@@ -130,11 +138,11 @@ def train(
         console.print_json(settings.to_dict())
         return
     if (settings.environment.data.split or "").endswith("%"):
-        from idi_fast.data.config_history import load_config_history
+        from idi_fast.data.config_bars import load_config_bars
         from idi_fast.environments.splits import split_history
 
         # As the time of a bar, which the artifact and later commands know.
-        settings = split_history(settings, load_config_history(settings)).config
+        settings = split_history(settings, load_config_bars(settings)).config
     _check_effect(settings.environment.kind, market, columns)
     options = Options(required_out(out), checkpoint_every, resume, force, json)
     if seeds is None:

@@ -160,15 +160,27 @@ def crypto_bars(words, market, stress, state, log_close, log_volume, regime, ris
 
 
 @kernel
-def window_bars(words, cursor, episode_length, n_starts, bar):
-    """The bar of each row when an episode is a window of a history, its start drawn uniformly.
+def window_bars(words, cursor, episode_length, stops, shifts, bar):
+    """The bar of each row when an episode is a window of a history, or of one of several that lie one behind the other,
+    its start drawn uniformly.
 
     words uint64 (n,): one a row, used on reset rows; cursor int64 (2,): rows of the episode already made, current
-    bar; bar int64 (n,). Mutates: cursor, bar.
+    bar; stops int64 (k,): how many windows there are in the first histories, up to each; shifts int64 (k,): what to add
+    to the number of a window for its first bar; bar int64 (n,). Mutates: cursor, bar.
     """
     at_reset, current = cursor[0], cursor[1]
     for row in range(bar.size):
-        current = below(words[row], n_starts) if at_reset == 0 else current + 1
+        current += 1
+        if at_reset == 0:
+            window = below(words[row], stops[stops.size - 1])
+            first, last = 0, stops.size - 1
+            while first < last:
+                middle = (first + last) // 2
+                if window < stops[middle]:
+                    last = middle
+                else:
+                    first = middle + 1
+            current = window + shifts[first]
         bar[row] = current
         at_reset = 0 if at_reset == episode_length else at_reset + 1
     cursor[0], cursor[1] = at_reset, current

@@ -33,6 +33,8 @@ READING = {
     "duplicates": "refuse",
     "start": None,
     "end": None,
+    "symbol_col": None,
+    "symbol_files": False,
     "split": None,
 }
 """Settings of the second format of configs, which no fingerprint holds at their defaults."""

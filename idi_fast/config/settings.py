@@ -238,6 +238,10 @@ class DataConfig(Block):
     end: str | None = setting(
         None, "Time of the first bar excluded, ISO 8601; null is none.", since=2, pattern=ISO_DATE
     )
+    symbol_col: str | None = setting(
+        None, "Column, or key of key=value folders, with the symbol of each bar; null is a single history.", since=2
+    )
+    symbol_files: bool = setting(False, "Whether each file is a symbol.", since=2)
     split: str | None = setting(
         None,
         "Where training ends and the test begins: a time, ISO 8601, or a share, as 70%; null trains on all bars.",

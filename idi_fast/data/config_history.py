@@ -11,7 +11,7 @@ from idi_fast.data.loading import HistoryFiles, open_history
 from idi_fast.errors import DataError
 
 
-def with_history(config: TrainingConfig, history: History | None) -> TrainingConfig:
+def with_history(config: TrainingConfig, history: object | None) -> TrainingConfig:
     """The config; if a history is given and the environment is synthetic, the default, that of a history
     environment."""
     if history is None or config.environment.kind != "synthetic":

@@ -300,6 +300,9 @@ def check_history(history: object) -> History | None:
     how one is made."""
     if history is None or isinstance(history, History):
         return history
+    if isinstance(history, Mapping) and any(isinstance(value, History) for value in history.values()):
+        takers = "train, train_population and evaluate take those of many symbols"
+        raise InputError(f"history is a dict of histories; expected one History ({takers})")
     if looks_like_frame(history):
         return History.from_frame(history)
     how = "History.from_frame(…)"

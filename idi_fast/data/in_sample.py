@@ -8,6 +8,7 @@ import numpy as np
 
 import idi_fast
 from idi_fast.data.history import History
+from idi_fast.data.panel import TrainingBars, members
 from idi_fast.data.timestamps import iso_time
 from idi_fast.kernels.backtest import HASH, find_hashes
 
@@ -112,6 +113,12 @@ def _ns(time: str) -> int:
     return int(np.datetime64(time.removesuffix("Z"), "ns").astype(np.int64))
 
 
+def describe_bars(bars: TrainingBars) -> list[dict]:
+    """Which bars each history holds, as JSON values, those of a panel with their `symbol`."""
+    described = ((symbol, describe_history(history)) for symbol, history in members(bars))
+    return [about if symbol is None else {"symbol": symbol, **about} for symbol, about in described]
+
+
 def describe_history(history: History) -> dict:
     """Which bars a history holds, as JSON values: see `InSampleDetector.describe`."""
     detector = InSampleDetector()
@@ -119,8 +126,15 @@ def describe_history(history: History) -> dict:
     return detector.describe(history.digests)
 
 
-def is_in_sample(descriptions: Iterable[dict], history: History) -> bool | None:
-    """Whether descriptions include bars of this history: see `InSampleDetector.is_in_sample`."""
-    detector = InSampleDetector(descriptions)
-    detector.push(history)
-    return detector.is_in_sample(history.digests)
+def is_in_sample(descriptions: Iterable[dict], bars: TrainingBars) -> bool | None:
+    """Whether descriptions include bars of a history, or of any of a panel: see `InSampleDetector.is_in_sample`.
+
+    Symbols of one name are compared, and those of other names or none with all.
+    """
+    answers, known = [], list(descriptions)
+    for symbol, history in members(bars):
+        alike = [about for about in known if symbol is None or about.get("symbol", symbol) == symbol]
+        detector = InSampleDetector(alike)
+        detector.push(history)
+        answers.append(detector.is_in_sample(history.digests))
+    return True if True in answers else None if None in answers else False

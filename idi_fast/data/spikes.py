@@ -5,6 +5,7 @@ import numpy as np
 
 from idi_fast.data.bar_frequency import BarFrequency, BarTimes
 from idi_fast.data.history import History
+from idi_fast.data.panel import TrainingBars
 from idi_fast.data.timestamps import iso_time
 from idi_fast.kernels.spikes import REACH, find_spikes
 
@@ -144,6 +145,19 @@ def spike_note(history: History) -> str | None:
     detector = SpikeDetector()
     detector.push(history)
     return detector.note()
+
+
+MOST_NOTES = 5
+"""Notes on the symbols of a panel that are told."""
+
+
+def bar_notes(bars: TrainingBars) -> list[str]:
+    """Notes on a history, or the first few of those on the symbols of a panel."""
+    if isinstance(bars, History):
+        return history_notes(bars)
+    notes = [f"{symbol}: {note}" for symbol, history in bars.histories.items() for note in history_notes(history)]
+    more = [f"{len(notes) - MOST_NOTES:,} more notes on symbols: `idi-fast data show` tells them"]
+    return notes[:MOST_NOTES] + more * (len(notes) > MOST_NOTES)
 
 
 def history_notes(history: History) -> list[str]:

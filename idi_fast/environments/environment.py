@@ -13,8 +13,9 @@ import numpy as np
 from idi_fast.config.feature_columns import FEATURES
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.history import History
+from idi_fast.data.panel import TrainingBars, members
 from idi_fast.environments.buffers import Buffers
-from idi_fast.environments.features import Bars, BarStream, Encoder, named, resolve_features
+from idi_fast.environments.features import Bars, BarStream, Encoder, empty_bars, named, resolve_features
 from idi_fast.environments.rng import Generator, Generators
 from idi_fast.environments.simulation import STRESS, CryptoMarket, SimulatedBars, finite, market_parameters
 from idi_fast.environments.state_space import StateSpace
@@ -236,7 +237,7 @@ class CryptoEnvironment(_MarketTape):
         self._market = CryptoMarket(config)
         if encoder is None:
             bars = CryptoMarket(config).bars(generators.calibration, CALIBRATION_BARS)
-            encoder = Encoder.fit(config, resolve_features(config, {"volume": "volume"}), _columns(bars))
+            encoder = Encoder.fit(config, resolve_features(config, {"volume": "volume"}), [_columns(bars)])
         self.encoder = encoder
         self._bars = BarStream(self.encoder, charged_fee_bps(config))
 
@@ -279,27 +280,45 @@ def _columns(bars: SimulatedBars) -> dict[str, np.ndarray]:
 class HistoryBars:
     """A history as an environment shows it; any number of lanes may share it, since it never changes.
 
-    encoder: given, or fitted on the history. Raises DataError if that is shorter than an episode.
+    The symbols of a panel lie one behind the other: features begin anew with each, and no window reaches from one into
+    the next. encoder: given, or fitted on all bars. Raises DataError if a history is shorter than an episode.
+
+    last: the history of the last symbol; firsts: the number of each one's first bar, and that of all bars.
     """
 
-    def __init__(self, config: TrainingConfig, history: History, encoder: Encoder | None = None):
-        if len(history) <= config.episode_length:
-            raise DataError(
-                f"the history has {len(history)} bars, but an episode of {config.episode_length} steps needs at least "
-                f"{config.episode_length + 1}; give more data or a smaller episode_length"
-            )
-        columns = log_columns(history)
+    def __init__(self, config: TrainingConfig, history: TrainingBars, encoder: Encoder | None = None):
+        for symbol, each in members(history):
+            if len(each) <= config.episode_length:
+                whose = "the history" if symbol is None else f"the history of {symbol!r}"
+                raise DataError(
+                    f"{whose} has {len(each)} bars, but an episode of {config.episode_length} steps needs at least "
+                    f"{config.episode_length + 1}; give more data or a smaller episode_length"
+                )
+        columns = [log_columns(each) for _, each in members(history)]
         if encoder is None:
             encoder = Encoder.fit(config, resolve_features(config, history.columns), columns)
         self.history = history
         self.encoder = encoder
-        self.close = columns["close"]
-        self.fill_price = log_fill(columns, config.environment.data.fill)
-        self.bars = BarStream(encoder, charged_fee_bps(config)).push(columns, self.fill_price)
+        self.last = members(history)[-1][1]
+        self.firsts = np.cumsum([0, *(len(each) for _, each in members(history))])
+        fills = [log_fill(each, config.environment.data.fill) for each in columns]
+        self.close, self.fill_price = columns[-1]["close"], fills[-1]
+        self.bars = empty_bars(len(history))
+        for place, (each, fill) in enumerate(zip(columns, fills, strict=True)):
+            part = Bars(*(column[self.firsts[place] : self.firsts[place + 1]] for column in self.bars))
+            BarStream(encoder, charged_fee_bps(config)).encode(each, fill, part)
+
+    def windows(self, length: int, step: int = 1) -> tuple[np.ndarray, np.ndarray]:
+        """Of windows of `length` bars and one more, each `step` bars behind the one before: how many there are up to
+        each symbol, and what to add to a window's number times the step for its first bar, both int64 (symbols,)."""
+        sizes = np.diff(self.firsts)
+        stops = np.cumsum((sizes - 1 - length) // step + 1)
+        return stops, self.firsts[:-1] - np.concatenate(([0], stops[:-1])) * step
 
 
 class HistoryEnvironment(_MarketTape):
-    """Real bars: an episode is a window of them, its start drawn uniformly; a rollout is the last window."""
+    """Real bars: an episode is a window of them, its start drawn uniformly; a rollout is the last window, of the last
+    symbol if there are many."""
 
     def __init__(self, config: TrainingConfig, generator: Generator, market: HistoryBars):
         super().__init__(config)
@@ -307,7 +326,7 @@ class HistoryEnvironment(_MarketTape):
         self._episode_length = config.episode_length
         self._market = market
         self.encoder = market.encoder
-        self._n_starts = len(market.history) - config.episode_length
+        self._stops, self._shifts = market.windows(config.episode_length)
         self._cursor = np.zeros(2, np.int64)
         self._buffers = Buffers(words=(np.uint64, 1), bar=(np.int64, 1), observation=(np.int32, 1), alert=(np.uint8, 1))
 
@@ -318,16 +337,18 @@ class HistoryEnvironment(_MarketTape):
     def fill(self, n: int) -> Tape:
         rows = self._buffers.rows(n)
         self._generator.words64(rows["words"])
-        tape_words.window_bars(rows["words"], self._cursor, self._episode_length, self._n_starts, rows["bar"])
+        tape_words.window_bars(
+            rows["words"], self._cursor, self._episode_length, self._stops, self._shifts, rows["bar"]
+        )
         rows |= self._rewards.rows(n)
         tape = Tape(rows["reward_by_position"], rows["observation"], rows["alert"])
         market.chosen_rows(self._market.bars, rows["bar"], self._weights, *tape)
         return tape
 
     def facts(self, n: int) -> tuple[Tape, MarketFacts]:
-        market, history = self._market, self._market.history
+        market, history = self._market, self._market.last
         start = len(history) - n
-        bars = Bars(*(np.ascontiguousarray(array[start:]) for array in market.bars))
+        bars = Bars(*(np.ascontiguousarray(array[array.size - n :]) for array in market.bars))
         entry = entry_values(market.close, market.fill_price)
         return self.tape(bars), MarketFacts(
             value=market.close[start:],

@@ -1,6 +1,6 @@
 """Causal features of market bars: their transforms, fitted bucket edges, and the tape rows made of them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import NamedTuple
@@ -137,20 +137,22 @@ class Encoder:
     typical_volatility: float
 
     @classmethod
-    def fit(cls, config: TrainingConfig, features: dict[str, FeatureConfig], columns: dict[str, np.ndarray]):
-        """Fit edges at equal shares of the training bars.
+    def fit(
+        cls, config: TrainingConfig, features: dict[str, FeatureConfig], columns: Sequence[dict[str, np.ndarray]]
+    ) -> "Encoder":
+        """Fit edges at equal shares of the training bars. columns: those of each history, over all of which one fits.
 
         A panic is the most volatile tenth; of the rest, bull and bear are the outer thirds of the trend.
         """
         unused = [name for name in FEATURES if not feature_in_use(config, name)]
-        matrix = FeatureStream(features, unused).push(columns)
+        matrices = [FeatureStream(features, unused).push(each) for each in columns]
         edges = []
-        for name, values in zip(FEATURES, matrix, strict=False):
-            buckets = getattr(config.quantizer, f"{name}_buckets")
-            edges.append(np.empty(0) if name in unused else np.quantile(values, np.arange(1, buckets) / buckets))
-        volatility, trend = matrix[4], matrix[5]
+        for k, name in enumerate(FEATURES):
+            shares = np.arange(1, buckets := getattr(config.quantizer, f"{name}_buckets")) / buckets
+            edges.append(np.empty(0) if name in unused else np.quantile(_pooled(matrices, k), shares))
+        volatility, trend = _pooled(matrices, 4), _pooled(matrices, 5)
         moving = volatility[volatility > 0.0]
-        change = np.diff(columns["close"])
+        change = np.concatenate([np.diff(each["close"]) for each in columns])
         typical = float(np.median(moving)) if moving.size else float(np.sqrt(np.mean(change * change)))
         return cls(
             features=features,
@@ -190,6 +192,11 @@ class Encoder:
         )
 
 
+def _pooled(matrices: list[list[np.ndarray]], k: int) -> np.ndarray:
+    """A feature's values in all histories."""
+    return matrices[0][k] if len(matrices) == 1 else np.concatenate([matrix[k] for matrix in matrices])
+
+
 def _edges(values: object, name: str, size: int | None = None) -> np.ndarray:
     """Edges float64 (n,) from a list of finite numbers; ValueError for anything else."""
     edges = None
@@ -216,6 +223,20 @@ class Bars(NamedTuple):
     scarcity: np.ndarray
     move: np.ndarray
     risk: np.ndarray
+
+
+def empty_bars(n: int) -> Bars:
+    """Room for n bars."""
+    return Bars(
+        observation=np.empty(n, np.int32),
+        regime=np.empty(n, np.uint8),
+        gap=np.empty(n),
+        change=np.empty(n),
+        cost=np.empty(n),
+        scarcity=np.empty(n),
+        move=np.empty(n, np.int8),
+        risk=np.empty(n, np.uint8),
+    )
 
 
 class BarStream:
@@ -245,17 +266,12 @@ class BarStream:
 
         The caller owns the arrays.
         """
-        n = columns["close"].size
-        bars = Bars(
-            observation=np.empty(n, np.int32),
-            regime=np.empty(n, np.uint8),
-            gap=np.empty(n),
-            change=np.empty(n),
-            cost=np.empty(n),
-            scarcity=np.empty(n),
-            move=np.empty(n, np.int8),
-            risk=np.empty(n, np.uint8),
-        )
+        bars = empty_bars(columns["close"].size)
+        self.encode(columns, log_fill, bars)
+        return bars
+
+    def encode(self, columns: dict[str, np.ndarray], log_fill: np.ndarray, bars: Bars) -> None:
+        """The same into arrays of the caller."""
         encode_bars(
             self._features.inputs(columns),
             columns["close"],
@@ -266,4 +282,3 @@ class BarStream:
             *self._room,
             bars,
         )
-        return bars

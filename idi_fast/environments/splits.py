@@ -1,4 +1,4 @@
-"""A history in two: bars to train on, and later ones to test on."""
+"""Bars in two: those to train on, and later ones to test on."""
 
 import math
 from dataclasses import replace
@@ -7,40 +7,48 @@ from typing import NamedTuple
 import numpy as np
 
 from idi_fast.config.settings import TrainingConfig
-from idi_fast.data.config_history import load_config_history
+from idi_fast.data.config_bars import load_config_bars
 from idi_fast.data.history import History
+from idi_fast.data.panel import Panel, TrainingBars, members
 from idi_fast.data.timestamps import iso_time, parse_time
 from idi_fast.environments.features import longest_window, resolve_features
-from idi_fast.errors import InputError
+from idi_fast.errors import DataError, InputError
 
 
 class Split(NamedTuple):
     """A config whose split is a time, the bars to train on, and those to test on: None if the config has no split."""
 
     config: TrainingConfig
-    training: History
-    test: History | None
+    training: TrainingBars
+    test: TrainingBars | None
 
 
-def split_history(config: TrainingConfig, history: History) -> Split:
-    """The bars before and after the split of `environment.data`.
+def split_history(config: TrainingConfig, history: TrainingBars) -> Split:
+    """The bars before and after the split of `environment.data`, which is one time for all symbols of a panel.
 
     The test begins with the first bar at the split. Between training and test lies an embargo of as many bars as the
     longest window of the features has, so that no bar of the training has a part in the features of a test's first bar.
-    Raises InputError if the history has no times, or one of the parts is too short for an episode.
+    Raises InputError if a history has no times, or none has bars for an episode on both sides.
     """
     data = config.environment.data
     if data.split is None:
         return Split(config, history, None)
-    if history.time is None:
+    times = [each.time for _, each in members(history) if each.time is not None]
+    if len(times) < len(members(history)):
         raise InputError("a split was given, but the history has no times; name their column")
     if data.split.endswith("%"):
-        place = math.ceil(len(history) * float(data.split[:-1]) / 100)
-        time = iso_time(history.time[min(place, len(history) - 1)])
+        pooled = np.sort(np.concatenate(times))
+        place = math.ceil(len(pooled) * float(data.split[:-1]) / 100)
+        time = iso_time(pooled[min(place, len(pooled) - 1)])
         config = replace(config, environment=replace(config.environment, data=replace(data, split=time)))
+        at = parse_time(time, "split")
     else:
-        place = int(np.searchsorted(history.time, parse_time(data.split, "split")))
+        at = parse_time(data.split, "split")
     embargo = longest_window(config, resolve_features(config, history.columns))
+    if isinstance(history, Panel):
+        return Split(config, *_split_panel(config, history, at, embargo))
+    assert history.time is not None  # as was checked
+    place = int(np.searchsorted(history.time, at))
     stop, least = max(place - embargo, 0), config.episode_length + 1
     if min(stop, len(history) - place) < least:
         span = f"the bars are from {iso_time(history.time[0])} to {iso_time(history.time[-1])}"
@@ -51,16 +59,42 @@ def split_history(config: TrainingConfig, history: History) -> Split:
     return Split(config, history.slice(0, stop), history.slice(place, None))
 
 
-def load_training_history(config: TrainingConfig, path: str | None = None) -> History:
+def _split_panel(config: TrainingConfig, panel: Panel, at: int, embargo: int) -> tuple[Panel, Panel]:
+    """The parts of each symbol; one that has too few bars on a side has no part there."""
+
+    def long_enough(history: History) -> History | None:
+        return history if len(history) > config.episode_length else None
+
+    def before(history: History) -> History | None:
+        return long_enough(history.slice(0, max(int(np.searchsorted(_time(history), at)) - embargo, 0)))
+
+    def after(history: History) -> History | None:
+        return long_enough(history.slice(int(np.searchsorted(_time(history), at)), None))
+
+    try:
+        return panel.of_each(before), panel.of_each(after)
+    except DataError:
+        raise InputError(
+            f"the split at {iso_time(at)} leaves no symbol {config.episode_length + 1} bars, an episode's, before it "
+            f"(after an embargo of {embargo}) or behind it"
+        ) from None
+
+
+def _time(history: History) -> np.ndarray:
+    assert history.time is not None  # as was checked
+    return history.time
+
+
+def load_training_bars(config: TrainingConfig, path: str | None = None) -> TrainingBars:
     """The bars that a config is trained on; path: where they are, if not where the config says."""
     data = config.environment.data
-    history = load_config_history(config, data if path is None else replace(data, path=path))
-    return split_history(config, history).training
+    bars = load_config_bars(config, data if path is None else replace(data, path=path))
+    return split_history(config, bars).training
 
 
-def load_test_history(config: TrainingConfig) -> History:
+def load_test_bars(config: TrainingConfig) -> TrainingBars:
     """The bars that a config is tested on: those after its split, all that there are without one."""
-    split = split_history(config, load_config_history(config))
+    split = split_history(config, load_config_bars(config))
     return split.training if split.test is None else split.test
 
 

@@ -13,10 +13,10 @@ from idi_fast import display
 from idi_fast.agents.policy import Policy, check_policy
 from idi_fast.config.arguments import check_integer
 from idi_fast.config.settings import TrainingConfig
-from idi_fast.data.history import HistoryLike, check_history
 from idi_fast.data.in_sample import is_in_sample
+from idi_fast.data.panel import TrainingBarsLike, check_bars
 from idi_fast.environments.actions import BUY, HOLD, SELL
-from idi_fast.environments.splits import load_test_history
+from idi_fast.environments.splits import load_test_bars
 from idi_fast.environments.state_space import StateSpace
 from idi_fast.errors import InputError
 from idi_fast.evaluation.alerts import AlertCounts
@@ -144,7 +144,11 @@ class Comparison:
 
 
 def evaluate(
-    policy: Policy, history: HistoryLike | None = None, *, episodes: int = EVALUATION_EPISODES, seed: int | None = None
+    policy: Policy,
+    history: TrainingBarsLike | None = None,
+    *,
+    episodes: int = EVALUATION_EPISODES,
+    seed: int | None = None,
 ) -> Comparison:
     """Evaluate a policy and its baselines on the same episodes.
 
@@ -181,7 +185,7 @@ def evaluate(
     >>> sorted(idi.evaluate(run.policy, episodes=50).baselines)
     ['buy', 'hold', 'random', 'sell']
     """
-    policy, history = check_policy(policy), check_history(history)
+    policy, history = check_policy(policy), check_bars(history)
     episodes, seed = check_integer("episodes", episodes, least=1), check_integer("seed", seed, optional=True)
     config, of_history = policy.config, policy.config.environment.kind == "history"
     if history is not None and not of_history:
@@ -189,7 +193,7 @@ def evaluate(
     if of_history and seed is not None:
         raise InputError("a seed was given, but a history's windows are not drawn")
     if of_history and history is None:
-        history = load_test_history(config)
+        history = load_test_bars(config)
     seed = policy.seed if seed is None else seed
     evaluator = Evaluator(config, seed, history, episodes=episodes)
     if history is not None and evaluator.episodes < 1:

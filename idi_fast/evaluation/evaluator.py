@@ -13,10 +13,10 @@ from idi_fast.agents.policy import Policy, check_policy
 from idi_fast.agents.trace import Trace, greedy_trace
 from idi_fast.config.arguments import check_integer, described
 from idi_fast.config.settings import TrainingConfig
-from idi_fast.data.history import History, HistoryLike, check_history
+from idi_fast.data.panel import TrainingBars, TrainingBarsLike, check_bars, members
 from idi_fast.environments.environment import Environment, HistoryBars, make_environment, reward_weights
 from idi_fast.environments.rng import make_generators
-from idi_fast.environments.splits import load_training_history
+from idi_fast.environments.splits import load_training_bars
 from idi_fast.environments.state_space import make_rules
 from idi_fast.errors import Cancelled, InputError, NumericalError
 from idi_fast.kernels.learn import Learner, Rows, Tables, Tape, learn_actions, mood_steps
@@ -75,7 +75,7 @@ class Evaluator:
         self,
         config: TrainingConfig,
         seed: int,
-        history: History | None = None,
+        history: TrainingBars | None = None,
         bars: HistoryBars | None = None,
         episodes: int | None = None,
         in_sample: bool | None = None,
@@ -89,7 +89,9 @@ class Evaluator:
         length = config.episode_length
         if episodes is None:
             episodes = min(EVALUATION_EPISODES, max(config.episodes, EVALUATION_ROWS // (length + 1), 2))
-        self.episodes = episodes if history is None else min(episodes, (len(history) - 1) // length)
+        if history is not None:
+            episodes = min(episodes, sum((len(each) - 1) // length for _, each in members(history)))
+        self.episodes = episodes
 
     def evaluate(self, policy: Policy, cancelled: threading.Event | None = None) -> Evaluation:
         """The greedy policy's evaluation; raises Cancelled soon after `cancelled` was set."""
@@ -121,13 +123,14 @@ class Evaluator:
         generators = replace(self._generators, environment=copy.deepcopy(self._generators.evaluation))
         return make_environment(self.config, generators, encoder=policy.encoder)
 
-    def _window_rows(self, policy: Policy, history: History) -> Callable[[int], Tape]:
+    def _window_rows(self, policy: Policy, history: TrainingBars) -> Callable[[int], Tape]:
         config, length = self.config, self.config.episode_length
         market = self._bars
         if market is None or market.encoder is not policy.encoder:
             market = self._bars = HistoryBars(config, history, policy.encoder)  # for this policy's baselines too
-        windows = (len(history) - 1) // length
-        starts = np.arange(self.episodes) * windows // self.episodes * length
+        stops, shifts = market.windows(length, length)
+        windows = np.arange(self.episodes) * stops[-1] // self.episodes
+        starts = windows * length + shifts[np.searchsorted(stops, windows, "right")]
         weights, made = reward_weights(config), 0
 
         def fill(n: int) -> Tape:
@@ -189,7 +192,7 @@ def _following(values: np.ndarray) -> Tables:
 
 
 def select_best_policy(
-    policies: Iterable[Policy], seed: int | None = None, history: HistoryLike | None = None
+    policies: Iterable[Policy], seed: int | None = None, history: TrainingBarsLike | None = None
 ) -> Policy:
     """The policy with the highest evaluation, ties to the first; all are evaluated on the same episodes.
 
@@ -221,7 +224,7 @@ def select_best_policy(
     """
     if isinstance(policies, Policy) or not isinstance(policies, Iterable):
         raise InputError(f"policies is {described(policies)}; expected a list of Policy")
-    policies, history = [check_policy(policy) for policy in policies], check_history(history)
+    policies, history = [check_policy(policy) for policy in policies], check_bars(history)
     seed = check_integer("seed", seed, optional=True)
     if not policies:
         raise InputError("there is no policy to select from")
@@ -229,6 +232,6 @@ def select_best_policy(
     if any(policy.config != config for policy in policies):
         raise InputError("the policies are of different configs, whose rewards cannot be compared; give those of one")
     if config.environment.kind == "history" and history is None:
-        history = load_training_history(config)
+        history = load_training_bars(config)
     evaluator = Evaluator(config, policies[0].seed if seed is None else seed, history)
     return max(policies, key=lambda policy: evaluator.evaluate(policy).mean)

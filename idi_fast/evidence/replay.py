@@ -1,7 +1,7 @@
 """Replay: training and rollout again, from config, seed and data, comparing every byte."""
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,13 +12,15 @@ import numpy as np
 from idi_fast.agents.policy import Policy
 from idi_fast.compare import compare
 from idi_fast.config.settings import TrainingConfig
+from idi_fast.data.config_bars import load_config_bars
 from idi_fast.data.history import History
-from idi_fast.data.in_sample import SAMPLES, describe_history, versions
+from idi_fast.data.in_sample import SAMPLES, describe_bars, describe_history, versions
+from idi_fast.data.panel import Panel, TrainingBars
 from idi_fast.data.timestamps import iso_time
+from idi_fast.environments.splits import split_history
 from idi_fast.errors import ConfigError, EvidenceError, IdiFastError, InputError
 from idi_fast.evidence.folder import safe_files
 from idi_fast.evidence.published import FOOTER, POLICY, RUN, Published, table_limits
-from idi_fast.evidence.rollout import reader_history
 from idi_fast.evidence.statement import TRAIN
 from idi_fast.storage.files import MANIFEST, TIMINGS, digest
 from idi_fast.storage.reader.client import ANY, Limits
@@ -72,13 +74,13 @@ def replay(published: Published, data: str | None = None, initial: Path | None =
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise EvidenceError(f"{RUN}: seed must be a whole number")
     policy = _initial(run, initial)
-    history = None
+    bars = None
     if config.environment.kind == "history":
-        history = _history(published, config, run, data)
+        bars = _bars(published, config, run, data)
     elif data is not None:
         raise InputError(f"the run is of the {config.environment.kind} environment, which has no use for `data`")
     with _made_by(run):
-        trainer = create_trainer(config, seed, history, initial=policy)
+        trainer = create_trainer(config, seed, bars, initial=policy)
         with tempfile.TemporaryDirectory(prefix="idi-fast-replay-") as scratch:
             folder = Path(scratch)
             try:
@@ -130,25 +132,48 @@ def _initial(run: dict[str, Any], initial: Path | None) -> Policy | None:
     return policy
 
 
-def _history(published: Published, config: TrainingConfig, run: dict[str, Any], data: str | None) -> History:
-    """The reader's price history, under the names that its files had; EvidenceError unless it is the recorded one."""
+def _bars(published: Published, config: TrainingConfig, run: dict[str, Any], data: str | None) -> TrainingBars:
+    """The reader's bars, under the names that their files had; EvidenceError unless those to train on are the recorded
+    ones."""
     if data is None:
         reason = "the price history is not in the folder, and no path out of it is followed"
         raise EvidenceError(f"{reason}; say where yours is: `data=PATH`")
-    history = reader_history(config, data, is_training=True)
+    bars = load_config_bars(config, replace(config.environment.data, path=data))
+    if isinstance(bars, Panel):
+        bars = _named_panel(bars, run)
+        described = describe_bars(split_history(config, bars).training)
+        if run["trained_on"][: len(described)] != described:
+            raise EvidenceError(f"data: {data} has other bars of its symbols than {RUN} says")
+        return bars
     recorded = _recorded(run)
     names, sample = list(recorded["files"]), recorded["sample"]
-    found = list(history.digests.values())
-    if len(found) == len(names):
-        history = replace(history, digests=dict(zip(names, found, strict=True)))
-    described = describe_history(history)
+    bars = _named(bars, names)
+    training = split_history(config, bars).training
+    assert isinstance(training, History)  # a part of one
+    described = describe_history(training)
     if described == recorded:
-        return history
+        return bars
     for name, expected in recorded["files"].items():
         if described["files"].get(name) != expected:
-            bar = _first_other_bar(published, history, sample, recorded["bars"])
+            bar = _first_other_bar(published, training, sample, recorded["bars"])
             raise EvidenceError(f"data: {data} is not what was trained on, {name}: its SHA-256 differs{bar}")
-    raise EvidenceError(f"data: {data} has other bars than {RUN} says{_first_other_bar(published, history, sample, 0)}")
+    raise EvidenceError(
+        f"data: {data} has other bars than {RUN} says{_first_other_bar(published, training, sample, 0)}"
+    )
+
+
+def _named(history: History, names: Sequence[str]) -> History:
+    """A history under the recorded names of its files."""
+    found = list(history.digests.values())
+    return replace(history, digests=dict(zip(names, found, strict=True))) if len(found) == len(names) else history
+
+
+def _named_panel(panel: Panel, run: dict[str, Any]) -> Panel:
+    recorded = run.get("trained_on")
+    if not isinstance(recorded, list) or not all(isinstance(about, dict) for about in recorded):
+        raise EvidenceError(f"{RUN} does not say which bars were trained on")
+    names = {about.get("symbol"): list(about.get("files") or ()) for about in recorded}
+    return Panel({symbol: _named(history, names.get(symbol, [])) for symbol, history in panel.histories.items()})
 
 
 def _recorded(run: dict[str, Any]) -> dict[str, Any]:

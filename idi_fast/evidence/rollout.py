@@ -9,15 +9,15 @@ from idi_fast.agents.policy import Policy
 from idi_fast.agents.trace import greedy_trace
 from idi_fast.backtesting.account import TradingAssumptions, resolve_fill
 from idi_fast.backtesting.engine import Engine
-from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.config_history import load_config_history
 from idi_fast.data.history import History
+from idi_fast.data.panel import TrainingBars
 from idi_fast.data.timestamps import parse_time
 from idi_fast.environments.actions import ACTIONS
 from idi_fast.environments.environment import HistoryBars, HistoryEnvironment
 from idi_fast.environments.features import Encoder
 from idi_fast.environments.rng import Generator
-from idi_fast.environments.splits import load_training_history
+from idi_fast.environments.splits import load_training_bars
 from idi_fast.environments.state_space import StateSpace, comm_columns, make_rules
 from idi_fast.errors import EvidenceError
 from idi_fast.evidence.claims import Claim, attempt
@@ -80,35 +80,30 @@ def _again(published: Published, data: str) -> pl.DataFrame:
     if said.config.engine.compat or (said.kind == TRAIN and said.config.environment.kind != "history"):
         kind = "compat" if said.config.engine.compat else said.config.environment.kind
         raise EvidenceError(f"the run is of the {kind} environment, which has no use for `data`")
-    history = reader_history(said.config, data, is_training=said.kind == TRAIN)
-    found = list(history.digests.values())
+    source = replace(said.config.environment.data, path=data)
+    if said.kind == TRAIN:
+        bars = load_training_bars(said.config, data)
+    else:
+        bars = load_config_history(said.config, replace(source, start=None, end=None))
+    found = list(bars.digests.values())
     if said.data is None or found != said.data["files"]:
         raise EvidenceError(f"data: {data} is not the data that the trace was made of: its SHA-256 differs")
     policy = published.policy or _of_decisions(published, said)
     if said.kind == TRAIN:
-        return _training(said, policy, history)
+        return _training(said, policy, bars)
+    assert isinstance(bars, History)  # as it was read
     # Bars before the first only fill the features' windows; if there are more bars, the run had an end.
     times = [said.data[key] for key in ("first_time", "last_time")]
     start, last = (None if time is None else parse_time(time, "the time of a bar") for time in times)
-    terms = TradingAssumptions(
-        resolve_fill(None, "open" in history.columns), 0.0, initial_position=said.initial_position
-    )
-    engine = Engine(policy, history, terms, start=start, end=None if last is None else last + 1)
+    terms = TradingAssumptions(resolve_fill(None, "open" in bars.columns), 0.0, initial_position=said.initial_position)
+    engine = Engine(policy, bars, terms, start=start, end=None if last is None else last + 1)
     return pl.concat([engine.trace(segment).frame(segment.first) for segment in engine.segments(ahead=False)])
 
 
-def reader_history(config: TrainingConfig, data: str, *, is_training: bool) -> History:
-    """The reader's bars, read as a config says: those that it trains on, or all. Raises EvidenceError if there are
-    none, DataError."""
-    if is_training:
-        return load_training_history(config, data)
-    return load_config_history(config, replace(config.environment.data, path=data, start=None, end=None))
-
-
-def _training(said: Statement, policy: Policy, history: History) -> pl.DataFrame:
+def _training(said: Statement, policy: Policy, training: TrainingBars) -> pl.DataFrame:
     """The greedy rollout after training, over the last bars; the edges are those that training fits on all bars."""
     config = said.config
-    bars = HistoryBars(config, history)
+    bars = HistoryBars(config, training)
     if _values(bars.encoder) != _values(said.encoder):
         raise EvidenceError("the bucket edges are not those that training fits on these bars")
     environment = HistoryEnvironment(config, Generator(), bars)  # a rollout draws no random numbers

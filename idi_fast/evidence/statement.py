@@ -4,7 +4,7 @@ the proof; in one that holds its policy, run.json and the policy say the same.""
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -57,7 +57,7 @@ class Statement:
             assumptions = take(run, "assumptions", dict, "run.json")
             position = integer(assumptions.get("initial_position"), -1, 1, "run.json: initial_position")
         elif config.environment.kind == "history":
-            described = policy.trained_on[0] if policy.trained_on else {}
+            described = _pooled(policy.trained_on)
         return cls(kind, config.fingerprint(), public(config), policy.encoder, _described(described), position)
 
     @classmethod
@@ -118,6 +118,20 @@ class Statement:
 def public(config: TrainingConfig) -> TrainingConfig:
     """A config without the path of the data, which is the owner's own."""
     return replace(config, environment=replace(config.environment, data=replace(config.environment.data, path=None)))
+
+
+def _pooled(trained_on: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The description of the bars of a training: of its history, or of its symbols together."""
+    symbols = [about for about in trained_on if "symbol" in about]
+    if not symbols:
+        return trained_on[0] if trained_on else {}
+    times = [about[key] for about in symbols for key in ("first_time", "last_time") if about[key] is not None]
+    return {
+        "bars": sum(about["bars"] for about in symbols),
+        "first_time": min(times, default=None),
+        "last_time": max(times, default=None),
+        "files": {name: file for about in symbols for name, file in about["files"].items()},
+    }
 
 
 def _described(history: Mapping[str, Any] | None, *, listed: bool = False) -> dict[str, Any] | None:

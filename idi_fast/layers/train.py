@@ -21,8 +21,8 @@ from idi_fast.config.block import SettingError
 from idi_fast.config.feature_columns import feature_columns
 from idi_fast.config.seeds import check_seeds
 from idi_fast.config.settings import Note, TrainingConfig
-from idi_fast.data.config_history import load_config_history
-from idi_fast.data.history import History
+from idi_fast.data.config_bars import load_config_bars
+from idi_fast.data.panel import TrainingBars
 from idi_fast.environments.environment import HistoryBars
 from idi_fast.environments.state_space import StateSpace
 from idi_fast.errors import ConfigError, IdiFastError, InputError, OutputError, nearest
@@ -42,7 +42,7 @@ class Task:
 
     place: Place
     config: TrainingConfig
-    history: History | None
+    history: TrainingBars | None
 
     @property
     def layer(self) -> Layer:
@@ -111,7 +111,7 @@ def _check_plan(path: str | Path, only: Iterable[str], force: bool, note: Note) 
     wanted = set(only) or {layer.name for layer in layers}
     for name in sorted(wanted - {layer.name for layer in layers}):
         raise InputError(f"{path} has no layer {name!r}.{nearest(name, [layer.name for layer in layers])}")
-    histories: dict[tuple, History] = {}
+    histories: dict[tuple, TrainingBars] = {}
     tasks = []
     for place in places:
         if place.layer.name in wanted:
@@ -127,7 +127,7 @@ def _check_plan(path: str | Path, only: Iterable[str], force: bool, note: Note) 
     return tasks, places
 
 
-def _prepare(place: Place, histories: dict[tuple, History], note: Note) -> Task:
+def _prepare(place: Place, histories: dict[tuple, TrainingBars], note: Note) -> Task:
     layer, file = place.layer, place.config_file
     if not file.exists():
         hint = nearest(file.name, [path.name for path in file.parent.glob("*.json")])
@@ -146,7 +146,7 @@ def _prepare(place: Place, histories: dict[tuple, History], note: Note) -> Task:
         # Layers with the same data share the arrays.
         key = config.environment.data, feature_columns(config)
         if key not in histories:
-            histories[key] = load_config_history(config)
+            histories[key] = load_config_bars(config)
         history = histories[key]
         HistoryBars(config, history)  # which refuses bars that do not suffice for the config's features or episodes
     return Task(place, config, history)

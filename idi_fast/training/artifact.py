@@ -11,8 +11,8 @@ from idi_fast.agents.policy import Policy
 from idi_fast.agents.trace import Trace
 from idi_fast.agents.trace_files import trace_metadata
 from idi_fast.config.settings import TrainingConfig
-from idi_fast.data.in_sample import describe_history, versions
-from idi_fast.environments.splits import load_training_history
+from idi_fast.data.in_sample import describe_bars, versions
+from idi_fast.environments.splits import load_training_bars
 from idi_fast.evaluation.baselines import Comparison, evaluate, quick_episodes
 from idi_fast.storage.files import (
     TIMINGS,
@@ -148,8 +148,10 @@ def finished_output(out: str | Path, config: TrainingConfig, about: dict) -> tup
     if any(run.get(name) != value for name, value in about.items()):
         return None
     # The bars of an initial policy are part of its identity, which is in `about`.
-    if config.environment.kind == "history" and run["trained_on"][0] != describe_history(load_training_history(config)):
-        return None
+    if config.environment.kind == "history":
+        bars = describe_bars(load_training_bars(config))
+        if run["trained_on"][: len(bars)] != bars:
+            return None
     return run, seconds
 
 

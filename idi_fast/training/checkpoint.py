@@ -18,6 +18,7 @@ from idi_fast.agents.policy import Policy
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.history import History
 from idi_fast.data.in_sample import describe_history, versions
+from idi_fast.data.panel import Panel, TrainingBars
 from idi_fast.errors import ArtifactError, InputError, NumericalError, OutputError
 from idi_fast.file_lock import lock
 from idi_fast.kernels._jit import SOURCES_HASH
@@ -312,7 +313,9 @@ def recorded_seed(folder: Path) -> int | None:
     return None
 
 
-def describe_run(config: TrainingConfig, seed: int, history: History | None, initial: Policy | None = None) -> dict:
+def describe_run(
+    config: TrainingConfig, seed: int, history: TrainingBars | None, initial: Policy | None = None
+) -> dict:
     """Everything that determines the numbers of a run, as JSON values: two runs that agree in it give the same
     results."""
     about = {
@@ -321,9 +324,15 @@ def describe_run(config: TrainingConfig, seed: int, history: History | None, ini
         "versions": versions(),
         "kernels": SOURCES_HASH,
         "initial_policy": None if initial is None else initial.identity(),
-        "data": None if history is None else {**describe_history(history), "sha256": _digest(history)},
+        "data": None if history is None else _described(history),
     }
     return json.loads(json.dumps(about))
+
+
+def _described(bars: TrainingBars) -> dict:
+    if isinstance(bars, Panel):
+        return {symbol: _described(history) for symbol, history in bars.histories.items()}
+    return {**describe_history(bars), "sha256": _digest(bars)}
 
 
 def _digest(history: History) -> str:

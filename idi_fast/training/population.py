@@ -15,8 +15,9 @@ from idi_fast.agents.trace import Trace
 from idi_fast.config.arguments import check_callback, check_choice, check_config
 from idi_fast.config.seeds import check_seeds
 from idi_fast.config.settings import TrainingConfig
-from idi_fast.data.config_history import load_config_history, with_history
-from idi_fast.data.history import History, HistoryLike, check_history
+from idi_fast.data.config_bars import load_config_bars
+from idi_fast.data.config_history import with_history
+from idi_fast.data.panel import TrainingBars, TrainingBarsLike, check_bars
 from idi_fast.environments.environment import HistoryBars
 from idi_fast.environments.splits import split_history
 from idi_fast.errors import IdiFastError, InputError
@@ -177,7 +178,7 @@ def train_population(
     seeds: Iterable[int],
     jobs: int | None = None,
     keep: str = "best",
-    history: HistoryLike | None = None,
+    history: TrainingBarsLike | None = None,
     progress: Callable[[PopulationProgress], None] | None = None,
     finished: Callable[[Lane], None] | None = None,
     checkpoints: PopulationCheckpoints | None = None,
@@ -227,11 +228,11 @@ def train_population(
     >>> population.best.seed in range(4)
     True
     """
-    history = check_history(history)
-    config = with_history(check_config(config), history)
+    bars = check_bars(history)
+    config = with_history(check_config(config), bars)
     check_callback("progress", progress)
     check_callback("finished", finished)
-    if history is not None and config.environment.kind != "history":
+    if bars is not None and config.environment.kind != "history":
         raise InputError(
             f"a history was given, but environment.kind is {config.environment.kind!r}; set it to 'history'"
         )
@@ -239,12 +240,12 @@ def train_population(
     workers = WorkerPool(jobs, len(seeds))
     check_choice("keep", keep, ("best", "all"))
     started = perf_counter()
-    if config.environment.kind == "history" and history is None:
-        history = load_config_history(config)
+    if config.environment.kind == "history" and bars is None:
+        bars = load_config_bars(config)
     test = None
-    if history is not None:
-        config, history, test = split_history(config, history)
-    lanes = _Lanes(workers, config, seeds, history, keep, finished, checkpoints)
+    if bars is not None:
+        config, bars, test = split_history(config, bars)
+    lanes = _Lanes(workers, config, seeds, bars, keep, finished, checkpoints)
     lanes.run(progress)
     best, seconds = lanes.kept[lanes.best], perf_counter() - started
     # Chosen by the training's bars, so that those behind the split, if there is one, have no part in the choice.
@@ -271,7 +272,7 @@ class _Lanes:
         workers: WorkerPool,
         config: TrainingConfig,
         seeds: Sequence[int],
-        history: History | None,
+        history: TrainingBars | None,
         keep: str,
         finished: Callable[[Lane], None] | None,
         checkpoints: PopulationCheckpoints | None,

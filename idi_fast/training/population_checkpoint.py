@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from idi_fast.config.settings import TrainingConfig
-from idi_fast.data.history import History
+from idi_fast.data.panel import TrainingBars
 from idi_fast.errors import ArtifactError, InputError
 from idi_fast.storage.files import write_json
 from idi_fast.storage.syncing import sync_file, sync_folder
@@ -47,7 +47,7 @@ class PopulationCheckpoints:
         self._keep = keep
         self._note = note
 
-    def begin(self, config: TrainingConfig, seeds: Sequence[int], history: History | None) -> dict[int, dict]:
+    def begin(self, config: TrainingConfig, seeds: Sequence[int], history: TrainingBars | None) -> dict[int, dict]:
         """The summary rows of lanes that have already lost, by seed; InputError if this is another population."""
         run = {**describe_run(config, seeds[0], history), "seed": [str(seed) for seed in seeds], "keep": self._keep}
         path = self._folder / POPULATION

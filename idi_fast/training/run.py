@@ -14,7 +14,7 @@ from idi_fast.agents.trace import Trace
 from idi_fast.config.arguments import check_config
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.config_history import with_history
-from idi_fast.data.history import HistoryLike, check_history
+from idi_fast.data.panel import TrainingBarsLike, check_bars
 from idi_fast.evaluation.baselines import Comparison
 from idi_fast.training.artifact import episode_frames, quick_evaluation, save_training
 from idi_fast.training.trainer import Progress, Trainer, create_trainer
@@ -80,7 +80,7 @@ class TrainingRun:
 
 def train(
     config: TrainingConfig | Mapping[str, Any] | None = None,
-    history: HistoryLike | None = None,
+    history: TrainingBarsLike | None = None,
     *,
     seed: int | None = 0,
     initial: Policy | None = None,
@@ -94,7 +94,7 @@ def train(
         The settings, or a dict of them, by default `TrainingConfig()`. A history makes the synthetic environment, the
         default, that of the history.
     history
-        Bars to train on; by default those that the config names.
+        Bars to train on: a history, a frame, or a dict of them by symbol; by default those that the config names.
     seed
         Any integer of 0 or more (under compat of any sign); None: drawn, and recorded in the policy.
     initial
@@ -123,8 +123,8 @@ def train(
     >>> run.trace.frame().height
     64
     """
-    history = check_history(history)
-    config = with_history(check_config(config), history)
-    trainer = create_trainer(config, seed, history, initial=initial)
+    bars = check_bars(history)
+    config = with_history(check_config(config), bars)
+    trainer = create_trainer(config, seed, bars, initial=initial)
     policy, trace = trainer.run(progress)
     return TrainingRun(policy, trace, trainer)

@@ -14,9 +14,9 @@ from idi_fast.agents.policy import Policy, check_policy
 from idi_fast.agents.trace import Trace, greedy_trace
 from idi_fast.config.arguments import check_callback, check_integer, described
 from idi_fast.config.settings import TrainingConfig
-from idi_fast.data.config_history import load_config_history
-from idi_fast.data.history import History, HistoryLike, check_history
-from idi_fast.data.in_sample import describe_history
+from idi_fast.data.config_bars import load_config_bars
+from idi_fast.data.in_sample import describe_bars
+from idi_fast.data.panel import TrainingBars, TrainingBarsLike, check_bars
 from idi_fast.environments.environment import HistoryBars, SyntheticEnvironment, make_environment
 from idi_fast.environments.features import named
 from idi_fast.environments.rng import draw_seed, make_generators
@@ -61,9 +61,9 @@ class Trainer:
     ----------
     config : TrainingConfig
     seed : int
-    history : History or None
+    history : History, Panel or None
         The bars that it is trained on.
-    test : History or None
+    test : History, Panel or None
         Those behind the config's split, if it has one.
     rewards : EpisodeRewards
         The log of episode rewards.
@@ -77,7 +77,7 @@ class Trainer:
         seed: int,
         bars: HistoryBars | None = None,
         initial: Policy | None = None,
-        test: History | None = None,
+        test: TrainingBars | None = None,
     ):
         self.config = config
         self.seed = seed
@@ -158,7 +158,7 @@ class Trainer:
         return policy, trace
 
     def _trained_on(self) -> list[dict]:
-        own = [] if self.history is None else [describe_history(self.history)]
+        own = [] if self.history is None else describe_bars(self.history)
         before = [] if self.initial is None else self.initial.trained_on
         return [*own, *(bars for bars in before if bars not in own)]
 
@@ -281,7 +281,7 @@ def _paced(blocks: int, seconds: float, most: int) -> int:
 def create_trainer(
     config: TrainingConfig,
     seed: int | None = 0,
-    history: HistoryLike | None = None,
+    history: TrainingBarsLike | None = None,
     *,
     initial: Policy | None = None,
 ) -> Trainer:
@@ -294,8 +294,8 @@ def create_trainer(
     seed
         Any integer of 0 or more (under compat of any sign); None: drawn, see `Trainer.seed`.
     history
-        Bars to train on, where the config's environment is "history"; by default those of
-        `config.environment.data.path`.
+        Bars to train on, where the config's environment is "history": a history, a frame, or a dict of them by symbol;
+        by default those of `config.environment.data.path`.
     initial
         A policy of the same states, whose values training starts from. Bucket edges are fitted anew: a state is one by
         its buckets.
@@ -321,19 +321,19 @@ def create_trainer(
         found = f"config is {described(config)}; see TrainingConfig.from_dict, TrainingConfig.from_json"
         raise InputError(f"create_trainer takes a TrainingConfig and a History; {found}")
     try:
-        history = check_history(history)
+        bars = check_bars(history)
     except InputError as error:
         raise InputError(f"create_trainer takes a TrainingConfig and a History; {error}") from None
     initial = None if initial is None else check_policy(initial)
-    if history is not None and config.environment.kind != "history":
+    if bars is not None and config.environment.kind != "history":
         raise InputError(
             f"a history was given, but environment.kind is {config.environment.kind!r}; set it to 'history'"
         )
-    if config.environment.kind == "history" and history is None:
-        history = load_config_history(config)
-    bars, test = None, None
-    if history is not None:
-        config, history, test = split_history(config, history)
-        bars = HistoryBars(config, history)
+    if config.environment.kind == "history" and bars is None:
+        bars = load_config_bars(config)
+    encoded, test = None, None
+    if bars is not None:
+        config, bars, test = split_history(config, bars)
+        encoded = HistoryBars(config, bars)
     seed = check_integer("seed", seed, optional=True)
-    return Trainer(config, draw_seed() if seed is None else seed, bars, initial, test)
+    return Trainer(config, draw_seed() if seed is None else seed, encoded, initial, test)

@@ -155,7 +155,7 @@ class TestLeakingFeatures:
     def test_edges_that_are_fitted_on_the_data_at_hand(self, policy):
         def replay(policy, bars):
             if len(bars) > 1:
-                encoder = Encoder.fit(policy.config, policy.encoder.features, log_columns(bars))
+                encoder = Encoder.fit(policy.config, policy.encoder.features, [log_columns(bars)])
                 policy = dataclasses.replace(policy, encoder=encoder)
             return rollout_history(policy, bars)
 

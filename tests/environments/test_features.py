@@ -29,7 +29,7 @@ def fitted(buckets: dict | None = None, **chosen: dict) -> Encoder:
     config = TrainingConfig.from_dict(
         {"environment": {"kind": "history"}, "quantizer": buckets or {}, "features": chosen}
     )
-    return Encoder.fit(config, resolve_features(config, HISTORY.columns), COLUMNS)
+    return Encoder.fit(config, resolve_features(config, HISTORY.columns), [COLUMNS])
 
 
 def cut(piece: slice) -> dict[str, np.ndarray]:
@@ -88,7 +88,7 @@ def test_an_encoder_needs_no_column_for_a_feature_of_one_bucket():
     config = TrainingConfig.from_dict({"quantizer": {"volume_buckets": 1, "scarcity_buckets": 1}})
     features = {**default_features(has_volume=True), "scarcity": FeatureConfig(column="mood", transform="drawdown")}
     encoder, whole = (
-        Encoder.fit(config, features, given) for given in (columns, {**COLUMNS, "mood": COLUMNS["close"]})
+        Encoder.fit(config, features, [given]) for given in (columns, {**COLUMNS, "mood": COLUMNS["close"]})
     )
     assert encoder.to_dict() == whole.to_dict()
     assert (encoder.unused, encoder.sizes) == (("volume", "scarcity"), (4, 1, 4, 1))

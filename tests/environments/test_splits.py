@@ -10,7 +10,7 @@ from market_data import random_walk
 
 import idi_fast as idi
 from idi_fast.config.settings import TrainingConfig
-from idi_fast.environments.splits import load_test_history, load_training_history, split_history
+from idi_fast.environments.splits import load_test_bars, load_training_bars, split_history
 from idi_fast.errors import InputError
 
 HOUR = 3600 * 10**9
@@ -96,11 +96,11 @@ def test_by_command(tmp_path):
     assert_mentions(shown, "bars              600", "in sample         False")
     shown = cli.succeed("verify", tmp_path / "a", "--data", path).stdout
     assert "fails" not in shown
-    again = cli.succeed("train", "--data", path, "--split", "70%", "--out", tmp_path / "a", "--resume", *cli.QUICK)
-    assert again.status == 0
+    cli.succeed("prove", tmp_path / "a", "--prover", "replay")
+    cli.succeed("verify", tmp_path / "a", "--data", path, "--require", "replay")
     policy = idi.Policy.load(tmp_path / "a")
-    assert len(load_training_history(policy.config)) == 1336
-    assert len(load_test_history(policy.config)) == 600
+    assert len(load_training_bars(policy.config)) == 1336
+    assert len(load_test_bars(policy.config)) == 600
     shown = cli.succeed(
         "train", "--data", path, "--split", "70%", "--seeds", "0:2", "--out", tmp_path / "p", *cli.QUICK
     )

@@ -202,21 +202,35 @@ def test_crypto_bars_visit_all_regimes_and_have_normal_noise():
     assert_allclose(np.bincount(regime, minlength=4) / regime.size, 0.25, rtol=0, atol=0.08)
 
 
-@given(st.lists(WORDS_64, min_size=1, max_size=40), st.integers(1, 9), st.integers(1, 1000), CHUNKS)
-def test_window_bars(words, episode_length, n_starts, chunks):
+def windows(sizes: list[int], episode_length: int) -> tuple[np.ndarray, np.ndarray]:
+    """`stops` and `shifts` of the windows of histories of these sizes, one behind the other."""
+    counts = [size - episode_length for size in sizes]
+    before = [sum(sizes[:place]) - sum(counts[:place]) for place in range(len(sizes))]
+    return np.cumsum(counts), np.array(before, np.int64)
+
+
+SIZES = st.lists(st.integers(1, 1000), min_size=1, max_size=5)
+
+
+@given(st.lists(WORDS_64, min_size=1, max_size=40), st.integers(1, 9), SIZES, CHUNKS)
+def test_window_bars(words, episode_length, starts, chunks):
+    sizes = [count + episode_length for count in starts]
     bar, cursor = np.full(len(words), -1, np.int64), np.zeros(2, np.int64)
     drawn_words = np.array(words, np.uint64)
     for piece in pieces(len(words), chunks):
-        kernels.window_bars(drawn_words[piece], cursor, episode_length, n_starts, bar[piece])
-    assert_array_equal(bar, oracle.window_bars(words, episode_length, n_starts))
-    assert bar.max() < n_starts + episode_length
+        kernels.window_bars(drawn_words[piece], cursor, episode_length, *windows(sizes, episode_length), bar[piece])
+    assert_array_equal(bar, oracle.window_bars(words, episode_length, sizes))
+    assert bar.max() < sum(sizes)
+    whole = bar[: len(bar) // (episode_length + 1) * (episode_length + 1)].reshape(-1, episode_length + 1)
+    ends = np.cumsum(sizes)
+    assert_array_equal(np.searchsorted(ends, whole[:, 0], "right"), np.searchsorted(ends, whole[:, -1], "right"))
     assert_array_equal(cursor, [len(words) % (episode_length + 1), bar[-1]])
 
 
 @pytest.mark.parametrize("n_starts", [1, 3])
 def test_window_starts_are_uniform(n_starts):
     bar, n = np.empty(6000, np.int64), 3000
-    kernels.window_bars(drawn(2, 6000, 1).reshape(-1), np.zeros(2, np.int64), 1, n_starts, bar)
+    kernels.window_bars(drawn(2, 6000, 1).reshape(-1), np.zeros(2, np.int64), 1, *windows([n_starts + 1], 1), bar)
     counts = np.bincount(bar[::2], minlength=n_starts)
     # Five standard deviations of a count.
     assert_allclose(counts, n / n_starts, rtol=0, atol=5 * math.sqrt(n * (n_starts - 1)) / n_starts)

@@ -170,7 +170,7 @@ class HistoryMarket:
         """The first n rows."""
         length = self.config["episode_length"]
         starts = [word for (word,) in word_rows(self.words, n, 1)]
-        return [self.bars[bar] for bar in window_bars(starts, length, len(self.bars) - length)]
+        return [self.bars[bar] for bar in window_bars(starts, length, [len(self.bars)])]
 
 
 def learner(config: dict) -> Learner:

@@ -149,10 +149,15 @@ def crypto_bars(
     return list(zip(closes, volumes, regimes, risks, strict=True))
 
 
-def window_bars(words: Column, episode_length: int, n_starts: int) -> list[int]:
-    """The bars of one window after the other, each begun where the word of its first row says."""
+def window_bars(words: Column, episode_length: int, sizes: Sequence[int]) -> list[int]:
+    """The bars of one window after the other, each begun where the word of its first row says: at any bar of the
+    histories, which have `sizes` bars and lie one behind the other, that leaves room for an episode in its own."""
+    starts, first = [], 0
+    for size in sizes:
+        starts += range(first, first + size - episode_length)
+        first += size
     bars: list[int] = []
     while len(bars) < len(words):
-        start = below(words[len(bars)], n_starts)
+        start = starts[below(words[len(bars)], len(starts))]
         bars += range(start, start + episode_length + 1)
     return bars[: len(words)]

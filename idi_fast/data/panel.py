@@ -1,0 +1,102 @@
+"""Histories of many symbols, which one policy is trained on."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeGuard
+
+from idi_fast.data.history import History, HistoryLike, check_history, looks_like_frame
+from idi_fast.errors import DataError, InputError
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Histories by symbol, in the order of their names, all with the same columns.
+
+    Attributes
+    ----------
+    histories : dict of str to History
+    """
+
+    histories: dict[str, History]
+
+    def __post_init__(self) -> None:
+        if not self.histories:
+            raise DataError("there are no symbols; expected one history or more")
+        first = next(iter(self.histories))
+        roles = sorted(self.histories[first].columns)
+        for symbol, history in self.histories.items():
+            if sorted(history.columns) != roles:
+                raise DataError(
+                    f"symbol {symbol!r} has the columns {', '.join(sorted(history.columns))}, {first!r} has "
+                    f"{', '.join(roles)}; expected the same of all"
+                )
+
+    @classmethod
+    def of(cls, histories: Mapping[str, HistoryLike]) -> "Panel":
+        """The panel of histories, or frames, by symbol. Raises DataError, InputError."""
+        found = {}
+        for symbol in sorted(histories):
+            history = check_history(histories[symbol])
+            if history is None:
+                raise InputError(f"the history of {symbol!r} is None; expected a History or a frame")
+            found[symbol] = history
+        return cls(found)
+
+    def __len__(self) -> int:
+        return sum(map(len, self.histories.values()))
+
+    def __iter__(self) -> Iterator[History]:
+        return iter(self.histories.values())
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """The columns of the first symbol, behind the names that all share."""
+        return next(iter(self)).columns
+
+    @cached_property
+    def digests(self) -> dict[str, dict]:
+        """Those of all files, in the order read."""
+        return {file: digest for history in self for file, digest in history.digests.items()}
+
+    @property
+    def dropped(self) -> int:
+        """Rows dropped from all symbols."""
+        return sum(history.dropped for history in self)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was found out about the files."""
+        return tuple(note for history in self for note in history.notes)
+
+    def of_each(self, change: Callable[[History], History | None]) -> "Panel":
+        """The panel of changed histories; those that become None are left out. Raises DataError if none is left."""
+        changed = {symbol: change(history) for symbol, history in self.histories.items()}
+        return Panel({symbol: history for symbol, history in changed.items() if history is not None})
+
+
+TrainingBars = History | Panel
+"""What a policy is trained and evaluated on."""
+TrainingBarsLike = HistoryLike | Panel | Mapping[str, HistoryLike]
+"""What is taken for it: a history or a frame, or several by symbol."""
+
+
+def check_bars(bars: object) -> TrainingBars | None:
+    """A history or a panel that was given as an argument, also as frames, or None; InputError for anything else."""
+    if isinstance(bars, Panel):
+        return bars
+    if is_mapping_of_histories(bars):
+        return Panel.of(bars)
+    return check_history(bars)
+
+
+def is_mapping_of_histories(bars: object) -> TypeGuard[Mapping[str, HistoryLike]]:
+    """Whether a thing holds histories or frames by symbol, not columns by name."""
+    if not isinstance(bars, Mapping) or not bars:
+        return False
+    return all(isinstance(value, History) or looks_like_frame(value) for value in bars.values())
+
+
+def members(bars: TrainingBars) -> list[tuple[str | None, History]]:
+    """The histories of a panel with their symbols; a single one without."""
+    return list(bars.histories.items()) if isinstance(bars, Panel) else [(None, bars)]
