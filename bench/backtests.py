@@ -17,7 +17,7 @@ import polars as pl
 from idi_fast.agents.policy import Policy
 from idi_fast.backtesting.backtest import backtest, write_backtest
 from idi_fast.backtesting.symbols import write_symbol_backtest
-from idi_fast.bench import accounts
+from idi_fast.bench import accounts, price_files
 from idi_fast.bench.backtest_twins import TwinRun, expect_kpis, floats, run_kpis, train_both
 from idi_fast.bench.bars import COLUMNS, write_bars, write_walk
 from idi_fast.bench.case import Case, Context, Differs, Timed, elapsed, expect_equal
@@ -61,6 +61,7 @@ def make(sizes: Sizes, context: Context) -> list[Case]:
         _whole(sizes, context.folder, policy),
         _symbols(sizes, context.folder, policy),
         *accounts.make(sizes, context),
+        *price_files.make(sizes, context),
     ]
 
 

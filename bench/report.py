@@ -16,6 +16,8 @@ YARDSTICKS: dict[str, tuple[str, Callable[[float], str]]] = {
     "reference": ("× reference", lambda ratio: f"{1 / ratio:.0f}"),
     "c": ("time / C", lambda ratio: f"{ratio:.2f}"),
     "one_job": ("× one job", lambda ratio: f"{1 / ratio:.2f}"),
+    "polars": ("time / polars", lambda ratio: f"{ratio:.1f}"),
+    "one_history": ("time / one history", lambda ratio: f"{ratio:.1f}"),
     "polars_scan": ("time / polars' scan", lambda ratio: f"{ratio:.1f}"),
     "vectorbt": ("× vectorbt", lambda ratio: f"{1 / ratio:.1f}"),
     "vectorbt_rust": ("× vectorbt in Rust", lambda ratio: f"{1 / ratio:.1f}"),
