@@ -78,7 +78,7 @@ def test_absolute_paths_and_a_history(world, tmp_path):
     ]
     (tmp_path / "history.json").write_text(json.dumps(config))
     with mock.patch.object(
-        idi_fast.layers.train, "load_config_history", wraps=idi_fast.layers.train.load_config_history
+        idi_fast.layers.train, "load_config_bars", wraps=idi_fast.layers.train.load_config_bars
     ) as loaded:
         report = run_plan(write_plan(tmp_path, layers), jobs=2)
     assert loaded.call_count == 1  # layers with the same data share it
