@@ -151,3 +151,63 @@ def test_no_room_for_a_frame_s_file():
             History.from_frame(polars())
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+
+
+# --- frames in place of a history
+
+
+class Stream:
+    """A frame that only hands out a stream, as DuckDB's and others' do."""
+
+    def __init__(self, frame: pl.DataFrame):
+        self._frame, self.columns = frame, frame.columns
+
+    def __arrow_c_stream__(self, requested_schema=None):
+        return self._frame.__arrow_c_stream__(requested_schema)
+
+
+def test_a_frame_of_any_kind_and_the_file_give_the_same_policy(tmp_path):
+    import idi_fast as idi
+
+    rng = np.random.default_rng(5)
+    times = pl.datetime_range(pl.datetime(2024, 1, 1), pl.datetime(2024, 1, 20), "1h", eager=True)
+    close = 100 * np.exp(np.cumsum(rng.normal(0, 0.01, len(times))))
+    frame = pl.DataFrame({"Date": times, "Close": close, "Volume": rng.integers(1, 99, len(times))})
+    frame.write_csv(tmp_path / "bars.csv")
+    frame.write_parquet(tmp_path / "bars.parquet")
+    kinds = {
+        "polars": frame,
+        "lazy": frame.lazy(),
+        "pandas": frame.to_pandas().set_index("Date"),
+        "arrow": frame.to_arrow(),
+        "any stream": Stream(frame),
+        "dict": frame.to_dict(),
+        "csv": idi.load_history(tmp_path / "bars.csv"),
+        "parquet": idi.load_history(tmp_path / "bars.parquet"),
+    }
+    config = {"episodes": 8, "episode_length": 16}
+    found = {name: idi.train(config, bars, seed=2).policy.identity()["tables_sha256"] for name, bars in kinds.items()}
+    assert len(set(found.values())) == 1, found
+    run = idi.train(config, frame, seed=2)
+    assert idi.backtest(run.policy, frame.to_arrow()).kpis == idi.backtest(run.policy, kinds["csv"]).kpis
+    assert idi.evaluate(run.policy, frame.to_pandas()).in_sample
+
+
+def test_arrays_and_back():
+    times = ["2024-01-01", "2024-01-02", "2024-01-03"]
+    bars = History.from_arrays(
+        [1.0, 2.0, 3.0], time=times, open=[1, 2, 3], high=[2, 3, 4], low=[1, 1, 1], own=[7, 8, 9]
+    )
+    assert list(bars.columns) == ["time", "close", "open", "high", "low", "own"]
+    again = History.from_frame(bars.to_frame(), extra=["own"])
+    for name in bars.columns:
+        assert_array_equal(again.column(name), bars.column(name))
+    assert History.from_arrays([1.0, 2.0]).time is None
+    part = bars.between("2024-01-02", None)
+    assert (len(part), part.close[0]) == (2, 2.0)
+    with pytest.raises(DataError, match="no bar lies from 2030-01-01T00:00:00Z; the history has bars from 2024-01-01"):
+        bars.between("2030-01-01", None)
+    with pytest.raises(DataError, match=r"close has the shape \(1, 2\); expected one dimension"):
+        History.from_arrays([[1.0, 2.0]])
+    with pytest.raises(InputError, match="the history has no times"):
+        History.from_arrays([1.0, 2.0]).between("2024-01-02", None)
