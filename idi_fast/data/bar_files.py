@@ -137,7 +137,7 @@ def _opened(file: Path, options: ReadOptions, copies: ExitStack, recognise: bool
         sep=options.sep,
         no_header=options.no_header,
         skip_rows=options.skip_rows,
-        known=options.names,
+        known=options.names or (),
         recognise=recognise,
     )
     if encoding == "utf-8" and file.suffix.lower() != ".zip":

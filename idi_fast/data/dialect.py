@@ -130,6 +130,10 @@ def transcoded(file: Path, encoding: str, target: Path) -> None:
             raise DataError(f"{file}: it is no {encoding} text ({error}); name its encoding (`encoding`)") from None
 
 
+Row = tuple[int, list[str]]
+"""The number of a line and its fields."""
+
+
 def find_dialect(
     head: str,
     encoding: str,
@@ -137,7 +141,7 @@ def find_dialect(
     sep: str | None = None,
     no_header: bool = False,
     skip_rows: int | None = None,
-    known: tuple[str, ...] | None = None,
+    known: tuple[str, ...] = (),
     recognise: bool = True,
 ) -> Dialect:
     """The dialect of a text file by its beginning; without names for a plain CSV file, which names its own columns.
@@ -147,48 +151,53 @@ def find_dialect(
     recognise: whether others are named by what they hold.
     """
     lines = head.removeprefix("\ufeff").splitlines()
-    start = skip_rows or 0
-    found, comments = start, False
-    if skip_rows is None:
-        while found < len(lines) and (not lines[found].strip() or lines[found].startswith(COMMENT)):
-            comments |= lines[found].startswith(COMMENT)
-            found += 1
-    body = [line for line in lines[found:] if line.strip()]
-    comment = COMMENT if skip_rows is None and any(line.startswith(COMMENT) for line in body[1:]) else None
+    begin = _first_line(lines) if skip_rows is None else skip_rows
+    has_comments = skip_rows is None and any(line.startswith(COMMENT) for line in lines[begin + 1 :])
     numbered = [
         (place, line)
-        for place, line in enumerate(lines[found:], found)
-        if line.strip() and not (comment and line.startswith(comment))
+        for place, line in enumerate(lines[begin:], begin)
+        if line.strip() and not (has_comments and line.startswith(COMMENT))
     ][:HEAD_ROWS]
     if not numbered:
         return Dialect(encoding, sep or ",")
     separator, width = _separator([line for _, line in numbered], sep)
-    rows = [(place, fields(line, separator)) for place, line in numbered]
-    before = 0
-    if skip_rows is None:  # lines of another width before the table: titles, addresses
-        before = next((at for at, (_, cells) in enumerate(rows) if len(cells) == width), 0)
-        if before and _is_ragged_header(rows, before, width):
-            before -= 1
-    table = rows[before:]
+    table = [(place, fields(line, separator)) for place, line in numbered]
+    if skip_rows is None:
+        table = table[_titles(table, width) :]
+    comment = COMMENT if has_comments else None
     header = 0 if no_header else _header_rows([cells for _, cells in table])
-    place = table[header][0] if header < len(table) else table[-1][0] + 1
-    names, is_commented = None, False
-    if header == 0 and not no_header and comments and skip_rows is None:  # a header that is written as a comment
-        above = lines[found - 1]
-        cells = fields(above.lstrip(COMMENT + " "), separator) if above.startswith(COMMENT) else []
-        if len(cells) == width and not any(map(is_value, cells)):
-            names, is_commented = tuple(cells), True
+    if header == 1 and table[0][0] == 0 and len(table[0][1]) == width:
+        return Dialect(encoding, separator, comment=comment)
+    first = table[header][0] if header < len(table) else table[-1][0] + 1
     if header:
         names = _names([cells for _, cells in table[:header]], width)
-    is_plain = header == 1 and table[0][0] == 0 and len(table[0][1]) == width
-    if is_plain:
-        names = None
-    elif names is None:
-        body = [cells for _, cells in table if len(cells) == width]
-        names = layout(body, width) if recognise and known is None else numbered_names(width)
-        names = (*(known or ())[:width], *names[len(known or ()) :])
-    skipped = 0 if is_plain else place
-    return Dialect(encoding, separator, _distinct(names), skipped, 1 if is_commented else header, comment)
+    elif skip_rows is None and not no_header and (above := _commented_header(lines[:begin], separator, width)):
+        names, header = above, 1
+    else:
+        full = [cells for _, cells in table if len(cells) == width]
+        names = layout(full, width) if recognise and not known else numbered_names(width)
+        names = (*known[:width], *names[len(known) :])
+    return Dialect(encoding, separator, _distinct(names), first, header, comment)
+
+
+def _first_line(lines: list[str]) -> int:
+    """The first line that is neither blank nor a comment."""
+    return next(
+        (place for place, line in enumerate(lines) if line.strip() and not line.startswith(COMMENT)), len(lines)
+    )
+
+
+def _titles(rows: list[Row], width: int) -> int:
+    """How many lines come before the table: titles, addresses and the like, which have another number of fields."""
+    before = next((at for at, (_, cells) in enumerate(rows) if len(cells) == width), 0)
+    return before - 1 if before and _is_ragged_header(rows, before, width) else before
+
+
+def _commented_header(lines: list[str], separator: str, width: int) -> tuple[str, ...] | None:
+    """The names in the last comment before the table, if it is a header."""
+    above = next((line for line in reversed(lines) if line.startswith(COMMENT)), "")
+    cells = fields(above.lstrip(COMMENT + " "), separator)
+    return tuple(cells) if above and len(cells) == width and not any(map(is_value, cells)) else None
 
 
 def fields(line: str, separator: str) -> list[str]:
@@ -223,7 +232,7 @@ def _separator(lines: list[str], given: str | None) -> tuple[str, int]:
     return found
 
 
-def _is_ragged_header(rows: list[tuple[int, list[str]]], before: int, width: int) -> bool:
+def _is_ragged_header(rows: list[Row], before: int, width: int) -> bool:
     """Whether the line before the first of the table's width is its header, but for an empty field at its end."""
     header, body = rows[before - 1][1], [cells for _, cells in rows[before:] if len(cells) == width]
     return len(header) == width - 1 and not any(map(is_value, header)) and all(cells[-1] == "" for cells in body)
@@ -263,10 +272,8 @@ def _names(header: list[list[str]], width: int) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _distinct(names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
     """Names as polars makes them distinct."""
-    if names is None:
-        return None
     found: list[str] = []
     for name in names:
         copies = names[: len(found)].count(name)
