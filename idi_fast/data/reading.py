@@ -8,8 +8,8 @@ import polars as pl
 
 from idi_fast.config.read_options import ReadOptions
 from idi_fast.data.bar_files import Source, count_rows, open_sources, read_batches, read_head, read_schema
+from idi_fast.data.bar_rows import CLOCK, Converter, joined, plan_numbers
 from idi_fast.data.columns import candidates_for, check_types, choose_columns
-from idi_fast.data.converter import CLOCK, Converter, joined, plan_numbers
 from idi_fast.data.ordering import OrderCheck, Rows, falls, in_order, turned_round
 from idi_fast.data.time_columns import NO_TIME, SAMPLE, find_clock, refuse_unread_times
 from idi_fast.data.time_forms import is_clock, is_named_so
