@@ -52,6 +52,8 @@ class ReadOptions:
         What to do with a row that repeats the one before it in every column that is read.
     names : tuple of str or None
         The first columns' names, in files without a header; set by `format`.
+    order : str or None
+        The order of day and month where the rows allow both; set by `format`.
     """
 
     format: Vendor | None = None
@@ -66,6 +68,7 @@ class ReadOptions:
     sort: bool = False
     duplicates: Literal["refuse", "drop"] = "refuse"
     names: tuple[str, ...] | None = None
+    order: str | None = None
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> "ReadOptions":
@@ -103,7 +106,7 @@ class ReadOptions:
         return asdict(self)
 
 
-OPTIONS = tuple(field.name for field in fields(ReadOptions) if field.name != "names")
+OPTIONS = tuple(field.name for field in fields(ReadOptions) if field.name not in ("names", "order"))
 """The names of the options that users give."""
 UNITS = ("s", "ms", "us", "ns")
 SERIAL_DAYS = "excel"
@@ -116,17 +119,11 @@ FORMATS: dict[Vendor, dict[str, Any]] = {
     "cryptodatadownload": POINT,
     "dukascopy": POINT,
     "firstratedata": {**POINT, "names": ("time", *BARS), "tz": "America/New_York"},
-    "histdata": {
-        "sep": ";",
-        "decimal": ".",
-        "names": ("time", *BARS),
-        "time_format": "%Y%m%d %H%M%S",
-        "tz": "Etc/GMT+5",  # EST the whole year
-    },
-    "investing": {**POINT, "time_format": "%m/%d/%Y"},
-    "kraken": {**POINT, "names": ("time", *BARS, "trades"), "time_format": "s"},
+    "histdata": {"decimal": ".", "tz": "Etc/GMT+5"},  # EST the whole year
+    "investing": {"order": "month first"},
+    "kraken": {**POINT, "names": ("time", *BARS, "trades")},
     "metatrader": {"decimal": ".", "names": ("date", "time_of_day", *BARS)},
-    "nasdaq": {**POINT, "time_format": "%m/%d/%Y"},
+    "nasdaq": {**POINT, "order": "month first"},
     "stooq": POINT,
     "tradingview": POINT,
     "yfinance": POINT,

@@ -39,6 +39,8 @@ SMALL_BYTES = 2**24
 wait for polars' pool of threads."""
 PLAIN = ("BOOLEAN", "INT32", "INT64", "FLOAT", "DOUBLE")
 
+TEXTS = pl.col(pl.Categorical, pl.Enum).cast(pl.String)
+"""Columns of text of few values, as text."""
 BLANK = "\0blank"
 """Column that marks the rows of a text in which no column holds anything."""
 SYMBOL_KEY = "symbol"
@@ -131,15 +133,18 @@ def _opened(file: Path, options: ReadOptions, copies: ExitStack, recognise: bool
         text = text[: text.rfind("\n") + 1] or text
     if not text.strip():
         raise DataError(f"{file}: cannot be read as CSV: it holds no row")
-    dialect = find_dialect(
-        text,
-        encoding,
-        sep=options.sep,
-        no_header=options.no_header,
-        skip_rows=options.skip_rows,
-        known=options.names or (),
-        recognise=recognise,
-    )
+    try:
+        dialect = find_dialect(
+            text,
+            encoding,
+            sep=options.sep,
+            no_header=options.no_header,
+            skip_rows=options.skip_rows,
+            known=options.names or (),
+            recognise=recognise,
+        )
+    except DataError as error:
+        raise DataError(f"{file}: {error}") from None
     if encoding == "utf-8" and file.suffix.lower() != ".zip":
         return Source(file, file, dialect)
     copy = _place_for_copy(copies)
@@ -187,10 +192,10 @@ def scan(source: Source) -> pl.LazyFrame:
         raise DataError(f"{source}: the file is empty")
     if dialect is None:
         if kind_of(file) == "Arrow":
-            return pl.scan_ipc(file, glob=False)
+            return pl.scan_ipc(file, glob=False).with_columns(TEXTS)
         if kind_of(file) == "JSON lines":
-            return pl.scan_ndjson(file, infer_schema_length=1000)
-        return pl.scan_parquet(file, hive_partitioning=False, glob=False)
+            return pl.scan_ndjson(file, infer_schema_length=None)  # JavaScript writes 100 for 100.0
+        return pl.scan_parquet(file, hive_partitioning=False, glob=False).with_columns(TEXTS)
     names = dialect.names
     return pl.scan_csv(
         file,
@@ -201,6 +206,7 @@ def scan(source: Source) -> pl.LazyFrame:
         schema=None if names is None else dict.fromkeys(names, pl.String),
         infer_schema=False,
         encoding="utf8-lossy",
+        eol_char=dialect.end,
         glob=False,
     )
 
@@ -241,8 +247,10 @@ def read_batches(
         options = pl.QueryOptFlags(projection_pushdown=not is_text)
         rows_read = scan(source)
         if is_text:
-            rows_read = rows_read.with_columns(pl.all_horizontal(pl.all().is_null()).alias(BLANK))
+            rows_read = rows_read.with_columns(_is_blank(rows_read.collect_schema().names()).alias(BLANK))
             wanted = [*wanted, BLANK]
+            if source.dialect is not None and source.dialect.has_blank_lines:
+                rows_read = rows_read.filter(~pl.col(BLANK))
         frames = rows_read.select(wanted).with_columns(_stripped())
         batches = frames.collect_batches(chunk_size=rows, lazy=True, optimizations=options)
         if is_text:
@@ -251,6 +259,13 @@ def read_batches(
             yield from _whole(batches, count_rows(source))
         else:
             yield from batches
+
+
+def _is_blank(names: list[str]) -> pl.Expr:
+    """Whether a row holds nothing, or only white space, or the mark that ended files of old."""
+    first, *others = names
+    blank = pl.col(first).is_null() | (pl.col(first).str.strip_chars(" \t\r\x1a") == "")
+    return pl.all_horizontal(blank, *(pl.col(name).is_null() for name in others))
 
 
 def _stripped() -> pl.Expr:

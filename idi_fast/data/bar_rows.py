@@ -8,26 +8,35 @@ import polars as pl
 
 from idi_fast.config.read_options import ReadOptions
 from idi_fast.data.date_forms import meaning_of_time
-from idi_fast.data.number_forms import find_decimal_mark, is_undecided, read_numbers
+from idi_fast.data.number_forms import UNKNOWN, find_decimal_mark, is_undecided, read_numbers
 from idi_fast.data.rules import LEAST, NUMBER, RULES
 from idi_fast.data.time_plan import TimePlan
 from idi_fast.data.timestamps import unit_of
 from idi_fast.errors import DataError
 
+MISSING_MARKS = ("null", "none", "na", "n/a", "#n/a", "nat", "-", "--", ".")
+"""What vendors write for a missing value, in lower case."""
 CLOCK = "clock"
 """Role of a column with the time of day for the dates in the time's column."""
 
 
-def plan_numbers(head: pl.DataFrame, rest: Callable[[], Iterable[pl.DataFrame]]) -> str | None:
-    """The decimal mark of a file's columns of numbers, None if they have none.
+def plan_numbers(head: pl.DataFrame, rest: Callable[[], Iterable[pl.DataFrame]], separator: str) -> str | None:
+    """The decimal mark of a file's columns of numbers, None if they have none, UNKNOWN if it cannot be told.
 
-    head: their first rows; rest: all rows in batches, looked at where a comma in the first ones may be the mark or
-    separate thousands, until one tells.
+    head: their first rows; rest: all rows in batches, looked at where a mark in the first ones may be the decimal mark
+    or separate thousands, until one tells; separator: of the fields; where it is a comma, a point is the decimal mark.
     """
     mark = find_decimal_mark(head)
-    if mark is None and is_undecided(head):
-        mark = next(filter(None, map(find_decimal_mark, rest())), None)
-    return mark
+    marks = [sign for sign in ((",",) if separator == "," else (",", ".")) if mark is None and is_undecided(head, sign)]
+    if not marks:
+        return mark
+    for batch in rest():
+        mark = find_decimal_mark(batch)
+        if mark is not None:
+            return mark
+        if marks == ["."] and not is_undecided(batch, "."):
+            return "."
+    return UNKNOWN
 
 
 class Converter:
@@ -46,6 +55,7 @@ class Converter:
         times: TimePlan,
         decimal: str | None,
         *,
+        clock_digits: int = 0,
         first_row: int,
         drop: bool,
     ):
@@ -53,6 +63,7 @@ class Converter:
         self._file, self._columns, self._drop = file, columns, drop
         self._plan, self._times, self._doubt = times, times.reader(), None
         self._decimal, self._thousands = decimal, options.thousands
+        self._clock_digits = clock_digits
 
     def convert(self, frame: pl.DataFrame) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
         """The columns by role without the rows that lack a value; and a bool array of these rows, None if there are
@@ -64,7 +75,7 @@ class Converter:
                 continue
             source, (holds, _) = frame[name], RULES.get(role, NUMBER)
             if role == "time" and CLOCK in self._columns:
-                source = joined(source, frame[self._columns[CLOCK]])
+                source = joined(source, frame[self._columns[CLOCK]], self._clock_digits)
             values = self._converted(role, source)
             if role == "time" and self._times.is_ambiguous() and source.count():
                 row = int(source.is_not_null().arg_true()[-1])
@@ -75,6 +86,8 @@ class Converter:
             wrong = ~holds(values).fill_null(False)
             if wrong.any():
                 lacking = source.is_null() | values.is_nan().fill_null(False)
+                if source.dtype == pl.String:
+                    lacking = lacking | source.str.to_lowercase().is_in(MISSING_MARKS).fill_null(False)
                 missing |= lacking.to_numpy()
                 wrong = wrong & ~lacking if self._drop else wrong
             if wrong.any():
@@ -107,9 +120,14 @@ class Converter:
             if self._plan.zone is not None and self._plan._replace(zone=None).reader().read(source)[row] is not None:
                 return f" (in {self._plan.zone} this time does not exist, or exists twice)"
             meaning = meaning_of_time(value)
-            return f" ({meaning}; or write times as 2024-01-31T09:30:00Z)" if meaning else ""
-        if role not in ("time", "risk") and isinstance(value, str) and re.search(r"\d,\d", value) and not self._decimal:
-            return " (its comma may separate thousands or be the decimal mark; say which: `decimal`)"
+            if meaning:
+                return f" ({meaning}; or write times as 2024-01-31T09:30:00Z)"
+            return " (a time of another form is read if that is named: `time_format`)" if isinstance(value, str) else ""
+        is_open = self._decimal in (None, UNKNOWN)
+        if role not in ("time", "risk") and isinstance(value, str) and re.search(r"\d[.,]\d", value) and is_open:
+            return (
+                " (its mark may separate thousands or be the decimal mark; say which: `decimal='.'` or `decimal=','`)"
+            )
         return ""
 
     def _converted(self, role: str, source: pl.Series) -> pl.Series:
@@ -123,24 +141,20 @@ class Converter:
         return read_numbers(source, self._decimal, self._thousands)
 
 
-def joined(dates: pl.Series, clocks: pl.Series) -> pl.Series:
-    """Dates with their times of day: text, for columns of types nanoseconds as a date-time."""
+def joined(dates: pl.Series, clocks: pl.Series, digits: int) -> pl.Series:
+    """Dates with their times of day: text, for columns of types nanoseconds as a date-time. digits: those of a time of
+    day in digits, with the leading zeros that it may lack; 0 if it is not in digits."""
     if clocks.dtype == pl.Time:
         days = dates.cast(pl.Datetime("ns"), strict=False)
         return days + clocks.to_physical().cast(pl.Duration("ns"))
     if dates.dtype in (pl.Date, pl.Datetime):
         dates = dates.dt.date().cast(pl.String)
-    return dates.cast(pl.String) + " " + _with_colons(clocks.cast(pl.String))
-
-
-def _with_colons(clocks: pl.Series) -> pl.Series:
-    """Times of day; those of digits alone, as 9, 930 or 093000, as 09:30:00."""
-    digits = clocks.str.extract(r"^(\d{1,6})$")
-    even = digits.str.zfill(2).zip_with(digits.str.len_chars() <= 2, digits.str.zfill(4))
-    even = even.zip_with(digits.str.len_chars() <= 4, digits.str.zfill(6))
-    padded = even.str.pad_end(6, "0")
-    pairs = padded.str.slice(0, 2) + ":" + padded.str.slice(2, 2) + ":" + padded.str.slice(4, 2)
-    return pairs.zip_with(pairs.is_not_null(), clocks)
+    clocks = clocks.cast(pl.String)
+    if digits:
+        padded = clocks.str.zfill(digits).str.pad_end(6, "0")
+        colons = padded.str.slice(0, 2) + ":" + padded.str.slice(2, 2) + ":" + padded.str.slice(4, 2)
+        clocks = clocks.set(clocks.str.len_chars() > digits, None).zip_with(~clocks.str.contains(r"^\d+$"), colons)
+    return dates.cast(pl.String) + " " + clocks
 
 
 def _is_plain(role: str, values: pl.Series) -> bool:

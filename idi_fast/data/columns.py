@@ -40,7 +40,8 @@ def _advice(file: Source, names: list[str]) -> str:
             f"for it has no header, and what its {len(names)} columns hold does not tell: name them, as "
             f"`price={names[min(1, len(names) - 1)]!r}`; the columns are {listing(names)}"
         )
-    return f"name one; the columns are {listing(names)}"
+    lines = "" if file.dialect is None else ", or say how many lines come before the table (`skip_rows`)"
+    return f"name one{lines}; the columns are {listing(names)}"
 
 
 @overload
@@ -117,7 +118,7 @@ def _is_fit(role: str, dtype: pl.DataType) -> bool:
     if dtype in (pl.String, pl.Null):
         return True
     if role == "time":
-        return dtype.is_integer() or dtype in (pl.Date, pl.Datetime)
+        return dtype.is_numeric() or dtype in (pl.Date, pl.Datetime)
     if role == "clock":
         return dtype.is_integer() or dtype == pl.Time
     return dtype.is_numeric() or (role == "risk" and dtype == pl.Boolean)

@@ -24,7 +24,7 @@ DATE = (
     r"(?P<date>\d{4}(?P<a>[-/.])\d{1,2}(?P=a)\d{1,2}"  # 2024/1/31
     r"|\d{1,2}(?P<b>[-/.])\d{1,2}(?P=b)(?:\d{4}|\d{2})"  # 31.01.2024, 1/31/24
     r"|[A-Za-z]{3,9}\.? \d{1,2},? \d{4}"  # Jan 31, 2024
-    r"|\d{1,2}(?P<c>[-/ ])[A-Za-z]{3,9}(?P=c)(?:\d{4}|\d{2})"  # 31-Jan-2024
+    r"|\d{1,2}(?P<c>[-/ ]?)[A-Za-z]{3,9}(?P=c)(?:\d{4}|\d{2})"  # 31-Jan-2024, 31JAN2024
     r"|\d{4}(?P<d>[-/ ])[A-Za-z]{3}(?P=d)\d{1,2}"  # 2024-Jan-31
     r"|\d{8})"
 )
@@ -52,7 +52,8 @@ def forms_of(text: str) -> list[Form]:
     found = re.fullmatch(WEEKDAY + DATE + TIME + ZONE, text)
     if found is None:
         return []
-    before = "" if not found["weekday"] else "%a, " if "," in found["weekday"] else "%a "
+    # %A and %B read abbreviations, too.
+    before = "" if not found["weekday"] else "%A, " if "," in found["weekday"] else "%A "
     after = "" if found["zone"] is None else re.sub(r"[+-]\d{2}:?\d{2}", "%z", found["zone"])
     times = _time_formats(found)
     return [
@@ -70,9 +71,9 @@ def _date_formats(date: str) -> list[tuple[str, str]]:
         if date[0].isalpha():
             comma = "," if "," in date else ""
             dot = "." if "." in date else ""
-            return [(f"%b{dot} %d{comma} %Y", "")]
-        sign = re.sub(r"[\dA-Za-z]", "", date)[0]
-        return [(f"%Y{sign}%b{sign}%d", "")] if date[3].isdigit() else [(f"%d{sign}%b{sign}{year}", "")]
+            return [(f"%B{dot} %d{comma} %Y", "")]
+        sign = re.sub(r"[\dA-Za-z]", "", date)[:1]
+        return [(f"%Y{sign}%B{sign}%d", "")] if date[3].isdigit() else [(f"%d{sign}%B{sign}{year}", "")]
     sign = re.sub(r"\d", "", date)[0]
     if re.match(r"\d{4}", date):
         return [(f"%Y{sign}%m{sign}%d", "")]
@@ -114,6 +115,8 @@ def read_dates(text: pl.Series, formats: Iterable[str]) -> pl.Series:
     """Text as int64, ns UTC, null where it is in none of the formats, or not of the years 1700 to 2199."""
     ns = pl.repeat(None, len(text), dtype=pl.Int64, eager=True)
     for form in formats:
+        if "%B" in form:
+            text = text.str.replace(r"(?i)\bsept\b", "Sep")
         rest = text.set(ns.is_not_null(), None)
         if rest.null_count() == len(rest):
             break

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from idi_fast.data.column_names import KNOWN_WORDS
+from idi_fast.data.column_names import KNOWN_WORDS, folded
 from idi_fast.data.layouts import layout, numbered_names
 from idi_fast.data.time_forms import is_clock, is_date, without_accents
 from idi_fast.errors import DataError
@@ -30,6 +30,8 @@ EIGHT_BITS = ("cp1252", "cp1251", "cp1250", "gb18030", "shift_jis", "euc_kr", "b
 """Encodings that are tried on text that is no UTF-8; the first in which a header names known columns is taken."""
 HEADER_LETTERS = 2000
 MOSTLY = 0.9
+PANDAS_LABELS = ("price", "ticker", "attributes", "symbols")
+"""What pandas writes above an index whose columns have several levels."""
 MISSING = frozenset(("", "nan", "null", "na", "n/a", "none", "-", "--", ".", "inf", "-inf", "+inf"))
 VALUE = re.compile(
     r"[-+(]?\s*[$€£¥]?\s*[-+]?(?:\d[\d.,'’\u00a0\u202f ]*|[.,]\d+)(?:[eE][-+]?\d+)?\s*(?:[KkMmBb%$€£¥])?\)?"
@@ -41,7 +43,8 @@ class Dialect(NamedTuple):
     """How a text file is written.
 
     names: of its columns, None for those of its first line; skip_lines: those before the first row, where names are
-    given; header_rows: lines of these that are header; comment: what comments begin with.
+    given; header_rows: lines of these that are header; comment: what comments begin with; has_blank_lines: whether
+    there are some between rows; end: of lines.
     """
 
     encoding: str = "utf-8"
@@ -50,6 +53,8 @@ class Dialect(NamedTuple):
     skip_lines: int = 0
     header_rows: int = 1
     comment: str | None = None
+    has_blank_lines: bool = False
+    end: str = "\n"
 
     def about(self) -> list[str]:
         """What is said of it, where it is not a plain CSV file: "';' separated" …"""
@@ -151,6 +156,8 @@ def find_dialect(
     recognise: whether others are named by what they hold.
     """
     lines = head.removeprefix("\ufeff").splitlines()
+    if skip_rows is not None and skip_rows >= len(lines):
+        raise DataError(f"skip_rows is {skip_rows}, but there are {len(lines)} lines")
     begin = _first_line(lines) if skip_rows is None else skip_rows
     has_comments = skip_rows is None and any(line.startswith(COMMENT) for line in lines[begin + 1 :])
     numbered = [
@@ -165,9 +172,12 @@ def find_dialect(
     if skip_rows is None:
         table = table[_titles(table, width) :]
     comment = COMMENT if has_comments else None
+    places = [place for place, _ in table]
+    has_blank = width > 1 and not has_comments and places[-1] - places[0] >= len(places)
+    end = "\r" if "\n" not in head and "\r" in head else "\n"
     header = 0 if no_header else _header_rows([cells for _, cells in table])
     if header == 1 and table[0][0] == 0 and len(table[0][1]) == width:
-        return Dialect(encoding, separator, comment=comment)
+        return Dialect(encoding, separator, comment=comment, has_blank_lines=has_blank, end=end)
     first = table[header][0] if header < len(table) else table[-1][0] + 1
     if header:
         names = _names([cells for _, cells in table[:header]], width)
@@ -177,7 +187,7 @@ def find_dialect(
         full = [cells for _, cells in table if len(cells) == width]
         names = layout(full, width) if recognise and not known else numbered_names(width)
         names = (*known[:width], *names[len(known) :])
-    return Dialect(encoding, separator, _distinct(names), first, header, comment)
+    return Dialect(encoding, separator, _distinct(names), first, header, comment, has_blank, end)
 
 
 def _first_line(lines: list[str]) -> int:
@@ -263,10 +273,13 @@ def _is_header_line(row: list[str], below: list[list[str]]) -> bool:
 
 
 def _names(header: list[list[str]], width: int) -> tuple[str, ...]:
-    """The names of columns by the lines of a header: the first one's, and for the first column, where a later line
-    names that alone, as pandas writes an index, that one's."""
-    names = [*header[0], *[""] * width][:width]
-    for row in header[1:]:
+    """The names of columns by the lines of a header: those of the line that has most known ones. The first column of
+    several lines is the index of pandas, whose name a line of its own has, or none."""
+    best = max(header, key=lambda row: sum(folded(cell) in KNOWN_WORDS for cell in row))
+    names = [*best, *[""] * width][:width]
+    if len(header) > 1 and folded(names[0]) in PANDAS_LABELS:
+        names[0] = ""
+    for row in header:
         if row[0] and not any(row[1:]):
             names[0] = row[0]
     return tuple(names)

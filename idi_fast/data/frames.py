@@ -5,6 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from idi_fast.config.arguments import described
@@ -15,6 +16,7 @@ from idi_fast.data.loading import OPTIONAL, open_history
 from idi_fast.errors import DataError, InputError
 from idi_fast.storage.failures import explained
 
+UNREADABLE = pl.exceptions.PolarsError, pl.exceptions.PanicException
 LABEL = "the frame"
 """What errors call it."""
 
@@ -32,7 +34,7 @@ def history_from_frame(
     for name in (*columns.values(), *extra):
         if name in objects:
             raise DataError(f"{LABEL}: column {name!r} holds Python objects; expected numbers or times")
-    table = table.drop(objects)
+    table = table.drop(objects).with_columns(pl.col(pl.Categorical, pl.Enum).cast(pl.String))
     if not table.width:
         raise DataError(f"{LABEL} has no columns; expected at least a price")
     bounds = {name: reading.pop(name) for name in ("start", "end")}
@@ -69,7 +71,7 @@ def as_polars(frame: Any) -> pl.DataFrame:
         if package == "pandas" and kind == "DataFrame":
             return _of_pandas(frame)
         if isinstance(frame, Mapping):
-            return pl.DataFrame(dict(frame))
+            return pl.DataFrame({name: _in_ns(values) for name, values in frame.items()})
         is_column = kind in ("Series", "Array", "ChunkedArray")
         if hasattr(frame, "__arrow_c_stream__") and not is_column:  # Arrow, DuckDB, narwhals, Ibis and others
             return pl.DataFrame(frame)
@@ -77,13 +79,25 @@ def as_polars(frame: Any) -> pl.DataFrame:
             return pl.DataFrame(pl.from_arrow(frame))
         if hasattr(frame, "__dataframe__"):
             return pl.from_dataframe(frame)
-    except (pl.exceptions.PolarsError, TypeError, ValueError, OverflowError) as error:  # ArrowInvalid is a ValueError
+    except (
+        pl.exceptions.PolarsError,
+        pl.exceptions.PanicException,
+        TypeError,
+        ValueError,
+        OverflowError,
+    ) as error:  # ArrowInvalid is a ValueError
         raise DataError(f"{LABEL} cannot be read: {(str(error).splitlines() or [kind])[0]}") from error
     advice = f"; a file is read by load_history({str(frame)!r})" if isinstance(frame, str | Path) else ""
     raise InputError(
         f"the frame is {described(frame)}; expected a DataFrame of polars or pandas, an Arrow table, or a dict of "
         f"columns{advice}"
     )
+
+
+def _in_ns(values: Any) -> Any:
+    """An array of times in a unit that polars has."""
+    is_time = isinstance(values, np.ndarray) and values.dtype.kind == "M"
+    return values.astype("datetime64[ns]") if is_time else values
 
 
 def _of_pandas(frame: Any) -> pl.DataFrame:

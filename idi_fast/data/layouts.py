@@ -8,8 +8,10 @@ from idi_fast.data.timestamps import dates_in_digits
 
 EPOCHS = ((5e8, 4.2e9), (5e11, 4.2e12), (5e14, 4.2e15), (5e17, 4.2e18))
 """Epochs of 1985 to 2100 in s, ms, us and ns."""
-ORDERS = (("open", "high", "low", "close"), ("open", "close", "high", "low"))
-"""Orders in which vendors write the four prices of a bar."""
+PRICES = ("open", "high", "low", "close")
+"""The order in which most vendors write the prices of a bar; in others open and close cannot be told apart."""
+LEAST_SPREAD = 1.05
+"""Of the ratio of a column to the close: below, it is an adjusted price."""
 
 
 def numbered_names(width: int) -> tuple[str, ...]:
@@ -20,8 +22,9 @@ def numbered_names(width: int) -> tuple[str, ...]:
 def layout(rows: Sequence[Sequence[str]], width: int) -> tuple[str, ...]:
     """The names of the columns of a table without a header, `column_1` … for those that cannot be told.
 
-    A time, perhaps with its time of day in the next column, comes first, but for columns of text such as a symbol. Four
-    prices follow of which one is the highest and one the lowest in every row, then perhaps a volume; or a single price.
+    A time, perhaps with its time of day in the next column, comes first, but for columns of text such as a symbol.
+    Open, high, low and close follow, if the second is the highest and the third the lowest of them in every row, then
+    perhaps a volume; or a single price.
     """
     names = list(numbered_names(width))
     columns = [[row[k] for row in rows] for k in range(width)]
@@ -39,13 +42,12 @@ def layout(rows: Sequence[Sequence[str]], width: int) -> tuple[str, ...]:
         prices.append(numbers)
     if len(prices) == 1:
         names[at] = "close"
-    for order in ORDERS if len(prices) >= 4 else ():
-        bars = [dict(zip(order, bar, strict=True)) for bar in zip(*prices[:4], strict=True)]
+    if len(prices) >= 4:
+        bars = [dict(zip(PRICES, bar, strict=True)) for bar in zip(*prices[:4], strict=True)]
         if all(bar["low"] <= min(bar.values()) and bar["high"] >= max(bar.values()) for bar in bars):
-            names[at : at + 4] = order
+            names[at : at + 4] = PRICES
             if len(prices) > 4 and not _are_prices(prices[4], bars):
                 names[at + 4] = "volume"
-            break
     return tuple(names)
 
 
@@ -75,4 +77,7 @@ def _are_clocks(cells: Sequence[str]) -> bool:
 
 def _are_prices(values: Sequence[float], bars: Sequence[dict[str, float]]) -> bool:
     """Whether a fifth column may be another price, such as an adjusted close."""
-    return all(bar["low"] / 2 <= value <= bar["high"] * 2 for value, bar in zip(values, bars, strict=True))
+    if all(bar["low"] / 2 <= value <= bar["high"] * 2 for value, bar in zip(values, bars, strict=True)):
+        return True
+    ratios = [value / bar["close"] for value, bar in zip(values, bars, strict=True) if bar["close"] > 0]
+    return len(set(values)) > 1 and min(ratios) > 0 and max(ratios) < LEAST_SPREAD * min(ratios)

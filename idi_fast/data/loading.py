@@ -54,7 +54,9 @@ class HistoryFiles:
         self.dropped, self.copies = 0, 0
         self.notes: tuple[str, ...] = ()
         self._path, self._files, self._drop = path, files, drop
-        self._options, self._is_numbered = options.to_dict(), found["numbered"]
+        self._options = options.to_dict()
+        self._how = {"numbered": found["numbered"], "clock_digits": found["clock_digits"]}
+        self._first_notes = tuple(found["notes"])
 
     @cached_property
     def most_bars(self) -> int:
@@ -66,7 +68,7 @@ class HistoryFiles:
         invalid bars."""
         rows = CHUNK_BARS if rows is None else rows
         bars, span = 0, [0, 0]
-        self.dropped, self.copies, self.notes = 0, 0, ()
+        self.dropped, self.copies, self.notes = 0, 0, self._first_notes
         with ThreadPoolExecutor(1) as pool:
             files = self._files if self._name is None else ()
             aside = {file: pool.submit(digest, file) for file in files if file.stat().st_size > DIGESTED_ALONG_BYTES}
@@ -95,7 +97,7 @@ class HistoryFiles:
 
     def _chunks(self, rows: int) -> Iterator[History]:
         about = {"columns": self._found, "rows": rows, "drop": self._drop, "name": self._name}
-        about |= {"options": self._options, "numbered": self._is_numbered, "small_bytes": bar_files.SMALL_BYTES}
+        about |= {"options": self._options, **self._how, "small_bytes": bar_files.SMALL_BYTES}
         items = stream("bars", {"files": list(map(str, self._files)), **about})
         try:
             for about, (*values, gaps) in items:

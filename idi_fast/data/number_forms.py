@@ -8,7 +8,8 @@ import polars as pl
 MARKS = (".", ",")
 SPACES = "'’ \u00a0\u202f"
 """Signs that separate thousands whatever the decimal mark."""
-CURRENCIES = r"[$€£¥₹₽₩₿\s]"
+CURRENCIES = r"(?:[A-Z]{1,2}\$|[A-Z]{3}\s|\s[A-Z]{3}$|[$€£¥₹₽₩₿\s])"
+"""Signs and codes of currencies around a number."""
 SUFFIXES = {"k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
 
 # What a number with one of the marks shows of the decimal mark: {mark} is it, {other} separates thousands.
@@ -31,22 +32,29 @@ def find_decimal_mark(columns: Iterable[pl.Series]) -> str | None:
     return None
 
 
-def is_undecided(columns: Iterable[pl.Series]) -> bool:
-    """Whether numbers without a known decimal mark can be read in two ways: each of them with a comma reads like
-    1,234."""
-    return any(
-        values.dtype == pl.String and _without_signs(values).str.contains(GROUPED.replace("[.,]", ",")).any()
-        for values in columns
-    )
+UNKNOWN = "?"
+"""A decimal mark that all numbers leave open: no number with a mark is read."""
+
+
+def is_undecided(columns: Iterable[pl.Series], mark: str) -> bool:
+    """Whether numbers with a mark of which nothing else is known can be read in two ways: they all look like 1,234, and
+    no number has four digits in a row, as one without separators of thousands would."""
+    texts = [_without_signs(values) for values in columns if values.dtype == pl.String]
+    if mark == "." and any(text.str.contains(r"\d{4}").any() for text in texts):
+        return False
+    return any(text.str.contains(GROUPED.replace("[.,]", re.escape(mark))).any() for text in texts)
 
 
 def read_numbers(source: pl.Series, decimal: str | None, thousands: str | None = None) -> pl.Series:
     """Text as float64, null where it is no number.
 
-    decimal: the decimal mark, None if it is not known, so that no number with a comma is one; thousands: what separates
+    decimal: the decimal mark, None if no number has shown one, so that none with a comma is read, UNKNOWN if those that
+    have a mark leave it open; thousands: what separates
     thousands, None for a comma or a point, whichever is not the decimal mark, an apostrophe or a space.
     """
     plain = source.cast(pl.Float64, strict=False)
+    if decimal == UNKNOWN:
+        return plain.set(source.str.contains("[.,]"), None)
     if decimal != "," and plain.null_count() == source.null_count():
         return plain
     written = _without_signs(source)
@@ -54,7 +62,7 @@ def read_numbers(source: pl.Series, decimal: str | None, thousands: str | None =
     point = re.escape(decimal or ".")
     group = "".join(map(re.escape, separators))
     whole = rf"(?:\d{{1,3}}(?:[{group}]\d{{3}})+|\d*)" if group else r"\d*"
-    form = rf"^([+-]?{whole}(?:{point}\d*)?(?:[eE][+-]?\d+)?)([KkMmBbTt]?)$"
+    form = rf"^([+-]?{whole}(?:{point}\d*)?(?:[eE][+-]?\d+)?)\s?([KkMmBbTt]?)$"
     parts = written.str.extract_groups(form)
     digits = parts.struct.field("1")
     if group:

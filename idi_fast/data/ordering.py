@@ -10,6 +10,9 @@ import numpy as np
 
 from idi_fast.errors import DataError
 
+ADVICE = "; or if "
+"""What begins the advice on an error of the order."""
+
 
 @dataclass
 class Rows:
@@ -120,5 +123,5 @@ class OrderCheck:
         if is_copy:
             advice += ": the rows are equal, leave out such copies with `duplicates='drop'`"
         elif now != before:
-            advice += ": if the rows are only out of order, `sort=True` sorts them"
+            advice += f"{ADVICE}the rows are only out of order, sort them: `sort=True`"
         raise DataError(f"{places[1]}, column {self._name!r}: {now} {verb} {before} in {places[0]}{advice}")

@@ -1,6 +1,6 @@
 """Operations of the reader process on the files of a price history: find columns, count rows, read bars."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
 import numpy as np
@@ -8,10 +8,10 @@ import polars as pl
 
 from idi_fast.config.read_options import ReadOptions
 from idi_fast.data.bar_files import Source, count_rows, open_sources, read_batches, read_head, read_schema
-from idi_fast.data.bar_rows import CLOCK, Converter, joined, plan_numbers
+from idi_fast.data.bar_rows import CLOCK, MISSING_MARKS, Converter, joined, plan_numbers
 from idi_fast.data.columns import candidates_for, check_types, choose_columns
-from idi_fast.data.ordering import OrderCheck, Rows, falls, in_order, turned_round
-from idi_fast.data.time_columns import NO_TIME, SAMPLE, find_clock, refuse_unread_times
+from idi_fast.data.ordering import ADVICE, OrderCheck, Rows, falls, in_order, turned_round
+from idi_fast.data.time_columns import NO_TIME, SAMPLE, find_clock, refuse_named_zone, refuse_unread_times
 from idi_fast.data.time_forms import is_clock, is_named_so
 from idi_fast.data.time_plan import TimePlan, plan_times
 from idi_fast.errors import DataError
@@ -27,35 +27,54 @@ def find_columns(
 ) -> Iterator[tuple[dict, list]]:
     """The files' column for close, time … and each of `extra`. label: what errors call the files."""
     is_numbered = any((name or "").startswith("column_") for name in given.values())
-    with open_sources(files, ReadOptions(**options), recognise=not is_numbered) as sources:
+    chosen = ReadOptions(**options)
+    with open_sources(files, chosen, recognise=not is_numbered) as sources:
         schemas = {source: read_schema(source) for source in sources}
         first = sources[0]
         names, time = schemas[first].names(), given["time"]
         if time is not None and time.lower() == NO_TIME and time not in names:
             given, sought = {**given, "time": None}, [role for role in sought if role != "time"]
         columns = choose_columns(first, names, given, sought, extra)
-        if columns.get("volume") is not None and given["volume"] is None:
-            columns["volume"] = _volume_in_use(sources, names, columns["volume"])
+        notes = []
+        if columns.get("volume") is not None and given["volume"] is None and "volume" not in extra:
+            volume = _volume_in_use(sources, names, columns["volume"])
+            if volume is None:
+                notes.append(f"{label or first}: the column {columns['volume']!r} is empty; there is no volume")
+                del columns["volume"]
+            else:
+                columns["volume"] = volume
+        digits = 0
         if time is None and "time" in columns:
             found = find_clock(first, schemas[first], columns)
             if found is not None:
-                columns["time"], columns[CLOCK] = found
+                columns["time"], columns[CLOCK], digits = found
         check_types(schemas, columns)
-        if time is None and "time" in sought:
+        if "time" in columns:
+            refuse_named_zone(first, columns["time"], chosen)
+        elif "time" in sought:
             refuse_unread_times(schemas, columns, label)
-        yield {"columns": columns, "numbered": is_numbered}, []
+            notes.append(f"{label or first}: there is no column of times")
+        yield {"columns": columns, "numbered": is_numbered, "clock_digits": digits, "notes": notes}, []
 
 
-def _volume_in_use(sources: list[Source], names: list[str], chosen: str) -> str:
-    """Of several columns of volume the first that is not all zero."""
+def _volume_in_use(sources: list[Source], names: list[str], chosen: str) -> str | None:
+    """Of several columns of volume the first that is not all zero; None if the only one holds nothing."""
     candidates = candidates_for(sources[0], names, "volume")
     if len(candidates) < 2:
-        return chosen
+        head = read_head(sources[0], [chosen], SAMPLE)[chosen]
+        holds = (not _is_empty(batch[chosen]) for source in sources for batch in _column(source, chosen))
+        return chosen if not len(head) or not _is_empty(head) or any(holds) else None
     for name in candidates:
         for source in sources:
             if any((batch[name].cast(pl.Float64, strict=False) != 0).any() for batch in _column(source, name)):
                 return name
     return chosen
+
+
+def _is_empty(values: pl.Series) -> bool:
+    if values.dtype != pl.String:
+        return values.null_count() == len(values)
+    return bool((values.is_null() | values.str.to_lowercase().is_in(MISSING_MARKS)).all())
 
 
 def _column(source: Source, name: str) -> Iterator[pl.DataFrame]:
@@ -79,16 +98,18 @@ def read_bars(
     small_bytes: int,
     options: dict,
     numbered: bool,
+    clock_digits: int,
 ) -> Iterator[tuple[dict, list[np.ndarray]]]:
     """How many rows were dropped, how many as copies of the one before, what is said of the files, and of the other
     rows the columns and whether rows with missing values were dropped before each; about `rows` at a time. numbered:
-    whether columns without a header are called by their numbers."""
+    whether columns without a header are called by their numbers; clock_digits: those that a time of day in digits is
+    filled up to, 0 if it is not in digits."""
     chosen = ReadOptions(**options)
     roles = [role for role in columns if role != CLOCK]
     check = OrderCheck(columns["time"], drop=chosen.duplicates == "drop") if "time" in columns else None
-    reading = _Reading(columns, chosen, rows, drop, name, small_bytes)
+    reading = _Reading(columns, chosen, clock_digits, rows, drop, name, small_bytes)
     with open_sources(files, chosen, recognise=not numbered) as sources:
-        batches = chain.from_iterable(map(reading.rows_of, sources))
+        batches = chain.from_iterable(reading.rows_of(sources[k:]) for k in range(len(sources)))
         if chosen.sort and check is not None:
             batches = in_order(batches, rows)
         for batch in batches:
@@ -98,7 +119,8 @@ def read_bars(
                     kept = check.push(batch)
                 except DataError as error:
                     hint = _symbols_hint(sources[reading.files_read - 1], columns) if name is None else ""
-                    raise DataError(f"{error}{hint}") from None
+                    text = str(error).partition(ADVICE)[0] if hint else str(error)
+                    raise DataError(f"{text}{hint}") from None
             about = {"dropped": reading.dropped, "copies": len(batch) - len(kept), "notes": reading.notes}
             reading.dropped, reading.notes = 0, []
             yield about, [*(kept.arrays[role] for role in roles), kept.gaps]
@@ -114,11 +136,13 @@ class _Reading:
         self,
         columns: Mapping[str, str],
         options: ReadOptions,
+        clock_digits: int,
         rows: int,
         drop: bool,
         name: str | None,
         small_bytes: int,
     ):
+        self._clock_digits = clock_digits
         self._columns, self._options, self._drop = columns, options, drop
         self._batch_rows, self._name, self._small_bytes = rows, name, small_bytes
         self._times: TimePlan | None = None
@@ -126,17 +150,25 @@ class _Reading:
         self.dropped, self.files_read = 0, 0
         self.notes: list[str] = []
 
-    def rows_of(self, source: Source) -> Iterator[Rows]:
-        """The rows of the next file, in the order of their times."""
+    def rows_of(self, sources: Sequence[Source]) -> Iterator[Rows]:
+        """The rows of the next file, the first of those that are left, in the order of their times."""
+        source = sources[0]
         called = self._name or str(source)
         self.files_read += 1
         self._row = 0 if self._name is None else self._row
         head, batches = _peeked(self._batches(source), SAMPLE)
         if not head.width:
             head = pl.DataFrame(schema=dict.fromkeys(self._columns.values(), pl.String))
-        times, decimal = self._plan(source, head)
+        times, decimal = self._plan(sources, head)
         converter = Converter(
-            called, self._columns, self._options, times, decimal, first_row=self._row, drop=self._drop
+            called,
+            self._columns,
+            self._options,
+            times,
+            decimal,
+            clock_digits=self._clock_digits,
+            first_row=self._row,
+            drop=self._drop,
         )
         self._say(called, source, times, decimal)
         converted = self._converted(called, converter, batches)
@@ -153,23 +185,28 @@ class _Reading:
 
     def _time_of(self, frame: pl.DataFrame) -> pl.Series:
         times = frame[self._columns["time"]]
-        return joined(times, frame[self._columns[CLOCK]]) if CLOCK in self._columns else times
+        return joined(times, frame[self._columns[CLOCK]], self._clock_digits) if CLOCK in self._columns else times
 
-    def _plan(self, source: Source, head: pl.DataFrame) -> tuple[TimePlan, str | None]:
-        """How the file's times are read, and its decimal mark."""
+    def _plan(self, sources: Sequence[Source], head: pl.DataFrame) -> tuple[TimePlan, str | None]:
+        """How the first file's times are read, and its decimal mark; what its rows leave open the others may tell."""
+        rows = chain.from_iterable(map(self._batches, sources))
         options, times = self._options, TimePlan()
         if "time" in self._columns:
 
             def rest() -> Iterator[pl.Series]:
-                return map(self._time_of, self._batches(source))
+                return map(self._time_of, rows)
 
             head_times = self._time_of(head)
-            times = plan_times(head_times, rest, form=options.time_format, zone=options.tz, known=self._times)
+            times = plan_times(
+                head_times, rest, form=options.time_format, zone=options.tz, known=self._times, order=options.order
+            )
             self._times = times if len(times.forms) < 2 else self._times
         decimal = options.decimal
-        if decimal is None and source.dialect is not None:
+        dialect = sources[0].dialect
+        if decimal is None and dialect is not None:
             numbers = list({name for role, name in self._columns.items() if role not in ("time", CLOCK, "risk")})
-            decimal = plan_numbers(head.select(numbers), lambda: (b.select(numbers) for b in self._batches(source)))
+            rest_of = (batch.select(numbers) for batch in chain.from_iterable(map(self._batches, sources)))
+            decimal = plan_numbers(head.select(numbers), lambda: rest_of, dialect.separator)
         return times, decimal
 
     def _say(self, called: str, source: Source, times: TimePlan, decimal: str | None) -> None:

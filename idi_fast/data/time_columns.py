@@ -6,6 +6,7 @@ from itertools import takewhile
 
 import polars as pl
 
+from idi_fast.config.read_options import ReadOptions
 from idi_fast.data.bar_files import Source, read_head
 from idi_fast.data.date_forms import meaning_of_time
 from idi_fast.data.time_forms import (
@@ -19,6 +20,7 @@ from idi_fast.data.time_forms import (
     is_named_so,
     tells_bars_apart,
     tells_order,
+    words,
 )
 from idi_fast.data.time_plan import plan_times
 from idi_fast.data.timestamps import NS_PER_TICK, dates_in_digits, unit_of
@@ -30,6 +32,7 @@ SAMPLE = 256
 """Rows of a file that are examined."""
 CLOCK_IN = r"\d:\d|\d{4} ?\d{4}"
 """What shows that a date has a time of day."""
+HOURS = r"hours?|hr|h|stunde|heures?|hora|ora|uur|godzina|час|時|时|시"
 GOOD_FORM = "2024-01-31T09:30:00Z"
 
 
@@ -73,8 +76,12 @@ def _is_named_for_times(name: str, values: pl.Series) -> bool:
     return is_named_so(name) or (tells_bars_apart(name) and tells_order(values))
 
 
-def find_clock(file: Source, schema: pl.Schema, columns: Mapping[str, str]) -> tuple[str, str] | None:
-    """The columns of dates and of their times of day, where the time's column holds only one of them; else None."""
+def find_clock(file: Source, schema: pl.Schema, columns: Mapping[str, str]) -> tuple[str, str, int] | None:
+    """The columns of dates and of their times of day, where the time's column holds only one of them; else None.
+
+    The number is that of the digits of a time of day in digits, with leading zeros; 0 for others. Raises DataError
+    where it cannot be told.
+    """
     time = columns["time"]
     kinds = (pl.String, pl.Time, pl.Date, pl.Datetime)
     others = [name for name in schema if name not in columns.values() and not is_bar_field(name)]
@@ -83,10 +90,37 @@ def find_clock(file: Source, schema: pl.Schema, columns: Mapping[str, str]) -> t
         return None
     head = read_head(file, [time, *others], SAMPLE)
     if _are_times_of_day(time, head[time].drop_nulls()):
-        return next(((name, time) for name in others if _are_dates(head[name].drop_nulls())), None)
+        dates = next((name for name in others if _are_dates(head[name].drop_nulls())), None)
+        return None if dates is None else (dates, time, _clock_digits(file, time, head[time]))
     if not _are_whole_days(head[time]):
         return None
-    return next(((time, name) for name in others if _are_times_of_day(name, head[name].drop_nulls())), None)
+    clock = next((name for name in others if _are_times_of_day(name, head[name].drop_nulls())), None)
+    return None if clock is None else (time, clock, _clock_digits(file, clock, head[clock]))
+
+
+def _clock_digits(file: Source, name: str, values: pl.Series) -> int:
+    """The digits of times of day: 2 for hours, 4, or 6 with seconds; 0 if they are not in digits."""
+    texts = as_text(values.drop_nulls())
+    if not all(text.isdecimal() for text in texts):
+        return 0
+    longest = max(map(len, texts), default=0)
+    if longest > 3:  # shorter ones lack leading zeros
+        return 6 if longest > 4 else 4
+    if longest <= 2:
+        are_padded = all(len(text) == 2 and int(text) < 24 for text in texts) and any(text[0] == "0" for text in texts)
+        if are_padded or any(re.fullmatch(HOURS, word) for word in words(name)):
+            return 2
+    raise DataError(
+        f"{file}: column {name!r} ({texts[0]!r}) may hold hours, minutes or seconds of the day; write them as 09:30"
+    )
+
+
+def refuse_named_zone(file: Source, name: str, options: ReadOptions) -> None:
+    """Refuse times whose column names a zone other than UTC that no option tells: `Time (EST)`."""
+    found = re.search(r"[(\[]\s*([A-Z]{3,5}|UTC[+-].*|[A-Za-z]+/[A-Za-z_]+)\s*[)\]]\s*$", name)
+    if found is None or found[1] in ("UTC", "GMT") or options.tz is not None:
+        return
+    raise DataError(f"{file}: column {name!r} names a zone; say which, as `tz='America/New_York'` (`tz='UTC'`: none)")
 
 
 def _are_times_of_day(name: str, values: pl.Series) -> bool:

@@ -20,6 +20,9 @@ from idi_fast.data.timestamps import NS_PER_TICK, TICKS_PER_SECOND, TimeReader, 
 SERIAL_ZERO = 25_569
 """The serial day of a spreadsheet that is 1970-01-01."""
 NS_PER_DAY = NS_PER_TICK["D"]
+COMMA_FRACTION = r"(:\d\d),(\d+)"
+FRACTIONS = (("s", r"\d{9,10}\.\d+"), ("ms", r"\d{12,13}\.\d+"), ("us", r"\d{15,16}\.\d+"))
+"""Epochs with a fraction, as floats are written."""
 MOST_SERIAL = 109_574
 """That of the end of 2199."""
 
@@ -40,12 +43,14 @@ class TimePlan(NamedTuple):
     """How times are read.
 
     forms: the readings that all rows allow, when they are dates in other forms than ISO 8601; one, or more where that
-    cannot be told; zone: that of times that name none, None: UTC; format: the one that was asked for.
+    cannot be told; zone: that of times that name none, None: UTC; format: the one that was asked for, or the unit of
+    epochs with a fraction; has_comma: whether fractions of a second follow a comma.
     """
 
     forms: tuple[Form, ...] = ()
     zone: str | None = None
     format: str | None = None
+    has_comma: bool = False
 
     def reader(self) -> Times:
         """What reads one file's times."""
@@ -57,6 +62,8 @@ class TimePlan(NamedTuple):
             reader = _Dates(self.forms)
         else:
             reader = TimeReader()
+        if self.has_comma:
+            reader = _PointFractions(reader)
         return reader if self.zone is None else _Zoned(reader, self.zone)
 
     def about(self) -> list[str]:
@@ -82,10 +89,14 @@ class _Epochs:
         self._unit = unit
 
     def read(self, source: pl.Series) -> pl.Series:
-        if source.dtype.is_float():
-            source = source.set(~(source == source.floor()).fill_null(False), None)
-        ticks, per_second = source.cast(pl.Int64, strict=False), TICKS_PER_SECOND[self._unit]
+        per_second = TICKS_PER_SECOND[self._unit]
         most = (2**63 - 1) // 10**9 * per_second
+        ticks = source.cast(pl.Int64, strict=False)
+        if source.dtype.is_float() or ticks.null_count() > source.null_count():
+            # A double of today's seconds is good to less than a microsecond.
+            numbers = source.cast(pl.Float64, strict=False)
+            numbers = numbers.set(~numbers.is_between(-most, most).fill_null(False), None)
+            return (numbers * (10**6 / per_second)).round().cast(pl.Int64) * 1000
         return ticks.set(~ticks.is_between(-most, most), None) * NS_PER_TICK[self._unit]
 
     def is_ambiguous(self) -> bool:
@@ -94,6 +105,8 @@ class _Epochs:
 
 class _SerialDays:
     def read(self, source: pl.Series) -> pl.Series:
+        if source.dtype == pl.String:
+            source = source.str.replace(",", ".", literal=True)
         days = source.cast(pl.Float64, strict=False)
         days = days.set(~days.is_between(0, MOST_SERIAL), None)
         # A day's fraction has some 1e-11 of precision: less than a millisecond.
@@ -102,6 +115,19 @@ class _SerialDays:
 
     def is_ambiguous(self) -> bool:
         return False
+
+
+class _PointFractions:
+    """Times whose fraction of a second follows a comma."""
+
+    def __init__(self, reader: Times) -> None:
+        self._reader = reader
+
+    def read(self, source: pl.Series) -> pl.Series:
+        return self._reader.read(source.str.replace(COMMA_FRACTION, "${1}.${2}"))
+
+    def is_ambiguous(self) -> bool:
+        return self._reader.is_ambiguous()
 
 
 class _Zoned:
@@ -126,11 +152,13 @@ def plan_times(
     form: str | None,
     zone: str | None,
     known: TimePlan | None,
+    order: str | None = None,
 ) -> TimePlan:
     """How times are read.
 
     head: the first values; rest: all of them in batches, looked at only as far as they are needed to decide; form: the
-    format that was asked for, see `ReadOptions`; known: the plan of the file before.
+    format that was asked for, see `ReadOptions`; known: the plan of the file before; order: that of day and month which
+    is taken where the rows allow several.
     """
     if unit_of(head.dtype) is not None:
         return TimePlan(zone=None if getattr(head.dtype, "time_zone", None) else zone)
@@ -140,9 +168,22 @@ def plan_times(
     values = head.drop_nulls()
     if head.dtype.is_float() and len(values) and ((values == values.floor()) & (values.abs() < 2.0**63)).all():
         values = values.cast(pl.Int64)
-    if not len(values) or not (values.dtype.is_integer() or values.dtype == pl.String):
+    if not len(values) or not (values.dtype.is_numeric() or values.dtype == pl.String):
         return TimePlan()
     text = values.cast(pl.String)
+    unit = next((unit for unit, form in FRACTIONS if re.fullmatch(form, _plain_digits(values))), None)
+    if unit is not None:
+        return TimePlan(format=unit)
+    if re.search(COMMA_FRACTION, text[0]):
+        plan = plan_times(
+            head.str.replace(COMMA_FRACTION, "${1}.${2}"),
+            lambda: (batch.str.replace(COMMA_FRACTION, "${1}.${2}") for batch in rest()),
+            form=form,
+            zone=zone,
+            known=known,
+            order=order,
+        )
+        return plan._replace(has_comma=True)
     if text[0].isdecimal():
         forms = [form for form in forms_of_digits(text[0]) if _spells(form, text)]
         # Of 2001 to 2012 digits that begin with the full year may end in the seconds of another order.
@@ -156,8 +197,17 @@ def plan_times(
     forms = _decided(forms, text, rest)
     if known is not None and known.forms and len(forms) > 1:  # another file of the same column has decided it
         forms = [form for form in forms if form == known.forms[0]] or forms
+    if not forms and text[0].isdecimal():
+        return TimePlan()  # epochs, which are moments in UTC
+    if len(forms) > 1 and order is not None:
+        forms = [form for form in forms if form.order == order] or forms
     is_zoned = any("%z" in name or name.endswith(("Z", "UTC", "GMT")) for form in forms for name in form.formats)
     return TimePlan(tuple(forms), None if is_zoned else zone)
+
+
+def _plain_digits(values: pl.Series) -> str:
+    """The first value without an exponent."""
+    return f"{values[0]:f}" if values.dtype.is_float() else str(values[0])
 
 
 def _spells(form: Form, digits: pl.Series) -> bool:

@@ -121,7 +121,8 @@ def test_bars_are_read_however_they_are_written(export):
     [
         (["2021-02-18,1", "2021-02-19,2"], ["time", "close"]),
         (["1613606400,5,7,3,6,100", "1613692800,6,7,5,5,90"], ["time", "open", "high", "low", "close", "volume"]),
-        (["20210218,5,6,7,3,100", "20210219,6,5,7,5,90"], ["time", "open", "close", "high", "low", "volume"]),
+        (["20210218,5,6,7,3,100", "20210219,6,5,7,5,90"], ["time", *(f"column_{n}" for n in range(2, 7))]),
+        (["2021-02-18,5,7,3,6,0.31", "2021-02-19,6,8,4,7,0.361"], ["time", "open", "high", "low", "close", "column_6"]),
         (["XYZ,20210218,0930,5,7,3,6"], ["column_1", "date", "time_of_day", "open", "high", "low", "close"]),
         (["5,7,3,6", "6,7,5,5"], ["open", "high", "low", "close"]),
         (["101.5", "99"], ["close"]),

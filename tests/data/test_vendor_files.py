@@ -158,7 +158,7 @@ def test_options_are_checked(tmp_path, options, said):
 @pytest.mark.parametrize(
     ("content", "options", "said"),
     [
-        ("time;close\n2021-02-18;1,234\n2021-02-19;1,235\n", {}, ["row 1, column 'close'", "`decimal`"]),
+        ("time;close\n2021-02-18;1,234\n2021-02-19;1,235\n", {}, ["row 1, column 'close'", "`decimal=','`"]),
         ("2021-02-18,1,2,3\n2021-02-19,2,3,4\n", {}, ["it has no header", "`price='column_2'`"]),
         ("2021-02-18,1,2,3\n2021-02-19,2,3,4\n", {"price": "column_9"}, ["no column 'column_9'"]),
         ("time,close\n210218,1\n210219,2\n", {}, ["`time_format='%y%m%d'`", "`time_format='%d%m%y'`"]),
@@ -227,3 +227,99 @@ def test_archives(tmp_path):
     assert_mentions(refusal(path), path, "'a.xlsx'; expected a file named .csv")
     path.write_bytes(path.read_bytes()[:20])
     assert_mentions(refusal(path), f"{path}: cannot be read as CSV")
+
+
+# ---- what else was found in exports
+
+DAY1, DAY2 = "2021-02-18", "2021-02-19"
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "times"),
+    [
+        ('Date,Close\n"February 18, 2021",1\n"May 19, 2021",2\n', {}, [DAY1, "2021-05-19"]),
+        ('Date,Close\n"Thursday, February 18, 2021",1\n"Friday, February 19, 2021",2\n', {}, [DAY1, DAY2]),
+        ("Date,Close\n03-Sept-2021,1\n04-Sep-2021,2\n", {}, ["2021-09-03", "2021-09-04"]),
+        ("Date,Close\n18FEB2021,1\n19FEB2021,2\n", {}, [DAY1, DAY2]),
+        ("time,close\n1613606400.0,1\n1613692800.0,2\n", {}, [DAY1, DAY2]),
+        ("time,close\n1613606400.25,1\n1613692800.5,2\n", {}, [f"{DAY1}T00:00:00.25", f"{DAY2}T00:00:00.5"]),
+        ("time,close\n1613606400.25,1\n1613692800,2\n", {"time_format": "s"}, [f"{DAY1}T00:00:00.25", DAY2]),
+        ("time;close\n44245,5;1\n44246,5;2\n", {"time_format": "excel"}, [f"{DAY1}T12", f"{DAY2}T12"]),
+        (
+            "time;close\n2021-02-18 09:30:00,000;1\n2021-02-18 09:31:00,500;2\n",
+            {},
+            [f"{DAY1}T09:30", f"{DAY1}T09:31:00.5"],
+        ),
+        ("Date,Close\n2021-02-18,1\n2021-02-19,null\n2021-02-20,2\n", {"nan": "drop"}, [DAY1, "2021-02-20"]),
+        ("Price,Close,High\nTicker,A,A\n2021-02-18,1,2\n2021-02-19,2,3\n", {}, [DAY1, DAY2]),
+        ("Ticker,AAPL,AAPL\nPrice,Open,Close\nDate,,\n2021-02-18,9,1\n2021-02-19,9,2\n", {}, [DAY1, DAY2]),
+        ("date,close\n2021-02-18,1\n\n2021-02-19,2\n", {}, [DAY1, DAY2]),
+        ("date,close\n2021-02-18,1\n2021-02-19,2\n \t\n\x1a", {}, [DAY1, DAY2]),
+        ("date,close\r2021-02-18,1\r2021-02-19,2\r", {}, [DAY1, DAY2]),
+        ("date,close\n2021-02-18,1 USD\n2021-02-19,$2\n", {}, [DAY1, DAY2]),
+        ("Date,openPrice,closePrice\n2021-02-18,9,1\n2021-02-19,9,2\n", {}, [DAY1, DAY2]),
+        ("snapped_at,price,total_volume\n2021-02-18 00:00:00 UTC,1,9\n2021-02-19 00:00:00 UTC,2,9\n", {}, [DAY1, DAY2]),
+        ("Date,Time,Close\n20210218,930,1\n20210218,1000,2\n", {}, [f"{DAY1}T09:30", f"{DAY1}T10:00"]),
+        ("time,close\n1613606400,1\n1613692800,2\n", {"tz": "America/New_York"}, [DAY1, DAY2]),
+        (
+            "time,close\n2021-02-18 09:30,1\n2021-02-19,2\n".replace("19,", "19 00:00,"),
+            {"tz": "Asia/Tokyo"},
+            [f"{DAY1}T00:30", f"{DAY1}T15"],
+        ),
+        ("Time (UTC),close\n2021-02-18,1\n2021-02-19,2\n", {}, [DAY1, DAY2]),
+        ('Date,Price\n"03/04/2021",1\n"03/05/2021",2\n', {"format": "investing"}, ["2021-03-04", "2021-03-05"]),
+        ('Date,Price\n"26.02.2021",1\n"27.02.2021",2\n', {"format": "investing"}, ["2021-02-26", "2021-02-27"]),
+        (
+            "2021.02.18,09:30,1,1,1,1,5\n2021.02.18,09:31,2,2,2,2,6\n",
+            {"format": "histdata"},
+            [f"{DAY1}T14:30", f"{DAY1}T14:31"],
+        ),
+    ],
+)
+def test_further_forms_are_read(tmp_path, content, options, times):
+    found = load_history(text(tmp_path / "x.csv", content), **options)
+    assert_array_equal(found.time, ns(times))
+    assert_array_equal(found.close, [1, 2])
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "said"),
+    [
+        (
+            "Date,Time,Close\n20210218,0,1\n20210218,1,2\n",
+            {},
+            ["column 'Time' ('0') may hold hours, minutes or seconds"],
+        ),
+        ("2021-02-18,10,9,11,8,500\n2021-02-19,10,9,11,8,600\n", {}, ["it has no header", "`price='column_2'`"]),
+        ("Datum;Schluss\n18.02.2021;13.100\n19.02.2021;13.200\n", {}, ["found '13.100'", "`decimal=','`"]),
+        ("close\n1\n2\n", {"skip_rows": 50}, ["skip_rows is 50, but there are 3 lines"]),
+        ("Time (EST),close\n2021-02-18 09:30,1\n2021-02-18 09:31,2\n", {}, ["names a zone; say which, as `tz="]),
+        ("date,symbol,close\n2021-02-18,A,1\n2021-02-18,B,2\n", {}, ["repeats", "`symbol_col='symbol'`"]),
+        ("date,close\n2021-W07-4,1\n2021-W07-5,2\n", {}, ["row 1, column 'date'", "`time_format`"]),
+    ],
+)
+def test_further_doubts_are_refused(tmp_path, content, options, said):
+    assert_mentions(refusal(text(tmp_path / "x.csv", content), **options), *said)
+
+
+def test_what_a_file_lacks_is_said(tmp_path):
+    found = load_history(text(tmp_path / "x.csv", "close,open\n1,1\n2,2\n"))
+    assert found.notes == (f"{tmp_path / 'x.csv'}: there is no column of times",)
+    assert load_history(tmp_path / "x.csv", time="none").notes == ()
+    found = load_history(text(tmp_path / "y.csv", "Date,Price,Vol.\n2021-02-18,1,-\n2021-02-19,2,-\n"))
+    assert found.volume is None
+    assert "the column 'Vol.' is empty; there is no volume" in found.notes[0]
+
+
+def test_what_one_file_leaves_open_another_tells(tmp_path):
+    text(tmp_path / "d" / "1.csv", "date,close\n03/01/2021,1\n04/01/2021,2\n")
+    text(tmp_path / "d" / "2.csv", "date,close\n13/01/2021,3\n14/01/2021,4\n")
+    assert_array_equal(load_history(tmp_path / "d").time, ns(["2021-01-03", "2021-01-04", "2021-01-13", "2021-01-14"]))
+
+
+def test_whole_numbers_before_fractions_in_json(tmp_path):
+    lines = "".join(
+        f'{{"time": {1613606400 + 60 * row}, "close": {100 if row < 3000 else 100.5}}}\n' for row in range(3010)
+    )
+    found = load_history(text(tmp_path / "x.jsonl", lines))
+    assert (found.close[0], found.close[-1]) == (100.0, 100.5)
