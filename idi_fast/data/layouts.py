@@ -43,7 +43,7 @@ def layout(rows: Sequence[Sequence[str]], width: int) -> tuple[str, ...]:
     if len(prices) == 1:
         names[at] = "close"
     if len(prices) >= 4:
-        bars = [dict(zip(PRICES, bar, strict=True)) for bar in zip(*prices[:4], strict=True)]
+        bars: list[dict[str, float]] = [dict(zip(PRICES, bar, strict=True)) for bar in zip(*prices[:4], strict=True)]
         if all(bar["low"] <= min(bar.values()) and bar["high"] >= max(bar.values()) for bar in bars):
             names[at : at + 4] = PRICES
             if len(prices) > 4 and not _are_prices(prices[4], bars):
