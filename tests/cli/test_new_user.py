@@ -152,5 +152,5 @@ def test_times_of_several_symbols_are_recognised(tmp_path):
     with pytest.raises(DataError, match=r"times must increase.*; if these are several symbols: `symbol_col='ticker'`$"):
         load_history(tmp_path / "x.csv")
     frame.drop("ticker").write_csv(tmp_path / "x.csv")
-    with pytest.raises(DataError, match=r"`sort=True` sorts them$"):
+    with pytest.raises(DataError, match=r"sort them: `sort=True`$"):
         load_history(tmp_path / "x.csv")
