@@ -137,14 +137,14 @@ def train(
     if print_config:
         console.print_json(settings.to_dict())
         return
+    _check_effect(settings.environment.kind, market, columns)
+    options = Options(required_out(out), checkpoint_every, resume, force, json)
     if (settings.environment.data.split or "").endswith("%"):
         from idi_fast.data.config_bars import load_config_bars
         from idi_fast.environments.splits import split_history
 
         # As the time of a bar, which the artifact and later commands know.
         settings = split_history(settings, load_config_bars(settings)).config
-    _check_effect(settings.environment.kind, market, columns)
-    options = Options(required_out(out), checkpoint_every, resume, force, json)
     if seeds is None:
         population.refuse_without_seeds(jobs=jobs, keep=keep)
         _train(settings, 0 if seed is None else seed, init_policy, options)

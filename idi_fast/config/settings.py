@@ -255,6 +255,8 @@ class DataConfig(Block):
         except ConfigError as error:
             name, _, problem = str(error).partition(": ")
             raise SettingError(name, problem.replace("found", "is", 1).replace(", expected", "; expected", 1)) from None
+        if self.symbol_files and self.symbol_col is not None:
+            raise SettingError("symbol_files", "is true; expected either this or symbol_col", "symbol_col")
 
     def reading(self) -> ReadOptions:
         """How the files are read."""

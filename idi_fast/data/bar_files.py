@@ -14,7 +14,17 @@ from typing import TYPE_CHECKING, NamedTuple
 import polars as pl
 
 from idi_fast.config.read_options import ReadOptions
-from idi_fast.data.dialect import HEAD_BYTES, Dialect, find_dialect, find_encoding, open_bytes, transcoded
+from idi_fast.data.dialect import (
+    HEAD_BYTES,
+    HEAD_ROWS,
+    Dialect,
+    find_dialect,
+    find_encoding,
+    is_number,
+    open_bytes,
+    transcoded,
+)
+from idi_fast.data.number_forms import plan_numbers
 from idi_fast.errors import DataError, nearest
 from idi_fast.storage.failures import explained
 from idi_fast.storage.reader.current_file import at
@@ -39,6 +49,8 @@ SMALL_BYTES = 2**24
 wait for polars' pool of threads."""
 PLAIN = ("BOOLEAN", "INT32", "INT64", "FLOAT", "DOUBLE")
 
+MOST_DESCRIPTORS = 200
+"""Up to which number copies keep one; a process may have 256 or 1024 in all."""
 TEXTS = pl.col(pl.Categorical, pl.Enum).cast(pl.String)
 """Columns of text of few values, as text."""
 BLANK = "\0blank"
@@ -154,9 +166,13 @@ def _opened(file: Path, options: ReadOptions, copies: ExitStack, recognise: bool
 
 
 def _place_for_copy(copies: ExitStack) -> Path:
-    """Where a copy of a file is written; it vanishes with this process, however that ends, where the system lets it."""
+    """Where a copy of a file is written. It vanishes with this process, however that ends, where the system lets it and
+    there are not too many: each holds a descriptor then."""
     if sys.platform.startswith("linux"):
-        return Path(f"/proc/self/fd/{copies.enter_context(TemporaryFile()).fileno()}")
+        file = copies.enter_context(TemporaryFile())  # noqa: SIM115 -- closed with the others
+        if file.fileno() < MOST_DESCRIPTORS:
+            return Path(f"/proc/self/fd/{file.fileno()}")
+        file.close()
     return Path(copies.enter_context(TemporaryDirectory(prefix="idi-fast-"))) / "copy.csv"
 
 
@@ -333,23 +349,39 @@ def read_head(source: Source, names: Iterable[str], rows: int) -> pl.DataFrame:
     return next(read_batches(source, names, rows), pl.DataFrame(schema=dict.fromkeys(names, pl.Null))).head(rows)
 
 
-def split_by_column(
-    files: list[str], column: str, scratch: str, options: dict | None = None
-) -> Iterator[tuple[None, list]]:
+def split_by_column(files: list[str], column: str, scratch: str, options: dict) -> Iterator[tuple[dict, list]]:
     """Sort rows apart by the values of a column, into Parquet files in folders `symbol=<value>` of `scratch`; run by
-    the reader."""
-    with open_sources(files, ReadOptions(**(options or {}))) as sources:
+    the reader. Yields the decimal mark of text, as for `number_forms.read_numbers`."""
+    chosen = ReadOptions(**options)
+    with open_sources(files, chosen) as sources:
+        names = read_schema(sources[0]).names()
         for source in sources:
-            names = read_schema(source).names()
-            if column not in names:
-                known = ", ".join(map(repr, names))
-                raise DataError(f"{source}: no column {column!r}; the columns are {known}.{nearest(column, names)}")
+            theirs = read_schema(source).names()
+            if column not in theirs:
+                known = ", ".join(map(repr, theirs))
+                raise DataError(f"{source}: no column {column!r}; the columns are {known}.{nearest(column, theirs)}")
+            if sorted(theirs) != sorted(names):
+                raise DataError(f"{source}: its columns are {', '.join(theirs)}; expected those of {sources[0]}")
         with explained_reading(sources[0]):
-            rows = pl.concat([scan(source) for source in sources], how="vertical")
+            parts = [scan(source).select(names) for source in sources]
+            if sources[0].dialect is not None:
+                parts = [part.filter(~_is_blank(names)) for part in parts]
+            rows = pl.concat(parts, how="vertical").with_columns(pl.col(column).cast(pl.String).str.strip_chars())
             missing = rows.select(pl.col(column).is_null()).collect()[column].arg_true()
             if len(missing):
                 raise DataError(f"{sources[0]}, column {column!r}: row {missing[0] + 1} names no symbol")
-            target = pl.PartitionBy(scratch, key=pl.col(column).cast(pl.String).alias(SYMBOL_KEY), include_key=False)
+            target = pl.PartitionBy(scratch, key=pl.col(column).alias(SYMBOL_KEY), include_key=False)
             with explained(Path(scratch)):
                 rows.sink_parquet(target, mkdir=True, maintain_order=True)
-    yield None, []
+        decimal = chosen.decimal
+        if decimal is None and sources[0].dialect is not None:
+            decimal = _decimal_mark(sources, [name for name in names if name != column], sources[0].dialect.separator)
+    yield {"decimal": decimal}, []
+
+
+def _decimal_mark(sources: list[Source], names: list[str], separator: str) -> str | None:
+    """The decimal mark of the columns of numbers among some."""
+    head = read_head(sources[0], names, HEAD_ROWS)
+    numbers = [name for name in names if all(map(is_number, head[name].drop_nulls()))]
+    batches = (batch for source in sources for batch in read_batches(source, numbers, 2**18))
+    return plan_numbers(head.select(numbers), lambda: batches, separator) if numbers else None

@@ -1,14 +1,14 @@
 """Rows of price files as bars: numbers, times and flags, checked one by one."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import polars as pl
 
 from idi_fast.config.read_options import ReadOptions
 from idi_fast.data.date_forms import meaning_of_time
-from idi_fast.data.number_forms import UNKNOWN, find_decimal_mark, is_undecided, read_numbers
+from idi_fast.data.number_forms import UNKNOWN, read_numbers
 from idi_fast.data.rules import LEAST, NUMBER, RULES
 from idi_fast.data.time_plan import TimePlan
 from idi_fast.data.timestamps import unit_of
@@ -18,25 +18,6 @@ MISSING_MARKS = ("null", "none", "na", "n/a", "#n/a", "nat", "-", "--", ".")
 """What vendors write for a missing value, in lower case."""
 CLOCK = "clock"
 """Role of a column with the time of day for the dates in the time's column."""
-
-
-def plan_numbers(head: pl.DataFrame, rest: Callable[[], Iterable[pl.DataFrame]], separator: str) -> str | None:
-    """The decimal mark of a file's columns of numbers, None if they have none, UNKNOWN if it cannot be told.
-
-    head: their first rows; rest: all rows in batches, looked at where a mark in the first ones may be the decimal mark
-    or separate thousands, until one tells; separator: of the fields; where it is a comma, a point is the decimal mark.
-    """
-    mark = find_decimal_mark(head)
-    marks = [sign for sign in ((",",) if separator == "," else (",", ".")) if mark is None and is_undecided(head, sign)]
-    if not marks:
-        return mark
-    for batch in rest():
-        mark = find_decimal_mark(batch)
-        if mark is not None:
-            return mark
-        if marks == ["."] and not is_undecided(batch, "."):
-            return "."
-    return UNKNOWN
 
 
 class Converter:

@@ -17,12 +17,14 @@ from idi_fast.data.history import History
 from idi_fast.data.loading import OPTIONAL, HistoryFiles, open_history
 from idi_fast.data.symbols import open_groups
 from idi_fast.data.timestamps import iso_time, time_series
-from idi_fast.errors import InputError
+from idi_fast.errors import DataError, InputError, nearest
 from idi_fast.storage.failures import explained
 from idi_fast.storage.files import check_kept, check_place, check_replaceable_file, output_path
 from idi_fast.storage.staging import Staging
 from idi_fast.storage.tables import TableWriter
 
+COLUMNS = ("time", "price", "open", "high", "low", "volume", "nan")
+"""Arguments of `load_history` besides the options of reading that a conversion takes."""
 KINDS = (".parquet", ".csv", ".csv.gz", ".feather", ".arrow")
 """Ends of the names of files that can be written."""
 EVERY = r"[1-9][0-9]{0,5}(s|m|h|d|w|mo|q|y)"
@@ -158,16 +160,24 @@ def convert_files(
     >>> report["bars"], report["last"]
     (2, '2024-01-02T00:00:00Z')
     """
+    files = [files] if isinstance(files, str | Path) else files
     to, every = output_path(to), None if resample is None else check_every(resample)
     check_kind(to)
     check_place(to)
     given = dict(reading or {})
     options = ReadOptions.of({name: given.pop(name) for name in OPTIONS if name in given})
+    for name in given:
+        if name not in COLUMNS:
+            known = [*COLUMNS, *OPTIONS]
+            raise InputError(f"reading has {name!r}; expected {', '.join(known)}.{nearest(name, known)}")
+    if "symbol" in keep and (symbol_col is not None or symbol_files):
+        raise InputError("keep has 'symbol', the name of the column that tells the symbols apart; leave it out")
     columns = {**given, "extra": keep, "optional": OPTIONAL, "options": options, "start": start, "end": end}
     found = tuple(dict.fromkeys(file for place in files for file in find_files(Path(place))))
     check_kept(to, map(str, found))
     report: dict[str, Any] = {"file": str(to), "bars": 0, "symbols": None, "first": None, "last": None}
     report |= {"dropped_rows": 0, "notes": []}
+    span: list[int] = []
     with Staging() as staging, TemporaryDirectory(dir=to.parent, prefix=".idi-fast-") as scratch:
         staging.watch(to)
         check_replaceable_file(to, force)
@@ -177,25 +187,36 @@ def convert_files(
             histories.update(open_groups(found, Path(scratch), symbol_col, options, opened))
         else:
             histories[None] = opened(found[0], files=found)
+        _check_alike(histories)
         report["symbols"] = None if None in histories else len(histories)
         with explained(to), bar_writer(staging.reserve(to)) as write:
             for symbol, history in histories.items():
                 for frame in converted(history, every, options.tz):
                     named = frame if symbol is None else frame.insert_column(0, pl.lit(symbol).alias("symbol"))
                     write(named)
-                    _count(report, frame)
+                    report["bars"] += len(frame)
+                    span += _span(frame)
                 report["dropped_rows"] += history.dropped
                 report["notes"] += history.notes
         staging.swap([to])
+    report |= {"first": iso_time(min(span)), "last": iso_time(max(span))} if span else {}
     return report
 
 
-def _count(report: dict[str, Any], frame: pl.DataFrame) -> None:
-    report["bars"] += len(frame)
-    if "time" in frame.columns:
-        first, last = (iso_time(time) for time in frame["time"].dt.epoch("ns")[[0, -1]].to_list())
-        report["first"] = min(filter(None, (report["first"], first)))
-        report["last"] = max(filter(None, (report["last"], last)))
+def _check_alike(histories: Mapping[str | None, HistoryFiles]) -> None:
+    """DataError where symbols have other columns than the first."""
+    first, *others = histories
+    for symbol in others:
+        if sorted(histories[symbol].columns) != sorted(histories[first].columns):
+            theirs, ours = (", ".join(sorted(histories[name].columns)) for name in (symbol, first))
+            raise DataError(
+                f"symbol {symbol!r} has the columns {theirs}, {first!r} has {ours}; expected the same of all"
+            )
+
+
+def _span(frame: pl.DataFrame) -> list[int]:
+    """The times of the first and the last bar, ns UTC."""
+    return frame["time"].dt.epoch("ns")[[0, -1]].to_list() if "time" in frame.columns and len(frame) else []
 
 
 @contextmanager

@@ -218,6 +218,11 @@ def fields(line: str, separator: str) -> list[str]:
         return [line]
 
 
+def is_number(cell: str) -> bool:
+    """Whether a field is a number, and no date."""
+    return VALUE.fullmatch(cell) is not None and not is_date(cell)
+
+
 def is_value(cell: str) -> bool:
     """Whether a field is a number, a date or a time of day, not a name."""
     return VALUE.fullmatch(cell) is not None or ISO.fullmatch(cell) is not None or is_clock(cell) or is_date(cell)

@@ -66,8 +66,9 @@ class InSampleDetector:
     def is_in_sample(self, digests: dict[str, dict]) -> bool | None:
         """Whether any of the descriptions includes some of the bars seen; None if that cannot be told.
 
-        With times on both sides: the two ranges overlap and sampled bars within both have the same close, or there are
-        none within both. Without: equal files, or nearly all sampled closes found again; otherwise it cannot be told.
+        With times on both sides: the two ranges overlap and half of the sampled bars within both have the same close,
+        or there are none within both. Without: equal files, or nearly all sampled closes found again; otherwise it
+        cannot be told.
         """
         answers = [known.is_among(self._first_time, self._last_time, digests) for known in self._known]
         return True if True in answers else None if None in answers else False
@@ -106,7 +107,8 @@ class _Known:
             return False
         if not self._found.any():
             return not ((first_time <= self._times) & (self._times <= last_time)).any()
-        return bool(self._equal.any())
+        # Not one alone: prices in cents meet by chance.
+        return bool(2 * self._equal.sum() >= self._found.sum())
 
 
 def _ns(time: str) -> int:
@@ -129,12 +131,12 @@ def describe_history(history: History) -> dict:
 def is_in_sample(descriptions: Iterable[dict], bars: TrainingBars) -> bool | None:
     """Whether descriptions include bars of a history, or of any of a panel: see `InSampleDetector.is_in_sample`.
 
-    Symbols of one name are compared, and those of other names or none with all.
+    A symbol is compared with those of its name, if there are some, else with all.
     """
     answers, known = [], list(descriptions)
     for symbol, history in members(bars):
-        alike = [about for about in known if symbol is None or about.get("symbol", symbol) == symbol]
-        detector = InSampleDetector(alike)
+        alike = [about for about in known if symbol is not None and about.get("symbol") == symbol]
+        detector = InSampleDetector(alike or known)
         detector.push(history)
         answers.append(detector.is_in_sample(history.digests))
     return True if True in answers else None if None in answers else False

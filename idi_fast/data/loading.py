@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -171,6 +172,7 @@ def open_history(
     end: Time | None = None,
     files: tuple[Path, ...] | None = None,
     name: str | None = None,
+    decimal: str | None = None,
 ) -> HistoryFiles:
     """Find a price history's files and columns; the rows are read and validated when they are asked for.
 
@@ -178,8 +180,9 @@ def open_history(
 
     options
         How the files are read.
-    files, name
-        The files of `path`, where they are known already, and what errors call their rows.
+    files, name, decimal
+        The files of `path`, where they are known already, what errors call their rows, and the decimal mark of their
+        text, as for `number_forms.read_numbers`.
     """
     path = _check_path(path)
     given = {"time": time, "close": price, "open": open, "high": high, "low": low, "volume": volume, "risk": risk}
@@ -189,6 +192,7 @@ def open_history(
     if nan not in ("refuse", "drop"):
         raise ConfigError(f"nan: found {nan!r}, expected 'refuse' or 'drop'")
     bounds = Bounds.of(start, end)
+    options = options if decimal is None else replace(options, decimal=decimal)
     files = find_files(Path(path)) if files is None else files
     sought = {"given": given, "sought": ["close", *optional], "extra": list(extra), "options": options.to_dict()}
     found = ask("columns", {"files": list(map(str, files)), **sought, "label": name})

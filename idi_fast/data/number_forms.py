@@ -1,7 +1,7 @@
 """Numbers in text files: decimal marks, thousands separators, currency signs and the suffixes K, M and B."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import polars as pl
 
@@ -43,6 +43,25 @@ def is_undecided(columns: Iterable[pl.Series], mark: str) -> bool:
     if mark == "." and any(text.str.contains(r"\d{4}").any() for text in texts):
         return False
     return any(text.str.contains(GROUPED.replace("[.,]", re.escape(mark))).any() for text in texts)
+
+
+def plan_numbers(head: pl.DataFrame, rest: Callable[[], Iterable[pl.DataFrame]], separator: str) -> str | None:
+    """The decimal mark of a file's columns of numbers, None if they have none, UNKNOWN if it cannot be told.
+
+    head: their first rows; rest: all rows in batches, looked at where a mark in the first ones may be the decimal mark
+    or separate thousands, until one tells; separator: of the fields; where it is a comma, a point is the decimal mark.
+    """
+    mark = find_decimal_mark(head)
+    marks = [sign for sign in ((",",) if separator == "," else (",", ".")) if mark is None and is_undecided(head, sign)]
+    if not marks:
+        return mark
+    for batch in rest():
+        mark = find_decimal_mark(batch)
+        if mark is not None:
+            return mark
+        if marks == ["."] and not is_undecided(batch, "."):
+            return "."
+    return UNKNOWN
 
 
 def read_numbers(source: pl.Series, decimal: str | None, thousands: str | None = None) -> pl.Series:

@@ -76,8 +76,14 @@ def in_order(batches: Iterable[Rows], rows: int) -> Iterator[Rows]:
     gaps = np.concatenate([part.gaps for part in parts])
     files = tuple(dict.fromkeys(part.files[0] for part in parts))
     origins = np.concatenate([np.full(len(part), files.index(part.files[0]), np.int32) for part in parts])
-    whole = Rows(files, arrays, numbers, gaps, origins)
     order = np.argsort(arrays["time"], kind="stable")
+    # A gap lies between two rows: where they have changed sides it is the other one's.
+    turned = np.flatnonzero(np.diff(order) == -1)
+    between = gaps[order]
+    between[turned + 1] = gaps[order[turned]]
+    between[turned[~np.isin(turned - 1, turned)]] = False
+    gaps[order] = between
+    whole = Rows(files, arrays, numbers, gaps, origins)
     for start in range(0, len(order), rows):
         yield whole.at(order[start : start + rows])
 
@@ -112,7 +118,13 @@ class OrderCheck:
                 self._refuse(earlier, rows.at(slice(place, place + 1)), is_copy)
             kept[place] = False
         self._last = rows.at(slice(-1, None))  # a copy of the last one that is kept, if it is not
-        return rows.at(np.flatnonzero(kept))
+        places = np.flatnonzero(kept)
+        left = rows.at(places)
+        # A gap before a copy is one before the next row.
+        after = np.searchsorted(places, late[rows.gaps[late]])
+        left.gaps = left.gaps.copy()
+        left.gaps[after[after < len(places)]] = True
+        return left
 
     def _refuse(self, earlier: Rows, later: Rows, is_copy: bool) -> NoReturn:
         pair = np.array([earlier.arrays["time"][0], later.arrays["time"][0]]).view("datetime64[ns]")

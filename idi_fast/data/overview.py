@@ -9,6 +9,7 @@ from idi_fast.data.bar_frequency import DAY_NS, BarTimes
 from idi_fast.data.history import History, HistoryLike, required_history
 from idi_fast.data.spikes import spike_note
 from idi_fast.data.timestamps import iso_time
+from idi_fast.errors import InputError
 
 LEVELS = "▁▂▃▄▅▆▇█"
 SPARKLINE = 48
@@ -49,6 +50,8 @@ def overview(history: HistoryLike) -> dict[str, Any]:
     (86400.0, 0, [])
     """
     history = required_history(history)
+    if not len(history):
+        raise InputError("the history holds no bar")
     report: dict[str, Any] = {
         "bars": len(history),
         "columns": dict(history.columns),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeGuard
 
+from idi_fast.config.arguments import check_text
 from idi_fast.data.history import History, HistoryLike, check_history, looks_like_frame
 from idi_fast.errors import DataError, InputError
 
@@ -36,6 +37,8 @@ class Panel:
     def of(cls, histories: Mapping[str, HistoryLike]) -> "Panel":
         """The panel of histories, or frames, by symbol. Raises DataError, InputError."""
         found = {}
+        for symbol in histories:
+            check_text("the name of a symbol", symbol)
         for symbol in sorted(histories):
             history = check_history(histories[symbol])
             if history is None:

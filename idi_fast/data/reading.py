@@ -8,8 +8,9 @@ import polars as pl
 
 from idi_fast.config.read_options import ReadOptions
 from idi_fast.data.bar_files import Source, count_rows, open_sources, read_batches, read_head, read_schema
-from idi_fast.data.bar_rows import CLOCK, MISSING_MARKS, Converter, joined, plan_numbers
+from idi_fast.data.bar_rows import CLOCK, MISSING_MARKS, Converter, joined
 from idi_fast.data.columns import candidates_for, check_types, choose_columns
+from idi_fast.data.number_forms import find_decimal_mark, plan_numbers
 from idi_fast.data.ordering import ADVICE, OrderCheck, Rows, falls, in_order, turned_round
 from idi_fast.data.time_columns import NO_TIME, SAMPLE, find_clock, refuse_named_zone, refuse_unread_times
 from idi_fast.data.time_forms import is_clock, is_named_so
@@ -36,7 +37,8 @@ def find_columns(
             given, sought = {**given, "time": None}, [role for role in sought if role != "time"]
         columns = choose_columns(first, names, given, sought, extra)
         notes = []
-        if columns.get("volume") is not None and given["volume"] is None and "volume" not in extra:
+        alike = all(columns.get("volume") in schema for schema in schemas.values())
+        if columns.get("volume") is not None and given["volume"] is None and "volume" not in extra and alike:
             volume = _volume_in_use(sources, names, columns["volume"])
             if volume is None:
                 notes.append(f"{label or first}: the column {columns['volume']!r} is empty; there is no volume")
@@ -66,6 +68,8 @@ def _volume_in_use(sources: list[Source], names: list[str], chosen: str) -> str 
         return chosen if not len(head) or not _is_empty(head) or any(holds) else None
     for name in candidates:
         for source in sources:
+            if name not in read_schema(source):
+                break
             if any((batch[name].cast(pl.Float64, strict=False) != 0).any() for batch in _column(source, name)):
                 return name
     return chosen
@@ -146,6 +150,7 @@ class _Reading:
         self._columns, self._options, self._drop = columns, options, drop
         self._batch_rows, self._name, self._small_bytes = rows, name, small_bytes
         self._times: TimePlan | None = None
+        self._decimal: str | None = None
         self._row, self._after_gap, self._last_about = 0, False, ""
         self.dropped, self.files_read = 0, 0
         self.notes: list[str] = []
@@ -205,8 +210,11 @@ class _Reading:
         dialect = sources[0].dialect
         if decimal is None and dialect is not None:
             numbers = list({name for role, name in self._columns.items() if role not in ("time", CLOCK, "risk")})
-            rest_of = (batch.select(numbers) for batch in chain.from_iterable(map(self._batches, sources)))
-            decimal = plan_numbers(head.select(numbers), lambda: rest_of, dialect.separator)
+            decimal = find_decimal_mark(head.select(numbers)) or self._decimal
+            if decimal is None:
+                rest_of = (batch.select(numbers) for batch in chain.from_iterable(map(self._batches, sources)))
+                decimal = plan_numbers(head.select(numbers), lambda: rest_of, dialect.separator)
+            self._decimal = decimal  # of the files that do not tell by themselves, too
         return times, decimal
 
     def _say(self, called: str, source: Source, times: TimePlan, decimal: str | None) -> None:

@@ -44,13 +44,14 @@ def open_groups(
 ) -> dict[str, HistoryFiles]:
     """The same for files: opened makes a history of its first file, its `files` and their `name` in errors."""
     groups = _by_name(files) if column is None else _by_folder(files, column)
-    if not groups and column is not None:
-        groups = _by_column(files, column, scratch, options)
+    if groups or column is None:
+        return {symbol: opened(groups[symbol][0], files=groups[symbol]) for symbol in sorted(groups)}
+    groups, decimal = _by_column(files, column, scratch, options)
     histories = {}
     for symbol in sorted(groups):
         # The files of sorted rows are not the user's: errors name the symbol.
-        name = None if groups[symbol][0] in files else f"{files[0]}, {column} {symbol!r}"
-        histories[symbol] = opened(groups[symbol][0], files=groups[symbol], name=name)
+        name = f"{files[0]}, {column} {symbol!r}"
+        histories[symbol] = opened(groups[symbol][0], files=groups[symbol], name=name, decimal=decimal)
     return histories
 
 
@@ -83,7 +84,8 @@ def _by_folder(files: tuple[Path, ...], key: str) -> dict[str, tuple[Path, ...]]
 
 def _by_column(
     files: tuple[Path, ...], column: str, scratch: Path, options: ReadOptions
-) -> dict[str, tuple[Path, ...]]:
+) -> tuple[dict[str, tuple[Path, ...]], str | None]:
+    """The files that rows were sorted into, by symbol, and the decimal mark of their text."""
     about = {"column": column, "scratch": str(scratch), "options": options.to_dict()}
-    ask("split", {"files": list(map(str, files)), **about}, writes=True)
-    return _by_folder(tuple(sorted(scratch.rglob("*.parquet"))), SYMBOL_KEY)
+    found = ask("split", {"files": list(map(str, files)), **about}, writes=True)
+    return _by_folder(tuple(sorted(scratch.rglob("*.parquet"))), SYMBOL_KEY), found["decimal"]

@@ -194,9 +194,10 @@ def plan_times(
             return TimePlan(zone=None if has_zone else zone)
         forms = forms_of(text[0])
     forms = [form for form in forms if read_dates(text[:1], form.formats).item() is not None]
-    forms = _decided(forms, text, rest)
+    forms = narrowed(forms, text)
     if known is not None and known.forms and len(forms) > 1:  # another file of the same column has decided it
         forms = [form for form in forms if form == known.forms[0]] or forms
+    forms = _decided(forms, rest)
     if not forms and text[0].isdecimal():
         return TimePlan()  # epochs, which are moments in UTC
     if len(forms) > 1 and order is not None:
@@ -215,9 +216,8 @@ def _spells(form: Form, digits: pl.Series) -> bool:
     return 2 * read_dates(digits, form.formats).null_count() < len(digits)
 
 
-def _decided(forms: list[Form], head: pl.Series, rest: Callable[[], Iterable[pl.Series]]) -> list[Form]:
+def _decided(forms: list[Form], rest: Callable[[], Iterable[pl.Series]]) -> list[Form]:
     """The forms that all rows are in; those after the row that decides are not looked at."""
-    forms = narrowed(forms, head)
     if len(forms) > 1:
         batches: Iterator[pl.Series] = iter(rest())
         while len(forms) > 1 and (batch := next(batches, None)) is not None:

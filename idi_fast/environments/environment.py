@@ -363,8 +363,11 @@ class HistoryEnvironment(_MarketTape):
 
 
 def log_columns(history: History) -> dict[str, np.ndarray]:
-    """The columns that features may name: logarithms of close, open and 1 + volume, further columns unchanged."""
+    """The columns that features may name: logarithms of close, open and 1 + volume, others unchanged."""
     columns = dict(history.extra)
+    for name, values in (("high", history.high), ("low", history.low)):
+        if values is not None:
+            columns[name] = values
     columns["close"] = np.log(history.close)
     if history.open is not None:
         columns["open"] = np.log(history.open)

@@ -330,15 +330,16 @@ def describe_run(
 
 
 def _described(bars: TrainingBars) -> dict:
-    if isinstance(bars, Panel):
-        return {symbol: _described(history) for symbol, history in bars.histories.items()}
-    return {**describe_history(bars), "sha256": _digest(bars)}
+    if not isinstance(bars, Panel):
+        return {**describe_history(bars), "sha256": _digest(bars)}
+    described = {symbol: _described(history) for symbol, history in bars.histories.items()}
+    return {symbol: {key: about[key] for key in about if key != "sample"} for symbol, about in described.items()}
 
 
 def _digest(history: History) -> str:
-    columns = {"time": history.time, "close": history.close, "open": history.open, "volume": history.volume}
+    columns = {name: getattr(history, name) for name in ("time", "close", "open", "high", "low", "volume", "risk")}
     sha256 = hashlib.sha256()
-    for name, column in sorted({**columns, **history.extra}.items()):
+    for name, column in sorted({**columns, "after_gap": history.after_gap, **history.extra}.items()):
         if column is not None:
             sha256.update(name.encode() + b"\0" + np.ascontiguousarray(column).tobytes())
     return sha256.hexdigest()

@@ -16,7 +16,7 @@ from numpy.testing import assert_array_equal
 import idi_fast.data.loading
 from idi_fast.data.conversion import convert_files, frame_of, resampled
 from idi_fast.data.loading import load_history
-from idi_fast.errors import InputError
+from idi_fast.errors import DataError, InputError
 from oracle.resampling import resample
 
 LENGTHS = {"1m": 60, "5m": 300, "1h": 3600, "1d": 86_400}
@@ -125,3 +125,28 @@ def test_bars_without_times_cannot_be_resampled(tmp_path):
     assert not (tmp_path / "x.parquet").exists()
     assert frame_of(load_history(source)).columns == ["close"]
     assert np.isfinite(load_history(source).close).all()
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.parquet", "x.feather"])
+def test_symbols_of_other_columns_are_refused(tmp_path, name):
+    text(tmp_path / "d" / "A.csv", "time,open,close\n2024-01-01,1,2\n2024-01-02,1,2\n")
+    text(tmp_path / "d" / "B.csv", "time,close,volume\n2024-01-01,1,2\n2024-01-02,1,2\n")
+    with pytest.raises(DataError, match=r"symbol 'B' has the columns close, time, volume, 'A' has close, open, time"):
+        convert_files(tmp_path / "d", tmp_path / name, symbol_files=True)
+    assert not (tmp_path / name).exists()
+
+
+def test_symbols_of_one_file_are_read_by_its_dialect(tmp_path):
+    rows = [f"2024-01-{day:02d};{symbol};{day},5" for day in range(1, 9) for symbol in "AB"]
+    path = text(tmp_path / "x.csv", "\n".join(["time;sym;close", *rows, "", ""]))
+    convert_files(path, tmp_path / "x.parquet", symbol_col="sym")
+    assert pl.read_parquet(tmp_path / "x.parquet")["close"].to_list() == [day + 0.5 for day in range(1, 9)] * 2
+    rows = [f"2024-01-{day:02d};{symbol};1.23{day}" for day in range(1, 9) for symbol in "AB"]
+    path = text(tmp_path / "y.csv", "\n".join(["time;sym;close", *rows]))
+    with pytest.raises(DataError, match=r"say which: `decimal='\.'`"):
+        convert_files(path, tmp_path / "y.parquet", symbol_col="sym")
+
+
+def test_unknown_ways_of_reading_are_named(tmp_path):
+    with pytest.raises(InputError, match=r"reading has 'seperator'; expected time, price"):
+        convert_files(text(tmp_path / "x.csv", "close\n1\n2\n"), tmp_path / "x.parquet", reading={"seperator": ";"})

@@ -78,3 +78,17 @@ def _opened(path: Path):
     from idi_fast.config.read_options import ReadOptions
 
     return open_history(path, options=ReadOptions(duplicates="drop"))
+
+
+def test_gaps_lie_between_the_same_bars_in_any_order(tmp_path):
+    rows = {day: f"2024-01-{day:02d},{'' if day == 3 else day}" for day in (1, 2, 3, 4, 5)}
+    for name, order in (("a", (1, 2, 3, 4, 5)), ("b", (5, 4, 3, 2, 1))):
+        path = text(tmp_path / f"{name}.csv", "\n".join(["time,close", *(rows[day] for day in order)]))
+        for sort in (False, True):
+            assert load_history(path, nan="drop", sort=sort).after_gap.tolist() == [False, False, True, False]
+
+
+def test_the_gap_before_a_copy_is_one_before_the_next_bar(tmp_path):
+    path = text(tmp_path / "x.csv", "time,close\n2024-01-01,1\n2024-01-02,\n2024-01-01,1\n2024-01-03,3\n")
+    found = load_history(path, nan="drop", duplicates="drop")
+    assert (found.close.tolist(), found.after_gap.tolist(), found.dropped) == ([1, 3], [False, True], 2)

@@ -81,7 +81,8 @@ def test_a_policy_of_some_symbols_meets_others():
     assert not idi.evaluate(run.policy, {"C": C}).in_sample
     described = describe_bars(Panel.of({"A": A}))
     assert is_in_sample(described, Panel.of({"A": A})) is True
-    assert is_in_sample(described, Panel.of({"Z": A})) is False  # of another name, none is known
+    assert is_in_sample(described, Panel.of({"Z": A})) is True  # a name is no proof
+    assert is_in_sample(described, Panel.of({"A": B})) is False
 
 
 def test_one_split_for_all_symbols():
@@ -155,3 +156,26 @@ def test_by_command(tmp_path):
     seeds = ["--seeds", "0:2", "--out", tmp_path / "p"]
     cli.succeed("train", "--data", tmp_path / "each", "--symbol-files", *some, *seeds)
     cli.succeed("export", tmp_path / "a", "--to", tmp_path / "streams")
+
+
+def test_features_may_read_high_and_low():
+    high = idi.History.from_arrays(
+        A.close, time=A.time.view("datetime64[ns]"), high=A.close * 1.01, low=A.close * 0.99, volume=A.volume
+    )
+    features = {"price": {"transform": "zscore", "column": "high", "window": 16}}
+    config = TrainingConfig.from_dict({**CONFIG.to_dict(), "features": features})
+    run = idi.train(config, high, seed=1)
+    assert run.policy.encoder.features["price"].column == "high"
+    with pytest.raises(DataError, match="a feature needs the column 'high'"):
+        idi.train(config, A, seed=1)
+
+
+@pytest.mark.parametrize("command", ["walkforward", "sweep"])
+def test_commands_of_one_history_refuse_many(tmp_path, command):
+    A.to_frame().write_parquet(tmp_path / "A.parquet")
+    extra = ["--grid", "discount=0.5"] if command == "sweep" else []
+    outcome = cli.run(
+        command, tmp_path / "A.parquet", *extra, "--set", "environment.data.symbol_files=true", "--out", tmp_path / "x"
+    )
+    assert outcome.status == 2
+    assert_mentions(outcome.stderr, "symbol_files and symbol_col are for train")
