@@ -4,7 +4,7 @@ import json
 import os
 import stat
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from places import GOLDEN
@@ -117,6 +117,14 @@ def fake_tau(folder: Path, mode: str, outputs: Mapping[str, str]) -> Path:
     script.write_text(FAKE.format(python=sys.executable, answers=str(answers), pids=str(folder / "pids.json")))
     script.chmod(script.stat().st_mode | stat.S_IXUSR)
     return script
+
+
+def still_alive(pids: Iterable[int], seconds: float = 10.0) -> list[int]:
+    """Which of these processes run on: a process that was killed ends soon, but not at once."""
+    deadline = time.monotonic() + seconds
+    while (alive := [pid for pid in pids if is_alive(pid)]) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return alive
 
 
 def is_alive(pid: int) -> bool:

@@ -12,7 +12,7 @@ from unittest import mock
 
 import pytest
 from cli_helpers import FULL, failing_rename, finish, snapshot, start
-from tau_folders import RECORDED, fake_tau, is_alive, make_folder, oracle_outputs, recorded_folder
+from tau_folders import RECORDED, fake_tau, make_folder, oracle_outputs, recorded_folder, still_alive
 from tau_specs import V38
 
 from idi_fast.errors import InputError, OutputError, WriteError
@@ -131,7 +131,7 @@ def test_a_hanging_interpreter_is_killed_with_what_it_started(folder):
     )
     assert "outputs/gate_mirror.out has 7 lines; expected 24" in result.failures
     pids = json.loads((folder.parent / "bin/pids.json").read_text())
-    assert [pid for pid in pids if is_alive(pid)] == []
+    assert still_alive(pids) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -145,7 +145,7 @@ def test_an_interrupted_run_leaves_nothing_behind(number, folder):
     assert (status, stdout) == (128 + number, "")
     assert "interrupted; the outputs are unchanged" in stderr
     assert snapshot(folder) == before
-    assert [pid for pid in pids if is_alive(pid)] == []
+    assert still_alive(pids) == []
 
 
 def test_a_second_interrupt_kills_what_does_not_end(folder):
@@ -158,17 +158,14 @@ def test_a_second_interrupt_kills_what_does_not_end(folder):
     process.send_signal(signal.SIGINT)
     status, _, stderr = finish(process)
     assert (status, "the outputs are unchanged" in stderr) == (130, True)
-    assert [pid for pid in pids if is_alive(pid)] == []
+    assert still_alive(pids) == []
     assert snapshot(folder) == before
 
 
 def test_what_a_sound_interpreter_leaves_running_is_ended(folder):
     assert run_fake(folder, "daemon").ok
     pids = json.loads((folder.parent / "bin/pids.json").read_text())
-    deadline = time.monotonic() + 10
-    while any(map(is_alive, pids)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert [pid for pid in pids if is_alive(pid)] == []
+    assert still_alive(pids) == []
 
 
 def test_letters_are_wrong_whoever_runs_them(tmp_path):
@@ -260,10 +257,7 @@ def test_the_interpreter_ends_with_a_killed_parent(folder):
     pids = pids_of(script, process)
     process.kill()
     process.communicate()
-    deadline = time.monotonic() + 30
-    while is_alive(pids[0]) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not is_alive(pids[0])
+    assert still_alive(pids[:1]) == []
     os.kill(pids[1], signal.SIGKILL)  # what the interpreter itself started is its own affair
 
 
