@@ -46,7 +46,7 @@ class Watch:
         self.left: Callable[[], str] = lambda: "nothing was written"
         self.number: int | None = None
         self._cancel: Callable[[], None] | None = None
-        self._cancelled = self._said = self._over = self._stopped = False
+        self._cancelled = self._said = self._over = self._ends = self._stopped = False
         self._raised: Callable[[], Interrupted | None] = lambda: None
         self._echoes = 0
         self._reader, self._writer = socket.socketpair()
@@ -101,6 +101,8 @@ class Watch:
 
     def _handle(self, number: int, frame: object) -> None:
         self.number = self.number or number
+        if self._ends:
+            return  # the main thread says what is left and ends; if it cannot, the other thread ends it
         if self._over:
             os._exit(128 + self.number)
         if self._stopped:
@@ -155,6 +157,7 @@ class Watch:
         return _compiler_is_busy() or seconds > CLEANING
 
     def _leave(self) -> None:
+        self._ends = self.number is not None
         self._over = True
         if self.number is None:
             atexit.register(_default_signals)
@@ -171,13 +174,13 @@ class Watch:
         self._stopped = True
         _thread.interrupt_main(self._signal())
         try:
-            # In threads of their own, since a full pipe or a lost disk makes them wait.
-            parts = [threading.Thread(target=part, daemon=True) for part in (self._say_directly, _remove_unfinished)]
-            for part in parts:
-                part.start()
-            latest = monotonic() + GRACE / 2
-            for part in parts:
-                part.join(max(0.0, latest - monotonic()))
+            # In threads of their own, since a full pipe or a lost disk makes them wait; one after the other, since what
+            # is left is told by the files that there are.
+            latest = monotonic() + GRACE
+            for part in (self._say_directly, _remove_unfinished):
+                thread = threading.Thread(target=part, daemon=True)
+                thread.start()
+                thread.join(max(GRACE / 4, latest - monotonic()))
         finally:
             os._exit(128 + self._signal())
 

@@ -238,3 +238,32 @@ def test_an_exception_that_is_lost_in_c_is_not_printed(capfd):
         assert capfd.readouterr().err == ""
         run(b"raise ValueError('shown')")
     assert capfd.readouterr().err.splitlines()[-1] == "ValueError: shown"
+
+
+ECHOED = """
+import os, signal, time
+from idi_fast.cli import signals
+left, leave = signals.Watch.say, signals.Watch._leave
+
+def late(self):
+    # As when the thread that watches wakes the main thread once more, between its end and its words.
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(0.1)
+    left(self)
+
+signals.Watch.say = late
+from idi_fast.cli import main
+import idi_fast.training.trainer as trainer
+
+def interrupted(*_, **__):
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(60)
+
+trainer.Trainer.train = interrupted
+main()
+"""
+
+
+def test_what_is_left_is_said_whatever_comes_between(tmp_path):
+    done = cli.finish(cli.start("train", "--out", tmp_path / "a", *cli.QUICK, code=ECHOED))
+    assert done == (143, "", UNWRITTEN)
