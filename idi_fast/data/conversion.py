@@ -15,9 +15,11 @@ from idi_fast.data.bar_files import find_files
 from idi_fast.data.bounds import Time
 from idi_fast.data.history import History
 from idi_fast.data.loading import OPTIONAL, HistoryFiles, open_history
+from idi_fast.data.panel import check_alike
+from idi_fast.data.rules import PRICES
 from idi_fast.data.symbols import open_groups
-from idi_fast.data.timestamps import iso_time, time_series
-from idi_fast.errors import DataError, InputError, nearest
+from idi_fast.data.timestamps import iso_time
+from idi_fast.errors import InputError, nearest
 from idi_fast.storage.failures import explained
 from idi_fast.storage.files import check_kept, check_place, check_replaceable_file, output_path
 from idi_fast.storage.staging import Staging
@@ -31,7 +33,6 @@ EVERY = r"[1-9][0-9]{0,5}(s|m|h|d|w|mo|q|y)"
 ORDER = ("time", "open", "high", "low", "close", "volume", "risk")
 """Columns in the order in which they are written, further ones after."""
 CSV_TIME = "%Y-%m-%dT%H:%M:%S%.fZ"
-PRICES = ("open", "high", "low", "close")
 
 
 def check_every(text: str) -> str:
@@ -43,10 +44,9 @@ def check_every(text: str) -> str:
 
 def frame_of(history: History) -> pl.DataFrame:
     """The bars as a frame, in the usual order of columns."""
-    names = [name for name in ORDER if name in history.columns]
-    names += [name for name in history.columns if name not in ORDER]
-    columns = {name: history.column(name) for name in names}
-    return pl.DataFrame({name: time_series(of) if name == "time" else of for name, of in columns.items()})
+    frame = history.to_frame()
+    usual = [name for name in ORDER if name in frame.columns]
+    return frame.select(*usual, pl.exclude(usual))
 
 
 def resampled(bars: pl.DataFrame, every: str, zone: str | None = None) -> pl.DataFrame:
@@ -187,7 +187,7 @@ def convert_files(
             histories.update(open_groups(found, Path(scratch), symbol_col, options, opened))
         else:
             histories[None] = opened(found[0], files=found)
-        _check_alike(histories)
+        check_alike({symbol: history.columns for symbol, history in histories.items()})
         report["symbols"] = None if None in histories else len(histories)
         with explained(to), bar_writer(staging.reserve(to)) as write:
             for symbol, history in histories.items():
@@ -201,17 +201,6 @@ def convert_files(
         staging.swap([to])
     report |= {"first": iso_time(min(span)), "last": iso_time(max(span))} if span else {}
     return report
-
-
-def _check_alike(histories: Mapping[str | None, HistoryFiles]) -> None:
-    """DataError where symbols have other columns than the first."""
-    first, *others = histories
-    for symbol in others:
-        if sorted(histories[symbol].columns) != sorted(histories[first].columns):
-            theirs, ours = (", ".join(sorted(histories[name].columns)) for name in (symbol, first))
-            raise DataError(
-                f"symbol {symbol!r} has the columns {theirs}, {first!r} has {ours}; expected the same of all"
-            )
 
 
 def _span(frame: pl.DataFrame) -> list[int]:

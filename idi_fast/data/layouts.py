@@ -8,7 +8,7 @@ from idi_fast.data.timestamps import dates_in_digits
 
 EPOCHS = ((5e8, 4.2e9), (5e11, 4.2e12), (5e14, 4.2e15), (5e17, 4.2e18))
 """Epochs of 1985 to 2100 in s, ms, us and ns."""
-PRICES = ("open", "high", "low", "close")
+OHLC = ("open", "high", "low", "close")
 """The order in which most vendors write the prices of a bar; in others open and close cannot be told apart."""
 LEAST_SPREAD = 1.05
 """Of the ratio of a column to the close: below, it is an adjusted price."""
@@ -43,9 +43,9 @@ def layout(rows: Sequence[Sequence[str]], width: int) -> tuple[str, ...]:
     if len(prices) == 1:
         names[at] = "close"
     if len(prices) >= 4:
-        bars: list[dict[str, float]] = [dict(zip(PRICES, bar, strict=True)) for bar in zip(*prices[:4], strict=True)]
+        bars: list[dict[str, float]] = [dict(zip(OHLC, bar, strict=True)) for bar in zip(*prices[:4], strict=True)]
         if all(bar["low"] <= min(bar.values()) and bar["high"] >= max(bar.values()) for bar in bars):
-            names[at : at + 4] = PRICES
+            names[at : at + 4] = OHLC
             if len(prices) > 4 and not _are_prices(prices[4], bars):
                 names[at + 4] = "volume"
     return tuple(names)

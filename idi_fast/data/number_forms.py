@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 import polars as pl
 
 MARKS = (".", ",")
+UNKNOWN = "?"
+"""A decimal mark that all numbers leave open: no number with a mark is read."""
 SPACES = "'’ \u00a0\u202f"
 """Signs that separate thousands whatever the decimal mark."""
 CURRENCIES = r"(?:[A-Z]{1,2}\$|[A-Z]{3}\s|\s[A-Z]{3}$|[$€£¥₹₽₩₿\s])"
@@ -30,10 +32,6 @@ def find_decimal_mark(columns: Iterable[pl.Series]) -> str | None:
         if any(_without_signs(values).str.contains(shown).any() for values in columns):
             return mark
     return None
-
-
-UNKNOWN = "?"
-"""A decimal mark that all numbers leave open: no number with a mark is read."""
 
 
 def is_undecided(columns: Iterable[pl.Series], mark: str) -> bool:
@@ -68,8 +66,8 @@ def read_numbers(source: pl.Series, decimal: str | None, thousands: str | None =
     """Text as float64, null where it is no number.
 
     decimal: the decimal mark, None if no number has shown one, so that none with a comma is read, UNKNOWN if those that
-    have a mark leave it open; thousands: what separates
-    thousands, None for a comma or a point, whichever is not the decimal mark, an apostrophe or a space.
+    have a mark leave it open; thousands: what separates thousands, None for a comma or a point, whichever is not the
+    decimal mark, an apostrophe or a space.
     """
     plain = source.cast(pl.Float64, strict=False)
     if decimal == UNKNOWN:
@@ -95,6 +93,6 @@ def read_numbers(source: pl.Series, decimal: str | None, thousands: str | None =
 
 
 def _without_signs(source: pl.Series) -> pl.Series:
-    """Text without currency signs around it, and with a minus that others write as brackets."""
+    """Text without the signs and codes of currencies around it, also where they stand after a plus or a minus."""
     text = source.str.replace_all(rf"^{CURRENCIES}+|{CURRENCIES}+$", "")
     return text.str.replace(rf"^([+-]){CURRENCIES}+", "${1}")

@@ -1,6 +1,6 @@
 """Histories of many symbols, which one policy is trained on."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeGuard
@@ -24,14 +24,7 @@ class Panel:
     def __post_init__(self) -> None:
         if not self.histories:
             raise DataError("there are no symbols; expected one history or more")
-        first = next(iter(self.histories))
-        roles = sorted(self.histories[first].columns)
-        for symbol, history in self.histories.items():
-            if sorted(history.columns) != roles:
-                raise DataError(
-                    f"symbol {symbol!r} has the columns {', '.join(sorted(history.columns))}, {first!r} has "
-                    f"{', '.join(roles)}; expected the same of all"
-                )
+        check_alike({symbol: history.columns for symbol, history in self.histories.items()})
 
     @classmethod
     def of(cls, histories: Mapping[str, HistoryLike]) -> "Panel":
@@ -76,6 +69,19 @@ class Panel:
         """The panel of changed histories; those that become None are left out. Raises DataError if none is left."""
         changed = {symbol: change(history) for symbol, history in self.histories.items()}
         return Panel({symbol: history for symbol, history in changed.items() if history is not None})
+
+
+def check_alike(columns: Mapping[str | None, Iterable[str]]) -> None:
+    """DataError where symbols, of which the names of the columns are given, have other columns than the first."""
+    first, *others = columns
+    ours = sorted(columns[first])
+    for symbol in others:
+        theirs = sorted(columns[symbol])
+        if theirs != ours:
+            raise DataError(
+                f"symbol {symbol!r} has the columns {', '.join(theirs)}, {first!r} has {', '.join(ours)}; "
+                "expected the same of all"
+            )
 
 
 TrainingBars = History | Panel

@@ -19,7 +19,6 @@ from idi_fast.data.timestamps import NS_PER_TICK, TICKS_PER_SECOND, TimeReader, 
 
 SERIAL_ZERO = 25_569
 """The serial day of a spreadsheet that is 1970-01-01."""
-NS_PER_DAY = NS_PER_TICK["D"]
 COMMA_FRACTION = r"(:\d\d),(\d+)"
 FRACTIONS = (("s", r"\d{9,10}\.\d+"), ("ms", r"\d{12,13}\.\d+"), ("us", r"\d{15,16}\.\d+"))
 """Epochs with a fraction, as floats are written."""
