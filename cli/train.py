@@ -1,9 +1,10 @@
 """`idi-fast train`."""
 
+from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -83,6 +84,16 @@ def train(
     checkpoint_every: Annotated[
         str | None, typer.Option(help="Save the run regularly: every 30s, 5m, 2h, or a number of episodes.")
     ] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(help="Stop after so many episodes without a new highest mean reward (of windows of a tenth)."),
+    ] = None,
+    progress_csv: Annotated[
+        Path | None, typer.Option(help="CSV file for the course of the training, a row a second.")
+    ] = None,
+    tensorboard: Annotated[
+        Path | None, typer.Option(help="Folder for TensorBoard's event files of the course of the training.")
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue from the last checkpoint of the same run.")
     ] = False,
@@ -147,7 +158,10 @@ def train(
         settings = split_history(settings, load_config_bars(settings)).config
     if seeds is None:
         population.refuse_without_seeds(jobs=jobs, keep=keep)
-        _train(settings, 0 if seed is None else seed, init_policy, options)
+        course = Course(patience, progress_csv, tensorboard)
+        _train(settings, 0 if seed is None else seed, init_policy, options, course)
+    elif patience is not None or progress_csv is not None or tensorboard is not None:
+        raise InputError("--patience, --progress-csv and --tensorboard go with a single --seed only")
     elif init_policy is not None:
         raise InputError("--init-policy goes with a single --seed only")
     elif seed is not None:
@@ -181,7 +195,15 @@ def _engine(compat: str | None, rng: str | None) -> dict[str, str | None]:
     return {"engine.compat": compat, "engine.rng": rng}
 
 
-def _train(settings, seed: int, init_policy: Path | None, options: Options) -> None:
+class Course(NamedTuple):
+    """When a training is to stop early, and where its course is written."""
+
+    patience: int | None
+    progress_csv: Path | None
+    tensorboard: Path | None
+
+
+def _train(settings, seed: int, init_policy: Path | None, options: Options, course: Course) -> None:
     from idi_fast.agents.policy import Policy
     from idi_fast.training.artifact import finished_run
 
@@ -190,17 +212,18 @@ def _train(settings, seed: int, init_policy: Path | None, options: Options) -> N
     done = checkpointed.write(
         settings,
         options,
-        lambda: finished_run(options.out, settings, known, initial),
-        partial(_fill, settings, known, initial),
+        lambda: finished_run(options.out, settings, known, initial, course.patience),
+        partial(_fill, settings, known, initial, course),
     )
     _report(options.out, *done, options.json)
 
 
-def _fill(settings, seed: int | None, initial, folder: Path, kept: Kept) -> tuple[dict, dict]:
+def _fill(settings, seed: int | None, initial, course: Course, folder: Path, kept: Kept) -> tuple[dict, dict]:
     from idi_fast import create_trainer
-    from idi_fast.training.artifact import write_training
+    from idi_fast.training.artifact import stopped_early, write_training
     from idi_fast.training.checkpoint import Checkpoints, recorded_seed
     from idi_fast.training.episode_log import temporary_log
+    from idi_fast.training.progress_log import ProgressLog
 
     if kept.resume and kept.folder is not None and seed is None:
         seed = recorded_seed(kept.folder)
@@ -215,11 +238,26 @@ def _fill(settings, seed: int | None, initial, folder: Path, kept: Kept) -> tupl
             checkpoints = Checkpoints(kept.folder, kept.every, resume=kept.resume, note=console.note)
             log = {"checkpoints": stack.enter_context(checkpoints)}
             stopping = console.stopped_by_signals(trainer.cancel)
-        with stopping, console.training_progress(settings.episodes * settings.episode_length) as progress:
-            trainer.train(progress, **log)
-        seconds = {"training_seconds": trainer.training_seconds}
+        written = None
+        if course.progress_csv is not None or course.tensorboard is not None:
+            written = stack.enter_context(ProgressLog(course.progress_csv, course.tensorboard))
+        with stopping, console.training_progress(settings.episodes * settings.episode_length) as shown:
+            trainer.train(_both(shown, written), patience=course.patience, **log)
+        seconds = {"training_seconds": trainer.training_seconds, **stopped_early(trainer)}
         policy, trace = trainer.rollout()
         return write_training(folder, trainer, policy, trace, seconds), seconds
+
+
+def _both(one: Callable | None, other: Callable | None) -> Callable | None:
+    """A callback that calls two; either may be None."""
+    if one is None or other is None:
+        return one or other
+
+    def both(progress: object) -> None:
+        one(progress)
+        other(progress)
+
+    return both
 
 
 def _visited(summary: dict) -> list[tuple[str, str]]:
@@ -230,10 +268,12 @@ def _visited(summary: dict) -> list[tuple[str, str]]:
     return [("table rows", rows), ("  collisions", "none" if shared is None else f"{shared:.1%} of look-ups")]
 
 
-def _report(out: Path, run: dict, seconds: dict[str, float], json: bool) -> None:
+def _report(out: Path, run: dict, seconds: dict[str, Any], json: bool) -> None:
     summary, rate = run["summary"], None
     if seconds.get("training_seconds"):  # an artifact that was saved from Python does not say
         rate = summary["steps"] / seconds["training_seconds"]
+    if stopped := seconds.get("stopped"):
+        console.note(f"stopped after {summary['episodes']:,} of {stopped['planned']['episodes']:,} episodes")
     if json:
         facts = {"out": str(out), "seed": run["seed"], "fingerprint": run["fingerprint"], **summary}
         worth = {"evaluation": run["evaluation"]}

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from idi_fast.selection.sweep import Sweep, sweep
     from idi_fast.selection.walk_forward import WalkForward, walk_forward
     from idi_fast.training.population import Lane, Population, PopulationProgress, train_population
+    from idi_fast.training.progress_log import ProgressLog
     from idi_fast.training.run import TrainingRun, train
     from idi_fast.training.trainer import Progress, Trainer, create_trainer
 
@@ -75,6 +76,7 @@ _HOMES = {
     "selection.sweep": ("Sweep", "sweep"),
     "selection.walk_forward": ("WalkForward", "walk_forward"),
     "training.population": ("Lane", "Population", "PopulationProgress", "train_population"),
+    "training.progress_log": ("ProgressLog",),
     "training.run": ("TrainingRun", "train"),
     "training.trainer": ("Progress", "Trainer", "create_trainer"),
 }
@@ -102,6 +104,7 @@ __all__ = [
     "Population",
     "PopulationProgress",
     "Progress",
+    "ProgressLog",
     "Sweep",
     "Trace",
     "Trainer",

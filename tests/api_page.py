@@ -35,6 +35,7 @@ SECTIONS = {
         "create_trainer",
         "Trainer",
         "Progress",
+        "ProgressLog",
         "train_population",
         "Population",
         "Lane",

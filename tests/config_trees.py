@@ -85,6 +85,7 @@ DEFAULTS = {
         "exploration_schedule": "decay",
         "exploration_floor": 0.05,
         "exploration_share": 0.8,
+        "exploration_episodes": None,
         "exploration_visits": 100.0,
     },
     "engine": {"compat": None, "rng": "sfc64"},

@@ -207,10 +207,17 @@ def first_rates(rate: float, delay: float, power: float, n: int) -> np.ndarray:
     return np.array([rate * math.pow(1.0 + k / delay, -power) for k in range(n)])
 
 
+def exploring_episodes(config: TrainingConfig) -> float:
+    """The episodes after which a linear exploration rate is at its floor."""
+    learning = config.learning
+    if learning.exploration_episodes is not None:
+        return learning.exploration_episodes
+    return learning.exploration_share * max(1, config.episodes)
+
+
 def exploration_step(config: TrainingConfig) -> float:
     """The decrement per episode of a linear exploration rate."""
-    learning = config.learning
-    return (1.0 - learning.exploration_floor) / (learning.exploration_share * max(1, config.episodes))
+    return (1.0 - config.learning.exploration_floor) / exploring_episodes(config)
 
 
 def make_progress(config: TrainingConfig, method: Method, tables: Tables, n_tilings: int = 1) -> LearningState:

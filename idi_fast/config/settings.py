@@ -158,6 +158,12 @@ class LearningConfig(Block):
     exploration_share: float = setting(
         0.8, "Share of the episodes after which a linear schedule is at its floor.", exclusiveMinimum=0, maximum=1
     )
+    exploration_episodes: float | None = setting(
+        None,
+        "Episodes after which a linear schedule is at its floor; null is exploration_share of all.",
+        since=2,
+        exclusiveMinimum=0,
+    )
     exploration_visits: float = setting(
         100.0, "c in the exploration rate c / (c + n) of a state with n visits.", exclusiveMinimum=0
     )

@@ -64,12 +64,12 @@ def write_training(
     trainer: Trainer,
     policy: Policy,
     trace: Trace,
-    seconds: dict[str, float],
+    timings: dict[str, Any],
     metadata: dict[str, str] | None = None,
 ) -> dict:
     """Fill an empty folder with the artifact of a training run; return its run.json as a dict.
 
-    metadata: entries from the user, for the manifest. Everything but timings.json depends only on version, config,
+    timings: the content of timings.json; metadata: entries from the user, for the manifest. Everything but timings.json depends only on version, config,
     seed, data and metadata: two runs leave the same bytes.
     """
     policy.save(folder / "policy.parquet")
@@ -88,12 +88,20 @@ def write_training(
         "config": trainer.config.canonical(),
     }
     write_json(folder / "run.json", run)
-    write_json(folder / TIMINGS, seconds)
+    write_json(folder / TIMINGS, timings)
     about: dict[str, Any] = {"training": {"seed": trainer.seed, "episodes": trainer.config.episodes}}
     if metadata:
         about["metadata"] = metadata
     write_manifest(folder, config_sha256=run["fingerprint"], **about)
     return run
+
+
+def stopped_early(trainer: Trainer) -> dict[str, dict]:
+    """What a run that was stopped early was planned to be: none of its results, for these are of as many episodes."""
+    if trainer.planned == trainer.config:
+        return {}
+    planned = {"episodes": trainer.planned.episodes, "fingerprint": trainer.planned.fingerprint()}
+    return {"stopped": {"planned": planned, "patience": trainer.patience}}
 
 
 def quick_evaluation(trainer: Trainer, policy: Policy) -> Comparison:
@@ -117,24 +125,30 @@ def episode_frames(trainer: Trainer) -> Iterator[pl.DataFrame]:
 def save_training(out: str | Path, trainer: Trainer, policy: Policy, trace: Trace, *, force: bool = False) -> None:
     """Write the artifact that `idi-fast train` writes; `force` replaces an earlier one. Raises OutputError."""
     with new_directory(out, force=force) as folder:
-        write_training(folder, trainer, policy, trace, {})
+        write_training(folder, trainer, policy, trace, stopped_early(trainer))
 
 
 def finished_run(
-    out: str | Path, config: TrainingConfig, seed: int | None, initial: Policy | None = None
+    out: str | Path,
+    config: TrainingConfig,
+    seed: int | None,
+    initial: Policy | None = None,
+    patience: int | None = None,
 ) -> tuple[dict, dict[str, float]] | None:
     """run.json and timings.json of the artifact at `out`, if it is complete and of the same training; else None.
 
-    seed: None for any.
+    seed: None for any; patience: with which it was to be trained.
     """
     about = {"kind": "train", "initial_policy": None if initial is None else initial.identity()}
-    return finished_output(out, config, about if seed is None else {**about, "seed": seed})
+    return finished_output(out, config, about if seed is None else {**about, "seed": seed}, patience)
 
 
-def finished_output(out: str | Path, config: TrainingConfig, about: dict) -> tuple[dict, dict] | None:
+def finished_output(
+    out: str | Path, config: TrainingConfig, about: dict, patience: int | None = None
+) -> tuple[dict, dict] | None:
     """run.json and timings.json of the output at `out`, if it is complete and fits the config and `about`.
 
-    The config's history is read only if everything else agrees.
+    A run that the same patience stopped is complete. The config's history is read only if everything else agrees.
     """
     out = Path(out)
     manifest = read_manifest(out)
@@ -144,8 +158,11 @@ def finished_output(out: str | Path, config: TrainingConfig, about: dict) -> tup
         run, seconds = (load_json(out / name) for name in ("run.json", TIMINGS))
     except (OSError, ValueError):
         return None
-    about = {"fingerprint": config.fingerprint(), "versions": versions(), **about}
-    if any(run.get(name) != value for name, value in about.items()):
+    about = {"versions": versions(), **about}
+    stopped = seconds.get("stopped", {"patience": None})
+    is_stopped = patience is not None and stopped["patience"] == patience
+    made_of = stopped["planned"]["fingerprint"] if is_stopped else run.get("fingerprint")
+    if made_of != config.fingerprint() or any(run.get(name) != value for name, value in about.items()):
         return None
     # The bars of an initial policy are part of its identity, which is in `about`.
     if config.environment.kind == "history":

@@ -50,17 +50,17 @@ class EpisodeRewards:
         """All rewards, float64 (episodes,)."""
         return np.concatenate([np.zeros(0), *self.blocks()])
 
-    def mean(self, start: int = 0) -> float:
-        """Mean reward of the episodes from number `start` on, 0.0 if there are none.
+    def mean(self, start: int = 0, stop: int | None = None) -> float:
+        """Mean reward of the episodes from number `start` up to `stop` (None: all), 0.0 if there are none.
 
         It is infinite or NaN if one of these rewards is.
         """
-        total = 0.0
+        total, stop = 0.0, len(self) if stop is None else stop
         with np.errstate(over="ignore", invalid="ignore"):
-            for block in self.blocks(start):
+            for block in self.blocks(start, stop):
                 # np.add.accumulate adds from left to right, as the reference does; np.sum adds in pairs.
                 total = float(np.add.accumulate(np.concatenate([[total], block]))[-1])
-        return total / (len(self) - start) if len(self) > start else 0.0
+        return total / (stop - start) if stop > start else 0.0
 
     def last_tenth_mean(self) -> float:
         """Mean reward of the last tenth of the episodes, at least one; 0.0 if there are none."""

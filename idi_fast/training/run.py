@@ -1,6 +1,6 @@
 """A training run in a notebook: what `idi-fast train` does, without a folder."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,7 @@ from idi_fast.data.config_history import with_history
 from idi_fast.data.panel import TrainingBarsLike, check_bars
 from idi_fast.evaluation.baselines import Comparison
 from idi_fast.training.artifact import episode_frames, quick_evaluation, save_training
-from idi_fast.training.trainer import Progress, Trainer, create_trainer
+from idi_fast.training.trainer import ProgressCallback, Trainer, create_trainer
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +84,8 @@ def train(
     *,
     seed: int | None = 0,
     initial: Policy | None = None,
-    progress: Callable[[Progress], None] | None = None,
+    progress: ProgressCallback | None = None,
+    patience: int | None = None,
 ) -> TrainingRun:
     """Train an agent.
 
@@ -100,7 +101,10 @@ def train(
     initial
         A policy of the same states, whose values training starts from.
     progress
-        Called about fifty times a second with the progress of the training.
+        Called about fifty times a second with the progress of the training, as a `ProgressLog` is. If it returns False,
+        training ends after the current episode: the run is then one of as many episodes, as its config says.
+    patience
+        Episodes without a new highest mean reward, of windows of a tenth of them, after which training ends.
 
     Returns
     -------
@@ -126,5 +130,5 @@ def train(
     bars = check_bars(history)
     config = with_history(check_config(config), bars)
     trainer = create_trainer(config, seed, bars, initial=initial)
-    policy, trace = trainer.run(progress)
+    policy, trace = trainer.run(progress, patience=patience)
     return TrainingRun(policy, trace, trainer)

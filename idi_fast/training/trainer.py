@@ -25,6 +25,7 @@ from idi_fast.environments.state_space import make_rules
 from idi_fast.errors import Cancelled, IdiFastError, InputError, NumericalError
 from idi_fast.training.checkpoint import Checkpoints, Position, describe_run
 from idi_fast.training.episode_log import EpisodeRewards
+from idi_fast.training.stopping import Patience, stopped_config
 
 BLOCK_ROWS = 16_384
 """Rows of tape made and learnt from at a time: half or twice as many take as long."""
@@ -46,12 +47,19 @@ class Progress:
         Steps trained so far.
     mean_reward : float
         Mean over the episodes that ended since the last call, NaN if none did.
+    exploration : float
+        The exploration rate of the last episode that ended, NaN if none did or each state has its own.
     """
 
     episodes: int
     total_episodes: int
     steps: int
     mean_reward: float
+    exploration: float
+
+
+ProgressCallback = Callable[[Progress], bool | None]
+"""Called with the progress of a training; one that returns False ends it after the current episode."""
 
 
 class Trainer:
@@ -60,11 +68,16 @@ class Trainer:
     Attributes
     ----------
     config : TrainingConfig
+        Of a run that was stopped, that of a run with as many episodes as it had.
+    planned : TrainingConfig
+        As the run was asked for; the same unless it was stopped.
     seed : int
     history : History, Panel or None
         The bars that it is trained on.
     test : History, Panel or None
         Those behind the config's split, if it has one.
+    patience : int or None
+        That of the run: see `run`.
     rewards : EpisodeRewards
         The log of episode rewards.
     training_seconds : float
@@ -79,7 +92,7 @@ class Trainer:
         initial: Policy | None = None,
         test: TrainingBars | None = None,
     ):
-        self.config = config
+        self.config = self.planned = config
         self.seed = seed
         self.initial = initial
         self.history = None if bars is None else bars.history
@@ -95,6 +108,7 @@ class Trainer:
             self._agent.start_from(initial)
         self._cancelled = threading.Event()
         self._started = False
+        self.patience: int | None = None
         self.rewards = EpisodeRewards()
         self.training_seconds = 0.0
 
@@ -107,13 +121,16 @@ class Trainer:
         """Make a running `run` raise `Cancelled` after the current rows, mostly within 20 ms; safe from any thread."""
         self._cancelled.set()
 
-    def run(self, progress: Callable[[Progress], None] | None = None) -> tuple[Policy, Trace]:
+    def run(self, progress: ProgressCallback | None = None, *, patience: int | None = None) -> tuple[Policy, Trace]:
         """Train, then follow the greedy policy for one episode.
 
         Parameters
         ----------
         progress
-            Called about every 10 to 20 ms with the progress of the training.
+            Called about every 10 to 20 ms with the progress of the training; if it returns False, that ends after the
+            current episode.
+        patience
+            Episodes without a new highest mean reward, of windows of a tenth of them, after which training ends.
 
         Returns
         -------
@@ -130,7 +147,7 @@ class Trainer:
             If the trainer has been run before.
         """
         check_callback("progress", progress)
-        self.train(progress)
+        self.train(progress, patience=patience)
         return self.rollout()
 
     def rollout(self) -> tuple[Policy, Trace]:
@@ -164,17 +181,20 @@ class Trainer:
 
     def train(
         self,
-        progress: Callable[[Progress], None] | None = None,
+        progress: ProgressCallback | None = None,
         *,
+        patience: int | None = None,
         rewards: EpisodeRewards | None = None,
         checkpoints: Checkpoints | None = None,
     ) -> None:
-        """Train all episodes: the first half of `run`.
+        """Train all episodes, or until told to stop: the first half of `run`.
 
         rewards: where episode rewards go (None: in memory); checkpoints have a log of their own, which takes
         precedence. With checkpoints the run continues from the newest one, saves more as they fall due, and one when it
         is cancelled and at its end. Raises Cancelled; InputError if the checkpoint is of another run; OSError.
         """
+        self.patience = check_integer("patience", patience, least=1, optional=True)
+        waiting = None if patience is None else Patience(patience)
         if self._started:
             raise IdiFastError("this trainer has been run; create another for another run")
         self._started = True
@@ -189,26 +209,33 @@ class Trainer:
         # An overflow of rewards is an error that the rollout explains, not a warning.
         saving = nullcontext() if checkpoints is None else checkpoints.saving()
         with saving, np.errstate(over="ignore", invalid="ignore"):
-            self._train(position, progress, checkpoints)
+            self._train(position, progress, waiting, checkpoints)
+        if len(self.rewards) < self.config.episodes:
+            self.config = stopped_config(self.config, len(self.rewards))
 
     def _train(
-        self, position: Position, progress: Callable[[Progress], None] | None, checkpoints: Checkpoints | None
+        self,
+        position: Position,
+        progress: ProgressCallback | None,
+        patience: Patience | None,
+        checkpoints: Checkpoints | None,
     ) -> None:
         rewards, episodes, episode_rows = self.rewards, self.config.episodes, self.config.episode_length + 1
         row, rows = position.rows, episodes * episode_rows
         blocks, most_blocks = 1, 1 if self._fused is None else MOST_BLOCKS
         totals = np.empty(-(-min(most_blocks * BLOCK_ROWS, rows) // episode_rows))
+        window = rows if patience is None else patience.window * episode_rows
         started = perf_counter() - position.seconds
 
         def save() -> None:
             if checkpoints is not None:
                 checkpoints.save(Position(row, len(rewards), perf_counter() - started), self._state)
 
-        while row < rows:
+        while row < rows and not (patience and patience.is_exhausted(rewards)):
             if self._cancelled.is_set():
                 save()
                 raise Cancelled(f"cancelled after {len(rewards)} of {episodes} episodes")
-            n, began = min(blocks * BLOCK_ROWS, rows - row), perf_counter()
+            n, began = min(blocks * BLOCK_ROWS, rows - row, window - row % window), perf_counter()
             ended = totals[: self._learn(n, totals)]
             blocks = _paced(blocks, perf_counter() - began, most_blocks)
             rewards.append(ended)
@@ -217,7 +244,10 @@ class Trainer:
                 save()
             if progress is not None:
                 mean = float(ended.mean()) if ended.size else float("nan")
-                progress(Progress(len(rewards), episodes, row - -(-row // episode_rows), mean))
+                rate = self._exploration_rate(len(rewards) - 1)
+                told = Progress(len(rewards), episodes, row - -(-row // episode_rows), mean, rate)
+                if progress(told) is False:  # None, as of a function that returns nothing, goes on
+                    rows = -(-row // episode_rows) * episode_rows
         self.training_seconds = perf_counter() - started
         save()
 
@@ -234,6 +264,15 @@ class Trainer:
     def episode_rewards(self) -> np.ndarray:
         """The reward of each episode that has ended, float64 (episodes,), read from the log on demand."""
         return self.rewards.array()
+
+    def _exploration_rate(self, episode: int) -> float:
+        """The exploration rate of an episode; as `exploration_blocks` has it, up to the rounding of a power."""
+        learning = self.config.learning
+        if learning.exploration_schedule == "visits" or episode < 0:
+            return float("nan")
+        is_linear = learning.exploration_schedule == "linear"
+        rate = 1.0 - exploration_step(self.config) * episode if is_linear else self.config.exploration_decay**episode
+        return max(learning.exploration_floor, rate)
 
     @property
     def exploration(self) -> np.ndarray:

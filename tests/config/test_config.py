@@ -60,7 +60,10 @@ BOUNDS = {  # what is refused, and the edges that are not
     "learning.trace_decay": ([-0.001, 1.0], [0, 0.999]),
     "learning.exploration_floor": SHARE,
     **{f"learning.{name}": RATE for name in ("rate_power", "exploration_share")},
-    **{f"learning.{name}": ([0, -1.0], [1e-9, 1e9]) for name in ("rate_delay", "exploration_visits")},
+    **{
+        f"learning.{name}": ([0, -1.0], [1e-9, 1e9])
+        for name in ("rate_delay", "exploration_episodes", "exploration_visits")
+    },
     "engine.compat": (["idi-iann"], ["idi_iann"]),
     "engine.rng": (["pcg64"], ["sfc64", "mt19937"]),
     "environment.kind": (["real"], ["synthetic", "crypto", "history"]),
@@ -124,7 +127,8 @@ def test_the_edges_of_a_range_are_accepted(key, value):
 
 
 WRONG = [(key, wrong) for key, value in LEAVES.items() for wrong in WRONG_TYPES[type(value)]]
-WRONG.remove(("environment.data.skip_rows", 1))  # null by default, a number otherwise
+for key in ("environment.data.skip_rows", "learning.exploration_episodes"):  # null by default, a number otherwise
+    WRONG.remove((key, 1))
 
 
 @pytest.mark.parametrize(("key", "value"), WRONG)
@@ -258,6 +262,7 @@ CHANGED = {key: other(value) for key, value in LEAVES.items() if isinstance(valu
     "tile_coder.tiling": "displaced", "tile_coder.tile_sizes": [4, 4, 4, 4, 3], "tile_coder.offsets": [0, 1, 2, 3, 3],
     "communication.actions": ["positive", "silent", "alert", "persist"],
     "learning.algorithm": "q_lambda", "learning.rate_schedule": "visits", "learning.exploration_schedule": "linear",
+    "learning.exploration_episodes": 9.5,
     "engine.compat": "idi_iann", "engine.rng": "mt19937",
     "environment.kind": "crypto", "environment.market.stress_scenario": "panic",
     **{f"environment.data.{name}": "x" for name in ("path", "time", "price", "open", "volume")},
@@ -284,7 +289,8 @@ def test_the_fingerprint_changes_with_any_field(key):
 def test_the_fingerprint_is_the_hash_of_the_canonical_json():
     environment = DEFAULTS["environment"]
     data = {key: value for key, value in environment["data"].items() if key not in READING}
-    first = {**DEFAULTS, "environment": {**environment, "data": data}}
+    learning = {key: value for key, value in DEFAULTS["learning"].items() if key != "exploration_episodes"}
+    first = {**DEFAULTS, "environment": {**environment, "data": data}, "learning": learning}
     canonical = json.dumps(first, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     assert TrainingConfig().fingerprint() == hashlib.sha256(canonical.encode("utf-8")).hexdigest()
 
