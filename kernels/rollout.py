@@ -49,6 +49,31 @@ def rollout_rows(tape, rules, greedy, comm_greedy, agent, sums, state_out, actio
 
 
 @kernel
+def step_episodes(tape, rules, rows, action, position, mood, pnl, reward, state):
+    """One tick of n episodes side by side: act, and come to the next row of each.
+
+    tape, rules: as in `kernels.learn`; rows int64 (n,): the row of the tape that each comes to; action int64 (n,):
+    −1 where that is its reset row. An episode is at position int64 (0, 1, 2), mood int64, pnl float64, each (n,).
+    reward float64 (n,): what the row brings, 0 at a reset row; state int64 (n,).
+    Mutates: position, mood, pnl, reward, state.
+    """
+    rewards, width = tape.reward_by_position.reshape(-1), tape.reward_by_position.shape[1]
+    from_old, n_moods = 3 if width == 9 else 0, rules.n_moods
+    for k in range(rows.size):
+        if action[k] < 0:
+            position[k], mood[k], pnl[k], reward[k] = 1, reset_mood(n_moods), 0.0, 0.0
+        else:
+            before = position[k]
+            position[k] = rules.next_position[before * 3 + action[k]]
+            before_mood = rewards[rows[k] * width + before * from_old + position[k]]
+            pnl[k] += before_mood
+            mood[k] = next_mood(mood[k], pnl[k], before_mood, n_moods)
+            reward[k] = before_mood + rules.clarity * mood[k] if n_moods > 0 else before_mood
+        observation = tape.observation[rows[k]]
+        state[k] = observation * rules.strides[0] + mood[k] * rules.strides[1] + position[k] * rules.strides[2]
+
+
+@kernel
 def rollout_bars(
     observation,
     gap,

@@ -21,6 +21,7 @@ from idi_fast.environments.state_space import StateSpace
 from idi_fast.errors import InputError
 from idi_fast.evaluation.alerts import AlertCounts
 from idi_fast.evaluation.evaluator import EVALUATION_EPISODES, Evaluation, Evaluator
+from idi_fast.evaluation.other_agents import OtherAgent, actions_of, as_market, is_other_agent
 from idi_fast.evaluation.verdicts import beside, beyond_chance, plain_number
 from idi_fast.kernels.crypto import REGIME_BEAR, REGIME_BULL, REGIME_PANIC
 
@@ -144,9 +145,10 @@ class Comparison:
 
 
 def evaluate(
-    policy: Policy,
+    policy: Policy | OtherAgent,
     history: TrainingBarsLike | None = None,
     *,
+    market: object | None = None,
     episodes: int = EVALUATION_EPISODES,
     seed: int | None = None,
 ) -> Comparison:
@@ -160,13 +162,17 @@ def evaluate(
     Parameters
     ----------
     policy
-        What is evaluated.
+        What is evaluated: a Policy, or an agent of another kind: a function of states, int64 (n, digits), to actions,
+        integers (n,) of 0 (hold), 1 (buy) and 2 (sell), or a model with such a `predict`, as of stable-baselines3.
+    market
+        Of an agent that is no Policy: the `idi_fast.gym.MarketEnv` it was trained in, or a Policy of the same states.
     history
         Held-out bars, by default those it was trained on.
     episodes
         How many, 1 or more; on a history at most the number of windows.
     seed
-        The seed whose evaluation stream fresh episodes come from, by default the policy's.
+        The seed whose evaluation stream fresh episodes come from, by default the policy's or that of the market's last
+        seeded reset.
 
     Returns
     -------
@@ -185,7 +191,12 @@ def evaluate(
     >>> sorted(idi.evaluate(run.policy, episodes=50).baselines)
     ['buy', 'hold', 'random', 'sell']
     """
-    policy, history = check_policy(policy), check_bars(history)
+    agent = policy if is_other_agent(policy) else None
+    if agent is not None and market is None:
+        raise InputError("an agent that is no Policy was given without its `market`: a MarketEnv, or a Policy")
+    if agent is None and market is not None:
+        raise InputError("`market` goes with an agent that is no Policy; a Policy knows its market")
+    policy, history = check_policy(policy if agent is None else as_market(market)), check_bars(history)
     episodes, seed = check_integer("episodes", episodes, least=1), check_integer("seed", seed, optional=True)
     config, of_history = policy.config, policy.config.environment.kind == "history"
     if history is not None and not of_history:
@@ -203,14 +214,18 @@ def evaluate(
         )
     in_sample = False if history is None else is_in_sample(policy.trained_on, history)
     alerts = None
-    if config.environment.kind == "crypto" and config.engine.compat is None:
+    if config.environment.kind == "crypto" and config.engine.compat is None and agent is None:
         alerts = AlertCounts.of(evaluator.follow(policy, ALERT_BARS + 1)).to_dict()  # no bar follows the last
-    return replace(compare_to_baselines(evaluator, policy), in_sample=in_sample, alerts=alerts)
+    rewards = None if agent is None else evaluator.agent_rewards(policy, actions_of(agent))
+    return replace(compare_to_baselines(evaluator, policy, rewards), in_sample=in_sample, alerts=alerts)
 
 
-def compare_to_baselines(evaluator: Evaluator, policy: Policy) -> Comparison:
-    """A policy and its baselines on an evaluator's episodes; in sample if these are windows of its history."""
-    rewards = evaluator.rewards(policy)
+def compare_to_baselines(evaluator: Evaluator, policy: Policy, rewards: np.ndarray | None = None) -> Comparison:
+    """A policy and its baselines on an evaluator's episodes; in sample if these are windows of its history.
+
+    rewards: those of another agent of the same states, float64 (episodes,).
+    """
+    rewards = evaluator.rewards(policy) if rewards is None else rewards
     baselines = {
         name: Compared(Evaluation.of(other), Evaluation.of(rewards - other))
         for name, other in baseline_rewards(evaluator, policy).items()

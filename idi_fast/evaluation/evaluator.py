@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from idi_fast.agents.episodes import Episodes
 from idi_fast.agents.learner import make_memory, make_tables
 from idi_fast.agents.policy import Policy, check_policy
 from idi_fast.agents.trace import Trace, greedy_trace
@@ -19,6 +20,7 @@ from idi_fast.environments.rng import make_generators
 from idi_fast.environments.splits import load_training_bars
 from idi_fast.environments.state_space import make_rules
 from idi_fast.errors import Cancelled, InputError, NumericalError
+from idi_fast.evaluation.other_agents import Act
 from idi_fast.kernels.learn import Learner, Rows, Tables, Tape, learn_actions, mood_steps
 from idi_fast.kernels.market import chosen_rows
 
@@ -112,6 +114,20 @@ class Evaluator:
         history = self._history
         fill = self._fresh_market(policy).fill if history is None else self._window_rows(policy, history)
         return self._walk(policy, policy.values if values is None else values, action, fill, cancelled)
+
+    def agent_rewards(self, policy: Policy, act: Act) -> np.ndarray:
+        """The reward of each episode, float64 (episodes,), of an agent of another kind in the policy's environment."""
+        history, length = self._history, self.config.episode_length
+        fill = self._fresh_market(policy).fill if history is None else self._window_rows(policy, history)
+        rewards = np.zeros(self.episodes)
+        at_a_time = max(1, EVALUATION_ROWS // (length + 1))
+        for first in range(0, self.episodes, at_a_time):
+            part = rewards[first : first + at_a_time]
+            episodes = Episodes(self.config, policy.space, part.size)
+            episodes.reset(fill(part.size * (length + 1)))
+            while not episodes.has_ended:
+                part += episodes.step(act(episodes.digits()))
+        return rewards
 
     def follow(self, policy: Policy, n: int) -> Trace:
         """The greedy policy's trace of n ticks, a single episode drawn like fresh ones; not for a history."""

@@ -69,8 +69,8 @@ def write_training(
 ) -> dict:
     """Fill an empty folder with the artifact of a training run; return its run.json as a dict.
 
-    timings: the content of timings.json; metadata: entries from the user, for the manifest. Everything but timings.json depends only on version, config,
-    seed, data and metadata: two runs leave the same bytes.
+    timings: the content of timings.json; metadata: entries from the user, for the manifest. Everything but timings.json
+    depends only on version, config, seed, data and metadata: two runs leave the same bytes.
     """
     policy.save(folder / "policy.parquet")
     write_blocks(folder / "episodes.parquet", episode_frames(trainer))

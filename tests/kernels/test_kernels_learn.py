@@ -281,6 +281,26 @@ def test_a_replay_in_pieces_is_the_whole_one(case, data):
         assert_array_equal(piece, whole)
 
 
+@given(CASES, st.integers(1, 5))
+@settings(max_examples=examples(50))
+def test_step_episodes(case, n):
+    """Episodes side by side, of actions at random, as one after the other."""
+    length, kind, rules = case.n // n, case.kind, case.kind.rules(case.bonus)
+    if length == 0:
+        n, length = 1, case.n
+    actions = case.rng.integers(0, 3, (n, length - 1))
+    position, mood, state = (np.full(n, 9) for _ in range(3))
+    pnl, reward = np.full(n, np.nan), np.full(n, np.nan)
+    rows, listed = np.arange(n) * length, case.rows()
+    episodes = [listed[first : first + length] for first in rows]
+    states, rewards = oracle_rollout.step_episodes(case.learner(), episodes, actions.tolist())
+    for tick in range(length):
+        action = np.full(n, -1) if tick == 0 else np.ascontiguousarray(actions[:, tick - 1])
+        replays.step_episodes(case.tape, rules, rows + tick, action, position, mood, pnl, reward, state)
+        assert_array_equal(state, [kind.index(passed[tick]) for passed in states])
+        assert_array_equal(reward, [earned[tick] for earned in rewards])
+
+
 @given(CASES.filter(lambda case: case.n > 1), st.data())
 @settings(max_examples=examples(50))
 def test_a_replay_knows_nothing_of_later_rows(case, data):

@@ -33,3 +33,19 @@ def rollout_rows(learner: Learner, rows: Sequence[TapeRow]) -> tuple[list[Tick],
         reward = learner.step(row, action)
         ticks.append(Tick(state, action, comm, learner.position, reward))
     return ticks, learner.state
+
+
+def step_episodes(
+    learner: Learner, episodes: Sequence[Sequence[TapeRow]], actions: Sequence[Sequence[int]]
+) -> tuple[list[list[State]], list[list[float]]]:
+    """One episode after the other, each with the actions given for it: their states at every row, and the rewards."""
+    states, rewards = [], []
+    for rows, taken in zip(episodes, actions, strict=True):
+        learner.reset(rows[0])
+        passed, earned = [learner.state], [0.0]
+        for row, action in zip(rows[1:], taken, strict=True):
+            earned.append(learner.step(row, action))
+            passed.append(learner.state)
+        states.append(passed)
+        rewards.append(earned)
+    return states, rewards
