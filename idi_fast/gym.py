@@ -89,7 +89,7 @@ class _Market:
         return MultiDiscrete(np.array(self.space.sizes, np.int64))
 
 
-class MarketEnv(gymnasium.Env[np.ndarray, int]):
+class MarketEnv(gymnasium.Env[np.ndarray, np.int64]):
     """The market of a config, a tick a step.
 
     Observations are the digits of the state, int64 (digits,), named by `names`: buckets of the features, the mood, the
@@ -149,7 +149,7 @@ class MarketEnv(gymnasium.Env[np.ndarray, int]):
         self._market.begin(seed)
         return self._seen()
 
-    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict]:
+    def step(self, action: int | np.integer) -> tuple[np.ndarray, float, bool, bool, dict]:
         """Act, and come to the next tick."""
         episodes = self._market.episodes
         reward = episodes.step(np.array([action], np.int64))
