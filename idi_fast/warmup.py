@@ -78,7 +78,9 @@ def _training(kind: str, **blocks: dict) -> None:
     config = TrainingConfig.from_dict({"episodes": 2, "environment": {"kind": kind}, **blocks})
     policy, _ = create_trainer(config).run()
     policy.frame()
-    Evaluator(config, 0, episodes=2).evaluate(policy)
+    evaluator = Evaluator(config, 0, episodes=2)
+    evaluator.evaluate(policy)
+    evaluator.agent_rewards(policy, lambda states: np.zeros(len(states), np.int64))
 
 
 def _bars(*, has_times: bool = True):
