@@ -272,13 +272,15 @@ class Machine:
             return self.fixed[name, time]
         return self.clauses.get(name) if time >= self.lookback else None
 
-    def seen(self, time: int) -> list[Value]:
-        """The defined values that are looked at before a time is read."""
+    def seen(self, time: int) -> list[tuple[str, int, tuple]]:
+        """What is looked at before a time is read: defined outputs with the time and the term, each time they are."""
         later = range(max(time, self.lookback), time + self.lookback + 1)
-        return [
+        values = [
             *(value for value in self.fixed if value[1] >= time),
             *((name, t) for name in self.clauses for t in later),
         ]
+        found = [(name, at, self.definition(name, at)) for name, at in values]
+        return found + [(name, at, self._at(*again)) for (name, at), _, again in self.twice if at >= time]
 
     def mentioned(self, time: int) -> tuple[set[str], set[str]]:
         """The inputs whose value at a time is left once the known values are put in; and those left as a whole term."""
@@ -294,9 +296,7 @@ class Machine:
             return set().union(*(left(part, at, mask) for part in term[1:] if isinstance(part, tuple)))
 
         found, whole = set(), set()
-        for name, at in self.seen(time):
-            term = self.definition(name, at)
-            assert term is not None  # the value is defined
+        for name, at, term in self.seen(time):
             names = left(term, at, self.masks[name])
             found |= names
             whole |= names if term[0] in ("back", "fixed") else set()
@@ -304,7 +304,7 @@ class Machine:
 
     def decisive(self, time: int, asked: str) -> bool:
         """Whether in some case another value of an input at a time makes another value of an output."""
-        seen = [value for value in self.seen(time) if self.widths[value[0]] == self.widths[asked]]
+        seen = [each for each in self.seen(time) if self.widths[each[0]] == self.widths[asked]]
         unknown: dict[Value, None] = {}
 
         def collect(name: str, at: int) -> None:
@@ -317,11 +317,12 @@ class Machine:
                 for leaf in leaves(term):
                     collect(*value_at(leaf, at))
 
-        for value in seen:
-            collect(*value)
+        for _, at, term in seen:
+            for leaf in leaves(term):
+                collect(*value_at(leaf, at))
         others = [value for value in unknown if value != (asked, time)]
 
-        def outcome(case: dict[Value, int]) -> list[int]:
+        def outcome(case: dict[Value, int]) -> list[int | None]:
             def look(name: str, at: int) -> int:
                 if at < time:
                     return self.values.get((name, at), 0)
@@ -333,7 +334,7 @@ class Machine:
                     case[name, at] = worked_out
                 return case[name, at]
 
-            return [look(*value) for value in seen]
+            return [evaluate(term, at, self.masks[name], look) for name, at, term in seen]
 
         if sum(self.masks[name].bit_length() for name, _ in others) > 9:
             raise Unclear  # it would take too long to try

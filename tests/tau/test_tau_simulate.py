@@ -11,7 +11,7 @@ from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from places import GOLDEN, ROOT
-from tau_specs import LAYERED, V38, systems
+from tau_specs import LAYERED, V38, System, systems
 from test_tau_lines import BAD, LINES
 
 import idi_fast.tau.simulation as simulate_module
@@ -120,23 +120,26 @@ def inputs(draw, width: int | None) -> tuple[str, list[int | str]]:
     return text if rest or draw(st.booleans()) else text[:-1], [*values, end] if end else values
 
 
-def compare(system, data) -> None:
+def compare_with_random_files(system, data) -> None:
     """Simulate a system over random files, and as the oracle does it."""
+    event(compare(system, {name: data.draw(inputs(width)) for name, width in system.widths.items() if name[0] == "i"}))
+
+
+def compare(system, given: dict[str, tuple[str, list[int | str]]]) -> str:
+    """Simulate a system over files, and as the oracle does it over their lines; returns how it ends."""
     spec = system.spec
-    files, lines = {}, {}
-    for stream in spec.inputs:
-        files[stream.path], lines[stream.name] = data.draw(inputs(stream.width))
+    files = {stream.path: given[stream.name][0] for stream in spec.inputs}
+    lines = {name: values for name, (_, values) in given.items()}
     try:
         machine = oracle.Machine(system.widths, system.clauses, system.first)
     except oracle.Unsatisfiable:
-        event("unsatisfiable")
         try:
             Model.of(spec)
         except NotModelled as refused:
             assume("how far they are simplified" not in str(refused))
             raise
         except Unsatisfiable:
-            return
+            return "unsatisfiable"
         raise AssertionError("nothing satisfies it") from None
     except oracle.TooMany:
         assume(False)
@@ -148,28 +151,55 @@ def compare(system, data) -> None:
     try:
         steps, reason, stream = machine.run(lines)
     except oracle.Unclear:
-        event("unclear")
-        return
+        return "unclear"
     simulation = simulate(spec, files)
-    event(f"{reason}, {'skipped' if any(simulation.skipped.values()) else 'none skipped'}")
     assert (simulation.steps, simulation.stop.reason, simulation.stop.stream) == (steps, reason, stream)
     for name, values in simulation.values.items():
         assert values.dtype == (np.uint8 if system.widths[name] is None else np.uint32)
         assert_array_equal(values, machine.column(name, steps))
         assert simulation.files()[f"outputs/{name}"].decode().splitlines() == [str(value) for value in values]
     assert parse_spec(str(spec)) == spec
+    return f"{reason}, {'skipped' if any(simulation.skipped.values()) else 'none skipped'}"
 
 
 @settings(max_examples=examples(40))
 @given(systems(mirrored=True, widths=(None, None, 2), inputs=2), st.data())
 def test_mirrored_equations_are_those_of_the_oracle(system, data):
-    compare(system, data)
+    compare_with_random_files(system, data)
 
 
 @settings(max_examples=examples(40))
 @given(systems(mirrored=False), st.data())
 def test_unmirrored_equations_are_those_of_the_oracle(system, data):
-    compare(system, data)
+    compare_with_random_files(system, data)
+
+
+READ_FOR_A_SECOND_DEFINITION = {  # by a clause for t that holds at a time with another definition, as in part_fill3
+    "input": (None, {"o0": ("back", "i0", 1), "o1": ("back", "o1", 2)}, {("o0", 1): ("fixed", "o0", 0)}),
+    "inverted": (None, {"o0": ("not", ("back", "i0", 1)), "o1": ("back", "o1", 2)}, {("o0", 1): ("fixed", "o0", 0)}),
+    "joined": (
+        None,
+        {"o0": ("xor", ("back", "i0", 1), ("back", "i1", 1)), "o1": ("back", "o1", 2)},
+        {("o0", 1): ("not", ("fixed", "o0", 0))},
+    ),
+    "bitvectors": (2, {"o0": ("back", "i0", 1), "o1": ("back", "o1", 2)}, {("o0", 1): ("fixed", "o0", 0)}),
+}
+
+
+@pytest.mark.parametrize("case", READ_FOR_A_SECOND_DEFINITION)
+def test_an_input_that_only_a_second_definition_names_is_read(case):
+    """o0[1] is o0[0], and by the clause for t a function of i0[0]: so o0[0] is chosen when i0[0] is read, at time 0."""
+    width, clauses, first = READ_FOR_A_SECOND_DEFINITION[case]
+    system = System(dict.fromkeys(("i0", "i1", "o0", "o1"), width), clauses, first)
+    for values in ([], [0], [1], [1, 0, 0, 1]):
+        text = "".join(f"{value}\n" for value in values)
+        end = compare(system, {"i0": (text, values), "i1": ("0\n" * 9, [0] * 9)})
+        assert end == "end of input, none skipped"
+        simulation = simulate(system.spec, {"inputs/i0": text, "inputs/i1": "0\n" * 9})
+        assert simulation.steps == len(values)
+        assert simulation.first_read["i0"] == (0 if values else None)
+        if case in ("input", "bitvectors"):
+            assert simulation.values["o0"].tolist() == (values[:1] + values[:-1])
 
 
 def test_missing_files_are_all_named():
