@@ -93,13 +93,13 @@ class HistoryRollout:
         return self._rollout.total_reward
 
 
-def rollout_history(policy: Policy, history: History, position: int = 0) -> Trace:
+def rollout_history(policy: Policy, history: History, position: int = 0, funding: str | None = None) -> Trace:
     """The trace of a policy over all bars: row t is what was seen at the close of bar t, and what was decided then.
 
     Every column but `reward`, which follows the decision and is NaN on the last bar, is known at that close.
     Raises ArtifactError if policy and history do not fit.
     """
-    rollout = HistoryRollout(policy, history.columns, position)
+    rollout = HistoryRollout(policy, history.columns, position, funding)
     seen = rollout.see(history)
     steps = rollout.decide(seen)
     return rollout.trace(seen, steps, np.append(steps.reward[1:], np.nan))

@@ -6,7 +6,8 @@ from typing import TypedDict
 
 import numpy as np
 
-from idi_fast.config.arguments import check_flag, check_integer, check_number, check_text
+from idi_fast.config.arguments import check_flag, check_integer, check_number, check_rate, check_text
+from idi_fast.config.money import OF_MONEY
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.bar_frequency import ElapsedYears
 from idi_fast.data.history import History
@@ -16,8 +17,6 @@ from idi_fast.kernels import backtest as kernels
 FILLS = {"next_open": kernels.NEXT_OPEN, "next_close": kernels.NEXT_CLOSE, "same_close": kernels.SAME_CLOSE}
 POSITIONS = (-1, 0, 1)
 MOST_BORROW_BPS = 100_000
-OF_MONEY = {"size": 1.0, "cash_rate": 0.0, "borrow_bps": 0.0, "funding": None, "risk_free": 0.0}
-"""Assumptions about money, with the values that leave it out of account."""
 NO_FINANCING = kernels.Financing(np.empty(0), np.empty(0), np.empty(0))
 
 
@@ -95,14 +94,6 @@ class TradingAssumptions:
                 f"{name} is {rate!r}, a rate a year, but the history has no times to tell how long a bar is; name "
                 "their column"
             )
-
-
-def check_rate(name: str, value: object) -> None:
-    """Refuse what is no rate a year, and percents."""
-    check_number(name, value)
-    assert isinstance(value, int | float | np.integer | np.floating)  # or it were refused
-    if not -1.0 < value < 1.0:
-        raise InputError(f"{name} is {value}; expected a rate a year between -1 and 1, as 0.04 for 4 %")
 
 
 def account_columns(config: TrainingConfig, funding: str | None, risk_free: float | str) -> tuple[str, ...]:

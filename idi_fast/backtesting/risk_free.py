@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from idi_fast.backtesting.account import check_rate
+from idi_fast.config.arguments import check_rate
 from idi_fast.data.bar_frequency import ElapsedYears
 from idi_fast.data.history import History
 from idi_fast.errors import InputError

@@ -9,12 +9,12 @@ import numpy as np
 import polars as pl
 
 from idi_fast.agents.policy import Policy
-from idi_fast.backtesting.account import OF_MONEY
 from idi_fast.backtesting.backtest import BacktestOptions, make_engine
 from idi_fast.backtesting.engine import Engine, NoBars
 from idi_fast.backtesting.files import GROUP_ROWS, ReturnRows, TradeRows
 from idi_fast.backtesting.kpi_accumulator import KpiAccumulator
 from idi_fast.backtesting.kpi_definitions import Totals
+from idi_fast.config.money import EARNED_AND_PAID, OF_MONEY
 from idi_fast.data.bar_frequency import BarTimes, ElapsedYears
 from idi_fast.data.history import History
 from idi_fast.data.loading import HistoryFiles
@@ -194,7 +194,7 @@ class SymbolBacktest:
 
 
 TERMS = ("fill", "fee_bps", "slippage_bps", "long_only", "initial_position", *OF_MONEY)
-AMOUNTS = ("turnover", "fees", "slippage", "interest_earned", "borrow_paid", "funding_paid")
+AMOUNTS = ("turnover", "fees", "slippage", *EARNED_AND_PAID)
 """KPIs in units of the initial equity, whose value for all symbols is their mean."""
 BY_BAR = ("exposure", "mean_reward", "unvisited_states")
 """KPIs whose value for all symbols is their mean, weighted by bars."""
