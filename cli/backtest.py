@@ -7,15 +7,21 @@ import typer
 
 from idi_fast.cli import console
 from idi_fast.cli.options import (
+    BorrowBps,
+    CashRate,
     Compat,
     End,
     Fill,
     Force,
+    FundingCol,
     Json,
     Out,
+    RiskFree,
+    Size,
     Start,
     YearDays,
     compat_name,
+    money_terms,
     required_out,
 )
 from idi_fast.cli.reading_options import Reading
@@ -45,6 +51,11 @@ def backtest(
     initial_position: Annotated[
         int | None, typer.Option(help="Position before the first bar: -1, 0 or 1 [default: 0].")
     ] = None,
+    size: Size = None,
+    cash_rate: CashRate = None,
+    borrow_bps: BorrowBps = None,
+    funding_col: FundingCol = None,
+    risk_free: RiskFree = None,
     start: Start = None,
     end: End = None,
     year_days: YearDays = None,
@@ -93,6 +104,7 @@ def backtest(
         "year_days": year_days,
     }
     assumed = {name: value for name, value in assumed.items() if value is not None}
+    assumed |= money_terms(size, cash_rate, borrow_bps, funding_col, risk_free)
     many = {"symbol_col": symbol_col, "symbol_files": symbol_files or None, "jobs": jobs}
     other = {
         "open_col": reading.get("open"),
@@ -148,7 +160,7 @@ class Source(NamedTuple):
 
 
 def _refuse(options: dict, where: str) -> None:
-    idle = [f"--{name.replace('_', '-')}" for name, value in options.items() if value is not None]
+    idle = [console.as_flags(f"`{name}`") for name, value in options.items() if value is not None]
     if idle:
         raise InputError(f"{', '.join(idle)}: not {where}")
 
@@ -177,7 +189,6 @@ def _calibrate(data: str, columns: dict, json: bool) -> None:
 
 
 def _backtest(source: Source, assumed: dict, trace: bool, lookahead: bool) -> dict:
-    from dataclasses import replace
 
     from idi_fast.agents.policy import Policy
     from idi_fast.backtesting.backtest import write_backtest
@@ -185,16 +196,25 @@ def _backtest(source: Source, assumed: dict, trace: bool, lookahead: bool) -> di
     from idi_fast.storage.files import new_directory
 
     policy, risk = Policy.load(source.policy), source.columns.pop("risk", None)
-    data = replace(policy.config.environment.data, path=source.data, start=None, end=None, **source.columns)
+    data = _named(policy, source, assumed)
+    rate = assumed.get("risk_free")
     with new_directory(source.out, force=source.force, inputs=(source.policy, source.data)) as folder:
-        history = open_config_history(policy.config, data, risk=risk)
+        history = open_config_history(policy.config, data, risk=risk, extra=[rate] if isinstance(rate, str) else [])
         if lookahead:
-            _check_lookahead(policy, history, assumed.get("initial_position", 0))
+            _check_lookahead(policy, history, assumed.get("initial_position", 0), assumed.get("funding"))
         return write_backtest(folder, policy, history, trace=trace, **assumed)
 
 
-def _symbols(source: Source, assumed: dict, trace: bool, column: str | None, jobs: int | None) -> dict:
+def _named(policy, source: Source, assumed: dict):
+    """The data, with the columns that the policy was trained on where no others are given."""
     from dataclasses import replace
+
+    data = policy.config.environment.data
+    funding = assumed.get("funding", data.funding)
+    return replace(data, path=source.data, start=None, end=None, funding=funding, **source.columns)
+
+
+def _symbols(source: Source, assumed: dict, trace: bool, column: str | None, jobs: int | None) -> dict:
     from tempfile import TemporaryDirectory
 
     from idi_fast.agents.policy import Policy
@@ -204,7 +224,7 @@ def _symbols(source: Source, assumed: dict, trace: bool, column: str | None, job
     from idi_fast.storage.files import new_directory
 
     policy, risk = Policy.load(source.policy), source.columns.pop("risk", None)
-    data = replace(policy.config.environment.data, path=source.data, start=None, end=None, **source.columns)
+    data = _named(policy, source, assumed)
     with (
         new_directory(source.out, force=source.force, inputs=(source.policy, source.data)) as folder,
         TemporaryDirectory(dir=folder.parent, prefix=".idi-fast-") as scratch,
@@ -217,13 +237,13 @@ def _symbols(source: Source, assumed: dict, trace: bool, column: str | None, job
         )
 
 
-def _check_lookahead(policy, history, position: int) -> None:
+def _check_lookahead(policy, history, position: int, funding: str | None) -> None:
     from functools import partial
 
     from idi_fast.agents.rollout import rollout_history
     from idi_fast.backtesting.lookahead import check_lookahead
 
-    found = check_lookahead(policy, history.load(), replay=partial(rollout_history, position=position))
+    found = check_lookahead(policy, history.load(), replay=partial(rollout_history, position=position, funding=funding))
     if found is not None:
         raise IdiFastError(str(found))
     console.note("no look-ahead found")
@@ -261,11 +281,14 @@ def _report(out: Path, result: dict, json: bool) -> None:
     if json:
         console.print_json({"out": str(out), **result})
         return
-    known = {"backtest": str(out), **assumptions}
+    from idi_fast.config.money import EARNED_AND_PAID
+
+    known = console.without_idle_terms({"backtest": str(out), **assumptions})
     console.print_rows([(name.replace("_", " "), value) for name, value in known.items() if value is not None])
     typer.echo()
     heads = ("", "policy", "buy and hold") if held else ("", "policy")
-    figures = {name: value for name, value in figures.items() if name != "liquidated_at" or value is not None}
+    idle = {"liquidated_at": None, **dict.fromkeys(EARNED_AND_PAID, 0.0)}
+    figures = {name: value for name, value in figures.items() if name not in idle or value != idle[name]}
     rows = [(name, figures[name], held.get(name, "")) if held else (name, figures[name]) for name in figures]
     console.print_columns(heads, [(name.replace("_", " "), *values) for name, *values in rows])
     _say_why(result.get("undefined", {}))

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 UNWRITTEN = "nothing was written"
 ARGUMENT = re.compile(r"`([a-z]+(?:_[a-z]+)*)(?:=([^`]+))?`")
 FLAGS = {
+    "funding": "--funding-col",
     "time": "--time-col",
     "price": "--price-col",
     "open": "--open-col",
@@ -100,6 +101,13 @@ def print_rows(rows: Sequence[tuple[str, object]]) -> None:
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         typer.echo(f"{name:<{width}}  {format_value(value)}")
+
+
+def without_idle_terms(assumptions: dict) -> dict:
+    """Assumptions without those about money that change nothing."""
+    from idi_fast.config.money import OF_MONEY
+
+    return {name: value for name, value in assumptions.items() if name not in OF_MONEY or value != OF_MONEY[name]}
 
 
 def print_columns(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

@@ -1,6 +1,7 @@
 """Options that several commands share, and how a config is merged from file, --set and flags."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_type_hints
 
@@ -31,6 +32,21 @@ Fill = Annotated[
         help="Fill price of a decision: next-open, next-close or same-close [default: next-open].",
         autocompletion=choices("next-open", "next-close", "same-close"),
     ),
+]
+Size = Annotated[
+    float | None, typer.Option(help="Share of the equity in a position at its entry; the rest is cash [default: 1].")
+]
+CashRate = Annotated[
+    float | None, typer.Option(help="Interest a year on idle cash, as 0.04 for 4 % [default: the policy's].")
+]
+BorrowBps = Annotated[
+    float | None, typer.Option(help="Basis points a year of its notional that a short pays [default: the policy's].")
+]
+FundingCol = Annotated[
+    str | None, typer.Option(help="Column of the funding rate that longs pay to shorts [default: the policy's].")
+]
+RiskFree = Annotated[
+    str | None, typer.Option(help="Risk-free rate a year, as 0.04, or its column, for Sharpe, Sortino, alpha.")
 ]
 Kind = Annotated[
     str,
@@ -85,6 +101,22 @@ def compat_name(value: str | None) -> str | None:
     raise InputError(f"--compat is {value!r}; expected 'idi-iann'.{nearest(value, ['idi-iann'])}")
 
 
+def money_terms(
+    size: float | None,
+    cash_rate: float | None,
+    borrow_bps: float | None,
+    funding_col: str | None,
+    risk_free: str | None,
+) -> dict[str, Any]:
+    """Those of these options that were given, by the names of the library."""
+    rate: float | str | None = risk_free
+    if risk_free is not None:
+        with suppress(ValueError):  # then it is a column
+            rate = float(risk_free)
+    terms = {"size": size, "cash_rate": cash_rate, "borrow_bps": borrow_bps, "funding": funding_col, "risk_free": rate}
+    return {name: value for name, value in terms.items() if value is not None}
+
+
 def required_out(out: Path | None) -> Path:
     """The --out folder; InputError if it is missing or not allowed (`files.check_place`)."""
     if out is None:
@@ -102,6 +134,7 @@ FLAGS = {
     "environment.data.time": "--time-col",
     "environment.data.open": "--open-col",
     "environment.data.volume": "--volume-col",
+    "environment.data.funding": "--funding-col",
     "environment.market.stress_scenario": "--stress",
 }
 """How the flags of some keys are called."""

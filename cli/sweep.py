@@ -9,14 +9,20 @@ from idi_fast.cli import console
 from idi_fast.cli.completion import choices
 from idi_fast.cli.options import (
     FLAGS,
+    BorrowBps,
+    CashRate,
     End,
     Fill,
     Force,
+    FundingCol,
     Json,
     Out,
+    RiskFree,
+    Size,
     Start,
     YearDays,
     draft_config,
+    money_terms,
     required_out,
 )
 from idi_fast.cli.reading_options import Reading
@@ -52,6 +58,11 @@ def sweep(
     fee_bps: Annotated[
         float | None, typer.Option(help="Fee per side in basis points of the traded notional [default: the config's].")
     ] = None,
+    size: Size = None,
+    cash_rate: CashRate = None,
+    borrow_bps: BorrowBps = None,
+    funding_col: FundingCol = None,
+    risk_free: RiskFree = None,
     year_days: YearDays = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Config value, as quantizer.price_buckets=8.")] = None,
     force: Force = False,
@@ -93,6 +104,7 @@ def sweep(
         "fee_bps": fee_bps,
         "evaluation_episodes": evaluation_episodes,
         "year_days": year_days,
+        **money_terms(size, cash_rate, borrow_bps, funding_col, risk_free),
     }
     console.tell_of_compilation(("account", *console.learning_jobs(settings)))
     with console.interruptible(target):
@@ -119,6 +131,7 @@ def _run(draft, data: str | None, out: Path, grid: list[str], seeds: str, how: d
 def _report(out: Path, result) -> None:
     summary = result.summary
     about = {"sweep": str(out), **summary["assumptions"]}
+    about = console.without_idle_terms(about)
     about |= {"grid": ", ".join(about["grid"]), "seeds": len(about["seeds"])}
     console.print_rows([(name.replace("_", " "), _range(value)) for name, value in about.items()])
     typer.echo()

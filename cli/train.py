@@ -79,6 +79,15 @@ def train(
     shock_prob: ShockProb = None,
     shock_scale: ShockScale = None,
     fee_bps: Annotated[float | None, typer.Option(help="Fee per side in basis points of the traded notional.")] = None,
+    borrow_bps: Annotated[
+        float | None, typer.Option(help="Basis points a year of its notional that a short pays.")
+    ] = None,
+    cash_rate: Annotated[
+        float | None, typer.Option(help="Interest a year on cash, which a position forgoes, as 0.04 for 4 %.")
+    ] = None,
+    funding_col: Annotated[
+        str | None, typer.Option(help="Column of the funding rate that longs pay to shorts at each bar.")
+    ] = None,
     stress: Stress = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Config value, as quantizer.price_buckets=8.")] = None,
     checkpoint_every: Annotated[
@@ -130,10 +139,12 @@ def train(
         "shock_prob": shock_prob,
         "shock_scale": shock_scale,
         "fee_bps": fee_bps,
+        "borrow_bps": borrow_bps,
+        "cash_rate": cash_rate,
         "stress_scenario": stress,
     }
     columns = {"path": data, "start": start, "end": end, "split": split, **reading}
-    columns |= {"symbol_col": symbol_col, "symbol_files": symbol_files or None}
+    columns |= {"funding": funding_col, "symbol_col": symbol_col, "symbol_files": symbol_files or None}
     flags = {
         "episodes": episodes,
         "episode_length": episode_length,
@@ -181,7 +192,8 @@ def _environment(env: str | None, use_crypto_env: bool, data: str | None) -> str
 
 def _check_effect(kind: str, market: dict, columns: dict) -> None:
     # A forgotten --env crypto must not pass for a stress test.
-    markets = {"crypto": set(market), "history": {"fee_bps"}, "synthetic": set()}[kind]
+    held = {"borrow_bps", "cash_rate"}
+    markets = {"crypto": set(market) - held, "history": {"fee_bps", *held}, "synthetic": set()}[kind]
     idle = [name for name, value in market.items() if value is not None and name not in markets]
     idle += [name for name, value in columns.items() if value is not None and kind != "history"]
     if idle:

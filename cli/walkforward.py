@@ -8,13 +8,19 @@ import typer
 from idi_fast.cli import console
 from idi_fast.cli.options import (
     FLAGS,
+    BorrowBps,
+    CashRate,
     End,
     Fill,
     Force,
+    FundingCol,
     Json,
     Out,
+    RiskFree,
+    Size,
     Start,
     YearDays,
+    money_terms,
     required_out,
     resolve_config,
 )
@@ -40,6 +46,11 @@ def walkforward(
     fee_bps: Annotated[
         float | None, typer.Option(help="Fee per side in basis points of the traded notional [default: the config's].")
     ] = None,
+    size: Size = None,
+    cash_rate: CashRate = None,
+    borrow_bps: BorrowBps = None,
+    funding_col: FundingCol = None,
+    risk_free: RiskFree = None,
     year_days: YearDays = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Config value, as quantizer.price_buckets=8.")] = None,
     force: Force = False,
@@ -68,6 +79,7 @@ def walkforward(
         "fill": fill,
         "fee_bps": fee_bps,
         "year_days": year_days,
+        **money_terms(size, cash_rate, borrow_bps, funding_col, risk_free),
     }
     console.tell_of_compilation(("account", *console.learning_jobs(settings)))
     with console.interruptible(target):
@@ -80,14 +92,16 @@ def walkforward(
 
 
 def _run(settings, out: Path, seeds: str, how: dict, force: bool) -> dict:
+    from idi_fast.backtesting.account import account_columns
     from idi_fast.config.seeds import parse_seeds
-    from idi_fast.data.config_history import load_config_history
+    from idi_fast.data.config_history import open_config_history
     from idi_fast.selection.walk_forward import walk_forward
     from idi_fast.storage.files import new_directory
 
     inputs = (settings.environment.data.path,)
     with new_directory(out, force=force, inputs=inputs) as folder, console.counted_progress("runs") as progress:
-        history = load_config_history(settings)
+        named = account_columns(settings, how.get("funding"), how.get("risk_free", 0.0))
+        history = open_config_history(settings, extra=named).load()
         result = walk_forward(settings, history, seeds=parse_seeds(seeds), progress=progress, **how)
         result.write(folder)
     return result.to_dict()
@@ -96,6 +110,7 @@ def _run(settings, out: Path, seeds: str, how: dict, force: bool) -> dict:
 def _report(out: Path, result: dict) -> None:
     about = {"walk-forward": str(out), **result["assumptions"]}
     about["seeds"] = len(about["seeds"])
+    about = console.without_idle_terms(about)
     console.print_rows([(name.replace("_", " "), value) for name, value in about.items() if value is not None])
     typer.echo()
     held = result["buy_and_hold"]

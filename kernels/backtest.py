@@ -16,8 +16,9 @@ TRADE_COLUMNS = ("entry_bar", "exit_bar", "direction", "entry_price", "exit_pric
 class AccountState(NamedTuple):
     """What an account goes on from.
 
-    money float64 (6,): units held, cash, fees, slippage and notional traded so far, equity at the entry of the open
-    trade; at int64 (4,): bars so far, position held, position decided on at the last close, bar of liquidation or −1;
+    money float64 (11,): units held, cash, fees, slippage and notional traded so far, equity at the entry of the open
+    trade; interest earned, borrowing fees and funding paid so far, interest up to that entry, the last close;
+    at int64 (4,): bars so far, position held, position decided on at the last close, bar of liquidation or −1;
     trade float64 (8,): the open trade, a row as of `account`'s trades.
     """
 
@@ -26,22 +27,35 @@ class AccountState(NamedTuple):
     trade: np.ndarray
 
 
-UNITS, CASH, FEES, SLIPPAGE, TRADED, STAKE = range(6)
+class Financing(NamedTuple):
+    """What money and positions held at the last close earn and cost up to the close of each bar, or arrays of no bars.
+
+    interest float64 (n,): on idle cash; borrow float64 (n,): what a short pays, funding float64 (n,): what a long pays
+    and a short receives, both per unit of notional at the last close. All are shares of the amount, for the bar.
+    """
+
+    interest: np.ndarray
+    borrow: np.ndarray
+    funding: np.ndarray
+
+
+UNITS, CASH, FEES, SLIPPAGE, TRADED, STAKE, INTEREST, BORROW, FUNDING, ENTRY_INTEREST, LAST_CLOSE = range(11)
+MONEY = 11
 BARS, HELD, DECIDED, LIQUIDATED = range(4)
 ENTRY_BAR, EXIT_BAR, DIRECTION, ENTRY_PRICE, EXIT_PRICE, PROFIT, TRADE_FEES, TRADE_SLIPPAGE = range(8)
 
 
 @kernel(inline=True)
-def rebalance(units, cash, target, price, fee_rate):
-    """Trade at `price` until the position is worth target (−1, 0, 1) times the equity that is left after the fee.
+def rebalance(units, cash, target, price, fee_rate, size):
+    """Close what is held at `price` and put a share `size` of the equity that is left, with the entry's fee, into the
+    position target (−1, 0, 1).
 
     With equity E before the trade, u the units held and f the fee rate, the new notional N solves
-    N = E − f (|N target − u price|), whose sign is known when the position closes, opens or flips.
-    Returns units, cash, fee and notional traded.
+    N + f N = size (E − f |u| price). Returns units, cash, fee and notional traded.
     """
     equity = cash + units * price
     closing = abs(units) * price
-    notional = (equity - fee_rate * closing) / (1.0 + fee_rate) if target != 0 else 0.0
+    notional = size * (equity - fee_rate * closing) / (1.0 + fee_rate) if target != 0 else 0.0
     fee = fee_rate * (closing + notional)
     new_units = target * notional / price
     return new_units, equity - fee - new_units * price, fee, closing + notional
@@ -68,6 +82,21 @@ def _hold_on(first, target, prices, close, held, units, cash, equity):
 
 
 @kernel(inline=True)
+def _financed(t, units, cash, entry_price, financing, last_close, money):
+    """What bar t adds to the cash, before its fill: interest on the idle cash less the costs of what is held.
+
+    A short's collateral, as much as its notional at entry, and the proceeds of its sale are not idle. Mutates: money.
+    """
+    notional = units * last_close
+    interest = financing.interest[t] * (cash + 2.0 * min(units, 0.0) * entry_price)
+    borrow, funding = financing.borrow[t] * max(-notional, 0.0), financing.funding[t] * notional
+    money[INTEREST] += interest
+    money[BORROW] += borrow
+    money[FUNDING] += funding
+    return interest - borrow - funding
+
+
+@kernel(inline=True)
 def _record(trade, trades, count):
     for k in range(trade.size):
         trades[count, k] = trade[k]
@@ -75,23 +104,30 @@ def _record(trade, trades, count):
 
 
 @kernel
-def account(target, open_, close, fill, fee_rate, slippage_rate, state, equity, position, trades):
+def account(target, open_, close, fill, fee_rate, slippage_rate, size, financing, state, equity, position, trades):
     """Equity at each close of the next bars, and the trades that end in them.
 
     target int8 (n,): position decided on at the close of bar t; open_, close float64 (n,): prices; fill int64: when a
     decision is filled; fee_rate, slippage_rate: shares of the traded notional and of the price, which a buyer pays more
-    and a seller gets less. equity float64 (n,); position int8 (n,): held at the close of bar t; trades float64 (m, 8),
-    m no less than the trades that end: entry bar, exit bar, direction, entry price, exit price, profit after costs as a
-    share of the equity at entry, fees, slippage. Bars count from the account's first. Equity of 0 or less ends trading.
+    and a seller gets less; size: the share of the equity that is put into a position at its entry, and no more while it
+    is held; financing: a `Financing`. equity float64 (n,); position int8 (n,): held at the close of bar t; trades
+    float64 (m, 8), m no less than the trades that end: entry bar, exit bar, direction, entry price, exit price, profit
+    after costs as a share of the equity at entry, fees, slippage. Bars count from the account's first. Equity of 0 or
+    less ends trading.
     Returns the number of trades. Mutates: state and the outputs.
     """
     money, at, trade = state.money, state.at, state.trade
     units, cash = money[UNITS], money[CASH]
     held, decided = at[HELD], at[DECIDED]
     prices = open_ if fill == NEXT_OPEN else close
+    is_financed = financing.interest.size > 0
     count, t = 0, 0
     while t < close.size:
-        if at[LIQUIDATED] < 0 and held == decided:
+        if is_financed:
+            if at[LIQUIDATED] < 0:
+                last = close[t - 1] if t > 0 else money[LAST_CLOSE]
+                cash += _financed(t, units, cash, trade[ENTRY_PRICE], financing, last, money)
+        elif at[LIQUIDATED] < 0 and held == decided:
             # Most bars change nothing: what they are worth is worked out without a branch a bar.
             stop = _hold_on(t, target, prices, close, held, units, cash, equity)
             while t < stop:
@@ -112,18 +148,19 @@ def account(target, open_, close, fill, fee_rate, slippage_rate, state, equity, 
                 # Ruin as well: nothing is left after the costs of closing what is held.
                 if before <= old_fee:
                     wanted = np.int64(0)
-                units, cash, fee, traded = rebalance(units, cash, wanted, paid, fee_rate)
+                units, cash, fee, traded = rebalance(units, cash, wanted, paid, fee_rate, size)
                 money[FEES] += fee
                 money[SLIPPAGE] += slipped * (old_units + abs(units))
                 money[TRADED] += traded
                 if held != 0:
                     trade[EXIT_BAR], trade[EXIT_PRICE] = at[BARS] + t, paid
-                    trade[PROFIT] = max(-1.0, (before - old_fee) / money[STAKE] - 1.0)
+                    earned = money[INTEREST] - money[ENTRY_INTEREST]  # by the idle cash, not by the trade
+                    trade[PROFIT] = max(-1.0, (before - old_fee - earned) / money[STAKE] - 1.0)
                     trade[TRADE_FEES] += old_fee
                     trade[TRADE_SLIPPAGE] += slipped * old_units
                     count = _record(trade, trades, count)
                 if wanted != 0:
-                    money[STAKE] = before - old_fee
+                    money[STAKE], money[ENTRY_INTEREST] = before - old_fee, money[INTEREST]
                     trade[ENTRY_BAR], trade[EXIT_BAR], trade[DIRECTION] = at[BARS] + t, -1.0, wanted
                     trade[ENTRY_PRICE], trade[EXIT_PRICE], trade[PROFIT] = paid, np.nan, np.nan
                     trade[TRADE_FEES], trade[TRADE_SLIPPAGE] = fee - old_fee, slipped * abs(units)
@@ -138,6 +175,8 @@ def account(target, open_, close, fill, fee_rate, slippage_rate, state, equity, 
         position[t] = held
         t += 1
     money[UNITS], money[CASH] = units, cash
+    if is_financed and close.size > 0:
+        money[LAST_CLOSE] = close[close.size - 1]
     at[BARS] += close.size
     at[HELD], at[DECIDED] = held, decided
     return count

@@ -76,6 +76,41 @@ def bar_returns(log_close, log_fill, volatility, floor, fee_rate, carry, gap, ch
     carry[0], carry[1] = log_close[n - 1], volatility[n - 1]
 
 
+@kernel
+def charge_held(long, short, fee_rate, is_new, gap, change, cost, hold):
+    """Take what a position held at the last close pays for the time up to a bar's own from what it earns.
+
+    long, short float64 (n,): paid by a long and by a short, per unit of notional, negative if received; is_new: 1 if
+    such a position is a bar's new one, filled at the last close, 0 if it is the old one. cost float64 (n,) comes with
+    1 / volatility, 0 on the first bar of all, and becomes that of changing a position; gap, change float64 (n,): as in
+    `bar_returns`; hold float64 (n, 2): what the old and the new position pay whatever their side.
+    Mutates: gap, change, cost, hold.
+    """
+    earned = change if is_new else gap
+    for t in range(cost.size):
+        per_unit = cost[t]
+        # A charge on either side is one of any position, and one with a sign, which changes what is earned.
+        earned[t] -= 0.5 * (long[t] - short[t]) * per_unit
+        hold[t, 0], hold[t, 1] = 0.0, 0.0
+        hold[t, is_new] = 0.5 * (long[t] + short[t]) * per_unit
+        cost[t] = fee_rate * per_unit
+
+
+@kernel
+def charge_rows(hold, chosen, weight, reward_by_position):
+    """Take what positions pay for being held from the rewards of rows.
+
+    hold float64 (m, 2): of m bars, see `charge_held`; chosen int64 (n,): of which bar each row is; weight: that of PnL;
+    reward_by_position float64 (n, 9): as in `market_rows`. Mutates: reward_by_position.
+    """
+    rewards = reward_by_position.reshape(-1)
+    for t in range(chosen.size):
+        old, new = weight * hold[index(chosen[t]), 0], weight * hold[index(chosen[t]), 1]
+        for before in range(3):
+            for after in range(3):
+                rewards[index(t * 9 + before * 3 + after)] -= abs(before - 1) * old + abs(after - 1) * new
+
+
 @kernel(inline=True)
 def market_reward(before, after, gap, change, cost, scarcity, weights):
     """The reward before the mood term of one row, of an old and a new position 0, 1 or 2: see `market_rows`."""

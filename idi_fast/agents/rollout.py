@@ -8,6 +8,7 @@ import numpy as np
 from idi_fast.agents.policy import Policy
 from idi_fast.agents.trace import GreedyRollout, Steps, Trace, make_steps
 from idi_fast.data.history import History
+from idi_fast.environments.charges import HoldingCharges
 from idi_fast.environments.environment import (
     MarketFacts,
     charged_fee_bps,
@@ -40,15 +41,17 @@ class Observations(NamedTuple):
 class HistoryRollout:
     """Rolls a policy out over consecutive chunks of a history; the result does not depend on the cuts.
 
-    columns: those of the history, by their names in it; position −1, 0 or 1: held before the first bar.
-    Raises ArtifactError if policy and history do not fit.
+    columns: those of the history, by their names in it; position −1, 0 or 1: held before the first bar; funding: the
+    column of the funding rates that the policy's rewards pay, by default that of its training. Raises ArtifactError if
+    policy and history do not fit, DataError without what the rewards need.
     """
 
-    def __init__(self, policy: Policy, columns: Mapping[str, str], position: int = 0):
+    def __init__(self, policy: Policy, columns: Mapping[str, str], position: int = 0, funding: str | None = None):
         encoder = _fitting_encoder(policy, columns)
+        self._charges = HoldingCharges(policy.config, columns, funding)
         self._policy = policy
         self._fill = policy.config.environment.data.fill
-        self._bars = BarStream(encoder, charged_fee_bps(policy.config))
+        self._bars = BarStream(encoder, charged_fee_bps(policy.config), is_new=self._charges.is_new)
         rules = make_rules(policy.config, policy.space)
         self._rollout = GreedyRollout(policy.config, policy.space, rules, policy.q, policy.comm_q, position)
         self._weights = reward_weights(policy.config)
@@ -60,7 +63,8 @@ class HistoryRollout:
         fill = log_fill(columns, self._fill)
         before, self._last_close = self._last_close, columns["close"][-1:]
         entry = entry_values(columns["close"], fill, before)
-        return Observations(history, self._bars.push(columns, fill), columns["close"], entry)
+        charges = self._charges.push(history) if self._charges else None
+        return Observations(history, self._bars.push(columns, fill, charges), columns["close"], entry)
 
     def decide(self, seen: Observations) -> Steps:
         """The decisions at each of the bars, which are consecutive."""
@@ -89,13 +93,13 @@ class HistoryRollout:
         return self._rollout.total_reward
 
 
-def rollout_history(policy: Policy, history: History, position: int = 0) -> Trace:
+def rollout_history(policy: Policy, history: History, position: int = 0, funding: str | None = None) -> Trace:
     """The trace of a policy over all bars: row t is what was seen at the close of bar t, and what was decided then.
 
     Every column but `reward`, which follows the decision and is NaN on the last bar, is known at that close.
     Raises ArtifactError if policy and history do not fit.
     """
-    rollout = HistoryRollout(policy, history.columns, position)
+    rollout = HistoryRollout(policy, history.columns, position, funding)
     seen = rollout.see(history)
     steps = rollout.decide(seen)
     return rollout.trace(seen, steps, np.append(steps.reward[1:], np.nan))

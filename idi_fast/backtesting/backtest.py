@@ -13,7 +13,7 @@ import polars as pl
 from idi_fast import display
 from idi_fast.agents.policy import Policy, check_policy
 from idi_fast.agents.trace import Trace, joined
-from idi_fast.backtesting.account import Account, TradingAssumptions, resolve_fill
+from idi_fast.backtesting.account import Account, account_columns, assume
 from idi_fast.backtesting.engine import Engine, Segment
 from idi_fast.backtesting.files import EquityRows, TradeRows, backtest_files
 from idi_fast.data.history import History, HistoryLike, required_history
@@ -151,6 +151,11 @@ class BacktestOptions(TypedDict, total=False):
     slippage_bps: float
     long_only: bool
     initial_position: int
+    size: float
+    cash_rate: float | None
+    borrow_bps: float | None
+    funding: str | None
+    risk_free: float | str
     start: str | date | None
     end: str | date | None
     year_days: int | None
@@ -165,6 +170,11 @@ def backtest(
     slippage_bps: float = 0.0,
     long_only: bool = False,
     initial_position: int = 0,
+    size: float = 1.0,
+    cash_rate: float | None = None,
+    borrow_bps: float | None = None,
+    funding: str | None = None,
+    risk_free: float | str = 0.0,
     start: str | date | None = None,
     end: str | date | None = None,
     year_days: int | None = None,
@@ -188,6 +198,16 @@ def backtest(
         Whether the account stays flat where the policy is short.
     initial_position
         -1, 0 or 1, held before the first bar.
+    size
+        Share of the equity, above 0, that a position and its fee take at its entry; it is not rebalanced while held.
+    cash_rate
+        Interest a year on the equity that is in no position, 0.04 being 4 %; by default the policy's own.
+    borrow_bps
+        Basis points of its notional that a short pays a year; by default the policy's own.
+    funding
+        Column of the funding rate at each bar, which longs pay and shorts receive; by default the policy's own.
+    risk_free
+        Rate a year, or a column of such rates, that Sharpe, Sortino and alpha compare returns with.
     start, end
         Times of the first bar wanted, and of the first no longer wanted: ISO 8601 text or a date, UTC unless it says
         otherwise. The bars before `start` fill the features' windows. Without a start a policy that was trained with a
@@ -221,7 +241,8 @@ def backtest(
     >>> {"total_return", "sharpe_annualised", "max_drawdown"} <= test.kpis.keys()
     True
     """
-    policy, history = check_policy(policy), required_history(history)
+    policy = check_policy(policy)
+    history = required_history(history, extra=account_columns(policy.config, funding, risk_free))
     make = partial(
         make_engine,
         policy,
@@ -231,6 +252,11 @@ def backtest(
         slippage_bps=slippage_bps,
         long_only=long_only,
         initial_position=initial_position,
+        size=size,
+        cash_rate=cash_rate,
+        borrow_bps=borrow_bps,
+        funding=funding,
+        risk_free=risk_free,
         start=start,
         end=end,
         year_days=year_days,
@@ -283,6 +309,11 @@ def make_engine(
     slippage_bps: float = 0.0,
     long_only: bool = False,
     initial_position: int = 0,
+    size: float = 1.0,
+    cash_rate: float | None = None,
+    borrow_bps: float | None = None,
+    funding: str | None = None,
+    risk_free: float | str = 0.0,
     start: str | date | None = None,
     end: str | date | None = None,
     year_days: int | None = None,
@@ -295,16 +326,24 @@ def make_engine(
     fill: "next_open" (default if there is an open), "next_close" or "same_close"; fee_bps: basis points of the
     traded notional, per side, by default the policy's own; slippage_bps: basis points by which each fill is worse than
     the price; long_only: targets below 0 mean flat; initial_position: −1, 0 or 1, which the agent holds before the
-    first bar (and knows of), and the account takes at that bar's fill; start, end: ISO 8601 times of the first bar
+    first bar (and knows of), and the account takes at that bar's fill; size, cash_rate, borrow_bps, funding,
+    risk_free: see `TradingAssumptions`, by default the policy's own; start, end: ISO 8601 times of the first bar
     included and of the first excluded; year_days: trading days per year, for annualising.
     Raises ArtifactError if policy and history do not fit, InputError for a bad option.
     """
-    assumed = TradingAssumptions(
-        fill=resolve_fill(fill, "open" in history.columns),
-        fee_bps=policy.config.environment.market.fee_bps if fee_bps is None else fee_bps,
+    assumed = assume(
+        policy.config,
+        history.columns,
+        fill=fill,
+        fee_bps=fee_bps,
         slippage_bps=slippage_bps,
         long_only=long_only,
         initial_position=initial_position,
+        size=size,
+        cash_rate=cash_rate,
+        borrow_bps=borrow_bps,
+        funding=funding,
+        risk_free=risk_free,
     )
     return Engine(
         policy,

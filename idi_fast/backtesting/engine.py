@@ -13,6 +13,7 @@ from idi_fast.agents.trace import Steps, Trace
 from idi_fast.backtesting.account import AccountSimulator, TradingAssumptions
 from idi_fast.backtesting.kpi_accumulator import KpiAccumulator
 from idi_fast.backtesting.kpi_definitions import Activity, Decisions, Market, Returns, Tails, Totals, Trades, names
+from idi_fast.backtesting.risk_free import RiskFree
 from idi_fast.data.bar_frequency import BarTimes
 from idi_fast.data.bounds import Bounds
 from idi_fast.data.history import History
@@ -78,10 +79,11 @@ class Engine:
             raise InputError("initial_position is -1, but the policy was trained without allow_short")
         self._policy, self._source, self._assumed = policy, source, assumed
         self._start, self._end = start, end
-        self.rollout = HistoryRollout(policy, source.columns, assumed.initial_position)
+        self.rollout = HistoryRollout(policy, source.columns, assumed.initial_position, assumed.funding)
         self.keeper = AccountSimulator(assumed)
         self._holder = AccountSimulator(replace(assumed, initial_position=0))
         self.accumulator, self._bar_times = KpiAccumulator(source.most_bars), BarTimes(year_days)
+        self._risk_free = RiskFree(assumed.risk_free)
         self._alerts = AlertCounts(policy.space, policy.comm_actions)
         self._in_sample, self._spikes = InSampleDetector(policy.trained_on), SpikeDetector()
         self._unvisited, self._bars, self.first_bar = 0, 0, 0
@@ -143,7 +145,7 @@ class Engine:
         held_equity, _, _ = self._holder.push(np.ones(len(history), np.int8), history)
         risk = bars.risk if history.risk is None else history.risk
         said = steps.comm == self._alerts.alert
-        self.accumulator.push(equity, position, held_equity)
+        self.accumulator.push(equity, position, held_equity, self._risk_free.push(history))
         self.accumulator.push_trades(trades)
         self.accumulator.push_decisions(steps.action, bars.move, said.view(np.uint8), risk)
         self._alerts.push(steps.state, steps.comm, bars.regime, risk)
@@ -176,6 +178,9 @@ class Engine:
             traded=account["traded"],
             fees=account["fees"],
             slippage=account["slippage"],
+            interest=account["interest"],
+            borrow=account["borrow"],
+            funding=account["funding"],
             mean_reward=self.rollout.total_reward / (bars - 1) if bars > 1 else math.nan,
         )
         result = self.accumulator.result(frequency, totals)

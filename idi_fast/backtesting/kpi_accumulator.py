@@ -23,6 +23,37 @@ class Result(NamedTuple):
     undefined: dict[str, str]
 
 
+class _Excess:
+    """Returns less the risk-free ones, of one equity: their moments and signed sums, in blocks as those of the returns.
+
+    before: the equity at the last close.
+    """
+
+    def __init__(self) -> None:
+        self._block, self._filled, self._before = np.empty(BLOCK), 0, 1.0
+        self.moments, self.signed = np.zeros(5), np.zeros(5)
+
+    def push(self, equity: np.ndarray, risk_free: np.ndarray) -> None:
+        """The next bars; after an equity of 0 there are no returns."""
+        if not equity.size:
+            return
+        returns = np.empty(equity.size)
+        count = kernels.simple_returns(equity, self._before, returns)
+        self._before = float(equity[-1])
+        values = returns[:count] - risk_free[:count]
+        while values.size:
+            taken = min(values.size, BLOCK - self._filled)
+            self._block[self._filled : self._filled + taken] = values[:taken]
+            self._filled, values = self._filled + taken, values[taken:]
+            if self._filled == BLOCK:
+                self.end()
+
+    def end(self) -> None:
+        """Add what is left in the block."""
+        _add_block(self.moments, self.signed, self._block[: self._filled])
+        self._filled = 0
+
+
 class KpiAccumulator:
     """Accumulates a run of at most `most_bars` bars and computes its KPIs, to the same bits for any segments.
 
@@ -44,13 +75,20 @@ class KpiAccumulator:
         self._decisions = np.zeros(8, np.int64)
         self._decisions[[kernels.LAST_ACTION, kernels.LAST_ALERT]] = -1
         self._ended = False
+        self._excess: tuple[_Excess, _Excess] | None = None
 
-    def push(self, equity: np.ndarray, position: np.ndarray, held_equity: np.ndarray) -> None:
+    def push(
+        self,
+        equity: np.ndarray,
+        position: np.ndarray,
+        held_equity: np.ndarray,
+        risk_free: np.ndarray | None = None,
+    ) -> None:
         """Add the next bars.
 
         equity float64 (n,): at each close, that before the first bar being 1; after a liquidation it stays at 0, and
         returns are counted up to there; position int8 (n,): held at the close, 0 none; held_equity float64 (n,): equity
-        of buy and hold.
+        of buy and hold; risk_free float64 (n,): the riskless return over each bar; None, for all bars or none: 0.
         """
         if self._ended:
             raise InputError("the result of this accumulator has been taken; more bars need a new one")
@@ -84,6 +122,13 @@ class KpiAccumulator:
             for lowest in (self._low, self._high):
                 if lowest.state[kernels.KEPT] > 2 * self._least:  # there is no room for another block
                     _cut(lowest, self._least)
+        if risk_free is not None:
+            (riskless,) = _columns({"risk_free": (risk_free, np.float64)})
+            if riskless.size != equity.size:
+                raise InputError(f"risk_free has {riskless.size} values; expected one per bar, {equity.size}")
+            self._excess = self._excess or (_Excess(), _Excess())
+            for excess, values in zip(self._excess, (equity, held), strict=True):
+                excess.push(values, riskless)
 
     def push_trades(self, trades: np.ndarray) -> None:
         """Add closed trades, in the order in which they were closed: float64 (m, 8), entry bar, exit bar, direction ±1,
@@ -132,19 +177,30 @@ class KpiAccumulator:
         """
         if not self._ended:
             kernels.end_block(self._run, self._holding, self._pairs, self._low, self._high)
+            for excess in self._excess or ():
+                excess.end()
             self._ended = True
         bars = int(self._bars[kernels.BARS])
         returns = int(self._run.moments[kernels.COUNT])
+        of_run, of_holding = [(each.moments, each.signed) for each in self._excess or ()] or (None, None)
         run, reasons = definitions.evaluate(
-            definitions.Returns(self._run, bars, frequency),
+            definitions.Returns(self._run, bars, frequency, of_run),
             definitions.Tails(_tail(self._low, returns), _tail(self._high, returns)),
-            definitions.Market(self._pairs, frequency),
+            definitions.Market(self._pairs, frequency, self._mean_riskless()),
             definitions.Trades(self._trades),
             definitions.Activity(self._bars, totals),
             definitions.Decisions(self._decisions),
         )
-        holding, why = definitions.evaluate(definitions.Returns(self._holding, bars, frequency))
+        holding, why = definitions.evaluate(definitions.Returns(self._holding, bars, frequency, of_holding))
         return Result(run, holding, {**reasons, **{f"buy_and_hold.{name}": reason for name, reason in why.items()}})
+
+    def _mean_riskless(self) -> float:
+        """The mean riskless return of the bars for which both accounts have one."""
+        if self._excess is None:
+            return 0.0
+        pairs = zip((self._run, self._holding), self._excess, strict=True)
+        curve, excess = min(pairs, key=lambda pair: pair[0].moments[kernels.COUNT])
+        return float(curve.moments[kernels.MEAN] - excess.moments[kernels.MEAN])
 
 
 def moments_of(returns: np.ndarray) -> np.ndarray:
@@ -152,10 +208,15 @@ def moments_of(returns: np.ndarray) -> np.ndarray:
     returns = np.require(returns, np.float64, ["C", "W"])
     moments, signed = np.zeros(5), np.zeros(5)
     for start in range(0, returns.size, BLOCK):
-        block = returns[start : start + BLOCK]
+        _add_block(moments, signed, returns[start : start + BLOCK])
+    return moments
+
+
+def _add_block(moments: np.ndarray, signed: np.ndarray, block: np.ndarray) -> None:
+    """Add a block of returns to moments and signed sums, float64 (5,) each. Mutates both."""
+    if block.size:
         mean = kernels.signed_sums(block, signed)
         kernels.merge_moments(moments, block.size, mean, *kernels.central_sums(block, block, mean, mean)[:3])
-    return moments
 
 
 def _columns(given: dict[str, tuple[np.ndarray, type]]) -> list[np.ndarray]:

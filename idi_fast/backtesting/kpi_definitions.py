@@ -61,11 +61,20 @@ def _compounded(rate: float, periods: float) -> float:
         raise Undefined("it is larger than a float can hold") from None
 
 
-class Moments:
-    """KPIs of the distribution of per-bar returns: moments float64 (5,) of `kernels.kpis`."""
+def _sample_deviation(moments: list[float]) -> float:
+    """Sample deviation (ddof 1)."""
+    if moments[COUNT] < 2:
+        raise Undefined("fewer than 2 bars")
+    return _sound(math.sqrt(moments[kernels.M2] / (moments[COUNT] - 1.0)), moments[kernels.MEAN])
 
-    def __init__(self, moments: np.ndarray):
+
+class Moments:
+    """KPIs of the distribution of per-bar returns: moments float64 (5,) of `kernels.kpis`; excess: the same of what
+    they are above the risk-free return, None where that is 0."""
+
+    def __init__(self, moments: np.ndarray, excess: np.ndarray | None = None):
         self._moments = moments.tolist()
+        self._excess = self._moments if excess is None else excess.tolist()
 
     def mean_return(self) -> float:
         """Arithmetic mean."""
@@ -74,14 +83,12 @@ class Moments:
         return self._moments[kernels.MEAN]
 
     def _deviation(self) -> float:
-        """Sample deviation (ddof 1)."""
-        if self._moments[COUNT] < 2:
-            raise Undefined("fewer than 2 bars")
-        return _sound(math.sqrt(self._moments[kernels.M2] / (self._moments[COUNT] - 1.0)), self._moments[kernels.MEAN])
+        return _sample_deviation(self._moments)
 
     def sharpe_per_bar(self) -> float:
-        """Mean over sample deviation, no risk-free rate (Sharpe 1994)."""
-        return _ratio(self.mean_return(), self._deviation(), "all returns are equal")
+        """Mean over sample deviation of the returns less the risk-free ones (Sharpe 1994)."""
+        self.mean_return()
+        return _ratio(self._excess[kernels.MEAN], _sample_deviation(self._excess), "all returns are equal")
 
     def skewness(self) -> float:
         """g1 = m3 / m2^1.5, of the moments m over all bars (Joanes & Gill 1998)."""
@@ -99,11 +106,21 @@ class Moments:
 
 
 class Returns(Moments):
-    """KPIs of one equity: from a `kernels.kpis.Curve` with ended blocks, over this many bars of a frequency."""
+    """KPIs of one equity: from a `kernels.kpis.Curve` with ended blocks, over this many bars of a frequency.
 
-    def __init__(self, curve: kernels.Curve, bars: int, frequency: BarFrequency):
-        super().__init__(curve.moments)
+    excess: moments and signed sums of the returns less the risk-free ones, as in a curve, None where these are 0.
+    """
+
+    def __init__(
+        self,
+        curve: kernels.Curve,
+        bars: int,
+        frequency: BarFrequency,
+        excess: tuple[np.ndarray, np.ndarray] | None = None,
+    ):
+        super().__init__(curve.moments, None if excess is None else excess[0])
         self._signed = curve.signed.tolist()
+        self._downside = float((curve.signed if excess is None else excess[1])[kernels.DOWNSIDE])
         self._path = curve.path.tolist()
         self._bars = bars
         self._frequency = frequency
@@ -127,10 +144,11 @@ class Returns(Moments):
         return self.sharpe_per_bar() * self._root_of_year()
 
     def sortino_per_bar(self) -> float:
-        """Mean over the root of the mean, over all bars, of squared losses: target 0 (Sortino & van der Meer 1991)."""
-        mean = self.mean_return()
-        downside = math.sqrt(self._signed[kernels.DOWNSIDE] / self._moments[COUNT])
-        return _ratio(mean, _sound(downside, 0.0), "no bar lost")
+        """Mean over the root of the mean, over all bars, of squared losses, both of the returns less the risk-free
+        ones, which are the target (Sortino & van der Meer 1991)."""
+        self.mean_return()
+        downside = math.sqrt(self._downside / self._moments[COUNT])
+        return _ratio(self._excess[kernels.MEAN], _sound(downside, 0.0), "no bar lost")
 
     def sortino_annualised(self) -> float:
         """Sortino per bar times the root of the bars per year."""
@@ -211,10 +229,11 @@ class Tails:
 
 
 class Market:
-    """KPIs of per-bar returns compared with those of buy and hold: pairs float64 (5,) of `kernels.kpis`."""
+    """KPIs of per-bar returns compared with those of buy and hold: pairs float64 (5,) of `kernels.kpis`; risk_free: the
+    mean of the risk-free returns of the same bars."""
 
-    def __init__(self, pairs: np.ndarray, frequency: BarFrequency):
-        self._pairs, self._frequency = pairs.tolist(), frequency
+    def __init__(self, pairs: np.ndarray, frequency: BarFrequency, risk_free: float = 0.0):
+        self._pairs, self._frequency, self._risk_free = pairs.tolist(), frequency, risk_free
 
     def beta(self) -> float:
         """Covariance with the returns of buy and hold over their variance (Sharpe 1964)."""
@@ -226,8 +245,9 @@ class Market:
         return self._pairs[kernels.PRODUCTS] / squares
 
     def alpha_per_bar(self) -> float:
-        """Mean return less beta times that of buy and hold (Jensen 1968, no risk-free rate)."""
-        return self._pairs[kernels.MEAN_X] - self.beta() * self._pairs[kernels.MEAN_Y]
+        """Mean return less beta times that of buy and hold, both less the risk-free one (Jensen 1968)."""
+        own, market = (self._pairs[mean] - self._risk_free for mean in (kernels.MEAN_X, kernels.MEAN_Y))
+        return own - self.beta() * market
 
     def alpha_annualised(self) -> float:
         """Alpha per bar compounded over the bars of a year, where they span long enough for a growth per year."""
@@ -341,13 +361,16 @@ class Decisions:
 
 
 class Totals(NamedTuple):
-    """Counts of the run itself: open_trades; traded, fees, slippage in units of the initial equity; mean_reward, NaN if
-    there is none."""
+    """Counts of the run itself: open_trades; traded, fees, slippage, interest on idle cash, borrowing fees and funding
+    paid, in units of the initial equity; mean_reward, NaN if there is none."""
 
     open_trades: int = 0
     traded: float = 0.0
     fees: float = 0.0
     slippage: float = 0.0
+    interest: float = 0.0
+    borrow: float = 0.0
+    funding: float = 0.0
     mean_reward: float = math.nan
 
 
@@ -376,6 +399,18 @@ class Activity:
     def slippage(self) -> float:
         """Cost of slippage, in units of the initial equity."""
         return self._totals.slippage
+
+    def interest_earned(self) -> float:
+        """Interest on idle cash, in units of the initial equity."""
+        return self._totals.interest
+
+    def borrow_paid(self) -> float:
+        """What shorts paid to borrow, in units of the initial equity."""
+        return self._totals.borrow
+
+    def funding_paid(self) -> float:
+        """Funding that was paid less what was received, in units of the initial equity."""
+        return self._totals.funding
 
     def mean_reward(self) -> float:
         """Mean of the agent's own reward per bar: not a measure of profit."""

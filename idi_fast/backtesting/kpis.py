@@ -34,6 +34,12 @@ def bar_returns(equity: np.ndarray) -> np.ndarray:
     return equity[alive] / before[alive] - 1.0
 
 
+def excess_returns(equity: np.ndarray, risk_free: np.ndarray | None) -> np.ndarray:
+    """`bar_returns` less the riskless returns float64 (n,), None for 0."""
+    returns = bar_returns(equity)
+    return returns if risk_free is None else returns - risk_free[: returns.size]
+
+
 def sharpe_ratio(returns: np.ndarray) -> float:
     """Mean over sample deviation (ddof 1) of per-bar returns, no risk-free rate (Sharpe 1994); NaN if all are equal."""
     return evaluate(Moments(moments_of(returns)))[0]["sharpe_per_bar"]
@@ -90,10 +96,11 @@ def max_drawdown(equity: np.ndarray) -> float:
     return float((series / np.maximum.accumulate(series) - 1.0).min())
 
 
-def equity_kpis(equity: np.ndarray, per_year: float) -> dict[str, float]:
-    """KPIs of an equity float64 (n,) at each close alone, with `per_year` bars a year, or NaN. Raises InputError."""
+def equity_kpis(equity: np.ndarray, per_year: float, risk_free: np.ndarray | None = None) -> dict[str, float]:
+    """KPIs of an equity float64 (n,) at each close alone, with `per_year` bars a year, or NaN; risk_free float64 (n,):
+    riskless returns, None for 0. Raises InputError."""
     accumulator = KpiAccumulator(equity.size)
-    accumulator.push(equity, np.zeros(equity.size, np.int8), equity)
+    accumulator.push(equity, np.zeros(equity.size, np.int8), equity, risk_free)
     why_not = "the bars have no known frequency" if math.isnan(per_year) else None
     kept = accumulator.result(BarFrequency(per_year, why_not, math.nan, "the bars have no times")).kpis
     return {

@@ -14,7 +14,8 @@ from idi_fast.backtesting.engine import Engine, NoBars
 from idi_fast.backtesting.files import GROUP_ROWS, ReturnRows, TradeRows
 from idi_fast.backtesting.kpi_accumulator import KpiAccumulator
 from idi_fast.backtesting.kpi_definitions import Totals
-from idi_fast.data.bar_frequency import BarTimes
+from idi_fast.config.money import EARNED_AND_PAID, OF_MONEY
+from idi_fast.data.bar_frequency import BarTimes, ElapsedYears
 from idi_fast.data.history import History
 from idi_fast.data.loading import HistoryFiles
 from idi_fast.data.timestamps import iso_time, time_series
@@ -138,10 +139,12 @@ class SymbolBacktest:
         mean = {name: float(np.average(table[name].to_numpy(), weights=bars)) for name in BY_BAR}
         totals = Totals(
             int(table["open_trades"].sum()),
-            *table.select(pl.col("turnover", "fees", "slippage").mean()).row(0),
+            *table.select(pl.col(AMOUNTS).mean()).row(0),
             mean_reward=mean["mean_reward"],
         )
-        self._accumulator.push(book.equity, np.zeros(book.times.size, np.int8), book.held_equity)
+        self._accumulator.push(
+            book.equity, np.zeros(book.times.size, np.int8), book.held_equity, self._riskless(book.times)
+        )
         result = self._accumulator.result(frequency, totals)
         samples = {row["in_sample"] for row in self._rows}
         assumptions = {
@@ -167,6 +170,10 @@ class SymbolBacktest:
             }
         )
 
+    def _riskless(self, times: np.ndarray) -> np.ndarray | None:
+        rate = self._assumed["risk_free"]
+        return rate * ElapsedYears().push(times) if rate else None
+
     def _spike_note(self) -> str | None:
         if not self._with_spikes:
             return None
@@ -186,7 +193,9 @@ class SymbolBacktest:
         (folder / "returns.csv").write_text(text, encoding="utf-8", newline="\n")
 
 
-TERMS = ("fill", "fee_bps", "slippage_bps", "long_only", "initial_position")
+TERMS = ("fill", "fee_bps", "slippage_bps", "long_only", "initial_position", *OF_MONEY)
+AMOUNTS = ("turnover", "fees", "slippage", *EARNED_AND_PAID)
+"""KPIs in units of the initial equity, whose value for all symbols is their mean."""
 BY_BAR = ("exposure", "mean_reward", "unvisited_states")
 """KPIs whose value for all symbols is their mean, weighted by bars."""
 
@@ -208,6 +217,8 @@ def backtest_symbols(
     """
     if not histories:
         raise InputError("there are no symbols")
+    if isinstance(options.get("risk_free"), str):
+        raise InputError("risk_free is a column; expected a rate a year, since many symbols may have several")
     names = list(histories)
     # One more than there are cores, since each sometimes waits for its files.
     workers, lock = WorkerPool(usable_cores() + 1 if jobs is None else jobs, len(names)), threading.Lock()

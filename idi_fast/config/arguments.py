@@ -60,6 +60,14 @@ def check_number(name: str, value: object, *, optional: bool = False) -> None:
         raise refuse(name, value, "a number")
 
 
+def check_rate(name: str, value: object) -> None:
+    """Refuse what is no rate a year, and percents."""
+    check_number(name, value)
+    assert isinstance(value, int | float | np.integer | np.floating)  # or it were refused
+    if not -1.0 < value < 1.0:
+        raise InputError(f"{name} is {value}; expected a rate a year between -1 and 1, as 0.04 for 4 %")
+
+
 def check_flag(name: str, value: object) -> None:
     """Refuse anything but True and False."""
     if not isinstance(value, bool | np.bool_):

@@ -21,6 +21,7 @@ def check_together(config: "TrainingConfig") -> None:
         _check_default_mode(config)
     _check_learning(config)
     _check_features(config)
+    _check_holding(config)
     _check_states(config)
 
 
@@ -106,6 +107,14 @@ def _check_features(config: "TrainingConfig") -> None:
         if feature and kind == "crypto" and feature.column not in ("close", "volume"):
             problem = f"is {feature.column!r}; expected 'close' or 'volume', all that the crypto market has"
             raise SettingError(f"features.{field.name}.column", problem, "environment.kind")
+
+
+def _check_holding(config: "TrainingConfig") -> None:
+    kind, market = config.environment.kind, config.environment.market
+    for name in ("borrow_bps", "cash_rate"):
+        if getattr(market, name) and kind != "history":
+            problem = f"is {getattr(market, name)} a year, but bars of the {kind} environment have no times"
+            raise SettingError(f"environment.market.{name}", f"{problem}; set it to 0", "environment.kind")
 
 
 def _check_states(config: "TrainingConfig") -> None:

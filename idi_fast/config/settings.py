@@ -195,7 +195,8 @@ class EngineConfig(Block):
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class MarketConfig(Block):
-    """The simulated market of the crypto environment; the fee holds for a price history too."""
+    """The simulated market of the crypto environment; the fee holds for a price history too, the costs of holding a
+    position only for that."""
 
     drift_bull: float = setting(0.002, "Mean log return per bar in a bull market.")
     drift_bear: float = setting(-0.002, "Mean log return per bar in a bear market; in a panic −1.5 times its size.")
@@ -206,6 +207,16 @@ class MarketConfig(Block):
     shock_scale: float = setting(0.05, "Standard deviation of a shock's log return.", minimum=0)
     fee_bps: float = setting(5.0, "Fee per trade, in basis points of the price.", minimum=0, exclusiveMaximum=10_000)
     stress_scenario: StressScenario = setting("normal", "The stress the market is put under.")
+    borrow_bps: float = setting(
+        0.0, "What a short pays a year to borrow, in basis points of its notional.", since=2, minimum=0, maximum=100_000
+    )
+    cash_rate: float = setting(
+        0.0,
+        "Interest a year on cash, which a position forgoes, as 0.04 for 4 %.",
+        since=2,
+        exclusiveMinimum=-1,
+        exclusiveMaximum=1,
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
@@ -222,6 +233,9 @@ class DataConfig(Block):
     nan: NanPolicy = setting("refuse", "What to do with a bar that has a missing value.")
     fill: FillPolicy = setting(
         "next_open", "Price a decision is filled at: the next bar's open or close, or its own close."
+    )
+    funding: str | None = setting(
+        None, "Column of the funding rate that longs pay to shorts at each bar; null is none.", since=2, minLength=1
     )
     format: Vendor | None = setting(None, "A vendor's format, for what its files do not tell.", since=2)
     sep: str | None = setting(None, 'Sign between the fields of text, "tab" for a tab; null finds it out.', since=2)

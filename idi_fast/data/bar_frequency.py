@@ -37,6 +37,21 @@ class BarFrequency(NamedTuple):
     caution: str | None = None
 
 
+class ElapsedYears:
+    """The time from each bar to the next, in years of 365 days (the day count ACT/365), in chunks of any size."""
+
+    def __init__(self) -> None:
+        self._last = np.empty(0, np.int64)
+
+    def push(self, time: np.ndarray) -> np.ndarray:
+        """Years since the bar before each of the next bars, float64 (n,), 0 for the first; time int64 (n,), ns."""
+        if not time.size:
+            return np.empty(0)
+        before = np.concatenate([self._last if self._last.size else time[:1], time[:-1]])
+        self._last = time[-1:].copy()
+        return (time - before) / YEAR_NS
+
+
 class BarTimes:
     """Takes the times of a series, in chunks of any size, and says how frequent its bars are.
 

@@ -34,6 +34,7 @@ def open_config_history(
     """The same, not yet read; risk: a column of risk events, extra: further columns to read; files: `files` and `name`
     of `open_history`."""
     data = config.environment.data if data is None else data
+    funding = () if data.funding is None else (data.funding,)
     if data.path is None:
         raise DataError(
             "environment.kind is 'history', but there is no price history: give one (`history`), or set "
@@ -46,7 +47,7 @@ def open_config_history(
         open=data.open,
         volume=data.volume,
         risk=risk,
-        extra=sorted({*feature_columns(config), *extra}),
+        extra=sorted({*feature_columns(config), *funding, *extra}),
         nan=data.nan,
         options=data.reading(),
         start=data.start,

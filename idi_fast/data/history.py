@@ -295,16 +295,16 @@ HistoryLike = History | ArrowFrame | Mapping[str, Any]
 """What is taken for a history: one, or a frame, as for `History.from_frame`."""
 
 
-def check_history(history: object) -> History | None:
+def check_history(history: object, extra: Sequence[str] = ()) -> History | None:
     """A history that was given as an argument, of a frame as well, or None; InputError for anything else, which says
-    how one is made."""
+    how one is made. extra: further columns to read of a frame."""
     if history is None or isinstance(history, History):
         return history
     if isinstance(history, Mapping) and any(isinstance(value, History) for value in history.values()):
         takers = "train, train_population and evaluate take those of many symbols"
         raise InputError(f"history is a dict of histories; expected one History ({takers})")
     if looks_like_frame(history):
-        return History.from_frame(history)
+        return History.from_frame(history, extra=extra)
     how = "History.from_frame(…)"
     if isinstance(history, str | Path):
         how = f"load_history({str(history)!r})"
@@ -321,9 +321,9 @@ def looks_like_frame(thing: object) -> bool:
     return has_rows and hasattr(thing, "columns")  # a series has none
 
 
-def required_history(history: object) -> History:
+def required_history(history: object, extra: Sequence[str] = ()) -> History:
     """The same where there must be one."""
-    checked = check_history(history)
+    checked = check_history(history, extra)
     if checked is None:
         raise InputError("history is None; expected a History (see load_history, History.from_frame)")
     return checked

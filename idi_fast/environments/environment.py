@@ -15,6 +15,7 @@ from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.history import History
 from idi_fast.data.panel import TrainingBars, members
 from idi_fast.environments.buffers import Buffers
+from idi_fast.environments.charges import HoldingCharges
 from idi_fast.environments.features import Bars, BarStream, Encoder, empty_bars, named, resolve_features
 from idi_fast.environments.rng import Generator, Generators
 from idi_fast.environments.simulation import STRESS, CryptoMarket, SimulatedBars, finite, market_parameters
@@ -214,7 +215,17 @@ def market_tape(bars: Bars, weights: np.ndarray, reward_by_position: np.ndarray)
     An alert is right at a risk event.
     """
     market.market_rows(bars.gap, bars.change, bars.cost, bars.scarcity, weights, reward_by_position)
+    if bars.hold.size:
+        market.charge_rows(bars.hold, np.arange(bars.observation.size), weights[0], reward_by_position)
     return Tape(reward_by_position, bars.observation, bars.risk)
+
+
+def chosen_rows(bars: Bars, chosen: np.ndarray, weights: np.ndarray, tape: Tape) -> Tape:
+    """The rows of the chosen bars int64 (n,), put into a tape of n rows, which is returned."""
+    market.chosen_rows(bars, chosen, weights, *tape)
+    if bars.hold.size:
+        market.charge_rows(bars.hold, chosen, weights[0], tape.reward_by_position)
+    return tape
 
 
 def entry_values(value: np.ndarray, log_fill: np.ndarray | None = None, before: np.ndarray | None = None) -> np.ndarray:
@@ -303,10 +314,13 @@ class HistoryBars:
         self.firsts = np.cumsum([0, *(len(each) for _, each in members(history))])
         fills = [log_fill(each, config.environment.data.fill) for each in columns]
         self.close, self.fill_price = columns[-1]["close"], fills[-1]
-        self.bars = empty_bars(len(history))
+        charges = [HoldingCharges(config, each.columns) for _, each in members(history)]
+        self.bars = empty_bars(len(history), charged=bool(charges[0]))
         for place, (each, fill) in enumerate(zip(columns, fills, strict=True)):
             part = Bars(*(column[self.firsts[place] : self.firsts[place + 1]] for column in self.bars))
-            BarStream(encoder, charged_fee_bps(config)).encode(each, fill, part)
+            of_symbol = charges[place]
+            paid = of_symbol.push(members(history)[place][1]) if of_symbol else None
+            BarStream(encoder, charged_fee_bps(config), is_new=of_symbol.is_new).encode(each, fill, part, paid)
 
     def windows(self, length: int, step: int = 1) -> tuple[np.ndarray, np.ndarray]:
         """Of windows of `length` bars and one more, each `step` bars behind the one before: how many there are up to
@@ -342,13 +356,12 @@ class HistoryEnvironment(_MarketTape):
         )
         rows |= self._rewards.rows(n)
         tape = Tape(rows["reward_by_position"], rows["observation"], rows["alert"])
-        market.chosen_rows(self._market.bars, rows["bar"], self._weights, *tape)
-        return tape
+        return chosen_rows(self._market.bars, rows["bar"], self._weights, tape)
 
     def facts(self, n: int) -> tuple[Tape, MarketFacts]:
         market, history = self._market, self._market.last
         start = len(history) - n
-        bars = Bars(*(np.ascontiguousarray(array[array.size - n :]) for array in market.bars))
+        bars = Bars(*(np.ascontiguousarray(array[max(0, len(array) - n) :]) for array in market.bars))
         entry = entry_values(market.close, market.fill_price)
         return self.tape(bars), MarketFacts(
             value=market.close[start:],

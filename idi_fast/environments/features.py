@@ -12,6 +12,7 @@ from idi_fast.config.settings import FeatureConfig, TrainingConfig
 from idi_fast.errors import DataError
 from idi_fast.kernels import features as transforms
 from idi_fast.kernels.encoding import Carry, Encoding, encode_bars
+from idi_fast.kernels.market import charge_held
 
 LOGARITHMIC = ("log_return", "drawdown", "ema_ratio", "volatility")
 """Transforms of logarithms. The market's own columns are logarithms; the rest takes others unchanged."""
@@ -212,7 +213,8 @@ class Bars(NamedTuple):
     """The bars as the agent's environment has them, a row per bar: see `kernels.market.bar_returns` and
     `kernels.market.regimes`.
 
-    observation int32, regime uint8, gap, change, cost, scarcity float64, move int8, risk uint8; each (n,).
+    observation int32, regime uint8, gap, change, cost, scarcity float64, move int8, risk uint8; each (n,). hold float64
+    (n, 2), or (0, 2) where holding a position costs nothing: see `kernels.market.charge_held`.
     """
 
     observation: np.ndarray
@@ -223,10 +225,11 @@ class Bars(NamedTuple):
     scarcity: np.ndarray
     move: np.ndarray
     risk: np.ndarray
+    hold: np.ndarray = np.empty((0, 2))
 
 
-def empty_bars(n: int) -> Bars:
-    """Room for n bars."""
+def empty_bars(n: int, *, charged: bool = False) -> Bars:
+    """Room for n bars; charged: whether holding a position costs something."""
     return Bars(
         observation=np.empty(n, np.int32),
         regime=np.empty(n, np.uint8),
@@ -236,13 +239,17 @@ def empty_bars(n: int) -> Bars:
         scarcity=np.empty(n),
         move=np.empty(n, np.int8),
         risk=np.empty(n, np.uint8),
+        hold=np.empty((n if charged else 0, 2)),
     )
 
 
 class BarStream:
-    """Turns market columns into bars, chunk by chunk, with the edges of an encoder."""
+    """Turns market columns into bars, chunk by chunk, with the edges of an encoder.
 
-    def __init__(self, encoder: Encoder, fee_bps: float):
+    is_new: where holding a position is charged, that of `kernels.market.charge_held`.
+    """
+
+    def __init__(self, encoder: Encoder, fee_bps: float, *, is_new: int = 0):
         self._features = FeatureStream(encoder.features, encoder.unused)
         self._encoding = Encoding(
             encoder.edges,
@@ -252,6 +259,7 @@ class BarStream:
             SCALE.window,
             fee_bps / 1e4,
         )
+        self._is_new = is_new
         self._carry = Carry(np.full(2, np.nan), np.full(1, -1), np.zeros(1, np.int64))
         self._room = np.empty(len(ROWS) * BLOCK_BARS), np.empty(len(FEATURES) * BLOCK_BARS, np.int32)
 
@@ -261,24 +269,41 @@ class BarStream:
         own = {"carry": self._carry.bar, "last_scarcity": self._carry.scarcity, "seen": self._carry.seen}
         return {**own, **named("features", self._features.state)}
 
-    def push(self, columns: dict[str, np.ndarray], log_fill: np.ndarray) -> Bars:
-        """Bars of `columns` (see `log_columns`), each float64 (n,); `log_fill` (n,), or empty for the last close.
+    def push(
+        self,
+        columns: dict[str, np.ndarray],
+        log_fill: np.ndarray,
+        charges: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> Bars:
+        """Bars of `columns` (see `log_columns`), each float64 (n,); `log_fill` (n,), or empty for the last close;
+        charges: what a long and a short pay for being held, float64 (n,) each, None: nothing.
 
         The caller owns the arrays.
         """
-        bars = empty_bars(columns["close"].size)
-        self.encode(columns, log_fill, bars)
+        bars = empty_bars(columns["close"].size, charged=charges is not None)
+        self.encode(columns, log_fill, bars, charges)
         return bars
 
-    def encode(self, columns: dict[str, np.ndarray], log_fill: np.ndarray, bars: Bars) -> None:
+    def encode(
+        self,
+        columns: dict[str, np.ndarray],
+        log_fill: np.ndarray,
+        bars: Bars,
+        charges: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> None:
         """The same into arrays of the caller."""
+        encoding = self._encoding
+        if charges is not None:  # which need the volatility that bars are measured in
+            encoding = encoding._replace(fee_rate=1.0)
         encode_bars(
             self._features.inputs(columns),
             columns["close"],
             log_fill,
             self._features.parts,
-            self._encoding,
+            encoding,
             self._carry,
             *self._room,
             bars,
         )
+        if charges is not None:
+            charge_held(*charges, self._encoding.fee_rate, self._is_new, bars.gap, bars.change, bars.cost, bars.hold)

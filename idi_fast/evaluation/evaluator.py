@@ -15,14 +15,19 @@ from idi_fast.agents.trace import Trace, greedy_trace
 from idi_fast.config.arguments import check_integer, described
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.panel import TrainingBars, TrainingBarsLike, check_bars, members
-from idi_fast.environments.environment import Environment, HistoryBars, make_environment, reward_weights
+from idi_fast.environments.environment import (
+    Environment,
+    HistoryBars,
+    chosen_rows,
+    make_environment,
+    reward_weights,
+)
 from idi_fast.environments.rng import make_generators
 from idi_fast.environments.splits import load_training_bars
 from idi_fast.environments.state_space import make_rules
 from idi_fast.errors import Cancelled, InputError, NumericalError
 from idi_fast.evaluation.other_agents import Act
 from idi_fast.kernels.learn import Learner, Rows, Tables, Tape, learn_actions, mood_steps
-from idi_fast.kernels.market import chosen_rows
 
 EVALUATION_EPISODES = 1000
 """Episodes of an evaluation: the standard error is then a thirtieth of the deviation of an episode."""
@@ -154,8 +159,7 @@ class Evaluator:
             episode, tick = np.divmod(np.arange(made, made + n), length + 1)
             made += n
             tape = Tape(np.empty((n, 9)), np.empty(n, np.int32), np.empty(n, np.uint8))
-            chosen_rows(market.bars, starts[episode] + tick, weights, *tape)
-            return tape
+            return chosen_rows(market.bars, starts[episode] + tick, weights, tape)
 
         return fill
 

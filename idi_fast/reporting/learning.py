@@ -88,6 +88,13 @@ def _settings(config: dict) -> list[tuple[str, str]]:
     coder = config["tile_coder"]
     tiles = [] if coder is None else [("Tile coder", f"{coder['num_tilings']} tilings, {coder['tiling']}")]
     compat = config["engine"]["compat"]
+    market, held = config["environment"]["market"], []
+    if market.get("borrow_bps"):
+        held.append(("Borrowing", f"{setting(market['borrow_bps'])} bps a year"))
+    if market.get("cash_rate"):
+        held.append(("Interest on cash", f"{percent(market['cash_rate'], 2)} a year"))
+    if config["environment"]["data"].get("funding"):
+        held.append(("Funding", f"Column {config['environment']['data']['funding']}"))
     return [
         ("Method", words(learning["algorithm"])),
         ("Learning rate", rate),
@@ -95,6 +102,7 @@ def _settings(config: dict) -> list[tuple[str, str]]:
         ("Exploration", words(learning["exploration_schedule"])),
         ("Episode length", count(config["episode_length"])),
         ("Fee per side", f"{setting(config['environment']['market']['fee_bps'])} bps"),
+        *held,
         ("Buckets", buckets),
         *tiles,
         *([] if compat is None else [("Reproduces", compat)]),

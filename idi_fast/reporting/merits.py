@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
+from idi_fast.config.money import EARNED_AND_PAID, OF_MONEY
 from idi_fast.reporting.formats import UNDEFINED, count, day, is_undefined, number, percent, setting, words
 from idi_fast.reporting.parts import Beside, KeyFigures, Note, Table
 
@@ -52,7 +53,7 @@ GROUPS: dict[str, dict[str, Format]] = {
         "longest_trade_bars": count,
         "exposure": percent,
     },
-    "Costs": {"turnover": number, "fees": number, "slippage": number},
+    "Costs": {"turnover": number, "fees": number, "slippage": number, **dict.fromkeys(EARNED_AND_PAID, number)},
     "Decisions": {
         "mean_reward": number,
         "unvisited_states": percent,
@@ -93,6 +94,9 @@ LABELS = {
     "turnover": "Turnover, initial equities",
     "fees": "Fees, initial equities",
     "slippage": "Slippage, initial equities",
+    "interest_earned": "Interest on cash, initial equities",
+    "borrow_paid": "Borrowing, initial equities",
+    "funding_paid": "Funding, initial equities",
     "unvisited_states": "Bars in unvisited states",
     "action_f1": "Action F1",
     "alert_f1": "Alert F1",
@@ -157,7 +161,8 @@ def shown_value(name: str, value: float | None) -> str:
 def grouped(kpis: dict) -> Iterator[tuple[str, list[str]]]:
     """The groups and their figures in this run, ungrouped ones last."""
     known = {name: group for group, names in GROUPS.items() for name in names}
-    shown = [name for name in kpis if name != "liquidated_at" or kpis[name] is not None]
+    idle = {"liquidated_at": None, **dict.fromkeys(EARNED_AND_PAID, 0.0)}
+    shown = [name for name in kpis if name not in idle or kpis[name] != idle[name]]
     for group in (*GROUPS, OTHERS):
         names = [name for name in GROUPS.get(group, ()) if name in shown]
         names += [name for name in shown if group == OTHERS and name not in known]
@@ -180,8 +185,20 @@ def assumption_facts(assumptions: dict) -> Sequence[tuple[str, str]]:
         "bars": ("Bars", count(assumptions.get("bars"))),
         "dropped_rows": ("Dropped rows", count(assumptions.get("dropped_rows"))),
     }
-    facts = [fact for name, fact in known.items() if name in assumptions]
+    known |= {
+        "size": ("Size of a position", percent(assumptions.get("size"))),
+        "cash_rate": ("Interest on cash", _a_year(assumptions.get("cash_rate"))),
+        "borrow_bps": ("Borrowing", f"{setting(assumptions.get('borrow_bps'))} bps a year"),
+        "funding": ("Funding", f"Column {assumptions.get('funding')}"),
+        "risk_free": ("Risk-free rate", _a_year(assumptions.get("risk_free"))),
+    }
+    unused = {name for name, value in OF_MONEY.items() if assumptions.get(name, value) == value}
+    facts = [fact for name, fact in known.items() if name in assumptions and name not in unused]
     return facts + [(words(name), _plain(value)) for name, value in assumptions.items() if name not in known]
+
+
+def _a_year(rate: float | str | None) -> str:
+    return f"Column {rate}" if isinstance(rate, str) else f"{percent(rate, 2)} a year"
 
 
 def _plain(value: object) -> str:

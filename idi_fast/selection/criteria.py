@@ -8,7 +8,8 @@ import numpy as np
 from idi_fast.agents.policy import Policy
 from idi_fast.agents.rollout import decide_from_flat
 from idi_fast.backtesting import kpis
-from idi_fast.backtesting.account import Account, TradingAssumptions, hold, keep_account, resolve_fill
+from idi_fast.backtesting.account import Account, TradingAssumptions, hold, keep_account
+from idi_fast.backtesting.risk_free import RiskFree
 from idi_fast.config.arguments import check_integer
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.bar_frequency import BarFrequency
@@ -41,14 +42,10 @@ class HistoryCriterion:
         history: History,
         validation_bars: int | None,
         test_bars: int | None,
-        fill: str | None,
-        fee_bps: float,
+        assumed: TradingAssumptions,
         year_days: int | None = None,
     ):
-        self._history, self._assumed = (
-            history,
-            TradingAssumptions(resolve_fill(fill, history.open is not None), fee_bps),
-        )
+        self._history, self._assumed = history, assumed
         self._year_days, bars = year_days, len(history)
         chosen = {
             "validation_bars": bars // 5 if validation_bars is None else validation_bars,
@@ -79,6 +76,7 @@ class HistoryCriterion:
             "embargo": self._embargo,
             "fill": self._assumed.fill,
             "fee_bps": self._assumed.fee_bps,
+            **self._assumed.of_money(),
         }
 
     def training_bars(self, config: TrainingConfig) -> HistoryBars:
@@ -95,10 +93,12 @@ class HistoryCriterion:
         """The account's equity at each close of the validation, float64 (n,), from 1."""
         return self._account(policy, self._validation).equity
 
-    @staticmethod
-    def pool(validations: Sequence[np.ndarray]) -> np.ndarray:
-        """The returns per bar, float64 (n,), of equal capital in each of these accounts."""
-        return _returns(_book(validations))
+    def pool(self, validations: Sequence[np.ndarray]) -> np.ndarray:
+        """The returns per bar, float64 (n,), of equal capital in each of these accounts, less the riskless ones."""
+        return _returns(_book(validations), self._riskless(self._validation))
+
+    def _riskless(self, bars: tuple[int, int]) -> np.ndarray | None:
+        return RiskFree(self._assumed.risk_free).push(self._history.slice(*bars))
 
     @staticmethod
     def score(earned: np.ndarray) -> float:
@@ -112,11 +112,12 @@ class HistoryCriterion:
         tested = self._history.slice(*self._test)
         per_year = self._frequency().periods_per_year
         book = _book([account.equity for account in accounts.values()])
-        returns = _returns(book)
+        riskless = self._riskless(self._test)
+        returns = _returns(book, riskless)
         return {
             "by_seed": {
                 str(seed): {
-                    **kpis.equity_kpis(account.equity, per_year),
+                    **kpis.equity_kpis(account.equity, per_year, riskless),
                     **kpis.trade_kpis(account.trades),
                     "turnover": account.traded,
                     "fees": account.fees,
@@ -124,11 +125,11 @@ class HistoryCriterion:
                 for seed, account in accounts.items()
             },
             "book": {
-                **kpis.equity_kpis(book, per_year),
+                **kpis.equity_kpis(book, per_year, riskless),
                 "sharpe_interval": list(kpis.sharpe_interval(returns)),
                 "probabilistic_sharpe_ratio": kpis.probabilistic_sharpe_ratio(returns),
             },
-            "buy_and_hold": kpis.equity_kpis(hold(tested, self._assumed).equity, per_year),
+            "buy_and_hold": kpis.equity_kpis(hold(tested, self._assumed).equity, per_year, riskless),
         }
 
     def _frequency(self) -> BarFrequency:
@@ -223,7 +224,7 @@ def _book(equities: Sequence[np.ndarray]) -> np.ndarray:
     return np.mean(equities, axis=0)
 
 
-def _returns(equity: np.ndarray) -> np.ndarray:
-    """The return of every bar; 0 after a liquidation."""
-    returns = kpis.bar_returns(equity)
+def _returns(equity: np.ndarray, riskless: np.ndarray | None) -> np.ndarray:
+    """The return of every bar less the riskless one; 0 after a liquidation."""
+    returns = kpis.excess_returns(equity, riskless)
     return np.append(returns, np.zeros(equity.size - returns.size))

@@ -18,6 +18,7 @@ import polars as pl
 from idi_fast import display
 from idi_fast.agents.policy import Policy
 from idi_fast.backtesting import kpis
+from idi_fast.backtesting.account import account_columns, assume
 from idi_fast.config.arguments import check_callback, check_config, check_grid
 from idi_fast.config.draft import Draft
 from idi_fast.config.feature_columns import feature_columns
@@ -191,6 +192,11 @@ def sweep(
     test_bars: int | None = None,
     fill: str | None = None,
     fee_bps: float | None = None,
+    size: float = 1.0,
+    cash_rate: float | None = None,
+    borrow_bps: float | None = None,
+    funding: str | None = None,
+    risk_free: float | str = 0.0,
     evaluation_episodes: int | None = None,
     year_days: int | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -219,7 +225,7 @@ def sweep(
         Threads; by default the usable cores.
     validation_bars, test_bars
         Of a history; by default a fifth of it each.
-    fill, fee_bps, year_days
+    fill, fee_bps, size, cash_rate, borrow_bps, funding, risk_free, year_days
         Of a history, as for `backtest`.
     evaluation_episodes
         Of a simulated market, 2 or more; by default 1,000 to choose by, and as many to report on.
@@ -250,10 +256,15 @@ def sweep(
     >>> found.points.columns
     ['point', 'discount', 'score', 'min_seed', 'max_seed']
     """
-    history, grid = check_history(history), check_grid(grid)
+    grid = check_grid(grid)
     check_callback("progress", progress)
+    named = [name for name in (funding, risk_free) if isinstance(name, str)]
     if not isinstance(config, Draft):
-        config = with_history(check_config(config), history)
+        config = check_config(config)
+        named = account_columns(config, funding, risk_free)
+    history = check_history(history, extra=named)
+    if not isinstance(config, Draft):
+        config = with_history(config, history)
     points = make_points(config, grid)
     config = points[0].config  # all configs agree in what follows
     refuse_split(config, "a sweep")
@@ -262,19 +273,29 @@ def sweep(
     unused = {"evaluation_episodes": evaluation_episodes}
     if not on_history:
         unused = {"history": history, "validation_bars": validation_bars, "test_bars": test_bars}
-        unused |= {"fill": fill, "fee_bps": fee_bps, "year_days": year_days}
+        unused |= {"fill": fill, "fee_bps": fee_bps, "year_days": year_days, "size": None if size == 1.0 else size}
+        unused |= {"cash_rate": cash_rate, "borrow_bps": borrow_bps, "funding": funding, "risk_free": risk_free or None}
     idle = [name for name, value in unused.items() if value is not None]
     if idle:
         raise InputError(f"the {config.environment.kind} environment has no use for {', '.join(idle)}")
     if on_history:
-        history = _load(points) if history is None else history
+        history = _load(points, named) if history is None else history
         criterion = HistoryCriterion(
             [point.config for point in points],
             history,
             validation_bars,
             test_bars,
-            fill,
-            config.environment.market.fee_bps if fee_bps is None else fee_bps,
+            assume(
+                config,
+                history.columns,
+                fill=fill,
+                fee_bps=fee_bps,
+                size=size,
+                cash_rate=cash_rate,
+                borrow_bps=borrow_bps,
+                funding=funding,
+                risk_free=risk_free,
+            ),
             year_days,
         )
     else:
@@ -348,9 +369,9 @@ def sweep(
     )
 
 
-def _load(points: list[Point]) -> History:
-    """The bars that the grid's configs name, with the columns that any of them reads."""
-    extra = {column for point in points for column in feature_columns(point.config)}
+def _load(points: list[Point], named: Iterable[str]) -> History:
+    """The bars that the grid's configs name, with the columns that any of them reads, and those named."""
+    extra = {column for point in points for column in feature_columns(point.config)} | set(named)
     return open_config_history(points[0].config, extra=extra).load()
 
 

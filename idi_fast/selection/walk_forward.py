@@ -13,7 +13,8 @@ from idi_fast import display
 from idi_fast.agents.policy import Policy
 from idi_fast.agents.rollout import decide_from_flat
 from idi_fast.backtesting import kpis
-from idi_fast.backtesting.account import TradingAssumptions, resolve_fill
+from idi_fast.backtesting.account import account_columns, assume
+from idi_fast.backtesting.risk_free import RiskFree
 from idi_fast.config.arguments import check_callback, check_config, check_flag, check_integer
 from idi_fast.config.seeds import check_seeds
 from idi_fast.config.settings import TrainingConfig
@@ -125,6 +126,11 @@ def walk_forward(
     jobs: int | None = None,
     fill: str | None = None,
     fee_bps: float | None = None,
+    size: float = 1.0,
+    cash_rate: float | None = None,
+    borrow_bps: float | None = None,
+    funding: str | None = None,
+    risk_free: float | str = 0.0,
     year_days: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> WalkForward:
@@ -155,7 +161,7 @@ def walk_forward(
         Distinct integers; every window is trained under each.
     jobs
         Threads; by default the usable cores.
-    fill, fee_bps, year_days
+    fill, fee_bps, size, cash_rate, borrow_bps, funding, risk_free, year_days
         As for `backtest`.
     progress
         Called with the number of finished runs, and of all.
@@ -183,7 +189,8 @@ def walk_forward(
     >>> walk.windows.height  # four windows, two seeds
     8
     """
-    config, history = check_config(config), required_history(history)
+    config = check_config(config)
+    history = required_history(history, extra=account_columns(config, funding, risk_free))
     check_callback("progress", progress)
     check_flag("anchored", anchored)
     check_flag("warm", warm)
@@ -192,8 +199,17 @@ def walk_forward(
         raise InputError(f"environment.kind is {config.environment.kind!r}; a walk-forward needs 'history'")
     refuse_split(config, "a walk-forward")
     seeds, bars = check_seeds(seeds, negative=False), len(history)
-    fee = config.environment.market.fee_bps if fee_bps is None else fee_bps
-    assumed = TradingAssumptions(resolve_fill(fill, history.open is not None), fee)
+    assumed = assume(
+        config,
+        history.columns,
+        fill=fill,
+        fee_bps=fee_bps,
+        size=size,
+        cash_rate=cash_rate,
+        borrow_bps=borrow_bps,
+        funding=funding,
+        risk_free=risk_free,
+    )
     whence = f", half of the {bars} there are" if train_bars is None else ""
     train_bars = bars // 2 if train_bars is None else check_integer("train_bars", train_bars)
     test_bars = max(2, bars // 10) if test_bars is None else test_bars
@@ -246,6 +262,7 @@ def walk_forward(
     frequency = kpis.frequency_of(history.time, year_days)
     per_year = frequency.periods_per_year
     equity = _equity_frame(history, windows, accounts, held)
+    riskless = _riskless(history, windows, assumed.risk_free)
     return WalkForward(
         config=config,
         history=history,
@@ -261,17 +278,30 @@ def walk_forward(
             "seeds": list(seeds),
             "fill": assumed.fill,
             "fee_bps": assumed.fee_bps,
+            **assumed.of_money(),
             "tested_bars": sum(w.test_stop - w.test_start for w in windows),
             "periods_per_year": None if np.isnan(per_year) else per_year,
         },
-        windows=_windows_frame(history, windows, accounts, held, per_year),
+        windows=_windows_frame(history, windows, accounts, held, per_year, riskless),
         equity=equity,
-        summary=_summary(equity, seeds, per_year, [*_notes(windows, embargo), *notes_on(history, frequency)]),
+        summary=_summary(equity, seeds, per_year, riskless, [*_notes(windows, embargo), *notes_on(history, frequency)]),
     )
 
 
+def _riskless(history: History, windows: list[Window], rate: float | str) -> list[np.ndarray] | None:
+    """The riskless returns over the tested bars of each window, those of one account over all."""
+    of_windows = RiskFree(rate)
+    returns = [of_windows.push(history.slice(window.test_start, window.test_stop)) for window in windows]
+    return [part for part in returns if part is not None] or None
+
+
 def _windows_frame(
-    history: History, windows: list[Window], accounts: dict[int, Tested], held: Tested, per_year: float
+    history: History,
+    windows: list[Window],
+    accounts: dict[int, Tested],
+    held: Tested,
+    per_year: float,
+    riskless: list[np.ndarray] | None,
 ) -> pl.DataFrame:
     rows = []
     for number, window in enumerate(windows):
@@ -283,7 +313,8 @@ def _windows_frame(
         of_holding = float(held.parts[number].equity[-1]) - 1.0
         for seed, account in accounts.items():
             part = account.parts[number]
-            figures = {**kpis.equity_kpis(part.equity, per_year), **kpis.trade_kpis(part.trades)}
+            of_cash = None if riskless is None else riskless[number]
+            figures = {**kpis.equity_kpis(part.equity, per_year, of_cash), **kpis.trade_kpis(part.trades)}
             figures |= {"turnover": part.traded, "fees": part.fees}
             rows.append({**about, "seed": str(seed), **figures, "buy_and_hold": of_holding})
     return pl.DataFrame(rows).with_columns(pl.selectors.float().fill_nan(None))
@@ -305,16 +336,23 @@ def _equity_frame(history: History, windows: list[Window], accounts: dict[int, T
     return pl.concat(frames)
 
 
-def _summary(equity: pl.DataFrame, seeds: tuple[int, ...], per_year: float, notes: list[str]) -> dict:
+def _summary(
+    equity: pl.DataFrame,
+    seeds: tuple[int, ...],
+    per_year: float,
+    riskless: list[np.ndarray] | None,
+    notes: list[str],
+) -> dict:
     figures, held = {}, np.empty(0)
+    of_cash = None if riskless is None else np.concatenate(riskless)
     for seed in map(str, seeds):
         mine = equity.filter(pl.col("seed") == seed)
         values, held = mine["equity"].to_numpy(), mine["buy_and_hold"].to_numpy()
         returns, of_holding = kpis.bar_returns(values), kpis.bar_returns(held)
         n = min(returns.size, of_holding.size)  # a liquidated equity has no more returns
         figures[seed] = {
-            **kpis.equity_kpis(values, per_year),
-            "sharpe_interval": list(kpis.sharpe_interval(returns)),
+            **kpis.equity_kpis(values, per_year, of_cash),
+            "sharpe_interval": list(kpis.sharpe_interval(kpis.excess_returns(values, of_cash))),
             "excess_sharpe_interval": list(kpis.sharpe_interval(returns[:n] - of_holding[:n])),
         }
     spread = {
@@ -327,7 +365,7 @@ def _summary(equity: pl.DataFrame, seeds: tuple[int, ...], per_year: float, note
     intervals = {"zero": "sharpe_interval", "buy_and_hold": "excess_sharpe_interval"}
     above = {name: [seed for seed, of in figures.items() if of[key][0] > 0.0] for name, key in intervals.items()}
     below = {name: [seed for seed, of in figures.items() if of[key][1] < 0.0] for name, key in intervals.items()}
-    holding = kpis.equity_kpis(held, per_year)
+    holding = kpis.equity_kpis(held, per_year, of_cash)
     return null_nan(
         {
             "by_seed": figures,

@@ -54,6 +54,9 @@ def make_windows(
     ]
 
 
+AMOUNTS = ("fees", "slippage", "traded", "interest", "borrow", "funding")
+
+
 class Tested(NamedTuple):
     """One account over the tests of all windows.
 
@@ -81,7 +84,7 @@ def account_of_tests(
             target = np.concatenate([target[:-2], np.zeros(2, np.int8)])
         equity, position, trades = keeper.push(target, history.slice(window.test_start, window.test_stop))
         trades, totals = np.concatenate([trades, keeper.open_trade]), keeper.totals
-        costs = {name: (totals[name] - spent[name]) / (began or 1.0) for name in ("fees", "slippage", "traded")}
+        costs = {name: (totals[name] - spent[name]) / (began or 1.0) for name in AMOUNTS}
         own = equity / began if began > 0.0 else np.ones(equity.size)
         parts.append(Account(own, position, trades, **costs, liquidated_at=totals["liquidated_at"]))
         equities.append(equity)
