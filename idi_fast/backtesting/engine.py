@@ -14,7 +14,7 @@ from idi_fast.backtesting.account import AccountSimulator, TradingAssumptions
 from idi_fast.backtesting.kpi_accumulator import KpiAccumulator
 from idi_fast.backtesting.kpi_definitions import Activity, Decisions, Market, Returns, Tails, Totals, Trades, names
 from idi_fast.backtesting.risk_free import RiskFree
-from idi_fast.data.bar_frequency import BarTimes
+from idi_fast.data.bar_frequency import BarFrequency, BarTimes
 from idi_fast.data.bounds import Bounds
 from idi_fast.data.history import History
 from idi_fast.data.in_sample import InSampleDetector
@@ -77,7 +77,7 @@ class Engine:
             raise InputError("a start or an end was given, but the history has no times; name their column")
         if assumed.initial_position < 0 and not policy.config.environment.allow_short:
             raise InputError("initial_position is -1, but the policy was trained without allow_short")
-        self._policy, self._source, self._assumed = policy, source, assumed
+        self._policy, self._source, self.assumed = policy, source, assumed
         self._start, self._end = start, end
         self.rollout = HistoryRollout(policy, source.columns, assumed.initial_position, assumed.funding)
         self.keeper = AccountSimulator(assumed)
@@ -169,6 +169,11 @@ class Engine:
         """A note on bars that jump and come back, after all segments: see `SpikeDetector`."""
         return self._spikes.note()
 
+    @property
+    def frequency(self) -> BarFrequency:
+        """That of the bars, after all segments."""
+        return self._bar_times.frequency()
+
     def summary(self) -> dict:
         """The content of kpis.json, after all segments; undefined values are null."""
         about, frequency, bars = self.describe_data(), self._bar_times.frequency(), self._bars
@@ -184,8 +189,10 @@ class Engine:
             mean_reward=self.rollout.total_reward / (bars - 1) if bars > 1 else math.nan,
         )
         result = self.accumulator.result(frequency, totals)
+        about, frequency, bars = self.describe_data(), self.frequency, self._bars
+        result = self.accumulator.result(frequency, run_totals(self.keeper, self.rollout.total_reward, bars))
         assumptions = {
-            **asdict(self._assumed),
+            **asdict(self.assumed),
             "bars": bars,
             "first_time": about["first_time"],
             "last_time": about["last_time"],
@@ -193,18 +200,32 @@ class Engine:
             "periods_per_year": frequency.periods_per_year,
             "dropped_rows": self._source.dropped,
         }
-        own = {
-            "unvisited_states": self._unvisited / bars,
-            "liquidated_at": None if account["liquidated_at"] < 0 else account["liquidated_at"],
-        }
         return {
             "assumptions": assumptions,
-            "kpis": {**result.kpis, **own},
+            "kpis": {**result.kpis, **own_figures(self.keeper, self._unvisited, bars)},
             "undefined": result.undefined,
             "buy_and_hold": result.buy_and_hold,
             "alerts": self._alerts.by(),
             "notes": [*self._source.notes, *filter(None, (self.spike_note(), frequency.caution))],
         }
+
+
+def run_totals(keeper: AccountSimulator, total_reward: float, bars: int) -> Totals:
+    """The counts of a finished run for its KPIs."""
+    account = keeper.totals
+    return Totals(
+        open_trades=len(keeper.open_trade),
+        traded=account["traded"],
+        fees=account["fees"],
+        slippage=account["slippage"],
+        mean_reward=total_reward / (bars - 1) if bars > 1 else math.nan,
+    )
+
+
+def own_figures(keeper: AccountSimulator, unvisited: int, bars: int) -> dict[str, float | int | None]:
+    """The KPIs that are of the run itself."""
+    liquidated_at = keeper.totals["liquidated_at"]
+    return {"unvisited_states": unvisited / bars, "liquidated_at": None if liquidated_at < 0 else liquidated_at}
 
 
 def kpi_names(*, is_pooled: bool = False) -> list[str]:

@@ -1,6 +1,7 @@
 """A backtest's KPIs from its bars, in segments of any size, in one pass and bounded memory."""
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ from idi_fast.backtesting import kpi_definitions as definitions
 from idi_fast.data.bar_frequency import BarFrequency
 from idi_fast.errors import InputError
 from idi_fast.kernels import kpis as kernels
+from idi_fast.kernels import kpis_beside
 
 BLOCK = 4_096  # returns: with those of buy and hold 64 KiB, which fit the second-level cache
 TAIL = 0.05
@@ -54,6 +56,24 @@ class _Excess:
         self._filled = 0
 
 
+class Holding:
+    """Buy and hold over all bars of many runs; its sums are worked out once for all of them.
+
+    equity float64 (n,): at each close. Raises InputError for an invalid one.
+    """
+
+    def __init__(self, equity: np.ndarray):
+        (equity,) = _columns({"held_equity": (equity, np.float64)})
+        self.bars = equity.size
+        returns = np.empty(equity.size)
+        count = kernels.simple_returns(equity, 1.0, returns)
+        if count < 0:
+            raise InputError(f"the equity of buying and holding is {equity[-1 - count]} at bar {-1 - count}")
+        self.returns = returns[:count]
+        self.sums = np.zeros((-(-equity.size // BLOCK), 2))
+        kpis_beside.sum_blocks(self.returns, BLOCK, self.sums)
+
+
 class KpiAccumulator:
     """Accumulates a run of at most `most_bars` bars and computes its KPIs, to the same bits for any segments.
 
@@ -92,30 +112,50 @@ class KpiAccumulator:
         """
         if self._ended:
             raise InputError("the result of this accumulator has been taken; more bars need a new one")
-        bars = int(self._bars[kernels.BARS])
         equity, position, held = _columns(
             {"equity": (equity, np.float64), "position": (position, np.int8), "held_equity": (held_equity, np.float64)}
         )
+
+        def push(start: int) -> int:
+            rest = slice(start, None)
+            tails, curves = (self._low, self._high), (self._run, self._holding)
+            return kernels.push_bars(equity[rest], position[rest], held[rest], *curves, self._pairs, *tails, self._bars)
+
+        self._push(equity, held, push)
+
+    def push_beside(self, equity: np.ndarray, position: np.ndarray, holding: Holding) -> None:
+        """The same beside a holding that others share; its own figures are not accumulated here.
+
+        After the last bar of the holding no more can be added.
+        """
+        equity, position = _columns({"equity": (equity, np.float64), "position": (position, np.int8)})
+
+        def push(start: int) -> int:
+            own = self._run, self._pairs, self._low, self._high, self._bars
+            return kpis_beside.push_bars_beside(equity[start:], position[start:], holding.returns, holding.sums, *own)
+
+        self._push(equity, None, push)
+        done = int(self._bars[kernels.BARS])
+        if done == holding.bars and done % BLOCK:
+            first = done // BLOCK * BLOCK
+            own = self._pairs, self._low, self._high
+            kpis_beside.end_block_beside(self._run, holding.returns[first:], *holding.sums[-1].tolist(), *own)
+
+    def _push(self, equity: np.ndarray, held: np.ndarray | None, push: Callable[[int], int]) -> None:
+        """Add bars by `push`, which is given the first one that is left and returns what the kernels do."""
+        if self._ended:
+            raise InputError("the result of this accumulator has been taken; more bars need a new one")
+        bars = int(self._bars[kernels.BARS])
         if bars + equity.size > self._most_bars:
             raise InputError(f"{bars + equity.size} bars were pushed to an accumulator of at most {self._most_bars}")
         start = 0
         while start < equity.size:
-            rest = slice(start, None)
-            done = kernels.push_bars(
-                equity[rest],
-                position[rest],
-                held[rest],
-                self._run,
-                self._holding,
-                self._pairs,
-                self._low,
-                self._high,
-                self._bars,
-            )
+            done = push(start)
             if done < 0:
                 t = start - 1 - done
+                other = "" if held is None else f" and that of buying and holding {held[t]}"
                 raise InputError(
-                    f"the equity is {equity[t]} and that of buying and holding {held[t]} at bar {bars + t}; "
+                    f"the equity is {equity[t]}{other} at bar {bars + t}; "
                     "expected finite numbers above 0, or 0 from some bar on"
                 )
             start += done

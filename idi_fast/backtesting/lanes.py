@@ -1,0 +1,204 @@
+"""Many policies over one history: its bars are encoded once for all whose features are equal, and each policy is a lane
+that is decided and accounted beside others, in memory that does not grow with their number."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from idi_fast.agents.policy import Policy
+from idi_fast.backtesting.account import AccountSimulator
+from idi_fast.backtesting.engine import Engine, own_figures, run_totals
+from idi_fast.backtesting.kpi_accumulator import Holding, KpiAccumulator
+from idi_fast.data.history import History
+from idi_fast.data.in_sample import InSampleDetector
+from idi_fast.environments.environment import reward_weights
+from idi_fast.environments.features import Bars, empty_bars
+from idi_fast.environments.state_space import make_rules
+from idi_fast.kernels import lanes as kernels
+from idi_fast.kernels.learn import POSITION, Rules
+from idi_fast.kernels.rollout import BEFORE
+from idi_fast.parallel.worker_pool import WorkerPool
+
+SEGMENT_BARS = 32_768
+"""Of a lane: what lies between its decisions and its figures is small enough for the second-level cache."""
+LANES = 2 * kernels.SIDE_BY_SIDE
+"""That a thread follows at a time; each keeps its extreme returns, 1.6 bytes a bar."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A policy's backtest: its figures as of `Engine.summary`, and what is assumed."""
+
+    kpis: dict[str, Any]
+    undefined: dict[str, str]
+    in_sample: bool | None
+
+
+class Group:
+    """Policies that see the same in the same bars, and earn the same by the same decisions."""
+
+    def __init__(self, first: Policy):
+        self.first, self._rules = first, make_rules(first.config, first.space)
+        self._tables: list[np.ndarray | Policy] = []
+        self.numbers: list[int] = []
+        self.trained_on: list[str] = []
+
+    def add(self, number: int, policy: Policy) -> None:
+        """A policy, by its number among all; of one with a table of states a byte per state is kept."""
+        self.numbers.append(number)
+        self.trained_on.append(json.dumps(policy.trained_on))
+        if policy.layout.tiling is None:
+            self._tables.append(_codes(policy, np.arange(policy.space.n_states), self._rules))
+        else:
+            self._tables.append(policy)
+
+    def codes(self, lanes: Sequence[int], states: np.ndarray | None) -> np.ndarray:
+        """The tables of lanes, uint8 (lanes, n_states), the last one again up to a number that the kernel takes.
+
+        states int64 (n_states,): those that a tile coder's tables are made of.
+        """
+        chosen = [*lanes, *[lanes[-1]] * (-len(lanes) % kernels.SIDE_BY_SIDE)]
+        tables = [self._tables[lane] for lane in chosen]
+        return np.stack(
+            [_codes(table, states, self._rules) if isinstance(table, Policy) else table for table in tables]
+        )
+
+
+def _codes(policy: Policy, states: np.ndarray, rules: Rules) -> np.ndarray:
+    """What a policy does in each of the states, uint8 (n_states,): see `kernels.lanes`."""
+    layout, names = policy.layout, policy.comm_actions
+    action = np.argmax(layout.values(policy.q, states), axis=1)
+    comm = np.argmax(layout.values(policy.comm_q, states), axis=1)
+    alert = comm == names.index("alert") if "alert" in names else np.zeros(states.size, bool)
+    code = rules.next_position[policy.space.digit(states, "position") * 3 + action]
+    code |= action << kernels.ACTION_BIT | alert << kernels.ALERT_BIT
+    return (code | ~policy.visited(states) << kernels.UNVISITED_BIT).astype(np.uint8)
+
+
+def group(policies: Iterable[Policy]) -> list[Group]:
+    """The policies by what they see; their numbers are their places in the order given."""
+    groups: dict[str, Group] = {}
+    for number, policy in enumerate(policies):
+        key = _key(policy)
+        if key not in groups:
+            groups[key] = Group(policy)
+        groups[key].add(number, policy)
+    return [*groups.values()]
+
+
+def _key(policy: Policy) -> str:
+    config = policy.config
+    blocks = [config.environment, config.quantizer, config.rewards, config.tile_coder]
+    seen = None if policy.encoder is None else policy.encoder.to_dict()
+    return json.dumps([None if block is None else asdict(block) for block in blocks] + [seen], sort_keys=True)
+
+
+class Course:
+    """The bars of a backtest as a policy's engine saw them, encoded, and what its lanes share."""
+
+    def __init__(self, engine: Engine, history: History):
+        self.assumed = engine.assumed
+        room, held, count = empty_bars(len(history)), np.empty(len(history)), 0
+        for segment in engine.segments():
+            rows = slice(count, count := count + segment.held_equity.size)
+            for kept, new in zip(room, segment.seen.bars, strict=True):
+                kept[rows] = new
+            held[rows] = segment.held_equity
+        self.bars, self.holding = Bars(*(column[:count] for column in room)), Holding(held[:count])
+        first = engine.first_bar
+        self.history = history if count == len(history) else history.slice(first, first + count)
+        self.risk = self.bars.risk if self.history.risk is None else self.history.risk
+        self.frequency = engine.frequency
+
+    def __len__(self) -> int:
+        return self.holding.bars
+
+
+def run_lanes(
+    group: Group,
+    course: Course,
+    workers: WorkerPool,
+    finished: Callable[[int, Finished], None],
+    watch: Callable[[], None] = lambda: None,
+) -> None:
+    """Backtest all policies of a group but the first; `finished` is called with the number of each, in any order and
+    in the threads that work, `watch` in this one, now and then."""
+    observation, states = course.bars.observation, None
+    if group.first.layout.tiling is not None:
+        # A table of the distinct observations, which the kernel uses like any other.
+        distinct, observation = np.unique(observation, return_inverse=True)
+        observation, states = observation.astype(np.int32), group.first.layout.states_of(distinct)
+    known = _in_sample(group, course)
+
+    def work(lanes: Sequence[int]) -> None:
+        batch = _Batch(group, course, observation, group.codes(lanes, states), len(lanes))
+        for lane, (kpis, undefined) in zip(lanes, batch.run(workers), strict=True):
+            finished(group.numbers[lane], Finished(kpis, undefined, known[group.trained_on[lane]]))
+
+    rest = range(1, len(group.numbers))
+    # No thread without work where there are few.
+    share = -(-len(rest) // workers.jobs)
+    each = min(LANES, share + -share % kernels.SIDE_BY_SIDE)
+    workers.each(work, (rest[first : first + each] for first in range(0, len(rest), each or 1)), watch)
+
+
+def _in_sample(group: Group, course: Course) -> dict[str, bool | None]:
+    """Whether the bars are among those of a training, by its description."""
+    answers = {}
+    for trained_on in dict.fromkeys(group.trained_on):
+        detector = InSampleDetector(json.loads(trained_on))
+        detector.push(course.history)
+        answers[trained_on] = detector.is_in_sample(course.history.digests)
+    return answers
+
+
+class _Batch:
+    """Lanes that one thread follows side by side."""
+
+    def __init__(self, group: Group, course: Course, observation: np.ndarray, tables: np.ndarray, lanes: int):
+        config, self._course = group.first.config, course
+        self._observation, self._tables = observation, tables
+        self._weights, self._rules = reward_weights(config), make_rules(config, group.first.space)
+        position = course.assumed.initial_position + 1
+        self._agents = np.zeros((len(tables), 4), np.int64)
+        self._agents[:, [POSITION, BEFORE]] = position
+        self._sums, self._unvisited = np.zeros(len(tables)), [0] * lanes
+        self._keepers = [AccountSimulator(course.assumed) for _ in range(lanes)]
+        self._figures = [KpiAccumulator(len(course)) for _ in range(lanes)]
+        self._room = np.empty(9 * kernels.BLOCK), np.empty(kernels.BLOCK, np.int64)
+
+    def run(self, workers: WorkerPool) -> Iterator[tuple[dict[str, Any], dict[str, str]]]:
+        """KPIs of each lane, and why some are undefined."""
+        bars = len(self._course)
+        codes = np.empty((len(self._tables), SEGMENT_BARS), np.uint8)
+        said = np.empty(SEGMENT_BARS, np.int8), np.empty(SEGMENT_BARS, np.int8), np.empty(SEGMENT_BARS, np.uint8)
+        for first in range(0, bars, SEGMENT_BARS):
+            if workers.stopped.is_set():
+                return
+            rows = slice(first, min(bars, first + SEGMENT_BARS))
+            n = rows.stop - first
+            self._follow(rows, codes[:, :n])
+            for lane in range(len(self._keepers)):
+                self._count(lane, rows, codes[lane, :n], *(array[:n] for array in said))
+        for lane, (keeper, figures) in enumerate(zip(self._keepers, self._figures, strict=True)):
+            result = figures.result(self._course.frequency, run_totals(keeper, float(self._sums[lane]), bars))
+            yield {**result.kpis, **own_figures(keeper, self._unvisited[lane], bars)}, result.undefined
+
+    def _follow(self, rows: slice, codes: np.ndarray) -> None:
+        bars = self._course.bars
+        earning = bars.gap[rows], bars.change[rows], bars.cost[rows], bars.scarcity[rows], self._weights
+        lanes = self._tables, self._agents, self._sums
+        kernels.rollout_lanes(self._observation[rows], *earning, self._rules, *lanes, *self._room, codes)
+
+    def _count(
+        self, lane: int, rows: slice, codes: np.ndarray, target: np.ndarray, action: np.ndarray, alert: np.ndarray
+    ) -> None:
+        course, keeper, figures = self._course, self._keepers[lane], self._figures[lane]
+        self._unvisited[lane] += int(kernels.read_codes(codes, target, action, alert))
+        equity, position, trades = keeper.push(target, course.history.slice(rows.start, rows.stop))
+        figures.push_beside(equity, position, course.holding)
+        figures.push_trades(trades)
+        figures.push_decisions(action, course.bars.move[rows], alert, course.risk[rows])
