@@ -110,8 +110,6 @@ class KpiAccumulator:
         returns are counted up to there; position int8 (n,): held at the close, 0 none; held_equity float64 (n,): equity
         of buy and hold; risk_free float64 (n,): the riskless return over each bar; None, for all bars or none: 0.
         """
-        if self._ended:
-            raise InputError("the result of this accumulator has been taken; more bars need a new one")
         equity, position, held = _columns(
             {"equity": (equity, np.float64), "position": (position, np.int8), "held_equity": (held_equity, np.float64)}
         )
@@ -122,6 +120,13 @@ class KpiAccumulator:
             return kernels.push_bars(equity[rest], position[rest], held[rest], *curves, self._pairs, *tails, self._bars)
 
         self._push(equity, held, push)
+        if risk_free is not None:
+            (riskless,) = _columns({"risk_free": (risk_free, np.float64)})
+            if riskless.size != equity.size:
+                raise InputError(f"risk_free has {riskless.size} values; expected one per bar, {equity.size}")
+            self._excess = self._excess or (_Excess(), _Excess())
+            for excess, values in zip(self._excess, (equity, held), strict=True):
+                excess.push(values, riskless)
 
     def push_beside(self, equity: np.ndarray, position: np.ndarray, holding: Holding) -> None:
         """The same beside a holding that others share; its own figures are not accumulated here.
@@ -162,13 +167,6 @@ class KpiAccumulator:
             for lowest in (self._low, self._high):
                 if lowest.state[kernels.KEPT] > 2 * self._least:  # there is no room for another block
                     _cut(lowest, self._least)
-        if risk_free is not None:
-            (riskless,) = _columns({"risk_free": (risk_free, np.float64)})
-            if riskless.size != equity.size:
-                raise InputError(f"risk_free has {riskless.size} values; expected one per bar, {equity.size}")
-            self._excess = self._excess or (_Excess(), _Excess())
-            for excess, values in zip(self._excess, (equity, held), strict=True):
-                excess.push(values, riskless)
 
     def push_trades(self, trades: np.ndarray) -> None:
         """Add closed trades, in the order in which they were closed: float64 (m, 8), entry bar, exit bar, direction ±1,
