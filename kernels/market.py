@@ -77,6 +77,19 @@ def bar_returns(log_close, log_fill, volatility, floor, fee_rate, carry, gap, ch
 
 
 @kernel
+def in_units(unit, gap, change, cost):
+    """Measure bars by a fixed unit instead of their own volatility.
+
+    unit float64: log return per bar; cost float64 (n,) comes with 1 / volatility, 0 on the first bar of all, and becomes
+    1 / unit; gap, change float64 (n,): as in `bar_returns`. Mutates: gap, change, cost.
+    """
+    for t in range(cost.size):
+        if cost[t] > 0.0:
+            scale = cost[t] * unit
+            gap[t], change[t], cost[t] = gap[t] / scale, change[t] / scale, 1.0 / unit
+
+
+@kernel
 def charge_held(long, short, fee_rate, is_new, gap, change, cost, hold):
     """Take what a position held at the last close pays for the time up to a bar's own from what it earns.
 

@@ -56,7 +56,15 @@ DEFAULTS = {
         "scarcity_buckets": 8,
         "mood_buckets": 4,
     },
-    "rewards": {"pnl": 1.0, "scarcity_alignment": 0.5, "ethics_bonus": 0.75, "communication_clarity": 0.2},
+    "rewards": {
+        "pnl": 1.0,
+        "scarcity_alignment": 0.5,
+        "ethics_bonus": 0.75,
+        "communication_clarity": 0.2,
+        "objective": "volatility_units",
+        "risk_aversion": 1.0,
+        "turnover_penalty": 0.0,
+    },
     "emote": {
         "palette": {"0": "🙂 steady", "1": "🚀 optimistic", "2": "😐 cautious", "3": "⚠️ alert"},
         "linger_ticks": 2,
@@ -98,6 +106,23 @@ DEFAULTS = {
     },
     "features": {"price": None, "volume": None, "trend": None, "scarcity": None},
 }
+NEWER = {
+    *(f"environment.data.{name}" for name in READING),
+    *(f"rewards.{name}" for name in ("objective", "risk_aversion", "turnover_penalty")),
+    "learning.exploration_episodes",
+}
+"""Keys of the second format."""
+
+
+def without_newer(tree: dict, path: str = "") -> dict:
+    """The tree without those."""
+    return {
+        key: without_newer(value, f"{path}{key}.") if isinstance(value, dict) else value
+        for key, value in tree.items()
+        if f"{path}{key}" not in NEWER
+    }
+
+
 WHEN_GIVEN = {
     "tile_coder": {
         "num_tilings": 3,

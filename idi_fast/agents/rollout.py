@@ -15,9 +15,9 @@ from idi_fast.environments.environment import (
     entry_values,
     log_columns,
     log_fill,
-    reward_weights,
 )
-from idi_fast.environments.features import Bars, BarStream, Encoder
+from idi_fast.environments.features import Bars, Encoder
+from idi_fast.environments.rewards import RewardRule, bar_stream
 from idi_fast.environments.state_space import make_rules
 from idi_fast.errors import ArtifactError
 
@@ -51,10 +51,10 @@ class HistoryRollout:
         self._charges = HoldingCharges(policy.config, columns, funding)
         self._policy = policy
         self._fill = policy.config.environment.data.fill
-        self._bars = BarStream(encoder, charged_fee_bps(policy.config), is_new=self._charges.is_new)
+        self._bars = bar_stream(policy.config, encoder, charged_fee_bps(policy.config), is_new=self._charges.is_new)
         rules = make_rules(policy.config, policy.space)
         self._rollout = GreedyRollout(policy.config, policy.space, rules, policy.q, policy.comm_q, position)
-        self._weights = reward_weights(policy.config)
+        self._rule = RewardRule(policy.config, encoder)
         self._last_close = np.empty(0)
 
     def see(self, history: History) -> Observations:
@@ -69,7 +69,7 @@ class HistoryRollout:
     def decide(self, seen: Observations) -> Steps:
         """The decisions at each of the bars, which are consecutive."""
         steps = make_steps(seen.value.size)
-        self._rollout.follow_bars(seen.bars, self._weights, steps)
+        self._rollout.follow_bars(seen.bars, self._rule, steps)
         return steps
 
     def trace(self, seen: Observations, steps: Steps, reward: np.ndarray) -> Trace:

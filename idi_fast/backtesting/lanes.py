@@ -14,8 +14,8 @@ from idi_fast.backtesting.engine import Engine, own_figures, run_totals
 from idi_fast.backtesting.kpi_accumulator import Holding, KpiAccumulator
 from idi_fast.data.history import History
 from idi_fast.data.in_sample import InSampleDetector
-from idi_fast.environments.environment import reward_weights
 from idi_fast.environments.features import Bars, empty_bars
+from idi_fast.environments.rewards import is_linear, reward_weights
 from idi_fast.environments.state_space import make_rules
 from idi_fast.kernels import lanes as kernels
 from idi_fast.kernels.learn import POSITION, Rules
@@ -78,11 +78,15 @@ def _codes(policy: Policy, states: np.ndarray, rules: Rules) -> np.ndarray:
     return (code | ~policy.visited(states) << kernels.UNVISITED_BIT).astype(np.uint8)
 
 
-def group(policies: Iterable[Policy]) -> list[Group]:
-    """The policies by what they see; their numbers are their places in the order given."""
+def group(policies: Iterable[Policy], *, together: bool = True) -> list[Group]:
+    """The policies by what they see; their numbers are their places in the order given.
+
+    Alone is each policy whose rewards are not sums of what positions earn, and unless `together` every one: lanes know
+    neither such rewards nor risk-free rates.
+    """
     groups: dict[str, Group] = {}
     for number, policy in enumerate(policies):
-        key = _key(policy)
+        key = _key(policy) if together and is_linear(policy.config) else str(number)
         if key not in groups:
             groups[key] = Group(policy)
         groups[key].add(number, policy)

@@ -203,7 +203,7 @@ def backtest_population(
             identities.append({"seed": str(policy.seed), "fingerprint": config.fingerprint()})
             yield policy
 
-    groups = group(noted())
+    groups = group(noted(), together=not options.get("risk_free"))
     if not groups:
         raise InputError("there are no policies; expected one or more")
     # First of all, so that what fits one and not another is said before the work.

@@ -22,6 +22,7 @@ def check_together(config: "TrainingConfig") -> None:
     _check_learning(config)
     _check_features(config)
     _check_holding(config)
+    _check_objective(config)
     _check_states(config)
 
 
@@ -107,6 +108,18 @@ def _check_features(config: "TrainingConfig") -> None:
         if feature and kind == "crypto" and feature.column not in ("close", "volume"):
             problem = f"is {feature.column!r}; expected 'close' or 'volume', all that the crypto market has"
             raise SettingError(f"features.{field.name}.column", problem, "environment.kind")
+
+
+def _check_objective(config: "TrainingConfig") -> None:
+    rewards, default = config.rewards, type(config.rewards)()
+    kind, compat = config.environment.kind, config.engine.compat
+    for name in ("objective", "risk_aversion", "turnover_penalty"):
+        value = getattr(rewards, name)
+        if value != getattr(default, name) and (compat or kind == "synthetic"):
+            whose = f"compat {compat!r}" if compat else "the synthetic environment"
+            problem = f"is {value!r}, but {whose} has rewards of its own"
+            other = "engine.compat" if compat else "environment.kind"
+            raise SettingError(f"rewards.{name}", f"{problem}; remove it", other)
 
 
 def _check_holding(config: "TrainingConfig") -> None:

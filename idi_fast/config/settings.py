@@ -24,6 +24,7 @@ NanPolicy = Literal["refuse", "drop"]
 FillPolicy = Literal["next_open", "next_close", "same_close"]
 Algorithm = Literal["q_learning", "double_q_learning", "expected_sarsa", "q_lambda"]
 Tiling = Literal["reference", "displaced"]
+Objective = Literal["volatility_units", "simple", "log", "mean_variance", "downside"]
 RateSchedule = Literal["constant", "visits", "episodes"]
 ExplorationSchedule = Literal["decay", "linear", "visits"]
 
@@ -53,6 +54,18 @@ class RewardWeights(Block):
     scarcity_alignment: float = setting(0.5, "Weight of the change in scarcity.")
     ethics_bonus: float = setting(0.75, "Added while not short, subtracted while short.")
     communication_clarity: float = setting(0.2, "Weight of the mood level.")
+    objective: Objective = setting(
+        "volatility_units",
+        "What profits and losses are measured by: a bar's own volatility, or as returns that are added, compounded, or "
+        "weighed against their variance or that of losses.",
+        since=2,
+    )
+    risk_aversion: float = setting(
+        1.0, "A in return − A return² / 2, for mean_variance and downside.", since=2, minimum=0
+    )
+    turnover_penalty: float = setting(
+        0.0, "Taken off for each unit of exposure traded, in volatilities.", since=2, minimum=0
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)

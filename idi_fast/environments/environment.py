@@ -16,12 +16,13 @@ from idi_fast.data.history import History
 from idi_fast.data.panel import TrainingBars, members
 from idi_fast.environments.buffers import Buffers
 from idi_fast.environments.charges import HoldingCharges
-from idi_fast.environments.features import Bars, BarStream, Encoder, empty_bars, named, resolve_features
+from idi_fast.environments.features import Bars, Encoder, empty_bars, named, resolve_features
+from idi_fast.environments.rewards import RewardRule, bar_stream, reward_weights
 from idi_fast.environments.rng import Generator, Generators
 from idi_fast.environments.simulation import STRESS, CryptoMarket, SimulatedBars, finite, market_parameters
 from idi_fast.environments.state_space import StateSpace
 from idi_fast.errors import DataError
-from idi_fast.kernels import market, tape_mt19937, tape_words
+from idi_fast.kernels import tape_mt19937, tape_words
 from idi_fast.kernels.blocks import Synthetic
 from idi_fast.kernels.crypto import N_REGIMES, START_PRICE
 from idi_fast.kernels.learn import Tape
@@ -73,12 +74,6 @@ class Environment(Protocol):
     def facts(self, n: int) -> tuple[Tape, MarketFacts]:
         """The next n rows, beginning with a reset row, and what a trace records about them."""
         ...
-
-
-def reward_weights(config: TrainingConfig) -> np.ndarray:
-    """The weights of PnL, scarcity alignment and ethics, float64 (3,)."""
-    rewards = config.rewards
-    return np.array([rewards.pnl, rewards.scarcity_alignment, rewards.ethics_bonus])
 
 
 def charged_fee_bps(config: TrainingConfig) -> float:
@@ -199,33 +194,15 @@ class CompatCryptoEnvironment:
 class _MarketTape:
     """Base of the environments of market bars: makes the tape of given bars."""
 
-    def __init__(self, config: TrainingConfig):
+    def __init__(self, config: TrainingConfig, encoder: Encoder):
         self.space = StateSpace.of(config)
-        self._weights = reward_weights(config)
+        self.encoder = encoder
+        self._rule = RewardRule(config, encoder)
         self._rewards = Buffers(reward_by_position=(np.float64, 9))
 
     def tape(self, bars: Bars) -> Tape:
         """The tape whose rows are these bars."""
-        return market_tape(bars, self._weights, self._rewards.rows(bars.observation.size)["reward_by_position"])
-
-
-def market_tape(bars: Bars, weights: np.ndarray, reward_by_position: np.ndarray) -> Tape:
-    """The tape whose rows are these bars, its rewards put into `reward_by_position` float64 (n, 9).
-
-    An alert is right at a risk event.
-    """
-    market.market_rows(bars.gap, bars.change, bars.cost, bars.scarcity, weights, reward_by_position)
-    if bars.hold.size:
-        market.charge_rows(bars.hold, np.arange(bars.observation.size), weights[0], reward_by_position)
-    return Tape(reward_by_position, bars.observation, bars.risk)
-
-
-def chosen_rows(bars: Bars, chosen: np.ndarray, weights: np.ndarray, tape: Tape) -> Tape:
-    """The rows of the chosen bars int64 (n,), put into a tape of n rows, which is returned."""
-    market.chosen_rows(bars, chosen, weights, *tape)
-    if bars.hold.size:
-        market.charge_rows(bars.hold, chosen, weights[0], tape.reward_by_position)
-    return tape
+        return self._rule.tape(bars, self._rewards.rows(bars.observation.size)["reward_by_position"])
 
 
 def entry_values(value: np.ndarray, log_fill: np.ndarray | None = None, before: np.ndarray | None = None) -> np.ndarray:
@@ -243,14 +220,13 @@ class CryptoEnvironment(_MarketTape):
     """The simulated crypto market of the default mode: one endless path; each episode is its next segment."""
 
     def __init__(self, config: TrainingConfig, generators: Generators, encoder: Encoder | None):
-        super().__init__(config)
-        self._generator = generators.environment
-        self._market = CryptoMarket(config)
         if encoder is None:
             bars = CryptoMarket(config).bars(generators.calibration, CALIBRATION_BARS)
             encoder = Encoder.fit(config, resolve_features(config, {"volume": "volume"}), [_columns(bars)])
-        self.encoder = encoder
-        self._bars = BarStream(self.encoder, charged_fee_bps(config))
+        super().__init__(config, encoder)
+        self._generator = generators.environment
+        self._market = CryptoMarket(config)
+        self._bars = bar_stream(config, encoder, charged_fee_bps(config))
 
     @property
     def state(self) -> dict[str, np.ndarray]:
@@ -320,7 +296,8 @@ class HistoryBars:
             part = Bars(*(column[self.firsts[place] : self.firsts[place + 1]] for column in self.bars))
             of_symbol = charges[place]
             paid = of_symbol.push(members(history)[place][1]) if of_symbol else None
-            BarStream(encoder, charged_fee_bps(config), is_new=of_symbol.is_new).encode(each, fill, part, paid)
+            stream = bar_stream(config, encoder, charged_fee_bps(config), is_new=of_symbol.is_new)
+            stream.encode(each, fill, part, paid)
 
     def windows(self, length: int, step: int = 1) -> tuple[np.ndarray, np.ndarray]:
         """Of windows of `length` bars and one more, each `step` bars behind the one before: how many there are up to
@@ -335,11 +312,10 @@ class HistoryEnvironment(_MarketTape):
     symbol if there are many."""
 
     def __init__(self, config: TrainingConfig, generator: Generator, market: HistoryBars):
-        super().__init__(config)
+        super().__init__(config, market.encoder)
         self._generator = generator
         self._episode_length = config.episode_length
         self._market = market
-        self.encoder = market.encoder
         self._stops, self._shifts = market.windows(config.episode_length)
         self._cursor = np.zeros(2, np.int64)
         self._buffers = Buffers(words=(np.uint64, 1), bar=(np.int64, 1), observation=(np.int32, 1), alert=(np.uint8, 1))
@@ -356,7 +332,7 @@ class HistoryEnvironment(_MarketTape):
         )
         rows |= self._rewards.rows(n)
         tape = Tape(rows["reward_by_position"], rows["observation"], rows["alert"])
-        return chosen_rows(self._market.bars, rows["bar"], self._weights, tape)
+        return self._rule.chosen(self._market.bars, rows["bar"], tape)
 
     def facts(self, n: int) -> tuple[Tape, MarketFacts]:
         market, history = self._market, self._market.last

@@ -12,7 +12,7 @@ from idi_fast.config.settings import FeatureConfig, TrainingConfig
 from idi_fast.errors import DataError
 from idi_fast.kernels import features as transforms
 from idi_fast.kernels.encoding import Carry, Encoding, encode_bars
-from idi_fast.kernels.market import charge_held
+from idi_fast.kernels.market import charge_held, in_units
 
 LOGARITHMIC = ("log_return", "drawdown", "ema_ratio", "volatility")
 """Transforms of logarithms. The market's own columns are logarithms; the rest takes others unchanged."""
@@ -246,10 +246,13 @@ def empty_bars(n: int, *, charged: bool = False) -> Bars:
 class BarStream:
     """Turns market columns into bars, chunk by chunk, with the edges of an encoder.
 
-    is_new: where holding a position is charged, that of `kernels.market.charge_held`.
+    is_new: where holding a position is charged, that of `kernels.market.charge_held`; unit: what bars are measured by,
+    as log return, 0 for their own volatility; turnover_penalty: added to the cost of trading, in that measure.
     """
 
-    def __init__(self, encoder: Encoder, fee_bps: float, *, is_new: int = 0):
+    def __init__(
+        self, encoder: Encoder, fee_bps: float, *, is_new: int = 0, unit: float = 0.0, turnover_penalty: float = 0.0
+    ):
         self._features = FeatureStream(encoder.features, encoder.unused)
         self._encoding = Encoding(
             encoder.edges,
@@ -259,7 +262,7 @@ class BarStream:
             SCALE.window,
             fee_bps / 1e4,
         )
-        self._is_new = is_new
+        self._is_new, self._unit, self._turnover_penalty = is_new, unit, turnover_penalty
         self._carry = Carry(np.full(2, np.nan), np.full(1, -1), np.zeros(1, np.int64))
         self._room = np.empty(len(ROWS) * BLOCK_BARS), np.empty(len(FEATURES) * BLOCK_BARS, np.int32)
 
@@ -292,8 +295,9 @@ class BarStream:
         charges: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> None:
         """The same into arrays of the caller."""
-        encoding = self._encoding
-        if charges is not None:  # which need the volatility that bars are measured in
+        encoding, is_first = self._encoding, self._carry.seen[0] == 0
+        is_measured_later = charges is not None or self._unit > 0.0
+        if is_measured_later:  # which needs the volatility that bars are measured in
             encoding = encoding._replace(fee_rate=1.0)
         encode_bars(
             self._features.inputs(columns),
@@ -305,5 +309,12 @@ class BarStream:
             *self._room,
             bars,
         )
+        if self._unit > 0.0:
+            in_units(self._unit, bars.gap, bars.change, bars.cost)
+        fee_rate = self._encoding.fee_rate
         if charges is not None:
-            charge_held(*charges, self._encoding.fee_rate, self._is_new, bars.gap, bars.change, bars.cost, bars.hold)
+            charge_held(*charges, fee_rate, self._is_new, bars.gap, bars.change, bars.cost, bars.hold)
+        elif is_measured_later:
+            bars.cost[:] *= fee_rate
+        if self._turnover_penalty:
+            bars.cost[int(is_first) :] += self._turnover_penalty  # nothing is earned or paid on the first bar of all

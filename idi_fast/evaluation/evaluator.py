@@ -18,10 +18,9 @@ from idi_fast.data.panel import TrainingBars, TrainingBarsLike, check_bars, memb
 from idi_fast.environments.environment import (
     Environment,
     HistoryBars,
-    chosen_rows,
     make_environment,
-    reward_weights,
 )
+from idi_fast.environments.rewards import RewardRule
 from idi_fast.environments.rng import make_generators
 from idi_fast.environments.splits import load_training_bars
 from idi_fast.environments.state_space import make_rules
@@ -152,14 +151,14 @@ class Evaluator:
         stops, shifts = market.windows(length, length)
         windows = np.arange(self.episodes) * stops[-1] // self.episodes
         starts = windows * length + shifts[np.searchsorted(stops, windows, "right")]
-        weights, made = reward_weights(config), 0
+        rule, made = RewardRule(config, market.encoder), 0
 
         def fill(n: int) -> Tape:
             nonlocal made
             episode, tick = np.divmod(np.arange(made, made + n), length + 1)
             made += n
             tape = Tape(np.empty((n, 9)), np.empty(n, np.int32), np.empty(n, np.uint8))
-            return chosen_rows(market.bars, starts[episode] + tick, weights, tape)
+            return rule.chosen(market.bars, starts[episode] + tick, tape)
 
         return fill
 

@@ -17,12 +17,12 @@ from config_trees import (
     HISTORY,
     LEAVES,
     OLD_CRYPTO,
-    READING,
     TRANSFORMS,
     VALIDATOR,
     WHEN_GIVEN,
     nest,
     with_value,
+    without_newer,
 )
 
 from idi_fast.config import settings as settings_module
@@ -43,6 +43,9 @@ BOUNDS = {  # what is refused, and the edges that are not
     "learning_rate": RATE,
     "exploration_decay": RATE,
     **{f"quantizer.{name}": POSITIVE for name in DEFAULTS["quantizer"]},
+    "rewards.objective": (["profit"], ["volatility_units", "simple", "log", "mean_variance", "downside"]),
+    "rewards.risk_aversion": ([-0.1], [0, 9.5]),
+    "rewards.turnover_penalty": ([-0.1], [0, 0.5]),
     "layers.momentum_threshold": ([-0.001, 1.001], [1, 0.3]),
     "layers.contrarian_threshold": ([-0.001, 1.001], [0, 0.6]),
     "tile_coder.num_tilings": POSITIVE,
@@ -261,7 +264,7 @@ CHANGED = {key: other(value) for key, value in LEAVES.items() if isinstance(valu
     "emote.palette": {"0": "🙂"},
     "tile_coder.tiling": "displaced", "tile_coder.tile_sizes": [4, 4, 4, 4, 3], "tile_coder.offsets": [0, 1, 2, 3, 3],
     "communication.actions": ["positive", "silent", "alert", "persist"],
-    "learning.algorithm": "q_lambda", "learning.rate_schedule": "visits", "learning.exploration_schedule": "linear",
+    "rewards.objective": "log", "learning.algorithm": "q_lambda", "learning.rate_schedule": "visits", "learning.exploration_schedule": "linear",
     "learning.exploration_episodes": 9.5,
     "engine.compat": "idi_iann", "engine.rng": "mt19937",
     "environment.kind": "crypto", "environment.market.stress_scenario": "panic",
@@ -287,10 +290,7 @@ def test_the_fingerprint_changes_with_any_field(key):
 
 
 def test_the_fingerprint_is_the_hash_of_the_canonical_json():
-    environment = DEFAULTS["environment"]
-    data = {key: value for key, value in environment["data"].items() if key not in READING}
-    learning = {key: value for key, value in DEFAULTS["learning"].items() if key != "exploration_episodes"}
-    first = {**DEFAULTS, "environment": {**environment, "data": data}, "learning": learning}
+    first = without_newer(DEFAULTS)
     canonical = json.dumps(first, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     assert TrainingConfig().fingerprint() == hashlib.sha256(canonical.encode("utf-8")).hexdigest()
 

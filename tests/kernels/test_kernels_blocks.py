@@ -12,7 +12,8 @@ from numpy.testing import assert_array_equal
 
 from idi_fast.agents.learner import Agent
 from idi_fast.config.settings import TrainingConfig
-from idi_fast.environments.environment import SyntheticEnvironment, reward_weights
+from idi_fast.environments.environment import SyntheticEnvironment
+from idi_fast.environments.rewards import reward_weights
 from idi_fast.environments.rng import MersenneTwister, Sfc64
 from idi_fast.environments.state_space import StateSpace, comm_columns, make_rules
 from idi_fast.kernels.learn import Tape

@@ -226,3 +226,17 @@ def test_a_still_price_earns_nothing_at_a_finite_cost(volatility):
     assert_array_equal(out, [[0, 0], [0, 0], [0, 0.001 / 0.01]])
     assert not move.any()
     assert not risk.any()
+
+
+@given(
+    st.lists(st.tuples(eighths(), eighths(), st.sampled_from([0.0, 0.25, 2.0, 16.0])), max_size=20),
+    st.sampled_from([0.25, 0.3, 4.0]),
+    CHUNKS,
+)
+def test_in_units(bars, unit, chunks):
+    gap, change, cost = (np.ascontiguousarray(column) for column in np.array(bars, np.float64).reshape(-1, 3).T)
+    expected = oracle.in_units(unit, gap, change, cost)
+    for piece in pieces(len(bars), chunks):
+        kernels.in_units(unit, gap[piece], change[piece], cost[piece])
+    for made, column in zip((gap, change, cost), expected, strict=True):
+        assert_array_equal(made, column)

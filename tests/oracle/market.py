@@ -35,6 +35,15 @@ def simple_returns(log_from: Sequence[float], log_to: Sequence[float]) -> list[D
     return [simple_return(*map(float, pair)) for pair in zip(log_from, log_to, strict=True)]
 
 
+def in_units(unit: float, gap: Column, change: Column, cost: Column) -> tuple[list[float], list[float], list[float]]:
+    """Bars measured by a unit instead of their own volatility, 1 / cost; where cost is 0 nothing is earned."""
+    made = [
+        (float(g) / (float(c) * unit), float(d) / (float(c) * unit), 1.0 / unit) if c else (float(g), float(d), 0.0)
+        for g, d, c in zip(gap, change, cost, strict=True)
+    ]
+    return tuple(map(list, zip(*made, strict=True))) if made else ([], [], [])
+
+
 def bar_returns(
     log_close: Column, log_fill: Column, volatility: Column, floor: float, fee_rate: float
 ) -> list[BarReturn]:

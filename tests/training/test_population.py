@@ -20,8 +20,9 @@ from test_trainer import CASES, assert_same, config, outcome
 import idi_fast.evaluation.evaluator
 from idi_fast import Policy, create_trainer, select_best_policy, train_population
 from idi_fast.config.seeds import parse_seeds
-from idi_fast.environments.environment import make_environment, market_tape, reward_weights
+from idi_fast.environments.environment import make_environment
 from idi_fast.environments.features import Bars
+from idi_fast.environments.rewards import RewardRule
 from idi_fast.environments.rng import make_generators
 from idi_fast.errors import IdiFastError, InputError
 from idi_fast.evaluation.baselines import Compared, Comparison, evaluate
@@ -137,9 +138,9 @@ def test_an_evaluation_is_a_walk_by_lookups(kind, engine, monkeypatch):
     setup = config(kind, engine)
     evaluator, (trainer, policy, _) = Evaluator(setup, 1, bars_of(setup)), alone(setup, 6)
     if kind == "history":
-        bars = trainer._environment._market.bars
+        bars, rule = trainer._environment._market.bars, RewardRule(setup, policy.encoder)
         windows = [Bars(*(column[start : start + 31] for column in bars)) for start in range(0, 12 * 30, 30)]
-        tapes = [market_tape(window, reward_weights(setup), np.empty((31, 9))) for window in windows]
+        tapes = [rule.tape(window, np.empty((31, 9))) for window in windows]
     else:
         # With the bucket edges that the policy was trained with: fitted again, on the same bars.
         fresh = replace(make_generators(setup.engine, 6), environment=make_generators(setup.engine, 1).evaluation)
