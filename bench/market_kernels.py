@@ -246,6 +246,7 @@ KERNELS = (
     Kernel("market.charge_held", _charge_held),
     Kernel("market.charge_rows", _charge_rows),
     Kernel("backtest.account", _account, "bar", rtol=1e-9, atol=1e-9),
+    Kernel("backtest.account, financed", _financed_account, "bar", rtol=1e-9, atol=1e-9),
     Kernel("backtest.count_alerts", _count_alerts, "bar"),
     Kernel("backtest.reference_account", _reference_account, "bar"),
     Kernel("streams.emote_bits", _emote_bits, "tick"),
