@@ -117,16 +117,56 @@ def _chosen_rows(n: int) -> Prepared:
     return Prepared(lambda: market.chosen_rows(bars, chosen, WEIGHTS, *made), lambda: made, expected)
 
 
-def _account(n: int) -> Prepared:
+def _charge_held(n: int) -> Prepared:
+    # Eighths: nothing is rounded on either side.
+    long, short, gap, change, unit = _random().integers(-8, 9, (5, n)) / 8
+    out = np.empty(n), np.empty(n), np.empty(n), np.empty((n, 2))
+
+    def charge() -> None:
+        for place, values in zip(out, (gap, change, unit), strict=False):
+            place[:] = values
+        market.charge_held(long, short, 0.125, 0, *out)
+
+    return Prepared(
+        charge,
+        lambda: [np.column_stack(out)],
+        lambda: [[list(map(float, row)) for row in oracle.charge_held(long, short, 0.125, 0, gap, change, unit)]],
+    )
+
+
+def _charge_rows(n: int) -> Prepared:
+    rng = _random()
+    hold, given, rewards = rng.integers(-8, 9, (n, 2)) / 8, rng.integers(-8, 9, (n, 9)) / 8, np.empty((n, 9))
+    chosen = rng.integers(0, n, n)
+
+    def charge() -> None:
+        rewards[:] = given
+        market.charge_rows(hold, chosen, 0.5, rewards)
+
+    def expected() -> list:
+        return [[list(map(float, row)) for row in oracle.charge_rows(hold.tolist(), chosen, 0.5, given)]]
+
+    return Prepared(charge, lambda: [rewards], expected)
+
+
+def _financed_account(n: int) -> Prepared:
+    return _account(n, is_financed=True)
+
+
+def _account(n: int, *, is_financed: bool = False) -> Prepared:
     rng, close = _random(), 100.0 * np.exp(log_prices(n))
     target = np.repeat(rng.integers(-1, 2, -(-n // 20)), 20)[:n].astype(np.int8)
     given = target, close * np.exp(rng.normal(0.0, 0.002, n)), close, backtest.NEXT_OPEN, FEE_RATE, SLIPPAGE_RATE
+    rates = rng.normal(0.0, 1e-5, (3, n)) if is_financed else np.empty((3, 0))
+    financing = backtest.Financing(*rates)
     equity, position, trades = np.empty(n), np.empty(n, np.int8), np.empty((n + 1, 8))
+    size = 0.5 if is_financed else 1.0
 
     def keep() -> tuple[backtest.AccountState, int]:
-        at = np.array([0, 0, 0, -1])
-        state = backtest.AccountState(np.array([0.0, 1.0, 0.0, 0.0, 0.0, 1.0]), at, np.zeros(8))
-        return state, backtest.account(*given, state, equity, position, trades)
+        at, money = np.array([0, 0, 0, -1]), np.zeros(backtest.MONEY)
+        money[[backtest.CASH, backtest.STAKE]] = 1.0
+        state = backtest.AccountState(money, at, np.zeros(8))
+        return state, backtest.account(*given, size, financing, state, equity, position, trades)
 
     def made() -> list:
         state, count = keep()
@@ -134,7 +174,7 @@ def _account(n: int) -> Prepared:
         return [equity, position, trades[:count], totals, state.at[[backtest.LIQUIDATED]]]
 
     def expected() -> list:
-        kept = account_oracle.account(*given)
+        kept = account_oracle.account(*given, size=size, financing=rates if is_financed else None)
         ended = [[float(value or 0) for value in trade] for trade in kept.trades if trade.exit_bar >= 0]
         totals = [float(cost) for cost in (kept.fees, kept.slippage, kept.traded)]
         return [[*map(float, kept.equity)], kept.position, ended, totals, [kept.liquidated_at]]
@@ -203,7 +243,10 @@ KERNELS = (
     Kernel("market.bar_returns", _bar_returns, rtol=1e-14, atol=1e-30),
     Kernel("market.market_rows", _market_rows),
     Kernel("market.chosen_rows", _chosen_rows),
+    Kernel("market.charge_held", _charge_held),
+    Kernel("market.charge_rows", _charge_rows),
     Kernel("backtest.account", _account, "bar", rtol=1e-9, atol=1e-9),
+    Kernel("backtest.account, financed", _financed_account, "bar", rtol=1e-9, atol=1e-9),
     Kernel("backtest.count_alerts", _count_alerts, "bar"),
     Kernel("backtest.reference_account", _reference_account, "bar"),
     Kernel("streams.emote_bits", _emote_bits, "tick"),

@@ -40,18 +40,33 @@ class Account(NamedTuple):
     slippage: float
     traded: float
     liquidated_at: int
+    interest: float
+    borrow: float
+    funding: float
 
 
 def fresh_state(initial: int = 0) -> kernels.AccountState:
-    return kernels.AccountState(np.array([0.0, 1.0, 0.0, 0.0, 0.0, 1.0]), np.array([0, 0, initial, -1]), np.zeros(8))
+    money = np.zeros(kernels.MONEY)
+    money[[kernels.CASH, kernels.STAKE]] = 1.0
+    return kernels.AccountState(money, np.array([0, 0, initial, -1]), np.zeros(8))
 
 
 def keep(
-    target, open_, close, fill: int, fee_rate: float, slippage_rate: float = 0.0, initial: int = 0, cuts=()
+    target,
+    open_,
+    close,
+    fill: int,
+    fee_rate: float,
+    slippage_rate: float = 0.0,
+    initial: int = 0,
+    cuts=(),
+    size: float = 1.0,
+    financing=None,
 ) -> Account:
     """The kernel's account, with no more room for trades than the package gives it; the open one last."""
     target, open_, close = np.array(target, np.int8), np.array(open_, np.float64), np.array(close, np.float64)
     equity, position, state, trades = np.empty(target.size), np.empty(target.size, np.int8), fresh_state(initial), []
+    rates = (np.empty(0),) * 3 if financing is None else [np.array(column, np.float64) for column in financing]
     for first, stop in pairwise([0, *cuts, target.size]):
         part = slice(first, stop)
         room = np.empty((np.count_nonzero(np.diff(target[part])) + 3, 8))
@@ -62,6 +77,8 @@ def keep(
             fill,
             fee_rate,
             slippage_rate,
+            size,
+            kernels.Financing(*(column[part] for column in rates)),
             state,
             equity[part],
             position[part],
@@ -71,7 +88,8 @@ def keep(
     if state.at[kernels.HELD]:
         trades.append(state.trade[np.newaxis])
     totals = state.money[[kernels.FEES, kernels.SLIPPAGE, kernels.TRADED]].tolist()
-    return Account(equity, position, np.concatenate(trades), *totals, state.at[kernels.LIQUIDATED])
+    money = state.money[[kernels.INTEREST, kernels.BORROW, kernels.FUNDING]].tolist()
+    return Account(equity, position, np.concatenate(trades), *totals, state.at[kernels.LIQUIDATED], *money)
 
 
 @given(
@@ -80,18 +98,20 @@ def keep(
     st.floats(0.5, 5),
     st.floats(0.01, 1000),
     st.sampled_from([0.0, 0.0005, 0.01]),
+    st.sampled_from([1.0, 0.5, 0.3]),
 )
-def test_rebalance(positions, notional, equity, price, fee_rate):
+def test_rebalance(positions, notional, equity, price, fee_rate, size):
     held, target = positions
     units = held * notional / price
     cash = equity - units * price
-    made = kernels.rebalance(units, cash, target, price, fee_rate)
-    expected = [float(value) for value in oracle.rebalance(units, cash, target, price, fee_rate)]
+    made = kernels.rebalance(units, cash, target, price, fee_rate, size)
+    expected = [float(value) for value in oracle.rebalance(units, cash, target, price, fee_rate, size)]
     scale = np.array([1 / price, 1, 1, 1])
     # About six roundings of amounts up to 15.
     assert_allclose(np.array(made) / scale, np.array(expected) / scale, rtol=0, atol=1e-13)
-    units, cash, _, _ = made
-    assert units * price == pytest.approx(target * (cash + units * price), abs=1e-13)
+    if size == 1.0:
+        units, cash, _, _ = made
+        assert units * price == pytest.approx(target * (cash + units * price), abs=1e-13)
 
 
 @given(bars(PRICES), FILLS, FEE_RATES, SLIPPAGE_RATES, POSITIONS)
@@ -110,6 +130,64 @@ def test_account(bars, fill, fee_rate, slippage_rate, initial):
     for trade, row in zip(made.trades, rows, strict=True):
         assert_array_equal(trade[:3], row[:3])
         assert_allclose(trade[3:], row[3:], rtol=1e-9, atol=1e-9)
+
+
+RATES = st.tuples(st.floats(-0.001, 0.002), st.floats(0.0, 0.01), st.floats(-0.01, 0.01))
+
+
+@given(
+    bars(QUIET),
+    FILLS,
+    FEE_RATES,
+    SLIPPAGE_RATES,
+    POSITIONS,
+    st.sampled_from([1.0, 0.5, 0.1]),
+    st.lists(RATES, min_size=30, max_size=30),
+    st.lists(st.integers(0, 30), max_size=4),
+)
+def test_a_financed_account(bars, fill, fee_rate, slippage_rate, initial, size, rates, cuts):
+    financing = [column[: bars[0].size] for column in zip(*rates, strict=True)]
+    given = *bars, fill, fee_rate, slippage_rate, initial
+    made, expected = keep(*given, (), size, financing), oracle.account(*given, size, financing)
+    assert_array_equal(made.position, expected.position)
+    assert_allclose(made.equity, [float(value) for value in expected.equity], rtol=1e-12)
+    names = ("fees", "slippage", "traded", "interest", "borrow", "funding")
+    for name in names:
+        assert getattr(made, name) == pytest.approx(float(getattr(expected, name)), abs=1e-12)
+    for trade, row in zip(made.trades, expected.trades, strict=True):
+        assert_allclose(trade, [math.nan if value is None else float(value) for value in row], rtol=1e-12, atol=1e-12)
+    cuts = sorted(min(cut, bars[0].size) for cut in cuts)
+    for piece, whole in zip(keep(*given, cuts, size, financing), made, strict=True):
+        assert_array_equal(piece, whole)
+
+
+@given(bars(PRICES), FILLS, FEE_RATES, SLIPPAGE_RATES, POSITIONS)
+def test_financing_of_nothing_changes_nothing(bars, fill, fee_rate, slippage_rate, initial):
+    given = *bars, fill, fee_rate, slippage_rate, initial
+    nothing = [[0.0] * bars[0].size] * 3
+    for with_zeros, without in zip(keep(*given, (), 1.0, nothing), keep(*given), strict=True):
+        assert_array_equal(with_zeros, without)
+
+
+def test_what_is_held_at_a_close_pays_until_the_next():
+    # Half of 1 goes short at 10: 0.05 shares, 0.5 put up beside the proceeds of 0.5, and 0.5 idle.
+    close = np.array([10.0, 10.0, 12.0, 12.0])
+    financing = [[0.5, 0.01, 0.01, 0.01], [0.5, 0.5, 0.002, 0.002], [0.5, 0.5, 0.001, 0.001]]
+    made = keep([-1, -1, 0, 0], close, close, kernels.NEXT_CLOSE, 0.0, 0.0, 0, (), 0.5, financing)
+    # Flat until the close of bar 1: a bar's interest on all; a short of 0.75 (1 + 1 / 100) / 2 after it.
+    start = 1.5 * 1.01
+    put_up, shares = start / 2, start / 20
+    first = put_up * 0.01 + shares * 10.0 * (0.001 - 0.002)
+    idle = put_up + first
+    second = idle * 0.01 + shares * 12.0 * (0.001 - 0.002)
+    assert_allclose(
+        made.equity, [1.5, start, start + first - shares * 2, start + first + second - shares * 2], rtol=1e-15
+    )
+    assert made.interest == pytest.approx(0.5 + 0.015 + put_up * 0.01 + idle * 0.01, rel=1e-15)
+    assert made.borrow == pytest.approx(shares * (10.0 + 12.0) * 0.002, rel=1e-15)
+    assert made.funding == pytest.approx(-shares * (10.0 + 12.0) * 0.001, rel=1e-15)
+    # The interest is not the trade's.
+    assert made.trades[0, 5] == pytest.approx(-(shares * 2 + shares * 22.0 * 0.001) / start, rel=1e-13)
 
 
 @given(bars(PRICES), FILLS, FEE_RATES, SLIPPAGE_RATES, POSITIONS, st.lists(st.integers(0, 30), max_size=4))

@@ -119,6 +119,38 @@ def test_market_rows(bars, weights, chunks):
 
 
 @given(
+    st.lists(st.tuples(*[eighths()] * 5), min_size=1, max_size=20),
+    st.sampled_from([0.0, 0.125]),
+    st.integers(0, 1),
+    CHUNKS,
+)
+def test_charge_held(bars, fee_rate, is_new, chunks):
+    long, short, gap, change, unit = (np.ascontiguousarray(column) for column in np.array(bars, np.float64).T)
+    expected = oracle.charge_held(long, short, fee_rate, is_new, gap, change, unit)
+    hold = np.full((len(bars), 2), np.nan)
+    for piece in pieces(len(bars), chunks):
+        arrays = (column[piece] for column in (gap, change, unit, hold))
+        kernels.charge_held(long[piece], short[piece], fee_rate, is_new, *arrays)
+    # Equal, since with eighths nothing is rounded on either side.
+    assert_array_equal(np.column_stack([gap, change, unit, hold]), [list(map(float, row)) for row in expected])
+
+
+@given(
+    st.lists(st.tuples(eighths(), eighths()), min_size=1, max_size=9),
+    st.lists(st.integers(0, 8), max_size=20),
+    eighths(2),
+    st.data(),
+)
+def test_charge_rows(hold, chosen, weight, data):
+    chosen = [k % len(hold) for k in chosen]
+    row = st.lists(eighths(), min_size=9, max_size=9)
+    rewards = np.array(data.draw(st.lists(row, min_size=len(chosen), max_size=len(chosen))), np.float64).reshape(-1, 9)
+    expected = oracle.charge_rows(hold, chosen, weight, rewards)
+    kernels.charge_rows(np.array(hold, np.float64), np.array(chosen, np.int64), float(weight), rewards)
+    assert_array_equal(rewards, np.array([[float(reward) for reward in of] for of in expected]).reshape(-1, 9))
+
+
+@given(
     st.lists(
         st.tuples(eighths(), eighths(), eighths(1), eighths(1), st.integers(0, 99), st.integers(0, 1)),
         min_size=1,

@@ -39,10 +39,25 @@ class ExactAccount:
     traded: Fraction = Fraction(0)
     trades: list[Trade] = field(default_factory=list)
     staked: Fraction = Fraction(0)
+    size: Fraction = Fraction(1)
+    collateral: Fraction = Fraction(0)  # of a short, and the proceeds of its sale
+    interest: Fraction = Fraction(0)
+    borrow: Fraction = Fraction(0)
+    funding: Fraction = Fraction(0)
+    interest_before: Fraction = Fraction(0)
 
     def worth(self, price: Fraction) -> Fraction:
         """Cash and what the shares would bring or cost."""
         return self.cash + self.shares * price
+
+    def wait(self, last: Fraction, interest: Fraction, borrow: Fraction, funding: Fraction) -> None:
+        """What happens until the next close: cash that is not put up earns, shares owed are paid for by their worth
+        `last`, and shares of either sign pay the funding."""
+        owed, owned = max(-self.shares, Fraction(0)) * last, max(self.shares, Fraction(0)) * last
+        earned = (self.cash - self.collateral) * interest
+        paid, lent = (owned - owed) * funding, owed * borrow
+        self.cash += earned - paid - lent
+        self.interest, self.borrow, self.funding = self.interest + earned, self.borrow + lent, self.funding + paid
 
     def order(self, shares: Fraction, price: Fraction) -> tuple[Fraction, Fraction]:
         """Buy shares, or sell as many as are below 0, at a price that is worse than it seemed; the fee, and what was
@@ -65,29 +80,34 @@ class ExactAccount:
         paid = self.price_of(-self.shares, price)
         fee, lost = self.order(-self.shares, price)
         trade = self.trades[-1]
-        profit = max(self.cash / self.staked - 1, Fraction(-1))
+        self.collateral = Fraction(0)
+        by_trade = self.cash - (self.interest - self.interest_before)
+        profit = max(by_trade / self.staked - 1, Fraction(-1))
         self.trades[-1] = trade._replace(
             exit_bar=bar, exit_price=paid, profit=profit, fees=trade.fees + fee, slippage=trade.slippage + lost
         )
 
     def open(self, bar: int, price: Fraction, direction: int) -> None:
-        """Put all cash into a position whose worth is what is left after its fee: (1 + fee rate) notionals are paid."""
-        self.staked = self.cash
+        """Put a share of all cash into a position and its fee: (1 + fee rate) notionals are paid."""
+        self.staked, self.interest_before = self.cash, self.interest
         paid = self.price_of(Fraction(direction), price)
-        fee, lost = self.order(direction * self.cash / (1 + self.fee_rate) / paid, price)
+        notional = self.size * self.cash / (1 + self.fee_rate)
+        fee, lost = self.order(direction * notional / paid, price)
+        self.collateral = 2 * notional if direction < 0 else Fraction(0)
         self.trades.append(Trade(bar, -1, direction, paid, None, None, fee, lost))
 
     def ruin(self, bar: int, price: Fraction) -> None:
         """Nothing is left."""
         if self.shares:
             self.trades[-1] = self.trades[-1]._replace(exit_bar=bar, exit_price=price, profit=Fraction(-1))
-        self.cash = self.shares = Fraction(0)
+        self.cash = self.shares = self.collateral = Fraction(0)
 
 
 def rebalance(
-    units: float, cash: float, target: int, price: float, fee_rate: float
+    units: float, cash: float, target: int, price: float, fee_rate: float, size: float = 1.0
 ) -> tuple[Fraction, Fraction, Fraction, Fraction]:
-    """Units, cash, fee and notional traded: by bisection, the notional that equals the equity after its own fee."""
+    """Units, cash, fee and notional traded: by bisection, the notional that is with its own fee the given share of the
+    equity after the old one's."""
     before, at, rate, worth = Fraction(units), Fraction(price), Fraction(fee_rate), Fraction(cash)
     equity = worth + before * at
 
@@ -97,7 +117,8 @@ def rebalance(
     low, high = Fraction(0), equity
     for _ in range(100):
         middle = (low + high) / 2
-        low, high = (middle, high) if middle + fee(middle) < equity else (low, middle)
+        own_fee = rate * middle
+        low, high = (middle, high) if middle + own_fee < Fraction(size) * (equity - fee(Fraction(0))) else (low, middle)
     notional = abs(target) * low
     after = target * notional / at
     return after, worth - (after - before) * at - fee(notional), fee(notional), abs(after - before) * at
@@ -113,6 +134,9 @@ class Account(NamedTuple):
     slippage: Fraction
     traded: Fraction
     liquidated_at: int
+    interest: Fraction = Fraction(0)
+    borrow: Fraction = Fraction(0)
+    funding: Fraction = Fraction(0)
 
 
 def account(
@@ -123,9 +147,15 @@ def account(
     fee_rate: float,
     slippage_rate: float = 0.0,
     initial: int = 0,
+    size: float = 1.0,
+    financing: Sequence[Column] | None = None,
 ) -> Account:
-    """The account of whole series, `initial` decided on before the first bar; equity at or below 0 ends it."""
-    account = ExactAccount(Fraction(fee_rate), Fraction(slippage_rate))
+    """The account of whole series, `initial` decided on before the first bar; equity at or below 0 ends it.
+
+    financing: for each bar the interest on cash, what a share owed costs, and the funding that a share pays, per unit
+    of its worth at the last close.
+    """
+    account = ExactAccount(Fraction(fee_rate), Fraction(slippage_rate), size=Fraction(size))
     closes, opens = ([Fraction(float(price)) for price in prices] for prices in (close, open_))
     wanted = (
         [int(position) for position in target] if fill == SAME_CLOSE else [initial, *map(int, target)][: len(target)]
@@ -135,6 +165,8 @@ def account(
     position: list[int] = []
     held, liquidated_at = 0, -1
     for bar, (goal, price, mark) in enumerate(zip(wanted, fills, closes, strict=True)):
+        if financing is not None and liquidated_at < 0:
+            account.wait(closes[max(0, bar - 1)], *(Fraction(float(rates[bar])) for rates in financing))
         if liquidated_at < 0:
             ruined = account.worth(price) <= 0
             if ruined or goal != held:
@@ -148,7 +180,8 @@ def account(
                 held, liquidated_at = 0, bar
         equity.append(account.worth(mark))
         position.append(held)
-    return Account(equity, position, account.trades, account.fees, account.slippage, account.traded, liquidated_at)
+    totals = account.fees, account.slippage, account.traded, liquidated_at
+    return Account(equity, position, account.trades, *totals, account.interest, account.borrow, account.funding)
 
 
 def count_alerts(

@@ -82,6 +82,36 @@ def chosen_rows(bars: Sequence[tuple], chosen: Column, weights: Column) -> list[
     return made
 
 
+def charge_held(
+    long: Column, short: Column, fee_rate: float, is_new: int, gap: Column, change: Column, per_volatility: Column
+) -> list[tuple[Fraction, Fraction, Fraction, Fraction, Fraction]]:
+    """Each bar's gap, change and cost, and what the old and the new position pay whatever their side: so that a long
+    earns the move less its charge, and a short the opposite of the move less its own."""
+    made = []
+    for bar in zip(long, short, gap, change, per_volatility, strict=True):
+        of_long, of_short, to_fill, from_fill, unit = (Fraction(float(value)) for value in bar)
+        move = from_fill if is_new else to_fill
+        earns, loses = move - of_long * unit, -move - of_short * unit
+        charged, both = (earns - loses) / 2, -(earns + loses) / 2
+        zero, fee = Fraction(0), Fraction(fee_rate) * unit
+        made.append((to_fill, charged, fee, zero, both) if is_new else (charged, from_fill, fee, both, zero))
+    return made
+
+
+def charge_rows(
+    hold: Sequence[tuple[float, float]], chosen: Column, weight: float, rewards: Sequence[Sequence[float]]
+) -> list[list[Fraction]]:
+    """The rewards of each pair of old and new position, less what either pays that is one."""
+    charges = [[Fraction(float(weight)) * Fraction(float(paid)) for paid in hold[int(k)]] for k in chosen]
+    return [
+        [
+            Fraction(float(reward)) - old_pays * (old != 0) - new_pays * (new != 0)
+            for reward, (old, new) in zip(row, product(POSITIONS, repeat=2), strict=True)
+        ]
+        for row, (old_pays, new_pays) in zip(rewards, charges, strict=True)
+    ]
+
+
 def market_reward(
     old: int, new: int, gap: float, change: float, cost: float, scarcity: float, weights: Column
 ) -> Fraction:
