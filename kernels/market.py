@@ -80,8 +80,8 @@ def bar_returns(log_close, log_fill, volatility, floor, fee_rate, carry, gap, ch
 def in_units(unit, gap, change, cost):
     """Measure bars by a fixed unit instead of their own volatility.
 
-    unit float64: log return per bar; cost float64 (n,) comes with 1 / volatility, 0 on the first bar of all, and becomes
-    1 / unit; gap, change float64 (n,): as in `bar_returns`. Mutates: gap, change, cost.
+    unit float64: log return per bar; cost float64 (n,) comes with 1 / volatility, 0 on the first bar of all, and
+    becomes 1 / unit; gap, change float64 (n,): as in `bar_returns`. Mutates: gap, change, cost.
     """
     for t in range(cost.size):
         if cost[t] > 0.0:

@@ -152,7 +152,7 @@ def with_value(key, value):
     if key.startswith("features."):
         transform = f"{key.rpartition('.')[0]}.transform"
         return nest({"environment.kind": "crypto", transform: "zscore", key: value})
-    if key == "environment.observe_regime":
+    if key in ("environment.observe_regime", "rewards.objective", "rewards.risk_aversion", "rewards.turnover_penalty"):
         return nest({"environment.kind": "crypto", key: value})
     return nest({key: value})
 
