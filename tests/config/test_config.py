@@ -14,6 +14,7 @@ from config_trees import (
     CRYPTO,
     DEFAULTS,
     FOUR,
+    HELD,
     HISTORY,
     LEAVES,
     OLD_CRYPTO,
@@ -68,6 +69,9 @@ BOUNDS = {  # what is refused, and the edges that are not
     "environment.market.shock_prob": SHARE,
     "environment.market.fee_bps": ([-0.1, 10_000], [0, 9_999.5]),
     "environment.market.stress_scenario": (["calm"], SCENARIOS),
+    "environment.market.borrow_bps": ([-0.1, 100_001], [0, 100_000]),
+    "environment.market.cash_rate": ([-1, 1, 4], [-0.99, 0.04, 0.99]),
+    "environment.data.funding": ([""], ["funding_rate"]),
     "environment.data.path": ([""], ["bars/*.csv"]),
     "environment.data.nan": (["keep"], ["refuse", "drop"]),
     "environment.data.fill": (["now"], ["next_open", "next_close", "same_close"]),
@@ -260,7 +264,7 @@ CHANGED = {key: other(value) for key, value in LEAVES.items() if isinstance(valu
     "learning.algorithm": "q_lambda", "learning.rate_schedule": "visits", "learning.exploration_schedule": "linear",
     "engine.compat": "idi_iann", "engine.rng": "mt19937",
     "environment.kind": "crypto", "environment.market.stress_scenario": "panic",
-    **{f"environment.data.{name}": "x" for name in ("path", "time", "price", "open", "volume")},
+    **{f"environment.data.{name}": "x" for name in ("path", "time", "price", "open", "volume", "funding")},
     "environment.data.nan": "drop", "environment.data.fill": "same_close",
     "environment.data.format": "kraken", "environment.data.sep": ";", "environment.data.decimal": ",",
     "environment.data.thousands": ".", "environment.data.time_format": "%d.%m.%Y",
@@ -284,7 +288,8 @@ def test_the_fingerprint_changes_with_any_field(key):
 def test_the_fingerprint_is_the_hash_of_the_canonical_json():
     environment = DEFAULTS["environment"]
     data = {key: value for key, value in environment["data"].items() if key not in READING}
-    first = {**DEFAULTS, "environment": {**environment, "data": data}}
+    market = {key: value for key, value in environment["market"].items() if key not in HELD}
+    first = {**DEFAULTS, "environment": {**environment, "data": data, "market": market}}
     canonical = json.dumps(first, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     assert TrainingConfig().fingerprint() == hashlib.sha256(canonical.encode("utf-8")).hexdigest()
 
