@@ -144,7 +144,7 @@ def _charge_rows(n: int) -> Prepared:
         market.charge_rows(hold, chosen, 0.5, rewards)
 
     def expected() -> list:
-        return [[list(map(float, row)) for row in oracle.charge_rows(hold.tolist(), chosen, 0.5, given)]]
+        return [[list(map(float, row)) for row in oracle.charge_rows(hold.tolist(), chosen, 0.5, given.tolist())]]
 
     return Prepared(charge, lambda: [rewards], expected)
 
@@ -174,7 +174,7 @@ def _account(n: int, *, is_financed: bool = False) -> Prepared:
         return [equity, position, trades[:count], totals, state.at[[backtest.LIQUIDATED]]]
 
     def expected() -> list:
-        kept = account_oracle.account(*given, size=size, financing=rates if is_financed else None)
+        kept = account_oracle.account(*given, size=size, financing=list(rates) if is_financed else None)
         ended = [[float(value or 0) for value in trade] for trade in kept.trades if trade.exit_bar >= 0]
         totals = [float(cost) for cost in (kept.fees, kept.slippage, kept.traded)]
         return [[*map(float, kept.equity)], kept.position, ended, totals, [kept.liquidated_at]]

@@ -123,11 +123,7 @@ def account(target, open_, close, fill, fee_rate, slippage_rate, size, financing
     is_financed = financing.interest.size > 0
     count, t = 0, 0
     while t < close.size:
-        if is_financed:
-            if at[LIQUIDATED] < 0:
-                last = close[t - 1] if t > 0 else money[LAST_CLOSE]
-                cash += _financed(t, units, cash, trade[ENTRY_PRICE], financing, last, money)
-        elif at[LIQUIDATED] < 0 and held == decided:
+        if at[LIQUIDATED] < 0 and held == decided and not is_financed:
             # Most bars change nothing: what they are worth is worked out without a branch a bar.
             stop = _hold_on(t, target, prices, close, held, units, cash, equity)
             while t < stop:
@@ -137,6 +133,9 @@ def account(target, open_, close, fill, fee_rate, slippage_rate, size, financing
                 break
         wanted, price = np.int64(0), prices[t]
         if at[LIQUIDATED] < 0:
+            if is_financed:
+                last = close[t - 1] if t > 0 else money[LAST_CLOSE]
+                cash += _financed(t, units, cash, trade[ENTRY_PRICE], financing, last, money)
             wanted = np.int64(target[t]) if fill == SAME_CLOSE else decided
             decided = np.int64(target[t])
             if cash + units * price <= 0.0:

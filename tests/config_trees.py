@@ -18,8 +18,13 @@ MARKET = {
     "shock_scale": 0.05,
     "fee_bps": 5.0,
     "stress_scenario": "normal",
+    "borrow_bps": 0.0,
+    "cash_rate": 0.0,
 }
+HELD = ("borrow_bps", "cash_rate")
+"""Settings of the market of the second format."""
 READING = {
+    "funding": None,
     "format": None,
     "sep": None,
     "decimal": None,
@@ -108,6 +113,7 @@ DEFAULTS = {
 }
 NEWER = {
     *(f"environment.data.{name}" for name in READING),
+    *(f"environment.market.{name}" for name in HELD),
     *(f"rewards.{name}" for name in ("objective", "risk_aversion", "turnover_penalty")),
     "learning.exploration_episodes",
 }
@@ -152,6 +158,8 @@ def with_value(key, value):
     if key.startswith("features."):
         transform = f"{key.rpartition('.')[0]}.transform"
         return nest({"environment.kind": "crypto", transform: "zscore", key: value})
+    if key.removeprefix("environment.market.") in HELD:
+        return nest({"environment.kind": "history", key: value})
     if key in ("environment.observe_regime", "rewards.objective", "rewards.risk_aversion", "rewards.turnover_penalty"):
         return nest({"environment.kind": "crypto", key: value})
     return nest({key: value})

@@ -93,9 +93,15 @@ class HistoryCriterion:
         """The account's equity at each close of the validation, float64 (n,), from 1."""
         return self._account(policy, self._validation).equity
 
-    def pool(self, validations: Sequence[np.ndarray]) -> np.ndarray:
-        """The returns per bar, float64 (n,), of equal capital in each of these accounts, less the riskless ones."""
-        return _returns(_book(validations), self._riskless(self._validation))
+    @staticmethod
+    def pool(validations: Sequence[np.ndarray]) -> np.ndarray:
+        """The returns per bar, float64 (n,), of equal capital in each of these accounts."""
+        return _returns(_book(validations))
+
+    def excess(self, pooled: np.ndarray) -> np.ndarray:
+        """The pooled returns less the riskless ones."""
+        riskless = self._riskless(self._validation)
+        return pooled if riskless is None else pooled - riskless
 
     def _riskless(self, bars: tuple[int, int]) -> np.ndarray | None:
         return RiskFree(self._assumed.risk_free).push(self._history.slice(*bars))
@@ -113,7 +119,7 @@ class HistoryCriterion:
         per_year = self._frequency().periods_per_year
         book = _book([account.equity for account in accounts.values()])
         riskless = self._riskless(self._test)
-        returns = _returns(book, riskless)
+        returns = _returns(book) if riskless is None else _returns(book) - riskless
         return {
             "by_seed": {
                 str(seed): {
@@ -190,6 +196,11 @@ class EpisodeCriterion:
         return np.mean(validations, axis=0)
 
     @staticmethod
+    def excess(pooled: np.ndarray) -> np.ndarray:
+        """The same: there is nothing without a risk to compare with."""
+        return pooled
+
+    @staticmethod
     def score(earned: np.ndarray) -> float:
         """The mean."""
         return float(earned.mean())
@@ -224,7 +235,7 @@ def _book(equities: Sequence[np.ndarray]) -> np.ndarray:
     return np.mean(equities, axis=0)
 
 
-def _returns(equity: np.ndarray, riskless: np.ndarray | None) -> np.ndarray:
-    """The return of every bar less the riskless one; 0 after a liquidation."""
-    returns = kpis.excess_returns(equity, riskless)
+def _returns(equity: np.ndarray) -> np.ndarray:
+    """The return of every bar; 0 after a liquidation."""
+    returns = kpis.bar_returns(equity)
     return np.append(returns, np.zeros(equity.size - returns.size))

@@ -321,14 +321,18 @@ def sweep(
                 progress(len(series), len(trials))
 
     workers.each(validate, trials)
-    books = [criterion.pool([series[number, seed] for seed in seeds]) for number in range(len(points))]
+
+    def pooled(validations: list[np.ndarray]) -> np.ndarray:
+        return criterion.excess(criterion.pool(validations))
+
+    books = [pooled([series[number, seed] for seed in seeds]) for number in range(len(points))]
     scores = [criterion.score(book) for book in books]
     chosen = int(np.argmax(scores))
     policies: dict[int, Policy] = {}
     # Trained once more, to the same bits: cheaper than keeping every policy until the choice is made.
     workers.each(lambda seed: policies.update({seed: trained(chosen, seed)}), seeds)
     policies = {seed: policies[seed] for seed in seeds}
-    by_trial = {trial: criterion.score(criterion.pool([series[trial]])) for trial in trials}
+    by_trial = {trial: criterion.score(pooled([series[trial]])) for trial in trials}
     sharpes = [HistoryCriterion.score(book) for book in books]
     deflated, test = kpis.deflated_sharpe_ratio(books[chosen], sharpes), criterion.test(policies)
     summary = {

@@ -215,6 +215,11 @@ def test_what_is_assumed_is_told():
         "embargo": EMBARGO,
         "fill": "next_close",
         "fee_bps": 2.0,
+        "size": 1.0,
+        "cash_rate": 0.0,
+        "borrow_bps": 0.0,
+        "funding": None,
+        "risk_free": 0.0,
     }
 
 
