@@ -104,6 +104,7 @@ def _history() -> None:
     policy, _ = create_trainer(config, history=history).run()
     for bars in (history, _bars(has_times=False)):
         backtest(policy, bars)
+    backtest([policy, policy], history)
     reference = TrainingConfig.from_dict({"episodes": 2, "engine": {"compat": "idi_iann"}})
     compat_backtest(create_trainer(reference).run()[0], history)
 

@@ -2,13 +2,14 @@
 that is decided and accounted beside others, in memory that does not grow with their number."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from idi_fast.agents.policy import Policy
+from idi_fast.agents.rollout import HistoryRollout
 from idi_fast.backtesting.account import AccountSimulator
 from idi_fast.backtesting.engine import Engine, own_figures, run_totals
 from idi_fast.backtesting.kpi_accumulator import Holding, KpiAccumulator
@@ -40,7 +41,8 @@ class Finished:
 class Group:
     """Policies that see the same in the same bars, and earn the same by the same decisions."""
 
-    def __init__(self, first: Policy):
+    def __init__(self, first: Policy, columns: Mapping[str, str]):
+        HistoryRollout(first, columns)  # which refuses a policy that does not fit
         self.first, self._rules = first, make_rules(first.config, first.space)
         self._tables: list[np.ndarray | Policy] = []
         self.numbers: list[int] = []
@@ -78,13 +80,16 @@ def _codes(policy: Policy, states: np.ndarray, rules: Rules) -> np.ndarray:
     return (code | ~policy.visited(states) << kernels.UNVISITED_BIT).astype(np.uint8)
 
 
-def group(policies: Iterable[Policy]) -> list[Group]:
-    """The policies by what they see; their numbers are their places in the order given."""
+def group(policies: Iterable[Policy], columns: Mapping[str, str]) -> list[Group]:
+    """The policies by what they see; their numbers are their places in the order given.
+
+    columns: those of the history. Raises ArtifactError if a policy does not fit it.
+    """
     groups: dict[str, Group] = {}
     for number, policy in enumerate(policies):
         key = _key(policy)
         if key not in groups:
-            groups[key] = Group(policy)
+            groups[key] = Group(policy, columns)
         groups[key].add(number, policy)
     return [*groups.values()]
 
