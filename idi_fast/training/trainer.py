@@ -63,6 +63,8 @@ class Trainer:
     seed : int
     history : History, Panel or None
         The bars that it is trained on.
+    encoded : HistoryBars or None
+        The same as its environment shows them.
     test : History, Panel or None
         Those behind the config's split, if it has one.
     rewards : EpisodeRewards
@@ -82,6 +84,7 @@ class Trainer:
         self.config = config
         self.seed = seed
         self.initial = initial
+        self.encoded = bars
         self.history = None if bars is None else bars.history
         self.test = test
         generators = make_generators(config.engine, seed)
