@@ -11,20 +11,19 @@ import numpy as np
 from idi_fast.agents.policy import Policy
 from idi_fast.agents.rollout import HistoryRollout
 from idi_fast.backtesting.account import AccountSimulator
-from idi_fast.backtesting.engine import Engine, own_figures, run_totals
+from idi_fast.backtesting.engine import SEGMENT_BARS, Engine, own_figures, run_totals
 from idi_fast.backtesting.kpi_accumulator import Holding, KpiAccumulator
 from idi_fast.data.history import History
 from idi_fast.data.in_sample import InSampleDetector
 from idi_fast.environments.environment import reward_weights
 from idi_fast.environments.features import Bars, empty_bars
 from idi_fast.environments.state_space import make_rules
+from idi_fast.errors import Cancelled
 from idi_fast.kernels import lanes as kernels
 from idi_fast.kernels.learn import POSITION, Rules
 from idi_fast.kernels.rollout import BEFORE
 from idi_fast.parallel.worker_pool import WorkerPool
 
-SEGMENT_BARS = 32_768
-"""Of a lane: what lies between its decisions and its figures is small enough for the second-level cache."""
 LANES = 2 * kernels.SIDE_BY_SIDE
 """That a thread follows at a time; each keeps its extreme returns, 1.6 bytes a bar."""
 
@@ -182,12 +181,20 @@ class _Batch:
         said = np.empty(SEGMENT_BARS, np.int8), np.empty(SEGMENT_BARS, np.int8), np.empty(SEGMENT_BARS, np.uint8)
         for first in range(0, bars, SEGMENT_BARS):
             if workers.stopped.is_set():
-                return
+                raise Cancelled("another policy has failed")
             rows = slice(first, min(bars, first + SEGMENT_BARS))
             n = rows.stop - first
             self._follow(rows, codes[:, :n])
+            course, history = self._course, self._course.history.slice(rows.start, rows.stop)
+            facts = course.bars.move[rows], course.risk[rows]
             for lane in range(len(self._keepers)):
-                self._count(lane, rows, codes[lane, :n], *(array[:n] for array in said))
+                target, action, alert = (array[:n] for array in said)
+                self._unvisited[lane] += int(kernels.read_codes(codes[lane, :n], target, action, alert))
+                equity, position, trades = self._keepers[lane].push(target, history)
+                figures = self._figures[lane]
+                figures.push_beside(equity, position, course.holding)
+                figures.push_trades(trades)
+                figures.push_decisions(action, facts[0], alert, facts[1])
         for lane, (keeper, figures) in enumerate(zip(self._keepers, self._figures, strict=True)):
             result = figures.result(self._course.frequency, run_totals(keeper, float(self._sums[lane]), bars))
             yield {**result.kpis, **own_figures(keeper, self._unvisited[lane], bars)}, result.undefined
@@ -197,13 +204,3 @@ class _Batch:
         earning = bars.gap[rows], bars.change[rows], bars.cost[rows], bars.scarcity[rows], self._weights
         lanes = self._tables, self._agents, self._sums
         kernels.rollout_lanes(self._observation[rows], *earning, self._rules, *lanes, *self._room, codes)
-
-    def _count(
-        self, lane: int, rows: slice, codes: np.ndarray, target: np.ndarray, action: np.ndarray, alert: np.ndarray
-    ) -> None:
-        course, keeper, figures = self._course, self._keepers[lane], self._figures[lane]
-        self._unvisited[lane] += int(kernels.read_codes(codes, target, action, alert))
-        equity, position, trades = keeper.push(target, course.history.slice(rows.start, rows.stop))
-        figures.push_beside(equity, position, course.holding)
-        figures.push_trades(trades)
-        figures.push_decisions(action, course.bars.move[rows], alert, course.risk[rows])

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kernel_strategies import CHUNKS, eighths, pieces
 from numpy.testing import assert_array_equal
-from test_kernels_kpis import BLOCK, Sums, assert_moments, assert_pairs, assert_rounded, assert_signed, runs
+from test_kernels_kpis import BLOCK, Sums, assert_moments, assert_pairs, assert_rounded, assert_signed, new_lowest, runs
 
 from idi_fast.kernels import kpis, kpis_beside
 from idi_fast.kernels import lanes as kernels
@@ -71,6 +71,14 @@ def test_sum_blocks(returns):
     kpis_beside.sum_blocks(np.array(returns), BLOCK, sums)
     for made, expected in zip(sums, twin.sum_blocks(returns, BLOCK), strict=True):
         assert_rounded(made, expected, [1, 4], BLOCK)
+
+
+@given(st.lists(eighths(2), max_size=30), eighths(2), eighths(2))
+def test_keep_tails(values, below, above):
+    low, high = new_lowest(len(values) + 1, below), new_lowest(len(values) + 1, above)
+    kpis_beside.keep_tails(np.array(values, float), low, high)
+    made = tuple(tail.values[: int(tail.state[kpis.KEPT])].tolist() for tail in (low, high))
+    assert made == twin.keep_tails(values, below, above)
 
 
 class Beside(Sums):
