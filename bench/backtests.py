@@ -1,8 +1,6 @@
 """The suite `backtest`: reading bars, rolling a policy out over them, and whole backtests from Parquet to KPIs."""
 
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -17,16 +15,18 @@ import polars as pl
 from idi_fast.agents.policy import Policy
 from idi_fast.backtesting.backtest import backtest, write_backtest
 from idi_fast.backtesting.symbols import write_symbol_backtest
-from idi_fast.bench import accounts, price_files
+from idi_fast.bench import accounts, populations, price_files
 from idi_fast.bench.backtest_twins import TwinRun, expect_kpis, floats, run_kpis, train_both
 from idi_fast.bench.bars import COLUMNS, write_bars, write_walk
 from idi_fast.bench.case import Case, Context, Differs, Timed, elapsed, expect_equal
+from idi_fast.bench.memory import alone
 from idi_fast.bench.oracle import kpis as sums
 from idi_fast.bench.sizes import Sizes
 from idi_fast.bench.training import MARKET_TOLERANCE, random_walk
 from idi_fast.bench.yardsticks import SEED
 from idi_fast.config.settings import DataConfig, TrainingConfig
 from idi_fast.data.bar_files import find_files
+from idi_fast.data.history import History
 from idi_fast.data.loading import load_history, open_history
 from idi_fast.data.symbols import open_symbols
 from idi_fast.errors import InputError
@@ -42,24 +42,22 @@ WALK_COLUMNS = ("close", "volume")
 """Of the check. Its prices are not in cents, which would put features on edges of buckets, where rounding decides."""
 BYTES_PER_BAR = 100
 """On the disk: the bars, those of the symbols, and temporarily the tables per bar of one backtest."""
-ALONE = """
-import atexit
-from idi_fast.bench.machine import peak_memory
-from idi_fast.cli import main
-atexit.register(lambda: print(peak_memory()))
-main()
-"""
 
 
 def make(sizes: Sizes, context: Context) -> list[Case]:
     """The cases of the suite. Raises InputError if the disk is too small for the bars."""
     _check_space(context.folder, sizes.file_bars)
-    policy = cache(lambda: _trader(context.folder, sizes))
+    training = cache(
+        lambda: load_history(write_walk(context.folder / "training.parquet", sizes.history_bars, SEED + 1))
+    )
+    policy = cache(lambda: _trader(training(), sizes))
     return [
         _reading(sizes, context.folder),
         _replaying(sizes, context.folder),
+        _in_memory(sizes, context.folder, policy),
         _whole(sizes, context.folder, policy),
         _symbols(sizes, context.folder, policy),
+        *populations.make(sizes, context, TRADER, WALK_COLUMNS, training),
         *accounts.make(sizes, context),
         *price_files.make(sizes, context),
     ]
@@ -74,9 +72,8 @@ def _check_space(folder: Path, bars: int) -> None:
         )
 
 
-def _trader(folder: Path, sizes: Sizes) -> Policy:
+def _trader(history: History, sizes: Sizes) -> Policy:
     """A policy trained on other bars of the same kind."""
-    history = load_history(write_walk(folder / "training.parquet", sizes.history_bars, SEED + 1))
     config = TrainingConfig.from_dict({**TRADER, "episodes": sizes.lane_episodes})
     return create_trainer(config, SEED, history).run()[0]
 
@@ -123,6 +120,31 @@ def _replaying(sizes: Sizes, folder: Path) -> Case:
         "market_engine.follow, backtest.account",
         check,
         Timed(sizes.bars, replay),
+    )
+
+
+def _in_memory(sizes: Sizes, folder: Path, policy: Callable[[], Policy]) -> Case:
+    """What a notebook does: load a history, and backtest a policy on it."""
+    path = cache(lambda: write_walk(folder / "in_memory.parquet", sizes.bars))
+
+    def run() -> float:
+        given, file = policy(), path()
+        return elapsed(lambda: backtest(given, load_history(file), fee_bps=0.0))
+
+    def check() -> None:
+        few = write_bars(folder / "few_in_memory.parquet", random_walk(sizes.check_bars), WALK_COLUMNS)
+        policy, twin = train_both(TRADER, load_history(few), sizes.check_episodes)
+        result = backtest(policy, load_history(few))
+        _expect_run(result.account.equity, result.kpis, twin.run(load_history(few)))
+
+    return Case(
+        "backtest",
+        f"load and backtest in memory, {sizes.bars:,} bars",
+        "bar",
+        "market_engine.follow, backtest.account, kpis",
+        check,
+        Timed(sizes.bars, run),
+        compiles=False,
     )
 
 
@@ -179,14 +201,7 @@ def _alone(folder: Path, data: Path, *options: str) -> tuple[float, int | None]:
     """Seconds of `idi-fast backtest` in a separate process, and its peak memory in bytes, if known."""
     with tempfile.TemporaryDirectory(dir=folder) as out:
         given = ["--policy", folder / "policy.parquet", "--out", Path(out) / "run", "--fee-bps", 0]
-        args = ["backtest", data, *given, *options]
-        started = perf_counter()
-        done = subprocess.run(
-            [sys.executable, "-c", ALONE, *map(str, args)], capture_output=True, text=True, check=True
-        )
-        seconds = perf_counter() - started
-    last = done.stdout.splitlines()[-1]
-    return seconds, None if last == "None" else int(last)
+        return alone("backtest", data, *given, *options)
 
 
 def _symbols(sizes: Sizes, folder: Path, policy: Callable[[], Policy]) -> Case:

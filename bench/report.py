@@ -8,6 +8,7 @@ TITLES = {
     "backtest": "Backtest",
     "export": "Export",
     "startup": "Whole processes",
+    "memory": "Memory",
     "scaling": "Scaling of the default config",
 }
 # Header of the column, and its figure from the time relative to the yardstick's.
@@ -21,6 +22,7 @@ YARDSTICKS: dict[str, tuple[str, Callable[[float], str]]] = {
     "polars_scan": ("time / polars' scan", lambda ratio: f"{ratio:.1f}"),
     "vectorbt": ("× vectorbt", lambda ratio: f"{1 / ratio:.1f}"),
     "vectorbt_rust": ("× vectorbt in Rust", lambda ratio: f"{1 / ratio:.1f}"),
+    "alone": ("time / alone", lambda ratio: f"{ratio:.2f}"),
     "interpreter": ("time / bare interpreter", lambda ratio: f"{ratio:.1f}"),
 }
 PREFIXES = ((1e9, "G "), (1e6, "M "), (1e3, "k "))
@@ -121,8 +123,8 @@ def _facts(case: dict, cores: int) -> list[str]:
     if "cpu_use" in case:
         texts.append(f"{case['cpu_use']:.0%} of {cores} cores busy")
     if "peak_bytes" in case:
-        peaks = (f"{case[name] / 1e9:.2f} GB" for name in ("peak_bytes", "tables_peak_bytes"))
-        texts.append("the most memory of a process of its own was {}, with its tables written {}".format(*peaks))
+        peaks = [f"{case[name] / 1e9:.2f} GB" for name in ("peak_bytes", "tables_peak_bytes") if name in case]
+        texts.append("the most memory of a process of its own was " + ", with its tables written ".join(peaks))
     if "tables_seconds" in case:
         texts.append(f"with its tables written that process took {case['tables_seconds']:.1f} s")
     return texts

@@ -12,7 +12,8 @@ class Sizes:
     oracle's, timed as "plain Python"; lanes, lane_episodes: of a population; rows, calls: of each kernel, a block of
     training at a time; bars, ticks: of a backtest and of an export; file_bars: of the backtest of a file, and of that
     of many symbols with symbol_bars each; account_bars: of the account compared with other packages'; history_bars:
-    trained on; states, …: the points of the scaling study.
+    trained on; policies: backtested over bars in one pass; memory_bars, memory_episodes: of trainings whose memory is
+    measured; memory_ticks: of a specification; states, …: the points of the scaling study.
     """
 
     check_episodes: int = 60
@@ -29,6 +30,10 @@ class Sizes:
     file_bars: int = 10_000_000
     symbol_bars: int = 200_000
     account_bars: int = 1_000_000
+    policies: int = 65
+    memory_bars: int = 10_000_000
+    memory_episodes: int = 2_000
+    memory_ticks: int = 1_000_000
     check_bars: int = 250
     ticks: int = 100_000
     cold_starts: int = 3
@@ -58,6 +63,10 @@ class Sizes:
             file_bars=400,
             symbol_bars=130,
             account_bars=300,
+            policies=3,
+            memory_bars=300,
+            memory_episodes=2,
+            memory_ticks=100,
             scaling_episodes=600,
             scaling_states=(2, 3),
             scaling_lengths=(2, 4),

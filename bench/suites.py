@@ -10,7 +10,18 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from time import perf_counter
 
-from idi_fast.bench import SCHEMA_VERSION, SUITES, backtests, exports, kernel_cases, peers, scaling, startup, training
+from idi_fast.bench import (
+    SCHEMA_VERSION,
+    SUITES,
+    backtests,
+    exports,
+    kernel_cases,
+    memory,
+    peers,
+    scaling,
+    startup,
+    training,
+)
 from idi_fast.bench.case import Case, Context, Differs, Timed, figures, measure, time_ratio
 from idi_fast.bench.machine import describe_machine, source_commit
 from idi_fast.bench.sizes import Sizes
@@ -24,6 +35,7 @@ MAKERS: dict[str, Callable[[Sizes, Context], list[Case]]] = {
     "backtest": backtests.make,
     "export": exports.make,
     "startup": startup.make,
+    "memory": memory.make,
     "scaling": scaling.make,
 }
 COMPILE = "import sys; from idi_fast.bench.suites import print_compile_seconds; print_compile_seconds(sys.argv[1:])"
@@ -44,20 +56,31 @@ def run(
     *,
     reference: Path | None = None,
     bars: int | None = None,
+    policies: int | None = None,
+    ticks: int | None = None,
     sizes: Sizes | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> dict:
     """Check and time all cases of the suites; the result is plain data, ready for JSON.
 
-    reference: folder of the package idi_iann; bars: of the file that the suite backtest reads, instead of the sizes';
-    say: called with progress messages. Cases that differ from their oracle are not timed but named in `refused`. Raises
-    InputError for an invalid reference, and if the disk has no room for the bars.
+    reference: folder of the package idi_iann; bars: of the file that the suite backtest reads, and of the trainings of
+    the suite memory; policies: that the suite backtest runs in one pass; ticks: of the specification of the suite
+    memory; all instead of the sizes'. say: called with progress messages. Cases that differ from their oracle are not
+    timed but named in `refused`. Raises InputError for an invalid reference, and if the disk has no room for the bars.
     """
     sizes = Sizes() if sizes is None else sizes
     if bars is not None:
+        if not {"backtest", "memory"} & {*suites}:
+            raise InputError("--bars is of the suites backtest and memory; add --suite backtest")
+        sizes = replace(sizes, file_bars=bars, memory_bars=bars)
+    if policies is not None:
         if "backtest" not in suites:
-            raise InputError("--bars is of the suite backtest; add --suite backtest")
-        sizes = replace(sizes, file_bars=bars)
+            raise InputError("--policies is of the suite backtest; add --suite backtest")
+        sizes = replace(sizes, policies=policies)
+    if ticks is not None:
+        if "memory" not in suites:
+            raise InputError("--ticks is of the suite memory; add --suite memory")
+        sizes = replace(sizes, memory_ticks=ticks)
     with tempfile.TemporaryDirectory() as folder:
         context = Context(Path(folder), Yardsticks())
         if reference is not None:

@@ -30,11 +30,16 @@ from idi_fast.errors import IdiFastError, InputError
 COUNTS = ("bars", "dropped_rows")
 POOLED_COUNTS = ("symbols", "symbols_without_bars")
 """Counts among a result's assumptions that conditions may name as well, the latter of many symbols only."""
+POPULATION_COUNTS = ("policies", *COUNTS)
+"""The same of a population."""
 
 
 def backtest(
     data: Annotated[str, typer.Argument(help="Price history: CSV or Parquet file, glob or folder.")],
     policy: Annotated[Path | None, typer.Option(help="Artifact of `idi-fast train`, or its policy.parquet.")] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Backtest all policies of the population, or sweep, that --policy names.")
+    ] = False,
     out: Out = None,
     fill: Fill = None,
     fee_bps: Annotated[
@@ -66,7 +71,9 @@ def backtest(
         str | None, typer.Option(help="Column, or key of key=value folders, that names the symbol of each bar.")
     ] = None,
     symbol_files: Annotated[bool, typer.Option("--symbol-files", help="Each file is a symbol.")] = False,
-    jobs: Annotated[int | None, typer.Option(help="Symbols at a time [default: usable cores + 1].")] = None,
+    jobs: Annotated[
+        int | None, typer.Option(help="Threads: symbols at a time [default: usable cores + 1], or lanes of --all.")
+    ] = None,
     trace: Annotated[bool, typer.Option("--trace/--no-trace", help="Write the tables per bar, or KPIs only.")] = True,
     check_lookahead: Annotated[
         bool,
@@ -112,7 +119,14 @@ def backtest(
         "check_lookahead": check_lookahead or None,
     }
     if calibrate_only:
-        given = {"policy": policy, "out": out, "fail_if": fail_if or None, "compat": compat, "force": force or None}
+        given = {
+            "policy": policy,
+            "all": every or None,
+            "out": out,
+            "fail_if": fail_if or None,
+            "compat": compat,
+            "force": force or None,
+        }
         _refuse({**given, **assumed, **other, **many, "open_col": None}, "with --calibrate-only")
         _calibrate(data, columns, json)
         return
@@ -123,18 +137,23 @@ def backtest(
         )
     is_compat = compat_name(compat) is not None
     if is_compat:
-        _refuse({**assumed, **other, **many, "fail_if": fail_if or None, "fee_bps": None}, "under --compat")
+        given = {"all": every or None, "fail_if": fail_if or None, "fee_bps": None}
+        _refuse({**assumed, **other, **many, **given}, "under --compat")
     is_pooled = symbol_files or symbol_col is not None
     if symbol_files and symbol_col is not None:
         raise InputError("--symbol-files and --symbol-col exclude each other")
     if is_pooled and check_lookahead:
         raise InputError("--check-lookahead does not go with many symbols; check one of them")
+    if every:
+        _refuse({**other, **many, "jobs": None, "open_col": None}, "with --all")
     source = Source(data, policy, columns, required_out(out), force)
-    conditions = _conditions(fail_if or [], is_pooled=is_pooled)
+    conditions = _conditions(fail_if or [], _condition_names(is_pooled, every))
     console.tell_of_compilation(() if is_compat else ("account",))
     with console.interruptible(source.out):
         if is_compat:
             result = _compat(source, fee_bps)
+        elif every:
+            result = _population(source, assumed, jobs)
         elif is_pooled:
             result = _symbols(source, assumed, trace, symbol_col, jobs)
         else:
@@ -165,11 +184,21 @@ def _refuse(options: dict, where: str) -> None:
         raise InputError(f"{', '.join(idle)}: not {where}")
 
 
-def _conditions(texts: list[str], *, is_pooled: bool) -> list:
-    from idi_fast.backtesting.conditions import parse_condition
+def _condition_names(is_pooled: bool, is_population: bool) -> list[str]:
     from idi_fast.backtesting.engine import kpi_names
+    from idi_fast.backtesting.populations import STATISTICS
 
-    names = [*kpi_names(is_pooled=is_pooled), *COUNTS, *(POOLED_COUNTS if is_pooled else ())]
+    if not is_population:
+        return [*kpi_names(is_pooled=is_pooled), *COUNTS, *(POOLED_COUNTS if is_pooled else ())]
+    figures, held = (
+        [name for name in kpi_names() if name.startswith("buy_and_hold.") is of_held] for of_held in (False, True)
+    )
+    return [*(f"{kind}.{name}" for kind in STATISTICS for name in figures), *held, *POPULATION_COUNTS]
+
+
+def _conditions(texts: list[str], names: list[str]) -> list:
+    from idi_fast.backtesting.conditions import parse_condition
+
     conditions = [parse_condition(text, names) for text in texts]
     for condition in conditions:
         if not condition.names:
@@ -237,6 +266,27 @@ def _symbols(source: Source, assumed: dict, trace: bool, column: str | None, job
         )
 
 
+def _population(source: Source, assumed: dict, jobs: int | None) -> dict:
+    from dataclasses import replace
+
+    from idi_fast.agents.policy import Policy
+    from idi_fast.backtesting.populations import backtest_population
+    from idi_fast.data.config_history import open_config_history
+    from idi_fast.storage.files import new_directory
+    from idi_fast.training.population_artifact import load_policies, policy_files
+
+    files, risk = policy_files(source.policy), source.columns.pop("risk", None)
+    first = Policy.load(files[0])
+    data = replace(first.config.environment.data, path=source.data, start=None, end=None, **source.columns)
+    with (
+        new_directory(source.out, force=source.force, inputs=(source.policy, source.data)) as folder,
+        console.counted_progress("policies") as progress,
+    ):
+        history = open_config_history(first.config, data, risk=risk).load()
+        tests = backtest_population(load_policies(files), history, jobs=jobs, progress=progress, **assumed)
+        return tests.write(folder)
+
+
 def _check_lookahead(policy, history, position: int, funding: str | None) -> None:
     from functools import partial
 
@@ -266,12 +316,15 @@ def _compat(source: Source, fee_bps: float | None) -> dict:
 
 def _figures(result: dict) -> dict:
     held, assumptions = result.get("buy_and_hold", {}), result["assumptions"]
-    counts = {name: assumptions[name] for name in (*COUNTS, *POOLED_COUNTS) if name in assumptions}
-    return {**counts, **result["kpis"], **{f"buy_and_hold.{name}": value for name, value in held.items()}}
+    known = (*COUNTS, *POOLED_COUNTS, *POPULATION_COUNTS)
+    counts = {name: assumptions[name] for name in known if name in assumptions}
+    own = result.get("kpis") or {f"{kind}.{n}": row[kind] for n, row in result["spread"].items() for kind in row}
+    return {**counts, **own, **{f"buy_and_hold.{name}": value for name, value in held.items()}}
 
 
 def _report(out: Path, result: dict, json: bool) -> None:
-    assumptions, figures, held = result["assumptions"], result["kpis"], result.get("buy_and_hold")
+    assumptions, held = result["assumptions"], result.get("buy_and_hold")
+    figures = result.get("kpis", {})
     if assumptions.get("in_sample"):
         console.note_in_sample()
     if figures.get("unvisited_states", 0.0) > 0.1:
@@ -286,12 +339,26 @@ def _report(out: Path, result: dict, json: bool) -> None:
     known = console.without_idle_terms({"backtest": str(out), **assumptions})
     console.print_rows([(name.replace("_", " "), value) for name, value in known.items() if value is not None])
     typer.echo()
+    if "spread" in result:
+        _print_spread(result)
+        return
     heads = ("", "policy", "buy and hold") if held else ("", "policy")
     idle = {"liquidated_at": None, **dict.fromkeys(EARNED_AND_PAID, 0.0)}
     figures = {name: value for name, value in figures.items() if name not in idle or value != idle[name]}
     rows = [(name, figures[name], held.get(name, "")) if held else (name, figures[name]) for name in figures]
     console.print_columns(heads, [(name.replace("_", " "), *values) for name, *values in rows])
     _say_why(result.get("undefined", {}))
+
+
+def _print_spread(result: dict) -> None:
+    from idi_fast.backtesting.populations import STATISTICS
+
+    heads = ("over the policies", *(kind.replace("_", " ") for kind in STATISTICS), "buy and hold")
+    held = result["buy_and_hold"]
+    spread = {name: row for name, row in result["spread"].items() if row["policies"] or name != "liquidated_at"}
+    rows = [(name, *(row[kind] for kind in STATISTICS), held.get(name, "")) for name, row in spread.items()]
+    console.print_columns(heads, [(name.replace("_", " "), *values) for name, *values in rows])
+    _say_why(result["undefined"])
 
 
 def _say_why(undefined: dict[str, str]) -> None:

@@ -17,8 +17,8 @@ def bench(
     suite: Annotated[
         list[str] | None,
         typer.Option(
-            help="kernels, train, backtest, export, startup, scaling or all [default: train and startup].",
-            autocompletion=choices("kernels", "train", "backtest", "export", "startup", "scaling", "all"),
+            help="kernels, train, backtest, export, startup, memory, scaling or all [default: train and startup].",
+            autocompletion=choices("kernels", "train", "backtest", "export", "startup", "memory", "scaling", "all"),
         ),
     ] = None,
     repeats: Annotated[int, typer.Option(min=5, help="Timed repeats of each case.")] = 7,
@@ -27,7 +27,13 @@ def bench(
     ] = None,
     bars: Annotated[
         int | None,
-        typer.Option(min=1000, help="Bars of the file of the suite backtest [default: 10,000,000]."),
+        typer.Option(min=1000, help="Bars of the file of the suites backtest and memory [default: 10,000,000]."),
+    ] = None,
+    policies: Annotated[
+        int | None, typer.Option(min=2, help="Policies that the suite backtest runs in one pass [default: 65].")
+    ] = None,
+    ticks: Annotated[
+        int | None, typer.Option(min=100, help="Ticks of the specification of the suite memory [default: 1,000,000].")
     ] = None,
     compare: Annotated[
         Path | None, typer.Option(help="File with the --json output of an earlier run, to compare with.")
@@ -55,7 +61,7 @@ def bench(
         plotting.check_picture(plot)
     console.tell_of_compilation()
     say = console.message if sys.stderr.isatty() else lambda text: None
-    results = run(suites, repeats, reference=reference, bars=bars, say=say)
+    results = run(suites, repeats, reference=reference, bars=bars, policies=policies, ticks=ticks, say=say)
     if old is not None:
         results["comparison"] = comparison.compare(old, results)
     _print(results, json)

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from idi_fast.agents.policy import Policy
     from idi_fast.agents.trace import Trace
     from idi_fast.backtesting.backtest import Backtest, backtest
+    from idi_fast.backtesting.populations import PopulationBacktest
     from idi_fast.config.settings import TrainingConfig
     from idi_fast.data.conversion import convert_files
     from idi_fast.data.history import History
@@ -50,6 +51,7 @@ _HOMES = {
     "agents.policy": ("Policy",),
     "agents.trace": ("Trace",),
     "backtesting.backtest": ("Backtest", "backtest"),
+    "backtesting.populations": ("PopulationBacktest",),
     "config.settings": ("TrainingConfig",),
     "data.history": ("History",),
     "data.loading": ("load_history",),
@@ -102,6 +104,7 @@ __all__ = [
     "OutputError",
     "Policy",
     "Population",
+    "PopulationBacktest",
     "PopulationProgress",
     "Progress",
     "ProgressLog",

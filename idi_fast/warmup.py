@@ -108,6 +108,7 @@ def _history() -> None:
         backtest(policy, bars)
     charged = {"episodes": 1, "environment": {"kind": "history", "market": {"borrow_bps": 1.0}}}
     backtest(create_trainer(TrainingConfig.from_dict(charged), history=history).run()[0], history)
+    backtest([policy, policy], history)
     reference = TrainingConfig.from_dict({"episodes": 2, "engine": {"compat": "idi_iann"}})
     compat_backtest(create_trainer(reference).run()[0], history)
 

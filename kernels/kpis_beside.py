@@ -8,8 +8,8 @@ from idi_fast.kernels.kpis import (
     EXPOSED,
     KEPT,
     LANES,
+    LIMIT,
     central_sums,
-    keep_lowest,
     merge_moments,
     merge_products,
     push_curve,
@@ -36,6 +36,20 @@ def sums_beside(x, y, mean_x, mean_y):
 
 
 @kernel
+def keep_tails(values, low, high):
+    """Both `keep_lowest` of values float64 (n,) in one pass: of them, and of them times −1. Mutates: low, high."""
+    lows, highs = low.values, high.values
+    n_low, n_high = index(low.state[KEPT]), index(high.state[KEPT])
+    below, above = low.state[LIMIT], high.state[LIMIT]
+    for t in range(values.size):
+        value = values[t]
+        lows[n_low], highs[n_high] = value, -value
+        n_low += index(value < below)
+        n_high += index(-value < above)
+    low.state[KEPT], high.state[KEPT] = n_low, n_high
+
+
+@kernel
 def end_block_beside(run, held, mean, squares, pairs, low, high):
     """Add the current block of a curve to its sums, as `end_block`, beside a holding whose sums were worked out before.
 
@@ -58,8 +72,7 @@ def end_block_beside(run, held, mean, squares, pairs, low, high):
         mean_x = signed_sums(rest, run.signed)
         m2, m3, m4, _ = sums_beside(rest, rest, mean_x, mean_x)
         merge_moments(run.moments, rest.size, mean_x, m2, m3, m4)
-    keep_lowest(x, 1.0, low.state, low.values)
-    keep_lowest(x, -1.0, high.state, high.values)
+    keep_tails(x, low, high)
     run.filled[0] = 0
 
 

@@ -45,6 +45,8 @@ def written(world) -> Path:
         ("backtest", bars, "--policy", world / "warm", "--no-trace", "--out", world / "in_sample"),
         ("backtest", later, "--policy", world / "compat", "--compat", "idi_iann", "--out", world / "by_reference"),
         ("backtest", world / "symbols/*.csv", "--policy", agent, "--symbol-files", "--out", world / "book"),
+        ("train", "--seeds", "0:3", "--keep", "all", "--data", bars, *QUICK, *FEW_STATES, "--out", world / "seeds"),
+        ("backtest", later, "--policy", world / "seeds", "--all", "--out", world / "of_all"),
         ("walkforward", many, "--train-bars", 200, "--test-bars", 60, *QUICK, "--out", world / "walk"),
         ("sweep", many, *grid, "--out", world / "sweep"),
         ("sweep", "--env", "crypto", *few, *grid, "--out", world / "simulated"),

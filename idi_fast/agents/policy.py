@@ -283,7 +283,7 @@ def _policy_in(folder: Path) -> Path:
             )
     if kind == "walkforward":
         raise ArtifactError(f"{folder} is a walk-forward, which keeps no policy; train one on the bars before its use")
-    if kind in ("backtest", "symbol-backtest"):
+    if kind in ("backtest", "symbol-backtest", "population-backtest"):
         raise ArtifactError(f"{folder} is a backtest, which holds no policy; give the one that was tested")
     inside = sorted(path.parent for path in folder.glob("*/policy.parquet"))
     if inside:

@@ -33,7 +33,7 @@ class Observations(NamedTuple):
 
     def from_bar(self, first: int) -> Self:
         """The bars from number `first` on."""
-        bars = Bars(*(column[first:] for column in self.bars))
+        bars = self.bars.rows(slice(first, None))
         history = self.history.slice(first, None)
         return self._replace(history=history, bars=bars, value=self.value[first:], entry=self.entry[first:])
 

@@ -43,3 +43,5 @@ def _explain_no_trace(folder: Path) -> None:
         raise ArtifactError(f"no trace in {folder}: this backtest kept no trace (`trace=False`)")
     if kind == "symbol-backtest":
         raise ArtifactError(f"no trace in {folder}: it is of many symbols; backtest a symbol alone to export it")
+    if kind == "population-backtest":
+        raise ArtifactError(f"no trace in {folder}: it is of many policies; backtest one alone to export it")

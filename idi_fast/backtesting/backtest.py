@@ -1,11 +1,11 @@
 """Backtest a policy on price history: roll it out causally, keep its account, and compute its KPIs."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import TYPE_CHECKING, TypedDict, Unpack, overload
 
 import numpy as np
 import polars as pl
@@ -25,6 +25,10 @@ from idi_fast.storage.files import new_directory, write_json
 from idi_fast.storage.json_files import null_nan
 from idi_fast.storage.manifests import SCHEMA_VERSION
 from idi_fast.training.artifact import write_backtest_run
+from idi_fast.training.population import Population
+
+if TYPE_CHECKING:
+    from idi_fast.backtesting.populations import PopulationBacktest
 
 
 @dataclass(frozen=True)
@@ -161,8 +165,14 @@ class BacktestOptions(TypedDict, total=False):
     year_days: int | None
 
 
+@overload
+def backtest(policy: Policy, history: HistoryLike, **options: Unpack[BacktestOptions]) -> Backtest: ...
+@overload
 def backtest(
-    policy: Policy,
+    policy: Population | Sequence[Policy], history: HistoryLike, **options: Unpack[BacktestOptions]
+) -> "PopulationBacktest": ...
+def backtest(
+    policy: Policy | Population | Sequence[Policy],
     history: HistoryLike,
     *,
     fill: str | None = None,
@@ -178,13 +188,14 @@ def backtest(
     start: str | date | None = None,
     end: str | date | None = None,
     year_days: int | None = None,
-) -> Backtest:
-    """Replay a policy over a price history in memory, causally, and keep its account.
+) -> "Backtest | PopulationBacktest":
+    """Replay a policy over a price history in memory, causally, and keep its account; or many policies in one pass.
 
     Parameters
     ----------
     policy
-        A policy of the crypto or history environment.
+        A policy of the crypto or history environment; or a population that kept all its policies, or a list of some:
+        the bars are then encoded once for all that read them alike, and each has the figures that it has alone.
     history
         Bars with the columns that the policy's features read; they need times if `start` or `end` is given.
     fill
@@ -217,8 +228,9 @@ def backtest(
 
     Returns
     -------
-    Backtest
-        `kpis`, `trades`, `equity`, trace and account; `save` writes what `idi-fast backtest` writes.
+    Backtest or PopulationBacktest
+        Of a policy `kpis`, `trades`, `equity`, trace and account; of many a `table` with a row per policy, and the
+        `spread` of each figure. `save` writes what `idi-fast backtest` writes.
 
     Raises
     ------
@@ -241,26 +253,28 @@ def backtest(
     >>> {"total_return", "sharpe_annualised", "max_drawdown"} <= test.kpis.keys()
     True
     """
+    options: BacktestOptions = {
+        "fill": fill,
+        "fee_bps": fee_bps,
+        "slippage_bps": slippage_bps,
+        "long_only": long_only,
+        "initial_position": initial_position,
+        "size": size,
+        "cash_rate": cash_rate,
+        "borrow_bps": borrow_bps,
+        "funding": funding,
+        "risk_free": risk_free,
+        "start": start,
+        "end": end,
+        "year_days": year_days,
+    }
+    if isinstance(policy, Population | list | tuple):
+        from idi_fast.backtesting.populations import backtest_population, members
+
+        return backtest_population(members(policy), history, **options)
     policy = check_policy(policy)
     history = required_history(history, extra=account_columns(policy.config, funding, risk_free))
-    make = partial(
-        make_engine,
-        policy,
-        history,
-        fill=fill,
-        fee_bps=fee_bps,
-        slippage_bps=slippage_bps,
-        long_only=long_only,
-        initial_position=initial_position,
-        size=size,
-        cash_rate=cash_rate,
-        borrow_bps=borrow_bps,
-        funding=funding,
-        risk_free=risk_free,
-        start=start,
-        end=end,
-        year_days=year_days,
-    )
+    make = partial(make_engine, policy, history, **options)
     engine = make()
     kept = [(part.equity, part.position, part.held_equity, part.trades) for part in engine.segments()]
     equity, position, held_equity, trades = map(np.concatenate, zip(*kept, strict=True))

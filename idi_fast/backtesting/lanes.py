@@ -2,28 +2,28 @@
 that is decided and accounted beside others, in memory that does not grow with their number."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from idi_fast.agents.policy import Policy
+from idi_fast.agents.rollout import HistoryRollout
 from idi_fast.backtesting.account import AccountSimulator
-from idi_fast.backtesting.engine import Engine, own_figures, run_totals
+from idi_fast.backtesting.engine import SEGMENT_BARS, Engine, own_figures, run_totals
 from idi_fast.backtesting.kpi_accumulator import Holding, KpiAccumulator
 from idi_fast.data.history import History
 from idi_fast.data.in_sample import InSampleDetector
-from idi_fast.environments.features import Bars, empty_bars
+from idi_fast.environments.features import empty_bars
 from idi_fast.environments.rewards import is_linear, reward_weights
 from idi_fast.environments.state_space import make_rules
+from idi_fast.errors import Cancelled
 from idi_fast.kernels import lanes as kernels
 from idi_fast.kernels.learn import POSITION, Rules
 from idi_fast.kernels.rollout import BEFORE
 from idi_fast.parallel.worker_pool import WorkerPool
 
-SEGMENT_BARS = 32_768
-"""Of a lane: what lies between its decisions and its figures is small enough for the second-level cache."""
 LANES = 2 * kernels.SIDE_BY_SIDE
 """That a thread follows at a time; each keeps its extreme returns, 1.6 bytes a bar."""
 
@@ -40,7 +40,8 @@ class Finished:
 class Group:
     """Policies that see the same in the same bars, and earn the same by the same decisions."""
 
-    def __init__(self, first: Policy):
+    def __init__(self, first: Policy, columns: Mapping[str, str]):
+        HistoryRollout(first, columns)  # which refuses a policy that does not fit
         self.first, self._rules = first, make_rules(first.config, first.space)
         self._tables: list[np.ndarray | Policy] = []
         self.numbers: list[int] = []
@@ -78,17 +79,18 @@ def _codes(policy: Policy, states: np.ndarray, rules: Rules) -> np.ndarray:
     return (code | ~policy.visited(states) << kernels.UNVISITED_BIT).astype(np.uint8)
 
 
-def group(policies: Iterable[Policy], *, together: bool = True) -> list[Group]:
+def group(policies: Iterable[Policy], columns: Mapping[str, str], *, together: bool = True) -> list[Group]:
     """The policies by what they see; their numbers are their places in the order given.
 
     Alone is each policy whose rewards are not sums of what positions earn, and unless `together` every one: lanes know
-    neither such rewards nor risk-free rates.
+    neither such rewards nor risk-free rates. columns: those of the history. Raises ArtifactError if a policy does not
+    fit it.
     """
     groups: dict[str, Group] = {}
     for number, policy in enumerate(policies):
         key = _key(policy) if together and is_linear(policy.config) else str(number)
         if key not in groups:
-            groups[key] = Group(policy)
+            groups[key] = Group(policy, columns)
         groups[key].add(number, policy)
     return [*groups.values()]
 
@@ -111,7 +113,7 @@ class Course:
             for kept, new in zip(room, segment.seen.bars, strict=True):
                 kept[rows] = new
             held[rows] = segment.held_equity
-        self.bars, self.holding = Bars(*(column[:count] for column in room)), Holding(held[:count])
+        self.bars, self.holding = room.rows(slice(count)), Holding(held[:count])
         first = engine.first_bar
         self.history = history if count == len(history) else history.slice(first, first + count)
         self.risk = self.bars.risk if self.history.risk is None else self.history.risk
@@ -181,12 +183,20 @@ class _Batch:
         said = np.empty(SEGMENT_BARS, np.int8), np.empty(SEGMENT_BARS, np.int8), np.empty(SEGMENT_BARS, np.uint8)
         for first in range(0, bars, SEGMENT_BARS):
             if workers.stopped.is_set():
-                return
+                raise Cancelled("another policy has failed")
             rows = slice(first, min(bars, first + SEGMENT_BARS))
             n = rows.stop - first
             self._follow(rows, codes[:, :n])
+            course, history = self._course, self._course.history.slice(rows.start, rows.stop)
+            facts = course.bars.move[rows], course.risk[rows]
             for lane in range(len(self._keepers)):
-                self._count(lane, rows, codes[lane, :n], *(array[:n] for array in said))
+                target, action, alert = (array[:n] for array in said)
+                self._unvisited[lane] += int(kernels.read_codes(codes[lane, :n], target, action, alert))
+                equity, position, trades = self._keepers[lane].push(target, history)
+                figures = self._figures[lane]
+                figures.push_beside(equity, position, course.holding)
+                figures.push_trades(trades)
+                figures.push_decisions(action, facts[0], alert, facts[1])
         for lane, (keeper, figures) in enumerate(zip(self._keepers, self._figures, strict=True)):
             result = figures.result(self._course.frequency, run_totals(keeper, float(self._sums[lane]), bars))
             yield {**result.kpis, **own_figures(keeper, self._unvisited[lane], bars)}, result.undefined
@@ -196,13 +206,3 @@ class _Batch:
         earning = bars.gap[rows], bars.change[rows], bars.cost[rows], bars.scarcity[rows], self._weights
         lanes = self._tables, self._agents, self._sums
         kernels.rollout_lanes(self._observation[rows], *earning, self._rules, *lanes, *self._room, codes)
-
-    def _count(
-        self, lane: int, rows: slice, codes: np.ndarray, target: np.ndarray, action: np.ndarray, alert: np.ndarray
-    ) -> None:
-        course, keeper, figures = self._course, self._keepers[lane], self._figures[lane]
-        self._unvisited[lane] += int(kernels.read_codes(codes, target, action, alert))
-        equity, position, trades = keeper.push(target, course.history.slice(rows.start, rows.stop))
-        figures.push_beside(equity, position, course.holding)
-        figures.push_trades(trades)
-        figures.push_decisions(action, course.bars.move[rows], alert, course.risk[rows])

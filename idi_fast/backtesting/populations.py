@@ -1,7 +1,7 @@
 """Backtest all policies of a population on one history: a table of their figures, and how these are spread."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
@@ -23,6 +23,7 @@ from idi_fast.storage.json_files import null_nan
 from idi_fast.storage.manifests import SCHEMA_VERSION
 from idi_fast.storage.tables import write_table
 from idi_fast.training.artifact import write_backtest_run
+from idi_fast.training.population import Population
 
 SHOWN = ("total_return", "sharpe_annualised", "max_drawdown", "trades", "exposure")
 QUANTILES = {"minimum": 0.0, "lower_quartile": 0.25, "median": 0.5, "upper_quartile": 0.75, "maximum": 1.0}
@@ -32,7 +33,7 @@ STATISTICS = ("mean", *QUANTILES)
 
 @dataclass(frozen=True)
 class PopulationBacktest:
-    """The finished backtests of many policies over the same bars; made by `backtest_population`.
+    """The finished backtests of many policies over the same bars; made by `backtest`.
 
     Attributes
     ----------
@@ -54,6 +55,17 @@ class PopulationBacktest:
         The bars.
     policy : Policy
         The first.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import idi_fast as idi
+    >>> close = 100.0 + np.sin(np.arange(300) / 5.0)
+    >>> bars = idi.History.from_frame({"close": close, "open": close})
+    >>> population = idi.train_population({"episodes": 4}, range(3), history=bars, keep="all")
+    >>> tests = idi.backtest(population, bars)
+    >>> tests.table["seed"].to_list()
+    ['0', '1', '2']
     """
 
     table: pl.DataFrame
@@ -181,17 +193,6 @@ def backtest_population(
         If a policy and the history do not fit.
     InputError
         For a bad option, or no policies.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import idi_fast as idi
-    >>> close = 100.0 + np.sin(np.arange(300) / 5.0)
-    >>> bars = idi.History.from_frame({"close": close, "open": close})
-    >>> population = idi.train_population({"episodes": 4}, range(3), history=bars, keep="all")
-    >>> tests = idi.backtest_population(population.policies.values(), bars)
-    >>> tests.table["seed"].to_list()
-    ['0', '1', '2']
     """
     history = required_history(history)
     check_callback("progress", progress)
@@ -203,7 +204,7 @@ def backtest_population(
             identities.append({"seed": str(policy.seed), "fingerprint": config.fingerprint()})
             yield policy
 
-    groups = group(noted(), together=not options.get("risk_free"))
+    groups = group(noted(), history.columns, together=not options.get("risk_free"))
     if not groups:
         raise InputError("there are no policies; expected one or more")
     # First of all, so that what fits one and not another is said before the work.
@@ -266,15 +267,14 @@ def _same(one: float, other: float) -> bool:
     return one == other or (math.isnan(one) and math.isnan(other))
 
 
-def check_policies(policies: object) -> list[Policy]:
-    """The policies of a population, or a sequence of some, that was given as an argument. Raises InputError."""
-    kept = getattr(policies, "policies", None)
-    if isinstance(kept, dict):
-        seeds = getattr(policies, "seeds", ())
-        if len(kept) < len(seeds):
-            raise InputError(
-                f"the population has kept {len(kept)} of its {len(seeds):,} policies; train it with keep='all', or "
-                "give the one to test, such as its .best.policy"
-            )
-        policies = kept.values()
-    return [check_policy(policy) for policy in policies]  # pyright: ignore[reportGeneralTypeIssues]
+def members(policies: Population | Sequence[Policy]) -> list[Policy]:
+    """The policies of a population that kept all, or of a list. Raises InputError."""
+    if not isinstance(policies, Population):
+        return [check_policy(policy) for policy in policies]
+    kept, seeds = policies.policies, policies.seeds
+    if len(kept) < len(seeds):
+        raise InputError(
+            f"the population has kept {len(kept)} of its {len(seeds):,} policies; train it with keep='all', or give "
+            "the one to test, such as its .best.policy"
+        )
+    return [*kept.values()]

@@ -21,7 +21,6 @@ from idi_fast.storage.reader.client import ask, stream
 
 CHUNK_BARS = 262_144
 """Bars read at a time: few enough to bound memory, many enough to keep Python's share small."""
-WHOLE_ROWS = 1_048_576
 """The same if all bars are kept in the end."""
 DIGESTED_ALONG_BYTES = 2**24
 """Files up to this size are digested while reading; a thread for each of many costs more than it saves."""
@@ -115,12 +114,16 @@ class HistoryFiles:
 
     def load(self) -> History:
         """All bars at once."""
-        # Copies, since a chunk's memory is the reader's again as soon as the chunk is gone.
-        parts = [
-            [values.copy() for values in (*(chunk.column(name) for name in self.columns), chunk.after_gap)]
-            for chunk in self.chunks(WHOLE_ROWS)
-        ]
-        *values, after_gap = parts[0] if len(parts) == 1 else map(np.concatenate, zip(*parts, strict=True))
+        whole: list[np.ndarray] = []
+        for chunk in self.chunks():
+            parts = [*(chunk.column(name) for name in self.columns), chunk.after_gap]
+            whole = whole or [np.empty(0, values.dtype) for values in parts]
+            first = whole[0].size
+            for values, part in zip(whole, parts, strict=True):
+                # In place, since joining all chunks in the end would hold everything twice.
+                values.resize(first + part.size, refcheck=False)
+                values[first:] = part
+        *values, after_gap = whole
         arrays = dict(zip(self.columns, values, strict=True))
         about = {
             "dropped": self.dropped,

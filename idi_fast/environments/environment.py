@@ -264,6 +264,10 @@ def _columns(bars: SimulatedBars) -> dict[str, np.ndarray]:
     return {"close": bars.log_close, "volume": bars.log_volume}
 
 
+CHUNK_BARS = 65_536
+"""Of a history that are encoded at a time: the logarithms of all of them are not needed at once."""
+
+
 class HistoryBars:
     """A history as an environment shows it; any number of lanes may share it, since it never changes.
 
@@ -281,23 +285,32 @@ class HistoryBars:
                     f"{whose} has {len(each)} bars, but an episode of {config.episode_length} steps needs at least "
                     f"{config.episode_length + 1}; give more data or a smaller episode_length"
                 )
-        columns = [log_columns(each) for _, each in members(history)]
         if encoder is None:
+            columns = [log_columns(each) for _, each in members(history)]
             encoder = Encoder.fit(config, resolve_features(config, history.columns), columns)
+            del columns
         self.history = history
         self.encoder = encoder
         self.last = members(history)[-1][1]
         self.firsts = np.cumsum([0, *(len(each) for _, each in members(history))])
-        fills = [log_fill(each, config.environment.data.fill) for each in columns]
-        self.close, self.fill_price = columns[-1]["close"], fills[-1]
+        self._fill = config.environment.data.fill
         charges = [HoldingCharges(config, each.columns) for _, each in members(history)]
         self.bars = empty_bars(len(history), charged=bool(charges[0]))
-        for place, (each, fill) in enumerate(zip(columns, fills, strict=True)):
-            part = Bars(*(column[self.firsts[place] : self.firsts[place + 1]] for column in self.bars))
-            of_symbol = charges[place]
-            paid = of_symbol.push(members(history)[place][1]) if of_symbol else None
-            stream = bar_stream(config, encoder, charged_fee_bps(config), is_new=of_symbol.is_new)
-            stream.encode(each, fill, part, paid)
+        for first, charge, (_, each) in zip(self.firsts, charges, members(history), strict=False):
+            stream = bar_stream(config, encoder, charged_fee_bps(config), is_new=charge.is_new)
+            for start in range(0, len(each), CHUNK_BARS):
+                chunk = each.slice(start, start + CHUNK_BARS)
+                logs = log_columns(chunk)
+                part = self.bars.rows(slice(first + start, first + start + len(chunk)))
+                stream.encode(logs, log_fill(logs, self._fill), part, charge.push(chunk) if charge else None)
+
+    def recent(self, n: int) -> tuple[np.ndarray, np.ndarray]:
+        """Of the last n bars the log close, and the log price at which a position first held into each was entered, as
+        of `entry_values`; float64 (n,)."""
+        first = max(0, len(self.last) - n - 1)
+        logs = log_columns(self.last.slice(first, None))
+        entry = entry_values(logs["close"], log_fill(logs, self._fill))
+        return logs["close"][-n:], entry[-n:]
 
     def windows(self, length: int, step: int = 1) -> tuple[np.ndarray, np.ndarray]:
         """Of windows of `length` bars and one more, each `step` bars behind the one before: how many there are up to
@@ -337,11 +350,11 @@ class HistoryEnvironment(_MarketTape):
     def facts(self, n: int) -> tuple[Tape, MarketFacts]:
         market, history = self._market, self._market.last
         start = len(history) - n
-        bars = Bars(*(np.ascontiguousarray(array[max(0, len(array) - n) :]) for array in market.bars))
-        entry = entry_values(market.close, market.fill_price)
+        bars = market.bars.rows(slice(market.bars.observation.size - n, None))
+        value, entry = market.recent(n)
         return self.tape(bars), MarketFacts(
-            value=market.close[start:],
-            entry=entry[start:],
+            value=value,
+            entry=entry,
             regime=bars.regime,
             risk=bars.risk,
             move=bars.move,

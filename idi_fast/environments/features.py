@@ -146,19 +146,29 @@ class Encoder:
         A panic is the most volatile tenth; of the rest, bull and bear are the outer thirds of the trend.
         """
         unused = [name for name in FEATURES if not feature_in_use(config, name)]
-        matrices = [FeatureStream(features, unused).push(each) for each in columns]
+
+        def pooled(name: str) -> np.ndarray:
+            # One at a time: all of them would take as much memory as everything else that a training holds.
+            others = [row for row in ROWS if row != name]
+            found = [FeatureStream(features, others).push(each)[ROWS.index(name)] for each in columns]
+            return found[0] if len(found) == 1 else np.concatenate(found)
+
         edges = []
-        for k, name in enumerate(FEATURES):
+        for name in FEATURES:
             shares = np.arange(1, buckets := getattr(config.quantizer, f"{name}_buckets")) / buckets
-            edges.append(np.empty(0) if name in unused else np.quantile(_pooled(matrices, k), shares))
-        volatility, trend = _pooled(matrices, 4), _pooled(matrices, 5)
-        moving = volatility[volatility > 0.0]
-        change = np.concatenate([np.diff(each["close"]) for each in columns])
-        typical = float(np.median(moving)) if moving.size else float(np.sqrt(np.mean(change * change)))
+            edges.append(np.empty(0) if name in unused else np.quantile(pooled(name), shares))
+        volatility = pooled("scale")
+        panic_above, moving = np.quantile(volatility, 0.9), volatility[volatility > 0.0]
+        if moving.size:
+            typical = float(np.median(moving, overwrite_input=True))
+        else:
+            change = np.concatenate([np.diff(each["close"]) for each in columns])
+            typical = float(np.sqrt(np.mean(change * change)))
+        del volatility, moving
         return cls(
             features=features,
             edges=tuple(edges),
-            regime_edges=np.array([np.quantile(volatility, 0.9), *np.quantile(trend, [1 / 3, 2 / 3])]),
+            regime_edges=np.array([panic_above, *np.quantile(pooled("regime_trend"), [1 / 3, 2 / 3])]),
             # A price that moves evenly has no volatility: its moves are the scale. A constant price needs none.
             typical_volatility=typical if typical > 0.0 else 1.0,
         )
@@ -193,11 +203,6 @@ class Encoder:
         )
 
 
-def _pooled(matrices: list[list[np.ndarray]], k: int) -> np.ndarray:
-    """A feature's values in all histories."""
-    return matrices[0][k] if len(matrices) == 1 else np.concatenate([matrix[k] for matrix in matrices])
-
-
 def _edges(values: object, name: str, size: int | None = None) -> np.ndarray:
     """Edges float64 (n,) from a list of finite numbers; ValueError for anything else."""
     edges = None
@@ -226,6 +231,10 @@ class Bars(NamedTuple):
     move: np.ndarray
     risk: np.ndarray
     hold: np.ndarray = np.empty((0, 2))
+
+    def rows(self, chosen: slice) -> "Bars":
+        """Some of the bars, as views."""
+        return Bars(*(column[chosen] for column in self))
 
 
 def empty_bars(n: int, *, charged: bool = False) -> Bars:

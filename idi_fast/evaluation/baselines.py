@@ -14,8 +14,9 @@ from idi_fast.agents.policy import Policy, check_policy
 from idi_fast.config.arguments import check_integer
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.in_sample import is_in_sample
-from idi_fast.data.panel import TrainingBarsLike, check_bars
+from idi_fast.data.panel import TrainingBars, TrainingBarsLike, check_bars
 from idi_fast.environments.actions import BUY, HOLD, SELL
+from idi_fast.environments.environment import HistoryBars
 from idi_fast.environments.splits import load_test_bars
 from idi_fast.environments.state_space import StateSpace
 from idi_fast.errors import InputError
@@ -205,8 +206,16 @@ def evaluate(
         raise InputError("a seed was given, but a history's windows are not drawn")
     if of_history and history is None:
         history = load_test_bars(config)
-    seed = policy.seed if seed is None else seed
-    evaluator = Evaluator(config, seed, history, episodes=episodes)
+    return evaluate_on(policy, history, policy.seed if seed is None else seed, episodes)
+
+
+def evaluate_on(
+    policy: Policy, history: TrainingBars | None, seed: int, episodes: int, encoded: HistoryBars | None = None
+) -> Comparison:
+    """What `evaluate` does once its arguments are checked; encoded: the history as the policy sees it, if that is
+    already there. Raises InputError if it is too short."""
+    config = policy.config
+    evaluator = Evaluator(config, seed, history, encoded, episodes=episodes)
     if history is not None and evaluator.episodes < 1:
         raise InputError(
             f"the history has {len(history)} bars; an evaluation needs at least episode_length + 1 = "

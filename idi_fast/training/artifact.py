@@ -13,7 +13,7 @@ from idi_fast.agents.trace_files import trace_metadata
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.in_sample import describe_bars, versions
 from idi_fast.environments.splits import load_training_bars
-from idi_fast.evaluation.baselines import Comparison, evaluate, quick_episodes
+from idi_fast.evaluation.baselines import Comparison, evaluate, evaluate_on, quick_episodes
 from idi_fast.storage.files import (
     TIMINGS,
     digest,
@@ -107,8 +107,11 @@ def stopped_early(trainer: Trainer) -> dict[str, dict]:
 def quick_evaluation(trainer: Trainer, policy: Policy) -> Comparison:
     """The evaluation that ends a training, compared with the baselines: over the bars behind its split, or without one
     over those of the training, in sample."""
-    history = trainer.history if trainer.test is None else trainer.test
-    return evaluate(policy, episodes=quick_episodes(trainer.config), history=history)
+    episodes = quick_episodes(trainer.config)
+    if trainer.test is not None:
+        return evaluate(policy, trainer.test, episodes=episodes)
+    # The bars are encoded already, and would else be held twice.
+    return evaluate_on(policy, trainer.history, policy.seed, episodes, trainer.encoded)
 
 
 def episode_frames(trainer: Trainer) -> Iterator[pl.DataFrame]:

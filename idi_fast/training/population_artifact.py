@@ -1,11 +1,15 @@
 """The folder of a population: the best lane's artifact, a summary of all, and the lanes that were kept."""
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
+from idi_fast.agents.policy import Policy
 from idi_fast.config.settings import TrainingConfig
+from idi_fast.errors import ArtifactError
 from idi_fast.storage.files import BEST, TIMINGS, list_files, new_directory, write_json
+from idi_fast.storage.json_files import load_json
 from idi_fast.storage.manifests import SCHEMA_VERSION, write_manifest
 from idi_fast.storage.tables import write_table
 from idi_fast.training.artifact import finished_output, versions, write_training
@@ -92,3 +96,31 @@ def save_population(out: str | Path, population: Population, *, force: bool = Fa
             for lane in population.lanes.values():
                 write_lane(folder, lane)
         write_population(folder, population)
+
+
+def policy_files(folder: Path) -> list[Path]:
+    """The policies of a population or a sweep by their files, in the order of the seeds.
+
+    Raises ArtifactError if the folder holds neither, or not all of its policies.
+    """
+    try:
+        run = load_json(folder / "run.json")
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"no population in {folder}: run.json cannot be read ({error})") from error
+    kind = run.get("kind") if isinstance(run, dict) else None
+    if kind == "sweep":
+        return sorted((folder / "policies").glob("*.parquet"), key=lambda file: int(file.stem))
+    if kind != "population":
+        _refuse(folder, "is no population; expected what `idi-fast train --seeds … --keep all`, or a sweep, wrote")
+    if run.get("kept") != "all":
+        _refuse(folder, f"keeps its best policy only; train it with `--keep all`, or give {folder / BEST}")
+    return [folder / "seeds" / str(seed) / "policy.parquet" for seed in run["seeds"]]
+
+
+def load_policies(files: Iterable[Path]) -> Iterator[Policy]:
+    """The policies in files, one at a time. Raises ArtifactError."""
+    return map(Policy.load, files)
+
+
+def _refuse(folder: Path, why: str) -> NoReturn:
+    raise ArtifactError(f"{folder} {why}")

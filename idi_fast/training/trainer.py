@@ -74,6 +74,8 @@ class Trainer:
     seed : int
     history : History, Panel or None
         The bars that it is trained on.
+    encoded : HistoryBars or None
+        The same as its environment shows them.
     test : History, Panel or None
         Those behind the config's split, if it has one.
     patience : int or None
@@ -95,6 +97,7 @@ class Trainer:
         self.config = self.planned = config
         self.seed = seed
         self.initial = initial
+        self.encoded = bars
         self.history = None if bars is None else bars.history
         self.test = test
         generators = make_generators(config.engine, seed)

@@ -247,4 +247,4 @@ def test_without_vectorbt_the_report_says_so(monkeypatch, small_bench):
 def test_bars_need_the_suite_that_reads_them():
     status, stdout, stderr = run("bench", "--bars", 1000)
     assert (status, stdout) == (2, "")
-    assert_mentions(stderr, "--bars is of the suite backtest; add --suite backtest")
+    assert_mentions(stderr, "--bars is of the suites backtest and memory; add --suite backtest")

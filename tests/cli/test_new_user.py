@@ -60,6 +60,7 @@ def test_a_folder_without_a_trace_tells_why(tmp_path):
     for kind, said in {
         "backtest": "`trace=False`",
         "symbol-backtest": "many symbols",
+        "population-backtest": "many policies",
         "train": "give a folder",
     }.items():
         (tmp_path / "run.json").write_text(json.dumps({"kind": kind}))
