@@ -10,7 +10,18 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from time import perf_counter
 
-from idi_fast.bench import SCHEMA_VERSION, SUITES, backtests, exports, kernel_cases, peers, scaling, startup, training
+from idi_fast.bench import (
+    SCHEMA_VERSION,
+    SUITES,
+    backtests,
+    exports,
+    kernel_cases,
+    market_yardsticks,
+    peers,
+    scaling,
+    startup,
+    training,
+)
 from idi_fast.bench.case import Case, Context, Differs, Timed, figures, measure, time_ratio
 from idi_fast.bench.machine import describe_machine, source_commit
 from idi_fast.bench.sizes import Sizes
@@ -68,6 +79,7 @@ def run(
         if "train" in suites:
             say("building the C yardsticks …")
             context.yardsticks.add_c(Path(folder), sizes.check_episodes)
+            market_yardsticks.add(context.yardsticks, Path(folder), sizes)
         if "backtest" in suites:
             say("checking vectorbt, which compiles itself first …")
             peers.add_vectorbt(context.yardsticks, sizes.account_bars)
