@@ -269,9 +269,9 @@ def learn_any_actions(tape, rows, learner, totals):
 def _act(tape, rows, learner, totals, is_plain):
     # No branch in the inner loop but one depends on the data, and the way from one state to the next is short: greedy
     # action, position, mood step, mood – all of them bits of words loaded ahead. What the update of q costs lies beside
-    # that way: a greedy action is stored where it has changed, which is rare, since in markets a state comes again within
-    # a step or two, whose load would wait for the store (8.4 ns a step instead of 12). Among many states none comes again
-    # so soon, and most have been learnt too little for that branch to be predicted.
+    # that way: a greedy action is stored where it has changed, which is rare, since in markets a state comes again
+    # within a step or two, whose load would wait for the store (8.4 ns a step instead of 12). Among many states none
+    # comes again so soon, and most have been learnt too little for that branch to be predicted.
     rules, memory, agent, sums = learner.rules, learner.memory, learner.agent, learner.sums
     episode_length, learning_rate, discount = learner.episode_length, learner.learning_rate, learner.discount
     rewards, observation = tape.reward_by_position.reshape(-1), tape.observation
