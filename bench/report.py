@@ -135,7 +135,7 @@ def _yardstick_lines(results: dict) -> list[str]:
     if compiler is not None and any("c" in case.get("yardsticks", {}) for case in results["cases"]):
         flags = " ".join(compiler["flags"])
         lines.append(
-            f"C: the reference's training, and that of the default markets, in plain C, {compiler['version']}, {flags}; "
+            f"C: the reference's training, and the default markets', in plain C, {compiler['version']}, {flags}; "
             "below 1 is faster than C."
         )
     if not reference["measured"]:
