@@ -7,16 +7,19 @@ from idi_fast.bench.kernel import Kernel
 from idi_fast.bench.learning_kernels import KERNELS as LEARNING
 from idi_fast.bench.market_kernels import KERNELS as MARKET
 from idi_fast.bench.method_kernels import KERNELS as METHODS
+from idi_fast.bench.method_kernels import PLAIN_KERNEL as PLAIN
 from idi_fast.bench.sizes import Sizes
 from idi_fast.bench.tape_kernels import KERNELS as TAPES
 
 
 def make(sizes: Sizes, context: Context) -> list[Case]:
     """The cases of the suite."""
-    return [_case(kernel, sizes) for kernel in (*TAPES, *MARKET, *LEARNING, *METHODS)]
+    plain = _case(PLAIN, sizes)
+    others = [_case(kernel, sizes) for kernel in (*TAPES, *MARKET, *LEARNING)]
+    return [*others, plain, *(_case(kernel, sizes, {"plain": plain.subject}) for kernel in METHODS)]
 
 
-def _case(kernel: Kernel, sizes: Sizes) -> Case:
+def _case(kernel: Kernel, sizes: Sizes, yardsticks: dict[str, Timed] | None = None) -> Case:
     prepared = cache(lambda: kernel.prepare(sizes.rows))
 
     def check() -> None:
@@ -35,4 +38,4 @@ def _case(kernel: Kernel, sizes: Sizes) -> Case:
         return elapsed(calls)
 
     units = sizes.rows * sizes.calls * kernel.per_row
-    return Case("kernels", kernel.name, kernel.unit, kernel.oracle, check, Timed(units, run))
+    return Case("kernels", kernel.name, kernel.unit, kernel.oracle, check, Timed(units, run), yardsticks or {})

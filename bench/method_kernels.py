@@ -14,8 +14,9 @@ from idi_fast.bench.yardsticks import EPISODE_LENGTH, SEED
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.environments.rng import make_generators
 from idi_fast.environments.state_space import comm_columns
-from idi_fast.kernels import methods
+from idi_fast.kernels import blocks, methods
 
+PLAIN: dict[str, Any] = {}
 METHODS: dict[str, dict[str, Any]] = {
     "double Q-learning": {"algorithm": "double_q_learning"},
     "expected SARSA": {"algorithm": "expected_sarsa"},
@@ -37,6 +38,7 @@ def _learn_by_method(learning: dict[str, Any]) -> Callable[[int], Prepared]:
         progress, rows = make_progress(config, method, agent.tables), np.empty((n, 1), np.int32)
         agent.layout.rows(scene.tape.observation, rows)
         given = scene.tape, rows, agent.layout.places, agent.explorer, agent.learner, method, progress, words
+        space = blocks.Workspace(words, scene.rows)
 
         def expected() -> list:
             learner, about = scene.learner(), config.learning.to_dict()
@@ -52,9 +54,15 @@ def _learn_by_method(learning: dict[str, Any]) -> Callable[[int], Prepared]:
             )
             return [scene.table(learner.q, agent.tables.q), scene.table(learner.comm_q, agent.tables.comm_q), totals]
 
+        def learn() -> None:
+            if agent.is_plain:
+                blocks.learn_block(scene.tape, agent.explorer, agent.learner, space, scene.totals)
+            else:
+                methods.learn_by_method(*given, scene.totals)
+
         ended = n // (EPISODE_LENGTH + 1)
         return Prepared(
-            lambda: methods.learn_by_method(*given, scene.totals),
+            learn,
             lambda: [agent.tables.q, agent.tables.comm_q, scene.totals[:ended]],
             expected,
         )
@@ -62,4 +70,6 @@ def _learn_by_method(learning: dict[str, Any]) -> Callable[[int], Prepared]:
     return prepare
 
 
+PLAIN_KERNEL = Kernel("blocks.learn_block, plain Q-learning", _learn_by_method(PLAIN))
+"""What the others are compared with: both tables, with the draws of what to explore."""
 KERNELS = tuple(Kernel(f"methods.learn_by_method, {name}", _learn_by_method(each)) for name, each in METHODS.items())

@@ -16,6 +16,7 @@ YARDSTICKS: dict[str, tuple[str, Callable[[float], str]]] = {
     "plain_python": ("× plain Python", lambda ratio: f"{1 / ratio:.0f}"),
     "reference": ("× reference", lambda ratio: f"{1 / ratio:.0f}"),
     "c": ("time / C", lambda ratio: f"{ratio:.2f}"),
+    "plain": ("time / plain Q-learning", lambda ratio: f"{ratio:.2f}"),
     "one_job": ("× one job", lambda ratio: f"{1 / ratio:.2f}"),
     "polars": ("time / polars", lambda ratio: f"{ratio:.1f}"),
     "one_history": ("time / one history", lambda ratio: f"{ratio:.1f}"),
@@ -136,7 +137,8 @@ def _yardstick_lines(results: dict) -> list[str]:
     if compiler is not None and any("c" in case.get("yardsticks", {}) for case in results["cases"]):
         flags = " ".join(compiler["flags"])
         lines.append(
-            f"C: the reference's training in plain C, {compiler['version']}, {flags}; below 1 is faster than C."
+            f"C: the reference's training, and the default markets', in plain C, {compiler['version']}, {flags}; "
+            "below 1 is faster than C."
         )
     if not reference["measured"]:
         documented = reference["documented_steps_per_second"]

@@ -16,6 +16,7 @@ from idi_fast.bench import (
     backtests,
     exports,
     kernel_cases,
+    market_yardsticks,
     memory,
     peers,
     scaling,
@@ -91,6 +92,7 @@ def run(
         if "train" in suites:
             say("building the C yardsticks …")
             context.yardsticks.add_c(Path(folder), sizes.check_episodes)
+            market_yardsticks.add(context.yardsticks, Path(folder), sizes)
         if "backtest" in suites:
             say("checking vectorbt, which compiles itself first …")
             peers.add_vectorbt(context.yardsticks, sizes.account_bars)

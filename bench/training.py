@@ -83,6 +83,17 @@ def compare(policy: Policy, rewards: Sequence[float] | np.ndarray, learnt: Learn
         expect_equal("visits", policy.visits, expected)
 
 
+def compare_learnt(q: dict, comm_q: dict, rewards: Sequence[float], learnt: Learnt) -> None:
+    """Raise Differs unless what another program has learnt on market bars, tables with a row for every state, is what
+    the twin has; those that it never came to hold zeros."""
+    expect_equal("reward", rewards, learnt.rewards, **MARKET_TOLERANCE)
+    for name, table, rows in (("q", q, learnt.q), ("comm_q", comm_q, learnt.comm_q)):
+        if not rows.keys() <= table.keys():
+            raise Differs(f"{name} lacks states that the oracle came to")
+        for key, row in table.items():
+            expect_equal(f"{name}{list(key)}", row, rows.get(key, [0.0] * len(row)), **MARKET_TOLERANCE)
+
+
 def _reference_twin(config: TrainingConfig) -> Callable[[], Learnt]:
     fields = config.to_dict()
     own = ("engine", "environment", "features", "learning")
@@ -148,6 +159,7 @@ def random_walk(bars: int) -> History:
     )
 
 
+@cache  # with what the twins have worked out
 def kinds(sizes: Sizes) -> tuple[Kind, ...]:
     """The kinds of training run that are timed on one core."""
     history = cache(lambda: random_walk(sizes.history_bars))
@@ -173,6 +185,7 @@ def kinds(sizes: Sizes) -> tuple[Kind, ...]:
             crypto,
             "market_engine.train",
             _market_twin(lambda config: market_engine.CryptoMarket(config, SEED)),
+            c="market, simulated",
             reference="crypto",
             tolerance=MARKET_TOLERANCE,
         ),
@@ -190,6 +203,7 @@ def kinds(sizes: Sizes) -> tuple[Kind, ...]:
             "market_engine.train",
             _market_twin(history_market),
             history=history,
+            c="market, history",
             tolerance=MARKET_TOLERANCE,
         ),
     )

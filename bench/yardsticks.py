@@ -68,7 +68,7 @@ class Yardsticks:
     refused: list[str] = field(default_factory=list)
 
     def add_c(self, folder: Path, check_episodes: int) -> None:
-        """Build the C programs into a folder and check them."""
+        """Build the C programs of the reference's training into a folder and check them."""
         found = next(filter(None, map(shutil.which, COMPILERS)), None)
         if found is None:
             self.notes.append(f"no C compiler was found ({', '.join(COMPILERS)}): the C yardsticks were left out")
@@ -76,18 +76,26 @@ class Yardsticks:
         version = _run([found, "--version"]).splitlines()[0]
         self.compiler = {"command": Path(found).name, "version": version, "flags": [*FLAGS]}
         for env in ENVIRONMENTS:
-            program = folder / env
-            try:
-                _run([found, *FLAGS, "-o", str(program), str(SOURCES / f"{env}.c"), "-lm"])
-                equal = _c_equals_twin(program, env, check_episodes)
-            except subprocess.CalledProcessError as error:
-                reason = (error.stderr.strip().splitlines() or [str(error)])[0]
-                self.notes.append(f"the C yardstick {env} was left out: {reason}")
+            program = self.build(env, folder)
+            if program is None:
                 continue
-            if equal:
-                self.c[env] = lambda episodes, program=program: _run_c(program, episodes)[0]
+            if _c_equals_twin(program, env, check_episodes):
+                self.c[env] = lambda episodes, program=program: run_c(program, episodes, SEED)[0]
             else:
                 self.refused.append(f"C program {env!r}")
+
+    def build(self, name: str, folder: Path) -> Path | None:
+        """Build a C program into a folder; None, and a note, if there is no compiler for it."""
+        if self.compiler is None:
+            return None
+        program = folder / name
+        try:
+            _run([self.compiler["command"], *FLAGS, "-o", str(program), str(SOURCES / f"{name}.c"), "-lm"])
+        except subprocess.CalledProcessError as error:
+            reason = (error.stderr.strip().splitlines() or [str(error)])[0]
+            self.notes.append(f"the C yardstick {name} was left out: {reason}")
+            return None
+        return program
 
     def add_reference(self, path: Path, check_episodes: int) -> None:
         """Use the reference package in a folder; InputError if there is none, or it cannot be called as it should."""
@@ -107,13 +115,15 @@ def _run(command: list[str]) -> str:
     return subprocess.run(command, capture_output=True, text=True, errors="replace", check=True).stdout
 
 
-def _run_c(program: Path, episodes: int, *options: str) -> tuple[float, list[list[str]]]:
-    first, *lines = map(str.split, _run([str(program), str(episodes), str(SEED), *options]).splitlines())
+def run_c(program: Path, episodes: int, *arguments: object) -> tuple[float, list[list[str]]]:
+    """The seconds that a C program's training took, and the words of what it printed besides."""
+    output = _run([str(program), str(episodes), *map(str, arguments)])
+    first, *lines = map(str.split, output.splitlines())
     return float(first[1]), lines
 
 
-def _c_equals_twin(program: Path, env: str, episodes: int) -> bool:
-    _, lines = _run_c(program, episodes, "dump")
+def read_dump(lines: list[list[str]]) -> tuple[dict[str, dict], list[float]]:
+    """The tables "q" and "comm", by the digits of a state, and the episode rewards that a C program printed."""
     tables: dict[str, dict] = {"q": {}, "comm": {}}
     rewards = []
     for name, *rest in lines:
@@ -121,6 +131,11 @@ def _c_equals_twin(program: Path, env: str, episodes: int) -> bool:
             rewards.append(float.fromhex(rest[0]))
         else:
             tables[name][tuple(map(int, rest[0].split(",")))] = [*map(float.fromhex, rest[1:])]
+    return tables, rewards
+
+
+def _c_equals_twin(program: Path, env: str, episodes: int) -> bool:
+    tables, rewards = read_dump(run_c(program, episodes, SEED, "dump")[1])
     run = twin(env, episodes)
     # The program has a row for every state, a dict for those that were looked up; all others are zeros.
     pairs = (tables["q"], run.q), (tables["comm"], run.comm_q)

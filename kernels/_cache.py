@@ -26,6 +26,7 @@ import numba
 import numpy as np
 from numba.core import config as numba_config
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile, _CacheLocator
+from numba.core.runtime.nrt import rtsys
 
 from idi_fast.errors import CacheWarning
 from idi_fast.file_lock import lock
@@ -271,8 +272,12 @@ class KernelCache(FunctionCache):
         self._turn.end()
 
     def _load(self, sig, target_context):
+        # Numba's own loading first gives the target all it needs to compile, and imports SciPy where that is installed:
+        # a sixth of the time of a short command. To compile does that anyway; to run takes the runtime alone.
+        rtsys.initialize(target_context)
         try:
-            return super().load_overload(sig, target_context)
+            with self._guard_against_spurious_io_errors():
+                return self._load_overload(sig, target_context)
         except OSError:
             return None
 

@@ -29,10 +29,14 @@ def simple_returns(log_from, log_to, out):
         change = log_to[t] - log_from[t]
         out[t] = _near_return(change)
         far += not abs(change) <= NEAR
+    # Their places first: a branch on how far a price moves cannot be predicted, and took as long as the calls.
+    places, count = np.empty(far + 1, np.int64), 0
     for t in range(out.size if far else 0):
-        change = log_to[t] - log_from[t]
-        if not abs(change) <= NEAR:
-            out[t] = math.expm1(change)
+        places[index(count)] = t
+        count += not abs(log_to[t] - log_from[t]) <= NEAR
+    for k in range(count):
+        t = index(places[index(k)])
+        out[t] = math.expm1(log_to[t] - log_from[t])
 
 
 @kernel
@@ -49,26 +53,29 @@ def bar_returns(log_close, log_fill, volatility, floor, fee_rate, carry, gap, ch
     n = log_close.size
     if n == 0:
         return
+    # Loops of few arrays each, so that they become vectors.
     scale = cost  # until the last loop
-    last_close = scale  # until the next
-    last_close[0] = carry[0]
+    scale[0] = max(carry[1], floor)
     for t in range(1, n):
-        last_close[t] = log_close[t - 1]
-    if log_fill.size:
-        simple_returns(last_close, log_fill, gap)
-        simple_returns(log_fill, log_close, change)
-    else:
-        for t in range(gap.size):
-            gap[t] = 0.0
-        simple_returns(last_close, log_close, change)
-    for t in range(n):
-        scale[t] = max(carry[1] if t == 0 else volatility[t - 1], floor)
-    for t in range(n):
-        difference = log_close[t] - (carry[0] if t == 0 else log_close[t - 1])
+        scale[t] = max(volatility[t - 1], floor)
+    difference = log_close[0] - carry[0]
+    move[0], risk[0] = np.int8(difference > 0.0) - np.int8(difference < 0.0), abs(difference) > 2.5 * scale[0]
+    for t in range(1, n):
+        difference = log_close[t] - log_close[t - 1]
         move[t] = np.int8(difference > 0.0) - np.int8(difference < 0.0)
         risk[t] = abs(difference) > 2.5 * scale[t]
+    if log_fill.size:
+        simple_returns(carry[:1], log_fill[:1], gap[:1])
+        simple_returns(log_close[: n - 1], log_fill[1:], gap[1:])
+        simple_returns(log_fill, log_close, change)
+        for t in range(n):
+            gap[t] /= scale[t]
+    else:
+        simple_returns(carry[:1], log_close[:1], change[:1])
+        simple_returns(log_close[: n - 1], log_close[1:], change[1:])
+        for t in range(n):
+            gap[t] = 0.0
     for t in range(n):
-        gap[t] /= scale[t]
         change[t] /= scale[t]
         cost[t] = fee_rate / scale[t]
     if math.isnan(carry[0]):
@@ -132,6 +139,24 @@ def market_reward(before, after, gap, change, cost, scarcity, weights):
     return pnl * weights[0] + scarcity * weights[1] + ethics
 
 
+@kernel(inline=True)
+def _market_row(gap, change, cost, scarcity, weights, rewards, first):
+    """Write `market_reward` of each old and new position of one row, row-major, from place `first` on."""
+    # Of pnl = (before − 1) gap + (after − 1) change − |after − before| cost only what neither is 0 nor was worked out:
+    # additions are what a row takes time for, 25 of them instead of 45.
+    pnl, aligned, ethics = weights[0], scarcity * weights[1], weights[2]
+    both, against, twice = (gap + change) * pnl, change - gap, cost + cost
+    rewards[index(first)] = (aligned - both) - ethics
+    rewards[index(first + 1)] = ((-gap - cost) * pnl + aligned) + ethics
+    rewards[index(first + 2)] = ((against - twice) * pnl + aligned) + ethics
+    rewards[index(first + 3)] = ((-change - cost) * pnl + aligned) - ethics
+    rewards[index(first + 4)] = aligned + ethics
+    rewards[index(first + 5)] = ((change - cost) * pnl + aligned) + ethics
+    rewards[index(first + 6)] = ((-against - twice) * pnl + aligned) - ethics
+    rewards[index(first + 7)] = ((gap - cost) * pnl + aligned) + ethics
+    rewards[index(first + 8)] = (both + aligned) + ethics
+
+
 @kernel
 def market_rows(gap, change, cost, scarcity, weights, reward_by_position):
     """The reward before the mood term for each pair of old and new position.
@@ -142,11 +167,8 @@ def market_rows(gap, change, cost, scarcity, weights, reward_by_position):
     """
     rewards = reward_by_position.reshape(-1)
     for t in range(gap.size):
-        for before in range(3):
-            for after in range(3):
-                rewards[index(t * 9 + before * 3 + after)] = market_reward(
-                    before, after, gap[index(t)], change[index(t)], cost[index(t)], scarcity[index(t)], weights
-                )
+        at = index(t)
+        _market_row(gap[at], change[at], cost[at], scarcity[at], weights, rewards, t * 9)
 
 
 @kernel
@@ -160,13 +182,8 @@ def chosen_rows(bars, chosen, weights, reward_by_position, observation, alert):
     rewards = reward_by_position.reshape(-1)
     for t in range(chosen.size):
         bar = index(chosen[t])
-        gap, change, cost, scarcity = bars.gap[bar], bars.change[bar], bars.cost[bar], bars.scarcity[bar]
         observation[t], alert[t] = bars.observation[bar], bars.risk[bar]
-        for before in range(3):
-            for after in range(3):
-                rewards[index(t * 9 + before * 3 + after)] = market_reward(
-                    before, after, gap, change, cost, scarcity, weights
-                )
+        _market_row(bars.gap[bar], bars.change[bar], bars.cost[bar], bars.scarcity[bar], weights, rewards, t * 9)
 
 
 @kernel

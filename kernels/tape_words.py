@@ -103,19 +103,14 @@ def normal_pairs(words, first, second):
         first[row], second[row] = cosine * radius, sine * radius
 
 
-@kernel
-def crypto_regimes(words, forced, current, regime):
-    """Regimes of a Markov chain that goes on to one of the four by a chance of 0.05 a bar; forced: one, or −1.
+@kernel(inline=True)
+def next_regime(word, forced, current):
+    """The regime after `current` in a Markov chain that goes on to one of the four by a chance of 0.05 a bar.
 
-    words uint64 (n, 4), of which the first is used; current: the regime before. regime uint8 (n,). Mutates: regime.
+    word uint64; forced: the regime that it always is, or −1.
     """
-    for row in range(regime.size):
-        word = words[row, 0]
-        if forced >= 0:
-            current = forced
-        elif high_uniform(word) < 0.05:
-            current = np.int64((word & LOW_32) >> np.uint64(30))
-        regime[row] = current
+    drawn = np.int64((word & LOW_32) >> np.uint64(30)) if high_uniform(word) < 0.05 else current
+    return forced if forced >= 0 else drawn
 
 
 @kernel
@@ -140,23 +135,21 @@ def crypto_bars(words, market, stress, state, log_close, log_volume, regime, ris
     shock_probability = crypto_shock_probability(market, stress)
     shock_deviation = market.shock_scale * stress.volatility_multiplier
     share = 0.2 / market.volatility if market.volatility > 0.0 else 0.0
-    crypto_regimes(words, np.int64(stress.regime), np.int64(state[1]), regime)
     normal_pairs(words, log_close, log_volume)
-    # Sums, which wait for the one before, are in a loop of their own.
-    for row in range(log_close.size):
-        k = index(regime[row])
-        shock = log_volume[row] * shock_deviation if high_uniform(words[row, 3]) < shock_probability else 0.0
-        log_return = drift[k] + (log_close[row] * volatility[k] + shock)
-        log_close[row] = log_return
-        log_volume[row] = abs(log_return) * share + (low_uniform(words[row, 3]) - 0.5)
-        risk[row] = (log_return > highest[k]) | (log_return < lowest[k])
+    # All in one loop: beside the sums, which wait for the one before, everything else takes no time.
+    forced, current = np.int64(stress.regime), np.int64(state[1])
     price, volume = state[0], state[2]
     for row in range(log_close.size):
-        price += log_close[row]
-        volume = 0.8 * volume + log_volume[row]
+        current = next_regime(words[row, 0], forced, current)
+        k = index(current)
+        shock = log_volume[row] * shock_deviation if high_uniform(words[row, 3]) < shock_probability else 0.0
+        log_return = drift[k] + (log_close[row] * volatility[k] + shock)
+        price += log_return
+        volume = 0.8 * volume + (abs(log_return) * share + (low_uniform(words[row, 3]) - 0.5))
         log_close[row], log_volume[row] = price, volume
+        regime[row], risk[row] = current, (log_return > highest[k]) | (log_return < lowest[k])
     if log_close.size:
-        state[0], state[1], state[2] = price, regime[log_close.size - 1], volume
+        state[0], state[1], state[2] = price, current, volume
 
 
 @kernel

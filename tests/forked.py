@@ -159,5 +159,22 @@ def _become(request: dict, handles: list[int]) -> dict:
     return request
 
 
+def _end(status: int) -> None:
+    """End as the interpreter does, but without taking all that was imported apart: that alone takes 50 ms."""
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status & 0xFF)
+
+
 if __name__ == "__main__":
-    exec(compile(serve(socket.socket(fileno=int(sys.argv[1])))["code"], "<string>", "exec"), {"__name__": "__main__"})
+    request = serve(socket.socket(fileno=int(sys.argv[1])))
+    status = 0
+    try:
+        exec(compile(request["code"], "<string>", "exec"), {"__name__": "__main__"})
+    except SystemExit as leaving:
+        if not isinstance(leaving.code, int | None):
+            raise
+        status = leaving.code or 0
+    _end(status)

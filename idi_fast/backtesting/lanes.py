@@ -15,7 +15,7 @@ from idi_fast.backtesting.engine import SEGMENT_BARS, Engine, own_figures, run_t
 from idi_fast.backtesting.kpi_accumulator import Holding, KpiAccumulator
 from idi_fast.data.history import History
 from idi_fast.data.in_sample import InSampleDetector
-from idi_fast.environments.features import empty_bars
+from idi_fast.environments.features import Bars, empty_bars
 from idi_fast.environments.rewards import is_linear, reward_weights
 from idi_fast.environments.state_space import make_rules
 from idi_fast.errors import Cancelled
@@ -102,6 +102,10 @@ def _key(policy: Policy) -> str:
     return json.dumps([None if block is None else asdict(block) for block in blocks] + [seen], sort_keys=True)
 
 
+_SEEN = [name for name in Bars._fields if name != "hold"]
+"""What lanes are followed by; they know no charges."""
+
+
 class Course:
     """The bars of a backtest as a policy's engine saw them, encoded, and what its lanes share."""
 
@@ -110,8 +114,8 @@ class Course:
         room, held, count = empty_bars(len(history)), np.empty(len(history)), 0
         for segment in engine.segments():
             rows = slice(count, count := count + segment.held_equity.size)
-            for kept, new in zip(room, segment.seen.bars, strict=True):
-                kept[rows] = new
+            for name in _SEEN:
+                getattr(room, name)[rows] = getattr(segment.seen.bars, name)
             held[rows] = segment.held_equity
         self.bars, self.holding = room.rows(slice(count)), Holding(held[:count])
         first = engine.first_bar

@@ -19,7 +19,14 @@ from idi_fast.environments.charges import HoldingCharges
 from idi_fast.environments.features import Bars, Encoder, empty_bars, named, resolve_features
 from idi_fast.environments.rewards import RewardRule, bar_stream, reward_weights
 from idi_fast.environments.rng import Generator, Generators
-from idi_fast.environments.simulation import STRESS, CryptoMarket, SimulatedBars, finite, market_parameters
+from idi_fast.environments.simulation import (
+    STRESS,
+    CryptoMarket,
+    SimulatedBars,
+    finite,
+    market_parameters,
+    simulation_buffers,
+)
 from idi_fast.environments.state_space import StateSpace
 from idi_fast.errors import DataError
 from idi_fast.kernels import tape_mt19937, tape_words
@@ -227,6 +234,7 @@ class CryptoEnvironment(_MarketTape):
         self._generator = generators.environment
         self._market = CryptoMarket(config)
         self._bars = bar_stream(config, encoder, charged_fee_bps(config))
+        self._simulated, self._encoded = simulation_buffers(), empty_bars(0)
 
     @property
     def state(self) -> dict[str, np.ndarray]:
@@ -236,18 +244,22 @@ class CryptoEnvironment(_MarketTape):
             **{k: v for name, part in parts.items() for k, v in named(name, part).items()},
         }
 
-    def _advance(self, n: int) -> tuple[Bars, np.ndarray]:
-        simulated = self._market.bars(self._generator, n)
-        bars = self._bars.push(_columns(simulated), np.empty(0))
+    def _advance(self, simulated: SimulatedBars, bars: Bars) -> Bars:
+        self._bars.encode(_columns(simulated), np.empty(0), bars)
         if "regime" in self.space.names:
             bars = bars._replace(observation=bars.observation * N_REGIMES + simulated.regime)
-        return bars._replace(regime=simulated.regime, risk=simulated.risk), simulated.log_close
+        return bars._replace(regime=simulated.regime, risk=simulated.risk)
 
     def fill(self, n: int) -> Tape:
-        return self.tape(self._advance(n)[0])
+        # Into the arrays of the last call: the pages of fresh ones took a tenth of a step to get.
+        if n > self._encoded.observation.size:
+            self._encoded = empty_bars(n)
+        simulated = self._market.bars(self._generator, n, self._simulated)
+        return self.tape(self._advance(simulated, self._encoded.rows(slice(n))))
 
     def facts(self, n: int) -> tuple[Tape, MarketFacts]:
-        bars, value = self._advance(n)
+        simulated = self._market.bars(self._generator, n)
+        bars, value = self._advance(simulated, empty_bars(n)), simulated.log_close
         with np.errstate(over="ignore"):
             close = finite(START_PRICE * np.exp(value - value[0]))
         return self.tape(bars), MarketFacts(

@@ -14,6 +14,7 @@ import polars as pl
 from idi_fast.config.arguments import check_config, check_integer, check_path
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.timestamps import parse_time, time_series
+from idi_fast.environments.buffers import Buffers
 from idi_fast.environments.rng import Generator, make_generators
 from idi_fast.errors import InputError, NumericalError
 from idi_fast.kernels import tape_words
@@ -60,15 +61,30 @@ class CryptoMarket:
         self._parameters, self._stress = market_parameters(config)
         self.state = np.array([0.0, 2.0, 0.0])
 
-    def bars(self, generator: Generator, n: int) -> SimulatedBars:
-        """The next n bars, the same however they are divided among calls; NumericalError if a price overflows."""
-        words = np.empty((n, 4), np.uint64)
+    def bars(self, generator: Generator, n: int, buffers: Buffers | None = None) -> SimulatedBars:
+        """The next n bars, the same however they are divided among calls; NumericalError if a price overflows.
+
+        buffers: arrays that they are made in, see `simulation_buffers`; by default they get arrays of their own.
+        """
+        arrays = (simulation_buffers() if buffers is None else buffers).rows(n)
+        words = arrays.pop("words")
         generator.words64(words)
-        bars = SimulatedBars(np.empty(n), np.empty(n), np.empty(n, np.uint8), np.empty(n, np.uint8))
+        bars = SimulatedBars(**arrays)
         tape_words.crypto_bars(words, self._parameters, self._stress, self.state, *bars)
-        if n and not np.abs(bars.log_close).max() <= LARGEST_LOG:
+        if n and not max(bars.log_close.max(), -bars.log_close.min()) <= LARGEST_LOG:
             raise NumericalError(OVERFLOWED)
         return bars
+
+
+def simulation_buffers() -> Buffers:
+    """Arrays for the bars of a `CryptoMarket`, and the words that they are drawn from."""
+    return Buffers(
+        words=(np.uint64, 4),
+        log_close=(np.float64, 1),
+        log_volume=(np.float64, 1),
+        regime=(np.uint8, 1),
+        risk=(np.uint8, 1),
+    )
 
 
 def market_parameters(config: TrainingConfig) -> tuple[Market, Stress]:

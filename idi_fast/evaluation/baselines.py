@@ -206,14 +206,19 @@ def evaluate(
         raise InputError("a seed was given, but a history's windows are not drawn")
     if of_history and history is None:
         history = load_test_bars(config)
-    return evaluate_on(policy, history, policy.seed if seed is None else seed, episodes)
+    return evaluate_on(policy, history, policy.seed if seed is None else seed, episodes, agent=agent)
 
 
 def evaluate_on(
-    policy: Policy, history: TrainingBars | None, seed: int, episodes: int, encoded: HistoryBars | None = None
+    policy: Policy,
+    history: TrainingBars | None,
+    seed: int,
+    episodes: int,
+    encoded: HistoryBars | None = None,
+    agent: OtherAgent | None = None,
 ) -> Comparison:
     """What `evaluate` does once its arguments are checked; encoded: the history as the policy sees it, if that is
-    already there. Raises InputError if it is too short."""
+    already there; agent: one of another kind, evaluated in its place. Raises InputError if the history is too short."""
     config = policy.config
     evaluator = Evaluator(config, seed, history, encoded, episodes=episodes)
     if history is not None and evaluator.episodes < 1:

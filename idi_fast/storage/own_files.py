@@ -44,7 +44,7 @@ def foreign_file(folder: Path, names: Iterable[str], manifest: dict) -> str | No
         # Links are not followed, and a pipe would block until somebody writes to it.
         if not stat.S_ISREG(os.lstat(folder / name).st_mode):
             return f"{name}, which idi-fast did not write: it is not a regular file"
-        found = next(((form, match) for form in FORMS if (match := form.names.fullmatch(name))), None)
+        found = next(((form, match) for form in FORMS if (match := re.fullmatch(form.names, name))), None)
         is_expected = name in listed or TIMED.fullmatch(name)
         if not is_expected and isinstance(later, list) and name in later:
             is_expected = MADE_LATER.fullmatch(name)
@@ -228,16 +228,16 @@ def _is_picture(path: Path, part: Path) -> bool:
 
 
 class Form(NamedTuple):
-    """The names of files, relative to their output; the test of their content; and whether they must also be the very
-    file that was listed."""
+    """The names of files, relative to their output, a pattern that is compiled when it is needed; the test of their
+    content; and whether they must also be the very file that was listed."""
 
-    names: re.Pattern[str]
+    names: str
     fits: Callable[[Path, Path], bool]
     is_digested: bool = False
 
 
 def _form(names: str, fits: Callable[[Path, Path], bool], *, is_digested: bool = False) -> Form:
-    return Form(re.compile(f"{_PARENTS}(?:{names})"), fits, is_digested)
+    return Form(f"{_PARENTS}(?:{names})", fits, is_digested)
 
 
 FORMS = (

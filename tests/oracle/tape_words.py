@@ -110,16 +110,11 @@ def normal_pairs(words: Column) -> list[tuple[float, float]]:
     return pairs
 
 
-def crypto_regimes(words: Column, forced: int, current: int) -> list[int]:
-    """A step of the chain for each row of words."""
-    regimes = []
-    for changes, *_ in words:
-        if forced >= 0:
-            current = forced
-        elif high_uniform(changes) < 0.05:
-            current = halves(changes)[1] * 4 // 2**32
-        regimes.append(current)
-    return regimes
+def next_regime(word: int, forced: int, current: int) -> int:
+    """A step of the chain."""
+    if forced >= 0:
+        return forced
+    return halves(word)[1] * 4 // 2**32 if high_uniform(word) < 0.05 else current
 
 
 def crypto_bars(
@@ -129,7 +124,8 @@ def crypto_bars(
     env = CryptoEnv(market, seed=0)  # for its parameters and its drift; it is never stepped
     forced = -1 if env.stress.regime is None else REGIMES.index(env.stress.regime)
     shock_prob = env.market["shock_prob"] if env.stress.shock_prob is None else env.stress.shock_prob
-    regimes, typical = crypto_regimes(words, forced, regime), env.market["vol_base"]
+    steps = accumulate((row[0] for row in words), lambda last, word: next_regime(word, forced, last), initial=regime)
+    regimes, typical = list(steps)[1:], env.market["vol_base"]
     returns, risks, drives = [], [], []
     for row, number, (diffusion, shock) in zip(words, regimes, normal_pairs(words), strict=True):
         env.regime = REGIMES[number]
