@@ -237,7 +237,7 @@ def backtest_symbols(
         nonlocal adding
         name = names[number]
         try:
-            engine = make_engine(policy, histories[name], **options)
+            engine = make_engine(policy, histories[name], symbol=name, **options)
             done = _Run(engine, with_trades=trades is not None)
         except NoBars:
             done = None

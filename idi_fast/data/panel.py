@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TypeGuard
 
 from idi_fast.config.arguments import check_text
-from idi_fast.data.history import History, HistoryLike, check_history, looks_like_frame
+from idi_fast.data.history import History, HistoryLike, check_history, looks_like_frame, required_history
 from idi_fast.errors import DataError, InputError
 
 
@@ -97,6 +97,12 @@ def check_bars(bars: object) -> TrainingBars | None:
     if is_mapping_of_histories(bars):
         return Panel.of(bars)
     return check_history(bars)
+
+
+def required_bars(bars: object) -> TrainingBars:
+    """The same where there must be some."""
+    checked = check_bars(bars)
+    return required_history(None) if checked is None else checked
 
 
 def is_mapping_of_histories(bars: object) -> TypeGuard[Mapping[str, HistoryLike]]:

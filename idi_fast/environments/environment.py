@@ -6,6 +6,7 @@ row, then `episode_length` step rows. Arrays that `fill` returns are overwritten
 a single kernel makes hands over its arrays by `source(n)`, so that training need not return for every block.
 """
 
+from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -13,13 +14,13 @@ import numpy as np
 from idi_fast.config.feature_columns import FEATURES
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.history import History
-from idi_fast.data.panel import TrainingBars, members
+from idi_fast.data.panel import Panel, TrainingBars, members
 from idi_fast.environments.buffers import Buffers
 from idi_fast.environments.features import Bars, BarStream, Encoder, empty_bars, named, resolve_features
 from idi_fast.environments.rng import Generator, Generators
 from idi_fast.environments.simulation import STRESS, CryptoMarket, SimulatedBars, finite, market_parameters
 from idi_fast.environments.state_space import StateSpace
-from idi_fast.errors import DataError
+from idi_fast.errors import DataError, InputError
 from idi_fast.kernels import market, tape_mt19937, tape_words
 from idi_fast.kernels.blocks import Synthetic
 from idi_fast.kernels.crypto import N_REGIMES, START_PRICE
@@ -281,7 +282,8 @@ class HistoryBars:
     """A history as an environment shows it; any number of lanes may share it, since it never changes.
 
     The symbols of a panel lie one behind the other: features begin anew with each, and no window reaches from one into
-    the next. encoder: given, or fitted on all bars. Raises DataError if a history is shorter than an episode.
+    the next. encoder: given, or fitted on all bars. Raises DataError if a history is shorter than an episode,
+    InputError if edges by symbol are wanted of a single history.
 
     last: the history of the last symbol; firsts: the number of each one's first bar, and that of all bars.
     """
@@ -296,7 +298,7 @@ class HistoryBars:
                 )
         columns = [log_columns(each) for _, each in members(history)]
         if encoder is None:
-            encoder = Encoder.fit(config, resolve_features(config, history.columns), columns)
+            encoder = _fit(config, history, columns)
         self.history = history
         self.encoder = encoder
         self.last = members(history)[-1][1]
@@ -304,9 +306,10 @@ class HistoryBars:
         fills = [log_fill(each, config.environment.data.fill) for each in columns]
         self.close, self.fill_price = columns[-1]["close"], fills[-1]
         self.bars = empty_bars(len(history))
-        for place, (each, fill) in enumerate(zip(columns, fills, strict=True)):
+        for place, (symbol, _) in enumerate(members(history)):
             part = Bars(*(column[self.firsts[place] : self.firsts[place + 1]] for column in self.bars))
-            BarStream(encoder, charged_fee_bps(config)).encode(each, fill, part)
+            stream = BarStream(encoder.of_symbol(symbol), charged_fee_bps(config))
+            stream.encode(columns[place], fills[place], part)
 
     def windows(self, length: int, step: int = 1) -> tuple[np.ndarray, np.ndarray]:
         """Of windows of `length` bars and one more, each `step` bars behind the one before: how many there are up to
@@ -314,6 +317,18 @@ class HistoryBars:
         sizes = np.diff(self.firsts)
         stops = np.cumsum((sizes - 1 - length) // step + 1)
         return stops, self.firsts[:-1] - np.concatenate(([0], stops[:-1])) * step
+
+
+def _fit(config: TrainingConfig, bars: TrainingBars, columns: list[dict[str, np.ndarray]]) -> Encoder:
+    """An encoder fitted on all bars and, as the config wants, those of each symbol; columns: of each history."""
+    features = resolve_features(config, bars.columns)
+    pooled = Encoder.fit(config, features, columns)
+    if config.environment.data.edges == "pooled":
+        return pooled
+    if not isinstance(bars, Panel):
+        raise InputError("environment.data.edges is 'per_symbol', but there is one history; give those of symbols")
+    own = {symbol: Encoder.fit(config, features, [each]) for symbol, each in zip(bars.histories, columns, strict=True)}
+    return replace(pooled, by_symbol=own)
 
 
 class HistoryEnvironment(_MarketTape):
