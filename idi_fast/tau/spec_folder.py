@@ -115,10 +115,10 @@ def _bounds(taken: Taken, start: int | Time, end: Time | None, ticks: int | None
         return start, ticks
     if end is not None and ticks is not None:
         raise InputError("end and ticks exclude each other")
-    frame = taken.source.frame
-    if "time" not in frame.columns:
+    bounds, frame = Bounds.of(None if isinstance(start, int) else start, end), taken.source.frame
+    if "time" not in frame.columns or frame["time"].null_count():
         raise InputError("a time was given, but the trace has none; give start and ticks as numbers")
-    bounds, time = Bounds.of(None if isinstance(start, int) else start, end), frame["time"].to_physical().to_numpy()
+    time = frame["time"].to_physical().to_numpy()
     first = start if isinstance(start, int) else int(np.searchsorted(time, bounds.start))
     stop = len(time) if bounds.end is None else int(np.searchsorted(time, bounds.end))
     if first >= stop:
