@@ -119,6 +119,17 @@ def test_names_of_columns_may_differ_in_case_between_files(tmp_path, kind):
     assert_mentions(refusal(tmp_path), "no column 'close' as in")
 
 
+@pytest.mark.parametrize(("vendor", "order"), [("bitfinex", "ochl"), ("coinbase", "lhoc")])
+def test_dumps_without_a_header_of_other_orders(tmp_path, vendor, order):
+    prices = {"o": 2.0, "h": 4.0, "l": 1.0, "c": 3.0}
+    rows = [f"{1704067200 + 60 * k},{','.join(str(prices[name] + k) for name in order)},7.5\n" for k in range(5)]
+    path = written(tmp_path, "".join(reversed(rows)))
+    assert_mentions(refusal(path), "no header")
+    bars = idi.load_history(path, format=vendor)
+    first = bars.open[0], bars.high[0], bars.low[0], bars.close[0], bars.volume[0]
+    assert first == (2.0, 4.0, 1.0, 3.0, 7.5)
+
+
 def test_indian_grouping():
     values = pl.Series(["1,20,300.50", "12,34,567", "-1,00,000", "1,234.5", "1,2,300", "1,20,30"])
     assert find_decimal_mark([pl.Series(["12,34,567"])]) == "."
