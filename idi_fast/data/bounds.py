@@ -44,7 +44,7 @@ class Bounds(NamedTuple):
             raise DataError(self.refusal(*history.time[[0, -1]].tolist()) if len(history) else "there are no bars")
         return first, stop
 
-    def refusal(self, first: int, last: int, what: str = "bar", whole: str = "history") -> str:
+    def refusal(self, first: int, last: int, *, what: str = "bar", whole: str = "history") -> str:
         """What is said if no bar lies between; first, last: times of those that there are; what, whole: other words."""
         start = "" if self.start is None else f" from {iso_time(self.start)}"
         end = "" if self.end is None else f" before {iso_time(self.end)}"

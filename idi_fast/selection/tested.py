@@ -105,7 +105,7 @@ def symbols_frame(
         time = timeline.histories[symbol].time
         assert time is not None  # as many symbols have
         per_year = kpis.frequency_of(time, year_days).periods_per_year
-        span = {"first_time": iso_time(time[bars[0]]), "last_time": iso_time(time[bars[-1]])}
+        span = {"first_time": iso_time(int(time[bars[0]])), "last_time": iso_time(int(time[bars[-1]]))}
         about = {"symbol": symbol, "windows": len(held.numbers[symbol]), "tested_bars": bars.size, **span}
         of_holding = float(held.accounts[symbol].equity[-1]) - 1.0
         for seed, tests in accounts.items():

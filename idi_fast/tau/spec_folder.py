@@ -119,10 +119,10 @@ def _bounds(taken: Taken, start: int | Time, end: Time | None, ticks: int | None
     if "time" not in frame.columns or frame["time"].null_count():
         raise InputError("a time was given, but the trace has none; give start and ticks as numbers")
     time = frame["time"].to_physical().to_numpy()
-    first = start if isinstance(start, int) else int(np.searchsorted(time, bounds.start))
+    first = start if isinstance(start, int) else int(np.searchsorted(time, bounds.start or 0))
     stop = len(time) if bounds.end is None else int(np.searchsorted(time, bounds.end))
     if first >= stop:
-        raise InputError(bounds.refusal(int(time[0]), int(time[-1]), "tick", "trace"))
+        raise InputError(bounds.refusal(int(time[0]), int(time[-1]), what="tick", whole="trace"))
     return first, ticks if bounds.end is None else stop - first
 
 
