@@ -119,6 +119,17 @@ def print_columns(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> Non
         typer.echo(f"{first:<{widths[0]}}  {figures}")
 
 
+SHOWN_SYMBOLS = 20
+
+
+def print_symbols(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print a table with a row per symbol, of many the first, and an empty line."""
+    print_columns(heads, rows[:SHOWN_SYMBOLS])
+    if len(rows) > SHOWN_SYMBOLS:
+        typer.echo(f"… {len(rows) - SHOWN_SYMBOLS:,} more symbols")
+    typer.echo()
+
+
 def format_error(figures: dict) -> str:
     """A mean and its standard error."""
     return f"{format_value(figures['mean'])} ± {format_value(figures['standard_error'])}"

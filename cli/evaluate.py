@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from idi_fast.cli import console
-from idi_fast.cli.options import End, Json, Start
+from idi_fast.cli.options import End, Json, Start, SymbolCol, SymbolFiles, of_symbols
 from idi_fast.cli.reading_options import Reading
 from idi_fast.display import format_value
 
@@ -25,6 +25,8 @@ def evaluate(
     json: Json = False,
     start: Start = None,
     end: End = None,
+    symbol_col: SymbolCol = None,
+    symbol_files: SymbolFiles = False,
     *,
     reading: Reading,
 ) -> None:
@@ -42,7 +44,7 @@ def evaluate(
     from idi_fast.errors import InputError
     from idi_fast.evaluation.baselines import evaluate
 
-    columns = {"path": data, "start": start, "end": end, **reading}
+    columns = {"path": data, "start": start, "end": end, **reading, **of_symbols(symbol_col, symbol_files)}
     given = {name: value for name, value in columns.items() if value is not None}
     console.tell_of_compilation()
     with console.interruptible():
@@ -91,6 +93,13 @@ def _report(artifact: Path, report: dict) -> None:
     ]
     console.print_columns(("baseline", "mean reward", "policy exceeds it by", "standard error"), rows)
     typer.echo()
+    if "by_symbol" in report:
+        found = [
+            (symbol, of["episodes"], of["mean"], of["difference"]["mean"], of["difference"]["standard_error"])
+            for symbol, of in report["by_symbol"].items()
+        ]
+        heads = ("symbol", "episodes", "mean reward", f"exceeds {report['best_baseline']!r} by", "standard error")
+        console.print_symbols(heads, found)
     if not report["in_sample"]:
         typer.echo(beside_best_baseline(report))
     typer.echo(report["verdict"])

@@ -48,6 +48,17 @@ FundingCol = Annotated[
 RiskFree = Annotated[
     str | None, typer.Option(help="Risk-free rate a year, as 0.04, or its column, for Sharpe, Sortino, alpha.")
 ]
+SymbolCol = Annotated[
+    str | None, typer.Option(help="Many symbols: the column, or key of key=value folders, with their names.")
+]
+SymbolFiles = Annotated[bool, typer.Option("--symbol-files", help="Many symbols: each file is one.")]
+Edges = Annotated[
+    str | None,
+    typer.Option(
+        help="Bucket edges of many symbols: pooled or per-symbol [default: pooled].",
+        autocompletion=choices("pooled", "per-symbol"),
+    ),
+]
 Kind = Annotated[
     str,
     typer.Option(
@@ -92,6 +103,11 @@ def add_command(app: typer.Typer, function: Callable) -> Callable:
             return super().parse_args(ctx, args)
 
     return app.command(cls=Command)(function)
+
+
+def of_symbols(column: str | None, files: bool, edges: str | None = None) -> dict[str, Any]:
+    """What these options set of `environment.data`."""
+    return {"symbol_col": column, "symbol_files": files or None, "edges": edges and edges.replace("-", "_")}
 
 
 def compat_name(value: str | None) -> str | None:

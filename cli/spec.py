@@ -1,5 +1,6 @@
 """`idi-fast spec`."""
 
+import re
 from typing import Annotated
 
 import typer
@@ -19,7 +20,10 @@ def spec(
     ] = False,
     streams: Streams = None,
     columns: Columns = None,
-    start: Annotated[int, typer.Option(help="First tick of the trace to hand over.")] = 0,
+    start: Annotated[
+        str, typer.Option(help="First tick of the trace to hand over, by its number or its time, ISO 8601.")
+    ] = "0",
+    end: Annotated[str | None, typer.Option(help="Time of the first tick excluded, ISO 8601.")] = None,
     ticks: Annotated[int | None, typer.Option(help="Number of ticks to hand over [default: all].")] = None,
     force: Force = False,
     json: Json = False,
@@ -44,7 +48,8 @@ def spec(
             columns=columns,
             name_prefix=name_prefix,
             emotes=not no_emotes,
-            start=start,
+            start=int(start) if re.fullmatch("-?[0-9]{1,18}", start) else start,
+            end=end,
             ticks=ticks,
             force=force,
         )

@@ -11,6 +11,7 @@ from idi_fast.cli.options import (
     FLAGS,
     BorrowBps,
     CashRate,
+    Edges,
     End,
     Fill,
     Force,
@@ -20,9 +21,12 @@ from idi_fast.cli.options import (
     RiskFree,
     Size,
     Start,
+    SymbolCol,
+    SymbolFiles,
     YearDays,
     draft_config,
     money_terms,
+    of_symbols,
     required_out,
 )
 from idi_fast.cli.reading_options import Reading
@@ -69,6 +73,9 @@ def sweep(
     json: Json = False,
     start: Start = None,
     end: End = None,
+    symbol_col: SymbolCol = None,
+    symbol_files: SymbolFiles = False,
+    edges: Edges = None,
     *,
     reading: Reading,
 ) -> None:
@@ -80,7 +87,7 @@ def sweep(
     """
     if not grid:
         raise InputError("--grid is missing; name a key and its values, for example --grid learning_rate=0.05,0.1")
-    columns = {"path": data, "start": start, "end": end, **reading}
+    columns = {"path": data, "start": start, "end": end, **reading, **of_symbols(symbol_col, symbol_files, edges)}
     flags = {f"environment.data.{name}": value for name, value in columns.items()}
     if data is not None and env not in (None, "history"):
         raise InputError(f"a price history was given, but --env is {env!r}; leave one of them out")
@@ -145,6 +152,8 @@ def _report(out: Path, result) -> None:
     typer.echo()
     (_of_bars if "book" in summary["test"] else _of_episodes)(summary["test"])
     typer.echo()
+    if "by_symbol" in summary["test"]:
+        _of_symbols(summary["test"]["by_symbol"])
     typer.echo(summary["verdict"])
 
 
@@ -156,6 +165,12 @@ def _of_bars(test: dict) -> None:
     names = [name for name, value in test["buy_and_hold"].items() if not isinstance(value, list)]
     rows = [(name.replace("_", " "), test["book"][name], test["buy_and_hold"][name]) for name in names]
     console.print_columns(("test", "chosen config", "buy and hold"), rows)
+
+
+def _of_symbols(by_symbol: dict) -> None:
+    names = ("total_return", "sharpe_annualised", "max_drawdown", "buy_and_hold")
+    rows = [(symbol, *(of[name] for name in names)) for symbol, of in by_symbol.items()]
+    console.print_symbols(("symbol", *(name.replace("_", " ") for name in names)), rows)
 
 
 def _of_episodes(test: dict) -> None:

@@ -17,6 +17,7 @@ from idi_fast.cli.options import (
     DriftBear,
     DriftBull,
     DriftChop,
+    Edges,
     End,
     Force,
     Json,
@@ -25,9 +26,12 @@ from idi_fast.cli.options import (
     ShockScale,
     Start,
     Stress,
+    SymbolCol,
+    SymbolFiles,
     VolBase,
     VolPanic,
     compat_name,
+    of_symbols,
     required_out,
     resolve_config,
 )
@@ -111,13 +115,9 @@ def train(
     print_config: Annotated[bool, typer.Option("--print-config", help="Print the resulting config and stop.")] = False,
     start: Start = None,
     end: End = None,
-    symbol_col: Annotated[
-        str | None,
-        typer.Option(help="Train on many symbols: the column, or key of key=value folders, with their names."),
-    ] = None,
-    symbol_files: Annotated[
-        bool, typer.Option("--symbol-files", help="Train on many symbols: each file is one.")
-    ] = False,
+    symbol_col: SymbolCol = None,
+    symbol_files: SymbolFiles = False,
+    edges: Edges = None,
     split: Annotated[
         str | None, typer.Option(help="Train before, test after: a time, ISO 8601, or a share of the bars, as 70%.")
     ] = None,
@@ -144,7 +144,7 @@ def train(
         "stress_scenario": stress,
     }
     columns = {"path": data, "start": start, "end": end, "split": split, **reading}
-    columns |= {"funding": funding_col, "symbol_col": symbol_col, "symbol_files": symbol_files or None}
+    columns |= {"funding": funding_col, **of_symbols(symbol_col, symbol_files, edges)}
     flags = {
         "episodes": episodes,
         "episode_length": episode_length,

@@ -10,6 +10,7 @@ from idi_fast.cli.options import (
     FLAGS,
     BorrowBps,
     CashRate,
+    Edges,
     End,
     Fill,
     Force,
@@ -19,8 +20,11 @@ from idi_fast.cli.options import (
     RiskFree,
     Size,
     Start,
+    SymbolCol,
+    SymbolFiles,
     YearDays,
     money_terms,
+    of_symbols,
     required_out,
     resolve_config,
 )
@@ -57,6 +61,9 @@ def walkforward(
     json: Json = False,
     start: Start = None,
     end: End = None,
+    symbol_col: SymbolCol = None,
+    symbol_files: SymbolFiles = False,
+    edges: Edges = None,
     *,
     reading: Reading,
 ) -> None:
@@ -64,7 +71,7 @@ def walkforward(
 
     Example: idi-fast walkforward bars.parquet --config agent.json --seeds 0:5 --out walk
     """
-    columns = {"path": data, "start": start, "end": end, **reading}
+    columns = {"path": data, "start": start, "end": end, **reading, **of_symbols(symbol_col, symbol_files, edges)}
     flags = {f"environment.data.{name}": value for name, value in columns.items()}
     flags |= {"environment.kind": "history", "episodes": episodes, "episode_length": episode_length}
     names = {**FLAGS, "environment.data.path": "DATA", "environment.kind": "DATA"}
@@ -84,30 +91,31 @@ def walkforward(
     console.tell_of_compilation(("account", *console.learning_jobs(settings)))
     with console.interruptible(target):
         result = _run(settings, target, seeds, how, force)
-    console.print_notes(result["notes"])
+    found = result.to_dict()
+    console.print_notes(found["notes"])
     if json:
-        console.print_json({"out": str(target), **result})
+        console.print_json({"out": str(target), **found})
     else:
-        _report(target, result)
+        _report(target, found, result.symbols)
 
 
-def _run(settings, out: Path, seeds: str, how: dict, force: bool) -> dict:
+def _run(settings, out: Path, seeds: str, how: dict, force: bool):
     from idi_fast.backtesting.account import account_columns
     from idi_fast.config.seeds import parse_seeds
-    from idi_fast.data.config_history import open_config_history
+    from idi_fast.data.config_bars import load_config_bars
     from idi_fast.selection.walk_forward import walk_forward
     from idi_fast.storage.files import new_directory
 
     inputs = (settings.environment.data.path,)
     with new_directory(out, force=force, inputs=inputs) as folder, console.counted_progress("runs") as progress:
         named = account_columns(settings, how.get("funding"), how.get("risk_free", 0.0))
-        history = open_config_history(settings, extra=named).load()
+        history = load_config_bars(settings, extra=named)
         result = walk_forward(settings, history, seeds=parse_seeds(seeds), progress=progress, **how)
         result.write(folder)
-    return result.to_dict()
+    return result
 
 
-def _report(out: Path, result: dict) -> None:
+def _report(out: Path, result: dict, symbols) -> None:
     about = {"walk-forward": str(out), **result["assumptions"]}
     about["seeds"] = len(about["seeds"])
     about = console.without_idle_terms(about)
@@ -120,4 +128,10 @@ def _report(out: Path, result: dict) -> None:
     ]
     console.print_columns(("", "min of seeds", "median", "max", "buy and hold"), rows)
     typer.echo()
+    if symbols is not None:
+        import polars as pl
+
+        names = ["total_return", "sharpe_annualised", "max_drawdown", "buy_and_hold"]
+        rows = symbols.group_by("symbol", maintain_order=True).agg(pl.col(names).median()).rows()
+        console.print_symbols(("symbol", *(name.replace("_", " ") for name in names)), rows)
     typer.echo(result["verdict"])

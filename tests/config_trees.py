@@ -40,6 +40,7 @@ READING = {
     "end": None,
     "symbol_col": None,
     "symbol_files": False,
+    "edges": "pooled",
     "split": None,
 }
 """Settings of the second format of configs, which no fingerprint holds at their defaults."""

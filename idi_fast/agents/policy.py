@@ -90,8 +90,17 @@ class Policy:
         return [
             ("state", state),
             ("visited", f"{visited:,} of {rows:,} {'states' if self.layout.tiling is None else 'rows'}"),
-            ("trained on", f"{self.trained_on[0]['bars']:,} bars" if self.trained_on else "simulated episodes"),
+            ("trained on", self._bars()),
         ]
+
+    def _bars(self) -> str:
+        if not self.trained_on:
+            return "simulated episodes"
+        # Those of an initial policy come behind the own ones, of which only symbols are several.
+        symbols = {about["symbol"]: about["bars"] for about in reversed(self.trained_on) if "symbol" in about}
+        if "symbol" not in self.trained_on[0]:
+            return f"{self.trained_on[0]['bars']:,} bars"
+        return f"{sum(symbols.values()):,} bars of {len(symbols):,} symbols"
 
     @property
     def comm_actions(self) -> tuple[str, ...]:

@@ -42,16 +42,25 @@ class HistoryRollout:
     """Rolls a policy out over consecutive chunks of a history; the result does not depend on the cuts.
 
     columns: those of the history, by their names in it; position −1, 0 or 1: held before the first bar; funding: the
-    column of the funding rates that the policy's rewards pay, by default that of its training. Raises ArtifactError if
-    policy and history do not fit, DataError without what the rewards need.
+    column of the funding rates that the policy's rewards pay, by default that of its training; symbol: that of the
+    bars, whose own edges are used if the policy has some. Raises ArtifactError if policy and history do not fit,
+    DataError without what the rewards need.
     """
 
-    def __init__(self, policy: Policy, columns: Mapping[str, str], position: int = 0, funding: str | None = None):
+    def __init__(
+        self,
+        policy: Policy,
+        columns: Mapping[str, str],
+        position: int = 0,
+        funding: str | None = None,
+        symbol: str | None = None,
+    ):
         encoder = _fitting_encoder(policy, columns)
         self._charges = HoldingCharges(policy.config, columns, funding)
         self._policy = policy
         self._fill = policy.config.environment.data.fill
-        self._bars = bar_stream(policy.config, encoder, charged_fee_bps(policy.config), is_new=self._charges.is_new)
+        fee_bps = charged_fee_bps(policy.config)
+        self._bars = bar_stream(policy.config, encoder, fee_bps, is_new=self._charges.is_new, symbol=symbol)
         rules = make_rules(policy.config, policy.space)
         self._rollout = GreedyRollout(policy.config, policy.space, rules, policy.q, policy.comm_q, position)
         self._rule = RewardRule(policy.config, encoder)
@@ -105,14 +114,17 @@ def rollout_history(policy: Policy, history: History, position: int = 0, funding
     return rollout.trace(seen, steps, np.append(steps.reward[1:], np.nan))
 
 
-def decide_from_flat(policy: Policy, history: History, start: int, stop: int, warm_up: int) -> np.ndarray:
+def decide_from_flat(
+    policy: Policy, history: History, start: int, stop: int, warm_up: int, symbol: str | None = None
+) -> np.ndarray:
     """Target positions int8 (stop − start,) decided at the closes of bars [start, stop) of a history.
 
     At the first of them the agent is flat and in the mood that begins an episode, as in a backtest with a start:
-    the `warm_up` bars before it only fill the features' windows, and nothing is decided on them. Raises ArtifactError
-    if policy and history do not fit.
+    the `warm_up` bars before it, or as many as there are, only fill the features' windows, and nothing is decided on
+    them. Raises ArtifactError if policy and history do not fit.
     """
-    rollout = HistoryRollout(policy, history.columns)
+    rollout = HistoryRollout(policy, history.columns, symbol=symbol)
+    warm_up = min(warm_up, start)
     seen = rollout.see(history.slice(start - warm_up, stop)).from_bar(warm_up)
     return rollout.decide(seen).position
 

@@ -331,6 +331,7 @@ def make_engine(
     start: str | date | None = None,
     end: str | date | None = None,
     year_days: int | None = None,
+    symbol: str | None = None,
 ) -> Engine:
     """The engine of a policy over a history.
 
@@ -342,7 +343,8 @@ def make_engine(
     the price; long_only: targets below 0 mean flat; initial_position: −1, 0 or 1, which the agent holds before the
     first bar (and knows of), and the account takes at that bar's fill; size, cash_rate, borrow_bps, funding,
     risk_free: see `TradingAssumptions`, by default the policy's own; start, end: ISO 8601 times of the first bar
-    included and of the first excluded; year_days: trading days per year, for annualising.
+    included and of the first excluded; year_days: trading days per year, for annualising; symbol: that of the history,
+    whose own edges a policy may have.
     Raises ArtifactError if policy and history do not fit, InputError for a bad option.
     """
     assumed = assume(
@@ -366,6 +368,7 @@ def make_engine(
         start=_start(policy, start),
         end=None if end is None else parse_time(end, "end"),
         year_days=year_days,
+        symbol=symbol,
     )
 
 

@@ -59,7 +59,8 @@ class Engine:
     after which `first_bar` is the number of the first bar in the history.
 
     start, end: times in ns UTC of the first bar included and of the first excluded; bars before the start only
-    fill the features' windows. Raises ArtifactError if policy and history do not fit, InputError for a bad option.
+    fill the features' windows; symbol: that of the bars, whose own edges a policy may have. Raises ArtifactError if
+    policy and history do not fit, InputError for a bad option.
     """
 
     def __init__(
@@ -72,14 +73,16 @@ class Engine:
         end: int | None = None,
         year_days: int | None = None,
         has_risk: bool = False,
+        symbol: str | None = None,
     ):
         if (start is not None or end is not None) and "time" not in source.columns:
             raise InputError("a start or an end was given, but the history has no times; name their column")
         if assumed.initial_position < 0 and not policy.config.environment.allow_short:
             raise InputError("initial_position is -1, but the policy was trained without allow_short")
         self._policy, self._source, self.assumed = policy, source, assumed
+        self._edges_note = _edges_note(policy, symbol)
         self._start, self._end = start, end
-        self.rollout = HistoryRollout(policy, source.columns, assumed.initial_position, assumed.funding)
+        self.rollout = HistoryRollout(policy, source.columns, assumed.initial_position, assumed.funding, symbol)
         self.keeper = AccountSimulator(assumed)
         self._holder = AccountSimulator(replace(assumed, initial_position=0))
         self.accumulator, self._bar_times = KpiAccumulator(source.most_bars), BarTimes(year_days)
@@ -206,7 +209,7 @@ class Engine:
             "undefined": result.undefined,
             "buy_and_hold": result.buy_and_hold,
             "alerts": self._alerts.by(),
-            "notes": [*self._source.notes, *filter(None, (self.spike_note(), frequency.caution))],
+            "notes": [*self._source.notes, *filter(None, (self._edges_note, self.spike_note(), frequency.caution))],
         }
 
 
@@ -235,6 +238,17 @@ def kpi_names(*, is_pooled: bool = False) -> list[str]:
     own = [name for group in groups for name in names(group)]
     own += ["unvisited_states", "liquidated_symbols" if is_pooled else "liquidated_at"]
     return [*own, *(f"buy_and_hold.{name}" for name in names(Returns))]
+
+
+def _edges_note(policy: Policy, symbol: str | None) -> str | None:
+    """A note where a policy with edges of symbols meets bars of which it does not know whose they are."""
+    fitted = {} if policy.encoder is None else policy.encoder.by_symbol
+    if symbol is not None or not fitted:
+        return None
+    return (
+        f"the policy has edges of {len(fitted):,} symbols, but these bars are of none by name: those of all bars are "
+        "used; symbol_files or symbol_col tell symbols by name"
+    )
 
 
 def _bars_before(history: History, time: int) -> int:

@@ -8,6 +8,12 @@ from idi_fast.data.history import History
 from idi_fast.errors import InputError
 
 
+def check_one_rate(rate: object) -> None:
+    """Refuse a column of rates for many symbols."""
+    if isinstance(rate, str):
+        raise InputError("risk_free is a column; expected a rate a year, since many symbols may have several")
+
+
 class RiskFree:
     """The riskless return of bars, in chunks of any size: the rate a year that was known at the last close, times the
     years since then.
@@ -27,6 +33,11 @@ class RiskFree:
             return None
         years = self._elapsed.push(history.column("time"))
         return years * (self._known(history, self._rate) if isinstance(self._rate, str) else self._rate)
+
+    def push_times(self, time: np.ndarray) -> np.ndarray | None:
+        """The same of bars of many symbols, at these times int64 (n,), in ns; InputError for a column of rates."""
+        check_one_rate(self._rate)
+        return self._elapsed.push(time) * self._rate if self._rate else None
 
     def _known(self, history: History, column: str) -> np.ndarray:
         """The rate at the close before each bar."""

@@ -217,8 +217,7 @@ def backtest_symbols(
     """
     if not histories:
         raise InputError("there are no symbols")
-    if isinstance(options.get("risk_free"), str):
-        raise InputError("risk_free is a column; expected a rate a year, since many symbols may have several")
+    check_one_rate(options.get("risk_free"))
     names = list(histories)
     # One more than there are cores, since each sometimes waits for its files.
     workers, lock = WorkerPool(usable_cores() + 1 if jobs is None else jobs, len(names)), threading.Lock()
@@ -248,7 +247,7 @@ def backtest_symbols(
         nonlocal adding
         name = names[number]
         try:
-            engine = make_engine(policy, histories[name], **options)
+            engine = make_engine(policy, histories[name], symbol=name, **options)
             done = _Run(engine, with_trades=trades is not None)
         except NoBars:
             done = None

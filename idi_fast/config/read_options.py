@@ -9,6 +9,8 @@ from idi_fast.errors import ConfigError, nearest
 Vendor = Literal[
     "alphavantage",
     "binance",
+    "bitfinex",
+    "coinbase",
     "cryptodatadownload",
     "dukascopy",
     "firstratedata",
@@ -116,6 +118,8 @@ POINT = {"sep": ",", "decimal": "."}
 FORMATS: dict[Vendor, dict[str, Any]] = {
     "alphavantage": POINT,
     "binance": {**POINT, "names": ("open_time", *BARS, "close_time", "quote_volume", "trades")},
+    "bitfinex": {**POINT, "names": ("time", "open", "close", "high", "low", "volume")},
+    "coinbase": {**POINT, "names": ("time", "low", "high", "open", "close", "volume")},
     "cryptodatadownload": POINT,
     "dukascopy": POINT,
     "firstratedata": {**POINT, "names": ("time", *BARS), "tz": "America/New_York"},

@@ -21,6 +21,7 @@ EnvironmentKind = Literal["synthetic", "crypto", "history"]
 StressScenario = Literal["normal", "panic", "extreme_shock", "fee_spike", "bear_market", "flash_crash"]
 Transform = Literal["zscore", "log_return", "drawdown", "ema_ratio", "volatility", "level"]
 NanPolicy = Literal["refuse", "drop"]
+EdgeFit = Literal["pooled", "per_symbol"]
 FillPolicy = Literal["next_open", "next_close", "same_close"]
 Algorithm = Literal["q_learning", "double_q_learning", "expected_sarsa", "q_lambda"]
 Tiling = Literal["reference", "displaced"]
@@ -275,6 +276,9 @@ class DataConfig(Block):
         None, "Column, or key of key=value folders, with the symbol of each bar; null is a single history.", since=2
     )
     symbol_files: bool = setting(False, "Whether each file is a symbol.", since=2)
+    edges: EdgeFit = setting(
+        "pooled", "Whether bucket edges are fitted on all symbols together, or on each symbol's bars.", since=2
+    )
     split: str | None = setting(
         None,
         "Where training ends and the test begins: a time, ISO 8601, or a share, as 70%; null trains on all bars.",

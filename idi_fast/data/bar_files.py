@@ -4,16 +4,16 @@ import csv
 import glob
 import os
 import re
-import sys
-from collections.abc import Iterable, Iterator
+from codecs import BOM_UTF8
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory, TemporaryFile
 from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
 from idi_fast.config.read_options import ReadOptions
+from idi_fast.data.copies import as_arrow_file, place_for_copy, separated_by_tabs, transcoded, without_mark
 from idi_fast.data.dialect import (
     HEAD_BYTES,
     HEAD_ROWS,
@@ -21,8 +21,9 @@ from idi_fast.data.dialect import (
     find_dialect,
     find_encoding,
     is_number,
+    is_sentence,
+    is_spaced,
     open_bytes,
-    transcoded,
 )
 from idi_fast.data.number_forms import plan_numbers
 from idi_fast.errors import DataError, nearest
@@ -37,7 +38,7 @@ TEXT = tuple(f".{name}{packed}" for name in ("csv", "txt", "tsv") for packed in 
 KINDS = {
     **dict.fromkeys((*TEXT, ".zip"), "CSV"),
     **dict.fromkeys((".parquet", ".pq"), "Parquet"),
-    **dict.fromkeys((".feather", ".arrow", ".ipc"), "Arrow"),
+    **dict.fromkeys((".feather", ".arrow", ".arrows", ".ipc"), "Arrow"),
     **dict.fromkeys((".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz", ".jsonl.zst", ".ndjson.zst"), "JSON lines"),
 }
 ACCEPTED = ".csv, .txt, .tsv (also .gz, .zst, .zip), .parquet, .pq, .feather, .arrow, .jsonl, .ndjson"
@@ -49,12 +50,14 @@ SMALL_BYTES = 2**24
 wait for polars' pool of threads."""
 PLAIN = ("BOOLEAN", "INT32", "INT64", "FLOAT", "DOUBLE")
 
-MOST_DESCRIPTORS = 200
-"""Up to which number copies keep one; a process may have 256 or 1024 in all."""
 TEXTS = pl.col(pl.Categorical, pl.Enum).cast(pl.String)
 """Columns of text of few values, as text."""
-BLANK = "\0blank"
-"""Column that marks the rows of a text in which no column holds anything."""
+BLANK, SHORT, FIRST, SECOND = "\0blank", "\0short", "\0first", "\0second"
+"""Columns that mark the rows of a text in which no column holds anything, or none behind the second, and the first two
+columns themselves."""
+MARKS = BLANK, SHORT, FIRST, SECOND
+STREAM = b"\xff\xff\xff\xff"
+"""What an Arrow stream begins with."""
 SYMBOL_KEY = "symbol"
 """Key of the folders that rows of different symbols are sorted into."""
 
@@ -126,7 +129,7 @@ def open_sources(files: Iterable[str], options: ReadOptions, *, recognise: bool 
 
 def _opened(file: Path, options: ReadOptions, copies: ExitStack, recognise: bool) -> Source:
     if kind_of(file) != "CSV":
-        return Source(file, file)
+        return Source(file, _copied(file, copies) or file)
     with explained_reading(file):
         if file.stat().st_size == 0:
             raise DataError(f"{file}: the file is empty")
@@ -145,11 +148,12 @@ def _opened(file: Path, options: ReadOptions, copies: ExitStack, recognise: bool
         text = text[: text.rfind("\n") + 1] or text
     if not text.strip():
         raise DataError(f"{file}: cannot be read as CSV: it holds no row")
+    by_spaces = options.sep in (None, " ") and is_spaced(text)
     try:
         dialect = find_dialect(
-            text,
+            separated_by_tabs(text) if by_spaces else text,
             encoding,
-            sep=options.sep,
+            sep="\t" if by_spaces else options.sep,
             no_header=options.no_header,
             skip_rows=options.skip_rows,
             known=options.names or (),
@@ -157,23 +161,31 @@ def _opened(file: Path, options: ReadOptions, copies: ExitStack, recognise: bool
         )
     except DataError as error:
         raise DataError(f"{file}: {error}") from None
-    if encoding == "utf-8" and file.suffix.lower() != ".zip":
+    dialect = dialect._replace(is_spaced=by_spaces)
+    if encoding == "utf-8" and file.suffix.lower() != ".zip" and not by_spaces:
         return Source(file, file, dialect)
-    copy = _place_for_copy(copies)
+    copy = place_for_copy(copies)
     with explained_reading(file), explained(copy):
-        transcoded(file, encoding, copy)
+        transcoded(file, encoding, copy, is_spaced=by_spaces)
     return Source(file, copy, dialect)
 
 
-def _place_for_copy(copies: ExitStack) -> Path:
-    """Where a copy of a file is written. It vanishes with this process, however that ends, where the system lets it and
-    there are not too many: each holds a descriptor then."""
-    if sys.platform.startswith("linux"):
-        file = copies.enter_context(TemporaryFile())  # noqa: SIM115 -- closed with the others
-        if file.fileno() < MOST_DESCRIPTORS:
-            return Path(f"/proc/self/fd/{file.fileno()}")
-        file.close()
-    return Path(copies.enter_context(TemporaryDirectory(prefix="idi-fast-"))) / "copy.csv"
+def _copied(file: Path, copies: ExitStack) -> Path | None:
+    """A copy of a file that is no text table, where polars does not read it as it is; else None."""
+    convert = None
+    with explained_reading(file):
+        if kind_of(file) == "JSON lines":
+            with open_bytes(file) as opened:
+                convert = without_mark if opened.read(len(BOM_UTF8)) == BOM_UTF8 else None
+        elif kind_of(file) == "Arrow":
+            with open(file, "rb") as opened:
+                convert = as_arrow_file if opened.read(len(STREAM)) == STREAM else None
+        if convert is None:
+            return None
+        copy = place_for_copy(copies)
+        with explained(copy):
+            convert(file, copy)
+        return copy
 
 
 @contextmanager
@@ -207,9 +219,9 @@ def scan(source: Source) -> pl.LazyFrame:
     if file.stat().st_size == 0:
         raise DataError(f"{source}: the file is empty")
     if dialect is None:
-        if kind_of(file) == "Arrow":
+        if kind_of(source.file) == "Arrow":
             return pl.scan_ipc(file, glob=False).with_columns(TEXTS)
-        if kind_of(file) == "JSON lines":
+        if kind_of(source.file) == "JSON lines":
             return pl.scan_ndjson(file, infer_schema_length=None)  # JavaScript writes 100 for 100.0
         return pl.scan_parquet(file, hive_partitioning=False, glob=False).with_columns(TEXTS)
     names = dialect.names
@@ -223,6 +235,7 @@ def scan(source: Source) -> pl.LazyFrame:
         infer_schema=False,
         encoding="utf8-lossy",
         eol_char=dialect.end,
+        quote_char=dialect.quote,
         glob=False,
     )
 
@@ -244,10 +257,14 @@ def count_rows(source: Source) -> int:
 
 
 def read_batches(
-    source: Source, names: Iterable[str], rows: int, small_bytes: int = SMALL_BYTES
+    source: Source,
+    names: Iterable[str],
+    rows: int,
+    small_bytes: int = SMALL_BYTES,
+    say: Callable[[str], None] = lambda text: None,
 ) -> Iterator[pl.DataFrame]:
     """The columns `names`, about `rows` rows at a time; text is stripped, and null if blank. Blank lines at the end of
-    a text are none."""
+    a text are none, nor are sentences below the table: `say` is called with such a line."""
     wanted, is_text = list(dict.fromkeys(names)), source.dialect is not None
     with explained_reading(source):
         if kind_of(source.file) == "Parquet" and source.file.stat().st_size <= small_bytes:
@@ -262,15 +279,16 @@ def read_batches(
         # polars notices a CSV row that is too long, as decimal commas make it, only if it reads all columns.
         options = pl.QueryOptFlags(projection_pushdown=not is_text)
         rows_read = scan(source)
+        there = rows_read.collect_schema().names()
         if is_text:
-            rows_read = rows_read.with_columns(_is_blank(rows_read.collect_schema().names()).alias(BLANK))
-            wanted = [*wanted, BLANK]
+            rows_read = rows_read.with_columns(_marks(there))
             if source.dialect is not None and source.dialect.has_blank_lines:
                 rows_read = rows_read.filter(~pl.col(BLANK))
-        frames = rows_read.select(wanted).with_columns(_stripped())
+        marks = MARKS if is_text else ()
+        frames = rows_read.select(*(_picked(there, name) for name in wanted), *marks).with_columns(_stripped())
         batches = frames.collect_batches(chunk_size=rows, lazy=True, optimizations=options)
         if is_text:
-            yield from _without_blank_end(batches)
+            yield from _without_end(batches, say)
         elif kind_of(source.file) == "Parquet":
             yield from _whole(batches, count_rows(source))
         else:
@@ -284,22 +302,72 @@ def _is_blank(names: list[str]) -> pl.Expr:
     return pl.all_horizontal(blank, *(pl.col(name).is_null() for name in others))
 
 
+def _marks(names: list[str]) -> list[pl.Expr]:
+    """What tells the end of a text's rows: cheap, since it is made of all of them."""
+    behind = names[2:] or names[1:]
+    is_short = pl.all_horizontal(pl.col(name).is_null() for name in behind) if behind else pl.lit(False)
+    first, second = names[0], names[1] if len(names) > 2 else None
+    return [
+        _is_blank(names).alias(BLANK),
+        is_short.alias(SHORT),
+        pl.col(first).alias(FIRST),
+        (pl.lit(None, pl.String) if second is None else pl.col(second)).alias(SECOND),
+    ]
+
+
+def _remark(rows: pl.DataFrame, place: int) -> str | None:
+    """The sentence that a row of two fields at most is, which may have a comma; None if it is none."""
+    first, second = rows[FIRST][place], rows[SECOND][place]
+    if second is not None and re.match(r" +[^\W\d_]", second) is None:
+        return None
+    text = ",".join(filter(None, (first, second))).strip()
+    return text if is_sentence(text) else None
+
+
+def _picked(there: list[str], name: str) -> pl.Expr:
+    """A column by its name, or by the only one that is the same in another case, as in other files of a history."""
+    return pl.col(name_there(there, name) or name).alias(name)
+
+
+def name_there(there: Iterable[str], name: str) -> str | None:
+    """How a column is called in a file of these: by its name, or the only one that is the same in another case."""
+    there = list(there)
+    alike = [other for other in there if other.lower() == name.lower()]
+    return name if name in there else alike[0] if len(alike) == 1 else None
+
+
 def _stripped() -> pl.Expr:
-    return pl.col(pl.String).str.strip_chars().replace("", None)
+    return pl.col(pl.String).exclude(FIRST, SECOND).str.strip_chars().replace("", None)
 
 
-def _without_blank_end(batches: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-    """The batches without the rows at the very end in which no column holds anything, and without that mark."""
-    blank: pl.DataFrame | None = None
+def _without_end(batches: Iterator[pl.DataFrame], say: Callable[[str], None]) -> Iterator[pl.DataFrame]:
+    """The batches without the rows at the very end in which no column holds anything, without those that hold a
+    sentence alone, which `say` is called with, and without the marks."""
+    end: pl.DataFrame | None = None
     for batch in batches:
-        full = batch if blank is None else pl.concat([blank, batch])
-        blank = None
-        if len(full) and full[BLANK][-1]:
-            last = (~full[BLANK]).arg_true()
-            kept = int(last[-1]) + 1 if len(last) else 0
-            full, blank = full[:kept], full[kept:]
+        full = batch if end is None else pl.concat([end, batch])
+        kept = _rows_of_table(full)
+        full, end = full[:kept], full[kept:]
         if len(full):
-            yield full.drop(BLANK)
+            yield full.drop(MARKS)
+    if end is not None:
+        for text in filter(None, (_remark(end, place) for place in _not_blank(end))):
+            say(text)
+
+
+def _rows_of_table(full: pl.DataFrame) -> int:
+    """How many rows there are before what may be the end of a file: rows that hold nothing, or a sentence."""
+    holds = ~full[BLANK] & ~full[SHORT]
+    if not len(full) or holds[-1]:
+        return len(full)
+    short = holds.arg_true()
+    kept = int(short[-1]) + 1 if len(short) else 0
+    rows = reversed(_not_blank(full[kept:]))
+    return next((kept + place + 1 for place in rows if _remark(full, kept + place) is None), kept)
+
+
+def _not_blank(rows: pl.DataFrame) -> list[int]:
+    return (~rows[BLANK]).arg_true().to_list()
 
 
 def _holds_numbers(parquet: "pq.ParquetFile", names: list[str]) -> bool:
@@ -320,7 +388,9 @@ def _too_long_row(source: Source) -> str | None:
             text = (line.decode(dialect.encoding, "replace") for line in opened)
             for _ in range(dialect.skip_lines):
                 next(text, "")
-            table = csv.reader(text, delimiter=dialect.separator)
+            if dialect.is_spaced:
+                text = map(separated_by_tabs, text)
+            table = csv.reader(text, delimiter=dialect.separator, quotechar=dialect.quote)
             width = len(dialect.names or next(filter(None, table), ()))
             found = ((row, len(fields)) for row, fields in enumerate(table, 1) if len(fields) > width)
             what = "the header" if dialect.header_rows else "the first row"
@@ -345,7 +415,9 @@ def read_head(source: Source, names: Iterable[str], rows: int) -> pl.DataFrame:
     names = list(names)
     if kind_of(source.file) != "Parquet":  # its batches require reading most of the file
         with explained_reading(source):
-            return scan(source).select(names).head(rows).with_columns(_stripped()).collect()
+            there = read_schema(source).names()
+            picked = [_picked(there, name) for name in names]
+            return scan(source).select(picked).head(rows).with_columns(_stripped()).collect()
     return next(read_batches(source, names, rows), pl.DataFrame(schema=dict.fromkeys(names, pl.Null))).head(rows)
 
 

@@ -103,7 +103,10 @@ class Converter:
             meaning = meaning_of_time(value)
             if meaning:
                 return f" ({meaning}; or write times as 2024-01-31T09:30:00Z)"
-            return " (a time of another form is read if that is named: `time_format`)" if isinstance(value, str) else ""
+            if not isinstance(value, str):
+                return ""
+            named = "; months by name are read in English" * (re.search(r"[^\W\d_]{3}", value) is not None)
+            return f" (a time of another form is read if that is named: `time_format`{named})"
         is_open = self._decimal in (None, UNKNOWN)
         if role not in ("time", "risk") and isinstance(value, str) and re.search(r"\d[.,]\d", value) and is_open:
             return (

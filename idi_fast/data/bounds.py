@@ -44,8 +44,8 @@ class Bounds(NamedTuple):
             raise DataError(self.refusal(*history.time[[0, -1]].tolist()) if len(history) else "there are no bars")
         return first, stop
 
-    def refusal(self, first: int, last: int) -> str:
-        """What is said if no bar lies between; first, last: times of those that there are."""
+    def refusal(self, first: int, last: int, *, what: str = "bar", whole: str = "history") -> str:
+        """What is said if no bar lies between; first, last: times of those that there are; what, whole: other words."""
         start = "" if self.start is None else f" from {iso_time(self.start)}"
         end = "" if self.end is None else f" before {iso_time(self.end)}"
-        return f"no bar lies{start}{end}; the history has bars from {iso_time(first)} to {iso_time(last)}"
+        return f"no {what} lies{start}{end}; the {whole} has {what}s from {iso_time(first)} to {iso_time(last)}"

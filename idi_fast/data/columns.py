@@ -6,7 +6,7 @@ from typing import overload
 
 import polars as pl
 
-from idi_fast.data.bar_files import Source, read_head
+from idi_fast.data.bar_files import Source, name_there, read_head
 from idi_fast.data.column_names import INDEX_NAMES, LETTERS, USUAL_NAMES, folded, listing
 from idi_fast.data.rules import NUMBER, RULES
 from idi_fast.data.timestamps import unit_of
@@ -18,7 +18,9 @@ def choose_columns(
 ) -> dict[str, str]:
     """Return the file's column for close, time … and each of `extra`."""
     wanted = [role for role, name in given.items() if name is not None or role in sought or role in extra]
-    found = {role: _find_column(file, names, role, given[role]) for role in wanted}
+    close = _find_column(file, names, "close", given["close"]) if "close" in wanted else None
+    unit = _unit(close or "")
+    found = {role: close if role == "close" else _find_column(file, names, role, given[role], unit) for role in wanted}
     columns = {role: name for role, name in found.items() if name is not None}
     if folded(columns.get("close", "")).startswith("adj"):  # the others are as traded: not on its scale
         for role in ("open", "high", "low"):
@@ -45,11 +47,12 @@ def _advice(file: Source, names: list[str]) -> str:
 
 
 @overload
-def _find_column(file: Source, names: list[str], role: str, given: str) -> str: ...
+def _find_column(file: Source, names: list[str], role: str, given: str, unit: str = "") -> str: ...
 @overload
-def _find_column(file: Source, names: list[str], role: str, given: str | None) -> str | None: ...
-def _find_column(file: Source, names: list[str], role: str, given: str | None) -> str | None:
-    """Return the column `given`, or the best of the usual names, or for the time an index of times."""
+def _find_column(file: Source, names: list[str], role: str, given: str | None, unit: str = "") -> str | None: ...
+def _find_column(file: Source, names: list[str], role: str, given: str | None, unit: str = "") -> str | None:
+    """Return the column `given`, or the best of the usual names, of those alike that in brackets `unit`, or for the
+    time an index of times."""
     if given in names:
         return given
     if given is not None:
@@ -61,15 +64,22 @@ def _find_column(file: Source, names: list[str], role: str, given: str | None) -
             return alike[0]
         hint = nearest(given, names)
         raise DataError(f"{file}: no column {given!r}; the columns are {listing(names)}.{hint}")
-    candidates = candidates_for(file, names, role)
+    candidates = candidates_for(file, names, role, unit)
     if candidates:
         return candidates[0]
     indices = [name for name in names if _caseless(name) in INDEX_NAMES or name == names[0] == ""]
     return next((name for name in indices if role == "time" and not _counts_rows(file, name)), None)
 
 
-def candidates_for(file: Source, names: list[str], role: str) -> list[str]:
-    """The columns that may have a role by their names, best first. Raises DataError where two have the same name."""
+def _unit(name: str) -> str:
+    """What stands in brackets behind a name: `close (EUR)`; empty where there is nothing."""
+    found = re.search(r"[(\[]([^()\[\]]*)[)\]]\s*$", name)
+    return "" if found is None else found[1]
+
+
+def candidates_for(file: Source, names: list[str], role: str, unit: str = "") -> list[str]:
+    """The columns that may have a role by their names, best first; of those alike only that with the unit of the
+    price. Raises DataError where two have the same name."""
     by_name: dict[str, list[str]] = {}
     for name in names:
         by_name.setdefault(folded(name), []).append(name)
@@ -79,6 +89,8 @@ def candidates_for(file: Source, names: list[str], role: str) -> list[str]:
     found = []
     for usual in wanted:
         alike = by_name.get(usual, [])
+        if unit and len(alike) > 1:
+            alike = [name for name in alike if _unit(name) == unit] or alike
         if len(alike) > 1 and not found:
             raise DataError(f"{file}: the {role} column could be any of {listing(alike)}; name one exactly")
         found += alike
@@ -107,10 +119,11 @@ def check_types(schemas: Mapping[Source, pl.Schema], columns: Mapping[str, str])
             _, values = RULES.get(role, NUMBER)
             raise DataError(f"{first}: column {name!r} has type {expected}, expected {values} in each row")
         for file, schema in schemas.items():
-            if name not in schema:
+            there = name_there(schema, name)
+            if there is None:
                 raise DataError(f"{file}: no column {name!r} as in {first}, only {listing(schema)}")
-            if schema[name] != expected:
-                types = f"type {schema[name]}, expected {expected} as in {first}"
+            if schema[there] != expected:
+                types = f"type {schema[there]}, expected {expected} as in {first}"
                 raise DataError(f"{file}: column {name!r} has {types}")
 
 

@@ -24,6 +24,8 @@ MOST_HEADER_ROWS = 5
 LEAST_SHARE = 0.6
 """Share of the lines that must have as many fields as most, for a sign to be the separator."""
 COMMENT = "#"
+SPACED = "[ \t]+"
+"""What separates the fields of a table that is written for the eye."""
 BOMS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32"}
 BOMS |= {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 EIGHT_BITS = ("cp1252", "cp1251", "cp1250", "gb18030", "shift_jis", "euc_kr", "big5")
@@ -44,7 +46,8 @@ class Dialect(NamedTuple):
 
     names: of its columns, None for those of its first line; skip_lines: those before the first row, where names are
     given; header_rows: lines of these that are header; comment: what comments begin with; has_blank_lines: whether
-    there are some between rows; end: of lines.
+    there are some between rows; end: of lines; quote: the sign around fields; is_spaced: whether the fields of the file
+    itself are separated by runs of spaces, which its copy has tabs for.
     """
 
     encoding: str = "utf-8"
@@ -55,6 +58,8 @@ class Dialect(NamedTuple):
     comment: str | None = None
     has_blank_lines: bool = False
     end: str = "\n"
+    quote: str = '"'
+    is_spaced: bool = False
 
     def about(self) -> list[str]:
         """What is said of it, where it is not a plain CSV file: "';' separated" …"""
@@ -62,7 +67,12 @@ class Dialect(NamedTuple):
         known = [name for name in self.names or () if not name.startswith("column_")]
         said = [
             (self.encoding != "utf-8", f"encoding {self.encoding}"),
-            (self.separator != ",", f"{NAMES_OF_SEPARATORS.get(self.separator, repr(self.separator))} separated"),
+            (
+                self.separator != "," and not self.is_spaced,
+                f"{NAMES_OF_SEPARATORS.get(self.separator, repr(self.separator))} separated",
+            ),
+            (self.is_spaced, "separated by runs of spaces"),
+            (self.quote != '"', "single quotes"),
             (self.header_rows == 0, f"no header{': ' * bool(known)}{', '.join(known)}"),
             (self.header_rows > 1, f"{self.header_rows} header lines"),
             (self.names is not None and before > 0, f"{before} line{'s' * (before > 1)} skipped before the first row"),
@@ -123,18 +133,6 @@ def find_encoding(head: bytes) -> str:
     return "utf-8"
 
 
-def transcoded(file: Path, encoding: str, target: Path) -> None:
-    """Write a text file, decompressed, as UTF-8, in bounded memory. Raises DataError for other bytes."""
-    decoder = codecs.getincrementaldecoder(encoding)()
-    with open_bytes(file) as source, open(target, "wb") as out:
-        try:
-            while block := source.read(2**20):
-                out.write(decoder.decode(block).encode())
-            out.write(decoder.decode(b"", final=True).encode())
-        except UnicodeError as error:
-            raise DataError(f"{file}: it is no {encoding} text ({error}); name its encoding (`encoding`)") from None
-
-
 Row = tuple[int, list[str]]
 """The number of a line and its fields."""
 
@@ -167,8 +165,9 @@ def find_dialect(
     ][:HEAD_ROWS]
     if not numbered:
         return Dialect(encoding, sep or ",")
-    separator, width = _separator([line for _, line in numbered], sep)
-    table = [(place, fields(line, separator)) for place, line in numbered]
+    quote = _quote([line for _, line in numbered])
+    separator, width = _separator([line for _, line in numbered], sep, quote)
+    table = [(place, fields(line, separator, quote)) for place, line in numbered]
     if skip_rows is None:
         table = table[_titles(table, width) :]
     comment = COMMENT if has_comments else None
@@ -177,7 +176,7 @@ def find_dialect(
     end = "\r" if "\n" not in head and "\r" in head else "\n"
     header = 0 if no_header else _header_rows([cells for _, cells in table])
     if header == 1 and table[0][0] == 0 and len(table[0][1]) == width:
-        return Dialect(encoding, separator, comment=comment, has_blank_lines=has_blank, end=end)
+        return Dialect(encoding, separator, comment=comment, has_blank_lines=has_blank, end=end, quote=quote)
     first = table[header][0] if header < len(table) else table[-1][0] + 1
     if header:
         names = _names([cells for _, cells in table[:header]], width)
@@ -187,7 +186,7 @@ def find_dialect(
         full = [cells for _, cells in table if len(cells) == width]
         names = layout(full, width) if recognise and not known else numbered_names(width)
         names = (*known[:width], *names[len(known) :])
-    return Dialect(encoding, separator, _distinct(names), first, header, comment, has_blank, end)
+    return Dialect(encoding, separator, _distinct(names), first, header, comment, has_blank, end, quote)
 
 
 def _first_line(lines: list[str]) -> int:
@@ -210,10 +209,36 @@ def _commented_header(lines: list[str], separator: str, width: int) -> tuple[str
     return tuple(cells) if above and len(cells) == width and not any(map(is_value, cells)) else None
 
 
-def fields(line: str, separator: str) -> list[str]:
+def is_spaced(text: str) -> bool:
+    """Whether a table is written for the eye: no usual separator makes columns, but runs of spaces do, two or more of
+    them in places."""
+    lines = [line for line in text.splitlines() if line.strip()][:HEAD_ROWS]
+    if not lines or not re.search(r"\S  +\S", text) or _separator(lines, None)[1] > 1:
+        return False
+    widths = [len(line.split()) for line in lines]
+    width = max(set(widths), key=widths.count)
+    alike = [line.split() for line in lines if len(line.split()) == width]
+    values = [cell for cells in alike[1:] for cell in cells]
+    return width > 1 and len(alike) >= MOSTLY * len(lines) and sum(map(is_value, values)) > MOSTLY * len(values) / 2
+
+
+def is_sentence(cell: str | None) -> bool:
+    """Whether a field alone in its row is a remark: several words, and neither a number nor a date."""
+    if cell is None or is_value(cell.strip()):
+        return False
+    words = len(re.findall(r"[^\W\d_]{2,}", cell))
+    return words > 2 or (words > 1 and re.search("[:©]", cell) is not None)
+
+
+def _quote(lines: list[str]) -> str:
+    """The sign around fields: a single one where lines begin with it and have no other."""
+    return "'" if all(line.lstrip().startswith("'") and '"' not in line for line in lines) else '"'
+
+
+def fields(line: str, separator: str, quote: str = '"') -> list[str]:
     """The fields of one line, stripped."""
     try:
-        return [cell.strip() for cell in next(csv.reader([line], delimiter=separator), [])]
+        return [cell.strip() for cell in next(csv.reader([line], delimiter=separator, quotechar=quote), [])]
     except csv.Error:
         return [line]
 
@@ -228,11 +253,11 @@ def is_value(cell: str) -> bool:
     return VALUE.fullmatch(cell) is not None or ISO.fullmatch(cell) is not None or is_clock(cell) or is_date(cell)
 
 
-def _separator(lines: list[str], given: str | None) -> tuple[str, int]:
+def _separator(lines: list[str], given: str | None, quote: str = '"') -> tuple[str, int]:
     """The separator and the number of fields of most lines: that by which most fields are values or names."""
     best, found = (0.0, 0.0, 0), (given or ",", 0)
     for separator in SEPARATORS if given is None else (given,):
-        rows = [fields(line, separator) for line in lines]
+        rows = [fields(line, separator, quote) for line in lines]
         widths = [len(cells) for cells in rows]
         width = max(set(widths), key=lambda w: (widths.count(w), w))
         if given is not None:
@@ -243,7 +268,7 @@ def _separator(lines: list[str], given: str | None) -> tuple[str, int]:
         if width > 1 and share >= LEAST_SHARE and (clean * share, clean, width) > best:
             best, found = (clean * share, clean, width), (separator, width)
     if not found[1]:
-        found = (",", len(fields(lines[0], ",")))
+        found = (",", len(fields(lines[0], ",", quote)))
     return found
 
 

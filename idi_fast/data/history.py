@@ -301,7 +301,7 @@ def check_history(history: object, extra: Sequence[str] = ()) -> History | None:
     if history is None or isinstance(history, History):
         return history
     if isinstance(history, Mapping) and any(isinstance(value, History) for value in history.values()):
-        takers = "train, train_population and evaluate take those of many symbols"
+        takers = "train, train_population, evaluate, walk_forward and sweep take those of many symbols"
         raise InputError(f"history is a dict of histories; expected one History ({takers})")
     if looks_like_frame(history):
         return History.from_frame(history, extra=extra)

@@ -128,6 +128,24 @@ def describe_history(history: History) -> dict:
     return detector.describe(history.digests)
 
 
+def describe_data(bars: TrainingBars) -> dict:
+    """Which bars a run used, as JSON values: of a history, or in `symbols` of each symbol, with their number, their
+    first and last time and the files of all."""
+    if isinstance(bars, History):
+        return describe_history(bars)
+    symbols = {symbol: describe_history(history) for symbol, history in bars.histories.items()}
+    times = [
+        about[name] for about in symbols.values() for name in ("first_time", "last_time") if about[name] is not None
+    ]
+    return {
+        "bars": len(bars),
+        "first_time": min(times, default=None),
+        "last_time": max(times, default=None),
+        "files": bars.digests,
+        "symbols": symbols,
+    }
+
+
 def is_in_sample(descriptions: Iterable[dict], bars: TrainingBars) -> bool | None:
     """Whether descriptions include bars of a history, or of any of a panel: see `InSampleDetector.is_in_sample`.
 

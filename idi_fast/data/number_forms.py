@@ -17,7 +17,7 @@ SUFFIXES = {"k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
 # What a number with one of the marks shows of the decimal mark: {mark} is it, {other} separates thousands.
 DECIMAL = (
     r"{mark}\d{{1,2}}$|{mark}\d{{4,}}$|^\D*{mark}\d|^\D*0+{mark}\d|\d{{4,}}{mark}\d|{mark}\d*[eE]"  # 1.5, 0.123
-    r"|{other}\d{{3}}{mark}\d|{other}\d{{3}}{other}\d{{3}}"  # 1,234.567 and 1,234,567
+    r"|{other}\d{{3}}{mark}\d|{other}\d{{2,3}}{other}\d{{3}}"  # 1,234.567, 1,234,567 and the Indian 12,34,567
 )
 GROUPED = r"^\D*\d{1,3}[.,]\d{3}\D*$"
 """A number with one mark, which may be either: 1.234."""
@@ -78,7 +78,9 @@ def read_numbers(source: pl.Series, decimal: str | None, thousands: str | None =
     separators = thousands if thousands is not None else SPACES + ("," if decimal == "." else "." if decimal else "")
     point = re.escape(decimal or ".")
     group = "".join(map(re.escape, separators))
-    whole = rf"(?:\d{{1,3}}(?:[{group}]\d{{3}})+|\d*)" if group else r"\d*"
+    whole = (
+        rf"(?:\d{{1,3}}(?:[{group}]\d{{3}})+|\d{{1,2}}(?:[{group}]\d{{2}})+[{group}]\d{{3}}|\d*)" if group else r"\d*"
+    )
     form = rf"^([+-]?{whole}(?:{point}\d*)?(?:[eE][+-]?\d+)?)\s?([KkMmBbTt]?)$"
     parts = written.str.extract_groups(form)
     digits = parts.struct.field("1")

@@ -1,6 +1,6 @@
 """The order of bars in time: files that begin with the newest bar, rows out of order, and repeated rows."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from tempfile import TemporaryFile
@@ -46,8 +46,9 @@ def falls(times: np.ndarray) -> bool:
     return bool((steps <= 0).all() and (steps < 0).any())
 
 
-def turned_round(batches: Iterable[Rows]) -> Iterator[Rows]:
-    """A file's rows from the last to the first; they wait in a temporary file, so that memory stays bounded."""
+def turned_round(batches: Iterable[Rows]) -> Generator[Rows, None, bool]:
+    """A file's rows from the last to the first; they wait in a temporary file, so that memory stays bounded. Returns
+    whether rows were dropped behind them."""
     places: list[tuple[int, list[tuple[str, np.dtype, int]], tuple[str, ...]]] = []
     with closing(TemporaryFile(prefix="idi-fast-")) as spool:
         for rows in batches:
@@ -64,6 +65,7 @@ def turned_round(batches: Iterable[Rows]) -> Iterator[Rows]:
             gaps = np.concatenate(([dropped_after], before[:-1]))[: len(numbers)]
             dropped_after = bool(before[-1]) if len(before) else dropped_after
             yield Rows(files, columns, numbers, gaps)
+        return dropped_after
 
 
 def in_order(batches: Iterable[Rows], rows: int) -> Iterator[Rows]:

@@ -1,12 +1,12 @@
 """Histories of many symbols, which one policy is trained on."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeGuard
 
 from idi_fast.config.arguments import check_text
-from idi_fast.data.history import History, HistoryLike, check_history, looks_like_frame
+from idi_fast.data.history import History, HistoryLike, check_history, looks_like_frame, required_history
 from idi_fast.errors import DataError, InputError
 
 
@@ -27,13 +27,14 @@ class Panel:
         check_alike({symbol: history.columns for symbol, history in self.histories.items()})
 
     @classmethod
-    def of(cls, histories: Mapping[str, HistoryLike]) -> "Panel":
-        """The panel of histories, or frames, by symbol. Raises DataError, InputError."""
+    def of(cls, histories: Mapping[str, HistoryLike], extra: Sequence[str] = ()) -> "Panel":
+        """The panel of histories, or frames, by symbol; extra: further columns to read of frames. Raises DataError,
+        InputError."""
         found = {}
         for symbol in histories:
             check_text("the name of a symbol", symbol)
         for symbol in sorted(histories):
-            history = check_history(histories[symbol])
+            history = check_history(histories[symbol], extra)
             if history is None:
                 raise InputError(f"the history of {symbol!r} is None; expected a History or a frame")
             found[symbol] = history
@@ -90,13 +91,22 @@ TrainingBarsLike = HistoryLike | Panel | Mapping[str, HistoryLike]
 """What is taken for it: a history or a frame, or several by symbol."""
 
 
-def check_bars(bars: object) -> TrainingBars | None:
-    """A history or a panel that was given as an argument, also as frames, or None; InputError for anything else."""
+def check_bars(bars: object, extra: Sequence[str] = ()) -> TrainingBars | None:
+    """A history or a panel that was given as an argument, also as frames, or None; InputError for anything else.
+
+    extra: further columns to read of frames.
+    """
     if isinstance(bars, Panel):
         return bars
     if is_mapping_of_histories(bars):
-        return Panel.of(bars)
-    return check_history(bars)
+        return Panel.of(bars, extra)
+    return check_history(bars, extra)
+
+
+def required_bars(bars: object, extra: Sequence[str] = ()) -> TrainingBars:
+    """The same where there must be some."""
+    checked = check_bars(bars, extra)
+    return required_history(None) if checked is None else checked
 
 
 def is_mapping_of_histories(bars: object) -> TypeGuard[Mapping[str, HistoryLike]]:

@@ -1,13 +1,21 @@
 """Operations of the reader process on the files of a price history: find columns, count rows, read bars."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
 import numpy as np
 import polars as pl
 
 from idi_fast.config.read_options import ReadOptions
-from idi_fast.data.bar_files import Source, count_rows, open_sources, read_batches, read_head, read_schema
+from idi_fast.data.bar_files import (
+    Source,
+    count_rows,
+    name_there,
+    open_sources,
+    read_batches,
+    read_head,
+    read_schema,
+)
 from idi_fast.data.bar_rows import CLOCK, MISSING_MARKS, Converter, joined
 from idi_fast.data.columns import candidates_for, check_types, choose_columns
 from idi_fast.data.number_forms import find_decimal_mark, plan_numbers
@@ -37,7 +45,7 @@ def find_columns(
             given, sought = {**given, "time": None}, [role for role in sought if role != "time"]
         columns = choose_columns(first, names, given, sought, extra)
         notes = []
-        alike = all(columns.get("volume") in schema for schema in schemas.values())
+        alike = "volume" in columns and all(name_there(schema, columns["volume"]) for schema in schemas.values())
         if columns.get("volume") is not None and given["volume"] is None and "volume" not in extra and alike:
             volume = _volume_in_use(sources, names, columns["volume"])
             if volume is None:
@@ -68,7 +76,7 @@ def _volume_in_use(sources: list[Source], names: list[str], chosen: str) -> str 
         return chosen if not len(head) or not _is_empty(head) or any(holds) else None
     for name in candidates:
         for source in sources:
-            if name not in read_schema(source):
+            if name_there(read_schema(source), name) is None:
                 break
             if any((batch[name].cast(pl.Float64, strict=False) != 0).any() for batch in _column(source, name)):
                 return name
@@ -128,6 +136,9 @@ def read_bars(
             about = {"dropped": reading.dropped, "copies": len(batch) - len(kept), "notes": reading.notes}
             reading.dropped, reading.notes = 0, []
             yield about, [*(kept.arrays[role] for role in roles), kept.gaps]
+        if reading.notes:  # on the end of the last file
+            nothing = [np.empty(0, np.int64 if role == "time" else np.float64) for role in roles]
+            yield {"dropped": 0, "copies": 0, "notes": reading.notes}, [*nothing, np.empty(0, bool)]
 
 
 class _Reading:
@@ -161,7 +172,8 @@ class _Reading:
         called = self._name or str(source)
         self.files_read += 1
         self._row = 0 if self._name is None else self._row
-        head, batches = _peeked(self._batches(source), SAMPLE)
+        ends: list[str] = []
+        head, batches = _peeked(self._batches(source, ends.append), SAMPLE)
         if not head.width:
             head = pl.DataFrame(schema=dict.fromkeys(self._columns.values(), pl.String))
         times, decimal = self._plan(sources, head)
@@ -176,17 +188,34 @@ class _Reading:
             drop=self._drop,
         )
         self._say(called, source, times, decimal)
-        converted = self._converted(called, converter, batches)
+        converted = self._converted(called, converter, batches, ends)
         if "time" not in self._columns or self._options.sort:
             return converted
         seen = times.reader().read(self._time_of(head)).drop_nulls().to_numpy()
         if falls(seen):
             self.notes.append(f"{called}: the newest bar comes first; read from the end")
-            return turned_round(converted)
+            return self._turned(converted)
         return converted
 
-    def _batches(self, source: Source) -> Iterator[pl.DataFrame]:
-        return read_batches(source, self._columns.values(), self._batch_rows, self._small_bytes)
+    def _turned(self, rows: Iterator[Rows]) -> Iterator[Rows]:
+        """A file's rows from the last to the first, with the gaps to the files before and after it."""
+        before, self._after_gap = self._after_gap, False  # it is not the first row that follows on the file before
+        is_first = True
+        turned = turned_round(rows)
+        while True:
+            try:
+                part = next(turned)
+            except StopIteration as stop:
+                self._after_gap = bool(stop.value) or (is_first and before)
+                return
+            if is_first and len(part):
+                part.gaps = part.gaps.copy()
+                part.gaps[0] |= before or self._after_gap  # the last rows in the file come first
+                is_first = False
+            yield part
+
+    def _batches(self, source: Source, say: Callable[[str], None] = lambda text: None) -> Iterator[pl.DataFrame]:
+        return read_batches(source, self._columns.values(), self._batch_rows, self._small_bytes, say)
 
     def _time_of(self, frame: pl.DataFrame) -> pl.Series:
         times = frame[self._columns["time"]]
@@ -228,7 +257,9 @@ class _Reading:
             self.notes.append(f"{called} is read as: {about}")
         self._last_about = about
 
-    def _converted(self, called: str, converter: Converter, batches: Iterable[pl.DataFrame]) -> Iterator[Rows]:
+    def _converted(
+        self, called: str, converter: Converter, batches: Iterable[pl.DataFrame], ends: list[str]
+    ) -> Iterator[Rows]:
         for frame in batches:
             arrays, missing = converter.convert(frame)
             kept = slice(None) if missing is None else np.flatnonzero(~missing)
@@ -243,6 +274,7 @@ class _Reading:
             self.dropped += len(frame) - len(numbers)
             yield Rows((called,), arrays, numbers, gaps[kept])
         converter.finish()
+        self.notes += [f"{called}: the line below the table is no row, {text[:80]!r}; left out" for text in ends]
 
 
 def _peeked(batches: Iterator[pl.DataFrame], rows: int) -> tuple[pl.DataFrame, Iterator[pl.DataFrame]]:

@@ -168,9 +168,11 @@ def history_notes(history: History) -> list[str]:
     return [*history.notes, *filter(None, (spike_note(history), times.gap_note()))]
 
 
-def notes_on(history: History, frequency: BarFrequency) -> list[str]:
-    """Notes on a run over a history: how it was read, its spikes, and the caution about its frequency."""
-    return [*history.notes, *filter(None, (spike_note(history), frequency.caution))]
+def notes_on(bars: TrainingBars, frequency: BarFrequency) -> list[str]:
+    """Notes on a run over a history: how it was read, its spikes, and the caution about its frequency; of a panel the
+    first few of these on its symbols."""
+    told = [*bars.notes, *filter(None, (spike_note(bars),))] if isinstance(bars, History) else bar_notes(bars)
+    return [*told, *filter(None, (frequency.caution,))]
 
 
 def _are_apart(one: float, other: float, factor: float) -> bool:

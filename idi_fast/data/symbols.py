@@ -1,7 +1,7 @@
 """Price histories of many symbols: a file or a partition each, or one column that tells them apart."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,20 +17,26 @@ from idi_fast.storage.reader.client import ask
 
 
 def open_symbols(
-    config: TrainingConfig, data: DataConfig, scratch: Path, *, column: str | None = None, risk: str | None = None
+    config: TrainingConfig,
+    data: DataConfig,
+    scratch: Path,
+    *,
+    column: str | None = None,
+    risk: str | None = None,
+    extra: Iterable[str] = (),
 ) -> dict[str, HistoryFiles]:
     """The histories of all symbols, in the order of their names, not yet read.
 
-    data: where and how, as for a single history; column: that of the symbols' names, or the key of the `key=value`
-    folders that they are in; None: each file is a symbol, named after the file. Rows of different symbols that share a
-    file are sorted apart into files of `scratch`, an empty folder that must outlive the histories. Raises DataError,
-    InputError.
+    data: where and how, as for a single history; extra: further columns to read; column: that of the symbols' names, or
+    the key of the `key=value` folders that they are in; None: each file is a symbol, named after the file. Rows of
+    different symbols that share a file are sorted apart into files of `scratch`, an empty folder that must outlive the
+    histories. Raises DataError, InputError.
     """
     assert data.path is not None  # without one there is nothing to look for symbols in
     files = find_files(Path(data.path))
 
     def opened(path: Path, **about: Any) -> HistoryFiles:
-        return open_config_history(config, replace(data, path=str(path)), risk=risk, **about)
+        return open_config_history(config, replace(data, path=str(path)), risk=risk, extra=extra, **about)
 
     return open_groups(files, scratch, column, data.reading(), opened)
 

@@ -6,6 +6,7 @@ row, then `episode_length` step rows. Arrays that `fill` returns are overwritten
 a single kernel makes hands over its arrays by `source(n)`, so that training need not return for every block.
 """
 
+from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from idi_fast.config.feature_columns import FEATURES
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.history import History
-from idi_fast.data.panel import TrainingBars, members
+from idi_fast.data.panel import Panel, TrainingBars, members
 from idi_fast.environments.buffers import Buffers
 from idi_fast.environments.charges import HoldingCharges
 from idi_fast.environments.features import Bars, Encoder, empty_bars, named, resolve_features
@@ -28,7 +29,7 @@ from idi_fast.environments.simulation import (
     simulation_buffers,
 )
 from idi_fast.environments.state_space import StateSpace
-from idi_fast.errors import DataError
+from idi_fast.errors import DataError, InputError
 from idi_fast.kernels import tape_mt19937, tape_words
 from idi_fast.kernels.blocks import Synthetic
 from idi_fast.kernels.crypto import N_REGIMES, START_PRICE
@@ -284,7 +285,8 @@ class HistoryBars:
     """A history as an environment shows it; any number of lanes may share it, since it never changes.
 
     The symbols of a panel lie one behind the other: features begin anew with each, and no window reaches from one into
-    the next. encoder: given, or fitted on all bars. Raises DataError if a history is shorter than an episode.
+    the next. encoder: given, or fitted on all bars. Raises DataError if a history is shorter than an episode,
+    InputError if edges by symbol are wanted of a single history.
 
     last: the history of the last symbol; firsts: the number of each one's first bar, and that of all bars.
     """
@@ -298,9 +300,7 @@ class HistoryBars:
                     f"{config.episode_length + 1}; give more data or a smaller episode_length"
                 )
         if encoder is None:
-            columns = [log_columns(each) for _, each in members(history)]
-            encoder = Encoder.fit(config, resolve_features(config, history.columns), columns)
-            del columns
+            encoder = _fit(config, history)
         self.history = history
         self.encoder = encoder
         self.last = members(history)[-1][1]
@@ -308,8 +308,8 @@ class HistoryBars:
         self._fill = config.environment.data.fill
         charges = [HoldingCharges(config, each.columns) for _, each in members(history)]
         self.bars = empty_bars(len(history), charged=bool(charges[0]))
-        for first, charge, (_, each) in zip(self.firsts, charges, members(history), strict=False):
-            stream = bar_stream(config, encoder, charged_fee_bps(config), is_new=charge.is_new)
+        for first, charge, (symbol, each) in zip(self.firsts, charges, members(history), strict=False):
+            stream = bar_stream(config, encoder, charged_fee_bps(config), is_new=charge.is_new, symbol=symbol)
             for start in range(0, len(each), CHUNK_BARS):
                 chunk = each.slice(start, start + CHUNK_BARS)
                 logs = log_columns(chunk)
@@ -330,6 +330,18 @@ class HistoryBars:
         sizes = np.diff(self.firsts)
         stops = np.cumsum((sizes - 1 - length) // step + 1)
         return stops, self.firsts[:-1] - np.concatenate(([0], stops[:-1])) * step
+
+
+def _fit(config: TrainingConfig, bars: TrainingBars) -> Encoder:
+    """An encoder fitted on all bars and, as the config wants, those of each symbol."""
+    features, columns = resolve_features(config, bars.columns), [log_columns(each) for _, each in members(bars)]
+    pooled = Encoder.fit(config, features, columns)
+    if config.environment.data.edges == "pooled":
+        return pooled
+    if not isinstance(bars, Panel):
+        raise InputError("environment.data.edges is 'per_symbol', but there is one history; give those of symbols")
+    own = {symbol: Encoder.fit(config, features, [each]) for symbol, each in zip(bars.histories, columns, strict=True)}
+    return replace(pooled, by_symbol=own)
 
 
 class HistoryEnvironment(_MarketTape):

@@ -1,8 +1,8 @@
 """Causal features of market bars: their transforms, fitted bucket edges, and the tape rows made of them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -129,13 +129,15 @@ class Encoder:
     """Features and their bucket edges as fitted on training data; they never change.
 
     edges: for each of the four features its float64 (buckets − 1,) inner edges; regime_edges float64 (3,);
-    typical_volatility: median of the trailing volatility where it is above 0, as log return per bar.
+    typical_volatility: median of the trailing volatility where it is above 0, as log return per bar; by_symbol: the
+    encoders fitted on the bars of single symbols, by name, if they were: see `of_symbol`.
     """
 
     features: dict[str, FeatureConfig]
     edges: tuple[np.ndarray, ...]
     regime_edges: np.ndarray
     typical_volatility: float
+    by_symbol: Mapping[str, "Encoder"] = field(default_factory=dict)
 
     @classmethod
     def fit(
@@ -173,6 +175,10 @@ class Encoder:
             typical_volatility=typical if typical > 0.0 else 1.0,
         )
 
+    def of_symbol(self, symbol: str | None) -> "Encoder":
+        """The encoder fitted on a symbol's bars; that of all bars for a symbol without one, and for None."""
+        return self if symbol is None else self.by_symbol.get(symbol, self)
+
     @property
     def sizes(self) -> tuple[int, ...]:
         """Buckets of each of the four features."""
@@ -185,8 +191,15 @@ class Encoder:
 
     def to_dict(self) -> dict:
         """As JSON values, exact: floats round-trip through their shortest text."""
+        by_symbol = {symbol: encoder._fitted() for symbol, encoder in self.by_symbol.items()}
         return {
             "features": {name: asdict(feature) for name, feature in self.features.items()},
+            **self._fitted(),
+            **({"by_symbol": by_symbol} if by_symbol else {}),
+        }
+
+    def _fitted(self) -> dict:
+        return {
             "edges": {name: edges.tolist() for name, edges in zip(FEATURES, self.edges, strict=True)},
             "regime_edges": self.regime_edges.tolist(),
             "typical_volatility": self.typical_volatility,
@@ -195,8 +208,18 @@ class Encoder:
     @classmethod
     def from_dict(cls, data: dict) -> "Encoder":
         """The inverse of `to_dict`. Raises ValueError for edges that are none, KeyError and TypeError."""
+        features = {name: FeatureConfig(**data["features"][name]) for name in FEATURES}
+        pooled = cls._from_fitted(features, data)
+        by_symbol = {symbol: cls._from_fitted(features, fitted) for symbol, fitted in data.get("by_symbol", {}).items()}
+        for symbol, encoder in by_symbol.items():
+            if encoder.sizes != pooled.sizes:
+                raise ValueError(f"the edges of {symbol!r} make {encoder.sizes} buckets; expected {pooled.sizes}")
+        return replace(pooled, by_symbol=by_symbol)
+
+    @classmethod
+    def _from_fitted(cls, features: dict[str, FeatureConfig], data: dict) -> "Encoder":
         return cls(
-            features={name: FeatureConfig(**data["features"][name]) for name in FEATURES},
+            features=features,
             edges=tuple(_edges(data["edges"][name], name) for name in FEATURES),
             regime_edges=_edges(data["regime_edges"], "regime", 3),
             typical_volatility=float(_edges([data["typical_volatility"]], "typical_volatility", 1)[0]),

@@ -24,15 +24,19 @@ def is_linear(config: TrainingConfig) -> bool:
     return config.rewards.objective not in UTILITIES and not holding and config.environment.data.funding is None
 
 
-def bar_stream(config: TrainingConfig, encoder: Encoder, fee_bps: float, *, is_new: int = 0) -> BarStream:
-    """The stream of a config's bars, measured as its objective asks; is_new: see `BarStream`.
+def bar_stream(
+    config: TrainingConfig, encoder: Encoder, fee_bps: float, *, is_new: int = 0, symbol: str | None = None
+) -> BarStream:
+    """The stream of a config's bars, measured as its objective asks; is_new: see `BarStream`; symbol: that of the bars,
+    whose own edges are used if the encoder has some.
 
     Objectives but the default one are of plain returns: these are measured by the typical volatility of the training's
     bars, so that moods and the other terms keep their meaning.
     """
     is_scaled = config.rewards.objective == "volatility_units"
     unit = 0.0 if is_scaled else encoder.typical_volatility
-    return BarStream(encoder, fee_bps, is_new=is_new, unit=unit, turnover_penalty=config.rewards.turnover_penalty)
+    own, penalty = encoder.of_symbol(symbol), config.rewards.turnover_penalty
+    return BarStream(own, fee_bps, is_new=is_new, unit=unit, turnover_penalty=penalty)
 
 
 class RewardRule:

@@ -99,9 +99,6 @@ def load_test_bars(config: TrainingConfig) -> TrainingBars:
 
 
 def refuse_split(config: TrainingConfig, what: str) -> None:
-    """InputError if a config has a split or many symbols: `what` makes its own splits, of one history."""
-    data = config.environment.data
-    if data.split is not None:
+    """InputError if a config has a split: `what` makes its own splits."""
+    if config.environment.data.split is not None:
         raise InputError(f"environment.data.split is for train; {what} splits the bars by itself: leave it out")
-    if data.symbol_files or data.symbol_col is not None:
-        raise InputError(f"environment.data.symbol_files and symbol_col are for train; {what} takes one history")

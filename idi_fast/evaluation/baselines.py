@@ -3,7 +3,7 @@
 import math
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from statistics import NormalDist
 
@@ -77,6 +77,9 @@ class Comparison:
         The seed whose stream the episodes come from; None on a history.
     alerts : dict or None
         See `AlertCounts`; only on the simulated crypto market of the default mode.
+    by_symbol : dict of str to Compared
+        Of many symbols, the policy's evaluation on the episodes of each that has some, and by how much it exceeds the
+        best baseline of all.
     """
 
     evaluation: Evaluation
@@ -84,6 +87,7 @@ class Comparison:
     in_sample: bool | None
     seed: int | None
     alerts: dict | None
+    by_symbol: dict[str, Compared] = field(default_factory=dict)
 
     @property
     def best_baseline(self) -> str:
@@ -142,6 +146,13 @@ class Comparison:
             "has_learnt": self.has_learnt,
             "verdict": self.verdict(),
             "alerts": self.alerts,
+            **({} if not self.by_symbol else {"by_symbol": self._by_symbol()}),
+        }
+
+    def _by_symbol(self) -> dict:
+        return {
+            symbol: {**_figures(compared.evaluation), "difference": _figures(compared.difference)}
+            for symbol, compared in self.by_symbol.items()
         }
 
 
@@ -240,12 +251,17 @@ def compare_to_baselines(evaluator: Evaluator, policy: Policy, rewards: np.ndarr
     rewards: those of another agent of the same states, float64 (episodes,).
     """
     rewards = evaluator.rewards(policy) if rewards is None else rewards
-    baselines = {
-        name: Compared(Evaluation.of(other), Evaluation.of(rewards - other))
-        for name, other in baseline_rewards(evaluator, policy).items()
-    }
+    others = baseline_rewards(evaluator, policy)
+    baselines = {name: Compared(Evaluation.of(other), Evaluation.of(rewards - other)) for name, other in others.items()}
     seed = None if evaluator.in_sample else evaluator.seed
-    return Comparison(Evaluation.of(rewards), baselines, evaluator.in_sample, seed, None)
+    found = Comparison(Evaluation.of(rewards), baselines, evaluator.in_sample, seed, None)
+    above = evaluator.by_symbol(rewards - others[found.best_baseline])
+    by_symbol = {
+        symbol: Compared(Evaluation.of(own), Evaluation.of(above[symbol]))
+        for symbol, own in evaluator.by_symbol(rewards).items()
+        if own.size
+    }
+    return replace(found, by_symbol=by_symbol)
 
 
 def beside_best_baseline(evaluation: dict) -> str:

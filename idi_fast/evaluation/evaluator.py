@@ -14,12 +14,8 @@ from idi_fast.agents.policy import Policy, check_policy
 from idi_fast.agents.trace import Trace, greedy_trace
 from idi_fast.config.arguments import check_integer, described
 from idi_fast.config.settings import TrainingConfig
-from idi_fast.data.panel import TrainingBars, TrainingBarsLike, check_bars, members
-from idi_fast.environments.environment import (
-    Environment,
-    HistoryBars,
-    make_environment,
-)
+from idi_fast.data.panel import Panel, TrainingBars, TrainingBarsLike, check_bars, members
+from idi_fast.environments.environment import Environment, HistoryBars, make_environment
 from idi_fast.environments.rewards import RewardRule
 from idi_fast.environments.rng import make_generators
 from idi_fast.environments.splits import load_training_bars
@@ -133,6 +129,18 @@ class Evaluator:
                 part += episodes.step(act(episodes.digits()))
         return rewards
 
+    def by_symbol(self, rewards: np.ndarray) -> dict[str, np.ndarray]:
+        """The rewards float64 (episodes,) of a panel's episodes by symbol, those of one history under no name; after
+        `rewards` was called. A symbol may have none."""
+        if not isinstance(self._history, Panel) or self._bars is None:
+            return {}
+        stops, _ = self._bars.windows(self.config.episode_length, self.config.episode_length)
+        places = np.searchsorted(stops, self._windows(stops), "right")
+        return {symbol: rewards[places == place] for place, symbol in enumerate(self._history.histories)}
+
+    def _windows(self, stops: np.ndarray) -> np.ndarray:
+        return np.arange(self.episodes) * stops[-1] // self.episodes
+
     def follow(self, policy: Policy, n: int) -> Trace:
         """The greedy policy's trace of n ticks, a single episode drawn like fresh ones; not for a history."""
         tape, facts = self._fresh_market(policy).facts(n + 1)
@@ -149,7 +157,7 @@ class Evaluator:
         if market is None or market.encoder is not policy.encoder:
             market = self._bars = HistoryBars(config, history, policy.encoder)  # for this policy's baselines too
         stops, shifts = market.windows(length, length)
-        windows = np.arange(self.episodes) * stops[-1] // self.episodes
+        windows = self._windows(stops)
         starts = windows * length + shifts[np.searchsorted(stops, windows, "right")]
         rule, made = RewardRule(config, market.encoder), 0
 

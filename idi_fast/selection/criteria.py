@@ -6,7 +6,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from idi_fast.agents.policy import Policy
-from idi_fast.agents.rollout import decide_from_flat
 from idi_fast.backtesting import kpis
 from idi_fast.backtesting.account import Account, TradingAssumptions, hold, keep_account
 from idi_fast.backtesting.risk_free import RiskFree
@@ -14,6 +13,7 @@ from idi_fast.config.arguments import check_integer
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.bar_frequency import BarFrequency
 from idi_fast.data.history import History
+from idi_fast.data.panel import TrainingBars
 from idi_fast.data.spikes import notes_on
 from idi_fast.environments.environment import HistoryBars
 from idi_fast.environments.features import longest_window, resolve_features
@@ -21,6 +21,7 @@ from idi_fast.errors import InputError
 from idi_fast.evaluation.baselines import baseline_rewards, evaluate
 from idi_fast.evaluation.evaluator import EVALUATION_EPISODES, Evaluator
 from idi_fast.evaluation.verdicts import beside, beyond_chance, plain_number, short_tests, signed_percent
+from idi_fast.selection.timeline import Timeline
 
 BLIND = ("random", "hold", "buy", "sell")
 """Baselines that observe nothing, so that they earn the same whatever a config shows its agent."""
@@ -31,6 +32,7 @@ class HistoryCriterion:
 
     Agent and account begin flat at the first bar of the validation, and at that of the test. Several seeds are pooled
     as a book: each account begins with an equal share of the capital, and nothing is moved between them afterwards.
+    Many symbols are pooled likewise, an account each, at the same dates: see `Timeline`.
     """
 
     SCORE = "Sharpe ratio per bar of equal capital in each seed's account"
@@ -39,21 +41,21 @@ class HistoryCriterion:
     def __init__(
         self,
         configs: Sequence[TrainingConfig],
-        history: History,
+        history: TrainingBars,
         validation_bars: int | None,
         test_bars: int | None,
         assumed: TradingAssumptions,
         year_days: int | None = None,
     ):
-        self._history, self._assumed = history, assumed
-        self._year_days, bars = year_days, len(history)
+        self._embargo = max(longest_window(config, resolve_features(config, history.columns)) for config in configs)
+        self._timeline, self._assumed = Timeline(history, self._embargo), assumed
+        self._year_days, bars = year_days, len(self._timeline)
         chosen = {
             "validation_bars": bars // 5 if validation_bars is None else validation_bars,
             "test_bars": bars // 5 if test_bars is None else test_bars,
         }
         for name, value in chosen.items():
             check_integer(name, value, least=2)
-        self._embargo = max(longest_window(config, resolve_features(config, history.columns)) for config in configs)
         self._test = bars - chosen["test_bars"], bars
         validated = self._test[0] - self._embargo
         self._validation = validated - chosen["validation_bars"], validated
@@ -65,11 +67,14 @@ class HistoryCriterion:
                 f"the test and an embargo of {self._embargo} before each leave {max(0, self._trained)} for training; "
                 f"expected more than episode_length ({longest})"
             )
+        # The same symbols for every config: those with bars for the longest episode.
+        self._training = self._timeline.training(0, self._trained, self._validation[0], longest)
 
     def assumptions(self) -> dict:
         """The use of the bars, [first, stop), and the assumptions of the accounts."""
         return {
-            "bars": len(self._history),
+            **({} if isinstance(self._timeline.bars, History) else {"symbols": len(self._timeline.histories)}),
+            "bars": len(self._timeline),
             "training": [0, self._trained],
             "validation": list(self._validation),
             "test": list(self._test),
@@ -81,17 +86,17 @@ class HistoryCriterion:
 
     def training_bars(self, config: TrainingConfig) -> HistoryBars:
         """The bars that a config's policies are trained on."""
-        return HistoryBars(config, self._history.slice(0, self._trained))
+        return HistoryBars(config, self._training)
 
     def notes(self) -> list[str]:
         """What a reader of the result should know about the bars."""
         parts = {"the validation": self._validation, "the test": self._test}
         short = short_tests({name: stop - start for name, (start, stop) in parts.items()}, self._embargo)
-        return [*short, *notes_on(self._history, self._frequency())]
+        return [*short, *notes_on(self._timeline.bars, self._frequency())]
 
     def validation(self, policy: Policy, cancelled: threading.Event) -> np.ndarray:
         """The account's equity at each close of the validation, float64 (n,), from 1."""
-        return self._account(policy, self._validation).equity
+        return self._book(self._accounts(policy, self._validation), self._validation)
 
     @staticmethod
     def pool(validations: Sequence[np.ndarray]) -> np.ndarray:
@@ -104,7 +109,7 @@ class HistoryCriterion:
         return pooled if riskless is None else pooled - riskless
 
     def _riskless(self, bars: tuple[int, int]) -> np.ndarray | None:
-        return RiskFree(self._assumed.risk_free).push(self._history.slice(*bars))
+        return self._timeline.riskless(RiskFree(self._assumed.risk_free), *bars)
 
     @staticmethod
     def score(earned: np.ndarray) -> float:
@@ -113,33 +118,40 @@ class HistoryCriterion:
         return 0.0 if np.isnan(sharpe) else sharpe
 
     def test(self, policies: dict[int, Policy]) -> dict:
-        """KPIs on the test bars for each seed, for the pooled accounts, and for buy and hold."""
-        accounts = {seed: self._account(policy, self._test) for seed, policy in policies.items()}
-        tested = self._history.slice(*self._test)
+        """KPIs on the test bars for each seed, the pooled accounts and buy and hold; of many symbols for each too."""
+        by_seed = {seed: self._accounts(policy, self._test) for seed, policy in policies.items()}
+        equities = {seed: self._book(accounts, self._test) for seed, accounts in by_seed.items()}
+        places = self._timeline.places(*self._test)
+        holding = {
+            symbol: hold(self._timeline.histories[symbol].slice(*place), self._assumed)
+            for symbol, place in places.items()
+        }
         per_year = self._frequency().periods_per_year
-        book = _book([account.equity for account in accounts.values()])
-        riskless = self._riskless(self._test)
-        returns = _returns(book) if riskless is None else _returns(book) - riskless
+        book, riskless = _book(list(equities.values())), self._riskless(self._test)
+        returns = kpis.excess_returns(book, riskless)
+        returns = np.append(returns, np.zeros(book.size - returns.size))
         return {
             "by_seed": {
                 str(seed): {
-                    **kpis.equity_kpis(account.equity, per_year, riskless),
-                    **kpis.trade_kpis(account.trades),
-                    "turnover": account.traded,
-                    "fees": account.fees,
+                    **kpis.equity_kpis(equities[seed], per_year, riskless),
+                    **kpis.trade_kpis(np.concatenate([account.trades for account in accounts.values()])),
+                    "turnover": float(np.mean([account.traded for account in accounts.values()])),
+                    "fees": float(np.mean([account.fees for account in accounts.values()])),
                 }
-                for seed, account in accounts.items()
+                for seed, accounts in by_seed.items()
             },
+            **({} if isinstance(self._timeline.bars, History) else {"by_symbol": self._by_symbol(by_seed, holding)}),
             "book": {
                 **kpis.equity_kpis(book, per_year, riskless),
                 "sharpe_interval": list(kpis.sharpe_interval(returns)),
                 "probabilistic_sharpe_ratio": kpis.probabilistic_sharpe_ratio(returns),
             },
-            "buy_and_hold": kpis.equity_kpis(hold(tested, self._assumed).equity, per_year, riskless),
+            "buy_and_hold": kpis.equity_kpis(self._book(holding, self._test), per_year, riskless),
         }
 
     def _frequency(self) -> BarFrequency:
-        return kpis.frequency_of(self._history.slice(*self._test).time, self._year_days)
+        time = self._timeline.time
+        return kpis.frequency_of(None if time is None else time[slice(*self._test)], self._year_days)
 
     @staticmethod
     def verdict(test: dict) -> str:
@@ -154,9 +166,35 @@ class HistoryCriterion:
             what = f"a {'profit' if own > 0.0 else 'loss'} not beyond chance"
         return f"on test data {beside(own, held, 'buy and hold', signed_percent)}; {what}"
 
-    def _account(self, policy: Policy, bars: tuple[int, int]) -> Account:
-        target = decide_from_flat(policy, self._history, *bars, self._embargo)
-        return keep_account(target, self._history.slice(*bars), self._assumed)
+    def _by_symbol(self, by_seed: dict[int, dict], holding: dict) -> dict:
+        """KPIs of equal capital in each seed's account of a symbol, and what holding it earned."""
+        found = {}
+        for symbol, held in holding.items():
+            first, stop = self._timeline.places(*self._test)[symbol]
+            time = self._timeline.histories[symbol].time
+            per_year = kpis.frequency_of(None if time is None else time[first:stop], self._year_days).periods_per_year
+            equity = _book([accounts[symbol].equity for accounts in by_seed.values()])
+            of_holding = float(held.equity[-1]) - 1.0
+            riskless = None if time is None else RiskFree(self._assumed.risk_free).push_times(time[first:stop])
+            found[symbol] = {
+                **kpis.equity_kpis(equity, per_year, riskless),
+                "bars": stop - first,
+                "buy_and_hold": of_holding,
+            }
+        return found
+
+    def _accounts(self, policy: Policy, bars: tuple[int, int]) -> dict[str | None, Account]:
+        """The account of each symbol in bars [start, stop)."""
+        places = self._timeline.places(*bars)
+        return {
+            symbol: keep_account(target, self._timeline.histories[symbol].slice(*places[symbol]), self._assumed)
+            for symbol, target in self._timeline.decide(policy, places).items()
+        }
+
+    def _book(self, accounts: dict[str | None, Account], bars: tuple[int, int]) -> np.ndarray:
+        """The equity float64 (n,), from 1, of equal capital in each of these accounts."""
+        own = {symbol: np.arange(*place) for symbol, place in self._timeline.places(*bars).items()}
+        return self._timeline.book({symbol: account.equity for symbol, account in accounts.items()}, own)[1]
 
 
 class EpisodeCriterion:

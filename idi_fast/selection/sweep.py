@@ -24,9 +24,10 @@ from idi_fast.config.draft import Draft
 from idi_fast.config.feature_columns import feature_columns
 from idi_fast.config.seeds import check_seeds
 from idi_fast.config.settings import TrainingConfig
-from idi_fast.data.config_history import open_config_history, with_history
-from idi_fast.data.history import History, HistoryLike, check_history
-from idi_fast.data.in_sample import describe_history, versions
+from idi_fast.data.config_bars import load_config_bars
+from idi_fast.data.config_history import with_history
+from idi_fast.data.in_sample import describe_data, versions
+from idi_fast.data.panel import TrainingBars, TrainingBarsLike, check_bars
 from idi_fast.environments.splits import refuse_split
 from idi_fast.errors import ConfigError, InputError
 from idi_fast.parallel.worker_pool import WorkerPool
@@ -122,12 +123,12 @@ class Sweep:
         Those of the chosen point, by seed.
     summary : dict
         The results on validation and on test data, and the verdict, as JSON values.
-    history : History or None
+    history : History, Panel or None
         The bars; None on a simulated market.
     """
 
     config: TrainingConfig
-    history: History | None
+    history: TrainingBars | None
     points: pl.DataFrame
     trials: pl.DataFrame
     chosen: int
@@ -169,7 +170,7 @@ class Sweep:
             "fingerprint": fingerprint,
             "assumptions": self.summary["assumptions"],
             "versions": versions(),
-            "data": None if self.history is None else describe_history(self.history),
+            "data": None if self.history is None else describe_data(self.history),
             "config": self.config.canonical(),
         }
         write_json(folder / "run.json", run)
@@ -184,7 +185,7 @@ class Sweep:
 def sweep(
     config: TrainingConfig | Mapping[str, Any] | Draft[TrainingConfig] | None,
     grid: Mapping[str, Sequence[Any]],
-    history: HistoryLike | None = None,
+    history: TrainingBarsLike | None = None,
     *,
     seeds: Iterable[int] = (0,),
     jobs: int | None = None,
@@ -206,6 +207,7 @@ def sweep(
     On a history the bars are those for training, then those for validation and for the test, before each an embargo as
     long as the longest feature window of any config: its bars only fill the features' windows, and agent and account
     begin flat after it. A config's score is the Sharpe ratio per bar of equal capital in each of its seeds' accounts.
+    Of many symbols all are tested at the same dates, with an account each: see `walk_forward`.
 
     On a simulated market a config's score is the mean, over fresh episodes and the seeds, of what it earns above the
     best of the baselines that observe nothing; validation and test have separate episodes.
@@ -218,7 +220,8 @@ def sweep(
     grid
         Values by config key, such as `{"learning_rate": [0.05, 0.1]}`; the last key's change fastest.
     history
-        Bars; by default those that the config names, where its environment is "history".
+        Bars: a history, a frame, or a dict of them by symbol; by default those that the config names, where its
+        environment is "history".
     seeds
         Distinct integers; every config is trained under each.
     jobs
@@ -262,7 +265,7 @@ def sweep(
     if not isinstance(config, Draft):
         config = check_config(config)
         named = account_columns(config, funding, risk_free)
-    history = check_history(history, extra=named)
+    history = check_bars(history, extra=named)
     if not isinstance(config, Draft):
         config = with_history(config, history)
     points = make_points(config, grid)
@@ -373,10 +376,10 @@ def sweep(
     )
 
 
-def _load(points: list[Point], named: Iterable[str]) -> History:
+def _load(points: list[Point], named: Iterable[str]) -> TrainingBars:
     """The bars that the grid's configs name, with the columns that any of them reads, and those named."""
     extra = {column for point in points for column in feature_columns(point.config)} | set(named)
-    return open_config_history(points[0].config, extra=extra).load()
+    return load_config_bars(points[0].config, extra=extra)
 
 
 def _luck(deflated: float, points: int) -> str:

@@ -11,7 +11,6 @@ import polars as pl
 
 from idi_fast import display
 from idi_fast.agents.policy import Policy
-from idi_fast.agents.rollout import decide_from_flat
 from idi_fast.backtesting import kpis
 from idi_fast.backtesting.account import account_columns, assume
 from idi_fast.backtesting.risk_free import RiskFree
@@ -19,17 +18,19 @@ from idi_fast.config.arguments import check_callback, check_config, check_flag, 
 from idi_fast.config.seeds import check_seeds
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.config_history import with_history
-from idi_fast.data.history import History, HistoryLike, required_history
-from idi_fast.data.in_sample import describe_history, versions
+from idi_fast.data.history import History
+from idi_fast.data.in_sample import describe_data, versions
+from idi_fast.data.panel import TrainingBars, TrainingBarsLike, required_bars
 from idi_fast.data.spikes import notes_on
-from idi_fast.data.timestamps import iso_time, time_series
 from idi_fast.environments.environment import HistoryBars
 from idi_fast.environments.features import longest_window, resolve_features
 from idi_fast.environments.splits import refuse_split
 from idi_fast.errors import InputError
 from idi_fast.evaluation.verdicts import beside, beyond_chance, short_tests, signed_percent
 from idi_fast.parallel.worker_pool import WorkerPool
-from idi_fast.selection.windows import Tested, Window, account_of_tests, make_windows
+from idi_fast.selection.tested import SymbolTests, equity_frame, symbols_frame, windows_frame
+from idi_fast.selection.timeline import Timeline
+from idi_fast.selection.windows import Window, make_windows
 from idi_fast.storage.files import new_directory, write_json
 from idi_fast.storage.json_files import null_nan
 from idi_fast.storage.manifests import SCHEMA_VERSION, write_manifest
@@ -54,16 +55,19 @@ class WalkForward:
         makes them doubtful, and the verdict, as JSON values.
     assumptions : dict
         Bars, windows, seeds, fill and costs.
+    symbols : polars.DataFrame or None
+        Of many symbols, a row per symbol and seed: the figures of its own account over all tests.
     config : TrainingConfig
-    history : History
+    history : History or Panel
     """
 
     config: TrainingConfig
-    history: History
+    history: TrainingBars
     assumptions: dict
     windows: pl.DataFrame
     equity: pl.DataFrame
     summary: dict
+    symbols: pl.DataFrame | None = None
 
     def __repr__(self) -> str:
         return display.as_text(self._title(), self._rows(), _HEADS) + f"\n  {self.summary['verdict']}"
@@ -89,10 +93,13 @@ class WalkForward:
         return {"schema_version": SCHEMA_VERSION, "assumptions": self.assumptions, **self.summary}
 
     def write(self, folder: Path) -> None:
-        """Fill an empty folder with walkforward.json, windows.parquet, equity.parquet, run.json and manifest.json."""
+        """Fill an empty folder with walkforward.json, windows.parquet, equity.parquet, of many symbols symbols.parquet,
+        run.json and manifest.json."""
         write_json(folder / "walkforward.json", self.to_dict())
         write_table(folder / "windows.parquet", self.windows)
         write_table(folder / "equity.parquet", self.equity)
+        if self.symbols is not None:
+            write_table(folder / "symbols.parquet", self.symbols)
         fingerprint = self.config.fingerprint()
         run = {
             "schema_version": SCHEMA_VERSION,
@@ -100,7 +107,7 @@ class WalkForward:
             "fingerprint": fingerprint,
             "assumptions": self.assumptions,
             "versions": versions(),
-            "data": describe_history(self.history),
+            "data": describe_data(self.history),
             "config": self.config.canonical(),
         }
         write_json(folder / "run.json", run)
@@ -115,7 +122,7 @@ class WalkForward:
 
 def walk_forward(
     config: TrainingConfig | Mapping[str, Any] | None,
-    history: HistoryLike,
+    history: TrainingBarsLike,
     *,
     train_bars: int | None = None,
     test_bars: int | None = None,
@@ -140,13 +147,17 @@ def walk_forward(
     as long as the longest feature window, so that no feature of a tested bar has seen a training bar: its bars
     only fill the features' windows, and the agent begins flat at the first tested bar. One account runs over all tests.
 
+    Of many symbols all are tested at the same dates: bars are counted in the times at which any symbol has one, and the
+    embargo is one of each symbol's own bars. A window trains one policy on the symbols with bars for an episode. Each
+    symbol has an account of its own; the result is of equal capital in each, as in a backtest of many symbols.
+
     Parameters
     ----------
     config
         The settings, or a dict of them; None: the default. A history makes the synthetic environment that of the
         history.
     history
-        Bars to train and test on.
+        Bars to train and test on: a history, a frame, or a dict of them by symbol.
     train_bars
         Bars per training; by default half of the history.
     test_bars
@@ -190,7 +201,7 @@ def walk_forward(
     8
     """
     config = check_config(config)
-    history = required_history(history, extra=account_columns(config, funding, risk_free))
+    history = required_bars(history, extra=account_columns(config, funding, risk_free))
     check_callback("progress", progress)
     check_flag("anchored", anchored)
     check_flag("warm", warm)
@@ -198,7 +209,10 @@ def walk_forward(
     if config.environment.kind != "history":
         raise InputError(f"environment.kind is {config.environment.kind!r}; a walk-forward needs 'history'")
     refuse_split(config, "a walk-forward")
-    seeds, bars = check_seeds(seeds, negative=False), len(history)
+    seeds = check_seeds(seeds, negative=False)
+    embargo = longest_window(config, resolve_features(config, history.columns))
+    timeline = Timeline(history, embargo)
+    bars = len(timeline)
     assumed = assume(
         config,
         history.columns,
@@ -213,7 +227,6 @@ def walk_forward(
     whence = f", half of the {bars} there are" if train_bars is None else ""
     train_bars = bars // 2 if train_bars is None else check_integer("train_bars", train_bars)
     test_bars = max(2, bars // 10) if test_bars is None else test_bars
-    embargo = longest_window(config, resolve_features(config, history.columns))
     windows = make_windows(
         bars, train_bars, test_bars, test_bars if step is None else step, embargo=embargo, anchored=anchored
     )
@@ -221,52 +234,55 @@ def walk_forward(
         raise InputError(
             f"train_bars is {train_bars}{whence}; expected more than episode_length ({config.episode_length})"
         )
+    training = [
+        timeline.training(window.train_start, window.train_stop, window.test_start, config.episode_length)
+        for window in windows
+    ]
+    places = [timeline.places(*window.tested) for window in windows]
     targets, lock, workers = {}, threading.Lock(), WorkerPool(jobs, len(seeds) if warm else len(windows))
 
     def test(seed: int, number: int, market: HistoryBars, initial: Policy | None) -> Policy:
-        window = windows[number]
         trainer = Trainer(config, seed, market, initial)
         with workers.training(trainer):
             trainer.train()
         policy, _ = trainer.rollout()
-        target = decide_from_flat(policy, history, window.test_start, window.test_stop, embargo)
+        target = timeline.decide(policy, places[number])
         with lock:
             targets[seed, number] = target
             if progress is not None:
                 progress(len(targets), len(windows) * len(seeds))
         return policy
 
-    def market(number: int) -> HistoryBars:
-        return HistoryBars(config, history.slice(windows[number].train_start, windows[number].train_stop))
-
     def one_window(number: int) -> None:
-        shared = market(number)
+        shared = HistoryBars(config, training[number])
         for seed in seeds:
             test(seed, number, shared, None)
 
     def one_seed(seed: int) -> None:
         policy = None
         for number in range(len(windows)):
-            policy = test(seed, number, market(number), policy)
+            policy = test(seed, number, HistoryBars(config, training[number]), policy)
 
     if warm:
         workers.each(one_seed, seeds)
     else:
         workers.each(one_window, range(len(windows)))
+    long = [{symbol: np.ones(stop - start, np.int8) for symbol, (start, stop) in place.items()} for place in places]
+    held = SymbolTests.of(timeline, long, places, assumed)
     accounts = {
-        seed: account_of_tests([targets[seed, number] for number in range(len(windows))], history, windows, assumed)
+        seed: SymbolTests.of(timeline, [targets[seed, number] for number in range(len(windows))], places, assumed)
         for seed in seeds
     }
-    long = [np.ones(window.test_stop - window.test_start, np.int8) for window in windows]
-    held = account_of_tests(long, history, windows, assumed)
-    frequency = kpis.frequency_of(history.time, year_days)
+    frequency = kpis.frequency_of(timeline.time, year_days)
     per_year = frequency.periods_per_year
-    equity = _equity_frame(history, windows, accounts, held)
-    riskless = _riskless(history, windows, assumed.risk_free)
+    equity = equity_frame(timeline, windows, accounts, held)
+    riskless = _riskless(timeline, windows, assumed.risk_free)
+    about = {} if isinstance(history, History) else {"symbols": len(timeline.histories)}
     return WalkForward(
         config=config,
         history=history,
         assumptions={
+            **about,
             "bars": bars,
             "train_bars": train_bars,
             "test_bars": test_bars,
@@ -282,58 +298,20 @@ def walk_forward(
             "tested_bars": sum(w.test_stop - w.test_start for w in windows),
             "periods_per_year": None if np.isnan(per_year) else per_year,
         },
-        windows=_windows_frame(history, windows, accounts, held, per_year, riskless),
+        windows=windows_frame(timeline, windows, training, accounts, held, per_year, riskless),
         equity=equity,
+        symbols=None
+        if isinstance(history, History)
+        else symbols_frame(timeline, accounts, held, year_days, assumed.risk_free),
         summary=_summary(equity, seeds, per_year, riskless, [*_notes(windows, embargo), *notes_on(history, frequency)]),
     )
 
 
-def _riskless(history: History, windows: list[Window], rate: float | str) -> list[np.ndarray] | None:
+def _riskless(timeline: Timeline, windows: list[Window], rate: float | str) -> list[np.ndarray] | None:
     """The riskless returns over the tested bars of each window, those of one account over all."""
     of_windows = RiskFree(rate)
-    returns = [of_windows.push(history.slice(window.test_start, window.test_stop)) for window in windows]
+    returns = [timeline.riskless(of_windows, *window.tested) for window in windows]
     return [part for part in returns if part is not None] or None
-
-
-def _windows_frame(
-    history: History,
-    windows: list[Window],
-    accounts: dict[int, Tested],
-    held: Tested,
-    per_year: float,
-    riskless: list[np.ndarray] | None,
-) -> pl.DataFrame:
-    rows = []
-    for number, window in enumerate(windows):
-        bounds = (window.train_start, window.train_stop - 1, window.test_start, window.test_stop - 1)
-        names = ("train_first", "train_last", "test_first", "test_last")
-        about = {"window": number, **dict(zip(names, bounds, strict=True))}
-        if history.time is not None:
-            about |= {f"{name}_time": iso_time(history.time[at]) for name, at in zip(names, bounds, strict=True)}
-        of_holding = float(held.parts[number].equity[-1]) - 1.0
-        for seed, account in accounts.items():
-            part = account.parts[number]
-            of_cash = None if riskless is None else riskless[number]
-            figures = {**kpis.equity_kpis(part.equity, per_year, of_cash), **kpis.trade_kpis(part.trades)}
-            figures |= {"turnover": part.traded, "fees": part.fees}
-            rows.append({**about, "seed": str(seed), **figures, "buy_and_hold": of_holding})
-    return pl.DataFrame(rows).with_columns(pl.selectors.float().fill_nan(None))
-
-
-def _equity_frame(history: History, windows: list[Window], accounts: dict[int, Tested], held: Tested) -> pl.DataFrame:
-    ticks = np.concatenate([np.arange(w.test_start, w.test_stop) for w in windows])
-    about: dict[str, object] = {
-        "window": np.repeat(np.arange(len(windows)), [w.test_stop - w.test_start for w in windows]),
-        "tick": ticks,
-    }
-    if history.time is not None:
-        about["time"] = time_series(history.time[ticks])
-    about |= {"close": history.close[ticks], "buy_and_hold": held.equity}
-    frames = []
-    for seed, account in accounts.items():
-        own = {"position": np.concatenate([part.position for part in account.parts]), "equity": account.equity}
-        frames.append(pl.DataFrame({"seed": [str(seed)] * ticks.size, **about, **own}))
-    return pl.concat(frames)
 
 
 def _summary(

@@ -21,6 +21,11 @@ class Window:
     test_start: int
     test_stop: int
 
+    @property
+    def tested(self) -> tuple[int, int]:
+        """The first bar of the test, and the first behind it."""
+        return self.test_start, self.test_stop
+
 
 def make_windows(
     bars: int, train_bars: int, test_bars: int, step: int, *, embargo: int, anchored: bool = False
@@ -69,20 +74,23 @@ class Tested(NamedTuple):
 
 
 def account_of_tests(
-    targets: Sequence[np.ndarray], history: History, windows: Sequence[Window], assumed: TradingAssumptions
+    targets: Sequence[np.ndarray],
+    history: History,
+    tests: Sequence[tuple[int, int]],
+    assumed: TradingAssumptions,
 ) -> Tested:
-    """The account of target positions int8 (n,), in each window decided at the closes of its tested bars.
+    """The account of target positions int8 (n,), decided at the closes of the bars [start, stop) of each test.
 
     Orders come only from changes of the target: a position is carried over into a test that follows at once.
     Before a gap the account closes it on the last tested bar, and pays for it.
     """
     keeper, equities, parts = AccountSimulator(assumed), [], []
     began, spent = 1.0, keeper.totals
-    for number, (target, window) in enumerate(zip(targets, windows, strict=True)):
-        if number + 1 < len(windows) and windows[number + 1].test_start > window.test_stop:
+    for number, (target, (start, stop)) in enumerate(zip(targets, tests, strict=True)):
+        if number + 1 < len(tests) and tests[number + 1][0] > stop:
             # A decision at the last close would be filled in the gap.
-            target = np.concatenate([target[:-2], np.zeros(2, np.int8)])
-        equity, position, trades = keeper.push(target, history.slice(window.test_start, window.test_stop))
+            target = np.concatenate([target[:-2], np.zeros(min(2, target.size), np.int8)])
+        equity, position, trades = keeper.push(target, history.slice(start, stop))
         trades, totals = np.concatenate([trades, keeper.open_trade]), keeper.totals
         costs = {name: (totals[name] - spent[name]) / (began or 1.0) for name in AMOUNTS}
         own = equity / began if began > 0.0 else np.ones(equity.size)

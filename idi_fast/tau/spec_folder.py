@@ -8,6 +8,7 @@ import numpy as np
 
 from idi_fast import __version__
 from idi_fast.agents.streams import stream_text
+from idi_fast.data.bounds import Bounds, Time
 from idi_fast.errors import InputError
 from idi_fast.storage.files import LATER, digest, new_directory, write_json
 from idi_fast.storage.manifests import SCHEMA_VERSION, write_manifest
@@ -31,7 +32,8 @@ def write_spec(
     columns: str | Path | None = None,
     name_prefix: str = "",
     emotes: bool = True,
-    start: int = 0,
+    start: int | Time = 0,
+    end: Time | None = None,
     ticks: int | None = None,
     force: bool = False,
 ) -> dict:
@@ -55,8 +57,10 @@ def write_spec(
         Stands before the names of all streams and their files.
     emotes
         Whether those of the contract are read.
-    start, ticks
-        The first tick of the trace that is read, and how many are, by default all.
+    start
+        The first tick of the trace that is read, by its number, or the time of the first, ISO 8601.
+    end, ticks
+        The time of the first tick that is not read any more, or how many are; by default all.
     force
         Whether an earlier folder is replaced.
 
@@ -77,6 +81,7 @@ def write_spec(
     contract = find_contract(kind) if emotes else find_contract(kind).without_emotes()
     spec = contract.specification(name_prefix)
     taken = take_streams(source, str(kind), contract.types, streams=streams, columns=columns)
+    start, ticks = _bounds(taken, start, end, ticks)
     chosen = _ticks(taken, start, ticks)
     files = {stream.path: stream_text(values) for stream, values in zip(spec.inputs, chosen, strict=True)}
     _check_guarantees(contract, name_prefix, files, start)
@@ -102,6 +107,23 @@ def write_spec(
         later: dict[str, Any] = {LATER: [stream.path for stream in spec.outputs]}
         write_manifest(folder, config_sha256=taken.source.about["fingerprint"], **later)
     return about
+
+
+def _bounds(taken: Taken, start: int | Time, end: Time | None, ticks: int | None) -> tuple[int, int | None]:
+    """The first tick, and how many, of a range of the trace's times."""
+    if isinstance(start, int) and end is None:
+        return start, ticks
+    if end is not None and ticks is not None:
+        raise InputError("end and ticks exclude each other")
+    bounds, frame = Bounds.of(None if isinstance(start, int) else start, end), taken.source.frame
+    if "time" not in frame.columns or frame["time"].null_count():
+        raise InputError("a time was given, but the trace has none; give start and ticks as numbers")
+    time = frame["time"].to_physical().to_numpy()
+    first = start if isinstance(start, int) else int(np.searchsorted(time, bounds.start or 0))
+    stop = len(time) if bounds.end is None else int(np.searchsorted(time, bounds.end))
+    if first >= stop:
+        raise InputError(bounds.refusal(int(time[0]), int(time[-1]), what="tick", whole="trace"))
+    return first, ticks if bounds.end is None else stop - first
 
 
 def _ticks(taken: Taken, start: int, ticks: int | None) -> list[np.ndarray]:

@@ -193,7 +193,7 @@ def test_types_that_hold_no_values_of_the_kind(tmp_path, column, values, kind):
     [
         ({"time": [3, 4], "close": [3, 4]}, "column 'close' has type Int64, expected Float64 as in"),
         ({"time": [date(2024, 1, 1)], "close": [3.0]}, "column 'time' has type Date, expected Int64 as in"),
-        ({"time": [3, 4], "Close": [3.0, 4.0]}, "no column 'close' as in"),
+        ({"time": [3, 4], "last": [3.0, 4.0]}, "no column 'close' as in"),
     ],
 )
 def test_files_that_differ(tmp_path, second, words):

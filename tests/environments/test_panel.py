@@ -13,13 +13,16 @@ from market_data import random_walk
 from numpy.testing import assert_array_equal
 
 import idi_fast as idi
+from idi_fast.backtesting.symbols import backtest_symbols
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.config_bars import load_config_bars
 from idi_fast.data.in_sample import describe_bars, is_in_sample
 from idi_fast.data.panel import Panel
 from idi_fast.environments.environment import HistoryBars
+from idi_fast.environments.features import Encoder
 from idi_fast.environments.splits import split_history
 from idi_fast.errors import DataError, InputError
+from idi_fast.selection.timeline import Timeline
 
 HOUR = 3600 * 10**9
 CONFIG = TrainingConfig.from_dict({"episodes": 40, "episode_length": 16, "environment": {"kind": "history"}})
@@ -30,6 +33,13 @@ def bars(n: int, seed: int, first: int = 0) -> idi.History:
     return replace(walk, time=(first + np.arange(n)) * HOUR, columns={"time": "time", **walk.columns})
 
 
+def untimed(history: idi.History) -> idi.History:
+    return idi.History.from_arrays(history.close, volume=history.volume)
+
+
+PER_SYMBOL = TrainingConfig.from_dict(
+    {**CONFIG.to_dict(), "environment": {"kind": "history", "data": {"edges": "per_symbol"}}}
+)
 A, B, C = bars(600, 1), bars(400, 2), bars(300, 3, first=500)
 SYMBOLS = {"A": A, "B": B, "C": C}
 
@@ -38,7 +48,7 @@ def test_a_panel_of_one_symbol_is_its_history():
     one, panel = (idi.train(CONFIG, history, seed=1) for history in (A, {"A": A}))
     assert_array_equal(one.policy.q, panel.policy.q)
     assert one.policy.encoder.to_dict() == panel.policy.encoder.to_dict()
-    assert one.evaluation.to_dict() == panel.evaluation.to_dict()
+    assert one.evaluation.to_dict() == {k: v for k, v in panel.evaluation.to_dict().items() if k != "by_symbol"}
     assert {"symbol": "A", **one.policy.trained_on[0]} == panel.policy.trained_on[0]
 
 
@@ -107,7 +117,12 @@ def test_one_split_for_all_symbols():
             lambda: idi.train(CONFIG, {"A": A, "B": idi.History.from_arrays(B.close)}),
             "'B' has the columns close, 'A' has",
         ),
-        (lambda: idi.walk_forward(CONFIG, SYMBOLS), "history is a dict of histories; expected one History"),
+        (lambda: idi.walk_forward(CONFIG, {"A": untimed(A), "B": untimed(B)}), "tested at the same dates, but have no"),
+        (
+            lambda: idi.walk_forward(CONFIG, {"C": C, "Z": bars(20, 1, first=900)}, train_bars=20),
+            "no symbol has 17 bars",
+        ),
+        (lambda: idi.train(PER_SYMBOL, A), "edges is 'per_symbol', but there is one history"),
         (lambda: idi.backtest(idi.train(CONFIG, A).policy, SYMBOLS), "history is a dict of histories"),
         (lambda: Panel({}), "there are no symbols"),
     ],
@@ -170,12 +185,129 @@ def test_features_may_read_high_and_low():
         idi.train(config, A, seed=1)
 
 
-@pytest.mark.parametrize("command", ["walkforward", "sweep"])
-def test_commands_of_one_history_refuse_many(tmp_path, command):
-    A.to_frame().write_parquet(tmp_path / "A.parquet")
-    extra = ["--grid", "discount=0.5"] if command == "sweep" else []
-    outcome = cli.run(
-        command, tmp_path / "A.parquet", *extra, "--set", "environment.data.symbol_files=true", "--out", tmp_path / "x"
-    )
-    assert outcome.status == 2
-    assert_mentions(outcome.stderr, "symbol_files and symbol_col are for train")
+def test_each_symbol_may_have_edges_of_its_own(tmp_path):
+    policy = idi.train(PER_SYMBOL, SYMBOLS, seed=1).policy
+    pooled = idi.train(CONFIG, SYMBOLS, seed=1).policy.encoder
+    policy.save(tmp_path / "policy.parquet")
+    encoder = idi.Policy.load(tmp_path / "policy.parquet").encoder
+    assert encoder.to_dict() == policy.encoder.to_dict()
+    assert {**encoder.to_dict(), "by_symbol": None} == {**pooled.to_dict(), "by_symbol": None}
+    for symbol, history in SYMBOLS.items():
+        alone = HistoryBars(CONFIG, history)
+        assert encoder.of_symbol(symbol).to_dict() == alone.encoder.to_dict()
+        found = HistoryBars(CONFIG, Panel.of({symbol: history}), encoder).bars
+        for own, other in zip(alone.bars, found, strict=True):
+            assert_array_equal(own, other)
+    assert encoder.of_symbol("Z").to_dict() == encoder.of_symbol(None).to_dict() == encoder.to_dict()
+    assert "3 symbols" in repr(policy)
+
+
+def test_a_backtest_of_a_named_symbol_has_its_edges_and_another_the_pooled_ones():
+    policy = idi.train(PER_SYMBOL, {"A": A, "B": B}, seed=1).policy
+    encoder = policy.encoder
+    result = backtest_symbols(policy, {"A": A, "Z": C})
+    own = idi.backtest(replace(policy, encoder=encoder.of_symbol("A")), A)
+    pooled = idi.backtest(replace(policy, encoder=replace(encoder, by_symbol={})), C)
+    assert result.symbols["total_return"].to_list() == [own.kpis["total_return"], pooled.kpis["total_return"]]
+    assert own.kpis["mean_reward"] != idi.backtest(policy, A).kpis["mean_reward"]
+    unnamed = idi.backtest(policy, C)
+    assert unnamed.kpis == pooled.kpis
+    assert_mentions(unnamed.to_dict()["notes"][0], "edges of 2 symbols", "of none by name", "symbol_files")
+    assert not any("symbols" in note for note in pooled.to_dict()["notes"])
+
+
+def test_a_damaged_policy_has_edges_of_other_buckets():
+    encoder = idi.train(PER_SYMBOL, SYMBOLS, seed=1).policy.encoder.to_dict()
+    encoder["by_symbol"]["B"]["edges"]["price"] = [0.0]
+    with pytest.raises(ValueError, match=r"the edges of 'B' make \(2, 4, 4, 8\) buckets; expected \(4, 4, 4, 8\)"):
+        Encoder.from_dict(encoder)
+
+
+def test_an_evaluation_by_symbol_is_that_of_its_episodes():
+    policy = idi.train(PER_SYMBOL, SYMBOLS, seed=1).policy
+    found = idi.evaluate(policy, SYMBOLS).to_dict()
+    assert list(found["by_symbol"]) == ["A", "B", "C"]
+    assert sum(of["episodes"] for of in found["by_symbol"].values()) == found["episodes"]
+    for symbol, history in SYMBOLS.items():
+        alone = idi.evaluate(policy, {symbol: history}).to_dict()
+        of = found["by_symbol"][symbol]
+        assert (of["mean"], of["episodes"]) == (alone["mean"], alone["episodes"])
+        above = alone["baselines"][found["best_baseline"]]["difference"]
+        assert of["difference"] == above
+    assert "by_symbol" not in idi.evaluate(policy, A).to_dict()
+
+
+def test_a_walk_forward_of_one_symbol_is_that_of_its_history():
+    one, panel = (idi.walk_forward(CONFIG, given, seeds=(0, 3)) for given in (A, {"A": A}))
+    assert one.windows.equals(panel.windows.select(one.windows.columns))
+    assert panel.equity.equals(one.equity.select(panel.equity.columns))
+    assert {**one.to_dict(), "assumptions": None} == {**panel.to_dict(), "assumptions": None}
+    assert one.symbols is None
+    last = one.equity.group_by("seed", maintain_order=True).last()["equity"]
+    assert panel.symbols["total_return"].to_numpy() == pytest.approx(last.to_numpy() - 1.0)
+
+
+def test_a_walk_forward_tests_all_symbols_at_the_same_dates():
+    walk = idi.walk_forward(PER_SYMBOL, SYMBOLS, train_bars=300, test_bars=70)
+    times = np.unique(np.concatenate([history.time for history in SYMBOLS.values()]))
+    first, *_, last = walk.windows.iter_rows(named=True)
+    assert (first["trained_symbols"], first["tested_symbols"]) == (2, 2)  # C has not begun, then is not trained on
+    assert walk.equity["time"].to_physical().to_list() == times[first["test_first"] :].tolist()
+    assert last["tested_symbols"] == 1
+    bounds = times[[first["train_last"], first["test_first"]]]
+    assert bounds[1] - bounds[0] == 65 * HOUR
+    by_symbol = {row["symbol"]: row for row in walk.symbols.iter_rows(named=True)}
+    assert by_symbol["B"]["tested_bars"] == 36  # from bar 364 to its last, the 399th
+    # Equal capital in each of the three: what the book earned is their mean.
+    mean = np.mean([row["total_return"] for row in by_symbol.values()])
+    assert walk.to_dict()["by_seed"]["0"]["total_return"] == pytest.approx(mean, rel=1e-12)
+    held = np.mean([row["buy_and_hold"] for row in by_symbol.values()])
+    assert walk.to_dict()["buy_and_hold"]["total_return"] == pytest.approx(held, rel=1e-12)
+
+
+def test_no_bar_of_a_walk_forward_is_trained_on_within_the_embargo_of_its_own_symbol():
+    sparse = {"A": A, "S": C.slice(0, 300)}
+    timeline = Timeline(Panel.of(sparse), 64)
+    part = timeline.training(0, 700, 720, 16)
+    for symbol, history in part.histories.items():
+        stop, tested = len(history), np.searchsorted(sparse[symbol].time, timeline.time[720])
+        assert tested - stop >= 64
+        assert history.time[-1] < timeline.time[700]
+    untouched = {**SYMBOLS, "A": replace(A, close=np.where(A.time >= timeline.time[364], A.close * 2.0, A.close))}
+    one, other = (idi.walk_forward(CONFIG, given, train_bars=300, test_bars=336) for given in (SYMBOLS, untouched))
+    assert one.symbols.filter(pl.col("symbol") == "B").equals(other.symbols.filter(pl.col("symbol") == "B"))
+
+
+@pytest.mark.parametrize("grid", [{"discount": [0.5, 0.9]}])
+def test_a_sweep_of_one_symbol_is_that_of_its_history(grid):
+    one, panel = (idi.sweep(CONFIG, grid, given, seeds=(0, 3)) for given in (A, {"A": A}))
+    assert one.trials.equals(panel.trials)
+    own = {key: value for key, value in panel.summary["test"].items() if key != "by_symbol"}
+    assert one.summary["test"] == own
+    many = idi.sweep(PER_SYMBOL, grid, SYMBOLS)
+    assert list(many.policies[0].encoder.by_symbol) == [about["symbol"] for about in many.policies[0].trained_on]
+    by_symbol = many.summary["test"]["by_symbol"]
+    mean = np.mean([of["total_return"] for of in by_symbol.values()])
+    assert many.summary["test"]["book"]["total_return"] == pytest.approx(mean, rel=1e-12)
+
+
+def test_commands_of_many_symbols(tmp_path):
+    (tmp_path / "each").mkdir()
+    for symbol, history in SYMBOLS.items():
+        history.to_frame().write_parquet(tmp_path / "each" / f"{symbol}.parquet")
+    many = [tmp_path / "each", "--symbol-files", "--edges", "per-symbol", "--episodes", "20", "--episode-length", "16"]
+    walk = cli.succeed("walkforward", *many, "--train-bars", "300", "--out", tmp_path / "walk")
+    assert_mentions(walk.stdout, "symbols", "symbol  total return", "A ", "C ")
+    assert pl.read_parquet(tmp_path / "walk" / "symbols.parquet")["symbol"].to_list() == ["A", "B", "C"]
+    grid = cli.succeed("sweep", *many, "--grid", "discount=0.5,0.9", "--out", tmp_path / "grid")
+    assert_mentions(grid.stdout, "symbol  total return")
+    cli.succeed("report", tmp_path / "walk", "--out", tmp_path / "walk.html")
+    for name in ("walk", "grid"):
+        assert cli.succeed("verify", tmp_path / name).status == 0
+    cli.succeed("train", "--data", *many, "--out", tmp_path / "agent")
+    cli.succeed("prove", tmp_path / "agent", "--prover", "replay")
+    cli.succeed("verify", tmp_path / "agent", "--data", tmp_path / "each", "--require", "replay")
+    shown = cli.succeed("evaluate", tmp_path / "agent", "--data", tmp_path / "each" / "C.parquet")
+    assert_mentions(shown.stdout, "symbol", "C ")
+    both = cli.run("train", "--data", tmp_path / "each", "--edges", "per-symbol", "--out", tmp_path / "x")
+    assert both.status == 2

@@ -250,6 +250,10 @@ def windows_of(lengths, gap: int = 0) -> list[Window]:
     return windows
 
 
+def bounds_of(windows):
+    return [window.tested for window in windows]
+
+
 TARGETS = st.lists(st.lists(st.sampled_from([-1, 0, 1]), min_size=3, max_size=9), min_size=1, max_size=5)
 TERMS = st.builds(TradingAssumptions, st.sampled_from(list(FILLS)), st.sampled_from([0.0, 30.0]))
 
@@ -258,7 +262,9 @@ TERMS = st.builds(TradingAssumptions, st.sampled_from(list(FILLS)), st.sampled_f
 def test_one_account_goes_through_tests_that_follow_one_another(targets, terms):
     windows = windows_of(map(len, targets))
     history = random_walk(windows[-1].test_stop)
-    equity, parts = account_of_tests([np.array(target, np.int8) for target in targets], history, windows, terms)
+    equity, parts = account_of_tests(
+        [np.array(target, np.int8) for target in targets], history, bounds_of(windows), terms
+    )
     whole = keep_account(np.concatenate(targets).astype(np.int8), history, terms)
     assert_array_equal(equity, whole.equity)
     assert_array_equal(np.concatenate([part.position for part in parts]), whole.position)
@@ -278,7 +284,7 @@ def test_a_gap_parts_one_account_from_the_next(targets, terms, gap):
     targets = [np.array(target, np.int8) for target in targets]
     windows = windows_of(map(len, targets), gap)
     history = random_walk(windows[-1].test_stop)
-    equity, parts = account_of_tests(targets, history, windows, terms)
+    equity, parts = account_of_tests(targets, history, bounds_of(windows), terms)
     made = []
     for target, window, part in zip(targets, windows, parts, strict=True):
         if window is not windows[-1]:
@@ -294,10 +300,10 @@ def test_a_gap_parts_one_account_from_the_next(targets, terms, gap):
 def test_what_is_bought_once_pays_once_and_what_is_left_before_a_gap_pays_for_that():
     history = prices(np.full(60, 50.0))
     long = [np.ones(6, np.int8)] * 4
-    equity, parts = account_of_tests(long, history, windows_of([6] * 4), TradingAssumptions(**COSTS))
+    equity, parts = account_of_tests(long, history, bounds_of(windows_of([6] * 4)), TradingAssumptions(**COSTS))
     assert_allclose(equity[-1], 1.0 / (1.0 + FEE))
     assert [part.traded > 0.0 for part in parts] == [True, False, False, False]
-    equity, parts = account_of_tests(long, history, windows_of([6] * 4, gap=2), TradingAssumptions(**COSTS))
+    equity, parts = account_of_tests(long, history, bounds_of(windows_of([6] * 4, gap=2)), TradingAssumptions(**COSTS))
     left = (1.0 - FEE) / (1.0 + FEE)
     assert_allclose([part.equity[-1] for part in parts], [left, left, left, 1.0 / (1.0 + FEE)])
     assert_allclose(equity[-1], left**3 / (1.0 + FEE))
@@ -308,7 +314,7 @@ def test_what_is_bought_once_pays_once_and_what_is_left_before_a_gap_pays_for_th
 def test_nothing_is_earned_or_lost_after_a_liquidation():
     history = prices(np.r_[np.full(6, 50.0), np.full(20, 150.0)])
     short = [np.full(6, -1, np.int8)] * 3
-    equity, parts = account_of_tests(short, history, windows_of([6] * 3), TradingAssumptions(**COSTS))
+    equity, parts = account_of_tests(short, history, bounds_of(windows_of([6] * 3)), TradingAssumptions(**COSTS))
     assert equity[6:].tolist() == [0.0] * 12
     assert [part.equity[-1] for part in parts] == [parts[0].equity[-1], 0.0, 1.0]
     assert (parts[2].fees, parts[2].traded, len(parts[2].trades)) == (0.0, 0.0, 0)

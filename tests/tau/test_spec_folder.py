@@ -13,6 +13,7 @@ from numpy.testing import assert_array_equal
 from places import GOLDEN
 from tau_folders import oracle_machine
 
+from idi_fast import History, backtest, train
 from idi_fast.agents.streams import CONTRACTS
 from idi_fast.tau.contract import agent
 from idi_fast.tau.export import export_streams, stream_columns
@@ -274,6 +275,37 @@ def test_a_trace_of_the_references_crypto_market_with_columns_of_ones_own(world,
     assert {text.count("\n") for text in texts} == {trace.height}  # each line is ended, under compat too
 
 
+def test_part_of_a_trace_by_its_times(tmp_path):
+    time = np.arange(300) * 86_400 * 10**9
+    close = 100.0 + np.sin(np.arange(300) / 5.0)
+    bars = History.from_arrays(close, time=time.view("datetime64[ns]"))
+    policy = train({"episodes": 4, "episode_length": 16}, bars, seed=0).policy
+    backtest(policy, bars).save(tmp_path / "test")
+    days = ("--start", "1970-02-01", "--end", "1970-03-01T00:00:00Z")
+    cli.succeed("spec", tmp_path / "test", "--kind", "v38", *days, "--out", tmp_path / "dated")
+    cli.succeed(
+        "spec", tmp_path / "test", "--kind", "v38", "--start", 31, "--ticks", 28, "--out", tmp_path / "numbered"
+    )
+    dated, numbered = (cli.snapshot(tmp_path / name) for name in ("dated", "numbered"))
+    assert dated == numbered
+    assert json.loads(dated["spec.json"])["start"] == 31
+    write_spec(tmp_path / "test", tmp_path / "rest", "v38", start="1970-10-20")
+    assert json.loads((tmp_path / "rest" / "spec.json").read_text())["ticks"] == 8
+    backtest(policy, History.from_arrays(close)).save(tmp_path / "untimed")
+    outcome = cli.run("spec", tmp_path / "untimed", "--kind", "v38", "--start", "1970-02-01", "--out", tmp_path / "x")
+    assert outcome.status == 2
+    cli.assert_mentions(outcome.stderr, "a time was given, but the trace has none")
+    for options, parts in (
+        (["--start", "1999-01-01"], ["no tick lies from 1999-01-01", "the trace has ticks from 1970-01-01"]),
+        (["--end", "1970-02-01", "--ticks", 3], ["end and ticks exclude each other"]),
+        (["--start", "soon"], ["start is 'soon'; expected a date"]),
+        (["--start", 200, "--end", "1970-02-01"], ["no tick lies before 1970-02-01"]),
+    ):
+        outcome = cli.run("spec", tmp_path / "test", "--kind", "v38", *options, "--out", tmp_path / "x")
+        assert outcome.status == 2
+        cli.assert_mentions(outcome.stderr, *parts)
+
+
 # --- refusals: nothing is there that was not there before
 
 
@@ -288,6 +320,9 @@ def test_a_trace_of_the_references_crypto_market_with_columns_of_ones_own(world,
         (["--kind", "v38", "--start", 16], ["start is 16; expected 0 to 15"]),
         (["--kind", "v38", "--start", 3, "--ticks", 14], ["ticks is 14; expected 1 to 13"]),
         (["--kind", "v38", "--ticks", 0], ["ticks is 0; expected 1 to 16"]),
+        (["--kind", "v38", "--start", "2199-01-01"], ["no tick lies from 2199-01-01", "the trace has ticks from"]),
+        (["--kind", "v38", "--end", "soon"], ["end is 'soon'; expected a date"]),
+        (["--kind", "v38", "--start", "9" * 30], ["expected a date or date-time"]),
         (["--kind", "broken.json"], ["'wrong' guarantees: it never buys; but bought[t] is 1 at tick"]),
         (["--kind", "hold.json"], ["hold.json", "reads buy, sell, level", "does not have", "--stream buy=COLUMN"]),
         (["--kind", "nothing.json"], ["nothing.json: cannot be read"]),
