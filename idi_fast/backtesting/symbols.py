@@ -14,6 +14,7 @@ from idi_fast.backtesting.engine import Engine, NoBars
 from idi_fast.backtesting.files import GROUP_ROWS, ReturnRows, TradeRows
 from idi_fast.backtesting.kpi_accumulator import KpiAccumulator
 from idi_fast.backtesting.kpi_definitions import Totals
+from idi_fast.backtesting.risk_free import check_one_rate
 from idi_fast.config.money import EARNED_AND_PAID, OF_MONEY
 from idi_fast.data.bar_frequency import BarTimes, ElapsedYears
 from idi_fast.data.history import History
