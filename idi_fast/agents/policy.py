@@ -13,7 +13,6 @@ import polars as pl
 from idi_fast import display
 from idi_fast.agents.table_layout import Layout
 from idi_fast.config.arguments import check_integer, check_path, described
-from idi_fast.config.feature_columns import FEATURES
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.in_sample import DESCRIPTION_KEYS
 from idi_fast.environments.actions import ACTIONS
@@ -257,8 +256,8 @@ class Policy:
         policy.q[states] = frame.select(f"q_{name}" for name in ACTIONS).to_numpy()
         policy.comm_q[states] = frame.select(f"comm_{name}" for name in names).to_numpy()
         policy.visits[states] = _integers(frame, ["visits"])[:, 0]
-        if policy.encoder is not None and policy.encoder.sizes != space.sizes[: len(FEATURES)]:
-            raise ValueError(f"its edges make {policy.encoder.sizes} buckets; expected {space.sizes[: len(FEATURES)]}")
+        if policy.encoder is not None and policy.encoder.sizes != space.feature_sizes:
+            raise ValueError(f"its edges make {policy.encoder.sizes} buckets; expected {space.feature_sizes}")
 
         if not (np.isfinite(policy.q).all() and np.isfinite(policy.comm_q).all()):
             raise ValueError("a Q-value is not a finite number")

@@ -6,9 +6,10 @@ import os
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, ClassVar, Literal, Self
 
-from idi_fast.config.block import NO_NUL, REQUIRED, Block, FrozenMapping, SettingError, setting
+from idi_fast.config.block import NO_NUL, REQUIRED, SNAKE_CASE, Block, FrozenMapping, SettingError, setting
 from idi_fast.config.consistency import MAX_STATES, check_together
 from idi_fast.config.draft import Draft, is_schema, schema_defaults
 from idi_fast.config.read_options import OPTIONS, DecimalMark, ReadOptions, Vendor
@@ -20,6 +21,7 @@ Rng = Literal["sfc64", "mt19937"]
 EnvironmentKind = Literal["synthetic", "crypto", "history"]
 StressScenario = Literal["normal", "panic", "extreme_shock", "fee_spike", "bear_market", "flash_crash"]
 Transform = Literal["zscore", "log_return", "drawdown", "ema_ratio", "volatility", "level"]
+Edges = Literal["quantile", "uniform"]
 NanPolicy = Literal["refuse", "drop"]
 FillPolicy = Literal["next_open", "next_close", "same_close"]
 Algorithm = Literal["q_learning", "double_q_learning", "expected_sarsa", "q_lambda"]
@@ -31,6 +33,9 @@ Note = Callable[[str], object]
 
 ISO_DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}"
 SPLIT = ISO_DATE + r"|^([1-9][0-9]?([.][0-9]{1,4})?|0[.][0-9]{1,4})%$"
+RESERVED_NAMES = ("mood", "regime", "position", "big_move", "pnl_sign", "row", "visits", "planned")
+RESERVED_PREFIXES = ("q_", "comm_", "tile_")
+"""What no feature may be called: other digits of a state, and columns of a policy's table."""
 MAX_COMM_ACTIONS = 2**15 - 1  # int16 in tapes and traces
 
 
@@ -285,9 +290,7 @@ class FeatureConfig(Block):
     )
 
     def _cross_check(self) -> None:
-        if self.transform in ("zscore", "volatility") and self.window < 2:
-            problem = f"is {self.window}; expected at least 2 for transform {self.transform!r}"
-            raise SettingError("window", problem, "transform")
+        _check_window(self)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
@@ -298,6 +301,47 @@ class FeaturesConfig(Block):
     volume: FeatureConfig | None = setting(None, "Volume feature; null is the default for the data's columns.")
     trend: FeatureConfig | None = setting(None, "Trend feature; null is the default for the data's columns.")
     scarcity: FeatureConfig | None = setting(None, "Scarcity feature; null is the default for the data's columns.")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
+class NamedFeature(Block):
+    """One feature of a list: its name, a causal transform of columns, and its buckets."""
+
+    name: str = setting(REQUIRED, "Name of the feature, and of its digit of the state.", pattern=SNAKE_CASE)
+    transform: Transform = setting(REQUIRED, "What is computed from the column.")
+    column: str = setting("close", "Column it is computed from.")
+    window: int | None = setting(
+        None, "Bars it looks back over; null is the transform's own.", minimum=1, maximum=1_000_000
+    )
+    buckets: int | None = setting(
+        None,
+        "Buckets it is quantized into; null is 4, or what a list of edges makes.",
+        minimum=1,
+        derive=lambda feature: len(feature.edges) + 1 if isinstance(feature.edges, tuple) else 4,
+    )
+    edges: Edges | tuple[float, ...] = setting(
+        "quantile", "Inner edges of the buckets: at equal shares of the training bars, at equal distances, or a list."
+    )
+
+    def _cross_check(self) -> None:
+        _check_window(self)
+        if isinstance(self.edges, tuple):
+            if len(self.edges) + 1 != self.buckets:
+                problem = f"has length {len(self.edges)}; expected {(self.buckets or 1) - 1}, one less than buckets"
+                raise SettingError("edges", problem, "buckets")
+            for place, (low, high) in enumerate(pairwise(self.edges)):
+                if not low < high:
+                    problem = f"is {high:g} after {low:g}; expected edges that increase"
+                    raise SettingError(f"edges[{place + 1}]", problem)
+        if self.name in RESERVED_NAMES or self.name.startswith(RESERVED_PREFIXES):
+            problem = f"is {self.name!r}, which is a column of every policy; expected another name"
+            raise SettingError("name", problem)
+
+
+def _check_window(feature: "FeatureConfig | NamedFeature") -> None:
+    if feature.transform in ("zscore", "volatility") and feature.window is not None and feature.window < 2:
+        problem = f"is {feature.window}; expected at least 2 for transform {feature.transform!r}"
+        raise SettingError("window", problem, "transform")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
@@ -323,7 +367,9 @@ class TrainingConfig(Block):
     learning: LearningConfig = setting(LearningConfig, "Method and schedules of learning.")
     engine: EngineConfig = setting(EngineConfig, "Rules and random numbers.")
     environment: EnvironmentConfig = setting(EnvironmentConfig, "The market the agent acts in.")
-    features: FeaturesConfig = setting(FeaturesConfig, "Market features.")
+    features: FeaturesConfig | tuple[NamedFeature, ...] = setting(
+        FeaturesConfig, "Market features: of the four names of the reference, or a list of any.", minItems=1
+    )
 
     _ignored: ClassVar[tuple[str, ...]] = ("$schema",)
 

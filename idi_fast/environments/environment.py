@@ -10,7 +10,6 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from idi_fast.config.feature_columns import FEATURES
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.history import History
 from idi_fast.data.panel import TrainingBars, members
@@ -106,7 +105,7 @@ class SyntheticEnvironment:
             "episode_length": config.episode_length,
             "accepted": np.zeros((4, generator.stream.mt.words.size + 1 if self._is_compat else 0), np.int32),
             "phase": self._phase,
-            "buckets": np.array(self.space.sizes[: len(FEATURES)], np.int64),
+            "buckets": np.array(self.space.feature_sizes, np.int64),
             "weights": reward_weights(config),
         }
         self._buffers = Buffers(

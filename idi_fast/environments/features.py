@@ -1,17 +1,19 @@
 """Causal features of market bars: their transforms, fitted bucket edges, and the tape rows made of them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
-from idi_fast.config.feature_columns import FEATURES, MARKET_COLUMNS, feature_in_use
-from idi_fast.config.settings import FeatureConfig, TrainingConfig
+from idi_fast.config.feature_columns import MARKET_COLUMNS, SLOTS, feature_sizes, given_features
+from idi_fast.config.settings import FeatureConfig, NamedFeature, TrainingConfig
 from idi_fast.errors import DataError
 from idi_fast.kernels import features as transforms
 from idi_fast.kernels.encoding import Carry, Encoding, encode_bars
+
+Feature = FeatureConfig | NamedFeature
 
 LOGARITHMIC = ("log_return", "drawdown", "ema_ratio", "volatility")
 """Transforms of logarithms. The market's own columns are logarithms; the rest takes others unchanged."""
@@ -20,8 +22,7 @@ LOGARITHMIC = ("log_return", "drawdown", "ema_ratio", "volatility")
 # about one average regime of the simulated market.
 SCALE = FeatureConfig(column="close", transform="volatility", window=32)
 REGIME_TREND = FeatureConfig(column="close", transform="ema_ratio", window=32)
-ROWS = (*FEATURES, "scale", "regime_trend")
-"""What is computed for each bar: the four features and those two."""
+DEFAULT_WINDOW = 32
 BLOCK_BARS = 16_384
 """Bars computed at a time, so that intermediate arrays stay in the second-level cache."""
 
@@ -38,16 +39,19 @@ def default_features(has_volume: bool) -> dict[str, FeatureConfig]:
     }
 
 
-def resolve_features(config: TrainingConfig, columns: dict[str, str]) -> dict[str, FeatureConfig]:
-    """The config's features, with defaults for those it does not name.
+def resolve_features(config: TrainingConfig, columns: Mapping[str, str]) -> dict[str, Feature]:
+    """The config's features, with defaults for what it leaves open.
 
     columns: the file's name for each available column of the market; a feature may use either name.
     """
     roles = {found: role for role, found in columns.items() if role in MARKET_COLUMNS}
     defaults = default_features("volume" in columns)
-    chosen = {name: getattr(config.features, name) or defaults[name] for name in FEATURES}
+    chosen = {name: given or defaults[name] for name, given in given_features(config).items()}
     return {
-        name: replace(feature, column=roles.get(feature.column, feature.column)) for name, feature in chosen.items()
+        name: replace(
+            feature, column=roles.get(feature.column, feature.column), window=feature.window or DEFAULT_WINDOW
+        )
+        for name, feature in chosen.items()
     }
 
 
@@ -56,101 +60,121 @@ def named(prefix: str, state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {f"{prefix}.{name}": array for name, array in state.items()}
 
 
+class Series(NamedTuple):
+    """What is computed of a column, whatever it is called."""
+
+    transform: str
+    column: str
+    window: int
+
+    @classmethod
+    def of(cls, feature: Feature) -> "Series":
+        """That of a feature whose window is known."""
+        return cls(feature.transform, feature.column, feature.window or DEFAULT_WINDOW)
+
+    def input(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The column float64 (n,), or its logarithms if the transform needs these and they are not logarithms yet.
+        Raises DataError."""
+        if self.column not in columns:
+            has = ", ".join(sorted(columns))
+            raise DataError(f"a feature needs the column {self.column!r}, but the data has {has}")
+        values = np.require(columns[self.column], np.float64, ["C", "W"])
+        if self.transform in LOGARITHMIC and self.column not in MARKET_COLUMNS:
+            if values.size and values.min() <= 0.0:
+                raise DataError(
+                    f"{self.transform} takes the logarithm of column {self.column!r}, which holds "
+                    f"{values.min():g}; expected numbers above 0 (zscore and level take any)"
+                )
+            return np.log(values)
+        return values
+
+
+class SeriesStream:
+    """A series in chunks of any size; `state` are the arrays it resumes from."""
+
+    def __init__(self, series: Series):
+        self.series = series
+        ring, moments, seen = np.zeros(series.window), np.zeros(4), np.zeros(1, np.int64)
+        self.state = {"ring": ring, "moments": moments, "seen": seen}
+        self._kernel = getattr(transforms, series.transform)
+
+    def push(self, values: np.ndarray, out: np.ndarray) -> None:
+        """Compute the next values into `out`, both float64 (n,)."""
+        self._kernel(values, *self.state.values(), out)
+
+
 class FeatureStream:
-    """The features of an encoder over one series, in chunks; `unused` ones are not computed."""
+    """Features over one series of bars, in chunks; `unused` ones are not computed, equal ones once.
 
-    def __init__(self, features: dict[str, FeatureConfig], unused: Collection[str] = ()):
-        chosen = {**features, "scale": SCALE, "regime_trend": REGIME_TREND}
-        self._rows = [chosen[name] for name in ROWS]
-        self._used = [name not in unused for name in ROWS]
-        # Equal ones, as by default the trend and that of the regime, are computed once.
-        same = [k if not used else self._first(k) for k, used in enumerate(self._used)]
-        states = {row: (np.zeros(row.window), np.zeros(4), np.zeros(1, np.int64)) for row in self._rows}
-        places = [transforms.TRANSFORMS.index(row.transform) for row in self._rows]
-        kinds = np.where(self._used, places, -1)
-        rings, moments, seen = zip(*(states[row] for row in self._rows), strict=True)
-        self.parts = transforms.Features(kinds, np.array(same), rings, moments, seen)
+    rows int64 (features + 2,): which of the series computed is that of each feature, of the scale of rewards and of the
+    regime's trend; of unused ones any.
+    """
 
-    def _first(self, k: int) -> int:
-        return next(i for i in range(k + 1) if self._used[i] and self._rows[i] == self._rows[k])
+    def __init__(self, features: Mapping[str, Feature], unused: Collection[str] = ()):
+        wanted = [None if name in unused else Series.of(feature) for name, feature in features.items()]
+        wanted += [Series.of(SCALE), Series.of(REGIME_TREND)]
+        places = {series: place for place, series in enumerate(dict.fromkeys(filter(None, wanted)))}
+        self.parts = [SeriesStream(series) for series in places]
+        self.rows = np.array([0 if series is None else places[series] for series in wanted], np.int64)
 
     @property
     def state(self) -> dict[str, np.ndarray]:
         """The arrays it resumes from."""
-        parts = self.parts
-        states = zip(parts.rings, parts.moments, parts.seen, strict=True)
-        arrays = (zip((f"{k}.ring", f"{k}.moments", f"{k}.seen"), own, strict=True) for k, own in enumerate(states))
-        return {name: array for own in arrays for name, array in own}
+        return {f"{k}.{name}": array for k, part in enumerate(self.parts) for name, array in part.state.items()}
 
-    def inputs(self, columns: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
-        """The inputs of each row, float64 (n,): see `kernels.features.push_features`. Raises DataError."""
-        found: list[np.ndarray] = []
-        for k, (row, used) in enumerate(zip(self._rows, self._used, strict=True)):
-            same = self.parts.same[k]
-            if used and row.column not in columns:
-                has = ", ".join(sorted(columns))
-                raise DataError(f"a feature needs the column {row.column!r}, but the data has {has}")
-            if used:
-                found.append(found[same] if same < k else _input(row, columns[row.column]))
-            else:
-                found.append(columns["close"])  # any will do
-        return tuple(found)
+    def inputs(self, columns: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """The input of each series, float64 (n,). Raises DataError."""
+        return [part.series.input(columns) for part in self.parts]
 
-    def push(self, columns: dict[str, np.ndarray]) -> list[np.ndarray]:
-        """Features float64 (n,): price, volume, trend, scarcity, then volatility and the regime's trend; equal ones are
-        the same array. Those that are not computed are undefined."""
-        matrix = np.empty((len(ROWS), columns["close"].size))
-        transforms.push_features(self.inputs(columns), 0, self.parts, matrix)
-        return [matrix[k] for k in self.parts.same]
+    def fill(self, inputs: Sequence[np.ndarray], bars: slice, values: np.ndarray) -> None:
+        """Compute some of the bars, which are the next, into values float64 (series, bars)."""
+        for part, column, out in zip(self.parts, inputs, values, strict=True):
+            part.push(column[bars], out)
+
+    def push(self, columns: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """Features float64 (n,) in their order, then the volatility and the regime's trend; equal ones are the same
+        array. Unused ones are undefined."""
+        values = np.empty((len(self.parts), columns["close"].size))
+        self.fill(self.inputs(columns), slice(None), values)
+        return [values[row] for row in self.rows]
 
 
-def _input(feature: FeatureConfig, values: np.ndarray) -> np.ndarray:
-    """The values, or their logarithms if the transform needs these and they are not logarithms yet."""
-    values = np.require(values, np.float64, ["C", "W"])
-    if feature.transform in LOGARITHMIC and feature.column not in MARKET_COLUMNS:
-        if values.size and values.min() <= 0.0:
-            raise DataError(
-                f"{feature.transform} takes the logarithm of column {feature.column!r}, which holds "
-                f"{values.min():g}; expected numbers above 0 (zscore and level take any)"
-            )
-        return np.log(values)
-    return values
-
-
-def longest_window(config: TrainingConfig, features: dict[str, FeatureConfig]) -> int:
+def longest_window(config: TrainingConfig, features: Mapping[str, Feature]) -> int:
     """The longest look-back, in bars, of the features in use, the scale of rewards and the regime."""
-    seen = [feature for name, feature in features.items() if feature_in_use(config, name)]
-    return max(feature.window for feature in (*seen, SCALE, REGIME_TREND))
+    sizes = feature_sizes(config)
+    seen = [feature for name, feature in features.items() if sizes[name] > 1]
+    return max(Series.of(feature).window for feature in (*seen, SCALE, REGIME_TREND))
 
 
 @dataclass(frozen=True)
 class Encoder:
     """Features and their bucket edges as fitted on training data; they never change.
 
-    edges: for each of the four features its float64 (buckets − 1,) inner edges; regime_edges float64 (3,);
+    edges: for each of the features its float64 (buckets − 1,) inner edges; regime_edges float64 (3,);
     typical_volatility: median of the trailing volatility where it is above 0, as log return per bar.
     """
 
-    features: dict[str, FeatureConfig]
+    features: dict[str, Feature]
     edges: tuple[np.ndarray, ...]
     regime_edges: np.ndarray
     typical_volatility: float
 
     @classmethod
     def fit(
-        cls, config: TrainingConfig, features: dict[str, FeatureConfig], columns: Sequence[dict[str, np.ndarray]]
+        cls, config: TrainingConfig, features: dict[str, Feature], columns: Sequence[Mapping[str, np.ndarray]]
     ) -> "Encoder":
-        """Fit edges at equal shares of the training bars. columns: those of each history, over all of which one fits.
+        """Fit edges to the training bars. columns: those of each history, over all of which one fits.
 
         A panic is the most volatile tenth; of the rest, bull and bear are the outer thirds of the trend.
         """
-        unused = [name for name in FEATURES if not feature_in_use(config, name)]
+        sizes = feature_sizes(config)
+        unused = [name for name, size in sizes.items() if size == 1]
         matrices = [FeatureStream(features, unused).push(each) for each in columns]
-        edges = []
-        for k, name in enumerate(FEATURES):
-            shares = np.arange(1, buckets := getattr(config.quantizer, f"{name}_buckets")) / buckets
-            edges.append(np.empty(0) if name in unused else np.quantile(_pooled(matrices, k), shares))
-        volatility, trend = _pooled(matrices, 4), _pooled(matrices, 5)
+        edges = [
+            np.empty(0) if name in unused else _fitted(feature, sizes[name], _pooled(matrices, k))
+            for k, (name, feature) in enumerate(features.items())
+        ]
+        volatility, trend = _pooled(matrices, -2), _pooled(matrices, -1)
         moving = volatility[volatility > 0.0]
         change = np.concatenate([np.diff(each["close"]) for each in columns])
         typical = float(np.median(moving)) if moving.size else float(np.sqrt(np.mean(change * change)))
@@ -164,19 +188,21 @@ class Encoder:
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Buckets of each of the four features."""
+        """Buckets of each feature."""
         return tuple(edges.size + 1 for edges in self.edges)
 
     @property
     def unused(self) -> tuple[str, ...]:
         """Names of the features with one bucket, which carry no information."""
-        return tuple(name for name, size in zip(FEATURES, self.sizes, strict=True) if size == 1)
+        return tuple(name for name, size in zip(self.features, self.sizes, strict=True) if size == 1)
 
     def to_dict(self) -> dict:
         """As JSON values, exact: floats round-trip through their shortest text."""
+        listed = [feature.canonical() for feature in self.features.values()]
+        is_list = any(isinstance(feature, NamedFeature) for feature in self.features.values())
         return {
-            "features": {name: asdict(feature) for name, feature in self.features.items()},
-            "edges": {name: edges.tolist() for name, edges in zip(FEATURES, self.edges, strict=True)},
+            "features": listed if is_list else dict(zip(self.features, listed, strict=True)),
+            "edges": {name: edges.tolist() for name, edges in zip(self.features, self.edges, strict=True)},
             "regime_edges": self.regime_edges.tolist(),
             "typical_volatility": self.typical_volatility,
         }
@@ -184,12 +210,32 @@ class Encoder:
     @classmethod
     def from_dict(cls, data: dict) -> "Encoder":
         """The inverse of `to_dict`. Raises ValueError for edges that are none, KeyError and TypeError."""
+        features: dict[str, Feature]
+        if isinstance(data["features"], list):
+            listed = [NamedFeature.from_dict(feature) for feature in data["features"]]
+            features = {feature.name: feature for feature in listed}
+            if len(features) != len(listed):
+                raise ValueError("two features have the same name")
+        else:
+            features = {name: FeatureConfig(**data["features"][name]) for name in SLOTS}
         return cls(
-            features={name: FeatureConfig(**data["features"][name]) for name in FEATURES},
-            edges=tuple(_edges(data["edges"][name], name) for name in FEATURES),
+            features=features,
+            edges=tuple(_edges(data["edges"][name], name) for name in features),
             regime_edges=_edges(data["regime_edges"], "regime", 3),
             typical_volatility=float(_edges([data["typical_volatility"]], "typical_volatility", 1)[0]),
         )
+
+
+def _fitted(feature: Feature, buckets: int, values: np.ndarray) -> np.ndarray:
+    """Inner edges float64 (buckets − 1,) of values float64 (n,), finite."""
+    how = feature.edges if isinstance(feature, NamedFeature) else "quantile"
+    if isinstance(how, tuple):
+        return np.array(how)
+    shares = np.arange(1, buckets) / buckets
+    if how == "uniform":
+        low, high = float(values.min()), float(values.max())
+        return low + shares * (high - low)
+    return np.quantile(values, shares)
 
 
 def _pooled(matrices: list[list[np.ndarray]], k: int) -> np.ndarray:
@@ -244,16 +290,21 @@ class BarStream:
 
     def __init__(self, encoder: Encoder, fee_bps: float):
         self._features = FeatureStream(encoder.features, encoder.unused)
+        names = list(encoder.features)
         self._encoding = Encoding(
-            encoder.edges,
-            np.array(encoder.sizes),
-            encoder.regime_edges,
-            encoder.typical_volatility,
-            SCALE.window,
-            fee_bps / 1e4,
+            rows=self._features.rows,
+            edges=np.concatenate(encoder.edges),
+            first_edge=np.cumsum([0, *(edges.size for edges in encoder.edges)]),
+            sizes=np.array(encoder.sizes),
+            scarcity=names.index("scarcity") if "scarcity" in names else -1,
+            regime_edges=encoder.regime_edges,
+            typical=encoder.typical_volatility,
+            window=SCALE.window,
+            fee_rate=fee_bps / 1e4,
         )
         self._carry = Carry(np.full(2, np.nan), np.full(1, -1), np.zeros(1, np.int64))
-        self._room = np.empty(len(ROWS) * BLOCK_BARS), np.empty(len(FEATURES) * BLOCK_BARS, np.int32)
+        self._values = np.empty(len(self._features.parts) * BLOCK_BARS)
+        self._buckets = np.empty((len(names), BLOCK_BARS), np.int32)
 
     @property
     def state(self) -> dict[str, np.ndarray]:
@@ -261,7 +312,7 @@ class BarStream:
         own = {"carry": self._carry.bar, "last_scarcity": self._carry.scarcity, "seen": self._carry.seen}
         return {**own, **named("features", self._features.state)}
 
-    def push(self, columns: dict[str, np.ndarray], log_fill: np.ndarray) -> Bars:
+    def push(self, columns: Mapping[str, np.ndarray], log_fill: np.ndarray) -> Bars:
         """Bars of `columns` (see `log_columns`), each float64 (n,); `log_fill` (n,), or empty for the last close.
 
         The caller owns the arrays.
@@ -270,15 +321,13 @@ class BarStream:
         self.encode(columns, log_fill, bars)
         return bars
 
-    def encode(self, columns: dict[str, np.ndarray], log_fill: np.ndarray, bars: Bars) -> None:
+    def encode(self, columns: Mapping[str, np.ndarray], log_fill: np.ndarray, bars: Bars) -> None:
         """The same into arrays of the caller."""
-        encode_bars(
-            self._features.inputs(columns),
-            columns["close"],
-            log_fill,
-            self._features.parts,
-            self._encoding,
-            self._carry,
-            *self._room,
-            bars,
-        )
+        inputs, log_close = self._features.inputs(columns), columns["close"]
+        n, rows, block = log_close.size, len(self._features.parts), self._buckets.shape[1]
+        for start in range(0, n, block):
+            size = min(block, n - start)
+            # Room of its own shape, so that a shorter last block lies as densely.
+            values = self._values[: rows * size].reshape(rows, size)
+            self._features.fill(inputs, slice(start, start + size), values)
+            encode_bars(values, start, log_close, log_fill, self._encoding, self._carry, self._buckets, bars)

@@ -15,7 +15,7 @@ from idi_fast.agents.streams import MARKET_STREAMS, TRACE_STREAMS
 from idi_fast.agents.trace_files import TRACE_FORMAT
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.environments.actions import ACTIONS
-from idi_fast.environments.state_space import DIGITS, StateSpace
+from idi_fast.environments.state_space import StateSpace
 from idi_fast.errors import ArtifactError, ConfigError, EvidenceError
 from idi_fast.evidence.fixed_point import to_fixed_point
 from idi_fast.evidence.folder import read_file, safe_files
@@ -38,13 +38,14 @@ MAX_TEXT = 1000
 """Most bytes of the name of a communication."""
 TRACE_COLUMNS = {
     **dict.fromkeys(("tick", "state", "target", *TRACE_STREAMS, *MARKET_STREAMS), WHOLE),
-    **{f"{name}_bucket": WHOLE for name in DIGITS},
     **dict.fromkeys(TEXTS, TEXT),
     "close": NUMBERS,
     "reward": NUMBERS,
     "time": TIMES,
 }
-"""The columns that a trace may have, by their values."""
+"""The columns that a trace may have, by their values, besides those of `BUCKET`."""
+BUCKET = re.compile("[a-z][a-z0-9_]{0,39}_bucket")
+"""Columns of whole numbers for the digits of the state, which `content` compares."""
 OTHER_TABLES = {
     "episodes.parquet": {"episode": WHOLE, "reward": NUMBERS, "exploration": NUMBERS},
     "equity.parquet": {
@@ -172,7 +173,7 @@ class Published:
             lines = (self.files[f"{STREAMS_FOLDER}/q_buy.in"] + 1) // 2
             if table.rows != lines:
                 raise EvidenceError(f"{TRACE} has {table.rows:,} ticks, but {STREAMS_FOLDER}/q_buy.in {lines:,} lines")
-            _check_columns(table, TRACE_COLUMNS)
+            _check_columns(table, TRACE_COLUMNS | {name: WHOLE for name in table.columns if BUCKET.fullmatch(name)})
             limits = table_limits(table, self.files[TRACE])
             parse_object((table.about or "{}").encode(), TRACE)  # strictly, before anything is taken from it
             frame, about = read_table(self.folder / TRACE, TRACE_FORMAT, "trace", limits)
