@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 from idi_fast.config.block import SettingError
+from idi_fast.config.transforms import TRANSFORMS
 
 if TYPE_CHECKING:
     from idi_fast.config.settings import TileCoderConfig, TrainingConfig
@@ -108,6 +109,12 @@ def _check_features(config: "TrainingConfig") -> None:
             maker = f"compat {compat!r}" if compat else "the synthetic environment"
             problem = f"is given, but {maker} makes its features itself, so that it would have no effect"
             raise SettingError(key, f"{problem}; remove it", "engine.compat" if compat else "environment.kind")
+        if isinstance(features, tuple):
+            reads = TRANSFORMS[feature.transform].reads(feature.column, feature.other)
+            if kind == "crypto" and not {*reads} <= {"close", "volume", feature.column}:
+                problem = f"is {feature.transform!r}, which reads {' and '.join(reads)}"
+                problem += "; expected one of 'close' and 'volume', all that the crypto market has"
+                raise SettingError(f"{key}.transform", problem, "environment.kind")
         if kind == "crypto" and feature.column not in ("close", "volume"):
             problem = f"is {feature.column!r}; expected 'close' or 'volume', all that the crypto market has"
             raise SettingError(f"{key}.column", problem, "environment.kind")

@@ -1,6 +1,7 @@
 """The features of an observation, and the columns that they read."""
 
 from idi_fast.config.settings import FeatureConfig, FeaturesConfig, NamedFeature, TrainingConfig
+from idi_fast.config.transforms import TRANSFORMS
 
 SLOTS = ("price", "volume", "trend", "scarcity")
 """The features of the reference, which a config may leave at their defaults."""
@@ -24,8 +25,15 @@ def given_features(config: TrainingConfig) -> dict[str, FeatureConfig | NamedFea
     return {feature.name: feature for feature in config.features}
 
 
+def columns_read(feature: FeatureConfig | NamedFeature) -> tuple[str, ...]:
+    """The columns that a feature reads, in the order of its transform's inputs."""
+    if isinstance(feature, FeatureConfig):
+        return (feature.column,)
+    return TRANSFORMS[feature.transform].reads(feature.column, feature.other)
+
+
 def feature_columns(config: TrainingConfig) -> tuple[str, ...]:
-    """Columns beyond close, open and volume that the config's features in use read."""
-    sizes = feature_sizes(config)
-    named = {given.column for name, given in given_features(config).items() if given is not None and sizes[name] > 1}
-    return tuple(sorted(named - set(MARKET_COLUMNS)))
+    """Columns beyond close, open, volume and time that the config's features in use read."""
+    sizes, given = feature_sizes(config), given_features(config)
+    used = [feature for name, feature in given.items() if feature is not None and sizes[name] > 1]
+    return tuple(sorted({column for feature in used for column in columns_read(feature)} - {*MARKET_COLUMNS, "time"}))

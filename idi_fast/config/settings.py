@@ -6,13 +6,14 @@ import os
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, ClassVar, Literal, Self
 
 from idi_fast.config.block import NO_NUL, REQUIRED, SNAKE_CASE, Block, FrozenMapping, SettingError, setting
 from idi_fast.config.consistency import MAX_STATES, check_together
 from idi_fast.config.draft import Draft, is_schema, schema_defaults
+from idi_fast.config.feature_rules import check_edges, check_parameters
 from idi_fast.config.read_options import OPTIONS, DecimalMark, ReadOptions, Vendor
+from idi_fast.config.transforms import TRANSFORMS
 from idi_fast.errors import ConfigError
 from idi_fast.storage.json_files import json_text, read_json
 
@@ -290,7 +291,9 @@ class FeatureConfig(Block):
     )
 
     def _cross_check(self) -> None:
-        _check_window(self)
+        if self.transform in ("zscore", "volatility") and self.window < 2:
+            problem = f"is {self.window}; expected at least 2 for transform {self.transform!r}"
+            raise SettingError("window", problem, "transform")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
@@ -308,40 +311,49 @@ class NamedFeature(Block):
     """One feature of a list: its name, a causal transform of columns, and its buckets."""
 
     name: str = setting(REQUIRED, "Name of the feature, and of its digit of the state.", pattern=SNAKE_CASE)
-    transform: Transform = setting(REQUIRED, "What is computed from the column.")
+    transform: str = setting(REQUIRED, "What is computed from the columns.", enum=list(TRANSFORMS))
     column: str = setting("close", "Column it is computed from.")
+    other: str | None = setting(None, "Second column, of spread.")
     window: int | None = setting(
         None, "Bars it looks back over; null is the transform's own.", minimum=1, maximum=1_000_000
     )
+    lag: int | None = setting(None, "Bars ago that a simple_return ends, or between changes that are correlated.")
+    fast: int | None = setting(None, "Span of the fast average of a macd_histogram.")
+    signal: int | None = setting(None, "Span of the average of the MACD.")
+    width: float | None = setting(None, "Deviations from the mean to a Bollinger band.")
+    quantile: float | None = setting(None, "Share of the window below a rolling_quantile.")
     buckets: int | None = setting(
         None,
-        "Buckets it is quantized into; null is 4, or what a list of edges makes.",
+        "Buckets it is quantized into; null is 4, or what the edges or the transform's categories make.",
         minimum=1,
-        derive=lambda feature: len(feature.edges) + 1 if isinstance(feature.edges, tuple) else 4,
+        derive=lambda feature: _buckets(feature),
     )
     edges: Edges | tuple[float, ...] = setting(
         "quantile", "Inner edges of the buckets: at equal shares of the training bars, at equal distances, or a list."
     )
 
     def _cross_check(self) -> None:
-        _check_window(self)
-        if isinstance(self.edges, tuple):
-            if len(self.edges) + 1 != self.buckets:
-                problem = f"has length {len(self.edges)}; expected {(self.buckets or 1) - 1}, one less than buckets"
-                raise SettingError("edges", problem, "buckets")
-            for place, (low, high) in enumerate(pairwise(self.edges)):
-                if not low < high:
-                    problem = f"is {high:g} after {low:g}; expected edges that increase"
-                    raise SettingError(f"edges[{place + 1}]", problem)
         if self.name in RESERVED_NAMES or self.name.startswith(RESERVED_PREFIXES):
             problem = f"is {self.name!r}, which is a column of every policy; expected another name"
             raise SettingError("name", problem)
+        check_parameters(self)
+        check_edges(self)
+
+    @property
+    def parameters(self) -> tuple[int | float, ...]:
+        """The numbers that its transform takes, the window first."""
+        wanted = TRANSFORMS[self.transform].parameters
+        given = [getattr(self, parameter.name) for parameter in wanted]
+        return tuple(
+            parameter.default if value is None else value for parameter, value in zip(wanted, given, strict=True)
+        )
 
 
-def _check_window(feature: "FeatureConfig | NamedFeature") -> None:
-    if feature.transform in ("zscore", "volatility") and feature.window is not None and feature.window < 2:
-        problem = f"is {feature.window}; expected at least 2 for transform {feature.transform!r}"
-        raise SettingError("window", problem, "transform")
+def _buckets(feature: NamedFeature) -> int:
+    if isinstance(feature.edges, tuple):
+        return len(feature.edges) + 1
+    transform = TRANSFORMS.get(feature.transform)
+    return (transform.categories if transform else None) or 4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)

@@ -3,14 +3,16 @@
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from importlib import import_module
 from typing import NamedTuple
 
 import numpy as np
 
-from idi_fast.config.feature_columns import MARKET_COLUMNS, SLOTS, feature_sizes, given_features
+from idi_fast.config.feature_columns import MARKET_COLUMNS, SLOTS, columns_read, feature_sizes, given_features
 from idi_fast.config.settings import FeatureConfig, NamedFeature, TrainingConfig
+from idi_fast.config.transforms import TRANSFORMS
 from idi_fast.errors import DataError
-from idi_fast.kernels import features as transforms
+from idi_fast.kernels import features as kernels
 from idi_fast.kernels.encoding import Carry, Encoding, encode_bars
 
 Feature = FeatureConfig | NamedFeature
@@ -22,7 +24,8 @@ LOGARITHMIC = ("log_return", "drawdown", "ema_ratio", "volatility")
 # about one average regime of the simulated market.
 SCALE = FeatureConfig(column="close", transform="volatility", window=32)
 REGIME_TREND = FeatureConfig(column="close", transform="ema_ratio", window=32)
-DEFAULT_WINDOW = 32
+AS_IS = "="
+"""What the names of close, open and volume begin with where they are no logarithms."""
 BLOCK_BARS = 16_384
 """Bars computed at a time, so that intermediate arrays stay in the second-level cache."""
 
@@ -48,11 +51,18 @@ def resolve_features(config: TrainingConfig, columns: Mapping[str, str]) -> dict
     defaults = default_features("volume" in columns)
     chosen = {name: given or defaults[name] for name, given in given_features(config).items()}
     return {
-        name: replace(
-            feature, column=roles.get(feature.column, feature.column), window=feature.window or DEFAULT_WINDOW
-        )
+        name: replace(feature, column=roles.get(feature.column, feature.column), **_numbers(feature))
         for name, feature in chosen.items()
     }
+
+
+def _numbers(feature: Feature) -> dict[str, int | float]:
+    """What a feature of a list leaves to its transform, so that a policy says it for ever."""
+    if not isinstance(feature, NamedFeature):
+        return {}
+    wanted = TRANSFORMS[feature.transform]
+    names = [parameter.name for parameter in wanted.parameters]
+    return dict(zip(names, feature.parameters, strict=True)) if wanted.uses_window else {}
 
 
 def named(prefix: str, state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -61,28 +71,42 @@ def named(prefix: str, state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 class Series(NamedTuple):
-    """What is computed of a column, whatever it is called."""
+    """What is computed of which columns, whatever it is called; the window is the first of the parameters."""
 
     transform: str
-    column: str
-    window: int
+    columns: tuple[str, ...]
+    parameters: tuple[int | float, ...]
 
     @classmethod
     def of(cls, feature: Feature) -> "Series":
-        """That of a feature whose window is known."""
-        return cls(feature.transform, feature.column, feature.window or DEFAULT_WINDOW)
+        """That of a feature."""
+        is_named = isinstance(feature, NamedFeature)
+        return cls(feature.transform, columns_read(feature), feature.parameters if is_named else (feature.window,))
 
-    def input(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
-        """The column float64 (n,), or its logarithms if the transform needs these and they are not logarithms yet.
-        Raises DataError."""
-        if self.column not in columns:
-            has = ", ".join(sorted(columns))
-            raise DataError(f"a feature needs the column {self.column!r}, but the data has {has}")
-        values = np.require(columns[self.column], np.float64, ["C", "W"])
-        if self.transform in LOGARITHMIC and self.column not in MARKET_COLUMNS:
+    @property
+    def lookback(self) -> int:
+        """Bars that it looks back over, at least."""
+        return sum(value for value in self.parameters if isinstance(value, int))
+
+    def inputs(self, columns: Mapping[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+        """Its inputs, as its kernel takes them, each (n,). Raises DataError."""
+        for name in self.columns:
+            if name not in columns:
+                has = ", ".join(sorted(name for name in columns if not name.startswith(AS_IS)))
+                raise DataError(f"a feature needs the column {name!r}, but the data has {has}")
+        if TRANSFORMS[self.transform].kernel is None:
+            return (self._logarithm(columns[self.columns[0]]),)
+        found = (columns[f"{AS_IS}{name}" if name in MARKET_COLUMNS else name] for name in self.columns)
+        kinds = (np.int64 if name == "time" else np.float64 for name in self.columns)
+        return tuple(np.require(values, kind, ["C", "W"]) for values, kind in zip(found, kinds, strict=True))
+
+    def _logarithm(self, values: np.ndarray) -> np.ndarray:
+        """The values float64 (n,), or their logarithms if the transform needs these and they are not logarithms."""
+        values, column = np.require(values, np.float64, ["C", "W"]), self.columns[0]
+        if self.transform in LOGARITHMIC and column not in MARKET_COLUMNS:
             if values.size and values.min() <= 0.0:
                 raise DataError(
-                    f"{self.transform} takes the logarithm of column {self.column!r}, which holds "
+                    f"{self.transform} takes the logarithm of column {column!r}, which holds "
                     f"{values.min():g}; expected numbers above 0 (zscore and level take any)"
                 )
             return np.log(values)
@@ -94,13 +118,22 @@ class SeriesStream:
 
     def __init__(self, series: Series):
         self.series = series
-        ring, moments, seen = np.zeros(series.window), np.zeros(4), np.zeros(1, np.int64)
-        self.state = {"ring": ring, "moments": moments, "seen": seen}
-        self._kernel = getattr(transforms, series.transform)
+        transform = TRANSFORMS[series.transform]
+        self._parameters: tuple[int | float, ...] = ()
+        if transform.kernel is None:
+            window = int(series.parameters[0])
+            self.state = {"ring": np.zeros(window), "moments": np.zeros(4), "seen": np.zeros(1, np.int64)}
+            self._kernel = getattr(kernels, series.transform)
+        else:
+            self.state = {"state": np.zeros(transform.state_size(*series.parameters))}
+            self._parameters = series.parameters
+            # Imported here: of some thirty kernels a run needs few.
+            module, _, name = transform.kernel.partition(".")
+            self._kernel = getattr(import_module(f"idi_fast.kernels.{module}"), name)
 
-    def push(self, values: np.ndarray, out: np.ndarray) -> None:
-        """Compute the next values into `out`, both float64 (n,)."""
-        self._kernel(values, *self.state.values(), out)
+    def push(self, inputs: tuple[np.ndarray, ...], out: np.ndarray) -> None:
+        """Compute the next values into `out` float64 (n,)."""
+        self._kernel(*inputs, *self._parameters, *self.state.values(), out)
 
 
 class FeatureStream:
@@ -122,14 +155,14 @@ class FeatureStream:
         """The arrays it resumes from."""
         return {f"{k}.{name}": array for k, part in enumerate(self.parts) for name, array in part.state.items()}
 
-    def inputs(self, columns: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        """The input of each series, float64 (n,). Raises DataError."""
-        return [part.series.input(columns) for part in self.parts]
+    def inputs(self, columns: Mapping[str, np.ndarray]) -> list[tuple[np.ndarray, ...]]:
+        """The inputs of each series, each (n,). Raises DataError."""
+        return [part.series.inputs(columns) for part in self.parts]
 
-    def fill(self, inputs: Sequence[np.ndarray], bars: slice, values: np.ndarray) -> None:
+    def fill(self, inputs: Sequence[tuple[np.ndarray, ...]], bars: slice, values: np.ndarray) -> None:
         """Compute some of the bars, which are the next, into values float64 (series, bars)."""
-        for part, column, out in zip(self.parts, inputs, values, strict=True):
-            part.push(column[bars], out)
+        for part, columns, out in zip(self.parts, inputs, values, strict=True):
+            part.push(tuple(column[bars] for column in columns), out)
 
     def push(self, columns: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """Features float64 (n,) in their order, then the volatility and the regime's trend; equal ones are the same
@@ -143,7 +176,7 @@ def longest_window(config: TrainingConfig, features: Mapping[str, Feature]) -> i
     """The longest look-back, in bars, of the features in use, the scale of rewards and the regime."""
     sizes = feature_sizes(config)
     seen = [feature for name, feature in features.items() if sizes[name] > 1]
-    return max(Series.of(feature).window for feature in (*seen, SCALE, REGIME_TREND))
+    return max(Series.of(feature).lookback for feature in (*seen, SCALE, REGIME_TREND))
 
 
 @dataclass(frozen=True)
@@ -231,9 +264,13 @@ def _fitted(feature: Feature, buckets: int, values: np.ndarray) -> np.ndarray:
     how = feature.edges if isinstance(feature, NamedFeature) else "quantile"
     if isinstance(how, tuple):
         return np.array(how)
-    shares = np.arange(1, buckets) / buckets
+    transform, shares = TRANSFORMS[feature.transform], np.arange(1, buckets) / buckets
+    if not transform.is_ordered:
+        return transform.value_range[0] + np.arange(1.0, buckets)
     if how == "uniform":
-        low, high = float(values.min()), float(values.max())
+        low, high = transform.value_range
+        low = low if np.isfinite(low) else float(values.min())
+        high = high if np.isfinite(high) else float(values.max())
         return low + shares * (high - low)
     return np.quantile(values, shares)
 

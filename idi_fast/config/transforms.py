@@ -7,8 +7,6 @@ their formulas.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from idi_fast.kernels import averages, calendar, oscillators, range_volatility, returns, rolling
-
 LONGEST = 1_000_000
 LONGEST_IN_ORDER = 10_000
 """Of a window whose every value is looked at for each bar."""
@@ -39,10 +37,11 @@ class Transform:
     inputs : tuple of str
         What it reads, in order: "column", "other" or some of FIXED_INPUTS. Prices are prices, not logarithms, except
         where the kernel is None.
-    kernel : callable or None
-        `kernel(*inputs, *parameters, state, out)`. Inputs are float64 (n,), time int64 (n,) in ns UTC; out float64
-        (n,) is finite where the inputs are. state float64 (state_size(*parameters),), zeros before the first bar, is
-        carried from chunk to chunk. None: the kernel is the one of this name in `kernels.features`.
+    kernel : str or None
+        By name, a module of `idi_fast.kernels` and its `kernel(*inputs, *parameters, state, out)`. Inputs are float64
+        (n,), time int64 (n,) in ns UTC; out float64 (n,) is finite where the inputs are. state float64
+        (state_size(*parameters),), zeros before the first bar, is carried from chunk to chunk. None: the kernel is the
+        one of this transform's name in `kernels.features`.
     parameters : tuple of Parameter
         The window first; what looks back over nothing has a window of 1, which it does not use.
     state_size : callable
@@ -59,7 +58,7 @@ class Transform:
 
     name: str
     inputs: tuple[str, ...] = ("column",)
-    kernel: Callable[..., None] | None = None
+    kernel: str | None = None
     parameters: tuple[Parameter, ...]
     state_size: Callable[..., int] = lambda window: window + 5
     value_range: tuple[float, float] = (-INFINITY, INFINITY)
@@ -71,6 +70,17 @@ class Transform:
     def default_window(self) -> int:
         """The window where none is given."""
         return int(self.parameters[0].default)
+
+    def reads(self, column: str, other: str | None) -> tuple[str, ...]:
+        """The columns that it reads, in the order of its inputs, for a feature that names these two."""
+        named = {"column": column, "other": other or ""}
+        return tuple(named.get(name, name) for name in self.inputs)
+
+    @property
+    def categories(self) -> int | None:
+        """The number of its values where these have no order."""
+        least, greatest = self.value_range
+        return None if self.is_ordered else int(greatest - least) + 1
 
     @property
     def uses_window(self) -> bool:
@@ -132,7 +142,7 @@ _EVERY = (
     # Returns, and other comparisons with one value.
     Transform(
         name="simple_return",
-        kernel=returns.simple_return,
+        kernel="returns.simple_return",
         parameters=(
             _window(1, 1),
             _count("lag", 0, 0, "Bars ago that the return ends."),
@@ -143,7 +153,7 @@ _EVERY = (
     ),
     Transform(
         name="lag",
-        kernel=returns.lag,
+        kernel="returns.lag",
         parameters=(_window(1, 1),),
         source="definition",
         description="The column as it was a window ago.",
@@ -151,7 +161,7 @@ _EVERY = (
     Transform(
         name="spread",
         inputs=("column", "other"),
-        kernel=returns.spread,
+        kernel="returns.spread",
         parameters=(NO_WINDOW,),
         state_size=lambda window: 0,
         source="definition",
@@ -159,7 +169,7 @@ _EVERY = (
     ),
     Transform(
         name="run_up",
-        kernel=returns.run_up,
+        kernel="returns.run_up",
         parameters=(_window(64, 2),),
         value_range=(0.0, INFINITY),
         source="definition",
@@ -168,14 +178,14 @@ _EVERY = (
     # Averages.
     Transform(
         name="sma_ratio",
-        kernel=averages.sma_ratio,
+        kernel="averages.sma_ratio",
         parameters=(_window(32, 2),),
         source="definition",
         description="Distance to the mean of the window, as a share of it.",
     ),
     Transform(
         name="macd_histogram",
-        kernel=averages.macd_histogram,
+        kernel="averages.macd_histogram",
         parameters=(
             _window(26, 2),
             _count("fast", 12, 1, "Span of the fast average."),
@@ -187,7 +197,7 @@ _EVERY = (
     ),
     Transform(
         name="bollinger_position",
-        kernel=averages.bollinger_position,
+        kernel="averages.bollinger_position",
         parameters=(
             _window(20, 2),
             Parameter(
@@ -205,7 +215,7 @@ _EVERY = (
     Transform(
         name="volume_ratio",
         inputs=("volume",),
-        kernel=averages.volume_ratio,
+        kernel="averages.volume_ratio",
         parameters=(_window(32, 2),),
         value_range=(0.0, INFINITY),
         source="definition",
@@ -214,7 +224,7 @@ _EVERY = (
     # Oscillators.
     Transform(
         name="rsi",
-        kernel=oscillators.rsi,
+        kernel="oscillators.rsi",
         parameters=(_window(14, 2),),
         state_size=lambda window: 4,
         value_range=(0.0, 100.0),
@@ -224,7 +234,7 @@ _EVERY = (
     Transform(
         name="stochastic",
         inputs=("high", "low", "close"),
-        kernel=oscillators.stochastic,
+        kernel="oscillators.stochastic",
         parameters=(_window(14, 1),),
         state_size=lambda window: 2 * (window + 4),
         value_range=(0.0, 100.0),
@@ -234,7 +244,7 @@ _EVERY = (
     Transform(
         name="obv_slope",
         inputs=("close", "volume"),
-        kernel=oscillators.obv_slope,
+        kernel="oscillators.obv_slope",
         parameters=(_window(14, 1),),
         state_size=lambda window: 2 * window + 8,
         value_range=(-1.0, 1.0),
@@ -243,7 +253,7 @@ _EVERY = (
     ),
     Transform(
         name="bars_since_high",
-        kernel=oscillators.bars_since_high,
+        kernel="oscillators.bars_since_high",
         parameters=(_window(32, 2),),
         state_size=lambda window: 2 * window + 6,
         value_range=(0.0, INFINITY),
@@ -252,7 +262,7 @@ _EVERY = (
     ),
     Transform(
         name="bars_since_low",
-        kernel=oscillators.bars_since_low,
+        kernel="oscillators.bars_since_low",
         parameters=(_window(32, 2),),
         state_size=lambda window: 2 * window + 6,
         value_range=(0.0, INFINITY),
@@ -263,7 +273,7 @@ _EVERY = (
     Transform(
         name="atr",
         inputs=("high", "low", "close"),
-        kernel=range_volatility.atr,
+        kernel="range_volatility.atr",
         parameters=(_window(14, 1),),
         state_size=lambda window: 3,
         value_range=(0.0, INFINITY),
@@ -273,7 +283,7 @@ _EVERY = (
     Transform(
         name="parkinson",
         inputs=("high", "low"),
-        kernel=range_volatility.parkinson,
+        kernel="range_volatility.parkinson",
         parameters=(_window(32, 1),),
         value_range=(0.0, INFINITY),
         source="Parkinson 1980",
@@ -282,7 +292,7 @@ _EVERY = (
     Transform(
         name="garman_klass",
         inputs=("open", "high", "low", "close"),
-        kernel=range_volatility.garman_klass,
+        kernel="range_volatility.garman_klass",
         parameters=(_window(32, 1),),
         value_range=(0.0, INFINITY),
         source="Garman and Klass 1980",
@@ -291,7 +301,7 @@ _EVERY = (
     # Order statistics and moments.
     Transform(
         name="rolling_rank",
-        kernel=rolling.rolling_rank,
+        kernel="rolling.rolling_rank",
         parameters=(_window(64, 2, LONGEST_IN_ORDER),),
         value_range=(0.0, 1.0),
         source="definition",
@@ -299,7 +309,7 @@ _EVERY = (
     ),
     Transform(
         name="rolling_quantile",
-        kernel=rolling.rolling_quantile,
+        kernel="rolling.rolling_quantile",
         parameters=(
             _window(64, 2, LONGEST_IN_ORDER),
             Parameter(name="quantile", default=0.5, minimum=0.0, maximum=1.0, description="Share of the window below."),
@@ -310,7 +320,7 @@ _EVERY = (
     ),
     Transform(
         name="rolling_skew",
-        kernel=rolling.rolling_skew,
+        kernel="rolling.rolling_skew",
         parameters=(_window(64, 3),),
         state_size=lambda window: 3 * window + 9,
         source="Fisher 1930; Joanes and Gill 1998 (g1)",
@@ -318,7 +328,7 @@ _EVERY = (
     ),
     Transform(
         name="autocorrelation",
-        kernel=rolling.autocorrelation,
+        kernel="rolling.autocorrelation",
         parameters=(
             _window(64, 3),
             _count("lag", 1, 1, "Bars between the changes compared."),
@@ -332,7 +342,7 @@ _EVERY = (
     Transform(
         name="time_of_day",
         inputs=("time",),
-        kernel=calendar.time_of_day,
+        kernel="calendar.time_of_day",
         parameters=(NO_WINDOW,),
         state_size=lambda window: 0,
         value_range=(0.0, 24.0),
@@ -342,7 +352,7 @@ _EVERY = (
     Transform(
         name="day_of_week",
         inputs=("time",),
-        kernel=calendar.day_of_week,
+        kernel="calendar.day_of_week",
         parameters=(NO_WINDOW,),
         state_size=lambda window: 0,
         value_range=(0.0, 6.0),
