@@ -118,8 +118,9 @@ class TestLeakingFeatures:
                 self.parts.append(SeriesStream(Series.of(FeatureConfig(column=feature.column, transform="level"))))
                 self.rows[row] = len(self.parts) - 1
             found = inputs(self, columns)
-            found[-1] = leak(honest, found[-1])
-            leaked.append(found[-1].size)
+            made = leak(honest, found[-1][0])
+            found[-1] = (made,)
+            leaked.append(made.size)
             return found
 
         leaked = []
