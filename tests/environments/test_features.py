@@ -113,5 +113,5 @@ def test_further_columns_may_be_of_any_type_and_layout(transform):
 
 def test_a_missing_column_is_named():
     columns = {name: values for name, values in COLUMNS.items() if name != "volume"}
-    with pytest.raises(DataError, match=r"a feature needs the column 'volume', but the data has close, mood, open, time$"):
+    with pytest.raises(DataError, match=r"needs the column 'volume', but the data has close, mood, open, time$"):
         BarStream(fitted(), 5.0).push(columns, FILL)
