@@ -9,11 +9,12 @@ from idi_fast.bench.market_kernels import KERNELS as MARKET
 from idi_fast.bench.method_kernels import KERNELS as METHODS
 from idi_fast.bench.sizes import Sizes
 from idi_fast.bench.tape_kernels import KERNELS as TAPES
+from idi_fast.bench.transform_kernels import KERNELS as TRANSFORMS
 
 
 def make(sizes: Sizes, context: Context) -> list[Case]:
     """The cases of the suite."""
-    return [_case(kernel, sizes) for kernel in (*TAPES, *MARKET, *LEARNING, *METHODS)]
+    return [_case(kernel, sizes) for kernel in (*TAPES, *MARKET, *TRANSFORMS, *LEARNING, *METHODS)]
 
 
 def _case(kernel: Kernel, sizes: Sizes) -> Case:

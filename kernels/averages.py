@@ -1,4 +1,4 @@
-"""Transforms by moving averages: see `idi_fast.environments.transforms` for formulas, sources and arguments."""
+"""Transforms by moving averages: see `idi_fast.config.transforms` for formulas, sources and arguments."""
 
 import math
 

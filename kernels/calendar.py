@@ -1,4 +1,4 @@
-"""Transforms of a bar's time: see `idi_fast.environments.transforms`."""
+"""Transforms of a bar's time: see `idi_fast.config.transforms`."""
 
 from idi_fast.kernels._jit import kernel
 

@@ -1,4 +1,4 @@
-"""Oscillators and the time since an extreme: see `idi_fast.environments.transforms`."""
+"""Oscillators and the time since an extreme: see `idi_fast.config.transforms`."""
 
 import numpy as np
 
@@ -23,7 +23,7 @@ def rsi(values, window, state, out):
         fall += weight * (max(-change, 0.0) - fall)
         rise, fall = (rise if rise > NOTHING else 0.0), (fall if fall > NOTHING else 0.0)
         total = rise + fall
-        out[t] = 100.0 * rise / total if total > 0.0 else 50.0
+        out[t] = 100.0 * (rise / total) if total > 0.0 else 50.0
     state[0], state[1], state[2], state[3] = seen + values.size, last, rise, fall
 
 

@@ -1,4 +1,4 @@
-"""Volatility by the range of bars: see `idi_fast.environments.transforms`."""
+"""Volatility by the range of bars: see `idi_fast.config.transforms`."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Transforms that compare a value with another one: see `idi_fast.environments.transforms`."""
+"""Transforms that compare a value with another one: see `idi_fast.config.transforms`."""
 
 from idi_fast.kernels._jit import kernel
 from idi_fast.kernels.laps import bounded, moving_highest, ratio
@@ -8,7 +8,7 @@ from idi_fast.kernels.laps import bounded, moving_highest, ratio
 def simple_return(values, window, lag, state, out):
     """Return over `window` bars, as it was `lag` bars ago. state (window + lag + 3,): whether it has begun, place in
     the ring, ring. Mutates: state, out."""
-    ring = state[2:]
+    ring = state[2 : 3 + window + lag]
     if state[0] == 0.0 and values.size:
         # Before the series, its first value.
         state[0] = 1.0
@@ -27,7 +27,7 @@ def simple_return(values, window, lag, state, out):
 def lag(values, window, state, out):
     """The value `window` bars ago. state (window + 2,): whether it has begun, place in the ring, ring.
     Mutates: state, out."""
-    ring = state[2:]
+    ring = state[2 : 2 + window]
     if state[0] == 0.0 and values.size:
         # Before the series, its first value.
         state[0] = 1.0

@@ -1,4 +1,4 @@
-"""Order statistics and moments of a trailing window: see `idi_fast.environments.transforms`."""
+"""Order statistics and moments of a trailing window: see `idi_fast.config.transforms`."""
 
 import math
 
@@ -6,30 +6,38 @@ import numpy as np
 
 from idi_fast.kernels._jit import index, kernel
 from idi_fast.kernels.features import EPSILON
-from idi_fast.kernels.laps import bounded
+from idi_fast.kernels.laps import BOUND, bounded
+
+
+@kernel(inline=True)
+def twice_below(values, first, stop, value):
+    """How many of values[first:stop] lie below the value, twice, and how many equal it."""
+    twice = 0
+    for k in range(first, stop):
+        twice += np.int64(values[index(k)] < value) + np.int64(values[index(k)] <= value)
+    return twice
 
 
 @kernel
 def rolling_rank(values, window, state, out):
     """Share of the other values of the last `window` that lie below, of equal ones half; 0.5 for a first value.
 
-    state (window + 1,): how many were seen, ring. Mutates: state, out.
+    state (window,): how many were seen, the last window − 1, +inf for those that there were not. Mutates: state, out.
     """
-    ring = state[1:]
-    if state[0] == 0.0:
-        for k in range(window):
-            ring[k] = np.inf
-    slot = int(state[0]) % window
-    for t in range(values.size):
-        value, count = values[t], min(state[0] + t + 1, window)
-        ring[slot] = value
-        slot = slot + 1 if slot + 1 < window else 0
-        # Counting is vectorised, and cheaper than to keep the window in order up to some hundred values.
-        twice = 0
-        for k in range(window):
-            twice += np.int64(ring[k] < value) + np.int64(ring[k] <= value)
-        out[t] = 0.5 * (twice - 1) / (count - 1.0) if count > 1.0 else 0.5
-    state[0] += values.size
+    seen, last, n = state[0], state[1:], values.size
+    if seen == 0.0:
+        for k in range(last.size):
+            last[k] = np.inf
+    for t in range(n):
+        # Counting is vectorised, and up to hundreds of values cheaper than to keep them in order. It reads the series,
+        # for a vector of a ring has to wait until the value just written to it has left the processor.
+        twice = twice_below(values, max(0, t - last.size), t, values[t]) + twice_below(last, t, last.size, values[t])
+        count = min(seen + t + 1, window)
+        out[t] = 0.5 * twice / (count - 1.0) if count > 1.0 else 0.5
+    stay = max(0, last.size - n)
+    for k in range(last.size):
+        last[k] = last[k + n] if k < stay else values[n - last.size + k]
+    state[0] += n
 
 
 @kernel
@@ -75,6 +83,12 @@ def rolling_quantile(values, window, quantile, state, out):
     state[1] = (state[1] + values.size) % 2.0
 
 
+@kernel(inline=True)
+def least_deviation(value):
+    """Of changes: each is only as exact as the values it is taken between; and the cube is to be a number."""
+    return 16.0 * EPSILON * abs(value) + 1.0 / BOUND
+
+
 @kernel
 def rolling_skew(values, window, state, out):
     """Skewness (Fisher's g1) of the last `window` changes; 0 where they do not vary.
@@ -92,21 +106,21 @@ def rolling_skew(values, window, state, out):
         if seen == 0.0:
             out[t] = 0.0
             continue
-        mean, square, cube = with_value(slot, mean, square, cube, change)
+        mean, square, cube = with_value(float(slot), mean, square, cube, change)
         means[slot] = change
         slot += 1
         # The end of the last lap, if there was one, and the beginning of this one.
         count, n = min(seen, window), float(slot)
         m = count - n
         distance = mean - means[slot] if m > 0.0 else 0.0
-        step = distance / count
+        weight = 1.0 / count
+        step = distance * weight
         whole = square + squares[slot] + distance * step * n * m
         third = cube + cubes[slot] + distance * step * step * n * m * (m - n)
         third += 3.0 * step * (m * square - n * squares[slot])
-        deviation = math.sqrt(whole / count)
-        # A change is only as exact as the values it is taken between.
-        varies = deviation > 16.0 * EPSILON * abs(value)
-        out[t] = third / (count * deviation * deviation * deviation) if varies else 0.0
+        deviation = math.sqrt(whole * weight)
+        varies = deviation > least_deviation(value)
+        out[t] = third / (whole * deviation) if varies else 0.0
         if slot == window:
             lap_moments(means, squares, cubes)
             slot, mean, square, cube = 0, 0.0, 0.0, 0.0
@@ -118,7 +132,7 @@ def rolling_skew(values, window, state, out):
 def with_value(count, mean, square, cube, value):
     """Mean and sums of squared and cubed deviations of `count` values and one more (Pébay 2008)."""
     n, distance = count + 1.0, value - mean
-    step = distance / n
+    step = distance * (1.0 / n)
     term = distance * step * count
     cube += term * step * (n - 2.0) - 3.0 * step * square
     return mean + step, square + term, cube
@@ -169,8 +183,7 @@ def autocorrelation(values, window, lag, state, out):
         covariance = xy + products[slot] + across * along * weight
         variance = xx + squares[slot] + across * across * weight
         other = yy + others[slot] + along * along * weight
-        # A change is only as exact as the values it is taken between.
-        least = 16.0 * EPSILON * abs(value)
+        least = least_deviation(value)
         varies = min(variance, other) > count * least * least
         out[t] = min(max(covariance / (math.sqrt(variance) * math.sqrt(other)), -1.0), 1.0) if varies else 0.0
         if slot == window:

@@ -60,7 +60,7 @@ class Transform:
     inputs: tuple[str, ...] = ("column",)
     kernel: str | None = None
     parameters: tuple[Parameter, ...]
-    state_size: Callable[..., int] = lambda window: window + 5
+    state_size: Callable[..., int] = lambda window: window + 4
     value_range: tuple[float, float] = (-INFINITY, INFINITY)
     is_ordered: bool = True
     source: str
@@ -154,6 +154,7 @@ _EVERY = (
     Transform(
         name="lag",
         kernel="returns.lag",
+        state_size=lambda window: window + 2,
         parameters=(_window(1, 1),),
         source="definition",
         description="The column as it was a window ago.",
@@ -303,6 +304,7 @@ _EVERY = (
         name="rolling_rank",
         kernel="rolling.rolling_rank",
         parameters=(_window(64, 2, LONGEST_IN_ORDER),),
+        state_size=lambda window: window,
         value_range=(0.0, 1.0),
         source="definition",
         description="Share of the window's other values that lie below, of equal ones half.",

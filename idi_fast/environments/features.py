@@ -1,6 +1,6 @@
 """Causal features of market bars: their transforms, fitted bucket edges, and the tape rows made of them."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -10,7 +10,7 @@ import numpy as np
 
 from idi_fast.config.feature_columns import MARKET_COLUMNS, SLOTS, columns_read, feature_sizes, given_features
 from idi_fast.config.settings import FeatureConfig, NamedFeature, TrainingConfig
-from idi_fast.config.transforms import TRANSFORMS
+from idi_fast.config.transforms import TRANSFORMS, Transform
 from idi_fast.errors import DataError
 from idi_fast.kernels import features as kernels
 from idi_fast.kernels.encoding import Carry, Encoding, encode_bars
@@ -113,6 +113,12 @@ class Series(NamedTuple):
         return values
 
 
+def transform_kernel(transform: Transform) -> Callable[..., None]:
+    """The kernel of a transform that has one of its own, which is only then imported."""
+    module, _, name = (transform.kernel or "").partition(".")
+    return getattr(import_module(f"idi_fast.kernels.{module}"), name)
+
+
 class SeriesStream:
     """A series in chunks of any size; `state` are the arrays it resumes from."""
 
@@ -127,9 +133,7 @@ class SeriesStream:
         else:
             self.state = {"state": np.zeros(transform.state_size(*series.parameters))}
             self._parameters = series.parameters
-            # Imported here: of some thirty kernels a run needs few.
-            module, _, name = transform.kernel.partition(".")
-            self._kernel = getattr(import_module(f"idi_fast.kernels.{module}"), name)
+            self._kernel = transform_kernel(transform)
 
     def push(self, inputs: tuple[np.ndarray, ...], out: np.ndarray) -> None:
         """Compute the next values into `out` float64 (n,)."""
