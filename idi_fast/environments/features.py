@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import NamedTuple
 
@@ -26,6 +26,10 @@ SCALE = FeatureConfig(column="close", transform="volatility", window=32)
 REGIME_TREND = FeatureConfig(column="close", transform="ema_ratio", window=32)
 AS_IS = "="
 """What the names of close, open and volume begin with where they are no logarithms."""
+SKETCH = 65
+"""Quantiles of a feature's training values, at equal shares with both ends."""
+SKETCHED_BARS = 65_536
+"""Bars that they are of, at equal distances, if there are twice as many or more: they are then exact to about 0.4 %."""
 BLOCK_BARS = 16_384
 """Bars computed at a time, so that intermediate arrays stay in the second-level cache."""
 
@@ -188,13 +192,16 @@ class Encoder:
     """Features and their bucket edges as fitted on training data; they never change.
 
     edges: for each of the features its float64 (buckets − 1,) inner edges; regime_edges float64 (3,);
-    typical_volatility: median of the trailing volatility where it is above 0, as log return per bar.
+    typical_volatility: median of the trailing volatility where it is above 0, as log return per bar; sketches: of each
+    feature in use the `SKETCH` quantiles of its training values float64, from the least to the greatest, by which other
+    bars can be told from them. Sketches encode nothing, and `to_dict` leaves them out.
     """
 
     features: dict[str, Feature]
     edges: tuple[np.ndarray, ...]
     regime_edges: np.ndarray
     typical_volatility: float
+    sketches: dict[str, np.ndarray] = field(default_factory=dict)
 
     @classmethod
     def fit(
@@ -204,23 +211,30 @@ class Encoder:
 
         A panic is the most volatile tenth; of the rest, bull and bear are the outer thirds of the trend.
         """
-        sizes = feature_sizes(config)
-        unused = [name for name, size in sizes.items() if size == 1]
-        matrices = [FeatureStream(features, unused).push(each) for each in columns]
-        edges = [
-            np.empty(0) if name in unused else _fitted(feature, sizes[name], _pooled(matrices, k))
-            for k, (name, feature) in enumerate(features.items())
-        ]
-        volatility, trend = _pooled(matrices, -2), _pooled(matrices, -1)
-        moving = volatility[volatility > 0.0]
-        change = np.concatenate([np.diff(each["close"]) for each in columns])
-        typical = float(np.median(moving)) if moving.size else float(np.sqrt(np.mean(change * change)))
+        edges, sketches = [], {}
+        for name, buckets in feature_sizes(config).items():
+            if buckets == 1:
+                edges.append(np.empty(0))
+                continue
+            # One at a time: all of them would take as much memory as everything else that a training holds.
+            values = _computed(features[name], columns)
+            edges.append(_fitted(features[name], buckets, values))
+            sketches[name] = _sketch(values)
+        volatility = _computed(SCALE, columns)
+        panic_above, moving = np.quantile(volatility, 0.9), volatility[volatility > 0.0]
+        if moving.size:
+            typical = float(np.median(moving))
+        else:
+            change = np.concatenate([np.diff(each["close"]) for each in columns])
+            typical = float(np.sqrt(np.mean(change * change)))
+        del volatility, moving
         return cls(
             features=features,
             edges=tuple(edges),
-            regime_edges=np.array([np.quantile(volatility, 0.9), *np.quantile(trend, [1 / 3, 2 / 3])]),
+            regime_edges=np.array([panic_above, *np.quantile(_computed(REGIME_TREND, columns), [1 / 3, 2 / 3])]),
             # A price that moves evenly has no volatility: its moves are the scale. A constant price needs none.
             typical_volatility=typical if typical > 0.0 else 1.0,
+            sketches=sketches,
         )
 
     @property
@@ -279,9 +293,29 @@ def _fitted(feature: Feature, buckets: int, values: np.ndarray) -> np.ndarray:
     return np.quantile(values, shares)
 
 
-def _pooled(matrices: list[list[np.ndarray]], k: int) -> np.ndarray:
-    """A feature's values in all histories."""
-    return matrices[0][k] if len(matrices) == 1 else np.concatenate([matrix[k] for matrix in matrices])
+def _computed(feature: Feature, columns: Sequence[Mapping[str, np.ndarray]]) -> np.ndarray:
+    """A feature's values in all histories, float64 (bars,)."""
+    series, found = Series.of(feature), []
+    for each in columns:
+        found.append(np.empty(each["close"].size))
+        SeriesStream(series).push(series.inputs(each), found[-1])
+    return found[0] if len(found) == 1 else np.concatenate(found)
+
+
+def _sketch(values: np.ndarray) -> np.ndarray:
+    """Quantiles float64 (SKETCH,) of values float64 (n,)."""
+    return np.quantile(values[:: max(1, values.size // SKETCHED_BARS)], np.linspace(0.0, 1.0, SKETCH))
+
+
+def read_sketches(values: object, features: Collection[str]) -> dict[str, np.ndarray]:
+    """`Encoder.sketches` from a mapping of lists. Raises ValueError."""
+    if not isinstance(values, dict) or not values.keys() <= set(features):
+        raise ValueError("the sketches are to be of features that there are")
+    found = {name: _edges(values[name], f"the sketch {name}", SKETCH) for name in features if name in values}
+    for name, sketch in found.items():
+        if (np.diff(sketch) < 0.0).any():
+            raise ValueError(f"the sketch of {name} is to increase")
+    return found
 
 
 def _edges(values: object, name: str, size: int | None = None) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from idi_fast.agents.policy import Policy, table_columns
+from idi_fast.agents.policy import Policy, optional_columns, table_columns
 from idi_fast.agents.streams import MARKET_STREAMS, TRACE_STREAMS
 from idi_fast.agents.trace_files import TRACE_FORMAT
 from idi_fast.config.settings import TrainingConfig
@@ -29,9 +29,9 @@ from idi_fast.storage.tables import Table, read_table
 POLICY, TRACE, RUN = "policy.parquet", "trace.parquet", "run.json"
 MAX_TABLE = 2**24
 """Most rows of a table of values that a reader accepts: some 800 MB with four communications."""
-WHOLE, NUMBERS, TEXT, TIMES = "whole numbers", "numbers", "texts", "times"
+WHOLE, NUMBERS, TEXT, TIMES, FLAGS = "whole numbers", "numbers", "texts", "times", "true and false"
 _INTEGERS = frozenset({"Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32"})
-TYPES = {WHOLE: _INTEGERS, NUMBERS: _INTEGERS | {"Float64"}, TEXT: {"String"}, TIMES: {"Datetime"}}
+TYPES = {WHOLE: _INTEGERS, NUMBERS: _INTEGERS | {"Float64"}, TEXT: {"String"}, TIMES: {"Datetime"}, FLAGS: {"Boolean"}}
 """The polars types of columns with such values."""
 TEXTS = ("action", "comm_action")
 MAX_TEXT = 1000
@@ -145,7 +145,8 @@ class Published:
                 raise EvidenceError(f"{POLICY} is of {table.rows:,} rows; tables of up to {MAX_TABLE:,} are verified")
             tilings = config.tile_coder.num_tilings if config.tile_coder else 0
             known = [*table_columns(config), *(f"tile_{k}" for k in range(tilings))]
-            _check_columns(table, dict.fromkeys(known, NUMBERS))
+            optional = {**dict.fromkeys(optional_columns(), NUMBERS), "planned": FLAGS}
+            _check_columns(table, dict.fromkeys(known, NUMBERS) | optional)
             return Policy.load(path, table_limits(table, self.files[POLICY]))
         except (ArtifactError, ConfigError) as error:
             raise EvidenceError(str(error)) from None
