@@ -10,12 +10,13 @@ from idi_fast.bench.method_kernels import KERNELS as METHODS
 from idi_fast.bench.method_kernels import PLAIN_KERNEL as PLAIN
 from idi_fast.bench.sizes import Sizes
 from idi_fast.bench.tape_kernels import KERNELS as TAPES
+from idi_fast.bench.transform_kernels import KERNELS as TRANSFORMS
 
 
 def make(sizes: Sizes, context: Context) -> list[Case]:
     """The cases of the suite."""
     plain = _case(PLAIN, sizes)
-    others = [_case(kernel, sizes) for kernel in (*TAPES, *MARKET, *LEARNING)]
+    others = [_case(kernel, sizes) for kernel in (*TAPES, *MARKET, *TRANSFORMS, *LEARNING)]
     return [*others, plain, *(_case(kernel, sizes, {"plain": plain.subject}) for kernel in METHODS)]
 
 

@@ -10,7 +10,6 @@ from idi_fast.bench.kernel import Kernel, Prepared, columns
 from idi_fast.bench.oracle import learn as oracle
 from idi_fast.bench.oracle import rollout as rollout_oracle
 from idi_fast.bench.yardsticks import EPISODE_LENGTH, SEED
-from idi_fast.config.feature_columns import FEATURES
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.environments.rng import make_generators
 from idi_fast.environments.state_space import StateSpace, make_rules
@@ -30,7 +29,7 @@ class Scene:
         agent = Agent(self.config, self.space, self.rules, make_generators(self.config.engine, SEED).agent)
         self.tables = agent.tables
         rng = np.random.default_rng(SEED)
-        codes = int(np.prod([self.space.size(name) for name in FEATURES]))
+        codes = int(np.prod(self.space.feature_sizes))
         self.tape = learn.Tape(
             reward_by_position=rng.normal(0.3, 0.7, (n, 9 if self.space.is_market else 3)),
             observation=rng.integers(0, codes, n, np.int32),

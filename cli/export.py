@@ -18,7 +18,11 @@ Source = Annotated[
 ]
 Streams = Annotated[
     list[str] | None,
-    typer.Option("--stream", help="NAME=COLUMN: take a stream from another column; may be repeated."),
+    typer.Option(
+        "--stream",
+        help="NAME=COLUMN or NAME=feature:FEATURE: take a stream from another column, or a feature's bucket; may be "
+        "repeated.",
+    ),
 ]
 Columns = Annotated[
     Path | None, typer.Option(help="CSV or Parquet file with columns of your own for --stream, a row per tick.")

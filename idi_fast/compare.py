@@ -35,8 +35,10 @@ KINDS = {
 """What a file is compared as, by the end of its name; any other is compared as bytes."""
 NOT_LOOKED_AT = {TIMINGS, "streams.json"}
 """Ignored: how long a run took, and an index of files that are compared themselves."""
-STATE_VALUES = ("q_", "comm_", "visits")
+STATE_VALUES = ("q_", "comm_", "visits", "planned")
 """Prefixes of the columns of a policy's table that hold values; the others name the state."""
+UNDECISIVE = ("format", "sketches")
+"""Keys of a policy's metadata that change none of its decisions."""
 ROW, ROW_B = "row of A", "row of B"
 """Columns added to the states, with names that none of theirs has."""
 
@@ -304,7 +306,14 @@ def _compare_tables(a: Path, b: Path, context: int, limits: Limits) -> dict:
     (one, about), (other, about_other) = (_read_table(path, limits) for path in (a, b))
     metadata = list(_key_differences(about, about_other))
     if all(f"q_{name}" in frame.columns for frame in (one, other) for name in ACTIONS):
-        return _compare_policies(one, other, metadata)
+        # What the first format of policies has no key for, there is none of.
+        none = {"symbols": [], "plugins": {}}
+        metadata = list(_key_differences(none | about, none | about_other))
+        decides = [found for found in metadata if found["key"].partition(".")[0] not in UNDECISIVE]
+        found = _compare_policies(one, other, decides)
+        if len(decides) < len(metadata):
+            found["notes"].append("the formats differ, or what they say of the training bars beside the edges")
+        return found
     found = _compare_columns(one, other, lambda x, y, at: _around(x, y, at, context))
     if metadata:
         found["notes"].append(f"the metadata differ in {', '.join(found['key'] or 'all' for found in metadata)}")

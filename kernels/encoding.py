@@ -1,25 +1,28 @@
-"""From market columns to bars as an agent sees them: features, their buckets, and what a position earns."""
+"""From features to bars as an agent sees them: buckets, regimes, and what a position earns."""
 
 from typing import NamedTuple
 
 import numpy as np
 
 from idi_fast.kernels._jit import kernel
-from idi_fast.kernels.features import push_features
 from idi_fast.kernels.market import bar_returns, bucket_changes, mixed_radix, quantize, regimes
 
 
 class Encoding(NamedTuple):
-    """How features are read, and what bars are measured by.
+    """How features are read, and what bars are measured by, for k features.
 
-    edges: float64 arrays of inner bucket edges, all of one layout, for each of the four features, which come first
-    among the rows of features, before the volatility that bars are measured in and the regime's trend; sizes int64
-    (4,): their buckets; regime_edges float64 (3,); typical float64: the volatility taken at least for the first
-    `window` bars, and a tenth of it for all others; fee_rate float64.
+    rows int64 (k + 2,): where the values of each feature stand, then those of the volatility that bars are measured in
+    and of the regime's trend; edges float64: the inner bucket edges of all features, one behind the other, and
+    first_edge int64 (k + 1,): where those of each begin, and their number; sizes int64 (k,): their buckets; scarcity
+    int64: the feature whose changes are rewarded, −1 for none; regime_edges float64 (3,); typical float64: the
+    volatility taken at least for the first `window` bars, and a tenth of it for all others; fee_rate float64.
     """
 
-    edges: tuple[np.ndarray, ...]
+    rows: np.ndarray
+    edges: np.ndarray
+    first_edge: np.ndarray
     sizes: np.ndarray
+    scarcity: int
     regime_edges: np.ndarray
     typical: float
     window: int
@@ -36,41 +39,43 @@ class Carry(NamedTuple):
 
 
 @kernel
-def encode_bars(columns, log_close, log_fill, features, encoding, carry, values, buckets, bars):
-    """The next bars, a block at a time, so that what lies between columns and bars stays in the second-level cache.
+def encode_bars(values, start, log_close, log_fill, encoding, carry, buckets, bars):
+    """The bars from number `start` on, as many as there are values.
 
-    columns: the six of `push_features`, float64 (n,); log_close float64 (n,); log_fill float64 (n,), or empty for the
-    last close; values float64 (6 m,), buckets int32 (4 m,): room for blocks of m bars; bars: arrays (n,), see
-    `idi_fast.environments.features.Bars`. One call, since between calls a thread waits for the interpreter's lock.
-    Mutates: features, carry, values, buckets, bars.
+    values float64 (rows, m): what was computed for each of these bars; log_close float64 (n,); log_fill float64 (n,),
+    or empty for the last close; buckets int32 (k, m or more): room; bars: arrays (n,), see
+    `idi_fast.environments.features.Bars`. Mutates: values, carry, buckets, bars.
     """
-    n, block, same = log_close.size, values.size // 6, features.same
-    for start in range(0, n, block):
-        stop = min(n, start + block)
-        size = stop - start
-        matrix, digits = values[: 6 * size].reshape(6, size), buckets[: 4 * size].reshape(4, size)
-        push_features(columns, start, features, matrix)
-        for k in range(4):
-            quantize(matrix[same[k]], encoding.edges[k], digits[k])
-        bucket_changes(digits[3], encoding.sizes[3], carry.scarcity, bars.scarcity[start:stop])
-        mixed_radix(digits, encoding.sizes, bars.observation[start:stop])
-        volatility = matrix[same[4]]
-        regimes(volatility, matrix[same[5]], encoding.regime_edges, bars.regime[start:stop])
-        # A quiet stretch must not blow rewards up, and the first bars have no volatility of their own yet. This changes
-        # what features and regimes may be made of, so it comes after them.
-        for t in range(min(size, max(0, encoding.window - carry.seen[0]))):
-            volatility[t] = max(volatility[t], encoding.typical)
-        carry.seen[0] += size
-        bar_returns(
-            log_close[start:stop],
-            log_fill[start:stop],
-            volatility,
-            0.1 * encoding.typical,
-            encoding.fee_rate,
-            carry.bar,
-            bars.gap[start:stop],
-            bars.change[start:stop],
-            bars.cost[start:stop],
-            bars.move[start:stop],
-            bars.risk[start:stop],
-        )
+    size, k = values.shape[1], encoding.sizes.size
+    stop = start + size
+    digits = buckets.reshape(-1)[: k * size].reshape(k, size)
+    for feature in range(k):
+        edges = encoding.edges[encoding.first_edge[feature] : encoding.first_edge[feature + 1]]
+        quantize(values[encoding.rows[feature]], edges, digits[feature])
+    if encoding.scarcity >= 0:
+        of_scarcity = digits[encoding.scarcity]
+        bucket_changes(of_scarcity, encoding.sizes[encoding.scarcity], carry.scarcity, bars.scarcity[start:stop])
+    else:
+        for t in range(start, stop):
+            bars.scarcity[t] = 0.0
+    mixed_radix(digits, encoding.sizes, bars.observation[start:stop])
+    volatility = values[encoding.rows[k]]
+    regimes(volatility, values[encoding.rows[k + 1]], encoding.regime_edges, bars.regime[start:stop])
+    # A quiet stretch must not blow rewards up, and the first bars have no volatility of their own yet. This changes
+    # what features and regimes may be made of, so it comes after them.
+    for t in range(min(size, max(0, encoding.window - carry.seen[0]))):
+        volatility[t] = max(volatility[t], encoding.typical)
+    carry.seen[0] += size
+    bar_returns(
+        log_close[start:stop],
+        log_fill[start:stop],
+        volatility,
+        0.1 * encoding.typical,
+        encoding.fee_rate,
+        carry.bar,
+        bars.gap[start:stop],
+        bars.change[start:stop],
+        bars.cost[start:stop],
+        bars.move[start:stop],
+        bars.risk[start:stop],
+    )

@@ -5,7 +5,6 @@ Each carries its state, so a series may come in chunks of any size with bit-iden
 """
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 
@@ -207,44 +206,3 @@ def level(values, ring, moments, seen, out):
     """The value itself. Mutates: out."""
     for t in range(values.size):
         out[t] = values[t]
-
-
-class Features(NamedTuple):
-    """Transforms of some columns, a row of a matrix each.
-
-    kinds int64 (k,): the place in TRANSFORMS of each row's, −1 where it is not worked out; same int64 (k,): the first
-    row that has the same transform of the same column, or the row itself; rings, moments, seen: k arrays each, the
-    state of every row, which equal ones share.
-    """
-
-    kinds: np.ndarray
-    same: np.ndarray
-    rings: tuple[np.ndarray, ...]
-    moments: tuple[np.ndarray, ...]
-    seen: tuple[np.ndarray, ...]
-
-
-@kernel
-def push_features(columns, first, features, matrix):
-    """The transforms of the next values, those of equal rows once: row features.same[k] is that of row k.
-
-    columns: an array float64 for each row, of which the values from number `first` on are taken, as many as a row of
-    the matrix has, float64 (k, n). Mutates: features, matrix.
-    """
-    for k in range(features.kinds.size):
-        if features.same[k] == k:
-            kind, out = features.kinds[k], matrix[k]
-            values = columns[k][first : first + out.size]
-            ring, moments, seen = features.rings[k], features.moments[k], features.seen[k]
-            if kind == ZSCORE:
-                zscore(values, ring, moments, seen, out)
-            elif kind == VOLATILITY:
-                volatility(values, ring, moments, seen, out)
-            elif kind == LOG_RETURN:
-                log_return(values, ring, moments, seen, out)
-            elif kind == DRAWDOWN:
-                drawdown(values, ring, moments, seen, out)
-            elif kind == EMA_RATIO:
-                ema_ratio(values, ring, moments, seen, out)
-            elif kind == LEVEL:
-                level(values, ring, moments, seen, out)

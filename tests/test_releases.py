@@ -188,10 +188,10 @@ print(json.dumps({
 
 def test_a_setting_added_to_the_source_changes_no_artifact():
     """idi-fast with two more settings verifies what there is, and trains it again to the same bytes."""
-    features = '    features: FeaturesConfig = setting(FeaturesConfig, "Market features.")\n'
+    market = '    environment: EnvironmentConfig = setting(EnvironmentConfig, "The market the agent acts in.")\n'
     clarity = '    communication_clarity: float = setting(0.2, "Weight of the mood level.")\n'
     added = {
-        features: '    patience: int = setting(7, "Patience.", since=2)\n',
+        market: '    patience: int = setting(7, "Patience.", since=2)\n',
         clarity: '    later: float = setting(0.5, "Later.", since=3)\n',
     }
     names = ["synthetic", "compat", "history", "population/best", "backtest", "zk"]

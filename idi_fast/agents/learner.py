@@ -86,6 +86,14 @@ class Agent:
         # Halved first: the sum of two values may overflow where their mean does not.
         return q / 2.0 + other / 2.0 if other.size else q
 
+    def counts(self) -> np.ndarray | None:
+        """How often each value of the actions was updated, int64 (n_rows, 3), in both tables of two; None where a
+        method does not count that."""
+        progress = self._progress
+        if not progress.updates.size:
+            return None
+        return progress.updates + progress.other_updates if progress.other_updates.size else progress.updates
+
     @property
     def state(self) -> dict[str, np.ndarray]:
         """The arrays it resumes from; everything else follows from config and seed."""

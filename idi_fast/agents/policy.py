@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -13,11 +13,10 @@ import polars as pl
 from idi_fast import display
 from idi_fast.agents.table_layout import Layout
 from idi_fast.config.arguments import check_integer, check_path, described
-from idi_fast.config.feature_columns import FEATURES
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.in_sample import DESCRIPTION_KEYS
 from idi_fast.environments.actions import ACTIONS
-from idi_fast.environments.features import Encoder
+from idi_fast.environments.features import Encoder, read_sketches
 from idi_fast.environments.state_space import StateSpace, comm_columns
 from idi_fast.errors import ArtifactError, ConfigError, InputError, nearest
 from idi_fast.kernels.backtest import count_marked
@@ -28,7 +27,9 @@ from idi_fast.storage.json_files import load_json
 from idi_fast.storage.reader.client import ANY, Limits
 from idi_fast.storage.tables import open_table, write_table
 
-FORMAT = "idi-fast-policy-1"
+FORMATS = ("idi-fast-policy-1", "idi-fast-policy-2")
+"""Of the file. The second adds sketches of the training features, what `OPTIONAL` holds, the hashes of plugins and the
+symbols with edges of their own; a policy with none of them is written in the first, and read for ever."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,12 @@ class Policy:
         Features and bucket edges of a market policy.
     trained_on : list of dict
         The bars it has seen: those of its own training, then those of the policies that its values started from.
+    counts : numpy.ndarray or None
+        int64 (n_rows, 3), how many updates or samples are behind each value, where that was counted.
+    standard_errors : numpy.ndarray or None
+        float64 (n_rows, 3), of each value, NaN where it is unknown.
+    planned : numpy.ndarray or None
+        bool (n_rows,), whether a row's values are by planning and no visit; None: none are.
 
     Examples
     --------
@@ -74,6 +81,9 @@ class Policy:
     comm_q: np.ndarray
     visits: np.ndarray
     trained_on: list[dict] = field(default_factory=list)
+    counts: np.ndarray | None = None
+    standard_errors: np.ndarray | None = None
+    planned: np.ndarray | None = None
 
     def __repr__(self) -> str:
         return display.as_text(self._title(), self._rows())
@@ -162,14 +172,15 @@ class Policy:
         return ACTIONS[int(np.argmax(self.values(np.array([self.state_index(state)]))[0]))]
 
     def frame(self) -> pl.DataFrame:
-        """A row per known state: its digits, q_hold, q_buy, q_sell, comm_<action> …, visits. With a tile coder (but not
-        under compat) a row per known row of the table, with its number in place of the digits.
+        """A row per known state: its digits, q_hold, q_buy, q_sell, comm_<action> …, visits, and where there are any
+        q_hold_count …, q_hold_standard_error … and planned. With a tile coder (but not under compat) a row per known
+        row of the table, with its number in place of the digits.
 
-        Known is what was visited, or has values of an initial policy; all else has the config's initial value for every
-        action, and 0 for every communication. Under compat with a tile coder the tiles follow the digits, as they do in
-        the reference's table keys.
+        Known is what was visited, planned, or has values of an initial policy; all else has the config's initial value
+        for every action, and 0 for every communication. Under compat with a tile coder the tiles follow the digits, as
+        they do in the reference's table keys.
         """
-        is_known = self.visits > 0
+        is_known = self.visits > 0 if self.planned is None else (self.visits > 0) | self.planned
         # Column by column, for tables of many million rows.
         for table, untrained in ((self.q, self.layout.per_row(self.config.learning.initial_value)), (self.comm_q, 0.0)):
             for column in table.T:
@@ -186,17 +197,30 @@ class Policy:
                 columns |= {f"tile_{k}": codes[:, k] for k in range(tiles.num_tilings)}
         columns |= {f"q_{name}": self.q[states, k] for k, name in enumerate(ACTIONS)}
         columns |= {f"comm_{name}": self.comm_q[states, k] for k, name in enumerate(self.comm_actions)}
-        return pl.DataFrame({**columns, "visits": self.visits[states]})
+        columns["visits"] = self.visits[states]
+        for names, table in self._optional():
+            columns |= {name: table[states, k] for k, name in enumerate(names)}
+        return pl.DataFrame(columns)
+
+    def _optional(self) -> list[tuple[list[str], np.ndarray]]:
+        """The columns of each optional table that there is, and the table (n_rows, columns)."""
+        planned = None if self.planned is None else self.planned[:, np.newaxis]
+        tables = (self.counts, self.standard_errors, planned)
+        return [(names, table) for names, table in zip(OPTIONAL.values(), tables, strict=True) if table is not None]
 
     def save(self, path: str | Path) -> None:
         """Write the table as one Parquet file; config, seed and encoder travel in its metadata. Raises OutputError."""
         path = output_path(path)
+        sketches = {} if self.encoder is None else self.encoder.sketches
+        more = {"sketches": {name: sketch.tolist() for name, sketch in sketches.items()}, "symbols": [], "plugins": {}}
+        is_first = not (sketches or self._optional() or isinstance(self.config.features, tuple))
         about = {
-            "format": FORMAT,
+            "format": FORMATS[0] if is_first else FORMATS[1],
             "config": self.config.canonical(),
             "seed": str(self.seed),  # as text: seeds of any size survive readers that store numbers as doubles
             "encoder": None if self.encoder is None else self.encoder.to_dict(),
             "trained_on": self.trained_on,
+            **({} if is_first else more),
         }
         with explained(path):
             write_table(path, self.frame(), about)
@@ -223,10 +247,12 @@ class Policy:
             path = _policy_in(path)
         if not os.path.isfile(path):
             raise ArtifactError(f"no policy at {path}; `idi-fast train --out DIR` makes one, give DIR here")
-        table, about = open_table(path, FORMAT, "policy", limits)
+        table, about = open_table(path, FORMATS, "policy", limits)
         try:
             config = TrainingConfig.from_dict(about["config"])
-            frame = table.frame([name for name in table_columns(config) if name in table.columns])
+            _check_known(about)
+            known = [*table_columns(config), *optional_columns()]
+            frame = table.frame([name for name in known if name in table.columns])
             return cls._from_frame(config, about, frame)
         except (
             KeyError,
@@ -257,7 +283,7 @@ class Policy:
             config=config,
             seed=int(about["seed"]),
             space=space,
-            encoder=None if about["encoder"] is None else Encoder.from_dict(about["encoder"]),
+            encoder=_encoder(about),
             q=np.full((layout.n_rows, 3), layout.per_row(config.learning.initial_value)),
             comm_q=np.zeros((layout.n_rows, len(names))),
             visits=np.zeros(layout.n_rows, np.int64),
@@ -266,9 +292,9 @@ class Policy:
         policy.q[states] = frame.select(f"q_{name}" for name in ACTIONS).to_numpy()
         policy.comm_q[states] = frame.select(f"comm_{name}" for name in names).to_numpy()
         policy.visits[states] = _integers(frame, ["visits"])[:, 0]
-        if policy.encoder is not None and policy.encoder.sizes != space.sizes[: len(FEATURES)]:
-            raise ValueError(f"its edges make {policy.encoder.sizes} buckets; expected {space.sizes[: len(FEATURES)]}")
-
+        policy = replace(policy, **_read_optional(frame, states, layout.n_rows))
+        if policy.encoder is not None and policy.encoder.sizes != space.feature_sizes:
+            raise ValueError(f"its edges make {policy.encoder.sizes} buckets; expected {space.feature_sizes}")
         if not (np.isfinite(policy.q).all() and np.isfinite(policy.comm_q).all()):
             raise ValueError("a Q-value is not a finite number")
         return policy
@@ -324,6 +350,55 @@ def table_columns(config: TrainingConfig) -> list[str]:
     place = space.names if Layout.of(config, space).tiling is None else ("row",)
     names, _ = comm_columns(config)
     return [*place, *(f"q_{name}" for name in ACTIONS), *(f"comm_{name}" for name in names), "visits"]
+
+
+OPTIONAL = {
+    "counts": [f"q_{name}_count" for name in ACTIONS],
+    "standard_errors": [f"q_{name}_standard_error" for name in ACTIONS],
+    "planned": ["planned"],
+}
+"""The columns of a policy's table that may be missing, by its attribute."""
+
+
+def optional_columns() -> list[str]:
+    """The names of those columns."""
+    return [name for names in OPTIONAL.values() for name in names]
+
+
+def _read_optional(frame: pl.DataFrame, states: np.ndarray, n_rows: int) -> dict[str, np.ndarray]:
+    """The optional tables that a frame has. Raises ValueError."""
+    found: dict[str, np.ndarray] = {}
+    if OPTIONAL["counts"][0] in frame.columns:
+        found["counts"] = np.zeros((n_rows, len(ACTIONS)), np.int64)
+        found["counts"][states] = _integers(frame, OPTIONAL["counts"])
+        if (found["counts"] < 0).any():
+            raise ValueError("a count is below 0")
+    if OPTIONAL["standard_errors"][0] in frame.columns:
+        found["standard_errors"] = np.full((n_rows, len(ACTIONS)), np.nan)
+        found["standard_errors"][states] = frame.select(OPTIONAL["standard_errors"]).to_numpy()
+        if (found["standard_errors"] < 0.0).any():
+            raise ValueError("a standard error is below 0")
+    if "planned" in frame.columns:
+        if frame["planned"].dtype != pl.Boolean or frame["planned"].null_count():
+            raise ValueError(f"planned is {frame['planned'].dtype}, or null in places; expected true and false")
+        found["planned"] = np.zeros(n_rows, bool)
+        found["planned"][states] = frame["planned"].to_numpy()
+    return found
+
+
+def _check_known(about: dict) -> None:
+    """Raise ValueError for what a file of the second format may hold and this version cannot apply."""
+    for name, what in {"plugins": "plugins", "symbols": "edges for each symbol"}.items():
+        if about.get(name):
+            raise ValueError(f"it needs {what} ({', '.join(map(str, about[name]))}), which this version does not know")
+
+
+def _encoder(about: dict) -> Encoder | None:
+    """The encoder that a policy's metadata describes, with its sketches."""
+    if about["encoder"] is None:
+        return None
+    encoder = Encoder.from_dict(about["encoder"])
+    return replace(encoder, sketches=read_sketches(about.get("sketches", {}), encoder.features))
 
 
 def _descriptions(trained_on: object) -> list[dict]:

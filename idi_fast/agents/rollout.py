@@ -7,6 +7,7 @@ import numpy as np
 
 from idi_fast.agents.policy import Policy
 from idi_fast.agents.trace import GreedyRollout, Steps, Trace, make_steps
+from idi_fast.config.feature_columns import columns_read
 from idi_fast.data.history import History
 from idi_fast.environments.charges import HoldingCharges
 from idi_fast.environments.environment import (
@@ -144,9 +145,10 @@ def _fitting_encoder(policy: Policy, columns: Mapping[str, str]) -> Encoder:
             "environment.observe_regime"
         )
     for name, feature in encoder.features.items():
-        if name not in encoder.unused and feature.column not in columns:
+        lacking = [column for column in columns_read(feature) if column not in columns]
+        if name not in encoder.unused and lacking:
             raise ArtifactError(
-                f"the policy's feature {name!r} reads the column {feature.column!r}, which this history does not have "
+                f"the policy's feature {name!r} reads the column {lacking[0]!r}, which this history does not have "
                 f"(it has {', '.join(sorted(columns))}); name it, or train a policy without it"
             )
     return encoder

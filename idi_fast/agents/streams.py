@@ -71,6 +71,11 @@ def select_streams(streams: dict[str, np.ndarray], contract: str) -> dict[str, n
     return {name: streams[name] for name in contract_streams(contract)}
 
 
+def upper_half(bucket: np.ndarray, size: int) -> np.ndarray:
+    """Whether each bucket (n,) of a feature lies in the upper half, but never of a feature with one."""
+    return bucket * 2 >= max(2, size)
+
+
 def left_behind(folder: Path, written: Iterable[str]) -> list[str]:
     """Streams of ours in a folder that are not among those `written`: from another run, and perhaps of another
     length."""

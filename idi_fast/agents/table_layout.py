@@ -51,11 +51,12 @@ class Layout:
             )
         seen = space.observed
         sizes = np.array([*map(space.size, seen), space.size("mood")], np.int64)
-        # The coder covers the four features and the mood; a regime is a category, and has tiles of its own.
-        shift, width, n_tiles = _tiles(coder, np.delete(sizes, range(4, sizes.size - 1)))
+        # The coder covers the features and the mood; a regime is a category, and has tiles of its own.
+        regime = len(space.features)
+        shift, width, n_tiles = _tiles(coder, np.delete(sizes, range(regime, sizes.size - 1)))
         if "regime" in seen:
-            shift = np.insert(shift, 4, 0, axis=1)
-            width, n_tiles = np.insert(width, 4, 1), np.insert(n_tiles, 4, sizes[4])
+            shift = np.insert(shift, regime, 0, axis=1)
+            width, n_tiles = np.insert(width, regime, 1), np.insert(n_tiles, regime, sizes[regime])
         tiles = prod(n_tiles[:-1].tolist())
         if tiles >= 2**63:
             raise ConfigError(

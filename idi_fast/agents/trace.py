@@ -10,10 +10,16 @@ import numpy as np
 import polars as pl
 
 from idi_fast import display
-from idi_fast.agents.streams import MARKET_STREAMS, TRACE_STREAMS, install_streams, select_streams, stream_files
+from idi_fast.agents.streams import (
+    MARKET_STREAMS,
+    TRACE_STREAMS,
+    install_streams,
+    select_streams,
+    stream_files,
+    upper_half,
+)
 from idi_fast.agents.table_layout import Layout
 from idi_fast.config.arguments import check_text
-from idi_fast.config.feature_columns import FEATURES
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.timestamps import time_series
 from idi_fast.environments.actions import ACTIONS, BUY, SELL
@@ -284,8 +290,8 @@ def decided_streams(
     """
     bits = {}
     if not space.is_compat_crypto:
-        named = (name for name in FEATURES if name in MARKET_STREAMS)
-        bits = {name: space.digit(seen, name) * 2 >= max(2, space.size(name)) for name in named}
+        named = (name for name in space.features if name in MARKET_STREAMS)
+        bits = {name: upper_half(space.digit(seen, name), space.size(name)) for name in named}
     return {
         "q_buy": action == BUY,
         "q_sell": action == SELL,
@@ -341,11 +347,15 @@ def _market(space: StateSpace, state: np.ndarray, seen: slice, facts: MarketFact
 
 def _gates(config: TrainingConfig, space: StateSpace, seen: np.ndarray) -> dict[str, np.ndarray]:
     layers = config.layers
-    if not layers.emit_weight_streams:
+    # Without the features that the gates look at they mean nothing.
+    is_gated = space.is_compat_crypto or {"price", "trend"} <= set(space.features)
+    if not (layers.emit_weight_streams and is_gated):
         return dict.fromkeys(("weight_momentum", "weight_contra", "weight_trend"), np.ones(seen.size))
-    # In the reference's crypto state the first and third digits are the position and the big move.
-    first, third = space.names[0], space.names[2]
-    ratio = space.digit(seen, third) / max(1, config.quantizer.trend_buckets - 1)
+    # In the reference's crypto state the first and third digits are the position and the big move, and the latter is
+    # measured by the buckets of a trend that is not in it.
+    first, third = (space.names[0], space.names[2]) if space.is_compat_crypto else ("price", "trend")
+    buckets = config.quantizer.trend_buckets if space.is_compat_crypto else space.size("trend")
+    ratio = space.digit(seen, third) / max(1, buckets - 1)
     momentum = ratio >= layers.momentum_threshold
     contra = ratio <= layers.contrarian_threshold
     trend = (space.digit(seen, first) % 2 == 0) == layers.trend_favors_even

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
+from idi_fast.config.feature_columns import feature_sizes
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.errors import ArtifactError
 from idi_fast.storage.files import refuse_population
@@ -15,8 +16,9 @@ TRACE_FORMAT = "idi-fast-trace-1"
 
 
 def trace_metadata(config: TrainingConfig) -> dict:
-    """What the reader of a trace needs to know about its run."""
-    return {"format": TRACE_FORMAT, "compat": config.engine.compat, "fingerprint": config.fingerprint()}
+    """What the reader of a trace needs to know about its run: of a list of features also their buckets."""
+    about = {"format": TRACE_FORMAT, "compat": config.engine.compat, "fingerprint": config.fingerprint()}
+    return {**about, "features": feature_sizes(config)} if isinstance(config.features, tuple) else about
 
 
 def read_trace(path: str | Path) -> tuple[pl.DataFrame, dict]:

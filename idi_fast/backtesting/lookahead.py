@@ -16,7 +16,7 @@ from idi_fast.agents.trace import Trace
 from idi_fast.data.history import History
 from idi_fast.data.timestamps import iso_time
 from idi_fast.environments.actions import ACTIONS
-from idi_fast.environments.features import REGIME_TREND, SCALE
+from idi_fast.environments.features import REGIME_TREND, SCALE, Series
 from idi_fast.errors import InputError
 
 SEGMENT_BARS = 65_536
@@ -138,7 +138,8 @@ def _cut_places(policy: Policy, n: int, count: int, rng: np.random.Generator) ->
     encoder = policy.encoder
     assert encoder is not None  # or it could not be replayed
     features = [one for name, one in encoder.features.items() if name not in encoder.unused]
-    windows = {feature.window for feature in (*features, SCALE, REGIME_TREND)}
+    series = [Series.of(feature) for feature in (*features, SCALE, REGIME_TREND)]
+    windows = {length for one in series for length in (int(one.parameters[0]), one.lookback)}
     places = {1, 2, 3, n - 3, n - 2, n - 1, *rng.integers(1, n, count).tolist()}
     places |= {window + near for window in windows for near in (-1, 0, 1)}
     return sorted(place for place in places if 0 < place < n)
@@ -169,6 +170,8 @@ def _altered(bars: History, cut: int, order: np.ndarray, factor: float) -> Histo
         bars,
         close=scaled(bars.close),
         open=scaled(bars.open),
+        high=scaled(bars.high),
+        low=scaled(bars.low),
         volume=scaled(bars.volume),
         time=time,
         risk=flags(bars.risk),

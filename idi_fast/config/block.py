@@ -15,8 +15,8 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
-from types import NoneType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeGuard, TypeVar, get_args, get_origin
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeGuard, TypeVar, Union, get_args, get_origin
 
 from idi_fast.errors import ConfigError, nearest
 from idi_fast.storage.json_files import json_text
@@ -27,6 +27,12 @@ FIRST_FORMAT = 1
 
 NO_NUL = r"^[^\u0000]*$"
 """Pattern of a path in JSON Schema."""
+SNAKE_CASE = r"^[a-z][a-z0-9_]{0,39}(?!\n)$"
+"""Pattern of a name that is a column's as well; Python's $ matches before a newline too."""
+_PATTERNS = {
+    NO_NUL: " without null characters",
+    SNAKE_CASE: " of 1 to 40 lower-case letters, digits and underscores, a letter first",
+}
 _BOUNDS = {
     "minimum": (">=", operator.ge),
     "exclusiveMinimum": (">", operator.gt),
@@ -177,10 +183,34 @@ def is_block(kind: Any) -> TypeGuard[type[Block]]:
     return isinstance(kind, type) and is_dataclass(kind)
 
 
+def alternatives(kind: Any) -> tuple[Any, ...]:
+    """The types that a type hint without None allows: of a union, one of a list and one of anything else."""
+    return get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+
+
+def block_in(hint: Any) -> type[Block] | None:
+    """The block that a type hint allows besides None and lists."""
+    return next(filter(is_block, alternatives(without_none(hint)[0])), None)
+
+
+def entry_of(hint: Any) -> type[Block] | None:
+    """The block of which a type hint allows a list."""
+    lists = (one for one in alternatives(without_none(hint)[0]) if get_origin(one) is tuple)
+    return next((get_args(one)[0] for one in lists if is_block(get_args(one)[0])), None)
+
+
+def _chosen(kind: Any, value: Any) -> Any:
+    """Of the alternatives of a type hint that which a value is to be of."""
+    is_list = isinstance(value, list | tuple)
+    return next((one for one in alternatives(kind) if (get_origin(one) is tuple) == is_list), alternatives(kind)[0])
+
+
 def expected(hint: Any, limits: Mapping[str, Any]) -> str:
     """Say what a field of this type hint and these bounds accepts, for an error message."""
     kind, nullable = without_none(hint)
-    if is_block(kind):
+    if len(alternatives(kind)) > 1:
+        text = ", or ".join(expected(one, limits) for one in alternatives(kind))
+    elif is_block(kind):
         text = f"an object ({kind.__name__})"
     elif get_origin(kind) is Literal:
         choices = get_args(kind)
@@ -195,13 +225,14 @@ def expected(hint: Any, limits: Mapping[str, Any]) -> str:
         adjective = "non-empty " if "minLength" in limits else ""
         noun = "a finite number" if kind is float and not signs else _NOUNS[kind]
         text = " ".join([adjective + noun, " and ".join(signs)]).rstrip()
-        text += " without null characters" if limits.get("pattern") == NO_NUL else ""
+        text += _PATTERNS.get(limits.get("pattern", ""), "")
     return f"{text} or null" if nullable else text
 
 
 def _accept(hint: Any, limits: Mapping[str, Any], value: Any, key: str) -> Any:
     """Return the value as the config stores it, or raise SettingError under this key."""
     kind, nullable = without_none(hint)
+    kind = _chosen(kind, value)
     origin = get_origin(kind)
     if value is None and nullable:
         return None
@@ -332,9 +363,9 @@ def _define(block: type[Block], definitions: dict[str, Any]) -> None:
     head = {"description": block.__doc__, "type": "object", "additionalProperties": False}
     properties, required = {}, []
     for field in fields(block):
-        kind, _ = without_none(field.type)
-        if is_block(kind):
-            _define(kind, definitions)
+        for inner in (block_in(field.type), entry_of(field.type)):
+            if inner is not None:
+                _define(inner, definitions)
         node = {"description": field.metadata["doc"], **_schema(field.type, field.metadata["limits"])}
         if _is_required(field):
             required.append(field.name)
@@ -347,6 +378,9 @@ def _define(block: type[Block], definitions: dict[str, Any]) -> None:
 
 def _schema(hint: Any, limits: Mapping[str, Any]) -> dict[str, Any]:
     kind, nullable = without_none(hint)
+    if len(alternatives(kind)) > 1:
+        nodes = [_schema(one, limits) for one in alternatives(kind)]
+        return {"anyOf": [*nodes, {"type": "null"}] if nullable else nodes}
     if is_block(kind):
         node = {"$ref": f"#/$defs/{kind.__name__}"}
         return {"anyOf": [node, {"type": "null"}]} if nullable else node

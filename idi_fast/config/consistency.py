@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 from idi_fast.config.block import SettingError
+from idi_fast.config.transforms import TRANSFORMS
 
 if TYPE_CHECKING:
     from idi_fast.config.settings import TileCoderConfig, TrainingConfig
@@ -72,7 +73,9 @@ def _check_default_mode(config: "TrainingConfig") -> None:
     coder = config.tile_coder
     if coder is None:
         return
-    _check_tiles(coder, 5, "of the four features and the mood")
+    n_features = len(config.features) if isinstance(config.features, tuple) else 4
+    number = "four" if n_features == 4 else str(n_features)
+    _check_tiles(coder, n_features + 1, f"of the {number} feature{'s' * (n_features > 1)} and the mood")
     if coder.tiling == "displaced" and coder.offsets != type(coder)().offsets:
         problem = "is given, but displaced tilings have displacements of their own"
         remedy = "remove it or set tile_coder.tiling to 'reference'"
@@ -97,17 +100,40 @@ def _check_tiles(coder: "TileCoderConfig", wanted: int, features: str) -> None:
 
 
 def _check_features(config: "TrainingConfig") -> None:
-    kind, compat = config.environment.kind, config.engine.compat
-    for field in fields(config.features):
-        feature = getattr(config.features, field.name)
-        if feature and (compat or kind == "synthetic"):
+    kind, compat, features = config.environment.kind, config.engine.compat, config.features
+    if isinstance(features, tuple):
+        given = {f"features[{place}]": feature for place, feature in enumerate(features)}
+    else:
+        given = {f"features.{field.name}": getattr(features, field.name) for field in fields(features)}
+        given = {key: feature for key, feature in given.items() if feature is not None}
+    for key, feature in given.items():
+        if compat or kind == "synthetic":
             maker = f"compat {compat!r}" if compat else "the synthetic environment"
             problem = f"is given, but {maker} makes its features itself, so that it would have no effect"
-            other = "engine.compat" if compat else "environment.kind"
-            raise SettingError(f"features.{field.name}", f"{problem}; remove it", other)
-        if feature and kind == "crypto" and feature.column not in ("close", "volume"):
+            raise SettingError(key, f"{problem}; remove it", "engine.compat" if compat else "environment.kind")
+        if isinstance(features, tuple):
+            reads = TRANSFORMS[feature.transform].reads(feature.column, feature.other)
+            if kind == "crypto" and not {*reads} <= {"close", "volume", feature.column}:
+                problem = f"is {feature.transform!r}, which reads {' and '.join(reads)}"
+                problem += "; expected one of 'close' and 'volume', all that the crypto market has"
+                raise SettingError(f"{key}.transform", problem, "environment.kind")
+        if kind == "crypto" and feature.column not in ("close", "volume"):
             problem = f"is {feature.column!r}; expected 'close' or 'volume', all that the crypto market has"
-            raise SettingError(f"features.{field.name}.column", problem, "environment.kind")
+            raise SettingError(f"{key}.column", problem, "environment.kind")
+    if isinstance(features, tuple):
+        _check_list(config, [feature.name for feature in features])
+
+
+def _check_list(config: "TrainingConfig", names: list[str]) -> None:
+    for place, name in enumerate(names):
+        if name in names[:place]:
+            problem = f"is {name!r} as that of features[{names.index(name)}]; expected each name once"
+            raise SettingError(f"features[{place}].name", problem)
+    default = type(config.quantizer)(mood_buckets=config.quantizer.mood_buckets)
+    for name, value in config.quantizer.to_dict().items():
+        if value != getattr(default, name):
+            problem = f"is {value}, but features is a list, each of which has its own buckets"
+            raise SettingError(f"quantizer.{name}", f"{problem}; remove it", "features")
 
 
 def _check_objective(config: "TrainingConfig") -> None:
@@ -131,17 +157,30 @@ def _check_holding(config: "TrainingConfig") -> None:
 
 
 def _check_states(config: "TrainingConfig") -> None:
-    kind, buckets = config.environment.kind, config.quantizer
+    kind, buckets, features = config.environment.kind, config.quantizer, config.features
     if kind == "synthetic" and buckets.scarcity_buckets > MAX_REGIMES:
         problem = f"is {buckets.scarcity_buckets}; expected at most {MAX_REGIMES} in the synthetic environment"
         reason = "whose stream q_regime carries the scarcity bucket as bv[5]"
         raise SettingError("quantizer.scarcity_buckets", f"{problem}, {reason}", "environment.kind")
     if config.engine.compat and kind == "crypto":
         return  # its state has no quantized features
+    listed = [feature.buckets or 1 for feature in features] if isinstance(features, tuple) else None
+    sizes = [*listed, buckets.mood_buckets] if listed is not None else list(buckets.to_dict().values())
     positions = 1 if kind == "synthetic" else 3
     regimes = 4 if config.environment.observe_regime else 1
-    n_states = positions * regimes * math.prod(buckets.to_dict().values())
-    if n_states >= MAX_STATES:
-        product = "the product of all buckets" + (f" times {positions} positions" if positions > 1 else "")
-        product += f" times {regimes} regimes" if regimes > 1 else ""
-        raise SettingError("quantizer", f"gives {n_states} states; expected {product} below {MAX_STATES} (2**31)")
+    observations, n_states = regimes * math.prod(sizes[:-1]), positions * regimes * math.prod(sizes)
+    is_tiled = config.tile_coder is not None and not config.engine.compat
+    if (observations if is_tiled else n_states) < MAX_STATES:
+        return
+    key = "quantizer" if listed is None else "features"
+    product = "the product of all buckets" if not is_tiled else "the product of the features' buckets"
+    product += f" times {positions} positions" if positions > 1 and not is_tiled else ""
+    product += f" times {regimes} regimes" if regimes > 1 else ""
+    if is_tiled:
+        problem = f"gives {observations} observations; expected {product} below {MAX_STATES} (2**31)"
+        raise SettingError(key, f"{problem}, for an observation's number has 32 bits", "tile_coder")
+    # As `agents.learner.make_tables` has them: values, the greedy choices and visits.
+    memory = n_states * (8 * (3 + len(set(config.communication.actions)) + 1) + 3) / 1e9
+    problem = f"gives {n_states} states; expected {product} below {MAX_STATES} (2**31)"
+    remedy = f"for a table has a row for each, here of {memory:,.0f} GB; give fewer buckets, or a tile_coder"
+    raise SettingError(key, f"{problem}, {remedy}, whose table has table_size rows")

@@ -7,7 +7,7 @@ from dataclasses import fields
 from types import SimpleNamespace
 from typing import Any, Generic, Self
 
-from idi_fast.config.block import AnyBlock, Block, SettingError, field_named, is_block, shown, without_none
+from idi_fast.config.block import AnyBlock, Block, SettingError, block_in, entry_of, field_named, shown, without_none
 from idi_fast.errors import ConfigError
 from idi_fast.storage.json_files import parse_json
 
@@ -61,8 +61,8 @@ class Draft(Generic[AnyBlock]):
 
     def _source(self, key: str) -> str:
         """The source of the value of a key, or of its block, or of any value within it."""
-        key = re.sub(r"\[\d+\]", "", key)
-        above = [key] + [key[: dot.start()] for dot in reversed([*re.finditer(r"\.", key)])]
+        exact, key = key, re.sub(r"\[\d+\]", "", key)
+        above = [exact, key] + [key[: dot.start()] for dot in reversed([*re.finditer(r"\.", key)])]
         below = [name for name in self._sources if name.startswith(f"{key}.")]
         return next((self._sources[name] for name in [*above, *below[::-1]] if name in self._sources), "")
 
@@ -71,9 +71,12 @@ class Draft(Generic[AnyBlock]):
     ) -> None:
         name, *rest = names
         key = f"{prefix}{name}"
-        kind, _ = without_none(field_named(block, name, prefix).type)
-        if is_block(kind) and (rest or isinstance(value, Mapping)):
-            if tree.get(name) is None:
+        hint = field_named(block, name, prefix).type
+        kind, is_list = block_in(hint), entry_of(hint) is not None and isinstance(tree.get(name), list | tuple)
+        if kind and is_list and rest:
+            self._assign_entry(tree, name, rest, value, source, key)
+        elif kind and (rest or isinstance(value, Mapping)):
+            if tree.get(name) is None or is_list:
                 tree[name] = {}
             if not rest and not value:
                 self._sources[key] = source
@@ -88,6 +91,21 @@ class Draft(Generic[AnyBlock]):
             self._sources.pop(key, None)  # the last given comes last
             self._sources[key] = source
 
+    def _assign_entry(
+        self, tree: dict[str, Any], name: str, rest: list[str], value: Any, source: str, key: str
+    ) -> None:
+        """Set a key of the entry with a name in a list of blocks."""
+        entry, *inner = rest
+        entries = [dict(one) if isinstance(one, Mapping) else one for one in tree[name]]
+        named = [one for one in entries if isinstance(one, dict) and one.get("name") == entry]
+        if len(inner) != 1 or len(named) != 1:
+            names = [str(one["name"]) for one in entries if isinstance(one, dict) and "name" in one]
+            wanted = f"{key}.NAME.KEY with one of the names {', '.join(names)}" if names else f"{key} as a whole"
+            raise SettingError(f"{key}.{'.'.join(rest)}", f"names no entry of the list; expected {wanted}")
+        named[0][inner[0]] = value
+        tree[name] = entries
+        self._sources[f"{key}[{entries.index(named[0])}].{inner[0]}"] = source
+
 
 def _explained(error: SettingError, source: str, also: Sequence[str] = ()) -> ConfigError:
     """The error with the source of its value, and the sources of the values it conflicts with."""
@@ -98,20 +116,22 @@ def _explained(error: SettingError, source: str, also: Sequence[str] = ()) -> Co
 
 def _keys(block: type[Block], tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     """The dotted keys of the values in a block's tree."""
-    kinds = {field.name: without_none(field.type)[0] for field in fields(block)}
+    kinds = {field.name: block_in(field.type) for field in fields(block)}
     for name, value in tree.items():
-        if isinstance(value, Mapping) and value and is_block(kinds.get(name)):
-            yield from _keys(kinds[name], value, f"{prefix}{name}.")
+        if isinstance(value, Mapping) and value and (kind := kinds.get(name)):
+            yield from _keys(kind, value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}"
 
 
 def _copied(block: type[Block], tree: Mapping[str, Any]) -> dict[str, Any]:
     """A copy of a tree; its blocks can be changed without changing the original."""
-    kinds = {field.name: without_none(field.type)[0] for field in fields(block)}
+    kinds = {field.name: block_in(field.type) for field in fields(block)}
     plain = {name: value.to_dict() if isinstance(value, Block) else value for name, value in tree.items()}
-    of_block = {name: isinstance(value, Mapping) and is_block(kinds.get(name)) for name, value in plain.items()}
-    return {name: _copied(kinds[name], value) if of_block[name] else value for name, value in plain.items()}
+    return {
+        name: _copied(kind, value) if isinstance(value, Mapping) and (kind := kinds.get(name)) else value
+        for name, value in plain.items()
+    }
 
 
 def _overlaid(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -141,10 +161,15 @@ def _release_derived(block: type[Block], tree: dict[str, Any]) -> None:
     """Set each derived value to null."""
     given = SimpleNamespace(**{field.name: tree.get(field.name, field.default) for field in fields(block)})
     for field in fields(block):
-        kind, _ = without_none(field.type)
+        kind = block_in(field.type)
         value, derive = tree.get(field.name), field.metadata["derive"]
-        if is_block(kind) and isinstance(value, dict):
+        if kind and isinstance(value, dict):
             _release_derived(kind, value)
+        elif (entry := entry_of(field.type)) and isinstance(value, list | tuple):
+            tree[field.name] = [dict(one) if isinstance(one, Mapping) else one for one in value]
+            for one in tree[field.name]:
+                if isinstance(one, dict):
+                    _release_derived(entry, one)
         elif derive and value == derive(given):
             tree[field.name] = None
 
@@ -180,10 +205,11 @@ class _Schema:
         found: dict[str, Any] = {}
         for name, given in node["properties"].items():
             inner = self._merged(given)
-            kind, nullable = without_none(known[name].type) if name in known else (None, False)
+            hint = known[name].type if name in known else None
+            kind, nullable = block_in(hint), without_none(hint)[1]
             has_default, is_needed = "default" in inner, name in node["required"]
             if inner["properties"] and name in known and (has_default or is_needed or not nullable):
-                below = self.defaults(kind if is_block(kind) else None, given)
+                below = self.defaults(kind, given)
                 default = inner.get("default", {})
                 if not isinstance(default, Mapping):
                     found[name] = default

@@ -8,10 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
-from idi_fast.config.block import NO_NUL, REQUIRED, Block, FrozenMapping, SettingError, setting
+from idi_fast.config.block import NO_NUL, REQUIRED, SNAKE_CASE, Block, FrozenMapping, SettingError, setting
 from idi_fast.config.consistency import MAX_STATES, check_together
 from idi_fast.config.draft import Draft, is_schema, schema_defaults
+from idi_fast.config.feature_rules import check_edges, check_parameters
 from idi_fast.config.read_options import OPTIONS, DecimalMark, ReadOptions, Vendor
+from idi_fast.config.transforms import TRANSFORMS
 from idi_fast.errors import ConfigError
 from idi_fast.storage.json_files import json_text, read_json
 
@@ -20,6 +22,7 @@ Rng = Literal["sfc64", "mt19937"]
 EnvironmentKind = Literal["synthetic", "crypto", "history"]
 StressScenario = Literal["normal", "panic", "extreme_shock", "fee_spike", "bear_market", "flash_crash"]
 Transform = Literal["zscore", "log_return", "drawdown", "ema_ratio", "volatility", "level"]
+Edges = Literal["quantile", "uniform"]
 NanPolicy = Literal["refuse", "drop"]
 EdgeFit = Literal["pooled", "per_symbol"]
 FillPolicy = Literal["next_open", "next_close", "same_close"]
@@ -33,6 +36,9 @@ Note = Callable[[str], object]
 
 ISO_DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}"
 SPLIT = ISO_DATE + r"|^([1-9][0-9]?([.][0-9]{1,4})?|0[.][0-9]{1,4})%$"
+RESERVED_NAMES = ("mood", "regime", "position", "big_move", "pnl_sign", "row", "visits", "planned")
+RESERVED_PREFIXES = ("q_", "comm_", "tile_")
+"""What no feature may be called: other digits of a state, and columns of a policy's table."""
 MAX_COMM_ACTIONS = 2**15 - 1  # int16 in tapes and traces
 
 
@@ -338,6 +344,56 @@ class FeaturesConfig(Block):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
+class NamedFeature(Block):
+    """One feature of a list: its name, a causal transform of columns, and its buckets."""
+
+    name: str = setting(REQUIRED, "Name of the feature, and of its digit of the state.", pattern=SNAKE_CASE)
+    transform: str = setting(REQUIRED, "What is computed from the columns.", enum=list(TRANSFORMS))
+    column: str = setting("close", "Column it is computed from.")
+    other: str | None = setting(None, "Second column, of spread.")
+    window: int | None = setting(
+        None, "Bars it looks back over; null is the transform's own.", minimum=1, maximum=1_000_000
+    )
+    lag: int | None = setting(None, "Bars ago that a simple_return ends, or between changes that are correlated.")
+    fast: int | None = setting(None, "Span of the fast average of a macd_histogram.")
+    signal: int | None = setting(None, "Span of the average of the MACD.")
+    width: float | None = setting(None, "Deviations from the mean to a Bollinger band.")
+    quantile: float | None = setting(None, "Share of the window below a rolling_quantile.")
+    buckets: int | None = setting(
+        None,
+        "Buckets it is quantized into; null is 4, or what the edges or the transform's categories make.",
+        minimum=1,
+        derive=lambda feature: _buckets(feature),
+    )
+    edges: Edges | tuple[float, ...] = setting(
+        "quantile", "Inner edges of the buckets: at equal shares of the training bars, at equal distances, or a list."
+    )
+
+    def _cross_check(self) -> None:
+        if self.name in RESERVED_NAMES or self.name.startswith(RESERVED_PREFIXES):
+            problem = f"is {self.name!r}, which is a column of every policy; expected another name"
+            raise SettingError("name", problem)
+        check_parameters(self)
+        check_edges(self)
+
+    @property
+    def parameters(self) -> tuple[int | float, ...]:
+        """The numbers that its transform takes, the window first."""
+        wanted = TRANSFORMS[self.transform].parameters
+        given = [getattr(self, parameter.name) for parameter in wanted]
+        return tuple(
+            parameter.default if value is None else value for parameter, value in zip(wanted, given, strict=True)
+        )
+
+
+def _buckets(feature: NamedFeature) -> int:
+    if isinstance(feature.edges, tuple):
+        return len(feature.edges) + 1
+    transform = TRANSFORMS.get(feature.transform)
+    return (transform.categories if transform else None) or 4
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class TrainingConfig(Block):
     """Everything that determines a training run, except its seed."""
 
@@ -360,7 +416,9 @@ class TrainingConfig(Block):
     learning: LearningConfig = setting(LearningConfig, "Method and schedules of learning.")
     engine: EngineConfig = setting(EngineConfig, "Rules and random numbers.")
     environment: EnvironmentConfig = setting(EnvironmentConfig, "The market the agent acts in.")
-    features: FeaturesConfig = setting(FeaturesConfig, "Market features.")
+    features: FeaturesConfig | tuple[NamedFeature, ...] = setting(
+        FeaturesConfig, "Market features: of the four names of the reference, or a list of any.", minItems=1
+    )
 
     _ignored: ClassVar[tuple[str, ...]] = ("$schema",)
 

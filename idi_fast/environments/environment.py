@@ -6,21 +6,23 @@ row, then `episode_length` step rows. Arrays that `fill` returns are overwritten
 a single kernel makes hands over its arrays by `source(n)`, so that training need not return for every block.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from idi_fast.config.feature_columns import FEATURES
 from idi_fast.config.settings import TrainingConfig
+from idi_fast.config.transforms import TRANSFORMS
 from idi_fast.data.history import History
 from idi_fast.data.panel import Panel, TrainingBars, members
 from idi_fast.environments.buffers import Buffers
 from idi_fast.environments.charges import HoldingCharges
-from idi_fast.environments.features import Bars, Encoder, empty_bars, named, resolve_features
+from idi_fast.environments.features import AS_IS, Bars, Encoder, Feature, empty_bars, named, resolve_features
 from idi_fast.environments.rewards import RewardRule, bar_stream, reward_weights
 from idi_fast.environments.rng import Generator, Generators
 from idi_fast.environments.simulation import (
+    LOG_VOLUME_LEVEL,
     STRESS,
     CryptoMarket,
     SimulatedBars,
@@ -29,7 +31,7 @@ from idi_fast.environments.simulation import (
     simulation_buffers,
 )
 from idi_fast.environments.state_space import StateSpace
-from idi_fast.errors import DataError, InputError
+from idi_fast.errors import DataError, InputError, NumericalError
 from idi_fast.kernels import tape_mt19937, tape_words
 from idi_fast.kernels.blocks import Synthetic
 from idi_fast.kernels.crypto import N_REGIMES, START_PRICE
@@ -110,7 +112,7 @@ class SyntheticEnvironment:
             "episode_length": config.episode_length,
             "accepted": np.zeros((4, generator.stream.mt.words.size + 1 if self._is_compat else 0), np.int32),
             "phase": self._phase,
-            "buckets": np.array(self.space.sizes[: len(FEATURES)], np.int64),
+            "buckets": np.array(self.space.feature_sizes, np.int64),
             "weights": reward_weights(config),
         }
         self._buffers = Buffers(
@@ -230,12 +232,14 @@ class CryptoEnvironment(_MarketTape):
     def __init__(self, config: TrainingConfig, generators: Generators, encoder: Encoder | None):
         if encoder is None:
             bars = CryptoMarket(config).bars(generators.calibration, CALIBRATION_BARS)
-            encoder = Encoder.fit(config, resolve_features(config, {"volume": "volume"}), [_columns(bars)])
+            features = resolve_features(config, {"volume": "volume"})
+            encoder = Encoder.fit(config, features, [_columns(bars, _reads_prices(features))])
         super().__init__(config, encoder)
         self._generator = generators.environment
         self._market = CryptoMarket(config)
         self._bars = bar_stream(config, encoder, charged_fee_bps(config))
         self._simulated, self._encoded = simulation_buffers(), empty_bars(0)
+        self._reads_prices = _reads_prices(encoder.features)
 
     @property
     def state(self) -> dict[str, np.ndarray]:
@@ -246,7 +250,7 @@ class CryptoEnvironment(_MarketTape):
         }
 
     def _advance(self, simulated: SimulatedBars, bars: Bars) -> Bars:
-        self._bars.encode(_columns(simulated), np.empty(0), bars)
+        self._bars.encode(_columns(simulated, self._reads_prices), np.empty(0), bars)
         if "regime" in self.space.names:
             bars = bars._replace(observation=bars.observation * N_REGIMES + simulated.regime)
         return bars._replace(regime=simulated.regime, risk=simulated.risk)
@@ -273,8 +277,21 @@ class CryptoEnvironment(_MarketTape):
         )
 
 
-def _columns(bars: SimulatedBars) -> dict[str, np.ndarray]:
-    return {"close": bars.log_close, "volume": bars.log_volume}
+def _columns(bars: SimulatedBars, with_prices: bool) -> dict[str, np.ndarray]:
+    """As of `log_columns`. Raises NumericalError where a price that a feature reads overflows or falls to 0."""
+    columns = {"close": bars.log_close, "volume": bars.log_volume}
+    if with_prices:
+        with np.errstate(over="ignore", under="ignore"):
+            close = finite(START_PRICE * np.exp(bars.log_close))
+        if not close.all():
+            raise NumericalError("the simulated prices fell to 0; use drifts nearer to 0, or fewer episodes")
+        columns |= {f"{AS_IS}close": close, f"{AS_IS}volume": np.expm1(bars.log_volume + LOG_VOLUME_LEVEL)}
+    return columns
+
+
+def _reads_prices(features: Mapping[str, Feature]) -> bool:
+    """Whether a feature reads a column as it is, and not its logarithm."""
+    return any(TRANSFORMS[feature.transform].kernel is not None for feature in features.values())
 
 
 CHUNK_BARS = 65_536
@@ -389,11 +406,15 @@ class HistoryEnvironment(_MarketTape):
 
 
 def log_columns(history: History) -> dict[str, np.ndarray]:
-    """The columns that features may name: logarithms of close, open and 1 + volume, others unchanged."""
+    """The columns that features read: logarithms of close, open and 1 + volume, others unchanged, and those three as
+    they are under names that begin with `AS_IS`."""
     columns = dict(history.extra)
-    for name, values in (("high", history.high), ("low", history.low)):
-        if values is not None:
+    for name in ("time", "high", "low"):
+        if (values := getattr(history, name)) is not None:
             columns[name] = values
+    for name in ("close", "open", "volume"):
+        if (values := getattr(history, name)) is not None:
+            columns[f"{AS_IS}{name}"] = values
     columns["close"] = np.log(history.close)
     if history.open is not None:
         columns["open"] = np.log(history.open)

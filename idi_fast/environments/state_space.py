@@ -5,13 +5,13 @@ from math import prod
 
 import numpy as np
 
-from idi_fast.config.feature_columns import FEATURES
+from idi_fast.config.feature_columns import feature_sizes
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.kernels.crypto import N_REGIMES
 from idi_fast.kernels.learn import Rules
 
-DIGITS = (*FEATURES, "mood", "regime", "position", "big_move", "pnl_sign")
-"""Names of the digits of a state."""
+OTHERS = ("mood", "regime", "position", "big_move", "pnl_sign")
+"""Names of the digits of a state that are no features."""
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,23 @@ class StateSpace:
         kind = config.environment.kind
         if config.engine.compat and kind == "crypto":
             return cls(("position", "regime", "big_move", "pnl_sign"), (3, 4, 2, 2))
-        quantizer = config.quantizer
-        buckets = tuple(getattr(quantizer, f"{name}_buckets") for name in (*FEATURES, "mood"))
+        sizes = feature_sizes(config)
+        names, buckets, moods = (*sizes,), (*sizes.values(),), config.quantizer.mood_buckets
         if kind == "synthetic":
-            return cls((*FEATURES, "mood"), buckets)
+            return cls((*names, "mood"), (*buckets, moods))
         if config.environment.observe_regime:
-            return cls((*FEATURES, "regime", "mood", "position"), (*buckets[:4], N_REGIMES, buckets[4], 3))
-        return cls((*FEATURES, "mood", "position"), (*buckets, 3))
+            return cls((*names, "regime", "mood", "position"), (*buckets, N_REGIMES, moods, 3))
+        return cls((*names, "mood", "position"), (*buckets, moods, 3))
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The digits that are buckets of features; they come first."""
+        return tuple(name for name in self.names if name not in OTHERS)
+
+    @property
+    def feature_sizes(self) -> tuple[int, ...]:
+        """The buckets of each feature."""
+        return self.sizes[: len(self.features)]
 
     @property
     def is_compat_crypto(self) -> bool:

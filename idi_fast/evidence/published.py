@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from idi_fast.agents.policy import Policy, table_columns
+from idi_fast.agents.policy import Policy, optional_columns, table_columns
 from idi_fast.agents.streams import MARKET_STREAMS, TRACE_STREAMS
 from idi_fast.agents.trace_files import TRACE_FORMAT
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.environments.actions import ACTIONS
-from idi_fast.environments.state_space import DIGITS, StateSpace
+from idi_fast.environments.state_space import StateSpace
 from idi_fast.errors import ArtifactError, ConfigError, EvidenceError
 from idi_fast.evidence.fixed_point import to_fixed_point
 from idi_fast.evidence.folder import read_file, safe_files
@@ -29,22 +29,23 @@ from idi_fast.storage.tables import Table, read_table
 POLICY, TRACE, RUN = "policy.parquet", "trace.parquet", "run.json"
 MAX_TABLE = 2**24
 """Most rows of a table of values that a reader accepts: some 800 MB with four communications."""
-WHOLE, NUMBERS, TEXT, TIMES = "whole numbers", "numbers", "texts", "times"
+WHOLE, NUMBERS, TEXT, TIMES, FLAGS = "whole numbers", "numbers", "texts", "times", "true and false"
 _INTEGERS = frozenset({"Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32"})
-TYPES = {WHOLE: _INTEGERS, NUMBERS: _INTEGERS | {"Float64"}, TEXT: {"String"}, TIMES: {"Datetime"}}
+TYPES = {WHOLE: _INTEGERS, NUMBERS: _INTEGERS | {"Float64"}, TEXT: {"String"}, TIMES: {"Datetime"}, FLAGS: {"Boolean"}}
 """The polars types of columns with such values."""
 TEXTS = ("action", "comm_action")
 MAX_TEXT = 1000
 """Most bytes of the name of a communication."""
 TRACE_COLUMNS = {
     **dict.fromkeys(("tick", "state", "target", *TRACE_STREAMS, *MARKET_STREAMS), WHOLE),
-    **{f"{name}_bucket": WHOLE for name in DIGITS},
     **dict.fromkeys(TEXTS, TEXT),
     "close": NUMBERS,
     "reward": NUMBERS,
     "time": TIMES,
 }
-"""The columns that a trace may have, by their values."""
+"""The columns that a trace may have, by their values, besides those of `BUCKET`."""
+BUCKET = re.compile("[a-z][a-z0-9_]{0,39}_bucket")
+"""Columns of whole numbers for the digits of the state, which `content` compares."""
 OTHER_TABLES = {
     "episodes.parquet": {"episode": WHOLE, "reward": NUMBERS, "exploration": NUMBERS},
     "equity.parquet": {
@@ -144,7 +145,8 @@ class Published:
                 raise EvidenceError(f"{POLICY} is of {table.rows:,} rows; tables of up to {MAX_TABLE:,} are verified")
             tilings = config.tile_coder.num_tilings if config.tile_coder else 0
             known = [*table_columns(config), *(f"tile_{k}" for k in range(tilings))]
-            _check_columns(table, dict.fromkeys(known, NUMBERS))
+            optional = {**dict.fromkeys(optional_columns(), NUMBERS), "planned": FLAGS}
+            _check_columns(table, dict.fromkeys(known, NUMBERS) | optional)
             return Policy.load(path, table_limits(table, self.files[POLICY]))
         except (ArtifactError, ConfigError) as error:
             raise EvidenceError(str(error)) from None
@@ -172,7 +174,7 @@ class Published:
             lines = (self.files[f"{STREAMS_FOLDER}/q_buy.in"] + 1) // 2
             if table.rows != lines:
                 raise EvidenceError(f"{TRACE} has {table.rows:,} ticks, but {STREAMS_FOLDER}/q_buy.in {lines:,} lines")
-            _check_columns(table, TRACE_COLUMNS)
+            _check_columns(table, TRACE_COLUMNS | {name: WHOLE for name in table.columns if BUCKET.fullmatch(name)})
             limits = table_limits(table, self.files[TRACE])
             parse_object((table.about or "{}").encode(), TRACE)  # strictly, before anything is taken from it
             frame, about = read_table(self.folder / TRACE, TRACE_FORMAT, "trace", limits)

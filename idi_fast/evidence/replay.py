@@ -87,7 +87,7 @@ def replay(published: Published, data: str | None = None, initial: Path | None =
                 trained, trace = trainer.run()
             except IdiFastError as error:
                 raise EvidenceError(f"trained again, it fails: {error}") from error
-            write_training(folder, trainer, trained, trace, {})
+            write_training(folder, trainer, _as_published(trained, published.policy), trace, {})
             how, made, by_value = _compare(published, folder, run)
     steps = config.episodes * config.episode_length
     return Replayed(f"{steps:,} steps trained again with seed {seed}; {how}", made, by_value)
@@ -116,6 +116,14 @@ def _made_by(run: Mapping[str, Any]) -> Iterator[None]:
         raise EvidenceError(
             f"replay needs the versions that made the folder, {needed}; with {here}: {error}"
         ) from error
+
+
+def _as_published(trained: Policy, policy: Policy) -> Policy:
+    """The policy with what the published one says beside its values: an earlier version did not write all of it."""
+    counts = None if policy.counts is None else trained.counts
+    if trained.encoder is None or policy.encoder is None or policy.encoder.sketches:
+        return replace(trained, counts=counts)
+    return replace(trained, counts=counts, encoder=replace(trained.encoder, sketches={}))
 
 
 def _initial(run: dict[str, Any], initial: Path | None) -> Policy | None:

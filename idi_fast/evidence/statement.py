@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from idi_fast.agents.policy import Policy
-from idi_fast.config.feature_columns import FEATURES
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.environments.features import Encoder
 from idi_fast.environments.state_space import StateSpace
@@ -91,7 +90,7 @@ class Statement:
             raise EvidenceError(f"{STATEMENT}: data and encoder are not those of a {self.kind} by this config")
         if self.kind == TRAIN and self.initial_position != 0:
             raise EvidenceError(f"{STATEMENT}: initial_position is {self.initial_position}; a rollout begins with 0")
-        if self.encoder is not None and self.encoder.sizes != StateSpace.of(self.config).sizes[: len(FEATURES)]:
+        if self.encoder is not None and self.encoder.sizes != StateSpace.of(self.config).feature_sizes:
             raise EvidenceError(f"{STATEMENT}: the edges make other buckets than the config has")
 
     def text(self) -> bytes:

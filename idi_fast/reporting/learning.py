@@ -84,7 +84,10 @@ def _visited(summary: dict) -> list[tuple[str, str]]:
 def _settings(config: dict) -> list[tuple[str, str]]:
     learning, quantizer = config["learning"], config["quantizer"]
     rate = f"{setting(config['learning_rate'])}, {learning['rate_schedule']}"
-    buckets = ", ".join(f"{name.removesuffix('_buckets')} {n}" for name, n in quantizer.items())
+    sizes = {name.removesuffix("_buckets"): n for name, n in quantizer.items()}
+    if isinstance(config["features"], list):
+        sizes = {**{feature["name"]: feature["buckets"] for feature in config["features"]}, "mood": sizes["mood"]}
+    buckets = ", ".join(f"{name} {n}" for name, n in sizes.items())
     coder = config["tile_coder"]
     tiles = [] if coder is None else [("Tile coder", f"{coder['num_tilings']} tilings, {coder['tiling']}")]
     compat = config["engine"]["compat"]

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from idi_fast.agents.policy import Policy
-from idi_fast.config.feature_columns import FEATURES
 from idi_fast.environments.actions import ACTIONS
-from idi_fast.environments.state_space import StateSpace
+from idi_fast.environments.state_space import OTHERS, StateSpace
 from idi_fast.reporting import theme
 from idi_fast.reporting.formats import count, plural
 from idi_fast.reporting.parts import Figure
@@ -263,7 +262,7 @@ def _plain(name: str) -> str:
 
 
 def _title(name: str) -> str:
-    return f"{_plain(name)} bucket" if name in FEATURES else _plain(name)
+    return f"{_plain(name)} bucket" if name not in OTHERS else _plain(name)
 
 
 def _letter(value: float) -> str:

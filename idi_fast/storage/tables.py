@@ -174,9 +174,10 @@ class Table:
             yield pl.concat(waiting)
 
 
-def open_table(path: Path, kind: str, name: str, limits: Limits = ANY) -> tuple[Table, dict]:
-    """A table of ours and its metadata; ArtifactError unless the metadata's format is `kind`. `name` is the user's name
-    for it."""
+def open_table(path: Path, kinds: str | Sequence[str], name: str, limits: Limits = ANY) -> tuple[Table, dict]:
+    """A table of ours and its metadata; ArtifactError unless the metadata's format is one of `kinds`. `name` is the
+    user's name for it."""
+    kinds = (kinds,) if isinstance(kinds, str) else kinds
     table = Table.open(path, f"the {name} {path}", limits)
     try:
         about = loads("null" if table.about is None else table.about)
@@ -185,12 +186,13 @@ def open_table(path: Path, kind: str, name: str, limits: Limits = ANY) -> tuple[
         raise ArtifactError(f"{path} is a Parquet file but not a {name} written by idi-fast") from None
     except ValueError as error:
         raise ArtifactError(f"cannot read {table.what}: {error}") from None
-    if found != kind:
-        raise ArtifactError(f"{path} is not a {name}: its format is {found!r}; expected {kind!r}")
+    if found not in kinds:
+        expected = " or ".join(map(repr, kinds))
+        raise ArtifactError(f"{path} is not a {name}: its format is {found!r}; expected {expected}")
     return table, about
 
 
-def read_table(path: Path, kind: str, name: str, limits: Limits = ANY) -> tuple[pl.DataFrame, dict]:
+def read_table(path: Path, kinds: str | Sequence[str], name: str, limits: Limits = ANY) -> tuple[pl.DataFrame, dict]:
     """A frame and its metadata; arguments and errors as for `open_table`."""
-    table, about = open_table(path, kind, name, limits)
+    table, about = open_table(path, kinds, name, limits)
     return table.frame(), about

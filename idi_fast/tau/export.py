@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from idi_fast.agents.streams import TRACE_STREAMS, check_stream, left_behind, stream_files, stream_type
+from idi_fast.agents.streams import TRACE_STREAMS, check_stream, left_behind, stream_files, stream_type, upper_half
 from idi_fast.errors import ArtifactError, InputError, nearest
 from idi_fast.storage.files import check_kept, check_place, check_replaceable_file
 from idi_fast.storage.reader.client import stream
@@ -21,6 +21,10 @@ from idi_fast.tau.trace_json import REQUIRED, trace_text
 
 ALL = "all"
 """The kind with every stream that all traces have; it has no equations."""
+
+
+FEATURE = "feature:"
+"""What the name of a feature follows, where a column could be named."""
 
 
 class Taken(NamedTuple):
@@ -62,7 +66,9 @@ def take_streams(
     source: a folder that `train` or `backtest` wrote, its trace.parquet, or what the reference leaves (`read_source`);
     kind: what messages call those who read them; optional: streams that a trace of the reference's may lack. A stream
     is the trace's column of its name, unless `streams` names another for it: a column of the CSV or Parquet file
-    `columns`, whose rows are the trace's ticks in their order, or, where that has none of the name, of the trace.
+    `columns`, whose rows are the trace's ticks in their order, or, where that has none of the name, of the trace; or
+    `feature:NAME`, of a feature in a list: whether its bucket lies in the upper half or, where the type is not sbf, the
+    bucket.
     Raises ArtifactError, InputError: for columns that are not there, nulls, what is no whole number, values that the
     type does not take, files of another length.
     """
@@ -82,15 +88,21 @@ def take_streams(
         types = {name: width for name, width in types.items() if name not in left_out}
         missing = [name for name in missing if name in types] if types else left_out
     if missing:
+        what = "features or columns" if "features" in found.about else "columns"
+        column = f"{FEATURE}NAME" if "features" in found.about else "COLUMN"
         raise ArtifactError(
             f"{kind!r} reads {', '.join(missing)}, which the trace of {source} does not have; "
-            f"name columns to take instead: `streams={missing[0]}=COLUMN`"
+            f"name {what} to take instead: `streams={missing[0]}={column}`"
         )
     own = None if columns is None else _read_columns(Path(columns), trace)
     values, origins = {}, {}
     for name, width in types.items():
         column = streams.get(name, name)
         table, origins[name] = trace, column
+        if column.startswith(FEATURE):
+            values[name] = _of_feature(found, column.removeprefix(FEATURE), f"`streams={name}={column}`", width)
+            check_stream(name, values[name], width)
+            continue
         if own is not None and name in streams and column in own.columns:
             table, origins[name] = own, f"{column} of {columns}"
         if column not in table.columns:
@@ -100,6 +112,17 @@ def take_streams(
         values[name] = _whole_numbers(name, table[column])
         check_stream(name, values[name], width)
     return Taken(values, origins, found)
+
+
+def _of_feature(source: Source, name: str, asked: str, width: str) -> np.ndarray:
+    """What a stream of a Tau type says of a feature, uint8 or int32 (n,)."""
+    sizes = source.about.get("features")
+    if not isinstance(sizes, dict) or not sizes:
+        raise InputError(f"{asked}: the trace says of no features; expected that of an agent with a list of features")
+    if name not in sizes:
+        raise InputError(f"{asked}: the agent has no such feature, only {', '.join(sizes)}.{nearest(name, sizes)}")
+    bucket = _whole_numbers(asked, source.frame[f"{name}_bucket"])
+    return upper_half(bucket, sizes[name]).astype(np.uint8) if width == "sbf" else bucket
 
 
 def _read_columns(path: Path, trace: pl.DataFrame) -> pl.DataFrame:

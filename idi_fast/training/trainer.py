@@ -174,6 +174,7 @@ class Trainer:
             comm_q=tables.comm_q,
             visits=tables.visits,
             trained_on=self._trained_on(),
+            counts=self._agent.counts(),
         )
         return policy, trace
 

@@ -14,11 +14,12 @@ from idi_fast import TrainingConfig, create_trainer
 from idi_fast.agents.rollout import rollout_history
 from idi_fast.backtesting import lookahead
 from idi_fast.backtesting.lookahead import LookaheadViolation, check_lookahead, checked_segments
-from idi_fast.config.feature_columns import FEATURES
+from idi_fast.config.feature_columns import SLOTS
+from idi_fast.config.settings import FeatureConfig
 from idi_fast.data.history import History
 from idi_fast.data.timestamps import iso_time
 from idi_fast.environments.environment import log_columns
-from idi_fast.environments.features import Encoder, FeatureStream
+from idi_fast.environments.features import Encoder, FeatureStream, Series, SeriesStream
 from idi_fast.errors import ArtifactError, InputError
 from idi_fast.kernels import features as transforms
 
@@ -103,7 +104,7 @@ class TestLeakingFeatures:
         ids=["one bar ahead", "mean of the series", "highest of the series"],
     )
     def test_a_transform_that_looks_ahead(self, policy, monkeypatch, name, leak):
-        row, feature, inputs = FEATURES.index(name), policy.encoder.features[name], FeatureStream.inputs
+        row, feature, inputs = SLOTS.index(name), policy.encoder.features[name], FeatureStream.inputs
 
         def honest(values):
             out, ring, moments = np.empty(values.size), np.zeros(feature.window), np.zeros(4)
@@ -111,13 +112,16 @@ class TestLeakingFeatures:
             return out
 
         def leaky(self, columns):
-            # Instead of the column the leaking feature of it, to be taken as it is.
-            self.parts.kinds[row] = transforms.LEVEL
-            self.parts.same[row] = row
-            found = list(inputs(self, columns))
-            found[row] = leak(honest, found[row])
-            leaked.append(found[row].size)
-            return tuple(found)
+            # Instead of the column the leaking feature of it, to be taken as it is: by a series of its own, since
+            # others may be computed like the honest one.
+            if self.parts[-1].series.transform != "level":
+                self.parts.append(SeriesStream(Series.of(FeatureConfig(column=feature.column, transform="level"))))
+                self.rows[row] = len(self.parts) - 1
+            found = inputs(self, columns)
+            made = leak(honest, found[-1][0])
+            found[-1] = (made,)
+            leaked.append(made.size)
+            return found
 
         leaked = []
         monkeypatch.setattr(FeatureStream, "inputs", leaky)

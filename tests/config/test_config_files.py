@@ -217,10 +217,12 @@ def properties(definition):
 
 
 def schema_defaults(definition):
-    return {
-        name: schema_defaults(node["$ref"].split("/")[-1]) if "$ref" in node else node["default"]
-        for name, node in properties(definition).items()
-    }
+    found = {}
+    for name, node in properties(definition).items():
+        # An object, or one of two things of which the object is the default.
+        block = node if "$ref" in node else node["anyOf"][0] if node["default"] == {} else {}
+        found[name] = schema_defaults(block["$ref"].split("/")[-1]) if "$ref" in block else node["default"]
+    return found
 
 
 def test_the_schemas_defaults_are_the_dataclasses():

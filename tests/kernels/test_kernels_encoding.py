@@ -8,39 +8,43 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from idi_fast.environments.features import Bars
 from idi_fast.kernels import encoding as kernels
-from idi_fast.kernels.features import TRANSFORMS, Features
 from oracle import encoding as oracle
 
-# Transforms whose results are exact, so that no value lies on the wrong side of an edge by rounding.
-EXACT = st.tuples(st.sampled_from(["log_return", "drawdown", "level"]), st.integers(1, 12))
 EDGES = st.lists(eighths(), max_size=5, unique=True).map(sorted)
 
 
+@st.composite
+def features(draw):
+    """Edges of 1 to 7 features, which row each stands in, and which of them is the scarcity."""
+    edges = draw(st.lists(EDGES, min_size=1, max_size=7))
+    rows = draw(st.lists(st.integers(0, 7), min_size=len(edges) + 2, max_size=len(edges) + 2))
+    return edges, rows, draw(st.none() | st.integers(0, len(edges) - 1))
+
+
 @given(
-    series=st.lists(st.tuples(*[eighths()] * 6, st.floats(-0.2, 0.2)), min_size=1, max_size=60),
-    transforms=st.tuples(*[EXACT] * 6),
-    edges=st.tuples(*[EDGES] * 4),
+    series=st.lists(st.tuples(*[eighths()] * 9, st.floats(-0.2, 0.2)), min_size=1, max_size=60),
+    features=features(),
     regime_edges=st.tuples(*[eighths()] * 3),
     typical=st.floats(1e-3, 2.0),
     window=st.integers(0, 40),
     fills=st.booleans(),
-    block=st.integers(1, 70),
     chunks=CHUNKS,
 )
-def test_encode_bars(series, transforms, edges, regime_edges, typical, window, fills, block, chunks):
-    columns, log_close = np.array(series)[:, :6].T.copy(), np.array(series)[:, 0] / 50
-    log_fill = log_close + np.array(series)[:, 6] if fills else np.empty(0)
+def test_encode_bars(series, features, regime_edges, typical, window, fills, chunks):
+    (edges, rows, scarcity), numbers = features, np.array(series).T.copy()
+    given, log_close = numbers[:8], numbers[8] / 50
+    log_fill = log_close + numbers[9] if fills else np.empty(0)
     n, fee_rate = len(series), 5e-4
-    features = Features(
-        kinds=np.array([TRANSFORMS.index(name) for name, _ in transforms]),
-        same=np.arange(6),
-        rings=tuple(np.zeros(window) for _, window in transforms),
-        moments=tuple(np.zeros(4) for _ in range(6)),
-        seen=tuple(np.zeros(1, np.int64) for _ in range(6)),
-    )
-    sizes = np.array([len(inner) + 1 for inner in edges])
     encoding = kernels.Encoding(
-        tuple(np.array(inner, np.float64) for inner in edges), sizes, np.array(regime_edges), typical, window, fee_rate
+        rows=np.array(rows),
+        edges=np.array([edge for inner in edges for edge in inner], np.float64),
+        first_edge=np.cumsum([0, *map(len, edges)]),
+        sizes=np.array([len(inner) + 1 for inner in edges]),
+        scarcity=-1 if scarcity is None else scarcity,
+        regime_edges=np.array(regime_edges),
+        typical=typical,
+        window=window,
+        fee_rate=fee_rate,
     )
     carry = kernels.Carry(np.full(2, np.nan), np.full(1, -1), np.zeros(1, np.int64))
     bars = Bars(
@@ -50,20 +54,12 @@ def test_encode_bars(series, transforms, edges, regime_edges, typical, window, f
         np.full(n, 9, np.int8),
         np.full(n, 9, np.uint8),
     )
+    room = np.empty((len(edges), n + 3), np.int32)
     for piece in pieces(n, chunks):
-        kernels.encode_bars(
-            tuple(values[piece].copy() for values in columns),
-            log_close[piece].copy(),
-            log_fill[piece].copy(),
-            features,
-            encoding,
-            carry,
-            np.empty(6 * block),
-            np.empty(4 * block, np.int32),
-            Bars(*(array[piece] for array in bars)),
-        )
-    rows = [(name, values.tolist(), window) for (name, window), values in zip(transforms, columns, strict=True)]
-    expected = oracle.encode_bars(rows, log_close, log_fill, edges, regime_edges, typical, window, fee_rate)
+        values = given[:, piece].copy()
+        kernels.encode_bars(values, piece.start, log_close, log_fill, encoding, carry, room, bars)
+    wanted = [given[row].tolist() for row in rows]
+    expected = oracle.encode_bars(wanted, log_close, log_fill, edges, scarcity, regime_edges, typical, window, fee_rate)
     assert_array_equal(bars.observation, expected.observation)
     assert_array_equal(bars.regime, expected.regime)
     assert_array_equal(bars.scarcity, expected.scarcity)

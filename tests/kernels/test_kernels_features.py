@@ -215,37 +215,3 @@ def test_the_error_of_sliding_sums_does_not_grow(name):
     expected = np.array(getattr(oracle, name)(values[tail.start - window - 1 :].tolist(), window))[window + 1 :]
     # Values about 2e5 have 12 digits after the point, and a deviation of about 48 or 1.
     assert_allclose(made[tail], expected, rtol=0, atol=1e-8)
-
-
-ROW = st.tuples(st.sampled_from(TRANSFORMS), st.integers(0, 1), WINDOWS, st.booleans())
-"""A transform, the column it is of, its window, and whether it is wanted."""
-
-
-@given(
-    pairs=st.lists(st.tuples(eighths(), eighths()), min_size=1, max_size=60),
-    rows=st.lists(ROW, min_size=1, max_size=6),
-    chunks=CHUNKS,
-)
-def test_push_features(pairs, rows, chunks):
-    columns = np.array(pairs, np.float64).T.copy()
-    chosen = [row[:3] for row in rows]
-    features = kernels.Features(
-        kinds=np.array([kernels.TRANSFORMS.index(name) if used else -1 for name, _, _, used in rows]),
-        same=np.array([next(i for i in range(k + 1) if rows[i] == row) for k, row in enumerate(rows)]),
-        rings=tuple(np.zeros(window) for _, _, window, _ in rows),
-        moments=tuple(np.zeros(4) for _ in rows),
-        seen=tuple(np.zeros(1, np.int64) for _ in rows),
-    )
-    matrix = np.full((len(rows), len(pairs)), np.nan)
-    for piece in pieces(len(pairs), chunks):
-        part = np.full((len(rows), len(pairs[piece])), np.nan)
-        kernels.push_features(tuple(columns[column] for _, column, _ in chosen), piece.start, features, part)
-        matrix[:, piece] = part
-    expected = oracle.push_features([(name, columns[column].tolist(), window) for name, column, window in chosen])
-    for k, (name, column, window, used) in enumerate(rows):
-        if not used or features.same[k] != k:
-            assert np.isnan(matrix[k]).all()  # left to the row that it equals
-        else:
-            assert_array_equal(matrix[k], feature(name, columns[column], window, chunks))
-            # As in the tests of each.
-            assert_allclose(matrix[k], np.array(expected[k], np.float64), rtol=0, atol=math.sqrt(1e-11))
