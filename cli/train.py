@@ -215,7 +215,7 @@ def _fill(settings, seed: int | None, initial, folder: Path, kept: Kept) -> tupl
             checkpoints = Checkpoints(kept.folder, kept.every, resume=kept.resume, note=console.note)
             log = {"checkpoints": stack.enter_context(checkpoints)}
             stopping = console.stopped_by_signals(trainer.cancel)
-        with stopping, console.training_progress(settings.episodes * settings.episode_length) as progress:
+        with stopping, console.training_progress(settings.drawn_episodes * settings.episode_length) as progress:
             trainer.train(progress, **log)
         seconds = {"training_seconds": trainer.training_seconds}
         policy, trace = trainer.rollout()

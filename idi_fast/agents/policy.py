@@ -11,6 +11,8 @@ import numpy as np
 import polars as pl
 
 from idi_fast import display
+from idi_fast.agents import certainty
+from idi_fast.agents.certainty import Certainty
 from idi_fast.agents.table_layout import Layout
 from idi_fast.config.arguments import check_integer, check_path, described
 from idi_fast.config.feature_columns import FEATURES
@@ -55,6 +57,8 @@ class Policy:
         Features and bucket edges of a market policy.
     trained_on : list of dict
         The bars it has seen: those of its own training, then those of the policies that its values started from.
+    certainty : Certainty or None
+        Standard errors and counts of a planned table (`learning.algorithm` "value_iteration").
 
     Examples
     --------
@@ -74,6 +78,7 @@ class Policy:
     comm_q: np.ndarray
     visits: np.ndarray
     trained_on: list[dict] = field(default_factory=list)
+    certainty: Certainty | None = None
 
     def __repr__(self) -> str:
         return display.as_text(self._title(), self._rows())
@@ -153,7 +158,8 @@ class Policy:
         return ACTIONS[int(np.argmax(self.values(np.array([self.state_index(state)]))[0]))]
 
     def frame(self) -> pl.DataFrame:
-        """A row per known state: its digits, q_hold, q_buy, q_sell, comm_<action> …, visits. With a tile coder (but not
+        """A row per known state: its digits, q_hold, q_buy, q_sell, comm_<action> …, visits, of a planned table also
+        se_buy, se_sell, n and, with resamples, agreement. With a tile coder (but not
         under compat) a row per known row of the table, with its number in place of the digits.
 
         Known is what was visited, or has values of an initial policy; all else has the config's initial value for every
@@ -177,7 +183,8 @@ class Policy:
                 columns |= {f"tile_{k}": codes[:, k] for k in range(tiles.num_tilings)}
         columns |= {f"q_{name}": self.q[states, k] for k, name in enumerate(ACTIONS)}
         columns |= {f"comm_{name}": self.comm_q[states, k] for k, name in enumerate(self.comm_actions)}
-        return pl.DataFrame({**columns, "visits": self.visits[states]})
+        more = {} if self.certainty is None else self.certainty.columns(states)
+        return pl.DataFrame({**columns, "visits": self.visits[states], **more})
 
     def save(self, path: str | Path) -> None:
         """Write the table as one Parquet file; config, seed and encoder travel in its metadata. Raises OutputError."""
@@ -217,7 +224,8 @@ class Policy:
         table, about = open_table(path, FORMAT, "policy", limits)
         try:
             config = TrainingConfig.from_dict(about["config"])
-            frame = table.frame([name for name in table_columns(config) if name in table.columns])
+            wanted = (*table_columns(config), *certainty.COLUMNS)
+            frame = table.frame([name for name in wanted if name in table.columns])
             return cls._from_frame(config, about, frame)
         except (
             KeyError,
@@ -253,6 +261,7 @@ class Policy:
             comm_q=np.zeros((layout.n_rows, len(names))),
             visits=np.zeros(layout.n_rows, np.int64),
             trained_on=_descriptions(about["trained_on"]),
+            certainty=Certainty.of(frame, states, layout.n_rows),
         )
         policy.q[states] = frame.select(f"q_{name}" for name in ACTIONS).to_numpy()
         policy.comm_q[states] = frame.select(f"comm_{name}" for name in names).to_numpy()

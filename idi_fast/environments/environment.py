@@ -256,6 +256,10 @@ class CryptoEnvironment(_MarketTape):
             bars = bars._replace(observation=bars.observation * N_REGIMES + simulated.regime)
         return bars._replace(regime=simulated.regime, risk=simulated.risk), simulated.log_close
 
+    def series(self, n: int) -> list[Bars]:
+        """The next n bars, as a single series to plan on."""
+        return [self._advance(n)[0]]
+
     def fill(self, n: int) -> Tape:
         return self.tape(self._advance(n)[0])
 
@@ -333,6 +337,11 @@ class HistoryEnvironment(_MarketTape):
     @property
     def state(self) -> dict[str, np.ndarray]:
         return {"cursor": self._cursor, **named("generator", self._generator.state)}
+
+    def series(self) -> list[Bars]:
+        """All bars to plan on, a series per symbol."""
+        bounds = zip(self._market.firsts[:-1], self._market.firsts[1:], strict=True)
+        return [Bars(*(column[start:stop] for column in self._market.bars)) for start, stop in bounds]
 
     def fill(self, n: int) -> Tape:
         rows = self._buffers.rows(n)

@@ -103,7 +103,7 @@ class WalkForward:
             "config": self.config.canonical(),
         }
         write_json(folder / "run.json", run)
-        training = {"seeds": self.assumptions["seeds"], "episodes": self.config.episodes}
+        training = {"seeds": self.assumptions["seeds"], "episodes": self.config.drawn_episodes}
         write_manifest(folder, config_sha256=fingerprint, training=training)
 
     def save(self, out: str | Path, *, force: bool = False) -> None:
