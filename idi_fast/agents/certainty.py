@@ -5,7 +5,14 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-COLUMNS = ("se_buy", "se_sell", "n", "agreement")
+from idi_fast.config.settings import LearningConfig
+
+
+def certainty_columns(learning: LearningConfig) -> tuple[str, ...]:
+    """The columns of a policy's table that these settings add."""
+    if not learning.plans:
+        return ()
+    return ("se_buy", "se_sell", "n", *(("agreement",) if learning.bootstrap else ()))
 
 
 class Certainty(NamedTuple):

@@ -11,8 +11,7 @@ import numpy as np
 import polars as pl
 
 from idi_fast import display
-from idi_fast.agents import certainty
-from idi_fast.agents.certainty import Certainty
+from idi_fast.agents.certainty import Certainty, certainty_columns
 from idi_fast.agents.table_layout import Layout
 from idi_fast.config.arguments import check_integer, check_path, described
 from idi_fast.config.feature_columns import FEATURES
@@ -224,8 +223,7 @@ class Policy:
         table, about = open_table(path, FORMAT, "policy", limits)
         try:
             config = TrainingConfig.from_dict(about["config"])
-            wanted = (*table_columns(config), *certainty.COLUMNS)
-            frame = table.frame([name for name in wanted if name in table.columns])
+            frame = table.frame([name for name in table_columns(config) if name in table.columns])
             return cls._from_frame(config, about, frame)
         except (
             KeyError,
@@ -323,7 +321,8 @@ def table_columns(config: TrainingConfig) -> list[str]:
     space = StateSpace.of(config)
     place = space.names if Layout.of(config, space).tiling is None else ("row",)
     names, _ = comm_columns(config)
-    return [*place, *(f"q_{name}" for name in ACTIONS), *(f"comm_{name}" for name in names), "visits"]
+    values = [*(f"q_{name}" for name in ACTIONS), *(f"comm_{name}" for name in names)]
+    return [*place, *values, "visits", *certainty_columns(config.learning)]
 
 
 def _descriptions(trained_on: object) -> list[dict]:

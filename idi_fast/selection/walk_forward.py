@@ -15,7 +15,7 @@ from idi_fast.agents.rollout import decide_from_flat
 from idi_fast.backtesting import kpis
 from idi_fast.backtesting.account import TradingAssumptions, resolve_fill
 from idi_fast.config.arguments import check_callback, check_config, check_flag, check_integer
-from idi_fast.config.seeds import check_seeds
+from idi_fast.config.seeds import check_seeds, refuse_equal_seeds
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.config_history import with_history
 from idi_fast.data.history import History, HistoryLike, required_history
@@ -192,6 +192,7 @@ def walk_forward(
         raise InputError(f"environment.kind is {config.environment.kind!r}; a walk-forward needs 'history'")
     refuse_split(config, "a walk-forward")
     seeds, bars = check_seeds(seeds, negative=False), len(history)
+    refuse_equal_seeds(config, seeds)
     fee = config.environment.market.fee_bps if fee_bps is None else fee_bps
     assumed = TradingAssumptions(resolve_fill(fill, history.open is not None), fee)
     whence = f", half of the {bars} there are" if train_bars is None else ""
