@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from idi_fast.kernels._jit import index, kernel
-from idi_fast.kernels.learn import mood_step
+from idi_fast.kernels.learn import MOOD_FALLS_BELOW, MOOD_RISES_ABOVE, mood_step
 from idi_fast.kernels.market import market_reward
 
 WINDOW = 8
@@ -20,6 +20,8 @@ RIDGE = 1e-13
 WORSE = 4.0
 """A residual so many times the smallest is not built on."""
 EMPTY = -1
+STEP_BITS = 18
+"""Bits of `_steps` in the key of an edge."""
 
 
 class Counts(NamedTuple):
@@ -37,14 +39,12 @@ class Counts(NamedTuple):
 class Edges(NamedTuple):
     """Which observation followed which, as an open hash table; slots that are not in use have the key −1.
 
-    key int64 (slots,), a power of two: observation · n + the next; bars int32 (slots,); rises, falls int32 (slots, 9):
-    bars whose reward raises or lowers the mood, by move, or of no size where moods do not matter; used int64 (1,).
+    key int64 (slots,), a power of two: (observation · n + the next) · 2¹⁸ + `_steps` of the bar, or 0 where moods do not
+    matter; bars int32 (slots,); used int64 (1,).
     """
 
     key: np.ndarray
     bars: np.ndarray
-    rises: np.ndarray
-    falls: np.ndarray
     used: np.ndarray
 
 
@@ -84,55 +84,60 @@ def _slot(keys, key):
 
 
 @kernel
-def count_transitions(bars, weights, times, before, counts, edges):
+def count_transitions(bars, weights, times, before, by_mood, counts, edges):
     """Add what followed each observation in the next bars.
 
     bars: `idi_fast.environments.features.Bars` of n bars; weights float64 (3,), see `market_rows`; times int32 (n,):
-    how often each counts, or of no size: once. before int64 (1,): the observation before the first, −1 at a beginning.
-    edges has room for n more. Mutates: before, counts, edges.
+    how often each counts, or of no size: once; by_mood: whether the steps of the mood are part of an edge. before int64
+    (1,): the observation before the first, −1 at a beginning. edges has room for n more. Mutates: before, counts, edges.
     """
-    observation, gap, change, cost, scarcity = bars.observation, bars.gap, bars.change, bars.cost, bars.scarcity
-    risk, n_observations, sums = bars.risk, counts.bars.size, counts.sums.reshape(-1)
-    rises, falls = edges.rises.reshape(-1), edges.falls.reshape(-1)
-    last, moods = before[0], rises.size > 0
+    observation, gaps, changes, costs, scarcities = bars.observation, bars.gap, bars.change, bars.cost, bars.scarcity
+    risk, followed, alerts, sums = bars.risk, counts.bars, counts.alerts, counts.sums.reshape(-1)
+    keys, edge_bars, n_observations, last, used = edges.key, edges.bars, counts.bars.size, before[0], edges.used[0]
     for row in range(observation.size):
-        t, following = index(row), np.int64(observation[index(row)])
-        here, last = last, following
+        t = index(row)
+        here, last = last, np.int64(observation[t])
         often = np.int64(times[t]) if times.size else 1
         if here < 0 or often == 0:
             continue
         at, many = index(here), np.float64(often)
-        counts.bars[at] += often
-        counts.alerts[at] += often * np.int64(risk[t])
-        sums[at * index(4)] += many * gap[t]
-        sums[at * index(4) + index(1)] += many * change[t]
-        sums[at * index(4) + index(2)] += many * cost[t]
-        sums[at * index(4) + index(3)] += many * scarcity[t]
-        key = here * n_observations + following
-        slot = _slot(edges.key, key)
-        if edges.key[slot] == EMPTY:
-            edges.key[slot] = key
-            edges.used[0] += 1
-        edges.bars[slot] += often
-        if moods:
-            for move in range(9):
-                reward = market_reward(move // 3, move % 3, gap[t], change[t], cost[t], scarcity[t], weights)
-                step = mood_step(reward)
-                rises[slot * index(9) + index(move)] += often * np.int64(step > 0)
-                falls[slot * index(9) + index(move)] += often * np.int64(step < 0)
-    before[0] = last
+        gap, change, cost, scarcity = gaps[t], changes[t], costs[t], scarcities[t]
+        followed[at] += often
+        alerts[at] += often * np.int64(risk[t])
+        first = at * index(4)
+        sums[first] += many * gap
+        sums[first + index(1)] += many * change
+        sums[first + index(2)] += many * cost
+        sums[first + index(3)] += many * scarcity
+        key = (here * n_observations + last) << STEP_BITS
+        if by_mood:
+            key |= _steps(gap, change, cost, scarcity, weights)
+        slot = _slot(keys, key)
+        if keys[slot] == EMPTY:
+            keys[slot] = key
+            used += 1
+        edge_bars[slot] += often
+    before[0], edges.used[0] = last, used
+
+
+@kernel(inline=True)
+def _steps(gap, change, cost, scarcity, weights):
+    """Which moves raise the mood, as bits 0 to 8, and which lower it, as bits 9 to 17."""
+    steps = np.int64(0)
+    for move in range(9):
+        reward = market_reward(move // 3, move % 3, gap, change, cost, scarcity, weights)
+        steps |= np.int64(reward > MOOD_RISES_ABOVE) << move
+        steps |= np.int64(reward < MOOD_FALLS_BELOW) << (9 + move)
+    return steps
 
 
 @kernel
 def copy_edges(edges, wider):
     """Put all edges into an empty table with more slots. Mutates: wider."""
     for slot in range(edges.key.size):
-        if edges.key[slot] == EMPTY:
-            continue
-        at = _slot(wider.key, edges.key[slot])
-        wider.key[at], wider.bars[at] = edges.key[slot], edges.bars[slot]
-        for move in range(9 if edges.rises.size else 0):
-            wider.rises[at, move], wider.falls[at, move] = edges.rises[slot, move], edges.falls[slot, move]
+        if edges.key[slot] != EMPTY:
+            at = _slot(wider.key, edges.key[slot])
+            wider.key[at], wider.bars[at] = edges.key[slot], edges.bars[slot]
     wider.used[0] = edges.used[0]
 
 
@@ -306,62 +311,102 @@ def combine(products, held, shares):
         shares[i] = shares[i] / total
 
 
+class Blocks(NamedTuple):
+    """Advantages over holding, summed by node and block of consecutive bars.
+
+    means float64 (nodes, columns): what deviations are from; sums float64 (nodes, columns), bars int64 (nodes,): of the
+    block that is open; squares float64 (nodes, columns): summed squares of the deviations of blocks that have ended,
+    number int64 (nodes,): how many have bars of a node. Columns are position, mood, and buy or sell.
+    """
+
+    means: np.ndarray
+    sums: np.ndarray
+    bars: np.ndarray
+    squares: np.ndarray
+    number: np.ndarray
+
+
 @kernel
-def deviations(bars, weights, ids, model, worth, means, length, block, sums, squares, blocks):
-    """Squared deviations of advantages over holding, summed by block of bars, for their standard errors.
+def deviations(bars, weights, ids, model, worth, length, blocks):
+    """Add the squared deviations, by blocks of `length` bars, of what buying and selling earn more than holding.
 
     Both are earned on the same bar, and their difference varies far less than either. bars: as for `count_transitions`,
-    one series; ids int32 (n_observations,): the number of each observation in the model; worth float64 (m, 3 n_moods):
-    as `continuations` leaves it; means float64 (nodes, 6 n_moods): advantage of buy and sell, of each node's own bars,
-    by position, mood and action; length int64: bars of a block; block int64 (nodes,): the last that each node had bars
-    in, −1 for none; sums, squares float64 (nodes, 6 n_moods): deviations within that block, and squares of those of the
-    blocks before; blocks int64 (nodes,): their number. What a series leaves open `close_blocks` adds.
-    Mutates: block, sums, squares, blocks.
+    a whole series; ids int32 (n_observations,): the number of each observation in the model; worth float64 (m, 3
+    n_moods): as `continuations` leaves it; blocks: `Blocks`, none of them open. Mutates: blocks.
     """
-    n_moods, parent = model.n_moods, model.parent
-    columns = 6 * n_moods
-    advantage = np.empty(columns)
-    for row in range(1, bars.observation.size):
-        t, observation = index(row), np.int64(ids[bars.observation[index(row - 1)]])
-        following = np.int64(ids[bars.observation[t]])
+    observation, gaps, changes, costs, scarcities = bars.observation, bars.gap, bars.change, bars.cost, bars.scarcity
+    n_moods, moves, parent, worths = model.n_moods, model.next_position, model.parent, worth.reshape(-1)
+    states, columns, sums, members = 3 * n_moods, 6 * n_moods, blocks.sums.reshape(-1), blocks.bars
+    touched, n_touched, last = np.empty(members.size, np.int64), 0, observation.size - 1
+    for row in range(1, observation.size):
+        t = index(row)
+        node, following = np.int64(ids[observation[index(row - 1)]]), np.int64(ids[observation[t]]) * states
+        gap, change, cost, scarcity = gaps[t], changes[t], costs[t], scarcities[t]
+        if members[node] == 0:
+            touched[n_touched] = node
+            n_touched += 1
+        members[node] += 1
+        place = node * columns
         for position in range(3):
-            hold = market_reward(position, position, bars.gap[t], bars.change[t], bars.cost[t], bars.scarcity[t], weights)
+            hold = market_reward(position, position, gap, change, cost, scarcity, weights)
+            holds, held_step = following + position * n_moods, mood_step(hold)
             for action in range(1, 3):
-                after = model.next_position[position * 3 + action]
-                gain = market_reward(position, after, bars.gap[t], bars.change[t], bars.cost[t], bars.scarcity[t], weights)
+                after = moves[index(position * 3 + action)]
+                gain = market_reward(position, after, gap, change, cost, scarcity, weights)
+                moved_step = mood_step(gain)
                 for mood in range(n_moods):
-                    held = max(0, min(n_moods - 1, mood + mood_step(hold)))
-                    moved = max(0, min(n_moods - 1, mood + mood_step(gain)))
-                    more = worth[following, after * n_moods + moved] - worth[following, position * n_moods + held]
-                    advantage[(position * n_moods + mood) * 2 + action - 1] = gain - hold + more
-        now, node = row // length, observation
-        while True:
-            if block[node] != now:
-                if block[node] >= 0:
-                    _close_block(node, sums, squares, blocks)
-                block[node] = now
-            for k in range(columns):
-                sums[node, k] += advantage[k] - means[node, k]
-            if parent[node] == node:
-                break
-            node = parent[node]
+                    held = holds + max(0, min(n_moods - 1, mood + held_step))
+                    moved = following + after * n_moods + max(0, min(n_moods - 1, mood + moved_step))
+                    more = worths[index(moved)] - worths[index(held)]
+                    sums[index(place + (position * n_moods + mood) * 2 + action - 1)] += gain - hold + more
+        if row % length == 0 or row == last:
+            close_block(touched, n_touched, parent, blocks)
+            n_touched = 0
 
 
 @kernel
-def close_blocks(block, sums, squares, blocks):
-    """End the blocks that a series of bars leaves open in `deviations`. Mutates: all."""
-    for node in range(block.size):
-        if block[node] >= 0:
-            _close_block(node, sums, squares, blocks)
-            block[node] = -1
+def close_block(touched, n_touched, parent, blocks):
+    """End the block that is open: its first `n_touched` observations touched int64 (nodes,), which has room for more,
+    have bars. Mutates: touched, blocks."""
+    columns, place = blocks.sums.shape[1], 0
+    # Groups are numbered behind their members and are touched by these, so each is complete before its own turn if
+    # the list is walked level by level, as it grows.
+    while place < n_touched:
+        node = touched[place]
+        up = parent[node]
+        if up != node:
+            if blocks.bars[up] == 0:
+                touched[n_touched] = up
+                n_touched += 1
+            blocks.bars[up] += blocks.bars[node]
+            for k in range(columns):
+                blocks.sums[up, k] += blocks.sums[node, k]
+        for k in range(columns):
+            deviation = blocks.sums[node, k] - blocks.bars[node] * blocks.means[node, k]
+            blocks.squares[node, k] += deviation * deviation
+            blocks.sums[node, k] = 0.0
+        blocks.bars[node] = 0
+        blocks.number[node] += 1
+        place += 1
 
 
-@kernel(inline=True)
-def _close_block(node, sums, squares, blocks):
-    for k in range(sums.shape[1]):
-        squares[node, k] += sums[node, k] * sums[node, k]
-        sums[node, k] = 0.0
-    blocks[node] += 1
+@kernel
+def earn(observation, bars, start, weights, targets, position, earned):
+    """What several policies of observation and position earn on the same bars, before the mood term.
+
+    observation int32 (n,): numbered as in targets uint8 (policies, 3 observations), the new position of each state; bars
+    from number `start` on are theirs. position int64, earned float64 (policies,): flat and 0 before the first bar.
+    Mutates: position, earned.
+    """
+    # One step of each policy after the other: none waits for another, while each waits for its own last one.
+    for row in range(1, observation.size):
+        t, here = index(start + row), np.int64(observation[index(row - 1)]) * 3
+        gap, change, cost, scarcity = bars.gap[t], bars.change[t], bars.cost[t], bars.scarcity[t]
+        for policy in range(earned.size):
+            old = position[policy]
+            new = np.int64(targets[policy, here + old])
+            earned[policy] += market_reward(old, new, gap, change, cost, scarcity, weights)
+            position[policy] = new
 
 
 @kernel

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 MAX_REGIMES = 32  # what the stream q_regime, a bv[5], can carry
 MAX_STATES = 2**31  # exclusive; rows of a table are int32 too
-MAX_PLANNED = 2**26  # states of a table that is filled, whether the bars show them or not
+MAX_PLANNED = 2**24  # states of a table that is filled, whether the bars show them or not
 OF_PLANNING = ("bars", "tolerance", "shrinkage", "confidence", "bootstrap", "min_agreement")
 """The settings of learning for value_iteration; of the others it has no use."""
 
@@ -160,5 +160,5 @@ def _check_states(config: "TrainingConfig") -> None:
         product += f" times {regimes} regimes" if regimes > 1 else ""
         raise SettingError("quantizer", f"gives {n_states} states; expected {product} below {MAX_STATES} (2**31)")
     if config.learning.plans and n_states > MAX_PLANNED:
-        problem = f"gives {n_states} states; expected at most {MAX_PLANNED} (2**26), for value_iteration fills all of them"
+        problem = f"gives {n_states} states; expected at most {MAX_PLANNED} (2**24), for value_iteration fills all of them"
         raise SettingError("quantizer", problem, "learning.algorithm")

@@ -39,14 +39,13 @@ def measure_doubt(
     means = raw_advantages(raw, solution).reshape(size, columns)
     ids = np.full(n_observations, -1, np.int32)
     ids[nodes.observations] = np.arange(nodes.observations.size)
-    block, blocks = np.full(size, -1), np.zeros(size, np.int64)
     sums, squares = np.zeros((size, columns)), np.zeros((size, columns))
+    blocks = kernels.Blocks(means, sums, np.zeros(size, np.int64), squares, np.zeros(size, np.int64))
     worth = model.clarity * (np.arange(3 * model.n_moods) % model.n_moods) + model.discount * solution.values
     length = block_length(int(process.bars[-1]))
     for bars in series:
-        kernels.deviations(bars, weights, ids, model, worth, means, length, block, sums, squares, blocks)
-        kernels.close_blocks(block, sums, squares, blocks)
-    variance, share = _long_run_variance(process, squares, blocks), _sum_of_squared_weights(process)
+        kernels.deviations(bars, weights, ids, model, worth, length, blocks)
+    variance, share = _long_run_variance(process, squares, blocks.number), _sum_of_squared_weights(process)
     errors = np.sqrt(variance * share[:, np.newaxis]).reshape(size, 3, model.n_moods, 2).transpose(0, 2, 1, 3)
     return Doubt(errors, 1.0 / share)
 

@@ -16,7 +16,7 @@ from idi_fast.environments.state_space import StateSpace
 from idi_fast.errors import Cancelled
 from idi_fast.kernels.learn import Rules, Tables
 from idi_fast.planning.bootstrap import occurrences, resamples
-from idi_fast.planning.counts import TransitionCounts
+from idi_fast.planning.counts import ONCE, count
 from idi_fast.planning.doubt import Doubt, measure_doubt
 from idi_fast.planning.hierarchy import Hierarchy
 from idi_fast.planning.shrinkage import Choice, choose_shrinkage, follow_table
@@ -74,11 +74,11 @@ class Planner:
         certainty = self._certainty(doubt, nearest, agreement, reached)
         return Plan(tables, certainty, about)
 
-    def _process(self, series: Sequence[Bars], shrinkage: float, times: np.ndarray | None = None) -> Process:
+    def _process(self, series: Sequence[Bars], shrinkage: float, times: np.ndarray = ONCE) -> Process:
         n = self._hierarchy.n_observations
-        counted = TransitionCounts.of(series, n, self._weights, by_mood=self._by_mood, times=times)
+        totals = count(series, n, self._weights, by_mood=self._by_mood, times=times)
         kappa = np.full(self._hierarchy.levels, shrinkage)
-        return make_process(counted, self._hierarchy, self._rules, self._config.discount, kappa)
+        return make_process(totals, self._hierarchy, self._rules, self._config.discount, kappa)
 
     def _confident(
         self, process: Process, solution: Solution, doubt: Doubt, cancelled: threading.Event | None

@@ -8,10 +8,11 @@ import numpy as np
 
 from idi_fast.environments.features import Bars
 from idi_fast.kernels.learn import PNL, Rules
+from idi_fast.kernels.planning import earn
 from idi_fast.kernels.rollout import rollout_bars
-from idi_fast.planning.counts import TransitionCounts
+from idi_fast.planning.counts import count_parts, each_left_out
 from idi_fast.planning.hierarchy import Hierarchy
-from idi_fast.planning.solution import Process, Solution, action_values, make_process, solve
+from idi_fast.planning.solution import action_values, make_process, solve
 
 USUAL = 400.0
 """Bars that a parent counts as where the bars do not say better: a mean return of a twentieth of its deviation, as markets
@@ -47,22 +48,25 @@ def choose_shrinkage(
     It is the usual one, unless another is better by two standard errors over the blocks. The mood has no part in this:
     rewards are those before its term. Bars of the training only are used.
     """
-    bars = Bars(*(np.concatenate(columns) for columns in zip(*series, strict=True)))
-    n = bars.observation.size
+    n = sum(each.observation.size for each in series)
     if n < BLOCKS * FEWEST_BARS:
         return Choice(USUAL, {})
+    bars = Bars(*(np.concatenate(columns) for columns in zip(*series, strict=True))) if len(series) > 1 else series[0]
     plain = without_mood(rules)
-    bounds = np.linspace(0, n, BLOCKS + 1).astype(np.int64)
+    bounds = np.linspace(0, n, BLOCKS + 1).astype(np.int64).tolist()
+    parts = count_parts(series, bounds, hierarchy.n_observations, weights)
     earned = np.zeros((len(CANDIDATES), BLOCKS))
-    for number, (start, stop) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
-        times = np.ones(n, np.int32)
-        times[start:stop] = 0
-        counted = TransitionCounts.of(series, hierarchy.n_observations, weights, by_mood=False, times=times)
-        left_out, values = Bars(*(column[start:stop] for column in bars)), None
+    for number, others in enumerate(each_left_out(parts)):
+        start, stop = bounds[number : number + 2]
+        codes, found = _numbered(bars.observation[start:stop], hierarchy.n_observations)
+        targets, values = np.empty((len(CANDIDATES), 3 * codes.size), np.uint8), None
         for place, candidate in enumerate(CANDIDATES):
-            process = make_process(counted, hierarchy, plain, discount, np.full(hierarchy.levels, candidate))
+            process = make_process(others, hierarchy, plain, discount, np.full(hierarchy.levels, candidate))
             solution = solve(process, TOLERANCE, start=values, cancelled=cancelled)
-            earned[place, number], values = follow(left_out, process, solution, plain, weights), solution.values
+            values = solution.values
+            best = action_values(process, solution, process.nodes.nearest(codes))[:, 0].argmax(axis=2)
+            targets[place] = np.take_along_axis(plain.next_position.reshape(1, 3, 3), best[..., np.newaxis], 2).reshape(-1)
+        earn(found, bars, start, weights, targets, np.ones(len(CANDIDATES), np.int64), earned[:, number])
     better = earned - earned[CANDIDATES.index(USUAL)]
     error = better.std(axis=1, ddof=1) * np.sqrt(BLOCKS)
     gain = np.where(better.sum(axis=1) > CONVINCING * error, better.sum(axis=1), 0.0)
@@ -75,11 +79,13 @@ def without_mood(rules: Rules) -> Rules:
     return rules._replace(strides=np.array([3, 3, 1]), n_moods=1, clarity=0.0)
 
 
-def follow(bars: Bars, process: Process, solution: Solution, rules: Rules, weights: np.ndarray) -> float:
-    """What the best actions earn on a series of bars, begun flat, before the mood term."""
-    codes, found = np.unique(bars.observation, return_inverse=True)
-    q = action_values(process, solution, process.nodes.nearest(codes))
-    return follow_table(bars._replace(observation=found.astype(np.int32)), q.reshape(-1, 3), rules, weights)
+def _numbered(observation: np.ndarray, n_observations: int) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct observations int64 (m,), and the place of each among them, int32 (n,)."""
+    shown = np.zeros(n_observations, bool)
+    shown[observation] = True
+    codes, place = np.flatnonzero(shown), np.empty(n_observations, np.int32)
+    place[codes] = np.arange(codes.size)
+    return codes, place[observation]
 
 
 def follow_table(bars: Bars, q: np.ndarray, rules: Rules, weights: np.ndarray) -> float:

@@ -9,7 +9,7 @@ from idi_fast.errors import Cancelled, NumericalError
 from idi_fast.kernels import planning as kernels
 from idi_fast.kernels.learn import Rules
 from idi_fast.kernels.planning import Model
-from idi_fast.planning.counts import TransitionCounts
+from idi_fast.planning.counts import Totals
 from idi_fast.planning.hierarchy import Hierarchy, Nodes
 
 ANY = 7
@@ -59,20 +59,19 @@ class Process:
 
 
 def make_process(
-    counted: TransitionCounts, hierarchy: Hierarchy, rules: Rules, discount: float, shrinkage: np.ndarray
+    totals: Totals, hierarchy: Hierarchy, rules: Rules, discount: float, shrinkage: np.ndarray
 ) -> Process:
     """The process of counts, shrunk towards coarser groups.
 
     The mean of an observation or group counts as much as its bars, that of its parent as much as `shrinkage` bars,
     float64 (levels,), one for each level below the highest (Efron & Morris 1975).
     """
-    edges, counts, size = counted.edges(), counted.counts, counted.n_observations
-    here, following = np.divmod(edges.key, size)
-    observations = np.union1d(here, following)
+    counts, here = totals.counts, totals.here
+    observations = np.union1d(here, totals.following)
     nodes = Nodes(hierarchy, observations)
     bars = nodes.totals(counts.bars[observations])
     own, inherited = blending(bars, nodes.level, shrinkage)
-    summed = summed_rewards(counts.sums[observations], counts.bars[observations], counted.weights)
+    summed = summed_rewards(counts.sums[observations], counts.bars[observations], totals.weights)
     reward = np.zeros((nodes.size, 9))
     reward[: observations.size] = summed
     kernels.blend(nodes.parent, own, inherited, reward)
@@ -80,18 +79,18 @@ def make_process(
     alerts[: observations.size, 0] = counts.alerts[observations]
     kernels.blend(nodes.parent, own, inherited, alerts)
     model = Model(
-        first=np.searchsorted(here, np.append(observations, size)),
-        following=np.searchsorted(observations, following).astype(np.int32),
-        bars=edges.bars,
-        rises=edges.rises,
-        falls=edges.falls,
+        first=np.searchsorted(here, np.append(observations, totals.n_observations)),
+        following=np.searchsorted(observations, totals.following).astype(np.int32),
+        bars=totals.bars,
+        rises=totals.rises,
+        falls=totals.falls,
         parent=nodes.parent,
         own=own,
         inherited=inherited,
         reward=reward,
         next_position=rules.next_position,
-        n_moods=rules.n_moods if counted.by_mood else 1,
-        clarity=rules.clarity if counted.by_mood else 0.0,
+        n_moods=rules.n_moods if totals.by_mood else 1,
+        clarity=rules.clarity if totals.by_mood else 0.0,
         discount=discount,
     )
     return Process(nodes, bars, alerts[:, 0], summed, model)
