@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import product
+from itertools import pairwise, product
 from typing import NamedTuple
 
 import numpy as np
@@ -50,7 +50,7 @@ def mood_after(mood: int, earned: float, n_moods: int) -> int:
 
 def count_transitions(
     bars: Sequence[Bar], weights: Sequence[float], times: Sequence[int], before: int
-) -> tuple[dict[int, list[float]], Counter, Counter, Counter]:
+) -> tuple[dict[int, list[float]], Counter[tuple], Counter[tuple], Counter[tuple]]:
     """By observation bars, alerts and sums of what they earn; bars by pair of observations; and of these those that raise
     or lower the mood, by pair and move."""
     totals: dict[int, list[float]] = {}
@@ -225,9 +225,20 @@ def deviations(
     return squares, blocks
 
 
-def close_blocks(open_sums: Sequence[float | None], squares: Sequence[float]) -> list[float]:
-    """Squares with those of the sums that are open."""
-    return [square + (value or 0.0) ** 2 for value, square in zip(open_sums, squares, strict=True)]
+def close_block(
+    advantages: Sequence[tuple[int, float]], member: Sequence[Sequence[int]], means: Sequence[float]
+) -> tuple[list[float], list[int]]:
+    """`deviations` of a single block: of each bar its observation and advantage."""
+    return deviations([(0, *each) for each in advantages], member, means)
+
+
+def earn(bars: Sequence[Bar], weights: Sequence[float], new_position: dict[tuple[int, int], int]) -> float:
+    """What a policy earns before the mood term, begun flat; the new position by observation and old one."""
+    total, old = 0.0, 1
+    for before, bar in pairwise(bars):
+        new = new_position[before.observation, old]
+        total, old = total + reward(bar, old, new, weights), new
+    return total
 
 
 def resample(words: Sequence[tuple[int, int]], ends_below: int, n: int) -> list[int]:
