@@ -1,8 +1,8 @@
 """Planning on the bars themselves: counts of what followed each observation, and the best table that they imply.
 
-Nothing an agent does moves the market, so each bar tells what every move from every position and mood would have earned.
-The counts are those of an empirical Markov decision process (Dietterich, Trimponias & Chen 2018), which is solved by value
-iteration (Bellman 1957). A *move* is the number 3 · old + new of two positions 0, 1, 2.
+Nothing an agent does moves the market, so each bar tells what every move from every position and mood would have
+earned. The counts are those of an empirical Markov decision process (Dietterich, Trimponias & Chen 2018), which is
+solved by value iteration (Bellman 1957). A *move* is the number 3 · old + new of two positions 0, 1, 2.
 """
 
 from typing import NamedTuple
@@ -39,8 +39,8 @@ class Counts(NamedTuple):
 class Edges(NamedTuple):
     """Which observation followed which, as an open hash table; slots that are not in use have the key −1.
 
-    key int64 (slots,), a power of two: (observation · n + the next) · 2¹⁸ + `_steps` of the bar, or 0 where moods do not
-    matter; bars int32 (slots,); used int64 (1,).
+    key int64 (slots,), a power of two: (observation · n + the next) · 2¹⁸ + `_steps` of the bar, or 0 where moods do
+    not matter; bars int32 (slots,); used int64 (1,).
     """
 
     key: np.ndarray
@@ -89,7 +89,8 @@ def count_transitions(bars, weights, times, before, by_mood, counts, edges):
 
     bars: `idi_fast.environments.features.Bars` of n bars; weights float64 (3,), see `market_rows`; times int32 (n,):
     how often each counts, or of no size: once; by_mood: whether the steps of the mood are part of an edge. before int64
-    (1,): the observation before the first, −1 at a beginning. edges has room for n more. Mutates: before, counts, edges.
+    (1,): the observation before the first, −1 at a beginning. edges has room for n more.
+    Mutates: before, counts, edges.
     """
     observation, gaps, changes, costs, scarcities = bars.observation, bars.gap, bars.change, bars.cost, bars.scarcity
     risk, followed, alerts, sums = bars.risk, counts.bars, counts.alerts, counts.sums.reshape(-1)
@@ -190,7 +191,10 @@ def _by_mood(model, edge, many, worths, at, mean, place):
     """The share of one edge in the sums of its observation."""
     n_moods = model.n_moods
     for move in range(9):
-        rises, falls = np.float64(model.rises[index(edge), index(move)]), np.float64(model.falls[index(edge), index(move)])
+        rises, falls = (
+            np.float64(model.rises[index(edge), index(move)]),
+            np.float64(model.falls[index(edge), index(move)]),
+        )
         stays, here = many - rises - falls, at + (move % 3) * n_moods
         for mood in range(n_moods):
             up, down = here + min(mood + 1, n_moods - 1), here + max(mood - 1, 0)
@@ -394,8 +398,8 @@ def close_block(touched, n_touched, parent, blocks):
 def earn(observation, bars, start, weights, targets, position, earned):
     """What several policies of observation and position earn on the same bars, before the mood term.
 
-    observation int32 (n,): numbered as in targets uint8 (policies, 3 observations), the new position of each state; bars
-    from number `start` on are theirs. position int64, earned float64 (policies,): flat and 0 before the first bar.
+    observation int32 (n,): numbered as in targets uint8 (policies, 3 observations), the new position of each state;
+    bars from number `start` on are theirs. position int64, earned float64 (policies,): flat and 0 before the first bar.
     Mutates: position, earned.
     """
     # One step of each policy after the other: none waits for another, while each waits for its own last one.

@@ -59,24 +59,38 @@ def _check_planning(config: "TrainingConfig") -> None:
         idle = next((name for name in changed if name in OF_PLANNING), None)
         if idle is not None:
             problem = f"is {getattr(learning, idle)!r}, but {algorithm} {learning.algorithm!r} has no use for it"
-            raise SettingError(f"learning.{idle}", f"{problem}; remove it or set {algorithm} to 'value_iteration'", algorithm)
+            raise SettingError(
+                f"learning.{idle}", f"{problem}; remove it or set {algorithm} to 'value_iteration'", algorithm
+            )
         return
     if kind == "synthetic":
         reason = "hides its position, so that no table tells what a move would earn"
         remedy = "set environment.kind to 'history' or 'crypto', or learn"
-        raise SettingError(algorithm, f"is 'value_iteration', but the synthetic environment {reason}; {remedy}", "environment.kind")
+        raise SettingError(
+            algorithm, f"is 'value_iteration', but the synthetic environment {reason}; {remedy}", "environment.kind"
+        )
     for name, value in (("tile_coder", config.tile_coder), ("episodic", config.episodic)):
         if value is not None and getattr(value, "enabled", True):
-            raise SettingError(name, f"is given, but {algorithm} 'value_iteration' fills a plain table; remove it", algorithm)
+            raise SettingError(
+                name, f"is given, but {algorithm} 'value_iteration' fills a plain table; remove it", algorithm
+            )
     if config.discount == 1.0:
-        raise SettingError("discount", f"is 1; expected less for {algorithm} 'value_iteration', whose sums must end", algorithm)
+        raise SettingError(
+            "discount", f"is 1; expected less for {algorithm} 'value_iteration', whose sums must end", algorithm
+        )
     default = type(config)()
-    idle = [name for name in ("episodes", "learning_rate", "exploration_decay") if getattr(config, name) != getattr(default, name)]
+    idle = [
+        name
+        for name in ("episodes", "learning_rate", "exploration_decay")
+        if getattr(config, name) != getattr(default, name)
+    ]
     idle += [f"learning.{name}" for name in changed if name not in ("algorithm", *OF_PLANNING)]
     if kind == "history" and "bars" in changed:
         idle.append("learning.bars")
     if learning.bootstrap == 0 and "min_agreement" in changed:
-        raise SettingError("learning.min_agreement", "is given, but there are no resamples; set learning.bootstrap to 50, say")
+        raise SettingError(
+            "learning.min_agreement", "is given, but there are no resamples; set learning.bootstrap to 50, say"
+        )
     if idle:
         reason = "plans on all bars of the history" if idle[0] == "learning.bars" else "plans without episodes"
         problem = f"is given, but {algorithm} 'value_iteration' {reason}, so that it would have no effect"
@@ -160,5 +174,7 @@ def _check_states(config: "TrainingConfig") -> None:
         product += f" times {regimes} regimes" if regimes > 1 else ""
         raise SettingError("quantizer", f"gives {n_states} states; expected {product} below {MAX_STATES} (2**31)")
     if config.learning.plans and n_states > MAX_PLANNED:
-        problem = f"gives {n_states} states; expected at most {MAX_PLANNED} (2**24), for value_iteration fills all of them"
+        problem = (
+            f"gives {n_states} states; expected at most {MAX_PLANNED} (2**24), for value_iteration fills all of them"
+        )
         raise SettingError("quantizer", problem, "learning.algorithm")

@@ -55,10 +55,15 @@ def _meant(seeds: object) -> str:
 
 def refuse_equal_seeds(config: "TrainingConfig", seeds: tuple[int, ...]) -> None:
     """InputError where all of several seeds give the same table: plans on a history have nothing to draw."""
-    if config.learning.plans and config.environment.kind == "history" and not config.learning.bootstrap and len(seeds) > 1:
+    if (
+        config.learning.plans
+        and config.environment.kind == "history"
+        and not config.learning.bootstrap
+        and len(seeds) > 1
+    ):
         raise InputError(
-            f"{len(seeds)} seeds were given, but value_iteration plans the same table on a history with each; give one, or "
-            "resample the bars with learning.bootstrap"
+            f"{len(seeds)} seeds were given, but value_iteration plans the same table on a history with each; give one, "
+            "or resample the bars with learning.bootstrap"
         )
 
 

@@ -169,9 +169,7 @@ class LearningConfig(Block):
         minimum=2,
         maximum=2**31 - 1,
     )
-    tolerance: float = setting(
-        1e-10, "Error up to which value_iteration computes values.", since=2, exclusiveMinimum=0
-    )
+    tolerance: float = setting(1e-10, "Error up to which value_iteration computes values.", since=2, exclusiveMinimum=0)
     shrinkage: float | Auto = setting(
         "auto",
         "Bars that the mean of a coarser group of observations counts as in value_iteration; auto chooses the number.",

@@ -16,8 +16,8 @@ ONCE = np.empty(0, np.int32)
 
 class Totals(NamedTuple):
     """Counts of some bars. here, following, bars int64 (edges,): bars by the observation that they follow and the one
-    that they show, in order; rises, falls int32 (edges, 9): those of them that raise or lower the mood, by move, or of no
-    size where moods do not matter; weights float64 (3,): see `reward_weights`."""
+    that they show, in order; rises, falls int32 (edges, 9): those of them that raise or lower the mood, by move, or of
+    no size where moods do not matter; weights float64 (3,): see `reward_weights`."""
 
     counts: Counts
     here: np.ndarray
@@ -48,7 +48,11 @@ class TransitionCounts:
     def __init__(self, n_observations: int, weights: np.ndarray, *, by_mood: bool):
         self._weights = weights
         self._by_mood = by_mood
-        alerts, bars, sums = np.zeros(n_observations, np.int64), np.zeros(n_observations, np.int64), np.zeros((n_observations, 4))
+        alerts, bars, sums = (
+            np.zeros(n_observations, np.int64),
+            np.zeros(n_observations, np.int64),
+            np.zeros((n_observations, 4)),
+        )
         self._counts = Counts(bars, alerts, sums)
         self._edges = _edges(FEWEST_SLOTS)
 

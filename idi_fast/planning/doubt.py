@@ -19,8 +19,8 @@ class Doubt(NamedTuple):
 
 
 def block_length(bars: int) -> int:
-    """Bars of a block, within which rewards may depend on one another: twice the cube root of all, the order of the best
-    length (Künsch 1989; Politis & Romano 1994)."""
+    """Bars of a block, within which rewards may depend on one another: twice the cube root of all, the order of the
+    best length (Künsch 1989; Politis & Romano 1994)."""
     return max(1, int(np.ceil(2.0 * np.cbrt(bars))))
 
 
@@ -29,9 +29,10 @@ def measure_doubt(
 ) -> Doubt:
     """The standard errors of a solution's advantages, its values taken as given.
 
-    Advantages are paired: of both actions on the same bars. Deviations from each node's own mean are summed by blocks of
-    consecutive bars, and the blocks' squares make the variance per bar, which allows for dependence within them. Like
-    means, variances are shrunk towards those of coarser groups, and a node whose bars lie in one block has its parent's.
+    Advantages are paired: of both actions on the same bars. Deviations from each node's own mean are summed by blocks
+    of consecutive bars, and the blocks' squares make the variance per bar, which allows for dependence within them.
+    Like means, variances are shrunk towards those of coarser groups; a node whose bars lie in one block has its
+    parent's.
     """
     model, nodes = process.model, process.nodes
     raw = process.of_own_bars()

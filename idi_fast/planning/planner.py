@@ -20,7 +20,7 @@ from idi_fast.planning.counts import ONCE, count
 from idi_fast.planning.doubt import Doubt, measure_doubt
 from idi_fast.planning.hierarchy import Hierarchy
 from idi_fast.planning.shrinkage import Choice, choose_shrinkage, follow_table
-from idi_fast.planning.solution import ANY, Process, Solution, action_values, make_process, solve
+from idi_fast.planning.solution import Process, Solution, action_values, make_process, solve
 
 
 class Plan(NamedTuple):
@@ -52,9 +52,7 @@ class Planner:
         learning, hierarchy = self._config.learning, self._hierarchy
         choice = Choice(0.0, {})
         if isinstance(learning.shrinkage, str):
-            choice = choose_shrinkage(
-                series, hierarchy, self._rules, self._weights, self._config.discount, cancelled
-            )
+            choice = choose_shrinkage(series, hierarchy, self._rules, self._weights, self._config.discount, cancelled)
         else:
             choice = Choice(learning.shrinkage, {})
         process = self._process(series, choice.shrinkage)
@@ -137,10 +135,14 @@ class Planner:
         if learning.min_agreement > 0.0:
             np.copyto(q, np.minimum(q, q[..., :1]), where=(agreement < learning.min_agreement)[..., np.newaxis])
         on_own, on_real = np.array(earned).T / bars.observation.size
-        return q, agreement, {
-            "expected_reward": [float(value) for value in np.quantile(on_real, (0.025, 0.5, 0.975))],
-            "optimism": float((on_own - on_real).mean()),
-        }
+        return (
+            q,
+            agreement,
+            {
+                "expected_reward": [float(value) for value in np.quantile(on_real, (0.025, 0.5, 0.975))],
+                "optimism": float((on_own - on_real).mean()),
+            },
+        )
 
     def _earned(self, bars: Bars, q: np.ndarray) -> float:
         return follow_table(bars, self._full(q).reshape(-1, 3), self._rules, self._weights)
@@ -179,9 +181,7 @@ class Planner:
         tables.visits.reshape(shape)[:, :, reached] = seen[:, np.newaxis, np.newaxis]
         return tables
 
-    def _certainty(
-        self, doubt: Doubt, nearest: np.ndarray, agreement: np.ndarray | None, reached: slice
-    ) -> Certainty:
+    def _certainty(self, doubt: Doubt, nearest: np.ndarray, agreement: np.ndarray | None, reached: slice) -> Certainty:
         shape = (nearest.size, self._rules.n_moods, 3)
         errors, bars = np.zeros((*shape, 2)), np.zeros(shape)
         errors[:, :, reached] = self._full(doubt.errors[nearest])[:, :, reached]

@@ -15,8 +15,8 @@ from idi_fast.planning.hierarchy import Hierarchy
 from idi_fast.planning.solution import action_values, make_process, solve
 
 USUAL = 400.0
-"""Bars that a parent counts as where the bars do not say better: a mean return of a twentieth of its deviation, as markets
-have, is told from 0 by so many."""
+"""Bars that a parent counts as where the bars do not say better: so many tell a mean return of a twentieth of its
+deviation, as markets have, from 0."""
 CANDIDATES = (5.0, 20.0, 100.0, USUAL, 1600.0, 6400.0)
 BLOCKS = 8
 FEWEST_BARS = 32
@@ -65,7 +65,9 @@ def choose_shrinkage(
             solution = solve(process, TOLERANCE, start=values, cancelled=cancelled)
             values = solution.values
             best = action_values(process, solution, process.nodes.nearest(codes))[:, 0].argmax(axis=2)
-            targets[place] = np.take_along_axis(plain.next_position.reshape(1, 3, 3), best[..., np.newaxis], 2).reshape(-1)
+            targets[place] = np.take_along_axis(plain.next_position.reshape(1, 3, 3), best[..., np.newaxis], 2).reshape(
+                -1
+            )
         earn(found, bars, start, weights, targets, np.ones(len(CANDIDATES), np.int64), earned[:, number])
     better = earned - earned[CANDIDATES.index(USUAL)]
     error = better.std(axis=1, ddof=1) * np.sqrt(BLOCKS)

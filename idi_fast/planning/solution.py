@@ -58,9 +58,7 @@ class Process:
         return replace(self, model=self.model._replace(own=own, inherited=none, reward=reward))
 
 
-def make_process(
-    totals: Totals, hierarchy: Hierarchy, rules: Rules, discount: float, shrinkage: np.ndarray
-) -> Process:
+def make_process(totals: Totals, hierarchy: Hierarchy, rules: Rules, discount: float, shrinkage: np.ndarray) -> Process:
     """The process of counts, shrunk towards coarser groups.
 
     The mean of an observation or group counts as much as its bars, that of its parent as much as `shrinkage` bars,

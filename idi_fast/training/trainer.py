@@ -101,7 +101,9 @@ class Trainer:
         self.plan: Plan | None = None
         if config.learning.plans:
             if initial is not None:
-                raise InputError("an initial policy was given, but learning.algorithm 'value_iteration' starts from none")
+                raise InputError(
+                    "an initial policy was given, but learning.algorithm 'value_iteration' starts from none"
+                )
             self._planner = Planner(config, environment.space, self._rules, generators.agent)
         self._agent = Agent(config, environment.space, self._rules, generators.agent)
         self._fused: SyntheticEnvironment | None = None

@@ -75,7 +75,9 @@ def test_copy_edges():
     expected: dict[int, list[int]] = {}
     oracle.copy_edges({70: [2], 8: [5]}, expected)
     taken = wide.key >= 0
-    assert {key: [many] for key, many in zip(wide.key[taken].tolist(), wide.bars[taken].tolist(), strict=True)} == expected
+    assert {
+        key: [many] for key, many in zip(wide.key[taken].tolist(), wide.bars[taken].tolist(), strict=True)
+    } == expected
     assert wide.used[0] == 2
 
 
@@ -110,7 +112,9 @@ def test_blend(seed):
     nodes, own, inherited = tree(seed)
     table = np.zeros((nodes.size, 2))
     table[: nodes.observations.size] = np.random.default_rng(seed).normal(size=(nodes.observations.size, 2))
-    expected = [oracle.blend(nodes.parent.tolist(), own.tolist(), inherited.tolist(), column.tolist()) for column in table.T]
+    expected = [
+        oracle.blend(nodes.parent.tolist(), own.tolist(), inherited.tolist(), column.tolist()) for column in table.T
+    ]
     kernels.blend(nodes.parent, own, inherited, table)
     assert_allclose(table.T, expected, rtol=1e-12, atol=1e-14)  # sums of members in another order
 
@@ -140,7 +144,10 @@ def simple_model(seed: int, n_moods: int, m: int = 4) -> tuple[kernels.Model, li
         clarity=0.3 if n_moods > 1 else 0.0,
         discount=0.9,
     )
-    edges = [(*pair, n, up.tolist(), down.tolist()) for pair, n, up, down in zip(pairs, many.tolist(), rises, falls, strict=True)]
+    edges = [
+        (*pair, n, up.tolist(), down.tolist())
+        for pair, n, up, down in zip(pairs, many.tolist(), rises, falls, strict=True)
+    ]
     return model, edges, rng.normal(size=(m, 3 * n_moods))
 
 
@@ -150,10 +157,14 @@ def simple_model(seed: int, n_moods: int, m: int = 4) -> tuple[kernels.Model, li
 def test_continuations_and_back_up(n_moods, seed):
     model, edges, values = simple_model(seed, n_moods)
     m = values.shape[0]
-    setting = oracle.Setting((1.0, 0.0, 0.0), tuple(model.next_position.tolist()), n_moods, model.clarity, model.discount)
+    setting = oracle.Setting(
+        (1.0, 0.0, 0.0), tuple(model.next_position.tolist()), n_moods, model.clarity, model.discount
+    )
     if n_moods == 1:
         edges = [(*edge[:3], [0] * 9, [0] * 9) for edge in edges]
-    expected = oracle.continuations(edges, values.reshape(m, 3, n_moods), setting) * model.own[:m, np.newaxis, np.newaxis]
+    expected = (
+        oracle.continuations(edges, values.reshape(m, 3, n_moods), setting) * model.own[:m, np.newaxis, np.newaxis]
+    )
     made, worth = np.empty((m + 1, 9 * n_moods if n_moods > 1 else 3)), np.empty_like(values)
     kernels.continuations(model, values, worth, made)
     of_moves = made[:m].reshape(m, 9, n_moods) if n_moods > 1 else made[:m, np.arange(9) % 3][:, :, np.newaxis]
@@ -163,7 +174,9 @@ def test_continuations_and_back_up(n_moods, seed):
     kernels.back_up(model, bonus, allowed, values, worth, made, out)
     for (here, place), value in np.ndenumerate(out):
         position, mood = divmod(place, n_moods)
-        moves = [position * 3 + model.next_position[position * 3 + a] for a in range(3) if (allowed[here, place] >> a) & 1]
+        moves = [
+            position * 3 + model.next_position[position * 3 + a] for a in range(3) if (allowed[here, place] >> a) & 1
+        ]
         best = max(model.reward[here, move] + expected[here, move, mood] for move in moves)
         assert value == pytest.approx(bonus[here] + best, abs=1e-12)
 

@@ -51,8 +51,8 @@ def mood_after(mood: int, earned: float, n_moods: int) -> int:
 def count_transitions(
     bars: Sequence[Bar], weights: Sequence[float], times: Sequence[int], before: int
 ) -> tuple[dict[int, list[float]], Counter[tuple], Counter[tuple], Counter[tuple]]:
-    """By observation bars, alerts and sums of what they earn; bars by pair of observations; and of these those that raise
-    or lower the mood, by pair and move."""
+    """By observation bars, alerts and sums of what they earn; bars by pair of observations; and those of them that
+    raise or lower the mood, by pair and move."""
     totals: dict[int, list[float]] = {}
     edges, rises, falls = Counter(), Counter(), Counter()
     for bar, many in zip(bars, times, strict=True):
@@ -75,7 +75,9 @@ def copy_edges(table: dict[int, list[int]], wider: dict[int, list[int]]) -> None
     wider.update(table)
 
 
-def blend(parent: Sequence[int], own: Sequence[float], inherited: Sequence[float], sums: Sequence[float]) -> list[float]:
+def blend(
+    parent: Sequence[int], own: Sequence[float], inherited: Sequence[float], sums: Sequence[float]
+) -> list[float]:
     """The mean of each node from the sums of the observations, which have no others below them."""
 
     def total(node: int) -> float:
@@ -91,8 +93,8 @@ def blend(parent: Sequence[int], own: Sequence[float], inherited: Sequence[float
 def continuations(
     edges: Sequence[tuple[int, int, int, Sequence[int], Sequence[int]]], values: np.ndarray, setting: Setting
 ) -> np.ndarray:
-    """The summed worth of what follows each observation, by move and mood: edges of observation, the next one, bars, and
-    those that raise and lower the mood, by move; values by observation, position and mood."""
+    """The summed worth of what follows each observation, by move and mood: edges of observation, the next one, bars,
+    and those that raise and lower the mood, by move; values by observation, position and mood."""
     sums = np.zeros((values.shape[0], 9, setting.n_moods))
     for here, following, bars, rises, falls in edges:
         for move, mood in product(range(9), range(setting.n_moods)):
@@ -170,7 +172,9 @@ class Process:
         earned = np.array([mean for mean, _ in equations])
         if bonus is not None:
             earned += [bonus[observation] for observation, _, _ in self.states]
-        return np.linalg.solve(np.eye(len(self.states)) - self.setting.discount * np.array([p for _, p in equations]), earned)
+        return np.linalg.solve(
+            np.eye(len(self.states)) - self.setting.discount * np.array([p for _, p in equations]), earned
+        )
 
     def action_values(self, values: np.ndarray) -> np.ndarray:
         """Of each state and action, given the values of states."""
@@ -184,7 +188,9 @@ class Process:
         while True:
             q = self.action_values(self.values(actions))
             # Only a clear improvement changes an action, so that it ends.
-            better = [int(row.argmax()) if row.max() > row[old] + 1e-11 else old for row, old in zip(q, actions, strict=True)]
+            better = [
+                int(row.argmax()) if row.max() > row[old] + 1e-11 else old for row, old in zip(q, actions, strict=True)
+            ]
             if better == actions:
                 return q
             actions = better

@@ -16,7 +16,9 @@ from idi_fast.planning.planner import Plan, Planner
 from oracle import planning as oracle
 
 
-def config(buckets=(2, 1, 3, 1), moods=2, *, clarity=0.2, short=True, regime=False, discount=0.9, **learning) -> TrainingConfig:
+def config(
+    buckets=(2, 1, 3, 1), moods=2, *, clarity=0.2, short=True, regime=False, discount=0.9, **learning
+) -> TrainingConfig:
     names = ("price", "volume", "trend", "scarcity")
     return TrainingConfig.from_dict(
         {
@@ -54,7 +56,10 @@ def oracle_process(setup: TrainingConfig, series: list[Bars], kappa: float) -> o
         [
             oracle.Bar(*row)
             for row in zip(
-                *(getattr(bars, name).tolist() for name in ("observation", "gap", "change", "cost", "scarcity", "risk")),
+                *(
+                    getattr(bars, name).tolist()
+                    for name in ("observation", "gap", "change", "cost", "scarcity", "risk")
+                ),
                 strict=True,
             )
         ]
@@ -93,7 +98,9 @@ def test_the_table_solves_the_empirical_process(case, kappa):
     # Values are sums of 1 / (1 - discount) rewards; of short positions that cannot be there is none.
     reached = slice(None) if setup.environment.allow_short else slice(1, None)
     made = plan.tables.q.reshape(-1, 3, 3)[:, reached]
-    assert_allclose(made, expected.reshape(-1, 3, 3)[:, reached], atol=1e-10 * max(1.0, 0.01 / (1.0 - setup.discount)), rtol=0)
+    assert_allclose(
+        made, expected.reshape(-1, 3, 3)[:, reached], atol=1e-10 * max(1.0, 0.01 / (1.0 - setup.discount)), rtol=0
+    )
     if not setup.environment.allow_short:
         assert not plan.tables.q.reshape(-1, 3, 3)[:, 0].any()
 
