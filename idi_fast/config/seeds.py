@@ -62,7 +62,7 @@ def refuse_equal_seeds(config: "TrainingConfig", seeds: tuple[int, ...]) -> None
         and len(seeds) > 1
     ):
         raise InputError(
-            f"{len(seeds)} seeds were given, but value_iteration plans the same table on a history with each; give one, "
+            f"{len(seeds)} seeds were given, but value_iteration plans the same table on a history with all; give one, "
             "or resample the bars with learning.bootstrap"
         )
 

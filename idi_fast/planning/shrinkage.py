@@ -21,9 +21,9 @@ CANDIDATES = (5.0, 20.0, 100.0, USUAL, 1600.0, 6400.0)
 BLOCKS = 8
 FEWEST_BARS = 32
 """Bars of a block from which on it is a test."""
-CONVINCING = 2.0
-"""Standard errors by which another candidate must earn more than the usual one: the best of several by chance is no
-better."""
+CONVINCING = 3.0
+"""Standard errors by which another candidate must earn more than the usual one: Student's t of seven degrees of freedom
+at one per cent, so that by chance one of the five others does so in one case of twenty."""
 TOLERANCE = 1e-4
 
 
@@ -45,8 +45,8 @@ def choose_shrinkage(
 ) -> Choice:
     """The shrinkage whose tables earn most on consecutive blocks of bars, each left out of the counts in its turn.
 
-    It is the usual one, unless another is better by two standard errors over the blocks. The mood has no part in this:
-    rewards are those before its term. Bars of the training only are used.
+    It is the usual one, unless another is better by three standard errors over the blocks. The mood has no part in
+    this: rewards are those before its term. Bars of the training only are used.
     """
     n = sum(each.observation.size for each in series)
     if n < BLOCKS * FEWEST_BARS:
