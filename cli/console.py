@@ -153,6 +153,8 @@ def tell_of_compilation(jobs: Sequence[str] = ()) -> None:
 def learning_jobs(settings: "TrainingConfig") -> tuple[str, ...]:
     """The jobs, as for `tell_of_compilation`, of a command that trains agents."""
     is_usual = settings.learning.is_plain and settings.tile_coder is None and settings.engine.compat is None
+    if settings.learning.plans:
+        return ("planner",)
     market = "synthetic" if settings.environment.kind == "synthetic" else "market"
     return (f"{market} learner",) if is_usual else ()
 

@@ -48,7 +48,7 @@ def _fill(settings, seeds: list[int], jobs: int | None, keep: str, folder: Path,
         checkpoints = PopulationCheckpoints(kept.folder, kept.every, resume=kept.resume, keep=keep, note=console.note)
     # Lanes go from their threads to the disk, so that no more of them are in memory than are in training.
     write = partial(write_lane, folder) if keep == "all" else None
-    steps = len(seeds) * settings.episodes * settings.episode_length
+    steps = len(seeds) * settings.drawn_episodes * settings.episode_length
     with console.training_progress(steps, lambda p: f"seed {p.lanes:,} of {p.total_lanes:,}") as progress:
         population = train_population(
             settings, seeds, jobs, history=history, progress=progress, finished=write, checkpoints=checkpoints

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, get_args
 
 import typer
 
@@ -36,7 +36,10 @@ from idi_fast.cli.options import (
     resolve_config,
 )
 from idi_fast.cli.reading_options import Reading
+from idi_fast.config.settings import Algorithm
 from idi_fast.errors import InputError
+
+ALGORITHMS: tuple[str, ...] = get_args(Algorithm)
 
 
 def train(
@@ -71,6 +74,12 @@ def train(
     ] = None,
     episodes: Annotated[int | None, typer.Option(help="Training episodes [default: 128].")] = None,
     episode_length: Annotated[int | None, typer.Option(help="Steps per episode [default: 64].")] = None,
+    algorithm: Annotated[
+        str | None,
+        typer.Option(
+            help="How the table is made, as value_iteration [default: q_learning].", autocompletion=choices(*ALGORITHMS)
+        ),
+    ] = None,
     compat: Compat = None,
     rng: Annotated[
         str | None, typer.Option(help="Generator: sfc64 or mt19937.", autocompletion=choices("sfc64", "mt19937"))
@@ -149,6 +158,7 @@ def train(
         "episodes": episodes,
         "episode_length": episode_length,
         "environment.kind": _environment(env, use_crypto_env, data),
+        "learning.algorithm": algorithm,
         **{f"environment.market.{name}": value for name, value in market.items()},
         **{f"environment.data.{name}": value for name, value in columns.items()},
         **_engine(compat_name(compat), rng),
@@ -160,6 +170,8 @@ def train(
         console.print_json(settings.to_dict())
         return
     _check_effect(settings.environment.kind, market, columns)
+    if settings.learning.plans and (resume or checkpoint_every is not None):
+        raise InputError("--checkpoint-every and --resume are for training by episodes; value_iteration plans at once")
     options = Options(required_out(out), checkpoint_every, resume, force, json)
     if (settings.environment.data.split or "").endswith("%"):
         from idi_fast.data.config_bars import load_config_bars
@@ -253,7 +265,7 @@ def _fill(settings, seed: int | None, initial, course: Course, folder: Path, kep
         written = None
         if course.progress_csv is not None or course.tensorboard is not None:
             written = stack.enter_context(ProgressLog(course.progress_csv, course.tensorboard))
-        with stopping, console.training_progress(settings.episodes * settings.episode_length) as shown:
+        with stopping, console.training_progress(settings.drawn_episodes * settings.episode_length) as shown:
             trainer.train(_both(shown, written), patience=course.patience, **log)
         seconds = {"training_seconds": trainer.training_seconds, **stopped_early(trainer)}
         policy, trace = trainer.rollout()
@@ -280,6 +292,23 @@ def _visited(summary: dict) -> list[tuple[str, str]]:
     return [("table rows", rows), ("  collisions", "none" if shared is None else f"{shared:.1%} of look-ups")]
 
 
+def _trained(summary: dict) -> list[tuple[str, Any]]:
+    plan = summary.get("plan")
+    if plan is None:
+        return [
+            ("episodes", summary["episodes"]),
+            ("mean reward", summary["mean_reward"]),
+            ("  last tenth", summary["last_tenth_mean_reward"]),
+        ]
+    how = "the best on left-out bars" if plan["left_out_reward"] else "as given or usual"
+    rows: list[tuple[str, Any]] = [("bars", plan["bars"]), ("shrinkage", f"{plan['shrinkage']:g} bars, {how}")]
+    if "expected_reward" in plan:
+        low, middle, high = (f"{value:.3g}" for value in plan["expected_reward"])
+        rows.append(("reward per bar", f"{middle}, 95% of resamples {low} to {high}"))
+        rows.append(("  optimism", f"{plan['optimism']:.3g} of a table's own bars is chance"))
+    return rows
+
+
 def _report(out: Path, run: dict, seconds: dict[str, Any], json: bool) -> None:
     summary, rate = run["summary"], None
     if seconds.get("training_seconds"):  # an artifact that was saved from Python does not say
@@ -295,7 +324,9 @@ def _report(out: Path, run: dict, seconds: dict[str, Any], json: bool) -> None:
 
     evaluation = run["evaluation"]
     best = evaluation["baselines"][evaluation["best_baseline"]]
-    counts = ", ".join(f"{name} {count:,}" for name, count in summary["comm_action_counts"].items())
+    said = ", ".join(f"{name} {count:,}" for name, count in summary["comm_action_counts"].items())
+    counts = [] if "plan" in summary else [("communication", said)]
+    unit = "bars" if "plan" in summary else "steps"
     kind = "in-sample evaluation" if evaluation["in_sample"] else "evaluation"
     if evaluation["in_sample"]:
         console.note("the evaluation is over training bars; it says nothing about new ones")
@@ -304,14 +335,12 @@ def _report(out: Path, run: dict, seconds: dict[str, Any], json: bool) -> None:
             ("artifact", out),
             ("environment", run["config"]["environment"]["kind"]),
             ("seed", str(run["seed"])),
-            ("episodes", summary["episodes"]),
-            ("mean reward", summary["mean_reward"]),
-            ("  last tenth", summary["last_tenth_mean_reward"]),
+            *_trained(summary),
             (kind, console.format_error(evaluation)),
             (f"  above {evaluation['best_baseline']!r}", console.format_error(best["difference"])),
             *_visited(summary),
-            ("communication", counts),
-            ("speed", None if rate is None else f"{rate / 1e6:.1f} million steps/s"),
+            *counts,
+            ("speed", None if rate is None else f"{rate / 1e6:.1f} million {unit}/s"),
             ("verdict", plain_verdict(evaluation)),
         ]
     )

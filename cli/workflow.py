@@ -44,7 +44,7 @@ def workflow(
     from idi_fast.evidence.workflow import run_training_to_proof_workflow
 
     console.tell_of_compilation(console.learning_jobs(settings))
-    steps = settings.episodes * settings.episode_length
+    steps = settings.drawn_episodes * settings.episode_length
     with (
         console.interruptible(unchanged=lambda: "the same command continues from here"),
         console.training_progress(steps) as progress,

@@ -83,6 +83,13 @@ def _training(kind: str, **blocks: dict) -> None:
     evaluator.agent_rewards(policy, lambda states: np.zeros(len(states), np.int64))
 
 
+def _planner() -> None:
+    """A plan with and without moods, on bars as on resamples of them."""
+    more = {"algorithm": "value_iteration", "bars": BARS, "bootstrap": 1}
+    _training("crypto", episodes=128, learning=more)
+    _training("crypto", episodes=128, learning=more, quantizer={"mood_buckets": 1})
+
+
 def _bars(*, has_times: bool = True):
     import polars as pl
 
@@ -158,6 +165,7 @@ JOBS: dict[str, Callable[[], None]] = {
     "history": _history,
     "crypto": lambda: _training("crypto"),
     "account": _account,
+    "planner": _planner,
     "market learner": lambda: _learner("crypto"),
     "synthetic learner": _synthetic_learner,
     "synthetic": lambda: _training("synthetic"),

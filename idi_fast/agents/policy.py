@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from idi_fast import display
+from idi_fast.agents.certainty import Certainty, certainty_columns
 from idi_fast.agents.table_layout import Layout
 from idi_fast.config.arguments import check_integer, check_path, described
 from idi_fast.config.settings import TrainingConfig
@@ -28,7 +29,7 @@ from idi_fast.storage.reader.client import ANY, Limits
 from idi_fast.storage.tables import open_table, write_table
 
 FORMATS = ("idi-fast-policy-1", "idi-fast-policy-2")
-"""Of the file. The second adds sketches of the training features, what `OPTIONAL` holds, the hashes of plugins and the
+"""Of the file. The second adds sketches of the training features, counts, certainty, the hashes of plugins and the
 symbols with edges of their own; a policy with none of them is written in the first, and read for ever."""
 
 
@@ -57,11 +58,9 @@ class Policy:
     trained_on : list of dict
         The bars it has seen: those of its own training, then those of the policies that its values started from.
     counts : numpy.ndarray or None
-        int64 (n_rows, 3), how many updates or samples are behind each value, where that was counted.
-    standard_errors : numpy.ndarray or None
-        float64 (n_rows, 3), of each value, NaN where it is unknown.
-    planned : numpy.ndarray or None
-        bool (n_rows,), whether a row's values are by planning and no visit; None: none are.
+        int64 (n_rows, 3), how many updates are behind each value, where that was counted.
+    certainty : Certainty or None
+        Standard errors and counts of a planned table (`learning.algorithm` "value_iteration").
 
     Examples
     --------
@@ -82,8 +81,7 @@ class Policy:
     visits: np.ndarray
     trained_on: list[dict] = field(default_factory=list)
     counts: np.ndarray | None = None
-    standard_errors: np.ndarray | None = None
-    planned: np.ndarray | None = None
+    certainty: Certainty | None = None
 
     def __repr__(self) -> str:
         return display.as_text(self._title(), self._rows())
@@ -172,15 +170,15 @@ class Policy:
         return ACTIONS[int(np.argmax(self.values(np.array([self.state_index(state)]))[0]))]
 
     def frame(self) -> pl.DataFrame:
-        """A row per known state: its digits, q_hold, q_buy, q_sell, comm_<action> …, visits, and where there are any
-        q_hold_count …, q_hold_standard_error … and planned. With a tile coder (but not under compat) a row per known
-        row of the table, with its number in place of the digits.
+        """A row per known state: its digits, q_hold, q_buy, q_sell, comm_<action> …, visits, where they were counted
+        q_hold_count …, and of a planned table se_buy, se_sell, n and, with resamples, agreement. With a tile coder (but
+        not under compat) a row per known row of the table, with its number in place of the digits.
 
-        Known is what was visited, planned, or has values of an initial policy; all else has the config's initial value
+        Known is what was visited or has other values than before training; all else has the config's initial value
         for every action, and 0 for every communication. Under compat with a tile coder the tiles follow the digits, as
         they do in the reference's table keys.
         """
-        is_known = self.visits > 0 if self.planned is None else (self.visits > 0) | self.planned
+        is_known = self.visits > 0
         # Column by column, for tables of many million rows.
         for table, untrained in ((self.q, self.layout.per_row(self.config.learning.initial_value)), (self.comm_q, 0.0)):
             for column in table.T:
@@ -198,22 +196,20 @@ class Policy:
         columns |= {f"q_{name}": self.q[states, k] for k, name in enumerate(ACTIONS)}
         columns |= {f"comm_{name}": self.comm_q[states, k] for k, name in enumerate(self.comm_actions)}
         columns["visits"] = self.visits[states]
-        for names, table in self._optional():
-            columns |= {name: table[states, k] for k, name in enumerate(names)}
-        return pl.DataFrame(columns)
-
-    def _optional(self) -> list[tuple[list[str], np.ndarray]]:
-        """The columns of each optional table that there is, and the table (n_rows, columns)."""
-        planned = None if self.planned is None else self.planned[:, np.newaxis]
-        tables = (self.counts, self.standard_errors, planned)
-        return [(names, table) for names, table in zip(OPTIONAL.values(), tables, strict=True) if table is not None]
+        if self.counts is not None:
+            columns |= {name: self.counts[states, k] for k, name in enumerate(COUNTS)}
+        more = {} if self.certainty is None else self.certainty.columns(states)
+        return pl.DataFrame({**columns, **more})
 
     def save(self, path: str | Path) -> None:
         """Write the table as one Parquet file; config, seed and encoder travel in its metadata. Raises OutputError."""
         path = output_path(path)
         sketches = {} if self.encoder is None else self.encoder.sketches
-        more = {"sketches": {name: sketch.tolist() for name, sketch in sketches.items()}, "symbols": [], "plugins": {}}
-        is_first = not (sketches or self._optional() or isinstance(self.config.features, tuple))
+        symbols = [] if self.encoder is None else [*self.encoder.by_symbol]
+        shown = {name: sketch.tolist() for name, sketch in sketches.items()}
+        more = {"sketches": shown, "symbols": symbols, "plugins": {}}
+        has_tables = self.counts is not None or self.certainty is not None
+        is_first = not (sketches or symbols or has_tables or isinstance(self.config.features, tuple))
         about = {
             "format": FORMATS[0] if is_first else FORMATS[1],
             "config": self.config.canonical(),
@@ -251,7 +247,7 @@ class Policy:
         try:
             config = TrainingConfig.from_dict(about["config"])
             _check_known(about)
-            known = [*table_columns(config), *optional_columns()]
+            known = [*table_columns(config), *COUNTS]
             frame = table.frame([name for name in known if name in table.columns])
             return cls._from_frame(config, about, frame)
         except (
@@ -288,11 +284,12 @@ class Policy:
             comm_q=np.zeros((layout.n_rows, len(names))),
             visits=np.zeros(layout.n_rows, np.int64),
             trained_on=_descriptions(about["trained_on"]),
+            certainty=Certainty.of(frame, states, layout.n_rows),
         )
         policy.q[states] = frame.select(f"q_{name}" for name in ACTIONS).to_numpy()
         policy.comm_q[states] = frame.select(f"comm_{name}" for name in names).to_numpy()
         policy.visits[states] = _integers(frame, ["visits"])[:, 0]
-        policy = replace(policy, **_read_optional(frame, states, layout.n_rows))
+        policy = replace(policy, counts=_read_counts(frame, states, layout.n_rows))
         if policy.encoder is not None and policy.encoder.sizes != space.feature_sizes:
             raise ValueError(f"its edges make {policy.encoder.sizes} buckets; expected {space.feature_sizes}")
         if not (np.isfinite(policy.q).all() and np.isfinite(policy.comm_q).all()):
@@ -349,48 +346,30 @@ def table_columns(config: TrainingConfig) -> list[str]:
     space = StateSpace.of(config)
     place = space.names if Layout.of(config, space).tiling is None else ("row",)
     names, _ = comm_columns(config)
-    return [*place, *(f"q_{name}" for name in ACTIONS), *(f"comm_{name}" for name in names), "visits"]
+    values = [*(f"q_{name}" for name in ACTIONS), *(f"comm_{name}" for name in names)]
+    return [*place, *values, "visits", *certainty_columns(config.learning)]
 
 
-OPTIONAL = {
-    "counts": [f"q_{name}_count" for name in ACTIONS],
-    "standard_errors": [f"q_{name}_standard_error" for name in ACTIONS],
-    "planned": ["planned"],
-}
-"""The columns of a policy's table that may be missing, by its attribute."""
+COUNTS = tuple(f"q_{name}_count" for name in ACTIONS)
+"""The columns of a policy's table with `Policy.counts`, which may be missing."""
 
 
-def optional_columns() -> list[str]:
-    """The names of those columns."""
-    return [name for names in OPTIONAL.values() for name in names]
-
-
-def _read_optional(frame: pl.DataFrame, states: np.ndarray, n_rows: int) -> dict[str, np.ndarray]:
-    """The optional tables that a frame has. Raises ValueError."""
-    found: dict[str, np.ndarray] = {}
-    if OPTIONAL["counts"][0] in frame.columns:
-        found["counts"] = np.zeros((n_rows, len(ACTIONS)), np.int64)
-        found["counts"][states] = _integers(frame, OPTIONAL["counts"])
-        if (found["counts"] < 0).any():
-            raise ValueError("a count is below 0")
-    if OPTIONAL["standard_errors"][0] in frame.columns:
-        found["standard_errors"] = np.full((n_rows, len(ACTIONS)), np.nan)
-        found["standard_errors"][states] = frame.select(OPTIONAL["standard_errors"]).to_numpy()
-        if (found["standard_errors"] < 0.0).any():
-            raise ValueError("a standard error is below 0")
-    if "planned" in frame.columns:
-        if frame["planned"].dtype != pl.Boolean or frame["planned"].null_count():
-            raise ValueError(f"planned is {frame['planned'].dtype}, or null in places; expected true and false")
-        found["planned"] = np.zeros(n_rows, bool)
-        found["planned"][states] = frame["planned"].to_numpy()
-    return found
+def _read_counts(frame: pl.DataFrame, states: np.ndarray, n_rows: int) -> np.ndarray | None:
+    """The counts that a frame has. Raises ValueError."""
+    if COUNTS[0] not in frame.columns:
+        return None
+    counts = np.zeros((n_rows, len(ACTIONS)), np.int64)
+    counts[states] = _integers(frame, COUNTS)
+    if (counts < 0).any():
+        raise ValueError("a count is below 0")
+    return counts
 
 
 def _check_known(about: dict) -> None:
     """Raise ValueError for what a file of the second format may hold and this version cannot apply."""
-    for name, what in {"plugins": "plugins", "symbols": "edges for each symbol"}.items():
-        if about.get(name):
-            raise ValueError(f"it needs {what} ({', '.join(map(str, about[name]))}), which this version does not know")
+    if about.get("plugins"):
+        needed = ", ".join(map(str, about["plugins"]))
+        raise ValueError(f"it needs plugins ({needed}), which this version does not know")
 
 
 def _encoder(about: dict) -> Encoder | None:

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 MAX_REGIMES = 32  # what the stream q_regime, a bv[5], can carry
 MAX_STATES = 2**31  # exclusive; rows of a table are int32 too
+MAX_PLANNED = 2**24  # states of a table that is filled, whether the bars show them or not
+OF_PLANNING = ("bars", "tolerance", "shrinkage", "confidence", "bootstrap", "min_agreement")
+"""The settings of learning for value_iteration; of the others it has no use."""
 
 
 def check_together(config: "TrainingConfig") -> None:
@@ -21,6 +24,7 @@ def check_together(config: "TrainingConfig") -> None:
     else:
         _check_default_mode(config)
     _check_learning(config)
+    _check_planning(config)
     _check_features(config)
     _check_holding(config)
     _check_objective(config)
@@ -48,6 +52,52 @@ def _check_learning(config: "TrainingConfig") -> None:
         problem = f"is true, but {maker} has no regime that could be added to the state"
         other = "engine.compat" if compat else "environment.kind"
         raise SettingError("environment.observe_regime", f"{problem}; set it to false", other)
+
+
+def _check_planning(config: "TrainingConfig") -> None:
+    learning, kind = config.learning, config.environment.kind
+    changed = [name for name, value in learning.to_dict().items() if value != getattr(type(learning)(), name)]
+    algorithm = "learning.algorithm"
+    if not learning.plans:
+        idle = next((name for name in changed if name in OF_PLANNING), None)
+        if idle is not None:
+            problem = f"is {getattr(learning, idle)!r}, but {algorithm} {learning.algorithm!r} has no use for it"
+            raise SettingError(
+                f"learning.{idle}", f"{problem}; remove it or set {algorithm} to 'value_iteration'", algorithm
+            )
+        return
+    if kind == "synthetic":
+        reason = "hides its position, so that no table tells what a move would earn"
+        remedy = "set environment.kind to 'history' or 'crypto', or learn"
+        raise SettingError(
+            algorithm, f"is 'value_iteration', but the synthetic environment {reason}; {remedy}", "environment.kind"
+        )
+    for name, value in (("tile_coder", config.tile_coder), ("episodic", config.episodic)):
+        if value is not None and getattr(value, "enabled", True):
+            raise SettingError(
+                name, f"is given, but {algorithm} 'value_iteration' fills a plain table; remove it", algorithm
+            )
+    if config.discount == 1.0:
+        raise SettingError(
+            "discount", f"is 1; expected less for {algorithm} 'value_iteration', whose sums must end", algorithm
+        )
+    default = type(config)()
+    idle = [
+        name
+        for name in ("episodes", "learning_rate", "exploration_decay")
+        if getattr(config, name) != getattr(default, name)
+    ]
+    idle += [f"learning.{name}" for name in changed if name not in ("algorithm", *OF_PLANNING)]
+    if kind == "history" and "bars" in changed:
+        idle.append("learning.bars")
+    if learning.bootstrap == 0 and "min_agreement" in changed:
+        raise SettingError(
+            "learning.min_agreement", "is given, but there are no resamples; set learning.bootstrap to 50, say"
+        )
+    if idle:
+        reason = "plans on all bars of the history" if idle[0] == "learning.bars" else "plans without episodes"
+        problem = f"is given, but {algorithm} 'value_iteration' {reason}, so that it would have no effect"
+        raise SettingError(idle[0], f"{problem}; remove it", algorithm)
 
 
 def _check_compat(config: "TrainingConfig", compat: str) -> None:
@@ -165,14 +215,17 @@ def _check_states(config: "TrainingConfig") -> None:
     if config.engine.compat and kind == "crypto":
         return  # its state has no quantized features
     listed = [feature.buckets or 1 for feature in features] if isinstance(features, tuple) else None
+    key = "quantizer" if listed is None else "features"
     sizes = [*listed, buckets.mood_buckets] if listed is not None else list(buckets.to_dict().values())
     positions = 1 if kind == "synthetic" else 3
     regimes = 4 if config.environment.observe_regime else 1
     observations, n_states = regimes * math.prod(sizes[:-1]), positions * regimes * math.prod(sizes)
     is_tiled = config.tile_coder is not None and not config.engine.compat
+    if config.learning.plans and n_states > MAX_PLANNED:
+        problem = f"gives {n_states} states; expected at most {MAX_PLANNED} (2**24)"
+        raise SettingError(key, f"{problem}, for value_iteration fills all of them", "learning.algorithm")
     if (observations if is_tiled else n_states) < MAX_STATES:
         return
-    key = "quantizer" if listed is None else "features"
     product = "the product of all buckets" if not is_tiled else "the product of the features' buckets"
     product += f" times {positions} positions" if positions > 1 and not is_tiled else ""
     product += f" times {regimes} regimes" if regimes > 1 else ""

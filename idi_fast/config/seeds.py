@@ -2,10 +2,14 @@
 
 import re
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from idi_fast.errors import InputError
+
+if TYPE_CHECKING:
+    from idi_fast.config.settings import TrainingConfig
 
 MOST_SEEDS = 1_000_000
 
@@ -47,6 +51,20 @@ def _meant(seeds: object) -> str:
     """What may have been meant by something that lists no seeds."""
     is_one = isinstance(seeds, int | np.integer) and not isinstance(seeds, bool)
     return f"[{seeds}] or range({seeds})" if is_one else "range(5)"
+
+
+def refuse_equal_seeds(config: "TrainingConfig", seeds: tuple[int, ...]) -> None:
+    """InputError where all of several seeds give the same table: plans on a history have nothing to draw."""
+    if (
+        config.learning.plans
+        and config.environment.kind == "history"
+        and not config.learning.bootstrap
+        and len(seeds) > 1
+    ):
+        raise InputError(
+            f"{len(seeds)} seeds were given, but value_iteration plans the same table on a history with all; give one, "
+            "or resample the bars with learning.bootstrap"
+        )
 
 
 def check_seeds(seeds: Iterable[int], *, negative: bool) -> tuple[int, ...]:

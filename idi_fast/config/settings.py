@@ -26,7 +26,8 @@ Edges = Literal["quantile", "uniform"]
 NanPolicy = Literal["refuse", "drop"]
 EdgeFit = Literal["pooled", "per_symbol"]
 FillPolicy = Literal["next_open", "next_close", "same_close"]
-Algorithm = Literal["q_learning", "double_q_learning", "expected_sarsa", "q_lambda"]
+Algorithm = Literal["q_learning", "double_q_learning", "expected_sarsa", "q_lambda", "value_iteration"]
+Auto = Literal["auto"]
 Tiling = Literal["reference", "displaced"]
 Objective = Literal["volatility_units", "simple", "log", "mean_variance", "downside"]
 RateSchedule = Literal["constant", "visits", "episodes"]
@@ -187,12 +188,44 @@ class LearningConfig(Block):
     exploration_visits: float = setting(
         100.0, "c in the exploration rate c / (c + n) of a state with n visits.", exclusiveMinimum=0
     )
+    bars: int = setting(
+        65_536,
+        "Bars of the simulated market that value_iteration plans on.",
+        since=2,
+        minimum=2,
+        maximum=2**31 - 1,
+    )
+    tolerance: float = setting(1e-10, "Error up to which value_iteration computes values.", since=2, exclusiveMinimum=0)
+    shrinkage: float | Auto = setting(
+        "auto",
+        "Bars that the mean of a coarser group of observations counts as in value_iteration; auto chooses the number.",
+        since=2,
+        minimum=0,
+    )
+    confidence: float = setting(
+        0.0, "Standard errors by which value_iteration asks an action to be better than holding.", since=2, minimum=0
+    )
+    bootstrap: int = setting(
+        0, "Resampled bars whose tables value_iteration averages; 0 plans on the bars as they are.", since=2, minimum=0
+    )
+    min_agreement: float = setting(
+        0.0,
+        "Least share of the resamples' tables that agree on an action, else it is hold.",
+        since=2,
+        minimum=0,
+        maximum=1,
+    )
 
     @property
     def is_plain(self) -> bool:
         """Whether this is Q-learning at a constant rate, with an exploration rate that falls from episode to
         episode."""
         return (self.algorithm, self.rate_schedule, self.exploration_schedule) == ("q_learning", "constant", "decay")
+
+    @property
+    def plans(self) -> bool:
+        """Whether the table is computed from the bars, without episodes."""
+        return self.algorithm == "value_iteration"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
@@ -421,6 +454,11 @@ class TrainingConfig(Block):
     )
 
     _ignored: ClassVar[tuple[str, ...]] = ("$schema",)
+
+    @property
+    def drawn_episodes(self) -> int:
+        """Episodes that training draws: none where it plans."""
+        return 0 if self.learning.plans else self.episodes
 
     @classmethod
     def from_json(

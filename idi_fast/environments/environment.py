@@ -255,6 +255,10 @@ class CryptoEnvironment(_MarketTape):
             bars = bars._replace(observation=bars.observation * N_REGIMES + simulated.regime)
         return bars._replace(regime=simulated.regime, risk=simulated.risk)
 
+    def series(self, n: int) -> list[Bars]:
+        """The next n bars, as a single series to plan on."""
+        return [self._advance(self._market.bars(self._generator, n), empty_bars(n))]
+
     def fill(self, n: int) -> Tape:
         # Into the arrays of the last call: the pages of fresh ones took a tenth of a step to get.
         if n > self._encoded.observation.size:
@@ -377,6 +381,11 @@ class HistoryEnvironment(_MarketTape):
     @property
     def state(self) -> dict[str, np.ndarray]:
         return {"cursor": self._cursor, **named("generator", self._generator.state)}
+
+    def series(self) -> list[Bars]:
+        """All bars to plan on, a series per symbol."""
+        bounds = zip(self._market.firsts[:-1], self._market.firsts[1:], strict=True)
+        return [self._market.bars.rows(slice(start, stop)) for start, stop in bounds]
 
     def fill(self, n: int) -> Tape:
         rows = self._buffers.rows(n)

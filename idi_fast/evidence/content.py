@@ -67,7 +67,7 @@ def _check_config(published: Published) -> str:
     if policy is not None and config is not None:
         _check_same_config(config.to_dict(), policy.config.to_dict())
     if run is not None and run["kind"] == TRAIN:
-        training = {"seed": run.get("seed"), "episodes": None if config is None else config.episodes}
+        training = {"seed": run.get("seed"), "episodes": None if config is None else config.drawn_episodes}
         same("training", "manifest.json", manifest.training, RUN, training)
         if policy is not None:
             same("the seed", RUN, run.get("seed"), POLICY, policy.seed)

@@ -218,7 +218,7 @@ def of_run(run: Mapping[str, Any]) -> dict[str, Any]:
     one."""
     about = {"config_sha256": run.get("fingerprint") or run["policy"]["fingerprint"], "inputs": named_inputs(run)}
     if run["kind"] == "train":
-        about["training"] = {"seed": run["seed"], "episodes": run["config"]["episodes"]}
+        about["training"] = {"seed": run["seed"], "episodes": run["summary"]["episodes"]}
     elif "policy" in run:
         about["training"] = {"seed": run["policy"]["seed"]}
     return about

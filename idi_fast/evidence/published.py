@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from idi_fast.agents.policy import Policy, optional_columns, table_columns
+from idi_fast.agents.policy import COUNTS, Policy, table_columns
 from idi_fast.agents.streams import MARKET_STREAMS, TRACE_STREAMS
 from idi_fast.agents.trace_files import TRACE_FORMAT
 from idi_fast.config.settings import TrainingConfig
@@ -145,8 +145,7 @@ class Published:
                 raise EvidenceError(f"{POLICY} is of {table.rows:,} rows; tables of up to {MAX_TABLE:,} are verified")
             tilings = config.tile_coder.num_tilings if config.tile_coder else 0
             known = [*table_columns(config), *(f"tile_{k}" for k in range(tilings))]
-            optional = {**dict.fromkeys(optional_columns(), NUMBERS), "planned": FLAGS}
-            _check_columns(table, dict.fromkeys(known, NUMBERS) | optional)
+            _check_columns(table, dict.fromkeys([*known, *COUNTS], NUMBERS))
             return Policy.load(path, table_limits(table, self.files[POLICY]))
         except (ArtifactError, ConfigError) as error:
             raise EvidenceError(str(error)) from None

@@ -89,8 +89,7 @@ def replay(published: Published, data: str | None = None, initial: Path | None =
                 raise EvidenceError(f"trained again, it fails: {error}") from error
             write_training(folder, trainer, _as_published(trained, published.policy), trace, {})
             how, made, by_value = _compare(published, folder, run)
-    steps = config.episodes * config.episode_length
-    return Replayed(f"{steps:,} steps trained again with seed {seed}; {how}", made, by_value)
+    return Replayed(f"{trainer.steps:,} steps trained again with seed {seed}; {how}", made, by_value)
 
 
 def _other_versions(run: Mapping[str, Any]) -> dict[str, str]:

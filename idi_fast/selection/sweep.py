@@ -22,7 +22,7 @@ from idi_fast.backtesting.account import account_columns, assume
 from idi_fast.config.arguments import check_callback, check_config, check_grid
 from idi_fast.config.draft import Draft
 from idi_fast.config.feature_columns import feature_columns
-from idi_fast.config.seeds import check_seeds
+from idi_fast.config.seeds import check_seeds, refuse_equal_seeds
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.config_bars import load_config_bars
 from idi_fast.data.config_history import with_history
@@ -272,6 +272,8 @@ def sweep(
     config = points[0].config  # all configs agree in what follows
     refuse_split(config, "a sweep")
     seeds = check_seeds(seeds, negative=config.engine.compat is not None)
+    for point in points:
+        refuse_equal_seeds(point.config, seeds)
     on_history = config.environment.kind == "history"
     unused = {"evaluation_episodes": evaluation_episodes}
     if not on_history:

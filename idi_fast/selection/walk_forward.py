@@ -15,7 +15,7 @@ from idi_fast.backtesting import kpis
 from idi_fast.backtesting.account import account_columns, assume
 from idi_fast.backtesting.risk_free import RiskFree
 from idi_fast.config.arguments import check_callback, check_config, check_flag, check_integer
-from idi_fast.config.seeds import check_seeds
+from idi_fast.config.seeds import check_seeds, refuse_equal_seeds
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.config_history import with_history
 from idi_fast.data.history import History
@@ -111,7 +111,7 @@ class WalkForward:
             "config": self.config.canonical(),
         }
         write_json(folder / "run.json", run)
-        training = {"seeds": self.assumptions["seeds"], "episodes": self.config.episodes}
+        training = {"seeds": self.assumptions["seeds"], "episodes": self.config.drawn_episodes}
         write_manifest(folder, config_sha256=fingerprint, training=training)
 
     def save(self, out: str | Path, *, force: bool = False) -> None:
@@ -210,6 +210,7 @@ def walk_forward(
         raise InputError(f"environment.kind is {config.environment.kind!r}; a walk-forward needs 'history'")
     refuse_split(config, "a walk-forward")
     seeds = check_seeds(seeds, negative=False)
+    refuse_equal_seeds(config, seeds)
     embargo = longest_window(config, resolve_features(config, history.columns))
     timeline = Timeline(history, embargo)
     bars = len(timeline)

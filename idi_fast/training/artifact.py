@@ -46,7 +46,7 @@ def training_summary(trainer: Trainer, policy: Policy) -> dict:
     return {
         **trainer.stats(),
         "last_tenth_mean_reward": trainer.rewards.last_tenth_mean(),
-        "steps": trainer.config.episodes * trainer.config.episode_length,
+        "steps": trainer.steps,
         "states": policy.space.n_states,
         **_visited(policy),
     }
@@ -89,7 +89,7 @@ def write_training(
     }
     write_json(folder / "run.json", run)
     write_json(folder / TIMINGS, timings)
-    about: dict[str, Any] = {"training": {"seed": trainer.seed, "episodes": trainer.config.episodes}}
+    about: dict[str, Any] = {"training": {"seed": trainer.seed, "episodes": trainer.config.drawn_episodes}}
     if metadata:
         about["metadata"] = metadata
     write_manifest(folder, config_sha256=run["fingerprint"], **about)

@@ -13,7 +13,7 @@ from idi_fast import display
 from idi_fast.agents.policy import Policy
 from idi_fast.agents.trace import Trace
 from idi_fast.config.arguments import check_callback, check_choice, check_config
-from idi_fast.config.seeds import check_seeds
+from idi_fast.config.seeds import check_seeds, refuse_equal_seeds
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.config_bars import load_config_bars
 from idi_fast.data.config_history import with_history
@@ -237,6 +237,7 @@ def train_population(
             f"a history was given, but environment.kind is {config.environment.kind!r}; set it to 'history'"
         )
     seeds = check_seeds(seeds, negative=config.engine.compat is not None)
+    refuse_equal_seeds(config, seeds)
     workers = WorkerPool(jobs, len(seeds))
     check_choice("keep", keep, ("best", "all"))
     started = perf_counter()
@@ -290,7 +291,7 @@ class _Lanes:
         self._finished = finished
         self._checkpoints = checkpoints
         self._lock = threading.Lock()
-        self._lane_steps = config.episodes * config.episode_length
+        self._lane_steps = config.drawn_episodes * config.episode_length
         self._steps = [0 if row is None else self._lane_steps for row in self.rows]
 
     def run(self, progress: Callable[[PopulationProgress], None] | None) -> None:

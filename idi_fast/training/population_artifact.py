@@ -62,7 +62,7 @@ def write_population(folder: Path, population: Population) -> tuple[dict, dict]:
             "verdict": population.verdict(),
         },
         "summary": {
-            "steps": len(population.seeds) * config.episodes * config.episode_length,
+            "steps": len(population.seeds) * best.trainer.steps,
             "best": {"mean": best.evaluation.mean, "standard_error": best.evaluation.standard_error},
             "over_seeds": {"min": evaluations.min(), "median": evaluations.median(), "max": evaluations.max()},
         },
@@ -73,7 +73,7 @@ def write_population(folder: Path, population: Population) -> tuple[dict, dict]:
     write_json(folder / "run.json", run)
     seconds = {"jobs": population.jobs, "training_seconds": population.seconds}
     write_json(folder / TIMINGS, seconds)
-    training = {"seeds": run["seeds"], "episodes": config.episodes}
+    training = {"seeds": run["seeds"], "episodes": config.drawn_episodes}
     write_manifest(folder, config_sha256=run["fingerprint"], training=training)
     return run, seconds
 

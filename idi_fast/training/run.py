@@ -68,11 +68,16 @@ class TrainingRun:
         trainer = self.trainer
         return f"TrainingRun of the {trainer.config.environment.kind} environment, seed {trainer.seed}"
 
+    def _trained(self) -> list[tuple[str, object]]:
+        plan = self.trainer.plan
+        if plan is not None:
+            return [("bars", f"{plan.about['bars']:,}"), ("shrinkage", plan.about["shrinkage"])]
+        return [("episodes", self.trainer.config.episodes), ("mean reward", self.trainer.stats()["mean_reward"])]
+
     def _rows(self) -> list[tuple[str, object]]:
         evaluation = self.evaluation
         return [
-            ("episodes", self.trainer.config.episodes),
-            ("mean reward", self.trainer.stats()["mean_reward"]),
+            *self._trained(),
             ("evaluation", evaluation.evaluation.mean),
             ("verdict", evaluation.sentence()),
         ]

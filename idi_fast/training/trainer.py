@@ -17,12 +17,20 @@ from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.config_bars import load_config_bars
 from idi_fast.data.in_sample import describe_bars
 from idi_fast.data.panel import TrainingBars, TrainingBarsLike, check_bars
-from idi_fast.environments.environment import HistoryBars, SyntheticEnvironment, make_environment
+from idi_fast.environments.environment import (
+    CryptoEnvironment,
+    HistoryBars,
+    HistoryEnvironment,
+    SyntheticEnvironment,
+    make_environment,
+)
 from idi_fast.environments.features import named
 from idi_fast.environments.rng import draw_seed, make_generators
 from idi_fast.environments.splits import split_history
 from idi_fast.environments.state_space import make_rules
 from idi_fast.errors import Cancelled, IdiFastError, InputError, NumericalError
+from idi_fast.kernels.learn import Tables
+from idi_fast.planning.planner import Plan, Planner
 from idi_fast.training.checkpoint import Checkpoints, Position, describe_run
 from idi_fast.training.episode_log import EpisodeRewards
 from idi_fast.training.stopping import Patience, stopped_config
@@ -82,6 +90,8 @@ class Trainer:
         That of the run: see `run`.
     rewards : EpisodeRewards
         The log of episode rewards.
+    plan : Plan or None
+        What a training by value iteration has planned.
     training_seconds : float
         Duration of the training, including a resumed run's earlier part up to the checkpoint that it went on from.
     """
@@ -103,7 +113,15 @@ class Trainer:
         generators = make_generators(config.engine, seed)
         self._environment = environment = make_environment(config, generators, bars)
         self._rules = make_rules(config, self._environment.space)
-        self._agent = Agent(config, self._environment.space, self._rules, generators.agent)
+        self._planner: Planner | None = None
+        self.plan: Plan | None = None
+        if config.learning.plans:
+            if initial is not None:
+                raise InputError(
+                    "an initial policy was given, but learning.algorithm 'value_iteration' starts from none"
+                )
+            self._planner = Planner(config, environment.space, self._rules, generators.agent)
+        self._agent = Agent(config, environment.space, self._rules, generators.agent)
         self._fused: SyntheticEnvironment | None = None
         if self._agent.is_plain and isinstance(environment, SyntheticEnvironment) and environment.is_one_kernel:
             self._fused = environment
@@ -118,7 +136,8 @@ class Trainer:
     def compile(self) -> None:
         """Compile the training kernels, or load them from the cache, by training on no rows; otherwise `run` does
         it."""
-        self._learn(0, np.zeros(0))
+        if self._planner is None:
+            self._learn(0, np.zeros(0))
 
     def cancel(self) -> None:
         """Make a running `run` raise `Cancelled` after the current rows, mostly within 20 ms; safe from any thread."""
@@ -155,8 +174,8 @@ class Trainer:
 
     def rollout(self) -> tuple[Policy, Trace]:
         """The trained policy, and its greedy trace of one more episode; the second half of `run`."""
-        tables, environment = self._agent.tables, self._environment
-        q = self._agent.values()
+        tables, environment = self._tables, self._environment
+        q = self._agent.values() if self.plan is None else tables.q
         numbers = q, tables.comm_q, self.stats()["mean_reward"]
         if not all(np.isfinite(number).all() for number in numbers):
             raise NumericalError("the Q-values overflowed; use a smaller learning_rate, discount or volatility")
@@ -175,8 +194,13 @@ class Trainer:
             visits=tables.visits,
             trained_on=self._trained_on(),
             counts=self._agent.counts(),
+            certainty=None if self.plan is None else self.plan.certainty,
         )
         return policy, trace
+
+    @property
+    def _tables(self) -> Tables:
+        return self._agent.tables if self.plan is None else self.plan.tables
 
     def _trained_on(self) -> list[dict]:
         own = [] if self.history is None else describe_bars(self.history)
@@ -201,7 +225,12 @@ class Trainer:
         waiting = None if patience is None else Patience(patience)
         if self._started:
             raise IdiFastError("this trainer has been run; create another for another run")
+        if self._planner is not None and checkpoints is not None:
+            raise InputError("checkpoints are of training by episodes; learning.algorithm 'value_iteration' has none")
         self._started = True
+        if self._planner is not None:
+            self._plan(self._planner, progress)
+            return
         position = Position()
         if checkpoints is not None:
             rewards = checkpoints.rewards
@@ -255,6 +284,26 @@ class Trainer:
         self.training_seconds = perf_counter() - started
         save()
 
+    def _plan(self, planner: Planner, progress: ProgressCallback | None) -> None:
+        started, environment = perf_counter(), self._environment
+        if isinstance(environment, HistoryEnvironment):
+            series = environment.series()
+        else:
+            assert isinstance(environment, CryptoEnvironment)  # as the config's rules say
+            series = environment.series(self.config.learning.bars)
+        with np.errstate(over="ignore", invalid="ignore"):
+            self.plan = planner.plan(series, self._cancelled)
+        self.training_seconds = perf_counter() - started
+        if progress is not None:
+            progress(Progress(0, 0, self.steps, float("nan"), float("nan")))
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole training: those of its episodes, or the bars that it plans on, once it has."""
+        if self.plan is not None:
+            return self.plan.about["bars"]
+        return self.config.drawn_episodes * self.config.episode_length
+
     def _learn(self, n: int, totals: np.ndarray) -> int:
         if self._fused is not None:
             return self._agent.learn_synthetic(self._fused.source(min(n, BLOCK_ROWS)), n, totals)
@@ -281,11 +330,11 @@ class Trainer:
     @property
     def exploration(self) -> np.ndarray:
         """The exploration rate of each episode, float64 (episodes,); NaN if each state has its own."""
-        return next(self.exploration_blocks(max(1, self.config.episodes)))
+        return next(self.exploration_blocks(max(1, self.config.drawn_episodes)))
 
     def exploration_blocks(self, size: int) -> Iterator[np.ndarray]:
         """The same, `size` episodes at a time; a single empty array if there are none."""
-        learning, episodes = self.config.learning, self.config.episodes
+        learning, episodes = self.config.learning, self.config.drawn_episodes
         rate, decay, step = 1.0, self.config.exploration_decay, exploration_step(self.config)
         for first in range(0, max(1, episodes), size):
             episode = np.arange(first, min(first + size, episodes))
@@ -304,13 +353,14 @@ class Trainer:
 
     def stats(self) -> dict[str, Any]:
         """Episodes, mean episode reward, and how often each communication action was taken in training."""
-        counts = self._agent.tables.comm_counts.tolist()
+        counts = self._tables.comm_counts.tolist()
         names = dict.fromkeys(self.config.communication.actions)
         return {
             "episodes": len(self.rewards),
             "mean_reward": self.rewards.mean(),
             "comm_action_counts": dict(zip(names, counts, strict=True)),
             **({} if self._agent.collisions is None else {"tile_collisions": self._agent.collisions}),
+            **({} if self.plan is None else {"plan": self.plan.about}),
         }
 
 

@@ -1,0 +1,50 @@
+"""How certain the values of a planned table are."""
+
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from idi_fast.config.settings import LearningConfig
+
+
+def certainty_columns(learning: LearningConfig) -> tuple[str, ...]:
+    """The columns of a policy's table that these settings add."""
+    if not learning.plans:
+        return ()
+    return ("se_buy", "se_sell", "n", *(("agreement",) if learning.bootstrap else ()))
+
+
+class Certainty(NamedTuple):
+    """Of each row of a table of actions.
+
+    errors float64 (n_rows, 2): standard errors of the advantage of buy and of sell over hold, infinite where there is
+    none; bars float64 (n_rows,): bars of equal weight that would make as good a mean; agreement float64 (n_rows,), or
+    None without resamples: share of the resamples whose best action is that of the table.
+    """
+
+    errors: np.ndarray
+    bars: np.ndarray
+    agreement: np.ndarray | None
+
+    def columns(self, rows: np.ndarray) -> dict[str, pl.Series]:
+        """The columns of these rows in a policy's table; null where there is no standard error."""
+        errors = np.where(np.isfinite(self.errors[rows]), self.errors[rows], np.nan)
+        columns = {"se_buy": errors[:, 0], "se_sell": errors[:, 1], "n": self.bars[rows]}
+        if self.agreement is not None:
+            columns["agreement"] = self.agreement[rows]
+        return {name: pl.Series(name, values, nan_to_null=True) for name, values in columns.items()}
+
+    @classmethod
+    def of(cls, frame: pl.DataFrame, rows: np.ndarray, n_rows: int) -> "Certainty | None":
+        """The inverse of `columns`; None for a table that was learnt."""
+        if "se_buy" not in frame.columns:
+            return None
+        errors, bars = np.full((n_rows, 2), np.inf), np.zeros(n_rows)
+        errors[rows] = frame.select(pl.col("se_buy", "se_sell").cast(pl.Float64).fill_null(np.inf)).to_numpy()
+        bars[rows] = frame["n"].cast(pl.Float64).to_numpy()
+        agreement = None
+        if "agreement" in frame.columns:
+            agreement = np.zeros(n_rows)
+            agreement[rows] = frame["agreement"].cast(pl.Float64).to_numpy()
+        return cls(errors, bars, agreement)

@@ -1,0 +1,1 @@
+"""The table that the training bars support, computed instead of learnt."""

@@ -1,0 +1,138 @@
+"""What followed each observation, counted over bars."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from idi_fast.environments.features import Bars
+from idi_fast.kernels.planning import STEP_BITS, Counts, Edges, copy_edges, count_transitions
+
+BLOCK_BARS = 16_384
+"""Bars counted at a time: there must be room for as many new edges."""
+FEWEST_SLOTS = 1024
+ONCE = np.empty(0, np.int32)
+
+
+class Totals(NamedTuple):
+    """Counts of some bars. here, following, bars int64 (edges,): bars by the observation that they follow and the one
+    that they show, in order; rises, falls int32 (edges, 9): those of them that raise or lower the mood, by move, or of
+    no size where moods do not matter; weights float64 (3,): see `reward_weights`."""
+
+    counts: Counts
+    here: np.ndarray
+    following: np.ndarray
+    bars: np.ndarray
+    rises: np.ndarray
+    falls: np.ndarray
+    weights: np.ndarray
+
+    @property
+    def n_observations(self) -> int:
+        """Observations that there may be."""
+        return self.counts.bars.size
+
+    @property
+    def by_mood(self) -> bool:
+        """Whether steps of the mood were counted."""
+        return self.rises.size > 0
+
+
+class TransitionCounts:
+    """Counts what followed each observation, a block of bars at a time.
+
+    n_observations: how many there may be; weights float64 (3,): see `reward_weights`; by_mood: whether steps of the
+    mood are counted, since values depend on it.
+    """
+
+    def __init__(self, n_observations: int, weights: np.ndarray, *, by_mood: bool):
+        self._weights = weights
+        self._by_mood = by_mood
+        alerts, bars, sums = (
+            np.zeros(n_observations, np.int64),
+            np.zeros(n_observations, np.int64),
+            np.zeros((n_observations, 4)),
+        )
+        self._counts = Counts(bars, alerts, sums)
+        self._edges = _edges(FEWEST_SLOTS)
+
+    def add(self, bars: Bars, times: np.ndarray = ONCE, before: np.ndarray | None = None) -> None:
+        """Add a series of bars or, with `before` int64 (1,), its last observation, which is changed, its next ones.
+
+        times int32 (n,): how often each bar counts.
+        """
+        before = np.full(1, -1) if before is None else before
+        for start in range(0, bars.observation.size, BLOCK_BARS):
+            block = Bars(*(column[start : start + BLOCK_BARS] for column in bars))
+            self._make_room(block.observation.size)
+            often = times[start : start + BLOCK_BARS]
+            count_transitions(block, self._weights, often, before, self._by_mood, self._counts, self._edges)
+
+    def _make_room(self, n: int) -> None:
+        slots, needed = self._edges.key.size, 2 * (int(self._edges.used[0]) + n)
+        if needed > slots:
+            wider = _edges(1 << (needed - 1).bit_length())
+            copy_edges(self._edges, wider)
+            self._edges = wider
+
+    def totals(self) -> Totals:
+        """What was counted so far."""
+        slots = np.flatnonzero(self._edges.key >= 0)
+        slots = slots[np.argsort(self._edges.key[slots])]
+        key, bars = self._edges.key[slots], self._edges.bars[slots]
+        pair = key >> STEP_BITS
+        first = np.flatnonzero(np.diff(pair, prepend=-1))
+        rises = falls = np.zeros((0, 9), np.int32)
+        if self._by_mood and key.size:
+            steps = (key[:, np.newaxis] >> np.arange(STEP_BITS)) & 1
+            by_step = np.add.reduceat(steps * bars[:, np.newaxis], first, axis=0).astype(np.int32)
+            rises, falls = np.ascontiguousarray(by_step[:, :9]), np.ascontiguousarray(by_step[:, 9:])
+        here, following = np.divmod(pair[first], self._counts.bars.size)
+        many = np.add.reduceat(bars, first) if key.size else bars
+        return Totals(self._counts, here, following, many.astype(np.int32), rises, falls, self._weights)
+
+
+def count(
+    series: Iterable[Bars], n_observations: int, weights: np.ndarray, *, by_mood: bool, times: np.ndarray = ONCE
+) -> Totals:
+    """The counts of some series of bars; times int32: how often each bar of all counts, by default once."""
+    counted, start = TransitionCounts(n_observations, weights, by_mood=by_mood), 0
+    for bars in series:
+        stop = start + bars.observation.size
+        counted.add(bars, times[start:stop])
+        start = stop
+    return counted.totals()
+
+
+def count_parts(
+    series: Iterable[Bars], bounds: Sequence[int], n_observations: int, weights: np.ndarray
+) -> list[Totals]:
+    """The counts of each part of the bars of all series, from one bound to the next; without moods."""
+    parts, first = [TransitionCounts(n_observations, weights, by_mood=False) for _ in bounds[1:]], 0
+    for bars in series:
+        before, size = np.full(1, -1), bars.observation.size
+        for part, start, stop in zip(parts, bounds[:-1], bounds[1:], strict=True):
+            inside = slice(max(start - first, 0), max(min(stop - first, size), 0))
+            part.add(Bars(*(column[inside] for column in bars)), before=before)
+        first += size
+    return [part.totals() for part in parts]
+
+
+def each_left_out(parts: Sequence[Totals]) -> Iterator[Totals]:
+    """The counts of all parts but one, for each in its turn; without moods."""
+    size = parts[0].n_observations
+    keys = [part.here * size + part.following for part in parts]
+    every, found = np.unique(np.concatenate(keys), return_inverse=True)
+    bars = np.bincount(found, np.concatenate([part.bars for part in parts])).astype(np.int32)
+    for left_out, own in zip(parts, keys, strict=True):
+        others = [part.counts for part in parts if part is not left_out]
+        counts = Counts(*(np.sum(columns, axis=0) for columns in zip(*others, strict=True)))
+        rest = bars.copy()
+        rest[np.searchsorted(every, own)] -= left_out.bars
+        kept = rest > 0
+        here, following = np.divmod(every[kept], size)
+        yield left_out._replace(counts=counts, here=here, following=following, bars=rest[kept])
+
+
+def _edges(slots: int) -> Edges:
+    return Edges(np.full(slots, -1), np.zeros(slots, np.int32), np.zeros(1, np.int64))

@@ -1,0 +1,114 @@
+"""How strongly means are shrunk, chosen on the training bars."""
+
+import threading
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from idi_fast.environments.features import Bars
+from idi_fast.kernels.learn import PNL, Rules
+from idi_fast.kernels.planning import earn
+from idi_fast.kernels.rollout import rollout_bars
+from idi_fast.planning.counts import count_parts, each_left_out
+from idi_fast.planning.hierarchy import Hierarchy
+from idi_fast.planning.solution import action_values, make_process, solve
+
+USUAL = 400.0
+"""Bars that a parent counts as where the bars do not say better: so many tell a mean return of a twentieth of its
+deviation, as markets have, from 0."""
+CANDIDATES = (5.0, 20.0, 100.0, USUAL, 1600.0, 6400.0)
+BLOCKS = 8
+FEWEST_BARS = 32
+"""Bars of a block from which on it is a test."""
+CONVINCING = 3.0
+"""Standard errors by which another candidate must earn more than the usual one: Student's t of seven degrees of freedom
+at one per cent, so that by chance one of the five others does so in one case of twenty."""
+TOLERANCE = 1e-4
+
+
+class Choice(NamedTuple):
+    """A shrinkage, and what tables of each candidate earned per bar on the blocks left out of their making: empty where
+    there are too few bars to test any."""
+
+    shrinkage: float
+    earned: dict[float, float]
+
+
+def choose_shrinkage(
+    series: Sequence[Bars],
+    hierarchy: Hierarchy,
+    rules: Rules,
+    weights: np.ndarray,
+    discount: float,
+    cancelled: threading.Event | None = None,
+) -> Choice:
+    """The shrinkage whose tables earn most on consecutive blocks of bars, each left out of the counts in its turn.
+
+    It is the usual one, unless another is better by three standard errors over the blocks. The mood has no part in
+    this: rewards are those before its term. Bars of the training only are used.
+    """
+    n = sum(each.observation.size for each in series)
+    if n < BLOCKS * FEWEST_BARS:
+        return Choice(USUAL, {})
+    bars = Bars(*(np.concatenate(columns) for columns in zip(*series, strict=True))) if len(series) > 1 else series[0]
+    plain = without_mood(rules)
+    bounds = np.linspace(0, n, BLOCKS + 1).astype(np.int64).tolist()
+    parts = count_parts(series, bounds, hierarchy.n_observations, weights)
+    earned = np.zeros((len(CANDIDATES), BLOCKS))
+    for number, others in enumerate(each_left_out(parts)):
+        start, stop = bounds[number : number + 2]
+        codes, found = _numbered(bars.observation[start:stop], hierarchy.n_observations)
+        targets, values = np.empty((len(CANDIDATES), 3 * codes.size), np.uint8), None
+        for place, candidate in enumerate(CANDIDATES):
+            process = make_process(others, hierarchy, plain, discount, np.full(hierarchy.levels, candidate))
+            solution = solve(process, TOLERANCE, start=values, cancelled=cancelled)
+            values = solution.values
+            best = action_values(process, solution, process.nodes.nearest(codes))[:, 0].argmax(axis=2)
+            targets[place] = np.take_along_axis(plain.next_position.reshape(1, 3, 3), best[..., np.newaxis], 2).reshape(
+                -1
+            )
+        earn(found, bars, start, weights, targets, np.ones(len(CANDIDATES), np.int64), earned[:, number])
+    better = earned - earned[CANDIDATES.index(USUAL)]
+    error = better.std(axis=1, ddof=1) * np.sqrt(BLOCKS)
+    gain = np.where(better.sum(axis=1) > CONVINCING * error, better.sum(axis=1), 0.0)
+    chosen = CANDIDATES[int(gain.argmax())] if gain.max() > 0.0 else USUAL
+    return Choice(chosen, dict(zip(CANDIDATES, (earned.sum(axis=1) / n).tolist(), strict=True)))
+
+
+def without_mood(rules: Rules) -> Rules:
+    """The rules for states of observation and position only."""
+    return rules._replace(strides=np.array([3, 3, 1]), n_moods=1, clarity=0.0)
+
+
+def _numbered(observation: np.ndarray, n_observations: int) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct observations int64 (m,), and the place of each among them, int32 (n,)."""
+    shown = np.zeros(n_observations, bool)
+    shown[observation] = True
+    codes, place = np.flatnonzero(shown), np.empty(n_observations, np.int32)
+    place[codes] = np.arange(codes.size)
+    return codes, place[observation]
+
+
+def follow_table(bars: Bars, q: np.ndarray, rules: Rules, weights: np.ndarray) -> float:
+    """What the greedy actions of a table earn on a series of bars, begun flat, before the mood term."""
+    n, agent, sums = bars.observation.size, np.array([0, 1, 0, 1]), np.zeros(2)
+    rollout_bars(
+        bars.observation,
+        bars.gap,
+        bars.change,
+        bars.cost,
+        bars.scarcity,
+        weights,
+        rules,
+        np.argmax(q, axis=1).astype(np.int8),
+        np.zeros(q.shape[0], np.int16),
+        agent,
+        sums,
+        np.empty(n, np.int64),
+        np.empty(n, np.int8),
+        np.empty(n, np.int16),
+        np.empty(n, np.int8),
+        np.empty(n),
+    )
+    return float(sums[PNL])
