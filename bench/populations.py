@@ -20,7 +20,6 @@ from idi_fast.training.trainer import create_trainer
 
 TRAINED = 8
 """Policies that are trained; of more, the same ones follow in turn, each with a table and an account of its own."""
-FREE = {"fee_bps": 0.0}
 
 
 def make(
@@ -38,11 +37,11 @@ def make(
 
     def seconds(count: int) -> float:
         chosen, bars = policies(), history()
-        return elapsed(lambda: backtest_population(islice(cycle(chosen), count), bars, **FREE))
+        return elapsed(lambda: backtest_population(islice(cycle(chosen), count), bars, fee_bps=0.0))
 
     def alone() -> float:
         policy, bars = policies()[0], history()
-        return elapsed(lambda: backtest(policy, bars, **FREE))
+        return elapsed(lambda: backtest(policy, bars, fee_bps=0.0))
 
     def check() -> None:
         few = load_history(

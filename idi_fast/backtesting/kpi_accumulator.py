@@ -80,8 +80,17 @@ class KpiAccumulator:
 
         def push(start: int) -> int:
             rest = slice(start, None)
-            tails, curves = (self._low, self._high), (self._run, self._holding)
-            return kernels.push_bars(equity[rest], position[rest], held[rest], *curves, self._pairs, *tails, self._bars)
+            return kernels.push_bars(
+                equity[rest],
+                position[rest],
+                held[rest],
+                self._run,
+                self._holding,
+                self._pairs,
+                self._low,
+                self._high,
+                self._bars,
+            )
 
         self._push(equity, held, push)
 
