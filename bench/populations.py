@@ -62,7 +62,7 @@ def make(
             "bar",
             "market_engine.follow, backtest.account, kpis",
             check,
-            Timed(beyond * sizes.bars, lambda: seconds(sizes.policies) - seconds(1)),
+            Timed(beyond * sizes.bars, lambda: max(1e-9, seconds(sizes.policies) - seconds(1))),
             {"alone": Timed(sizes.bars, alone)},
             details={"jobs": usable_cores()},
         )

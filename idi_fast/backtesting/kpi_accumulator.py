@@ -109,8 +109,9 @@ class KpiAccumulator:
         done = int(self._bars[kernels.BARS])
         if done == holding.bars and done % BLOCK:
             first = done // BLOCK * BLOCK
-            own = self._pairs, self._low, self._high
-            kpis_beside.end_block_beside(self._run, holding.returns[first:], *holding.sums[-1].tolist(), *own)
+            mean, squares = holding.sums[-1].tolist()
+            rest = holding.returns[first:]
+            kpis_beside.end_block_beside(self._run, rest, mean, squares, self._pairs, self._low, self._high)
 
     def _push(self, equity: np.ndarray, held: np.ndarray | None, push: Callable[[int], int]) -> None:
         """Add bars by `push`, which is given the first one that is left and returns what the kernels do."""
