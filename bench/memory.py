@@ -23,6 +23,8 @@ atexit.register(lambda: print(peak_memory()))
 main()
 """
 SEEDS = "0:2"
+FEW = 400
+"""Bars that a sweep can divide at least."""
 
 
 def alone(*args: object) -> tuple[float, int | None]:
@@ -39,7 +41,7 @@ def make(sizes: Sizes, context: Context) -> list[Case]:
     """The cases of the suite."""
     folder = context.folder
     bars = cache(lambda: write_walk(folder / "memory.parquet", sizes.memory_bars))
-    few = cache(lambda: write_walk(folder / "memory_few.parquet", sizes.check_bars))
+    few = cache(lambda: write_walk(folder / "memory_few.parquet", max(FEW, sizes.check_bars)))
 
     def train(data: Path) -> tuple[float, int | None]:
         return alone("train", "--data", data, *_quick(sizes), "--out", folder / "trained", "--force")
@@ -55,7 +57,7 @@ def make(sizes: Sizes, context: Context) -> list[Case]:
 
     def check_sweep() -> None:
         sweep(few())
-        expect_equal("the trials", pl.read_parquet(folder / "swept" / "trials.parquet")["seed"].unique().sort(), "01")
+        expect_equal("the trials", [pl.read_parquet(folder / "swept" / "trials.parquet").height], [4])
 
     @cache
     def trace() -> Path:

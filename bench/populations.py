@@ -20,7 +20,6 @@ from idi_fast.training.trainer import create_trainer
 
 TRAINED = 8
 """Policies that are trained; of more, the same ones follow in turn, each with a table and an account of its own."""
-FREE = {"fee_bps": 0.0}
 
 
 def make(
@@ -38,11 +37,11 @@ def make(
 
     def seconds(count: int) -> float:
         chosen, bars = policies(), history()
-        return elapsed(lambda: backtest_population(islice(cycle(chosen), count), bars, **FREE))
+        return elapsed(lambda: backtest_population(islice(cycle(chosen), count), bars, fee_bps=0.0))
 
     def alone() -> float:
         policy, bars = policies()[0], history()
-        return elapsed(lambda: backtest(policy, bars, **FREE))
+        return elapsed(lambda: backtest(policy, bars, fee_bps=0.0))
 
     def check() -> None:
         few = load_history(
@@ -63,7 +62,7 @@ def make(
             "bar",
             "market_engine.follow, backtest.account, kpis",
             check,
-            Timed(beyond * sizes.bars, lambda: seconds(sizes.policies) - seconds(1)),
+            Timed(beyond * sizes.bars, lambda: max(1e-9, seconds(sizes.policies) - seconds(1))),
             {"alone": Timed(sizes.bars, alone)},
             details={"jobs": usable_cores()},
         )

@@ -64,7 +64,7 @@ class Sizes:
             symbol_bars=130,
             account_bars=300,
             policies=3,
-            memory_bars=300,
+            memory_bars=400,
             memory_episodes=2,
             memory_ticks=100,
             scaling_episodes=600,

@@ -42,7 +42,7 @@ SECTIONS = {
         "PopulationProgress",
     ),
     "Policies": ("Policy", "Trace", "evaluate", "Comparison", "Evaluation", "select_best_policy"),
-    "Backtests": ("backtest", "Backtest"),
+    "Backtests": ("backtest", "Backtest", "PopulationBacktest"),
     "Selection": ("walk_forward", "WalkForward", "sweep", "Sweep"),
     "Reports": ("report", "HtmlReport", "write_report"),
     "Errors": (

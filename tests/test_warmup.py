@@ -24,6 +24,7 @@ from idi_fast.kernels import methods
 # Without the JIT kernels are Python functions, whose calls can be seen; where they are compiled, a cache hides them.
 WHAT_RUNS = """
 import sys
+import threading
 from pathlib import Path
 from idi_fast import kernels, warmup
 from idi_fast.environments import environment, rng
@@ -38,6 +39,7 @@ def note(frame, event, argument):
 
 warmup._every = lambda tables, **blocks: warmup._learner("synthetic", **blocks)
 sys.setprofile(note)
+threading.setprofile(note)  # of lanes
 for job in warmup.JOBS.values():
     job()
 sys.setprofile(None)

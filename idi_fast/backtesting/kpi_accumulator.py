@@ -116,8 +116,17 @@ class KpiAccumulator:
 
         def push(start: int) -> int:
             rest = slice(start, None)
-            tails, curves = (self._low, self._high), (self._run, self._holding)
-            return kernels.push_bars(equity[rest], position[rest], held[rest], *curves, self._pairs, *tails, self._bars)
+            return kernels.push_bars(
+                equity[rest],
+                position[rest],
+                held[rest],
+                self._run,
+                self._holding,
+                self._pairs,
+                self._low,
+                self._high,
+                self._bars,
+            )
 
         self._push(equity, held, push)
         if risk_free is not None:
@@ -143,8 +152,9 @@ class KpiAccumulator:
         done = int(self._bars[kernels.BARS])
         if done == holding.bars and done % BLOCK:
             first = done // BLOCK * BLOCK
-            own = self._pairs, self._low, self._high
-            kpis_beside.end_block_beside(self._run, holding.returns[first:], *holding.sums[-1].tolist(), *own)
+            mean, squares = holding.sums[-1].tolist()
+            rest = holding.returns[first:]
+            kpis_beside.end_block_beside(self._run, rest, mean, squares, self._pairs, self._low, self._high)
 
     def _push(self, equity: np.ndarray, held: np.ndarray | None, push: Callable[[int], int]) -> None:
         """Add bars by `push`, which is given the first one that is left and returns what the kernels do."""

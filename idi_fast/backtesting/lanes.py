@@ -56,7 +56,7 @@ class Group:
         else:
             self._tables.append(policy)
 
-    def codes(self, lanes: Sequence[int], states: np.ndarray | None) -> np.ndarray:
+    def codes(self, lanes: Sequence[int], states: np.ndarray) -> np.ndarray:
         """The tables of lanes, uint8 (lanes, n_states), the last one again up to a number that the kernel takes.
 
         states int64 (n_states,): those that a tile coder's tables are made of.
@@ -136,7 +136,7 @@ def run_lanes(
 ) -> None:
     """Backtest all policies of a group but the first; `finished` is called with the number of each, in any order and
     in the threads that work, `watch` in this one, now and then."""
-    observation, states = course.bars.observation, None
+    observation, states = course.bars.observation, np.empty(0, np.int64)
     if group.first.layout.tiling is not None:
         # A table of the distinct observations, which the kernel uses like any other.
         distinct, observation = np.unique(observation, return_inverse=True)
