@@ -2,15 +2,18 @@
 
 import json
 import shutil
+import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from cli_helpers import assert_mentions, run
 
-from idi_fast.bench import suites
+from idi_fast.bench import market_yardsticks, suites
 from idi_fast.bench.oracle import reference
 from idi_fast.bench.report import report
 from idi_fast.bench.sizes import Sizes
+from idi_fast.bench.training import kinds
 from idi_fast.bench.yardsticks import COMPILERS, ENVIRONMENTS, Yardsticks, twin
 from idi_fast.errors import InputError
 
@@ -34,6 +37,48 @@ def test_a_c_program_that_differs_is_refused(monkeypatch, tmp_path):
     yardsticks = Yardsticks()
     yardsticks.add_c(tmp_path, 3)
     assert (yardsticks.c, yardsticks.refused) == ({}, ["C program 'synthetic'", "C program 'crypto'"])
+
+
+@pytest.fixture
+def history_kind(monkeypatch):
+    """The kind of run on a history, as the only one: the twin of the simulated market takes seconds to fit."""
+    (kind,) = (kind for kind in kinds(SMALLEST) if kind.c == "market, history")
+    monkeypatch.setattr(market_yardsticks, "kinds", lambda sizes: [kind])
+    return kind
+
+
+def add_market(folder) -> Yardsticks:
+    yardsticks = Yardsticks(compiler={"command": next(filter(shutil.which, COMPILERS))})
+    market_yardsticks.add(yardsticks, folder, replace(SMALLEST, check_episodes=40))
+    return yardsticks
+
+
+@has_compiler
+def test_the_c_program_of_the_default_markets_equals_the_oracle(history_kind, tmp_path):
+    yardsticks = add_market(tmp_path)
+    assert (list(yardsticks.c), yardsticks.refused, yardsticks.notes) == (["market, history"], [], [])
+    assert yardsticks.c["market, history"](3) > 0
+
+
+@has_compiler
+def test_a_c_program_of_markets_that_differs_is_refused(history_kind, monkeypatch, tmp_path):
+    other = history_kind.twin(history_kind.config(39))()
+    learnt = replace(other, rewards=[*other.rewards, 0.0])
+    monkeypatch.setattr(
+        market_yardsticks, "kinds", lambda sizes: [replace(history_kind, twin=lambda _: lambda: learnt)]
+    )
+    yardsticks = add_market(tmp_path)
+    assert (yardsticks.c, yardsticks.refused) == ({}, ["C program 'market, history'"])
+
+
+@has_compiler
+def test_the_c_program_of_markets_refuses_other_input(tmp_path):
+    yardsticks = Yardsticks(compiler={"command": next(filter(shutil.which, COMPILERS))})
+    program = yardsticks.build("market", tmp_path)
+    (tmp_path / "short.txt").write_text("1 2 3\n")
+    for arguments in ([], ["0", tmp_path / "short.txt"], ["1", tmp_path / "short.txt"], ["1", tmp_path / "none.txt"]):
+        done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout, bool(done.stderr)) == (2, "", True)
 
 
 def test_without_a_compiler_the_rest_is_timed(monkeypatch, small_bench, tmp_path):
