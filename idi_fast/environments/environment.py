@@ -315,12 +315,12 @@ class HistoryBars:
         fills = [log_fill(each, config.environment.data.fill) for each in columns]
         self.close, self.fill_price = columns[-1]["close"], fills[-1]
         charges = [HoldingCharges(config, each.columns) for _, each in members(history)]
+        paid = [each.push(of) if each else None for each, (_, of) in zip(charges, members(history), strict=True)]
         self.bars = empty_bars(len(history), charged=bool(charges[0]))
         for place, (each, fill) in enumerate(zip(columns, fills, strict=True)):
             part = Bars(*(column[self.firsts[place] : self.firsts[place + 1]] for column in self.bars))
-            of_symbol = charges[place]
-            paid = of_symbol.push(members(history)[place][1]) if of_symbol else None
-            BarStream(encoder, charged_fee_bps(config), is_new=of_symbol.is_new).encode(each, fill, part, paid)
+            stream = BarStream(encoder, charged_fee_bps(config), is_new=charges[0].is_new)
+            stream.encode(each, fill, part, paid[place])
 
     def windows(self, length: int, step: int = 1) -> tuple[np.ndarray, np.ndarray]:
         """Of windows of `length` bars and one more, each `step` bars behind the one before: how many there are up to
