@@ -1,8 +1,10 @@
 """Training on the histories of many symbols."""
 
+import json
 from dataclasses import replace
 
 import cli_helpers as cli
+import jsonschema
 import numpy as np
 import polars as pl
 import pytest
@@ -22,6 +24,7 @@ from idi_fast.environments.environment import HistoryBars
 from idi_fast.environments.features import Encoder
 from idi_fast.environments.splits import split_history
 from idi_fast.errors import DataError, InputError
+from idi_fast.schemas import load_schema
 from idi_fast.selection.timeline import Timeline
 
 HOUR = 3600 * 10**9
@@ -307,6 +310,11 @@ def test_commands_of_many_symbols(tmp_path):
     cli.succeed("train", "--data", *many, "--out", tmp_path / "agent")
     cli.succeed("prove", tmp_path / "agent", "--prover", "replay")
     cli.succeed("verify", tmp_path / "agent", "--data", tmp_path / "each", "--require", "replay")
+    written = {"walk": "walkforward", "grid": "sweep"}
+    for name, schema in [(f"{name}/{kind}.json", kind) for name, kind in written.items()]:
+        jsonschema.validate(json.loads((tmp_path / name).read_text()), load_schema(schema))
+    for name in (*written, "agent"):
+        jsonschema.validate(json.loads((tmp_path / name / "run.json").read_text()), load_schema("run"))
     shown = cli.succeed("evaluate", tmp_path / "agent", "--data", tmp_path / "each" / "C.parquet")
     assert_mentions(shown.stdout, "symbol", "C ")
     both = cli.run("train", "--data", tmp_path / "each", "--edges", "per-symbol", "--out", tmp_path / "x")
