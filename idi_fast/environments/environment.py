@@ -7,6 +7,7 @@ a single kernel makes hands over its arrays by `source(n)`, so that training nee
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -16,8 +17,20 @@ from idi_fast.config.transforms import TRANSFORMS
 from idi_fast.data.history import History
 from idi_fast.data.panel import TrainingBars, members
 from idi_fast.environments.buffers import Buffers
-from idi_fast.environments.features import AS_IS, Bars, BarStream, Encoder, Feature, empty_bars, named, resolve_features
+from idi_fast.environments.features import (
+    AS_IS,
+    Bars,
+    BarStream,
+    Encoder,
+    Feature,
+    computed,
+    empty_bars,
+    named,
+    needed_series,
+    resolve_features,
+)
 from idi_fast.environments.rng import Generator, Generators
+from idi_fast.environments.shared_bars import Shared
 from idi_fast.environments.simulation import (
     LOG_VOLUME_LEVEL,
     STRESS,
@@ -304,12 +317,19 @@ class HistoryBars:
     """A history as an environment shows it; any number of lanes may share it, since it never changes.
 
     The symbols of a panel lie one behind the other: features begin anew with each, and no window reaches from one into
-    the next. encoder: given, or fitted on all bars. Raises DataError if a history is shorter than an episode.
+    the next. encoder: given, or fitted on all bars; series: of the features of this very history, shared with others.
+    Raises DataError if a history is shorter than an episode.
 
     last: the history of the last symbol; firsts: the number of each one's first bar, and that of all bars.
     """
 
-    def __init__(self, config: TrainingConfig, history: TrainingBars, encoder: Encoder | None = None):
+    def __init__(
+        self,
+        config: TrainingConfig,
+        history: TrainingBars,
+        encoder: Encoder | None = None,
+        series: Shared[np.ndarray] | None = None,
+    ):
         for symbol, each in members(history):
             if len(each) <= config.episode_length:
                 whose = "the history" if symbol is None else f"the history of {symbol!r}"
@@ -318,6 +338,16 @@ class HistoryBars:
                     f"{config.episode_length + 1}; give more data or a smaller episode_length"
                 )
         columns = [log_columns(each) for _, each in members(history)]
+        if series is not None:
+            features = resolve_features(config, history.columns) if encoder is None else encoder.features
+            columns = [
+                each
+                | {
+                    one: series.get((place, one), partial(computed, one, each))
+                    for one in needed_series(config, features)
+                }
+                for place, each in enumerate(columns)
+            ]
         if encoder is None:
             encoder = Encoder.fit(config, resolve_features(config, history.columns), columns)
         self.history = history

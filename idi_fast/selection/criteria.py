@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from idi_fast.agents.policy import Policy
-from idi_fast.agents.rollout import decide_from_flat
+from idi_fast.agents.rollout import Observations, decide_from_flat, observe
 from idi_fast.backtesting import kpis
 from idi_fast.backtesting.account import Account, TradingAssumptions, hold, keep_account, resolve_fill
 from idi_fast.config.arguments import check_integer
@@ -16,11 +16,14 @@ from idi_fast.data.history import History
 from idi_fast.data.spikes import notes_on
 from idi_fast.environments.environment import HistoryBars
 from idi_fast.environments.features import longest_window, resolve_features
+from idi_fast.environments.shared_bars import SHARED_BYTES, Shared, encoding_key
 from idi_fast.errors import InputError
 from idi_fast.evaluation.baselines import baseline_rewards, evaluate
 from idi_fast.evaluation.evaluator import EVALUATION_EPISODES, Evaluator
 from idi_fast.evaluation.verdicts import beside, beyond_chance, plain_number, short_tests, signed_percent
 
+MANY_SERIES = 16
+"""Of features at once, for which there must be room if they are to be kept."""
 BLIND = ("random", "hold", "buy", "sell")
 """Baselines that observe nothing, so that they earn the same whatever a config shows its agent."""
 
@@ -61,6 +64,8 @@ class HistoryCriterion:
         validated = self._test[0] - self._embargo
         self._validation = validated - chosen["validation_bars"], validated
         self._trained = self._validation[0] - self._embargo
+        self._series: Shared[np.ndarray] = Shared(SHARED_BYTES, lambda values: values.nbytes)
+        self._seen: Shared[Observations] = Shared(SHARED_BYTES, lambda seen: seen.nbytes)
         longest = max(config.episode_length for config in configs)
         if self._trained <= longest:
             raise InputError(
@@ -83,7 +88,9 @@ class HistoryCriterion:
 
     def training_bars(self, config: TrainingConfig) -> HistoryBars:
         """The bars that a config's policies are trained on."""
-        return HistoryBars(config, self._history.slice(0, self._trained))
+        fits = 8 * self._trained * MANY_SERIES <= SHARED_BYTES
+        series = self._series if fits else None
+        return HistoryBars(config, self._history.slice(0, self._trained), series=series)
 
     def notes(self) -> list[str]:
         """What a reader of the result should know about the bars."""
@@ -148,7 +155,10 @@ class HistoryCriterion:
         return f"on test data {beside(own, held, 'buy and hold', signed_percent)}; {what}"
 
     def _account(self, policy: Policy, bars: tuple[int, int]) -> Account:
-        target = decide_from_flat(policy, self._history, *bars, self._embargo)
+        # Policies of equal keys have the same edges, which they were fitted to on the same bars.
+        key = bars, encoding_key(policy.config)
+        seen = self._seen.get(key, lambda: observe(policy, self._history, *bars, self._embargo))
+        target = decide_from_flat(policy, seen)
         return keep_account(target, self._history.slice(*bars), self._assumed)
 
 

@@ -11,7 +11,7 @@ import polars as pl
 
 from idi_fast import display
 from idi_fast.agents.policy import Policy
-from idi_fast.agents.rollout import decide_from_flat
+from idi_fast.agents.rollout import Observations, decide_from_flat, observe
 from idi_fast.backtesting import kpis
 from idi_fast.backtesting.account import TradingAssumptions, resolve_fill
 from idi_fast.config.arguments import check_callback, check_config, check_flag, check_integer
@@ -24,6 +24,7 @@ from idi_fast.data.spikes import notes_on
 from idi_fast.data.timestamps import iso_time, time_series
 from idi_fast.environments.environment import HistoryBars
 from idi_fast.environments.features import longest_window, resolve_features
+from idi_fast.environments.shared_bars import Shared
 from idi_fast.environments.splits import refuse_split
 from idi_fast.errors import InputError
 from idi_fast.evaluation.verdicts import beside, beyond_chance, short_tests, signed_percent
@@ -207,13 +208,19 @@ def walk_forward(
         )
     targets, lock, workers = {}, threading.Lock(), WorkerPool(jobs, len(seeds) if warm else len(windows))
 
+    # With `warm` the seeds go through the windows side by side.
+    markets: Shared[HistoryBars] = Shared(workers.jobs)
+    seen: Shared[Observations] = Shared(workers.jobs)
+
     def test(seed: int, number: int, market: HistoryBars, initial: Policy | None) -> Policy:
         window = windows[number]
         trainer = Trainer(config, seed, market, initial)
         with workers.training(trainer):
             trainer.train()
         policy, _ = trainer.rollout()
-        target = decide_from_flat(policy, history, window.test_start, window.test_stop, embargo)
+        # The edges of a window are those of its bars, under every seed.
+        tested = window.test_start, window.test_stop, embargo
+        target = decide_from_flat(policy, seen.get(number, lambda: observe(policy, history, *tested)))
         with lock:
             targets[seed, number] = target
             if progress is not None:
@@ -221,7 +228,8 @@ def walk_forward(
         return policy
 
     def market(number: int) -> HistoryBars:
-        return HistoryBars(config, history.slice(windows[number].train_start, windows[number].train_stop))
+        window = windows[number]
+        return markets.get(number, lambda: HistoryBars(config, history.slice(window.train_start, window.train_stop)))
 
     def one_window(number: int) -> None:
         shared = market(number)
