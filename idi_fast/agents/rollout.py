@@ -32,6 +32,11 @@ class Observations(NamedTuple):
     value: np.ndarray
     entry: np.ndarray
 
+    @property
+    def nbytes(self) -> int:
+        """The memory that its own arrays take."""
+        return sum(column.nbytes for column in (*self.bars, self.value, self.entry))
+
     def from_bar(self, first: int) -> Self:
         """The bars from number `first` on."""
         bars = self.bars.rows(slice(first, None))
@@ -115,19 +120,22 @@ def rollout_history(policy: Policy, history: History, position: int = 0, funding
     return rollout.trace(seen, steps, np.append(steps.reward[1:], np.nan))
 
 
-def decide_from_flat(
+def observe(
     policy: Policy, history: History, start: int, stop: int, warm_up: int, symbol: str | None = None
-) -> np.ndarray:
-    """Target positions int8 (stop − start,) decided at the closes of bars [start, stop) of a history.
-
-    At the first of them the agent is flat and in the mood that begins an episode, as in a backtest with a start:
-    the `warm_up` bars before it, or as many as there are, only fill the features' windows, and nothing is decided on
-    them. Raises ArtifactError if policy and history do not fit.
-    """
+) -> Observations:
+    """The bars [start, stop) of a history as a policy sees them: the `warm_up` bars before, or as many as there are,
+    only fill the features' windows. Raises ArtifactError if policy and history do not fit."""
     rollout = HistoryRollout(policy, history.columns, symbol=symbol)
     warm_up = min(warm_up, start)
-    seen = rollout.see(history.slice(start - warm_up, stop)).from_bar(warm_up)
-    return rollout.decide(seen).position
+    return rollout.see(history.slice(start - warm_up, stop)).from_bar(warm_up)
+
+
+def decide_from_flat(policy: Policy, seen: Observations) -> np.ndarray:
+    """Target positions int8 (n,) decided at the closes of bars that the policy sees so.
+
+    At the first of them the agent is flat and in the mood that begins an episode, as in a backtest with a start.
+    """
+    return HistoryRollout(policy, seen.history.columns).decide(seen).position
 
 
 def _fitting_encoder(policy: Policy, columns: Mapping[str, str]) -> Encoder:

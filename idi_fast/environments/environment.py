@@ -6,8 +6,9 @@ row, then `episode_length` step rows. Arrays that `fill` returns are overwritten
 a single kernel makes hands over its arrays by `source(n)`, so that training need not return for every block.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -18,9 +19,21 @@ from idi_fast.data.history import History
 from idi_fast.data.panel import Panel, TrainingBars, members
 from idi_fast.environments.buffers import Buffers
 from idi_fast.environments.charges import HoldingCharges
-from idi_fast.environments.features import AS_IS, Bars, Encoder, Feature, empty_bars, named, resolve_features
+from idi_fast.environments.features import (
+    AS_IS,
+    Bars,
+    Columns,
+    Encoder,
+    Feature,
+    computed,
+    empty_bars,
+    named,
+    needed_series,
+    resolve_features,
+)
 from idi_fast.environments.rewards import RewardRule, bar_stream, reward_weights
 from idi_fast.environments.rng import Generator, Generators
+from idi_fast.environments.shared_bars import Shared
 from idi_fast.environments.simulation import (
     LOG_VOLUME_LEVEL,
     STRESS,
@@ -306,13 +319,20 @@ class HistoryBars:
     """A history as an environment shows it; any number of lanes may share it, since it never changes.
 
     The symbols of a panel lie one behind the other: features begin anew with each, and no window reaches from one into
-    the next. encoder: given, or fitted on all bars. Raises DataError if a history is shorter than an episode,
-    InputError if edges by symbol are wanted of a single history.
+    the next. encoder: given, or fitted on all bars; series: of the features of this very history, shared with others.
+    Raises DataError if a history is shorter than an episode, InputError if edges by symbol are wanted of a single
+    history.
 
     last: the history of the last symbol; firsts: the number of each one's first bar, and that of all bars.
     """
 
-    def __init__(self, config: TrainingConfig, history: TrainingBars, encoder: Encoder | None = None):
+    def __init__(
+        self,
+        config: TrainingConfig,
+        history: TrainingBars,
+        encoder: Encoder | None = None,
+        series: Shared[np.ndarray] | None = None,
+    ):
         for symbol, each in members(history):
             if len(each) <= config.episode_length:
                 whose = "the history" if symbol is None else f"the history of {symbol!r}"
@@ -320,8 +340,9 @@ class HistoryBars:
                     f"{whose} has {len(each)} bars, but an episode of {config.episode_length} steps needs at least "
                     f"{config.episode_length + 1}; give more data or a smaller episode_length"
                 )
+        columns = None if series is None else _shared_columns(config, history, encoder, series)
         if encoder is None:
-            encoder = _fit(config, history)
+            encoder = _fit(config, history, columns)
         self.history = history
         self.encoder = encoder
         self.last = members(history)[-1][1]
@@ -329,11 +350,13 @@ class HistoryBars:
         self._fill = config.environment.data.fill
         charges = [HoldingCharges(config, each.columns) for _, each in members(history)]
         self.bars = empty_bars(len(history), charged=bool(charges[0]))
-        for first, charge, (symbol, each) in zip(self.firsts, charges, members(history), strict=False):
+        for place, (symbol, each) in enumerate(members(history)):
+            first, charge = self.firsts[place], charges[place]
             stream = bar_stream(config, encoder, charged_fee_bps(config), is_new=charge.is_new, symbol=symbol)
             for start in range(0, len(each), CHUNK_BARS):
                 chunk = each.slice(start, start + CHUNK_BARS)
-                logs = log_columns(chunk)
+                rows = slice(start, start + len(chunk))
+                logs = log_columns(chunk) if columns is None else {k: of[rows] for k, of in columns[place].items()}
                 part = self.bars.rows(slice(first + start, first + start + len(chunk)))
                 stream.encode(logs, log_fill(logs, self._fill), part, charge.push(chunk) if charge else None)
 
@@ -353,9 +376,24 @@ class HistoryBars:
         return stops, self.firsts[:-1] - np.concatenate(([0], stops[:-1])) * step
 
 
-def _fit(config: TrainingConfig, bars: TrainingBars) -> Encoder:
-    """An encoder fitted on all bars and, as the config wants, those of each symbol."""
-    features, columns = resolve_features(config, bars.columns), [log_columns(each) for _, each in members(bars)]
+def _shared_columns(
+    config: TrainingConfig, bars: TrainingBars, encoder: Encoder | None, series: Shared[np.ndarray]
+) -> list[Columns]:
+    """The columns of each history, with the series that are computed of them, once for all who share these."""
+    features = resolve_features(config, bars.columns) if encoder is None else encoder.features
+    found = []
+    for place, (_, each) in enumerate(members(bars)):
+        columns = log_columns(each)
+        needed = needed_series(config, features)
+        found.append(columns | {one: series.get((place, one), partial(computed, one, columns)) for one in needed})
+    return found
+
+
+def _fit(config: TrainingConfig, bars: TrainingBars, columns: Sequence[Columns] | None) -> Encoder:
+    """An encoder fitted on all bars and, as the config wants, those of each symbol; columns: of each history, if they
+    are there."""
+    features = resolve_features(config, bars.columns)
+    columns = [log_columns(each) for _, each in members(bars)] if columns is None else columns
     pooled = Encoder.fit(config, features, columns)
     if config.environment.data.edges == "pooled":
         return pooled

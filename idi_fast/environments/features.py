@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from importlib import import_module
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -75,6 +75,10 @@ def named(prefix: str, state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {f"{prefix}.{name}": array for name, array in state.items()}
 
 
+Columns = Mapping[Any, np.ndarray]
+"""Columns (n,) by name, and values that were computed before by their `Series`."""
+
+
 class Series(NamedTuple):
     """What is computed of which columns, whatever it is called; the window is the first of the parameters."""
 
@@ -93,11 +97,11 @@ class Series(NamedTuple):
         """Bars that it looks back over, at least."""
         return sum(value for value in self.parameters if isinstance(value, int))
 
-    def inputs(self, columns: Mapping[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+    def inputs(self, columns: Columns) -> tuple[np.ndarray, ...]:
         """Its inputs, as its kernel takes them, each (n,). Raises DataError."""
         for name in self.columns:
             if name not in columns:
-                has = ", ".join(sorted(name for name in columns if not name.startswith(AS_IS)))
+                has = ", ".join(sorted(name for name in columns if isinstance(name, str) and name[:1] != AS_IS))
                 raise DataError(f"a feature needs the column {name!r}, but the data has {has}")
         if TRANSFORMS[self.transform].kernel is None:
             return (self._logarithm(columns[self.columns[0]]),)
@@ -125,10 +129,10 @@ def transform_kernel(transform: Transform) -> Callable[..., None]:
 
 
 class SeriesStream:
-    """A series in chunks of any size; `state` are the arrays it resumes from."""
+    """A series in chunks of any size; `state` are the arrays it resumes from; is_given: its values come as they are."""
 
     def __init__(self, series: Series):
-        self.series = series
+        self.series, self.is_given = series, False
         transform = TRANSFORMS[series.transform]
         self._parameters: tuple[int | float, ...] = ()
         if transform.kernel is None:
@@ -142,6 +146,9 @@ class SeriesStream:
 
     def push(self, inputs: tuple[np.ndarray, ...], out: np.ndarray) -> None:
         """Compute the next values into `out` float64 (n,)."""
+        if self.is_given:
+            out[:] = inputs[0]
+            return
         self._kernel(*inputs, *self._parameters, *self.state.values(), out)
 
 
@@ -164,16 +171,18 @@ class FeatureStream:
         """The arrays it resumes from."""
         return {f"{k}.{name}": array for k, part in enumerate(self.parts) for name, array in part.state.items()}
 
-    def inputs(self, columns: Mapping[str, np.ndarray]) -> list[tuple[np.ndarray, ...]]:
-        """The inputs of each series, each (n,). Raises DataError."""
-        return [part.series.inputs(columns) for part in self.parts]
+    def inputs(self, columns: Columns) -> list[tuple[np.ndarray, ...]]:
+        """The inputs of each series, each (n,); of one that is among the columns itself. Raises DataError."""
+        for part in self.parts:
+            part.is_given = part.series in columns
+        return [(columns[part.series],) if part.is_given else part.series.inputs(columns) for part in self.parts]
 
     def fill(self, inputs: Sequence[tuple[np.ndarray, ...]], bars: slice, values: np.ndarray) -> None:
         """Compute some of the bars, which are the next, into values float64 (series, bars)."""
         for part, columns, out in zip(self.parts, inputs, values, strict=True):
             part.push(tuple(column[bars] for column in columns), out)
 
-    def push(self, columns: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    def push(self, columns: Columns) -> list[np.ndarray]:
         """Features float64 (n,) in their order, then the volatility and the regime's trend; equal ones are the same
         array. Unused ones are undefined."""
         values = np.empty((len(self.parts), columns["close"].size))
@@ -207,9 +216,7 @@ class Encoder:
     sketches: dict[str, np.ndarray] = field(default_factory=dict)
 
     @classmethod
-    def fit(
-        cls, config: TrainingConfig, features: dict[str, Feature], columns: Sequence[Mapping[str, np.ndarray]]
-    ) -> "Encoder":
+    def fit(cls, config: TrainingConfig, features: dict[str, Feature], columns: Sequence[Columns]) -> "Encoder":
         """Fit edges to the training bars. columns: those of each history, over all of which one fits.
 
         A panic is the most volatile tenth; of the rest, bull and bear are the outer thirds of the trend.
@@ -316,13 +323,25 @@ def _fitted(feature: Feature, buckets: int, values: np.ndarray) -> np.ndarray:
     return np.quantile(values, shares)
 
 
-def _computed(feature: Feature, columns: Sequence[Mapping[str, np.ndarray]]) -> np.ndarray:
+def _computed(feature: Feature, columns: Sequence[Columns]) -> np.ndarray:
     """A feature's values in all histories, float64 (bars,)."""
-    series, found = Series.of(feature), []
-    for each in columns:
-        found.append(np.empty(each["close"].size))
-        SeriesStream(series).push(series.inputs(each), found[-1])
+    series = Series.of(feature)
+    found = [each[series] if series in each else computed(series, each) for each in columns]
     return found[0] if len(found) == 1 else np.concatenate(found)
+
+
+def computed(series: Series, columns: Columns) -> np.ndarray:
+    """A series of all the bars, float64 (n,). Raises DataError."""
+    out = np.empty(columns["close"].size)
+    SeriesStream(series).push(series.inputs(columns), out)
+    return out
+
+
+def needed_series(config: TrainingConfig, features: Mapping[str, Feature]) -> list[Series]:
+    """The series that an encoder of these features computes, each once."""
+    sizes = feature_sizes(config)
+    used = [feature for name, feature in features.items() if sizes[name] > 1]
+    return list(dict.fromkeys(map(Series.of, (*used, SCALE, REGIME_TREND))))
 
 
 def _sketch(values: np.ndarray) -> np.ndarray:
@@ -426,7 +445,7 @@ class BarStream:
 
     def push(
         self,
-        columns: Mapping[str, np.ndarray],
+        columns: Columns,
         log_fill: np.ndarray,
         charges: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> Bars:
@@ -441,7 +460,7 @@ class BarStream:
 
     def encode(
         self,
-        columns: Mapping[str, np.ndarray],
+        columns: Columns,
         log_fill: np.ndarray,
         bars: Bars,
         charges: tuple[np.ndarray, np.ndarray] | None = None,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from idi_fast.agents.policy import Policy
+from idi_fast.agents.rollout import Observations
 from idi_fast.backtesting import kpis
 from idi_fast.backtesting.account import Account, TradingAssumptions, hold, keep_account
 from idi_fast.backtesting.risk_free import RiskFree
@@ -17,12 +18,15 @@ from idi_fast.data.panel import TrainingBars
 from idi_fast.data.spikes import notes_on
 from idi_fast.environments.environment import HistoryBars
 from idi_fast.environments.features import longest_window, resolve_features
+from idi_fast.environments.shared_bars import SHARED_BYTES, Shared, encoding_key
 from idi_fast.errors import InputError
 from idi_fast.evaluation.baselines import baseline_rewards, evaluate
 from idi_fast.evaluation.evaluator import EVALUATION_EPISODES, Evaluator
 from idi_fast.evaluation.verdicts import beside, beyond_chance, plain_number, short_tests, signed_percent
 from idi_fast.selection.timeline import Timeline
 
+MANY_SERIES = 16
+"""Of features at once, for which there must be room if they are to be kept."""
 BLIND = ("random", "hold", "buy", "sell")
 """Baselines that observe nothing, so that they earn the same whatever a config shows its agent."""
 
@@ -60,6 +64,8 @@ class HistoryCriterion:
         validated = self._test[0] - self._embargo
         self._validation = validated - chosen["validation_bars"], validated
         self._trained = self._validation[0] - self._embargo
+        self._series: Shared[np.ndarray] = Shared(SHARED_BYTES, lambda values: values.nbytes)
+        self._seen: Shared[Observations] = Shared(SHARED_BYTES, lambda seen: seen.nbytes)
         longest = max(config.episode_length for config in configs)
         if self._trained <= longest:
             raise InputError(
@@ -86,7 +92,8 @@ class HistoryCriterion:
 
     def training_bars(self, config: TrainingConfig) -> HistoryBars:
         """The bars that a config's policies are trained on."""
-        return HistoryBars(config, self._training)
+        fits = 8 * len(self._training) * MANY_SERIES <= SHARED_BYTES
+        return HistoryBars(config, self._training, series=self._series if fits else None)
 
     def notes(self) -> list[str]:
         """What a reader of the result should know about the bars."""
@@ -185,10 +192,11 @@ class HistoryCriterion:
 
     def _accounts(self, policy: Policy, bars: tuple[int, int]) -> dict[str | None, Account]:
         """The account of each symbol in bars [start, stop)."""
-        places = self._timeline.places(*bars)
+        # Policies of equal keys have the same edges, which they were fitted to on the same bars.
+        places, key = self._timeline.places(*bars), (bars, encoding_key(policy.config))
         return {
             symbol: keep_account(target, self._timeline.histories[symbol].slice(*places[symbol]), self._assumed)
-            for symbol, target in self._timeline.decide(policy, places).items()
+            for symbol, target in self._timeline.decide(policy, places, self._seen, key).items()
         }
 
     def _book(self, accounts: dict[str | None, Account], bars: tuple[int, int]) -> np.ndarray:

@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,8 @@ from idi_fast.data.config_bars import load_config_bars
 from idi_fast.data.config_history import with_history
 from idi_fast.data.in_sample import describe_data, versions
 from idi_fast.data.panel import TrainingBars, TrainingBarsLike, check_bars
+from idi_fast.environments.environment import HistoryBars
+from idi_fast.environments.shared_bars import Shared, encoding_key
 from idi_fast.environments.splits import refuse_split
 from idi_fast.errors import ConfigError, InputError
 from idi_fast.parallel.worker_pool import WorkerPool
@@ -306,11 +307,13 @@ def sweep(
     else:
         criterion = EpisodeCriterion(seeds, evaluation_episodes)
     workers = WorkerPool(jobs, len(points) * len(seeds))
-    # Two threads may make the same bars at once: sometimes redundant, but without waiting.
-    training_bars = lru_cache(maxsize=workers.jobs)(lambda number: criterion.training_bars(points[number].config))
+    keys = [encoding_key(point.config) for point in points]
+    encoded: Shared[HistoryBars | None] = Shared(workers.jobs)
 
     def trained(number: int, seed: int) -> Policy:
-        trainer = Trainer(points[number].config, seed, training_bars(number))
+        config = points[number].config
+        bars = encoded.get(keys[number], lambda: criterion.training_bars(config))
+        trainer = Trainer(config, seed, bars)
         with workers.training(trainer):
             trainer.train()
         return trainer.rollout()[0]
@@ -325,7 +328,9 @@ def sweep(
             if progress is not None:
                 progress(len(series), len(trials))
 
-    workers.each(validate, trials)
+    # Those that see the same bars one after the other, since few are kept.
+    order = {key: place for place, key in enumerate(dict.fromkeys(keys))}
+    workers.each(validate, sorted(trials, key=lambda trial: order[keys[trial[0]]]))
 
     def pooled(validations: list[np.ndarray]) -> np.ndarray:
         return criterion.excess(criterion.pool(validations))

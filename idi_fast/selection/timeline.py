@@ -1,15 +1,17 @@
 """The bars that windows are cut from: those of one history, or of many symbols at the same dates."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
+from functools import partial
 
 import numpy as np
 
 from idi_fast.agents.policy import Policy
-from idi_fast.agents.rollout import decide_from_flat
+from idi_fast.agents.rollout import Observations, decide_from_flat, observe
 from idi_fast.backtesting.risk_free import RiskFree
 from idi_fast.backtesting.symbols import Book
 from idi_fast.data.history import History
 from idi_fast.data.panel import Panel, TrainingBars, members
+from idi_fast.environments.shared_bars import Shared
 from idi_fast.errors import InputError
 
 Places = dict[str | None, tuple[int, int]]
@@ -65,12 +67,18 @@ class Timeline:
             )
         return Panel(kept)
 
-    def decide(self, policy: Policy, places: Places) -> dict[str | None, np.ndarray]:
-        """A policy's target positions int8 by symbol, at the closes of these bars: see `decide_from_flat`."""
-        return {
-            symbol: decide_from_flat(policy, self.histories[symbol], *place, self.embargo, symbol)
-            for symbol, place in places.items()
-        }
+    def decide(
+        self, policy: Policy, places: Places, seen: Shared[Observations], key: Hashable
+    ) -> dict[str | None, np.ndarray]:
+        """A policy's target positions int8 by symbol, at the closes of these bars: see `decide_from_flat`.
+
+        seen: the bars as policies see them, shared by those with the same `key`.
+        """
+        targets = {}
+        for symbol, place in places.items():
+            look = partial(observe, policy, self.histories[symbol], *place, self.embargo, symbol)
+            targets[symbol] = decide_from_flat(policy, seen.get((key, symbol), look))
+        return targets
 
     def book(
         self, equity: Mapping[str | None, np.ndarray], bars: Mapping[str | None, np.ndarray]

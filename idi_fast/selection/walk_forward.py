@@ -11,6 +11,7 @@ import polars as pl
 
 from idi_fast import display
 from idi_fast.agents.policy import Policy
+from idi_fast.agents.rollout import Observations
 from idi_fast.backtesting import kpis
 from idi_fast.backtesting.account import account_columns, assume
 from idi_fast.backtesting.risk_free import RiskFree
@@ -24,6 +25,7 @@ from idi_fast.data.panel import TrainingBars, TrainingBarsLike, required_bars
 from idi_fast.data.spikes import notes_on
 from idi_fast.environments.environment import HistoryBars
 from idi_fast.environments.features import longest_window, resolve_features
+from idi_fast.environments.shared_bars import Shared
 from idi_fast.environments.splits import refuse_split
 from idi_fast.errors import InputError
 from idi_fast.evaluation.verdicts import beside, beyond_chance, short_tests, signed_percent
@@ -242,27 +244,35 @@ def walk_forward(
     places = [timeline.places(*window.tested) for window in windows]
     targets, lock, workers = {}, threading.Lock(), WorkerPool(jobs, len(seeds) if warm else len(windows))
 
+    # With `warm` the seeds go through the windows side by side.
+    markets: Shared[HistoryBars] = Shared(workers.jobs)
+    seen: Shared[Observations] = Shared(workers.jobs)
+
     def test(seed: int, number: int, market: HistoryBars, initial: Policy | None) -> Policy:
         trainer = Trainer(config, seed, market, initial)
         with workers.training(trainer):
             trainer.train()
         policy, _ = trainer.rollout()
-        target = timeline.decide(policy, places[number])
+        # The edges of a window are those of its bars, under every seed.
+        target = timeline.decide(policy, places[number], seen, number)
         with lock:
             targets[seed, number] = target
             if progress is not None:
                 progress(len(targets), len(windows) * len(seeds))
         return policy
 
+    def market(number: int) -> HistoryBars:
+        return markets.get(number, lambda: HistoryBars(config, training[number]))
+
     def one_window(number: int) -> None:
-        shared = HistoryBars(config, training[number])
+        shared = market(number)
         for seed in seeds:
             test(seed, number, shared, None)
 
     def one_seed(seed: int) -> None:
         policy = None
         for number in range(len(windows)):
-            policy = test(seed, number, HistoryBars(config, training[number]), policy)
+            policy = test(seed, number, market(number), policy)
 
     if warm:
         workers.each(one_seed, seeds)
