@@ -38,6 +38,15 @@ READING = {
     "split": None,
 }
 """Settings of the second format of configs, which no fingerprint holds at their defaults."""
+PLANNING = {
+    "bars": 65_536,
+    "tolerance": 1e-10,
+    "shrinkage": "auto",
+    "confidence": 0.0,
+    "bootstrap": 0,
+    "min_agreement": 0.0,
+}
+"""Likewise, of learning: the settings of value iteration."""
 DATA = dict.fromkeys(("path", "time", "price", "open", "volume")) | {
     "nan": "refuse",
     "fill": "next_open",
@@ -86,6 +95,7 @@ DEFAULTS = {
         "exploration_floor": 0.05,
         "exploration_share": 0.8,
         "exploration_visits": 100.0,
+        **PLANNING,
     },
     "engine": {"compat": None, "rng": "sfc64"},
     "environment": {
@@ -128,6 +138,9 @@ def with_value(key, value):
         return nest({"environment.kind": "crypto", transform: "zscore", key: value})
     if key == "environment.observe_regime":
         return nest({"environment.kind": "crypto", key: value})
+    if key.removeprefix("learning.") in PLANNING:
+        plans = {"environment.kind": "crypto", "learning.algorithm": "value_iteration", "learning.bootstrap": 2}
+        return nest({**plans, key: value})
     return nest({key: value})
 
 
