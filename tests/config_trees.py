@@ -44,6 +44,15 @@ READING = {
     "split": None,
 }
 """Settings of the second format of configs, which no fingerprint holds at their defaults."""
+PLANNING = {
+    "bars": 65_536,
+    "tolerance": 1e-10,
+    "shrinkage": "auto",
+    "confidence": 0.0,
+    "bootstrap": 0,
+    "min_agreement": 0.0,
+}
+"""Likewise, of learning: the settings of value iteration."""
 DATA = dict.fromkeys(("path", "time", "price", "open", "volume")) | {
     "nan": "refuse",
     "fill": "next_open",
@@ -101,6 +110,7 @@ DEFAULTS = {
         "exploration_share": 0.8,
         "exploration_episodes": None,
         "exploration_visits": 100.0,
+        **PLANNING,
     },
     "engine": {"compat": None, "rng": "sfc64"},
     "environment": {
@@ -116,6 +126,7 @@ NEWER = {
     *(f"environment.data.{name}" for name in READING),
     *(f"environment.market.{name}" for name in HELD),
     *(f"rewards.{name}" for name in ("objective", "risk_aversion", "turnover_penalty")),
+    *(f"learning.{name}" for name in PLANNING),
     "learning.exploration_episodes",
 }
 """Keys of the second format."""
@@ -163,6 +174,9 @@ def with_value(key, value):
         return nest({"environment.kind": "history", key: value})
     if key in ("environment.observe_regime", "rewards.objective", "rewards.risk_aversion", "rewards.turnover_penalty"):
         return nest({"environment.kind": "crypto", key: value})
+    if key.removeprefix("learning.") in PLANNING:
+        plans = {"environment.kind": "crypto", "learning.algorithm": "value_iteration", "learning.bootstrap": 2}
+        return nest({**plans, key: value})
     return nest({key: value})
 
 

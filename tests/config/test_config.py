@@ -17,6 +17,7 @@ from config_trees import (
     HISTORY,
     LEAVES,
     OLD_CRYPTO,
+    PLANNING,
     TRANSFORMS,
     VALIDATOR,
     WHEN_GIVEN,
@@ -67,6 +68,12 @@ BOUNDS = {  # what is refused, and the edges that are not
         f"learning.{name}": ([0, -1.0], [1e-9, 1e9])
         for name in ("rate_delay", "exploration_episodes", "exploration_visits")
     },
+    "learning.bars": ([1, 2**31], [2, 2**31 - 1]),
+    "learning.tolerance": ([0, -1.0], [1e-12, 1.0]),
+    "learning.shrinkage": ([-1, "best"], [0, 100.0, "auto"]),
+    "learning.confidence": ([-0.1], [0, 3.0]),
+    "learning.bootstrap": ([-1], [0, 50]),
+    "learning.min_agreement": SHARE,
     "engine.compat": (["idi-iann"], ["idi_iann"]),
     "engine.rng": (["pcg64"], ["sfc64", "mt19937"]),
     "environment.kind": (["real"], ["synthetic", "crypto", "history"]),
@@ -90,6 +97,7 @@ BOUNDS = {  # what is refused, and the edges that are not
     **{f"features.{name}.window": ([0, 1_000_001], [2, 1_000_000]) for name in DEFAULTS["features"]},
     **{f"features.{name}.transform": (["sma"], TRANSFORMS) for name in DEFAULTS["features"]},
 }
+PLANS = {"learning.algorithm": "value_iteration"}
 WRONG_TYPES = {
     bool: [1, 0, "true", None, []],
     int: [True, 4.0, "4", None, [4], math.nan, 2**63, -(2**63) - 1],
@@ -133,7 +141,8 @@ def test_the_edges_of_a_range_are_accepted(key, value):
 
 
 WRONG = [(key, wrong) for key, value in LEAVES.items() for wrong in WRONG_TYPES[type(value)]]
-for key in ("environment.data.skip_rows", "learning.exploration_episodes"):  # null by default, a number otherwise
+# null, or a text, by default, and a number otherwise
+for key in ("environment.data.skip_rows", "learning.exploration_episodes", "learning.shrinkage"):
     WRONG.remove((key, 1))
 
 
@@ -193,6 +202,18 @@ def test_a_wrong_type_is_refused_with_its_path(key, value):
     ({"episode_length": 2**63 - 1}, "episode_length is 9223372036854775807; expected .* 2147483647"),
     ({"quantizer.price_buckets": 2**22}, r"quantizer gives 2147483648 states; expected .* below 2147483648"),
     ({**CRYPTO, "quantizer.price_buckets": 1_398_102}, "quantizer gives 2147484672 states; .*3 positions"),
+    (PLANS, "learning.algorithm is 'value_iteration', but the synthetic environment hides its position, .*'history'"),
+    ({**COMPAT, **CRYPTO, **PLANS}, "learning.algorithm is 'value_iteration', but compat"),
+    ({"learning.shrinkage": 3}, "learning.shrinkage is 3.0, but learning.algorithm 'q_learning' has no use for it; "),
+    ({**CRYPTO, **PLANS, "tile_coder": {}}, "tile_coder is given, but .* fills a plain table; remove it"),
+    ({**CRYPTO, **PLANS, "episodic.enabled": True}, "episodic"),
+    ({**CRYPTO, **PLANS, "discount": 1}, "discount is 1; expected less "),
+    ({**CRYPTO, **PLANS, "episodes": 9}, "episodes is given, but .* without episodes, .* no effect; remove it"),
+    ({**CRYPTO, **PLANS, "learning_rate": 0.1}, "learning_rate is given, but"),
+    ({**CRYPTO, **PLANS, "learning.rate_schedule": "visits"}, "learning.rate_schedule is given, but"),
+    ({**HISTORY, **PLANS, "learning.bars": 9}, "learning.bars is given, but .* all bars of the history"),
+    ({**CRYPTO, **PLANS, "learning.min_agreement": 0.5}, "learning.min_agreement is given, but .* learning.bootstrap"),
+    ({**CRYPTO, **PLANS, "quantizer.price_buckets": 2**15}, r"quantizer gives \d+ states; expected at most 16777216"),
     ({"features.trend.transform": "level"}, "features.trend is given, but the synthetic environment"),
     ({**OLD_CRYPTO, "features.price.transform": "level"}, "features.price is given, but compat"),
     ({**CRYPTO, "features.price": {"transform": "level", "column": "open"}}, "features.price.column is 'open'; "),
@@ -270,6 +291,7 @@ CHANGED = {key: other(value) for key, value in LEAVES.items() if isinstance(valu
     "rewards.objective": "log",
     "learning.algorithm": "q_lambda", "learning.rate_schedule": "visits", "learning.exploration_schedule": "linear",
     "learning.exploration_episodes": 9.5,
+    "learning.shrinkage": 50.0,
     "engine.compat": "idi_iann", "engine.rng": "mt19937",
     "environment.kind": "crypto", "environment.market.stress_scenario": "panic",
     **{f"environment.data.{name}": "x" for name in ("path", "time", "price", "open", "volume", "funding")},
