@@ -69,7 +69,7 @@ def _synthetic_learner() -> None:
     finish()
 
 
-def _training(kind: str, **blocks: dict) -> None:
+def _training(kind: str, **blocks: Any) -> None:
     """A short training, as `idi-fast train` does it, of a simulated environment."""
     from idi_fast.config.settings import TrainingConfig
     from idi_fast.evaluation.evaluator import Evaluator

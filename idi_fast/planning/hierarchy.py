@@ -7,8 +7,8 @@ from functools import cached_property
 import numpy as np
 
 from idi_fast.config.settings import TrainingConfig
+from idi_fast.config.transforms import TRANSFORMS
 from idi_fast.environments.state_space import StateSpace
-from idi_fast.environments.transforms import TRANSFORMS
 
 
 def unordered_features(config: TrainingConfig) -> set[str]:

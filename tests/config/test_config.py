@@ -17,7 +17,6 @@ from config_trees import (
     HISTORY,
     LEAVES,
     OLD_CRYPTO,
-    PLANNING,
     TRANSFORMS,
     VALIDATOR,
     WHEN_GIVEN,
