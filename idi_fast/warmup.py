@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
 from queue import SimpleQueue
 from threading import Thread
+from typing import Any
 
 import numpy as np
 
