@@ -201,8 +201,8 @@ def entry_of(hint: Any) -> type[Block] | None:
 
 def _chosen(kind: Any, value: Any) -> Any:
     """Of the alternatives of a type hint that which a value is to be of."""
-    is_list = isinstance(value, list | tuple)
-    return next((one for one in alternatives(kind) if (get_origin(one) is tuple) == is_list), alternatives(kind)[0])
+    origin = tuple if isinstance(value, list | tuple) else Literal if isinstance(value, str) else None
+    return next((one for one in alternatives(kind) if get_origin(one) is origin), alternatives(kind)[0])
 
 
 def expected(hint: Any, limits: Mapping[str, Any]) -> str:
@@ -218,8 +218,6 @@ def expected(hint: Any, limits: Mapping[str, Any]) -> str:
     elif get_origin(kind) is tuple:
         noun = "a non-empty list" if "minItems" in limits else "a list"
         text = f"{noun}, each entry {expected(get_args(kind)[0], limits)}"
-    elif is_union(kind):
-        text = " or ".join(expected(each, limits) for each in get_args(kind))
     elif get_origin(kind) is Mapping:
         text = "an object of integer keys and texts"
     else:
@@ -252,10 +250,6 @@ def _accept(hint: Any, limits: Mapping[str, Any], value: Any, key: str) -> Any:
         guess = nearest(value, get_args(kind)) if isinstance(value, str) else ""
         stop = "." if guess else ""
         raise SettingError(key, f"is {shown(value)}; expected {expected(hint, limits)}{stop}{guess}")
-    elif is_union(kind):
-        for each in get_args(kind):
-            with contextlib.suppress(SettingError):
-                return _accept(each, limits, value, key)
     elif origin is tuple:
         if isinstance(value, list | tuple) and len(value) >= limits.get("minItems", 0):
             entry = get_args(kind)[0]
@@ -332,11 +326,6 @@ def without_none(hint: Any) -> tuple[Any, bool]:
     return (args[0], True) if NoneType in args else (hint, False)
 
 
-def is_union(hint: Any) -> bool:
-    """Whether a type hint without null is one of several."""
-    return get_origin(hint) in (Union, UnionType)
-
-
 def _is_required(field: dataclasses.Field) -> bool:
     return field.default is REQUIRED and field.default_factory is REQUIRED
 
@@ -397,8 +386,6 @@ def _schema(hint: Any, limits: Mapping[str, Any]) -> dict[str, Any]:
         return {"anyOf": [node, {"type": "null"}]} if nullable else node
     if get_origin(kind) is Literal:
         return {"enum": [*get_args(kind), *([None] if nullable else [])]}
-    if is_union(kind):
-        return {"anyOf": [_schema(each, limits) for each in get_args(kind)]}
     if get_origin(kind) is tuple:
         of_list = {name: limit for name, limit in limits.items() if name == "minItems"}
         of_entry = {name: limit for name, limit in limits.items() if name != "minItems"}
