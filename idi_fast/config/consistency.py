@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 MAX_REGIMES = 32  # what the stream q_regime, a bv[5], can carry
 MAX_STATES = 2**31  # exclusive; rows of a table are int32 too
+NOT_SUMMED = ("log", "mean_variance", "downside")
+"""Objectives under which a reward is no sum of what each position earns."""
 MAX_PLANNED = 2**24  # states of a table that is filled, whether the bars show them or not
 OF_PLANNING = ("bars", "tolerance", "shrinkage", "confidence", "bootstrap", "min_agreement")
 """The settings of learning for value_iteration; of the others it has no use."""
@@ -77,6 +79,18 @@ def _check_planning(config: "TrainingConfig") -> None:
             raise SettingError(
                 name, f"is given, but {algorithm} 'value_iteration' fills a plain table; remove it", algorithm
             )
+    market = config.environment.market
+    not_summed = {
+        "rewards.objective": config.rewards.objective in NOT_SUMMED and config.rewards.objective,
+        "environment.market.borrow_bps": market.borrow_bps,
+        "environment.market.cash_rate": market.cash_rate,
+        "environment.data.funding": config.environment.data.funding,
+    }
+    for name, value in not_summed.items():
+        if value:
+            reason = "plans on sums of what positions earn by the price and pay for trading"
+            remedy = "remove it, or learn with another algorithm"
+            raise SettingError(name, f"is {value!r}, but {algorithm} 'value_iteration' {reason}; {remedy}", algorithm)
     if config.discount == 1.0:
         raise SettingError(
             "discount", f"is 1; expected less for {algorithm} 'value_iteration', whose sums must end", algorithm

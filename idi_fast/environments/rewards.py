@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from idi_fast.config.consistency import NOT_SUMMED
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.environments.features import Bars, BarStream, Encoder
 from idi_fast.kernels import market, utility
@@ -21,7 +22,7 @@ def reward_weights(config: TrainingConfig) -> np.ndarray:
 def is_linear(config: TrainingConfig) -> bool:
     """Whether rewards are sums of what each position earns, of which the fast kernels of a rollout are made."""
     holding = config.environment.market.borrow_bps or config.environment.market.cash_rate
-    return config.rewards.objective not in UTILITIES and not holding and config.environment.data.funding is None
+    return config.rewards.objective not in NOT_SUMMED and not holding and config.environment.data.funding is None
 
 
 def bar_stream(
