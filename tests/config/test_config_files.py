@@ -15,6 +15,7 @@ from config_trees import (
     DEFAULTS,
     HISTORY,
     LEAVES,
+    NEWER,
     TRANSFORMS,
     VALIDATOR,
     WHEN_GIVEN,
@@ -45,11 +46,17 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 FEATURE = st.none() | st.builds(
     lambda name, window: {"transform": name, "window": window}, st.sampled_from(TRANSFORMS), st.integers(2, 1_000_000)
 )
+WEIGHTS = {name: FINITE for name, value in DEFAULTS["rewards"].items() if f"rewards.{name}" not in NEWER}
+OBJECTIVES = {
+    "objective": st.sampled_from(["volatility_units", "simple", "log", "mean_variance", "downside"]),
+    "risk_aversion": st.floats(0, 1e9),
+    "turnover_penalty": SHARES,
+}
 ANYWHERE = {
     "episodes": st.integers(0, 2**63 - 1),
     "discount": SHARES.filter(bool),
     "quantizer": block(**dict.fromkeys(DEFAULTS["quantizer"], BUCKETS)),
-    "rewards": block(**dict.fromkeys(DEFAULTS["rewards"], FINITE)),
+    "rewards": block(**WEIGHTS),
     "emote": block(palette=st.dictionaries(st.integers(-9, 99).map(str), TEXT), linger_ticks=st.integers(0, 9)),
     "layers": block(contrarian_threshold=st.floats(0, 0.6), trend_favors_even=st.booleans()),
     "communication": block(actions=st.lists(TEXT, min_size=1)),
@@ -63,7 +70,10 @@ ENVIRONMENTS = st.builds(
 MARKET_CONFIGS = st.builds(
     lambda environment, rest: {"environment": environment, **rest},
     ENVIRONMENTS,
-    block(**ANYWHERE, features=block(**dict.fromkeys(DEFAULTS["features"], FEATURE))),
+    block(
+        **ANYWHERE | {"rewards": block(**WEIGHTS, **OBJECTIVES)},
+        features=block(**dict.fromkeys(DEFAULTS["features"], FEATURE)),
+    ),
 )
 COMPAT_CONFIGS = block(
     **ANYWHERE,

@@ -107,7 +107,7 @@ def test_training_backtest_and_replay_use_it(objective, tmp_path):
 def test_many_policies_with_an_objective_are_backtested_as_each_alone():
     history = idi.History.from_frame(bars(200))
     population = idi.train_population(config("log"), range(3), history=history, keep="all")
-    together = idi.backtest_population(population.policies.values(), history)
+    together = idi.backtest(population, history)
     for seed, policy in population.policies.items():
         alone = idi.backtest(policy, history)
         row = together.table.filter(pl.col("seed") == str(seed)).row(0, named=True)
