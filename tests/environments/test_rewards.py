@@ -112,7 +112,7 @@ def test_many_policies_with_an_objective_are_backtested_as_each_alone():
         alone = idi.backtest(policy, history)
         row = together.table.filter(pl.col("seed") == str(seed)).row(0, named=True)
         assert row["total_return"] == alone.kpis["total_return"]
-        assert row["total_reward"] == alone.kpis["total_reward"]
+        assert row["mean_reward"] == alone.kpis["mean_reward"]
 
 
 @pytest.mark.parametrize(
