@@ -7,13 +7,14 @@ from idi_fast.bench.kernel import Kernel
 from idi_fast.bench.learning_kernels import KERNELS as LEARNING
 from idi_fast.bench.market_kernels import KERNELS as MARKET
 from idi_fast.bench.method_kernels import KERNELS as METHODS
+from idi_fast.bench.planning_kernels import KERNELS as PLANNING
 from idi_fast.bench.sizes import Sizes
 from idi_fast.bench.tape_kernels import KERNELS as TAPES
 
 
 def make(sizes: Sizes, context: Context) -> list[Case]:
     """The cases of the suite."""
-    return [_case(kernel, sizes) for kernel in (*TAPES, *MARKET, *LEARNING, *METHODS)]
+    return [_case(kernel, sizes) for kernel in (*TAPES, *MARKET, *LEARNING, *METHODS, *PLANNING)]
 
 
 def _case(kernel: Kernel, sizes: Sizes) -> Case:
