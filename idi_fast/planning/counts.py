@@ -85,9 +85,9 @@ class TransitionCounts:
         first = np.flatnonzero(np.diff(pair, prepend=-1))
         rises = falls = np.zeros((0, 9), np.int32)
         if self._by_mood and key.size:
-            steps = (key[:, np.newaxis] >> np.arange(STEP_BITS)) & 1
-            by_step = np.add.reduceat(steps * bars[:, np.newaxis], first, axis=0).astype(np.int32)
-            rises, falls = np.ascontiguousarray(by_step[:, :9]), np.ascontiguousarray(by_step[:, 9:])
+            # Bit by bit: a matrix of them all would be many times the size of the table.
+            by_step = [np.add.reduceat(bars * ((key >> bit) & 1), first) for bit in range(STEP_BITS)]
+            rises, falls = (np.stack(moves, axis=1).astype(np.int32) for moves in (by_step[:9], by_step[9:]))
         here, following = np.divmod(pair[first], self.counts.bars.size)
         many = np.add.reduceat(bars, first) if key.size else bars
         return Totals(self.counts, here, following, many.astype(np.int32), rises, falls, self._weights)
