@@ -8,6 +8,7 @@ from idi_fast.bench.learning_kernels import KERNELS as LEARNING
 from idi_fast.bench.market_kernels import KERNELS as MARKET
 from idi_fast.bench.method_kernels import KERNELS as METHODS
 from idi_fast.bench.method_kernels import PLAIN_KERNEL as PLAIN
+from idi_fast.bench.planning_kernels import KERNELS as PLANNING
 from idi_fast.bench.sizes import Sizes
 from idi_fast.bench.tape_kernels import KERNELS as TAPES
 from idi_fast.bench.transform_kernels import KERNELS as TRANSFORMS
@@ -16,7 +17,7 @@ from idi_fast.bench.transform_kernels import KERNELS as TRANSFORMS
 def make(sizes: Sizes, context: Context) -> list[Case]:
     """The cases of the suite."""
     plain = _case(PLAIN, sizes)
-    others = [_case(kernel, sizes) for kernel in (*TAPES, *MARKET, *TRANSFORMS, *LEARNING)]
+    others = [_case(kernel, sizes) for kernel in (*TAPES, *MARKET, *TRANSFORMS, *LEARNING, *PLANNING)]
     return [*others, plain, *(_case(kernel, sizes, {"plain": plain.subject}) for kernel in METHODS)]
 
 

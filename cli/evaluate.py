@@ -38,7 +38,7 @@ def evaluate(
     """
     from dataclasses import replace
 
-    from idi_fast.agents.policy import Policy
+    from idi_fast.agents.policy import Policy, shown_share
     from idi_fast.data.config_bars import load_config_bars
     from idi_fast.environments.splits import split_history
     from idi_fast.errors import InputError
@@ -63,10 +63,11 @@ def evaluate(
     if json:
         console.print_json({"schema_version": 1, "policy": str(artifact), **report, **notes})
         return
-    _report(artifact, report)
+    sure = [] if policy.certainty is None else [("sure moves", shown_share(policy.sure_moves()))]
+    _report(artifact, report, sure)
 
 
-def _report(artifact: Path, report: dict) -> None:
+def _report(artifact: Path, report: dict, sure: list[tuple[str, str]]) -> None:
     from idi_fast.evaluation.baselines import beside_best_baseline
 
     if report["in_sample"]:
@@ -84,6 +85,7 @@ def _report(artifact: Path, report: dict) -> None:
             ("standard error", report["standard_error"]),
             ("95 % interval", interval),
             *shares,
+            *sure,
         ]
     )
     typer.echo()

@@ -300,8 +300,11 @@ def _trained(summary: dict) -> list[tuple[str, Any]]:
             ("mean reward", summary["mean_reward"]),
             ("  last tenth", summary["last_tenth_mean_reward"]),
         ]
+    from idi_fast.agents.policy import shown_share
+
     how = "the best on left-out bars" if plan["left_out_reward"] else "as given or usual"
     rows: list[tuple[str, Any]] = [("bars", plan["bars"]), ("shrinkage", f"{plan['shrinkage']:g} bars, {how}")]
+    rows.append(("sure moves", shown_share(plan["sure_moves"])))
     if "expected_reward" in plan:
         low, middle, high = (f"{value:.3g}" for value in plan["expected_reward"])
         rows.append(("reward per bar", f"{middle}, 95% of resamples {low} to {high}"))

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from idi_fast.kernels._jit import index, kernel
-from idi_fast.kernels.learn import MOOD_FALLS_BELOW, MOOD_RISES_ABOVE, mood_step
+from idi_fast.kernels._jit import index, kernel, prefetch
+from idi_fast.kernels.learn import AHEAD, MOOD_FALLS_BELOW, MOOD_RISES_ABOVE, mood_step
 from idi_fast.kernels.market import market_reward
 
 WINDOW = 8
@@ -73,11 +73,15 @@ class Model(NamedTuple):
 
 
 @kernel(inline=True)
+def _home(keys, key):
+    """Where the search for a key begins: Fibonacci hashing (Knuth 1973, 6.4)."""
+    return ((index(key) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(20)) & np.uint64(keys.size - 1)
+
+
+@kernel(inline=True)
 def _slot(keys, key):
-    """The slot of a key, or the empty one where it belongs."""
-    mask = np.uint64(keys.size - 1)
-    # Fibonacci hashing (Knuth 1973, 6.4); linear probing.
-    at = ((index(key) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(20)) & mask
+    """The slot of a key, or the empty one where it belongs, by linear probing."""
+    mask, at = np.uint64(keys.size - 1), _home(keys, key)
     while keys[at] != EMPTY and keys[at] != key:
         at = (at + np.uint64(1)) & mask
     return at
@@ -95,27 +99,35 @@ def count_transitions(bars, weights, times, before, by_mood, counts, edges):
     observation, gaps, changes, costs, scarcities = bars.observation, bars.gap, bars.change, bars.cost, bars.scarcity
     risk, followed, alerts, sums = bars.risk, counts.bars, counts.alerts, counts.sums.reshape(-1)
     keys, edge_bars, n_observations, last, used = edges.key, edges.bars, counts.bars.size, before[0], edges.used[0]
+    # First all keys, in vectors, so that the slots of those to come can be asked for: half the time of a bar.
+    key_of = np.zeros(observation.size, np.int64)
+    if by_mood:
+        for row in range(observation.size):
+            t = index(row)
+            key_of[t] = _steps(gaps[t], changes[t], costs[t], scarcities[t], weights)
+    for row in range(1, observation.size):
+        t = index(row)
+        key_of[t] |= (np.int64(observation[index(row - 1)]) * n_observations + observation[t]) << STEP_BITS
+    if observation.size and last >= 0:
+        key_of[0] |= (last * n_observations + observation[0]) << STEP_BITS
     for row in range(observation.size):
         t = index(row)
+        prefetch(keys, _home(keys, key_of[index(min(row + AHEAD, observation.size - 1))]))
         here, last = last, np.int64(observation[t])
         often = np.int64(times[t]) if times.size else 1
         if here < 0 or often == 0:
             continue
         at, many = index(here), np.float64(often)
-        gap, change, cost, scarcity = gaps[t], changes[t], costs[t], scarcities[t]
         followed[at] += often
         alerts[at] += often * np.int64(risk[t])
         first = at * index(4)
-        sums[first] += many * gap
-        sums[first + index(1)] += many * change
-        sums[first + index(2)] += many * cost
-        sums[first + index(3)] += many * scarcity
-        key = (here * n_observations + last) << STEP_BITS
-        if by_mood:
-            key |= _steps(gap, change, cost, scarcity, weights)
-        slot = _slot(keys, key)
+        sums[first] += many * gaps[t]
+        sums[first + index(1)] += many * changes[t]
+        sums[first + index(2)] += many * costs[t]
+        sums[first + index(3)] += many * scarcities[t]
+        slot = _slot(keys, key_of[t])
         if keys[slot] == EMPTY:
-            keys[slot] = key
+            keys[slot] = key_of[t]
             used += 1
         edge_bars[slot] += often
     before[0], edges.used[0] = last, used

@@ -18,7 +18,7 @@ from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.in_sample import DESCRIPTION_KEYS
 from idi_fast.environments.actions import ACTIONS
 from idi_fast.environments.features import Encoder, read_sketches
-from idi_fast.environments.state_space import StateSpace, comm_columns
+from idi_fast.environments.state_space import StateSpace, comm_columns, make_rules
 from idi_fast.errors import ArtifactError, ConfigError, InputError, nearest
 from idi_fast.kernels.backtest import count_marked
 from idi_fast.kernels.tiles import tile_codes
@@ -99,11 +99,13 @@ class Policy:
             ("state", state),
             ("visited", f"{visited:,} of {rows:,} {'states' if self.layout.tiling is None else 'rows'}"),
             ("trained on", self._bars()),
+            *([] if self.certainty is None else [("sure moves", shown_share(self.sure_moves()))]),
         ]
 
     def _bars(self) -> str:
         if not self.trained_on:
-            return "simulated episodes"
+            learning = self.config.learning
+            return f"{learning.bars:,} simulated bars" if learning.plans else "simulated episodes"
         # Those of an initial policy come behind the own ones, of which only symbols are several.
         symbols = {about["symbol"]: about["bars"] for about in reversed(self.trained_on) if "symbol" in about}
         if "symbol" not in self.trained_on[0]:
@@ -137,6 +139,20 @@ class Policy:
         if self.layout.tiling is None:
             return int(count_marked(states, self._is_new))
         return states.size - int(np.count_nonzero(self.visited(states)))
+
+    def sure_moves(self, errors: float = 2.0) -> float | None:
+        """Of the bars planned on in whose states the table moves, the share where that beats holding by so many
+        standard errors; None for a table that was learnt, or that nowhere moves."""
+        if self.certainty is None:
+            return None
+        best = np.argmax(self.q, axis=1)
+        after = make_rules(self.config, self.space).next_position[np.arange(best.size) % 3 * 3 + best]
+        moves = np.flatnonzero((after != np.arange(best.size) % 3) & (self.visits > 0))
+        if not moves.size:
+            return None
+        gain = self.q[moves, best[moves]] - self.q[moves, 0]
+        sure = gain > errors * self.certainty.errors[moves, best[moves] - 1]
+        return float(self.visits[moves[sure]].sum() / self.visits[moves].sum())
 
     def identity(self) -> dict:
         """What identifies this policy: its config's fingerprint, seed, training bars, a digest of its tables."""
@@ -339,6 +355,11 @@ def check_policy(policy: object) -> Policy:
     how = f"Policy.load({str(policy)!r})" if isinstance(policy, str | Path) else "Policy.load(…)"
     inside = "; give its .policy" if isinstance(getattr(policy, "policy", None), Policy) else f", as of {how}"
     raise InputError(f"policy is {described(policy)}; expected a Policy{inside}")
+
+
+def shown_share(sure: float | None) -> str:
+    """`Policy.sure_moves` for people."""
+    return "none, it only holds" if sure is None else f"{sure:.0%} by two standard errors"
 
 
 def table_columns(config: TrainingConfig) -> list[str]:

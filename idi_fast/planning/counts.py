@@ -42,7 +42,7 @@ class TransitionCounts:
     """Counts what followed each observation, a block of bars at a time.
 
     n_observations: how many there may be; weights float64 (3,): see `reward_weights`; by_mood: whether steps of the
-    mood are counted, since values depend on it.
+    mood are counted, since values depend on it. counts, edges: as the kernel fills them.
     """
 
     def __init__(self, n_observations: int, weights: np.ndarray, *, by_mood: bool):
@@ -53,8 +53,8 @@ class TransitionCounts:
             np.zeros(n_observations, np.int64),
             np.zeros((n_observations, 4)),
         )
-        self._counts = Counts(bars, alerts, sums)
-        self._edges = _edges(FEWEST_SLOTS)
+        self.counts = Counts(bars, alerts, sums)
+        self.edges = _edges(FEWEST_SLOTS)
 
     def add(self, bars: Bars, times: np.ndarray = ONCE, before: np.ndarray | None = None) -> None:
         """Add a series of bars or, with `before` int64 (1,), its last observation, which is changed, its next ones.
@@ -64,32 +64,33 @@ class TransitionCounts:
         before = np.full(1, -1) if before is None else before
         for start in range(0, bars.observation.size, BLOCK_BARS):
             block = Bars(*(column[start : start + BLOCK_BARS] for column in bars))
-            self._make_room(block.observation.size)
+            self.make_room(block.observation.size)
             often = times[start : start + BLOCK_BARS]
-            count_transitions(block, self._weights, often, before, self._by_mood, self._counts, self._edges)
+            count_transitions(block, self._weights, often, before, self._by_mood, self.counts, self.edges)
 
-    def _make_room(self, n: int) -> None:
-        slots, needed = self._edges.key.size, 2 * (int(self._edges.used[0]) + n)
+    def make_room(self, n: int) -> None:
+        """Make room for the edges of n bars."""
+        slots, needed = self.edges.key.size, 2 * (int(self.edges.used[0]) + n)
         if needed > slots:
             wider = _edges(1 << (needed - 1).bit_length())
-            copy_edges(self._edges, wider)
-            self._edges = wider
+            copy_edges(self.edges, wider)
+            self.edges = wider
 
     def totals(self) -> Totals:
         """What was counted so far."""
-        slots = np.flatnonzero(self._edges.key >= 0)
-        slots = slots[np.argsort(self._edges.key[slots])]
-        key, bars = self._edges.key[slots], self._edges.bars[slots]
+        slots = np.flatnonzero(self.edges.key >= 0)
+        slots = slots[np.argsort(self.edges.key[slots])]
+        key, bars = self.edges.key[slots], self.edges.bars[slots]
         pair = key >> STEP_BITS
         first = np.flatnonzero(np.diff(pair, prepend=-1))
         rises = falls = np.zeros((0, 9), np.int32)
         if self._by_mood and key.size:
-            steps = (key[:, np.newaxis] >> np.arange(STEP_BITS)) & 1
-            by_step = np.add.reduceat(steps * bars[:, np.newaxis], first, axis=0).astype(np.int32)
-            rises, falls = np.ascontiguousarray(by_step[:, :9]), np.ascontiguousarray(by_step[:, 9:])
-        here, following = np.divmod(pair[first], self._counts.bars.size)
+            # Bit by bit: a matrix of them all would be many times the size of the table.
+            by_step = [np.add.reduceat(bars * ((key >> bit) & 1), first) for bit in range(STEP_BITS)]
+            rises, falls = (np.stack(moves, axis=1).astype(np.int32) for moves in (by_step[:9], by_step[9:]))
+        here, following = np.divmod(pair[first], self.counts.bars.size)
         many = np.add.reduceat(bars, first) if key.size else bars
-        return Totals(self._counts, here, following, many.astype(np.int32), rises, falls, self._weights)
+        return Totals(self.counts, here, following, many.astype(np.int32), rises, falls, self._weights)
 
 
 def count(

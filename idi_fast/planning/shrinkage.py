@@ -21,9 +21,9 @@ CANDIDATES = (5.0, 20.0, 100.0, USUAL, 1600.0, 6400.0)
 BLOCKS = 8
 FEWEST_BARS = 32
 """Bars of a block from which on it is a test."""
-CONVINCING = 3.0
-"""Standard errors by which another candidate must earn more than the usual one: Student's t of seven degrees of freedom
-at one per cent, so that by chance one of the five others does so in one case of twenty."""
+CONVINCING = {"less": 4.0, "more": 2.0}
+"""Standard errors by which less or more shrinkage than the usual must earn more: of several candidates the best is
+mostly the luckiest, and less shrinkage claims to know more."""
 TOLERANCE = 1e-4
 
 
@@ -45,8 +45,8 @@ def choose_shrinkage(
 ) -> Choice:
     """The shrinkage whose tables earn most on consecutive blocks of bars, each left out of the counts in its turn.
 
-    It is the usual one, unless another is better by three standard errors over the blocks. The mood has no part in
-    this: rewards are those before its term. Bars of the training only are used.
+    It is the usual one, unless another is convincingly better over the blocks. The mood has no part in this: rewards
+    are those before its term. Bars of the training only are used.
     """
     n = sum(each.observation.size for each in series)
     if n < BLOCKS * FEWEST_BARS:
@@ -71,7 +71,8 @@ def choose_shrinkage(
         earn(found, bars, start, weights, targets, np.ones(len(CANDIDATES), np.int64), earned[:, number])
     better = earned - earned[CANDIDATES.index(USUAL)]
     error = better.std(axis=1, ddof=1) * np.sqrt(BLOCKS)
-    gain = np.where(better.sum(axis=1) > CONVINCING * error, better.sum(axis=1), 0.0)
+    least = np.where(np.array(CANDIDATES) < USUAL, CONVINCING["less"], CONVINCING["more"])
+    gain = np.where(better.sum(axis=1) > least * error, better.sum(axis=1), 0.0)
     chosen = CANDIDATES[int(gain.argmax())] if gain.max() > 0.0 else USUAL
     return Choice(chosen, dict(zip(CANDIDATES, (earned.sum(axis=1) / n).tolist(), strict=True)))
 

@@ -43,8 +43,10 @@ def write_streams(folder: Path, files: dict[str, bytes]) -> None:
 
 def training_summary(trainer: Trainer, policy: Policy) -> dict:
     """The results of a training, for people and for run.json."""
+    plan = {} if trainer.plan is None else {"plan": {**trainer.plan.about, "sure_moves": policy.sure_moves()}}
     return {
         **trainer.stats(),
+        **plan,
         "last_tenth_mean_reward": trainer.rewards.last_tenth_mean(),
         "steps": trainer.steps,
         "states": policy.space.n_states,

@@ -360,7 +360,6 @@ class Trainer:
             "mean_reward": self.rewards.mean(),
             "comm_action_counts": dict(zip(names, counts, strict=True)),
             **({} if self._agent.collisions is None else {"tile_collisions": self._agent.collisions}),
-            **({} if self.plan is None else {"plan": self.plan.about}),
         }
 
 

@@ -1,0 +1,80 @@
+"""The kernels of planning that pass over bars, to be timed one by one."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from idi_fast.bench.kernel import Kernel, Prepared
+from idi_fast.bench.oracle import planning as oracle
+from idi_fast.bench.yardsticks import SEED
+from idi_fast.environments.features import Bars, empty_bars
+from idi_fast.kernels import planning
+from idi_fast.planning.counts import ONCE, TransitionCounts
+
+OBSERVATIONS = 512
+POLICIES = 6
+WEIGHTS = np.array([1.0, 0.5, 0.75])
+
+
+def walk(n: int) -> Bars:
+    """Bars whose observation seldom changes by much, as those of features do."""
+    rng, bars = np.random.default_rng(SEED), empty_bars(n)
+    bars.observation[:] = np.cumsum(rng.integers(-2, 3, n)) % OBSERVATIONS
+    bars.gap[:], bars.change[:] = rng.normal(0.0, 0.3, n), rng.normal(0.0, 1.0, n)
+    bars.cost[:], bars.scarcity[:] = rng.uniform(0.0, 0.1, n), rng.normal(0.0, 0.1, n)
+    bars.risk[:] = rng.random(n) < 0.02
+    return bars
+
+
+def _rows(bars: Bars) -> list[oracle.Bar]:
+    names = ("observation", "gap", "change", "cost", "scarcity", "risk")
+    return [oracle.Bar(*row) for row in zip(*(getattr(bars, name).tolist() for name in names), strict=True)]
+
+
+def _count(by_mood: bool) -> Callable[[int], Prepared]:
+    def prepare(n: int) -> Prepared:
+        bars, counted = walk(n), TransitionCounts(OBSERVATIONS, WEIGHTS, by_mood=by_mood)
+        counted.make_room(n)
+
+        def made() -> list:
+            totals = counted.totals()
+            return [totals.here, totals.following, totals.bars, totals.rises, totals.counts.alerts]
+
+        def expected() -> list:
+            every, edges, rises, _ = oracle.count_transitions(_rows(bars), WEIGHTS.tolist(), [1] * n, -1)
+            pairs = sorted(edges)
+            here, following = zip(*pairs, strict=True)
+            raised = [[rises[*pair, move] for move in range(9)] for pair in pairs] if by_mood else np.zeros((0, 9))
+            alerts = [every.get(observation, [0, 0])[1] for observation in range(OBSERVATIONS)]
+            return [here, following, [edges[pair] for pair in pairs], np.array(raised), alerts]
+
+        given = bars, WEIGHTS, ONCE
+        return Prepared(
+            lambda: planning.count_transitions(*given, np.full(1, -1), by_mood, counted.counts, counted.edges),
+            made,
+            expected,
+        )
+
+    return prepare
+
+
+def _earn(n: int) -> Prepared:
+    bars, targets = walk(n), np.random.default_rng(SEED).integers(0, 3, (POLICIES, 3 * OBSERVATIONS)).astype(np.uint8)
+    earned = np.zeros(POLICIES)
+
+    def call() -> None:
+        earned[:] = 0.0
+        planning.earn(bars.observation, bars, 0, WEIGHTS, targets, np.ones(POLICIES, np.int64), earned)
+
+    def expected() -> list:
+        moves = ({divmod(place, 3): int(new) for place, new in enumerate(target)} for target in targets)
+        return [[oracle.earn(_rows(bars), WEIGHTS.tolist(), move) for move in moves]]
+
+    return Prepared(call, lambda: [earned], expected)
+
+
+KERNELS = (
+    Kernel("planning.count_transitions", _count(False), unit="bar"),
+    Kernel("planning.count_transitions, by mood", _count(True), unit="bar"),
+    Kernel("planning.earn, six policies", _earn, unit="bar"),
+)

@@ -1,0 +1,164 @@
+"""Training by value iteration, from the command line to a replay."""
+
+import json
+
+import cli_helpers as cli
+import numpy as np
+import polars as pl
+import pytest
+from market_data import random_walk
+from numpy.testing import assert_array_equal
+
+import idi_fast as idi
+from idi_fast.environments.features import empty_bars
+from idi_fast.environments.state_space import StateSpace, make_rules
+from idi_fast.errors import InputError
+from idi_fast.planning import planner as planner_module
+from idi_fast.planning.hierarchy import Hierarchy
+from idi_fast.planning.shrinkage import choose_shrinkage
+from idi_fast.training.checkpoint import Checkpoints
+
+PLANS = {"environment": {"kind": "history"}, "learning": {"algorithm": "value_iteration"}}
+RESAMPLED = {"environment": {"kind": "history"}, "learning": {"algorithm": "value_iteration", "bootstrap": 3}}
+SIMULATED = {"environment": {"kind": "crypto"}, "learning": {"algorithm": "value_iteration", "bars": 600}}
+
+
+@pytest.fixture(scope="module")
+def artifact(tmp_path_factory):
+    out, bars = tmp_path_factory.mktemp("planned") / "agent", tmp_path_factory.mktemp("bars") / "bars.parquet"
+    random_walk(700, seed=3).to_frame().write_parquet(bars)
+    more = ("--set", "learning.bootstrap=3", "--set", "episode_length=16")
+    done = cli.succeed("train", "--data", bars, "--algorithm", "value_iteration", *more, "--out", out)
+    assert "shrinkage" in done.stdout
+    assert "sure moves" in done.stdout
+    return out, bars
+
+
+def test_an_artifact_of_a_plan(artifact):
+    out, _ = artifact
+    policy = idi.Policy.load(out)
+    table = pl.read_parquet(out / "policy.parquet")
+    assert table.columns[-5:] == ["visits", "se_buy", "se_sell", "n", "agreement"]
+    assert pl.read_parquet(out / "episodes.parquet").height == 0
+    assert policy.certainty is not None
+    assert policy.frame().equals(table)
+    about = json.loads((out / "run.json").read_text())["summary"]["plan"]
+    assert about["bars"] == 700
+    assert about["shrinkage"] in {row["shrinkage"] for row in about["left_out_reward"]}
+    assert "sure moves" in repr(policy)
+
+
+def test_a_replay_plans_again(artifact, tmp_path):
+    out, bars = artifact
+    cli.succeed("prove", out, "--prover", "replay")
+    checked = cli.succeed("verify", out, "--data", bars)
+    assert "trained again" in checked.stdout
+
+
+def test_other_commands_take_it(artifact):
+    out, bars = artifact
+    assert "sure moves" in cli.succeed("evaluate", out, "--data", bars).stdout
+
+
+def test_a_policy_that_was_learnt_has_no_certainty():
+    run = idi.train({"episodes": 2, "environment": {"kind": "crypto"}})
+    assert run.policy.certainty is None
+    assert run.policy.sure_moves() is None
+    assert "se_buy" not in run.policy.frame().columns
+
+
+def test_the_seed_draws_simulated_bars_only():
+    one, same, other = (idi.train(SIMULATED, seed=seed).policy.q for seed in (0, 0, 1))
+    assert_array_equal(one, same)
+    assert (one != other).any()
+    bars = random_walk(300, seed=2)
+    first, second = (idi.train(PLANS, bars, seed=seed) for seed in (0, 1))
+    assert_array_equal(first.policy.q, second.policy.q)
+    assert "bars" in repr(first)
+    first, second = (idi.train(RESAMPLED, bars, seed=seed).policy.q for seed in (0, 1))
+    assert (first != second).any()
+
+
+def test_the_order_of_symbols_and_the_size_of_blocks_change_no_bit(monkeypatch):
+    symbols = {name: random_walk(300, seed=seed) for seed, name in enumerate("ABC")}
+    q = idi.train(PLANS, symbols).policy.q
+    assert_array_equal(q, idi.train(PLANS, dict(reversed(symbols.items()))).policy.q)
+    monkeypatch.setattr("idi_fast.planning.counts.BLOCK_BARS", 37)
+    assert_array_equal(q, idi.train(PLANS, symbols).policy.q)
+
+
+def test_what_has_no_effect_is_refused(tmp_path):
+    bars = random_walk(300, seed=2)
+    with pytest.raises(InputError, match="3 seeds were given, but value_iteration plans the same table"):
+        idi.train_population(PLANS, range(3), history=bars)
+    with pytest.raises(InputError, match="2 seeds were given"):
+        idi.walk_forward(PLANS, bars, seeds=range(2))
+    assert idi.train_population(RESAMPLED, range(2), history=bars).summary.height == 2
+    policy = idi.train(PLANS, bars).policy
+    with pytest.raises(InputError, match="an initial policy was given, but"):
+        idi.train(PLANS, bars, initial=policy)
+    trainer = idi.create_trainer(idi.TrainingConfig.from_dict(SIMULATED))
+    with (
+        Checkpoints(tmp_path, None, resume=False, note=print) as kept,
+        pytest.raises(InputError, match="checkpoints are"),
+    ):
+        trainer.train(checkpoints=kept)
+    text = cli.run("train", "--env", "crypto", "--algorithm", "value_iteration", "--resume", "--out", tmp_path / "x")
+    assert "--checkpoint-every and --resume are for training by episodes" in text.stderr
+
+
+def test_a_plan_can_be_cancelled():
+    trainer = idi.create_trainer(idi.TrainingConfig.from_dict(SIMULATED))
+    trainer.cancel()
+    with pytest.raises(idi.Cancelled):
+        trainer.train()
+
+
+def test_where_the_price_tells_what_comes_the_table_earns_it():
+    """A price that rises and falls by turns."""
+    close = 100.0 * np.exp(0.02 * np.cumsum(np.where(np.arange(1200) % 8 < 4, 1.0, -1.0)))
+    config = {
+        "rewards": {"ethics_bonus": 0.0, "scarcity_alignment": 0.0, "communication_clarity": 0.0},
+        "quantizer": {"price_buckets": 12, "volume_buckets": 1, "trend_buckets": 12, "scarcity_buckets": 1},
+        "features": {"price": {"transform": "zscore", "window": 8}, "trend": {"transform": "log_return", "window": 2}},
+        **PLANS,
+    }
+    history = idi.History.from_frame({"open": np.r_[close[0], close[:-1]], "close": close})
+    run = idi.train(config, history)
+    earned = idi.backtest(run.policy, history, fee_bps=5).kpis["total_return"]
+    assert earned > 1e6  # of 3e9 that 1,200 bars of 2 % would make without a fee
+
+
+def test_what_is_certain_needs_no_shrinkage():
+    """Each of 64 observations, in no order, tells the next change; shrunk towards the others it does not pay."""
+    rng, n = np.random.default_rng(0), 4000
+    config = idi.TrainingConfig.from_dict(SIMULATED)
+    space, bars = StateSpace((*"ab", "mood", "position"), (8, 8, 1, 3)), empty_bars(n)
+    for column in bars:
+        column[:] = 0
+    bars.observation[:] = rng.integers(0, 64, n)
+    bars.cost[:] = 0.1
+    bars.change[1:] = 0.5 * rng.choice([-1.0, 1.0], 64)[bars.observation[:-1]] + rng.normal(0.0, 0.3, n - 1)
+    rules, weights = make_rules(config, StateSpace.of(config)), np.array([1.0, 0.0, 0.0])
+    chosen = choose_shrinkage([bars], Hierarchy.of(space), rules, weights, 0.9)
+    assert chosen.shrinkage < 400.0
+    assert max(chosen.earned, key=lambda kappa: chosen.earned[kappa]) == chosen.shrinkage
+    bars.change[1:] = rng.normal(0.0, 0.3, n - 1)
+    assert choose_shrinkage([bars], Hierarchy.of(space), rules, weights, 0.9).shrinkage >= 400.0
+
+
+def test_choosing_never_sees_other_bars(monkeypatch):
+    """Shrinkage is chosen on the very series that are planned on."""
+    seen = []
+
+    def noted(series, *rest):
+        seen.append([bars.observation.size for bars in series])
+        return choose(series, *rest)
+
+    choose = planner_module.choose_shrinkage
+    monkeypatch.setattr(planner_module, "choose_shrinkage", noted)
+    split = {**PLANS, "environment": {"kind": "history", "data": {"split": "60%"}}}
+    bars = random_walk(700, seed=3)
+    run = idi.train({**split, "episode_length": 16}, bars)
+    assert seen == [[len(run.trainer.history)]]
+    assert len(run.trainer.history) < 420
