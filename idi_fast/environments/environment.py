@@ -337,19 +337,14 @@ class HistoryBars:
                     f"{whose} has {len(each)} bars, but an episode of {config.episode_length} steps needs at least "
                     f"{config.episode_length + 1}; give more data or a smaller episode_length"
                 )
-        columns = [log_columns(each) for _, each in members(history)]
+        columns: list[dict[Any, np.ndarray]] = [log_columns(each) for _, each in members(history)]
+        features = resolve_features(config, history.columns) if encoder is None else encoder.features
         if series is not None:
-            features = resolve_features(config, history.columns) if encoder is None else encoder.features
-            columns = [
-                each
-                | {
-                    one: series.get((place, one), partial(computed, one, each))
-                    for one in needed_series(config, features)
-                }
-                for place, each in enumerate(columns)
-            ]
+            for place, each in enumerate(columns):
+                wanted = {one: partial(computed, one, each) for one in needed_series(config, features)}
+                columns[place] = each | {one: series.get((place, one), make) for one, make in wanted.items()}
         if encoder is None:
-            encoder = Encoder.fit(config, resolve_features(config, history.columns), columns)
+            encoder = Encoder.fit(config, features, columns)
         self.history = history
         self.encoder = encoder
         self.last = members(history)[-1][1]
@@ -433,7 +428,7 @@ def log_columns(history: History) -> dict[str, np.ndarray]:
     return columns
 
 
-def log_fill(columns: dict[str, np.ndarray], fill: str) -> np.ndarray:
+def log_fill(columns: Mapping[str, np.ndarray], fill: str) -> np.ndarray:
     """Log fill price of the decision made on the bar before, from `log_columns`: see `DataConfig.fill`; empty for
     same_close."""
     if fill == "same_close":
