@@ -1,6 +1,6 @@
 """Causal features of market bars: their transforms, fitted bucket edges, and the tape rows made of them."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from importlib import import_module
@@ -128,10 +128,14 @@ def transform_kernel(transform: Transform) -> Callable[..., None]:
 
 
 class SeriesStream:
-    """A series in chunks of any size; `state` are the arrays it resumes from; is_given: its values come as they are."""
+    """A series in chunks of any size.
+
+    state: the arrays it resumes from; is_given: its values come as they are; is_compiled: its kernel is called by
+    `kernels.features.push_series`.
+    """
 
     def __init__(self, series: Series):
-        self.series, self.is_given = series, False
+        self.series, self.is_given, self.is_compiled = series, False, False
         transform = TRANSFORMS[series.transform]
         self._parameters: tuple[int | float, ...] = ()
         if transform.kernel is None:
@@ -151,6 +155,36 @@ class SeriesStream:
         self._kernel(*inputs, *self._parameters, *self.state.values(), out)
 
 
+def _compiled(parts: Sequence[SeriesStream]) -> kernels.Windows:
+    """The state of those parts that `push_series` computes, which they then share with it."""
+    columns: dict[Hashable, int] = {}
+    kinds, inputs, windows = [], [], []
+    for part in parts:
+        series = part.series
+        # The same column may be read as it is and as its logarithm.
+        column = series.columns, series.transform in LOGARITHMIC
+        part.is_compiled = TRANSFORMS[series.transform].kernel is None and (
+            column in columns or len(columns) < kernels.COLUMNS
+        )
+        kinds.append(kernels.TRANSFORMS.index(series.transform) if part.is_compiled else -1)
+        inputs.append(columns.setdefault(column, len(columns)) if part.is_compiled else 0)
+        windows.append(part.state["ring"].size if part.is_compiled else 0)
+    first = np.cumsum([0, *windows])
+    made = kernels.Windows(
+        kinds=np.array(kinds),
+        inputs=np.array(inputs),
+        rings=np.zeros(first[-1]),
+        first_ring=first,
+        moments=np.zeros((len(parts), 4)),
+        seen=np.zeros((len(parts), 1), np.int64),
+    )
+    for k, part in enumerate(parts):
+        if part.is_compiled:
+            ring = made.rings[first[k] : first[k + 1]]
+            part.state = {"ring": ring, "moments": made.moments[k], "seen": made.seen[k]}
+    return made
+
+
 class FeatureStream:
     """Features over one series of bars, in chunks; `unused` ones are not computed, equal ones once.
 
@@ -163,6 +197,7 @@ class FeatureStream:
         wanted += [Series.of(SCALE), Series.of(REGIME_TREND)]
         places = {series: place for place, series in enumerate(dict.fromkeys(filter(None, wanted)))}
         self.parts = [SeriesStream(series) for series in places]
+        self._windows = _compiled(self.parts)
         self.rows = np.array([0 if series is None else places[series] for series in wanted], np.int64)
 
     @property
@@ -176,16 +211,33 @@ class FeatureStream:
             part.is_given = part.series in columns
         return [(columns[part.series],) if part.is_given else part.series.inputs(columns) for part in self.parts]
 
-    def fill(self, inputs: Sequence[tuple[np.ndarray, ...]], bars: slice, values: np.ndarray) -> None:
-        """Compute some of the bars, which are the next, into values float64 (series, bars)."""
-        for part, columns, out in zip(self.parts, inputs, values, strict=True):
-            part.push(tuple(column[bars] for column in columns), out)
+    def compiled(
+        self, inputs: Sequence[tuple[np.ndarray, ...]]
+    ) -> tuple[tuple[np.ndarray, ...], kernels.Windows, list[int]]:
+        """What `push_series` takes to compute the next bars, and which series it leaves to `fill`."""
+        left = [k for k, part in enumerate(self.parts) if part.is_given or not part.is_compiled]
+        windows, size = self._windows, self._windows.kinds.size
+        if any(self.parts[k].is_compiled for k in left):
+            windows = windows._replace(kinds=windows.kinds.copy())
+            windows.kinds[[k for k in left if k < size]] = -1
+        columns = [inputs[0][0].view(np.float64)] * kernels.COLUMNS  # of those that nobody reads any will do
+        for k in range(size):
+            if windows.kinds[k] >= 0:
+                columns[windows.inputs[k]] = inputs[k][0]
+        return tuple(columns), windows, left
+
+    def fill(
+        self, inputs: Sequence[tuple[np.ndarray, ...]], bars: slice, values: np.ndarray, which: Iterable[int]
+    ) -> None:
+        """Compute series of some of the bars, which are the next, into values float64 (series, bars)."""
+        for k in which:
+            self.parts[k].push(tuple(column[bars] for column in inputs[k]), values[k])
 
     def push(self, columns: Columns) -> list[np.ndarray]:
         """Features float64 (n,) in their order, then the volatility and the regime's trend; equal ones are the same
         array. Unused ones are undefined."""
         values = np.empty((len(self.parts), columns["close"].size))
-        self.fill(self.inputs(columns), slice(None), values)
+        self.fill(self.inputs(columns), slice(None), values, range(len(self.parts)))
         return [values[row] for row in self.rows]
 
 
@@ -386,6 +438,7 @@ class BarStream:
         self._features = FeatureStream(encoder.features, encoder.unused)
         names = list(encoder.features)
         self._encoding = Encoding(
+            n_rows=len(self._features.parts),
             rows=self._features.rows,
             edges=np.concatenate(encoder.edges),
             first_edge=np.cumsum([0, *(edges.size for edges in encoder.edges)]),
@@ -398,7 +451,7 @@ class BarStream:
         )
         self._carry = Carry(np.full(2, np.nan), np.full(1, -1), np.zeros(1, np.int64))
         self._values = np.empty(len(self._features.parts) * BLOCK_BARS)
-        self._buckets = np.empty((len(names), BLOCK_BARS), np.int32)
+        self._buckets = np.empty(len(names) * BLOCK_BARS, np.int32)
 
     @property
     def state(self) -> dict[str, np.ndarray]:
@@ -418,10 +471,15 @@ class BarStream:
     def encode(self, columns: Columns, log_fill: np.ndarray, bars: Bars) -> None:
         """The same into arrays of the caller."""
         inputs, log_close = self._features.inputs(columns), columns["close"]
-        n, rows, block = log_close.size, len(self._features.parts), self._buckets.shape[1]
+        compiled, windows, left = self._features.compiled(inputs)
+        n, rows = log_close.size, len(self._features.parts)
+        encoding = self._encoding._replace(n_rows=rows)
+        # What is computed elsewhere is so for a block at a time, of a shape that the kernel knows.
+        block = BLOCK_BARS if left else max(n, 1)
         for start in range(0, n, block):
-            size = min(block, n - start)
-            # Room of its own shape, so that a shorter last block lies as densely.
-            values = self._values[: rows * size].reshape(rows, size)
-            self._features.fill(inputs, slice(start, start + size), values)
-            encode_bars(values, start, log_close, log_fill, self._encoding, self._carry, self._buckets, bars)
+            stop = min(n, start + block)
+            if left:
+                matrix = self._values[: rows * (stop - start)].reshape(rows, stop - start)
+                self._features.fill(inputs, slice(start, stop), matrix, left)
+            own = encoding, self._carry, self._buckets
+            encode_bars(compiled, windows, self._values, start, stop, log_close, log_fill, *own, bars)
