@@ -356,6 +356,11 @@ class HistoryBars:
             part = Bars(*(column[self.firsts[place] : self.firsts[place + 1]] for column in self.bars))
             BarStream(encoder, charged_fee_bps(config)).encode(each, fill, part)
 
+    @property
+    def nbytes(self) -> int:
+        """The memory that its bars take."""
+        return sum(column.nbytes for column in self.bars)
+
     def windows(self, length: int, step: int = 1) -> tuple[np.ndarray, np.ndarray]:
         """Of windows of `length` bars and one more, each `step` bars behind the one before: how many there are up to
         each symbol, and what to add to a window's number times the step for its first bar, both int64 (symbols,)."""

@@ -28,7 +28,7 @@ AS_IS = "="
 """What the names of close, open and volume begin with where they are no logarithms."""
 SKETCH = 65
 """Quantiles of a feature's training values, at equal shares with both ends."""
-SKETCHED_BARS = 65_536
+SKETCHED_BARS = 16_384
 """Bars that they are of, at equal distances, if there are twice as many or more: they are then exact to about 0.4 %."""
 BLOCK_BARS = 16_384
 """Bars computed at a time, so that intermediate arrays stay in the second-level cache."""
@@ -270,19 +270,23 @@ class Encoder:
 
         A panic is the most volatile tenth; of the rest, bull and bear are the outer thirds of the trend.
         """
-        edges, sketches = [], {}
+        edges, sketches, trend = [], {}, None
         for name, buckets in feature_sizes(config).items():
             if buckets == 1:
                 edges.append(np.empty(0))
                 continue
             # One at a time: all of them would take as much memory as everything else that a training holds.
             values = _computed(features[name], columns)
+            if Series.of(features[name]) == Series.of(REGIME_TREND):
+                trend = values
             edges.append(_fitted(features[name], buckets, values))
             sketches[name] = _sketch(values)
+        trend_edges = np.quantile(_computed(REGIME_TREND, columns) if trend is None else trend, [1 / 3, 2 / 3])
+        del trend
         volatility = _computed(SCALE, columns)
         panic_above, moving = np.quantile(volatility, 0.9), volatility[volatility > 0.0]
         if moving.size:
-            typical = float(np.median(moving))
+            typical = float(np.median(moving, overwrite_input=True))
         else:
             change = np.concatenate([np.diff(each["close"]) for each in columns])
             typical = float(np.sqrt(np.mean(change * change)))
@@ -290,7 +294,7 @@ class Encoder:
         return cls(
             features=features,
             edges=tuple(edges),
-            regime_edges=np.array([panic_above, *np.quantile(_computed(REGIME_TREND, columns), [1 / 3, 2 / 3])]),
+            regime_edges=np.array([panic_above, *trend_edges]),
             # A price that moves evenly has no volatility: its moves are the scale. A constant price needs none.
             typical_volatility=typical if typical > 0.0 else 1.0,
             sketches=sketches,
@@ -374,8 +378,9 @@ def needed_series(config: TrainingConfig, features: Mapping[str, Feature]) -> li
 
 
 def _sketch(values: np.ndarray) -> np.ndarray:
-    """Quantiles float64 (SKETCH,) of values float64 (n,)."""
-    return np.quantile(values[:: max(1, values.size // SKETCHED_BARS)], np.linspace(0.0, 1.0, SKETCH))
+    """Quantiles float64 (SKETCH,) of values float64 (n,), each the nearest value that there is."""
+    some = np.sort(values[:: max(1, values.size // SKETCHED_BARS)])
+    return some[np.rint(np.linspace(0, some.size - 1, SKETCH)).astype(np.int64)]
 
 
 def read_sketches(values: object, features: Collection[str]) -> dict[str, np.ndarray]:
