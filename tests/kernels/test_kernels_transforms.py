@@ -3,6 +3,7 @@
 import importlib
 import math
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -235,7 +236,9 @@ def test_the_volatility_of_a_walk_is_found_by_its_range():
 
 
 def test_every_transform_of_the_list_says_what_it_is():
+    page = (Path(__file__).parents[2] / "docs/FEATURES.md").read_text(encoding="utf-8")
     for name, transform in TRANSFORMS.items():
+        assert f"`{name}`" in page
         assert transform.name == name
         assert transform.parameters[0].name == "window"
         assert all(each.minimum <= each.default <= each.maximum for each in transform.parameters)
