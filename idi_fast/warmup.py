@@ -148,6 +148,19 @@ def _evidence() -> None:
     simulate(parse_spec(spec), {"a.in": "1\n0\n"})
 
 
+def _transforms() -> None:
+    """The transforms of features that a config may name."""
+    from idi_fast.config.transforms import TRANSFORMS
+    from idi_fast.environments.features import transform_kernel
+
+    values, time = np.ones(2), np.ones(2, np.int64)
+    for transform in TRANSFORMS.values():
+        if transform.kernel is not None:
+            chosen = [parameter.default for parameter in transform.parameters]
+            inputs = [time if name == "time" else values for name in transform.inputs]
+            transform_kernel(transform)(*inputs, *chosen, np.zeros(transform.state_size(*chosen)), np.empty(2))
+
+
 def _every(tables: str, **blocks: dict) -> None:
     """All kernels of a table, of which a training compiles one: the others have its signature."""
     from idi_fast.kernels import blocks as learning
@@ -174,6 +187,7 @@ JOBS: dict[str, Callable[[], None]] = {
     "compat tiles": lambda: _training("synthetic", tile_coder={}, **COMPAT),
     "mt19937": lambda: _training("crypto", engine={"rng": "mt19937"}),
     "tiles": lambda: _learner("synthetic", tile_coder={"table_size": 100}),
+    "transforms": _transforms,
     "evidence": _evidence,
     "all learners": lambda: _every("block"),
     "all synthetic learners": lambda: _every("synthetic"),

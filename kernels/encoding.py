@@ -5,19 +5,22 @@ from typing import NamedTuple
 import numpy as np
 
 from idi_fast.kernels._jit import kernel
+from idi_fast.kernels.features import push_series
 from idi_fast.kernels.market import bar_returns, bucket_changes, mixed_radix, quantize, regimes
 
 
 class Encoding(NamedTuple):
     """How features are read, and what bars are measured by, for k features.
 
-    rows int64 (k + 2,): where the values of each feature stand, then those of the volatility that bars are measured in
-    and of the regime's trend; edges float64: the inner bucket edges of all features, one behind the other, and
-    first_edge int64 (k + 1,): where those of each begin, and their number; sizes int64 (k,): their buckets; scarcity
-    int64: the feature whose changes are rewarded, −1 for none; regime_edges float64 (3,); typical float64: the
-    volatility taken at least for the first `window` bars, and a tenth of it for all others; fee_rate float64.
+    n_rows int64: series that are computed; rows int64 (k + 2,): which of them is that of each feature, then the
+    volatility that bars are measured in and the regime's trend; edges float64: the inner bucket edges of all features,
+    one behind the other, and first_edge int64 (k + 1,): where those of each begin, and their number; sizes int64 (k,):
+    their buckets; scarcity int64: the feature whose changes are rewarded, −1 for none; regime_edges float64 (3,);
+    typical float64: the volatility taken at least for the first `window` bars, and a tenth of it for all others;
+    fee_rate float64.
     """
 
+    n_rows: int
     rows: np.ndarray
     edges: np.ndarray
     first_edge: np.ndarray
@@ -39,16 +42,31 @@ class Carry(NamedTuple):
 
 
 @kernel
-def encode_bars(values, start, log_close, log_fill, encoding, carry, buckets, bars):
-    """The bars from number `start` on, as many as there are values.
+def encode_bars(columns, windows, values, start, stop, log_close, log_fill, encoding, carry, buckets, bars):
+    """The bars [start, stop), a block at a time, so that what lies between columns and bars stays in the second-level
+    cache.
 
-    values float64 (rows, m): what was computed for each of these bars; log_close float64 (n,); log_fill float64 (n,),
-    or empty for the last close; buckets int32 (k, m or more): room; bars: arrays (n,), see
-    `idi_fast.environments.features.Bars`. Mutates: values, carry, buckets, bars.
+    columns, windows: as of `push_series`; values float64 (rows · m,): room for blocks of m bars, rows int64 being
+    encoding.n_rows; of a single block the first rows · (stop − start) hold what is computed elsewhere, by rows.
+    log_close float64 (n,); log_fill float64 (n,), or empty for the last close; buckets int32 (k · m,): room; bars:
+    arrays (n,), see `idi_fast.environments.features.Bars`. One call, since between calls a thread waits for the
+    interpreter's lock. Mutates: windows, values, carry, buckets, bars.
     """
+    n_rows, k = encoding.n_rows, encoding.sizes.size
+    block = values.size // n_rows
+    for first in range(start, stop, block):
+        size = min(block, stop - first)
+        matrix, digits = values[: n_rows * size].reshape(n_rows, size), buckets[: k * size].reshape(k, size)
+        push_series(columns, first, windows, matrix)
+        _encode_block(matrix, first, log_close, log_fill, encoding, carry, digits, bars)
+
+
+@kernel
+def _encode_block(values, start, log_close, log_fill, encoding, carry, digits, bars):
+    """The bars from number `start` on, of values float64 (rows, m) and with room digits int32 (k, m).
+    Mutates: values, carry, digits, bars."""
     size, k = values.shape[1], encoding.sizes.size
     stop = start + size
-    digits = buckets.reshape(-1)[: k * size].reshape(k, size)
     for feature in range(k):
         edges = encoding.edges[encoding.first_edge[feature] : encoding.first_edge[feature + 1]]
         quantize(values[encoding.rows[feature]], edges, digits[feature])

@@ -5,6 +5,7 @@ Each carries its state, so a series may come in chunks of any size with bit-iden
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from idi_fast.kernels._jit import index, kernel
 
 TRANSFORMS = ("zscore", "volatility", "log_return", "drawdown", "ema_ratio", "level")
 ZSCORE, VOLATILITY, LOG_RETURN, DRAWDOWN, EMA_RATIO, LEVEL = range(len(TRANSFORMS))
+COLUMNS = 8
+"""Columns that `push_series` takes: as many always, since each number of them would be compiled."""
 EPSILON = 2.0**-52
 COLLAPSE = 1e-6
 """Share of what it was at which a sliding sum of squares is mostly the rounding of what has left the window."""
@@ -206,3 +209,45 @@ def level(values, ring, moments, seen, out):
     """The value itself. Mutates: out."""
     for t in range(values.size):
         out[t] = values[t]
+
+
+class Windows(NamedTuple):
+    """The state of k of these transforms, flat, so that no other number of them is compiled anew.
+
+    kinds int64 (k,): the place in TRANSFORMS of each, −1 of what is computed elsewhere; inputs int64 (k,): which column
+    it is of; rings float64, one behind the other, that of each from first_ring int64 (k + 1,) on; moments float64
+    (k, 4), seen int64 (k, 1).
+    """
+
+    kinds: np.ndarray
+    inputs: np.ndarray
+    rings: np.ndarray
+    first_ring: np.ndarray
+    moments: np.ndarray
+    seen: np.ndarray
+
+
+@kernel
+def push_series(columns, first, windows, values):
+    """The transforms of the next values of columns, those from number `first` on, as many as a row of `values` has.
+
+    columns: COLUMNS arrays float64 (n,); values float64 (k or more, m). Mutates: windows, values.
+    """
+    for k in range(windows.kinds.size):
+        kind, out = windows.kinds[k], values[k]
+        if kind >= 0:
+            column = columns[windows.inputs[k]][first : first + out.size]
+            ring = windows.rings[windows.first_ring[k] : windows.first_ring[k + 1]]
+            moments, seen = windows.moments[k], windows.seen[k]
+            if kind == ZSCORE:
+                zscore(column, ring, moments, seen, out)
+            elif kind == VOLATILITY:
+                volatility(column, ring, moments, seen, out)
+            elif kind == LOG_RETURN:
+                log_return(column, ring, moments, seen, out)
+            elif kind == DRAWDOWN:
+                drawdown(column, ring, moments, seen, out)
+            elif kind == EMA_RATIO:
+                ema_ratio(column, ring, moments, seen, out)
+            elif kind == LEVEL:
+                level(column, ring, moments, seen, out)

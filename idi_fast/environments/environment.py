@@ -368,6 +368,11 @@ class HistoryBars:
         entry = entry_values(logs["close"], log_fill(logs, self._fill))
         return logs["close"][-n:], entry[-n:]
 
+    @property
+    def nbytes(self) -> int:
+        """The memory that its bars take."""
+        return sum(column.nbytes for column in self.bars)
+
     def windows(self, length: int, step: int = 1) -> tuple[np.ndarray, np.ndarray]:
         """Of windows of `length` bars and one more, each `step` bars behind the one before: how many there are up to
         each symbol, and what to add to a window's number times the step for its first bar, both int64 (symbols,)."""
@@ -470,7 +475,7 @@ def log_columns(history: History) -> dict[str, np.ndarray]:
     return columns
 
 
-def log_fill(columns: dict[str, np.ndarray], fill: str) -> np.ndarray:
+def log_fill(columns: Mapping[str, np.ndarray], fill: str) -> np.ndarray:
     """Log fill price of the decision made on the bar before, from `log_columns`: see `DataConfig.fill`; empty for
     same_close."""
     if fill == "same_close":

@@ -1,6 +1,6 @@
 """Causal features of market bars: their transforms, fitted bucket edges, and the tape rows made of them."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from importlib import import_module
@@ -29,7 +29,7 @@ AS_IS = "="
 """What the names of close, open and volume begin with where they are no logarithms."""
 SKETCH = 65
 """Quantiles of a feature's training values, at equal shares with both ends."""
-SKETCHED_BARS = 65_536
+SKETCHED_BARS = 16_384
 """Bars that they are of, at equal distances, if there are twice as many or more: they are then exact to about 0.4 %."""
 BLOCK_BARS = 16_384
 """Bars computed at a time, so that intermediate arrays stay in the second-level cache."""
@@ -129,10 +129,14 @@ def transform_kernel(transform: Transform) -> Callable[..., None]:
 
 
 class SeriesStream:
-    """A series in chunks of any size; `state` are the arrays it resumes from; is_given: its values come as they are."""
+    """A series in chunks of any size.
+
+    state: the arrays it resumes from; is_given: its values come as they are; is_compiled: its kernel is called by
+    `kernels.features.push_series`.
+    """
 
     def __init__(self, series: Series):
-        self.series, self.is_given = series, False
+        self.series, self.is_given, self.is_compiled = series, False, False
         transform = TRANSFORMS[series.transform]
         self._parameters: tuple[int | float, ...] = ()
         if transform.kernel is None:
@@ -152,6 +156,36 @@ class SeriesStream:
         self._kernel(*inputs, *self._parameters, *self.state.values(), out)
 
 
+def _compiled(parts: Sequence[SeriesStream]) -> kernels.Windows:
+    """The state of those parts that `push_series` computes, which they then share with it."""
+    columns: dict[Hashable, int] = {}
+    kinds, inputs, windows = [], [], []
+    for part in parts:
+        series = part.series
+        # The same column may be read as it is and as its logarithm.
+        column = series.columns, series.transform in LOGARITHMIC
+        part.is_compiled = TRANSFORMS[series.transform].kernel is None and (
+            column in columns or len(columns) < kernels.COLUMNS
+        )
+        kinds.append(kernels.TRANSFORMS.index(series.transform) if part.is_compiled else -1)
+        inputs.append(columns.setdefault(column, len(columns)) if part.is_compiled else 0)
+        windows.append(part.state["ring"].size if part.is_compiled else 0)
+    first = np.cumsum([0, *windows])
+    made = kernels.Windows(
+        kinds=np.array(kinds),
+        inputs=np.array(inputs),
+        rings=np.zeros(first[-1]),
+        first_ring=first,
+        moments=np.zeros((len(parts), 4)),
+        seen=np.zeros((len(parts), 1), np.int64),
+    )
+    for k, part in enumerate(parts):
+        if part.is_compiled:
+            ring = made.rings[first[k] : first[k + 1]]
+            part.state = {"ring": ring, "moments": made.moments[k], "seen": made.seen[k]}
+    return made
+
+
 class FeatureStream:
     """Features over one series of bars, in chunks; `unused` ones are not computed, equal ones once.
 
@@ -164,6 +198,7 @@ class FeatureStream:
         wanted += [Series.of(SCALE), Series.of(REGIME_TREND)]
         places = {series: place for place, series in enumerate(dict.fromkeys(filter(None, wanted)))}
         self.parts = [SeriesStream(series) for series in places]
+        self._windows = _compiled(self.parts)
         self.rows = np.array([0 if series is None else places[series] for series in wanted], np.int64)
 
     @property
@@ -177,16 +212,33 @@ class FeatureStream:
             part.is_given = part.series in columns
         return [(columns[part.series],) if part.is_given else part.series.inputs(columns) for part in self.parts]
 
-    def fill(self, inputs: Sequence[tuple[np.ndarray, ...]], bars: slice, values: np.ndarray) -> None:
-        """Compute some of the bars, which are the next, into values float64 (series, bars)."""
-        for part, columns, out in zip(self.parts, inputs, values, strict=True):
-            part.push(tuple(column[bars] for column in columns), out)
+    def compiled(
+        self, inputs: Sequence[tuple[np.ndarray, ...]]
+    ) -> tuple[tuple[np.ndarray, ...], kernels.Windows, list[int]]:
+        """What `push_series` takes to compute the next bars, and which series it leaves to `fill`."""
+        left = [k for k, part in enumerate(self.parts) if part.is_given or not part.is_compiled]
+        windows, size = self._windows, self._windows.kinds.size
+        if any(self.parts[k].is_compiled for k in left):
+            windows = windows._replace(kinds=windows.kinds.copy())
+            windows.kinds[[k for k in left if k < size]] = -1
+        columns = [inputs[0][0].view(np.float64)] * kernels.COLUMNS  # of those that nobody reads any will do
+        for k in range(size):
+            if windows.kinds[k] >= 0:
+                columns[windows.inputs[k]] = inputs[k][0]
+        return tuple(columns), windows, left
+
+    def fill(
+        self, inputs: Sequence[tuple[np.ndarray, ...]], bars: slice, values: np.ndarray, which: Iterable[int]
+    ) -> None:
+        """Compute series of some of the bars, which are the next, into values float64 (series, bars)."""
+        for k in which:
+            self.parts[k].push(tuple(column[bars] for column in inputs[k]), values[k])
 
     def push(self, columns: Columns) -> list[np.ndarray]:
         """Features float64 (n,) in their order, then the volatility and the regime's trend; equal ones are the same
         array. Unused ones are undefined."""
         values = np.empty((len(self.parts), columns["close"].size))
-        self.fill(self.inputs(columns), slice(None), values)
+        self.fill(self.inputs(columns), slice(None), values, range(len(self.parts)))
         return [values[row] for row in self.rows]
 
 
@@ -221,19 +273,23 @@ class Encoder:
 
         A panic is the most volatile tenth; of the rest, bull and bear are the outer thirds of the trend.
         """
-        edges, sketches = [], {}
+        edges, sketches, trend = [], {}, None
         for name, buckets in feature_sizes(config).items():
             if buckets == 1:
                 edges.append(np.empty(0))
                 continue
             # One at a time: all of them would take as much memory as everything else that a training holds.
             values = _computed(features[name], columns)
+            if Series.of(features[name]) == Series.of(REGIME_TREND):
+                trend = values
             edges.append(_fitted(features[name], buckets, values))
             sketches[name] = _sketch(values)
+        trend_edges = np.quantile(_computed(REGIME_TREND, columns) if trend is None else trend, [1 / 3, 2 / 3])
+        del trend
         volatility = _computed(SCALE, columns)
         panic_above, moving = np.quantile(volatility, 0.9), volatility[volatility > 0.0]
         if moving.size:
-            typical = float(np.median(moving))
+            typical = float(np.median(moving, overwrite_input=True))
         else:
             change = np.concatenate([np.diff(each["close"]) for each in columns])
             typical = float(np.sqrt(np.mean(change * change)))
@@ -241,7 +297,7 @@ class Encoder:
         return cls(
             features=features,
             edges=tuple(edges),
-            regime_edges=np.array([panic_above, *np.quantile(_computed(REGIME_TREND, columns), [1 / 3, 2 / 3])]),
+            regime_edges=np.array([panic_above, *trend_edges]),
             # A price that moves evenly has no volatility: its moves are the scale. A constant price needs none.
             typical_volatility=typical if typical > 0.0 else 1.0,
             sketches=sketches,
@@ -345,8 +401,9 @@ def needed_series(config: TrainingConfig, features: Mapping[str, Feature]) -> li
 
 
 def _sketch(values: np.ndarray) -> np.ndarray:
-    """Quantiles float64 (SKETCH,) of values float64 (n,)."""
-    return np.quantile(values[:: max(1, values.size // SKETCHED_BARS)], np.linspace(0.0, 1.0, SKETCH))
+    """Quantiles float64 (SKETCH,) of values float64 (n,), each the nearest value that there is."""
+    some = np.sort(values[:: max(1, values.size // SKETCHED_BARS)])
+    return some[np.rint(np.linspace(0, some.size - 1, SKETCH)).astype(np.int64)]
 
 
 def read_sketches(values: object, features: Collection[str]) -> dict[str, np.ndarray]:
@@ -422,6 +479,7 @@ class BarStream:
         self._features = FeatureStream(encoder.features, encoder.unused)
         names = list(encoder.features)
         self._encoding = Encoding(
+            n_rows=len(self._features.parts),
             rows=self._features.rows,
             edges=np.concatenate(encoder.edges),
             first_edge=np.cumsum([0, *(edges.size for edges in encoder.edges)]),
@@ -435,7 +493,7 @@ class BarStream:
         self._is_new, self._unit, self._turnover_penalty = is_new, unit, turnover_penalty
         self._carry = Carry(np.full(2, np.nan), np.full(1, -1), np.zeros(1, np.int64))
         self._values = np.empty(len(self._features.parts) * BLOCK_BARS)
-        self._buckets = np.empty((len(names), BLOCK_BARS), np.int32)
+        self._buckets = np.empty(len(names) * BLOCK_BARS, np.int32)
 
     @property
     def state(self) -> dict[str, np.ndarray]:
@@ -466,21 +524,24 @@ class BarStream:
         charges: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> None:
         """The same into arrays of the caller."""
-        encoding, is_first = self._encoding, self._carry.seen[0] == 0
+        is_first, fee_rate = self._carry.seen[0] == 0, self._encoding.fee_rate
         is_measured_later = charges is not None or self._unit > 0.0
-        if is_measured_later:  # which needs the volatility that bars are measured in
-            encoding = encoding._replace(fee_rate=1.0)
         inputs, log_close = self._features.inputs(columns), columns["close"]
-        n, rows, block = log_close.size, len(self._features.parts), self._buckets.shape[1]
+        compiled, windows, left = self._features.compiled(inputs)
+        n, rows = log_close.size, len(self._features.parts)
+        # What is measured later needs the volatility that bars are measured in.
+        encoding = self._encoding._replace(n_rows=rows, fee_rate=1.0 if is_measured_later else fee_rate)
+        # What is computed elsewhere is so for a block at a time, of a shape that the kernel knows.
+        block = BLOCK_BARS if left else max(n, 1)
         for start in range(0, n, block):
-            size = min(block, n - start)
-            # Room of its own shape, so that a shorter last block lies as densely.
-            values = self._values[: rows * size].reshape(rows, size)
-            self._features.fill(inputs, slice(start, start + size), values)
-            encode_bars(values, start, log_close, log_fill, encoding, self._carry, self._buckets, bars)
+            stop = min(n, start + block)
+            if left:
+                matrix = self._values[: rows * (stop - start)].reshape(rows, stop - start)
+                self._features.fill(inputs, slice(start, stop), matrix, left)
+            own = encoding, self._carry, self._buckets
+            encode_bars(compiled, windows, self._values, start, stop, log_close, log_fill, *own, bars)
         if self._unit > 0.0:
             in_units(self._unit, bars.gap, bars.change, bars.cost)
-        fee_rate = self._encoding.fee_rate
         if charges is not None:
             charge_held(*charges, fee_rate, self._is_new, bars.gap, bars.change, bars.cost, bars.hold)
         elif is_measured_later:

@@ -25,7 +25,7 @@ from idi_fast.data.panel import TrainingBars, TrainingBarsLike, required_bars
 from idi_fast.data.spikes import notes_on
 from idi_fast.environments.environment import HistoryBars
 from idi_fast.environments.features import longest_window, resolve_features
-from idi_fast.environments.shared_bars import Shared
+from idi_fast.environments.shared_bars import SHARED_BYTES, Shared
 from idi_fast.environments.splits import refuse_split
 from idi_fast.errors import InputError
 from idi_fast.evaluation.verdicts import beside, beyond_chance, short_tests, signed_percent
@@ -244,9 +244,10 @@ def walk_forward(
     places = [timeline.places(*window.tested) for window in windows]
     targets, lock, workers = {}, threading.Lock(), WorkerPool(jobs, len(seeds) if warm else len(windows))
 
-    # With `warm` the seeds go through the windows side by side.
-    markets: Shared[HistoryBars] = Shared(workers.jobs)
-    seen: Shared[Observations] = Shared(workers.jobs)
+    # With `warm` each seed goes through all windows, else each window through all seeds.
+    room = SHARED_BYTES if warm else workers.jobs
+    markets: Shared[HistoryBars] = Shared(room, lambda bars: bars.nbytes if warm else 1)
+    seen: Shared[Observations] = Shared(room, lambda bars: bars.nbytes if warm else 1)
 
     def test(seed: int, number: int, market: HistoryBars, initial: Policy | None) -> Policy:
         trainer = Trainer(config, seed, market, initial)

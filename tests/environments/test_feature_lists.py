@@ -148,3 +148,13 @@ def test_prices_of_the_simulated_market():
     policy, trace = create_trainer(config, seed=3).run()
     assert policy.space.names == ("rsi", "traded", "regime", "mood", "position")
     assert len(set(trace.frame()["rsi_bucket"])) > 1
+
+
+def test_more_columns_than_one_call_takes():
+    names = [f"c{k}" for k in range(11)]
+    columns = {**COLUMNS, **{name: np.random.default_rng(k).normal(size=N) for k, name in enumerate(names)}}
+    config = config_of(*({"name": name, "transform": "level", "column": name, "buckets": 2} for name in names))
+    encoder = Encoder.fit(config, resolve_features(config, {}), [columns])
+    bars = BarStream(encoder, 5.0).push(columns, COLUMNS["open"])
+    upper = [columns[name] >= np.quantile(columns[name], 0.5) for name in names]
+    assert_array_equal(bars.observation, np.array(upper).T @ (1 << np.arange(11)[::-1]))

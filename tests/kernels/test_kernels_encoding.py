@@ -8,6 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from idi_fast.environments.features import Bars
 from idi_fast.kernels import encoding as kernels
+from idi_fast.kernels.features import LEVEL, Windows
 from oracle import encoding as oracle
 
 EDGES = st.lists(eighths(), max_size=5, unique=True).map(sorted)
@@ -28,14 +29,16 @@ def features(draw):
     typical=st.floats(1e-3, 2.0),
     window=st.integers(0, 40),
     fills=st.booleans(),
+    by_kernel=st.just([True] * 8) | st.lists(st.booleans(), min_size=8, max_size=8),
     chunks=CHUNKS,
 )
-def test_encode_bars(series, features, regime_edges, typical, window, fills, chunks):
+def test_encode_bars(series, features, regime_edges, typical, window, fills, by_kernel, chunks):
     (edges, rows, scarcity), numbers = features, np.array(series).T.copy()
     given, log_close = numbers[:8], numbers[8] / 50
     log_fill = log_close + numbers[9] if fills else np.empty(0)
     n, fee_rate = len(series), 5e-4
     encoding = kernels.Encoding(
+        n_rows=8,
         rows=np.array(rows),
         edges=np.array([edge for inner in edges for edge in inner], np.float64),
         first_edge=np.cumsum([0, *map(len, edges)]),
@@ -54,10 +57,19 @@ def test_encode_bars(series, features, regime_edges, typical, window, fills, chu
         np.full(n, 9, np.int8),
         np.full(n, 9, np.uint8),
     )
-    room = np.empty((len(edges), n + 3), np.int32)
+    # Some of the rows are computed by the kernel, which takes levels as they are; others are there beforehand.
+    kinds = np.where(by_kernel, LEVEL, -1)
+    windows = Windows(kinds, np.arange(8), np.zeros(0), np.zeros(9, np.int64), np.zeros((8, 4)), np.zeros((8, 1), int))
+    block = 7 if all(by_kernel) else n
+    room, values = np.empty(len(edges) * block, np.int32), np.empty(8 * block)
     for piece in pieces(n, chunks):
-        values = given[:, piece].copy()
-        kernels.encode_bars(values, piece.start, log_close, log_fill, encoding, carry, room, bars)
+        size = len(log_close[piece])
+        if not all(by_kernel):
+            values[: 8 * size] = np.where(np.array(by_kernel)[:, np.newaxis], np.nan, given[:, piece]).reshape(-1)
+        stop = piece.start + size
+        columns = tuple(given)
+        own = encoding, carry, room, bars
+        kernels.encode_bars(columns, windows, values, piece.start, stop, log_close, log_fill, *own)
     wanted = [given[row].tolist() for row in rows]
     expected = oracle.encode_bars(wanted, log_close, log_fill, edges, scarcity, regime_edges, typical, window, fee_rate)
     assert_array_equal(bars.observation, expected.observation)

@@ -215,3 +215,39 @@ def test_the_error_of_sliding_sums_does_not_grow(name):
     expected = np.array(getattr(oracle, name)(values[tail.start - window - 1 :].tolist(), window))[window + 1 :]
     # Values about 2e5 have 12 digits after the point, and a deviation of about 48 or 1.
     assert_allclose(made[tail], expected, rtol=0, atol=1e-8)
+
+
+ROW = st.tuples(st.sampled_from(TRANSFORMS), st.integers(0, 1), WINDOWS, st.booleans())
+"""A transform, the column it is of, its window, and whether it is computed elsewhere."""
+
+
+@given(
+    pairs=st.lists(st.tuples(eighths(), eighths()), min_size=1, max_size=60),
+    rows=st.lists(ROW, min_size=1, max_size=9),
+    chunks=CHUNKS,
+)
+def test_push_series(pairs, rows, chunks):
+    columns = np.array(pairs, np.float64).T.copy()
+    given = (columns[0], columns[1], *[columns[0]] * (kernels.COLUMNS - 2))
+    windows = kernels.Windows(
+        kinds=np.array([-1 if elsewhere else kernels.TRANSFORMS.index(name) for name, _, _, elsewhere in rows]),
+        inputs=np.array([column for _, column, _, _ in rows]),
+        rings=np.zeros(sum(window for _, _, window, _ in rows)),
+        first_ring=np.cumsum([0, *(window for _, _, window, _ in rows)]),
+        moments=np.zeros((len(rows), 4)),
+        seen=np.zeros((len(rows), 1), np.int64),
+    )
+    matrix = np.full((len(rows) + 1, len(pairs)), np.nan)
+    for piece in pieces(len(pairs), chunks):
+        part = np.full((len(rows) + 1, len(pairs[piece])), np.nan)
+        kernels.push_series(given, piece.start, windows, part)
+        matrix[:, piece] = part
+    expected = oracle.push_series([(name, columns[column].tolist(), window) for name, column, window, _ in rows])
+    assert np.isnan(matrix[-1]).all()
+    for k, (name, column, window, elsewhere) in enumerate(rows):
+        if elsewhere:
+            assert np.isnan(matrix[k]).all()
+        else:
+            assert_array_equal(matrix[k], feature(name, columns[column], window, chunks))
+            # As in the tests of each.
+            assert_allclose(matrix[k], np.array(expected[k], np.float64), rtol=0, atol=math.sqrt(1e-11))

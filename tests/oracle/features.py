@@ -87,3 +87,8 @@ def ema_ratio(values: Sequence[float], window: int) -> list[Fraction]:
 def level(values: Sequence[float], window: int) -> list[float]:
     """The series."""
     return list(values)
+
+
+def push_series(rows: Sequence[tuple[str, Sequence[float], int]]) -> list[list[float]]:
+    """Each row by the name of its transform, of its values and window."""
+    return [globals()[transform](values, window) for transform, values, window in rows]

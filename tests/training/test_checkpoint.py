@@ -32,6 +32,7 @@ RUNS = [
     {"kind": "crypto", "learning": {"algorithm": "double_q_learning", "exploration_schedule": "linear"}},
     {"kind": "crypto", "tile_coder": {"num_tilings": 2, "table_size": 100}},
     {"kind": "history", "learning": {"algorithm": "expected_sarsa", "exploration_schedule": "visits"}},
+    {"kind": "crypto", "features": [{"name": name, "transform": name} for name in ("rsi", "zscore", "volume_ratio")]},
 ]
 
 
