@@ -37,7 +37,7 @@ class Certainty(NamedTuple):
 
     @classmethod
     def of(cls, frame: pl.DataFrame, rows: np.ndarray, n_rows: int) -> "Certainty | None":
-        """The inverse of `columns`; None for a table that was learnt."""
+        """The inverse of `columns`; None for a table that was learnt. Raises ValueError."""
         if "se_buy" not in frame.columns:
             return None
         errors, bars = np.full((n_rows, 2), np.inf), np.zeros(n_rows)
@@ -47,4 +47,7 @@ class Certainty(NamedTuple):
         if "agreement" in frame.columns:
             agreement = np.zeros(n_rows)
             agreement[rows] = frame["agreement"].cast(pl.Float64).to_numpy()
+        for name, values in {"se_buy or se_sell": errors, "n": bars, "agreement": agreement}.items():
+            if values is not None and (values < 0.0).any():
+                raise ValueError(f"{name} is below 0")
         return cls(errors, bars, agreement)

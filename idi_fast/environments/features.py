@@ -446,9 +446,9 @@ class Bars(NamedTuple):
     risk: np.ndarray
     hold: np.ndarray = np.empty((0, 2))
 
-    def rows(self, chosen: slice) -> "Bars":
-        """Some of the bars, as views."""
-        return Bars(*(column[chosen] for column in self))
+    def rows(self, chosen: slice | np.ndarray) -> "Bars":
+        """Some of the bars; of a slice, views."""
+        return Bars(*(column[chosen] if len(column) else column for column in self))
 
 
 def empty_bars(n: int, *, charged: bool = False) -> Bars:

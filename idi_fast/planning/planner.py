@@ -124,7 +124,7 @@ class Planner:
             own = action_values(process, solve(process, learning.tolerance), process.nodes.nearest(np.arange(n)))
             total += own
             chosen_actions.append(np.argmax(own, axis=-1).astype(np.int8))
-            drawn = Bars(*(column[chosen] for column in bars))
+            drawn = bars.rows(chosen)
             earned.append([self._earned(each, own) for each in (drawn, bars)])
         q = total / learning.bootstrap
         best = np.argmax(q, axis=-1)

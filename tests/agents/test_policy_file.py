@@ -86,19 +86,27 @@ def test_what_is_known_of_values_travels(tmp_path):
     policy = idi.train(idi.TrainingConfig.from_dict(MARKET), BARS).policy
     rng = np.random.default_rng(0)
     shape = policy.q.shape
-    planned = (policy.visits == 0) & (rng.random(shape[0]) < 0.1)
-    errors = np.where(rng.random(shape) < 0.5, np.nan, rng.random(shape))
-    known = (policy.visits > 0) | planned
-    errors[~known] = np.nan
+    known = policy.visits > 0
     counts = rng.integers(0, 9, shape) * known[:, np.newaxis]
-    more = replace(policy, planned=planned, standard_errors=errors, counts=counts)
+    more = replace(policy, counts=counts)
     more.save(tmp_path / "policy.parquet")
-    frame = pl.read_parquet(tmp_path / "policy.parquet")
-    assert frame.height == np.count_nonzero(known)  # rows that were planned and never visited are there
-    assert frame["planned"].sum() == np.count_nonzero(planned)
+    assert about(tmp_path / "policy.parquet")["format"] == "idi-fast-policy-2"
     loaded = Policy.load(tmp_path / "policy.parquet")
-    for name in ("q", "visits", "planned", "standard_errors", "counts"):
+    for name in ("q", "visits", "counts"):
         assert_array_equal(getattr(loaded, name), getattr(more, name), err_msg=name)
+
+
+def test_what_is_planned_and_never_visited_travels(tmp_path):
+    planned = {**MARKET, "learning": {"algorithm": "value_iteration", "bootstrap": 3}}
+    planned.pop("episodes", None)
+    policy = idi.train(idi.TrainingConfig.from_dict(planned), BARS).policy
+    policy.save(tmp_path / "policy.parquet")
+    loaded, frame = Policy.load(tmp_path / "policy.parquet"), pl.read_parquet(tmp_path / "policy.parquet")
+    assert (frame["visits"] == 0).any()
+    assert_array_equal(loaded.q, policy.q)
+    for name in ("errors", "bars", "agreement"):
+        kept = policy.q.any(axis=1) | (policy.visits > 0)  # rows of the file
+        assert_array_equal(getattr(loaded.certainty, name)[kept], getattr(policy.certainty, name)[kept], err_msg=name)
 
 
 def test_updates_by_visits_are_counted():
@@ -113,7 +121,6 @@ def test_updates_by_visits_are_counted():
     ("change", "message"),
     [
         (lambda told: told | {"plugins": {"mine": "00"}}, r"is damaged: it needs plugins \(mine\), which this version"),
-        (lambda told: told | {"symbols": ["BTC"]}, r"it needs edges for each symbol \(BTC\), which this version"),
         (lambda told: told | {"sketches": {"rsj": [0.0] * SKETCH}}, "sketches are to be of features that there are"),
         (lambda told: told | {"sketches": {"price": [0.0]}}, "the sketch price are to be 65 finite numbers"),
         (lambda told: told | {"sketches": {"price": [1.0, *[0.0] * (SKETCH - 1)]}}, "sketch of price is to increase"),
@@ -131,19 +138,15 @@ def test_metadata_that_are_refused(tmp_path, change, message):
     ("column", "message"),
     [
         (pl.lit(-1).alias("q_buy_count"), "a count is below 0"),
-        (pl.lit(-0.5).alias("q_buy_standard_error"), "a standard error is below 0"),
-        (pl.lit(1).alias("planned"), "planned is Int32, or null in places; expected true and false"),
+        (pl.lit(-0.5).alias("se_buy"), "se_buy or se_sell is below 0"),
+        (pl.lit(-0.5).alias("n"), "n is below 0"),
     ],
 )
 def test_columns_that_are_refused(tmp_path, column, message):
-    policy = idi.train(idi.TrainingConfig.from_dict(MARKET), BARS).policy
-    shape = policy.q.shape
-    more = {
-        "counts": np.zeros(shape, np.int64),
-        "standard_errors": np.zeros(shape),
-        "planned": np.zeros(shape[0], bool),
-    }
-    replace(policy, **more).save(tmp_path / "policy.parquet")
+    planned = {**MARKET, "learning": {"algorithm": "value_iteration"}}
+    planned.pop("episodes", None)
+    policy = idi.train(idi.TrainingConfig.from_dict(planned), BARS).policy
+    replace(policy, counts=np.zeros(policy.q.shape, np.int64)).save(tmp_path / "policy.parquet")
     told = about(tmp_path / "policy.parquet")
     path = rewritten(
         tmp_path / "policy.parquet", told, pl.read_parquet(tmp_path / "policy.parquet").with_columns(column)

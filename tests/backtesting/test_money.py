@@ -23,7 +23,8 @@ from idi_fast.backtesting.kpi_accumulator import KpiAccumulator
 from idi_fast.backtesting.lookahead import check_lookahead
 from idi_fast.backtesting.risk_free import RiskFree
 from idi_fast.data.bar_frequency import BarFrequency
-from idi_fast.environments.environment import HistoryBars, chosen_rows, make_environment, market_tape, reward_weights
+from idi_fast.environments.environment import HistoryBars, make_environment
+from idi_fast.environments.rewards import RewardRule
 from idi_fast.environments.rng import make_generators
 from idi_fast.errors import ConfigError, DataError, InputError
 from idi_fast.kernels.learn import Tape
@@ -174,8 +175,9 @@ def test_rewards_pay_what_the_account_pays(fill):
     history = bars(200, 4)
     free, charged = config(fill), config(fill, borrow_bps=300.0, cash_rate=0.05)
     plain = HistoryBars(free, history).bars
-    made = HistoryBars(charged, history).bars
-    rows = [market_tape(each, reward_weights(charged), np.empty((200, 9))).reward_by_position for each in (plain, made)]
+    encoded = HistoryBars(charged, history)
+    made, rule = encoded.bars, RewardRule(charged, encoded.encoder)
+    rows = [rule.tape(each, np.empty((200, 9))).reward_by_position for each in (plain, made)]
     years = np.diff(history.time, prepend=history.time[0]) / YEAR
     rate = history.extra["rate"]
     pays = np.stack([0.05 * years - rate + 0.03 * years, np.zeros(200), 0.05 * years + rate], axis=1)
@@ -187,7 +189,7 @@ def test_rewards_pay_what_the_account_pays(fill):
     assert np.abs(by_pair).max() > 1e-3
     chosen = np.array([7, 3, 199, 0])
     tape = Tape(np.empty((4, 9)), np.empty(4, np.int32), np.empty(4, np.uint8))
-    chosen_rows(made, chosen, reward_weights(charged), tape)
+    rule.chosen(made, chosen, tape)
     assert_array_equal(tape.reward_by_position, rows[1][chosen])
     # A rollout sees the same rewards, whichever kernel follows it.
     environment = make_environment(charged, make_generators(charged.engine, 0), HistoryBars(charged, history))
