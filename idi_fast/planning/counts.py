@@ -10,7 +10,7 @@ from idi_fast.kernels.planning import STEP_BITS, Counts, Edges, copy_edges, coun
 
 BLOCK_BARS = 16_384
 """Bars counted at a time: there must be room for as many new edges."""
-FEWEST_SLOTS = 1024
+FEWEST_SLOTS = 256
 ONCE = np.empty(0, np.int32)
 
 

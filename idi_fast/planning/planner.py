@@ -13,7 +13,6 @@ from idi_fast.environments.features import Bars
 from idi_fast.environments.rewards import reward_weights
 from idi_fast.environments.rng import Generator
 from idi_fast.environments.state_space import StateSpace
-from idi_fast.errors import Cancelled
 from idi_fast.kernels.learn import Rules, Tables
 from idi_fast.planning.bootstrap import occurrences, resamples
 from idi_fast.planning.counts import ONCE, count
@@ -48,9 +47,8 @@ class Planner:
         self._by_mood = rules.n_moods > 1 and rules.clarity != 0.0
 
     def plan(self, series: Sequence[Bars], cancelled: threading.Event | None = None) -> Plan:
-        """The plan on some series of bars, each with bars of its own before none. Raises Cancelled, NumericalError."""
+        """The plan on some series of bars, as those of several symbols. Raises Cancelled, NumericalError."""
         learning, hierarchy = self._config.learning, self._hierarchy
-        choice = Choice(0.0, {})
         if isinstance(learning.shrinkage, str):
             choice = choose_shrinkage(series, hierarchy, self._rules, self._weights, self._config.discount, cancelled)
         else:
@@ -58,19 +56,19 @@ class Planner:
         process = self._process(series, choice.shrinkage)
         solution = solve(process, learning.tolerance, cancelled=cancelled)
         doubt = measure_doubt(series, self._weights, process, solution, hierarchy.n_observations)
-        if learning.confidence > 0.0:
-            solution = self._confident(process, solution, doubt, cancelled)
+        unsure = self._unsure(process, solution, doubt)
+        if unsure is not None:
+            solution = self._of_sure_actions(process, solution, unsure, cancelled)
         nearest = process.nodes.nearest(np.arange(hierarchy.n_observations))
-        q = self._sure_values(process, solution, doubt, nearest)
-        about = self._about(series, choice)
-        agreement = None
+        q, agreement, about = action_values(process, solution, nearest), None, self._about(series, choice)
         if learning.bootstrap:
-            q, agreement, resampled = self._ensemble(series, choice.shrinkage, solution, q, cancelled)
+            q, agreement, resampled = self._ensemble(series, choice.shrinkage, cancelled)
             about |= resampled
+            _hold_where(q, (agreement < learning.min_agreement)[..., np.newaxis])
+        if unsure is not None:
+            _hold_where(q, unsure[nearest])
         tables = self._tables(process, q, nearest, cancelled)
-        reached = slice(None) if self._config.environment.allow_short else slice(1, None)
-        certainty = self._certainty(doubt, nearest, agreement, reached)
-        return Plan(tables, certainty, about)
+        return Plan(tables, self._certainty(doubt, nearest, agreement), about)
 
     def _process(self, series: Sequence[Bars], shrinkage: float, times: np.ndarray = ONCE) -> Process:
         n = self._hierarchy.n_observations
@@ -78,71 +76,52 @@ class Planner:
         kappa = np.full(self._hierarchy.levels, shrinkage)
         return make_process(totals, self._hierarchy, self._rules, self._config.discount, kappa)
 
-    def _confident(
-        self, process: Process, solution: Solution, doubt: Doubt, cancelled: threading.Event | None
+    def _unsure(self, process: Process, solution: Solution, doubt: Doubt) -> np.ndarray | None:
+        """Which actions of each node are not better than holding by `learning.confidence` standard errors, bool like
+        `action_values`; None where that is not asked for."""
+        confidence = self._config.learning.confidence
+        if confidence == 0.0:
+            return None
+        q = action_values(process, solution, np.arange(process.nodes.size))
+        unsure = np.zeros(q.shape, bool)
+        unsure[..., 1:] = q[..., 1:] - q[..., :1] < confidence * doubt.errors
+        return unsure
+
+    def _of_sure_actions(
+        self, process: Process, solution: Solution, unsure: np.ndarray, cancelled: threading.Event | None
     ) -> Solution:
-        """The solution whose actions are all better than holding by `learning.confidence` standard errors, as the first
-        solution has them."""
-        observed = np.arange(process.shape[0])
-        unsure = self._unsure(action_values(process, solution, observed), doubt.errors[observed])
-        bits = (~unsure).astype(np.uint8) @ np.array([1, 2, 4], np.uint8)
+        """The solution where only sure actions may be taken, now and later."""
+        bits = (~unsure[: process.shape[0]]).astype(np.uint8) @ np.array([1, 2, 4], np.uint8)
         allowed = np.ascontiguousarray(bits.transpose(0, 2, 1)).reshape(process.shape)
         return solve(
             process, self._config.learning.tolerance, allowed=allowed, start=solution.values, cancelled=cancelled
         )
 
-    def _unsure(self, q: np.ndarray, errors: np.ndarray) -> np.ndarray:
-        """Which actions are not better than holding by `learning.confidence` standard errors, bool like q."""
-        unsure = np.zeros(q.shape, bool)
-        unsure[..., 1:] = q[..., 1:] - q[..., :1] < self._config.learning.confidence * errors
-        return unsure
-
-    def _sure_values(self, process: Process, solution: Solution, doubt: Doubt, nearest: np.ndarray) -> np.ndarray:
-        """Values of all states, float64 (observations, n_moods, 3, 3); unsure actions have at most that of holding."""
-        q = action_values(process, solution, nearest)
-        if self._config.learning.confidence > 0.0:
-            np.copyto(q, np.minimum(q, q[..., :1]), where=self._unsure(q, doubt.errors[nearest]))
-        return q
-
     def _ensemble(
-        self,
-        series: Sequence[Bars],
-        shrinkage: float,
-        solution: Solution,
-        q: np.ndarray,
-        cancelled: threading.Event | None,
+        self, series: Sequence[Bars], shrinkage: float, cancelled: threading.Event | None
     ) -> tuple[np.ndarray, np.ndarray, dict]:
         """The mean of the tables of resampled bars, the share of these that agree with its actions, and what their
         actions earn on their own bars and on the real ones."""
-        learning, n = self._config.learning, self._hierarchy.n_observations
+        learning = self._config.learning
         bars = Bars(*(np.concatenate(columns) for columns in zip(*series, strict=True)))
-        total, chosen_actions, earned = np.zeros_like(q), [], []
+        total, actions, earned = np.float64(0.0), [], []
         for chosen in resamples(series, self._generator, learning.bootstrap):
-            if cancelled is not None and cancelled.is_set():
-                raise Cancelled("cancelled while planning on resamples")
             process = self._process(series, shrinkage, occurrences(chosen))
-            own = action_values(process, solve(process, learning.tolerance), process.nodes.nearest(np.arange(n)))
-            total += own
-            chosen_actions.append(np.argmax(own, axis=-1).astype(np.int8))
+            nearest = process.nodes.nearest(np.arange(self._hierarchy.n_observations))
+            own = action_values(process, solve(process, learning.tolerance, cancelled=cancelled), nearest)
+            total = total + own
+            actions.append(np.argmax(own, axis=-1).astype(np.int8))
             drawn = bars.rows(chosen)
             earned.append([self._earned(each, own) for each in (drawn, bars)])
-        q = total / learning.bootstrap
+        q = np.asarray(total / learning.bootstrap)
         best = np.argmax(q, axis=-1)
-        agreement = np.zeros(best.shape)
-        for actions in chosen_actions:
-            agreement += actions == best
-        agreement /= learning.bootstrap
-        if learning.min_agreement > 0.0:
-            np.copyto(q, np.minimum(q, q[..., :1]), where=(agreement < learning.min_agreement)[..., np.newaxis])
+        agreement = np.asarray(sum((each == best).astype(float) for each in actions)) / learning.bootstrap
         on_own, on_real = np.array(earned).T / bars.observation.size
-        return (
-            q,
-            agreement,
-            {
-                "expected_reward": [float(value) for value in np.quantile(on_real, (0.025, 0.5, 0.975))],
-                "optimism": float((on_own - on_real).mean()),
-            },
-        )
+        about = {
+            "expected_reward": [float(value) for value in np.quantile(on_real, (0.025, 0.5, 0.975))],
+            "optimism": float((on_own - on_real).mean()),
+        }
+        return q, agreement, about
 
     def _earned(self, bars: Bars, q: np.ndarray) -> float:
         return follow_table(bars, self._full(q).reshape(-1, 3), self._rules, self._weights)
@@ -154,8 +133,7 @@ class Planner:
     def _tables(
         self, process: Process, q: np.ndarray, nearest: np.ndarray, cancelled: threading.Event | None
     ) -> Tables:
-        reached = slice(None) if self._config.environment.allow_short else slice(1, None)
-        n, shape = nearest.size, (nearest.size, self._rules.n_moods, 3)
+        n, reached, shape = nearest.size, self._reached, (nearest.size, self._rules.n_moods, 3)
         bonuses = self._rules.comm_bonus
         tables = make_tables(n * self._rules.n_moods * 3, bonuses.shape[1])
         tables.q.reshape(*shape, 3)[:, :, reached] = self._full(q)[:, :, reached]
@@ -181,13 +159,18 @@ class Planner:
         tables.visits.reshape(shape)[:, :, reached] = seen[:, np.newaxis, np.newaxis]
         return tables
 
-    def _certainty(self, doubt: Doubt, nearest: np.ndarray, agreement: np.ndarray | None, reached: slice) -> Certainty:
-        shape = (nearest.size, self._rules.n_moods, 3)
+    def _certainty(self, doubt: Doubt, nearest: np.ndarray, agreement: np.ndarray | None) -> Certainty:
+        shape, reached = (nearest.size, self._rules.n_moods, 3), self._reached
         errors, bars = np.zeros((*shape, 2)), np.zeros(shape)
         errors[:, :, reached] = self._full(doubt.errors[nearest])[:, :, reached]
         bars[:, :, reached] = doubt.bars[nearest][:, np.newaxis, np.newaxis]
         agreed = None if agreement is None else self._full(agreement).reshape(-1).copy()
         return Certainty(errors.reshape(-1, 2), bars.reshape(-1), agreed)
+
+    @property
+    def _reached(self) -> slice:
+        """The positions that there may be."""
+        return slice(None) if self._config.environment.allow_short else slice(1, None)
 
     def _about(self, series: Sequence[Bars], choice: Choice) -> dict:
         return {
@@ -195,3 +178,8 @@ class Planner:
             "shrinkage": choice.shrinkage,
             "left_out_reward": [{"shrinkage": kappa, "per_bar": earned} for kappa, earned in choice.earned.items()],
         }
+
+
+def _hold_where(q: np.ndarray, barred: np.ndarray) -> None:
+    """Give barred actions at most the value of holding, which then is the first best. Mutates: q."""
+    np.copyto(q, np.minimum(q, q[..., :1]), where=barred)

@@ -59,11 +59,12 @@ def choose_shrinkage(
     for number, others in enumerate(each_left_out(parts)):
         start, stop = bounds[number : number + 2]
         codes, found = _numbered(bars.observation[start:stop], hierarchy.n_observations)
-        targets, values = np.empty((len(CANDIDATES), 3 * codes.size), np.uint8), None
+        targets, nodes, values = np.empty((len(CANDIDATES), 3 * codes.size), np.uint8), None, None
         for place, candidate in enumerate(CANDIDATES):
-            process = make_process(others, hierarchy, plain, discount, np.full(hierarchy.levels, candidate))
+            kappa = np.full(hierarchy.levels, candidate)
+            process = make_process(others, hierarchy, plain, discount, kappa, nodes)
             solution = solve(process, TOLERANCE, start=values, cancelled=cancelled)
-            values = solution.values
+            nodes, values = process.nodes, solution.values
             best = action_values(process, solution, process.nodes.nearest(codes))[:, 0].argmax(axis=2)
             targets[place] = np.take_along_axis(plain.next_position.reshape(1, 3, 3), best[..., np.newaxis], 2).reshape(
                 -1

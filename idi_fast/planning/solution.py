@@ -16,7 +16,7 @@ ANY = 7
 """All actions, as bits; see `kernels.planning.back_up`."""
 SWEEPS = 64
 """Sweeps of a call, between which planning can be cancelled."""
-ROUNDING = 8 * np.finfo(np.float64).eps
+ROUNDING = 64 * np.finfo(np.float64).eps
 """Changes smaller than that share of the largest value are rounding."""
 MOST_SWEEPS = 1_000_000
 
@@ -58,15 +58,23 @@ class Process:
         return replace(self, model=self.model._replace(own=own, inherited=none, reward=reward))
 
 
-def make_process(totals: Totals, hierarchy: Hierarchy, rules: Rules, discount: float, shrinkage: np.ndarray) -> Process:
+def make_process(
+    totals: Totals,
+    hierarchy: Hierarchy,
+    rules: Rules,
+    discount: float,
+    shrinkage: np.ndarray,
+    nodes: Nodes | None = None,
+) -> Process:
     """The process of counts, shrunk towards coarser groups.
 
     The mean of an observation or group counts as much as its bars, that of its parent as much as `shrinkage` bars,
-    float64 (levels,), one for each level below the highest (Efron & Morris 1975).
+    float64 (levels,), one for each level below the highest (Efron & Morris 1975). nodes: those of a process of the same
+    counts, if there is one.
     """
     counts, here = totals.counts, totals.here
-    observations = np.union1d(here, totals.following)
-    nodes = Nodes(hierarchy, observations)
+    nodes = Nodes(hierarchy, np.union1d(here, totals.following)) if nodes is None else nodes
+    observations = nodes.observations
     bars = nodes.totals(counts.bars[observations])
     own, inherited = blending(bars, nodes.level, shrinkage)
     summed = summed_rewards(counts.sums[observations], counts.bars[observations], totals.weights)
@@ -151,7 +159,7 @@ def solve(
         if change <= max(wanted, ROUNDING * float(np.abs(values).max())):
             kernels.continuations(model, values, worth, following)
             return Solution(values, following)
-    raise NumericalError(f"planning did not reach learning.tolerance {tolerance:g}; use a smaller discount")
+    raise NumericalError(f"values did not converge to within {tolerance:g}; use a smaller discount")
 
 
 def action_values(process: Process, solution: Solution, nodes: np.ndarray) -> np.ndarray:
