@@ -18,18 +18,16 @@ from idi_fast.data.history import History
 from idi_fast.data.panel import TrainingBars, members
 from idi_fast.environments.buffers import Buffers
 from idi_fast.environments.features import (
-    AS_IS,
     Bars,
     BarStream,
     Encoder,
-    Feature,
-    computed,
     empty_bars,
     named,
     needed_series,
     resolve_features,
 )
 from idi_fast.environments.rng import Generator, Generators
+from idi_fast.environments.series import AS_IS, Feature, computed
 from idi_fast.environments.shared_bars import Shared
 from idi_fast.environments.simulation import (
     LOG_VOLUME_LEVEL,
