@@ -7,7 +7,7 @@ import numpy as np
 from idi_fast.bench.kernel import Kernel, Prepared
 from idi_fast.bench.yardsticks import SEED
 from idi_fast.config.transforms import TRANSFORMS, Transform
-from idi_fast.environments.features import transform_kernel
+from idi_fast.environments.series import transform_kernel
 
 WINDOW = 32
 

@@ -151,7 +151,7 @@ def _evidence() -> None:
 def _transforms() -> None:
     """The transforms of features that a config may name."""
     from idi_fast.config.transforms import TRANSFORMS
-    from idi_fast.environments.features import transform_kernel
+    from idi_fast.environments.series import transform_kernel
 
     values, time = np.ones(2), np.ones(2, np.int64)
     for transform in TRANSFORMS.values():

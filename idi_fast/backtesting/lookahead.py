@@ -16,7 +16,7 @@ from idi_fast.agents.trace import Trace
 from idi_fast.data.history import History
 from idi_fast.data.timestamps import iso_time
 from idi_fast.environments.actions import ACTIONS
-from idi_fast.environments.features import REGIME_TREND, SCALE, Series
+from idi_fast.environments.series import REGIME_TREND, SCALE, Series
 from idi_fast.errors import InputError
 
 SEGMENT_BARS = 65_536

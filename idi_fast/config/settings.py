@@ -37,8 +37,8 @@ Note = Callable[[str], object]
 
 ISO_DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}"
 SPLIT = ISO_DATE + r"|^([1-9][0-9]?([.][0-9]{1,4})?|0[.][0-9]{1,4})%$"
-RESERVED_NAMES = ("mood", "regime", "position", "big_move", "pnl_sign", "row", "visits", "planned")
-RESERVED_PREFIXES = ("q_", "comm_", "tile_")
+RESERVED_NAMES = ("mood", "regime", "position", "big_move", "pnl_sign", "row")
+RESERVED_PREFIXES = ("q_", "comm_", "tile_", "visits", "planned")
 """What no feature may be called: other digits of a state, and columns of a policy's table."""
 MAX_COMM_ACTIONS = 2**15 - 1  # int16 in tapes and traces
 

@@ -20,12 +20,9 @@ from idi_fast.data.panel import Panel, TrainingBars, members
 from idi_fast.environments.buffers import Buffers
 from idi_fast.environments.charges import HoldingCharges
 from idi_fast.environments.features import (
-    AS_IS,
     Bars,
     Columns,
     Encoder,
-    Feature,
-    computed,
     empty_bars,
     named,
     needed_series,
@@ -33,6 +30,7 @@ from idi_fast.environments.features import (
 )
 from idi_fast.environments.rewards import RewardRule, bar_stream, reward_weights
 from idi_fast.environments.rng import Generator, Generators
+from idi_fast.environments.series import AS_IS, Feature, computed
 from idi_fast.environments.shared_bars import Shared
 from idi_fast.environments.simulation import (
     LOG_VOLUME_LEVEL,

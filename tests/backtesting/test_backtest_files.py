@@ -285,12 +285,12 @@ class TestCommand:
     def test_a_look_into_the_future_fails_the_run_and_leaves_nothing(self, world, tmp_path, monkeypatch):
         args = ("backtest", world / "later.parquet", "--policy", world / "agent", "--check-lookahead", "--out")
         assert "no look-ahead found" in cli.succeed(*args, tmp_path / "a").stderr
-        inputs = idi_fast.environments.features.FeatureStream.inputs
+        inputs = idi_fast.environments.series.FeatureStream.inputs
 
         def peek(self, columns):
             return inputs(self, {name: np.append(values[1:], values[-1:]) for name, values in columns.items()})
 
-        monkeypatch.setattr(idi_fast.environments.features.FeatureStream, "inputs", peek)
+        monkeypatch.setattr(idi_fast.environments.series.FeatureStream, "inputs", peek)
         status, stdout, stderr = cli.run(*args, tmp_path / "b")
         assert (status, stdout) == (1, "")
         assert "look-ahead at bar" in stderr

@@ -19,7 +19,8 @@ from idi_fast.config.settings import FeatureConfig
 from idi_fast.data.history import History
 from idi_fast.data.timestamps import iso_time
 from idi_fast.environments.environment import log_columns
-from idi_fast.environments.features import Encoder, FeatureStream, Series, SeriesStream
+from idi_fast.environments.features import Encoder
+from idi_fast.environments.series import FeatureStream, Series, SeriesStream
 from idi_fast.errors import ArtifactError, InputError
 from idi_fast.kernels import features as transforms
 

@@ -15,7 +15,8 @@ from idi_fast import TrainingConfig
 from idi_fast.config.settings import FeatureConfig
 from idi_fast.environments import features
 from idi_fast.environments.environment import log_columns
-from idi_fast.environments.features import BarStream, Encoder, FeatureStream, default_features, resolve_features
+from idi_fast.environments.features import BarStream, Encoder, default_features, resolve_features
+from idi_fast.environments.series import FeatureStream
 from idi_fast.errors import DataError
 
 N = 120

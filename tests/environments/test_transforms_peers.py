@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 from scipy import stats
 
 from idi_fast.config.transforms import TRANSFORMS
-from idi_fast.environments.features import transform_kernel
+from idi_fast.environments.series import transform_kernel
 
 talib = pytest.importorskip("talib", reason="TA-Lib is of the extra dev; it has no wheel for this Python")
 

@@ -14,7 +14,7 @@ from kernel_strategies import CHUNKS, eighths, pieces
 from numpy.testing import assert_allclose, assert_array_equal
 
 from idi_fast.config.transforms import TRANSFORMS, Parameter, Transform
-from idi_fast.environments.features import transform_kernel
+from idi_fast.environments.series import transform_kernel
 
 STREAMED = [transform for transform in TRANSFORMS.values() if transform.kernel is not None]
 EACH = pytest.mark.parametrize("transform", STREAMED, ids=lambda transform: transform.name)

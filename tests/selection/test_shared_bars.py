@@ -10,7 +10,8 @@ from market_data import random_walk
 from numpy.testing import assert_array_equal
 
 import idi_fast as idi
-from idi_fast.environments import environment, features
+from idi_fast.environments import environment
+from idi_fast.environments import series as of_series
 from idi_fast.environments.environment import HistoryBars
 from idi_fast.environments.shared_bars import Shared, encoding_key
 from idi_fast.selection import criteria
@@ -58,7 +59,7 @@ def test_threads_that_ask_at_once_wait_for_one_and_an_error_leaves_nothing():
 def counted(monkeypatch):
     """How often bars were encoded, and the series that were computed."""
     encoded, series = [], []
-    init, push = HistoryBars.__init__, features.computed
+    init, push = HistoryBars.__init__, of_series.computed
 
     def counting(self, *args, **more):
         encoded.append(1)
