@@ -179,19 +179,6 @@ class Engine:
 
     def summary(self) -> dict:
         """The content of kpis.json, after all segments; undefined values are null."""
-        about, frequency, bars = self.describe_data(), self._bar_times.frequency(), self._bars
-        account = self.keeper.totals
-        totals = Totals(
-            open_trades=len(self.keeper.open_trade),
-            traded=account["traded"],
-            fees=account["fees"],
-            slippage=account["slippage"],
-            interest=account["interest"],
-            borrow=account["borrow"],
-            funding=account["funding"],
-            mean_reward=self.rollout.total_reward / (bars - 1) if bars > 1 else math.nan,
-        )
-        result = self.accumulator.result(frequency, totals)
         about, frequency, bars = self.describe_data(), self.frequency, self._bars
         result = self.accumulator.result(frequency, run_totals(self.keeper, self.rollout.total_reward, bars))
         assumptions = {
@@ -221,6 +208,9 @@ def run_totals(keeper: AccountSimulator, total_reward: float, bars: int) -> Tota
         traded=account["traded"],
         fees=account["fees"],
         slippage=account["slippage"],
+        interest=account["interest"],
+        borrow=account["borrow"],
+        funding=account["funding"],
         mean_reward=total_reward / (bars - 1) if bars > 1 else math.nan,
     )
 
