@@ -69,13 +69,13 @@ def _synthetic_learner() -> None:
     finish()
 
 
-def _training(kind: str, **blocks: dict) -> None:
+def _training(kind: str, *, episodes: int = 2, **blocks: dict) -> None:
     """A short training, as `idi-fast train` does it, of a simulated environment."""
     from idi_fast.config.settings import TrainingConfig
     from idi_fast.evaluation.evaluator import Evaluator
     from idi_fast.training.trainer import create_trainer
 
-    config = TrainingConfig.from_dict({"episodes": 2, "environment": {"kind": kind}, **blocks})
+    config = TrainingConfig.from_dict({"episodes": episodes, "environment": {"kind": kind}, **blocks})
     policy, _ = create_trainer(config).run()
     policy.frame()
     Evaluator(config, 0, episodes=2).evaluate(policy)
