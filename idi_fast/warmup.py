@@ -69,13 +69,13 @@ def _synthetic_learner() -> None:
     finish()
 
 
-def _training(kind: str, *, episodes: int = 2, **blocks: dict) -> None:
+def _training(kind: str, **blocks: dict) -> None:
     """A short training, as `idi-fast train` does it, of a simulated environment."""
     from idi_fast.config.settings import TrainingConfig
     from idi_fast.evaluation.evaluator import Evaluator
     from idi_fast.training.trainer import create_trainer
 
-    config = TrainingConfig.from_dict({"episodes": episodes, "environment": {"kind": kind}, **blocks})
+    config = TrainingConfig.from_dict({"episodes": 2, "environment": {"kind": kind}, **blocks})
     policy, _ = create_trainer(config).run()
     policy.frame()
     Evaluator(config, 0, episodes=2).evaluate(policy)
@@ -83,9 +83,13 @@ def _training(kind: str, *, episodes: int = 2, **blocks: dict) -> None:
 
 def _planner() -> None:
     """A plan with and without moods, on bars as on resamples of them."""
-    more = {"algorithm": "value_iteration", "bars": BARS, "bootstrap": 1}
-    _training("crypto", episodes=128, learning=more)
-    _training("crypto", episodes=128, learning=more, quantizer={"mood_buckets": 1})
+    from idi_fast.config.settings import TrainingConfig
+    from idi_fast.training.trainer import create_trainer
+
+    learning = {"algorithm": "value_iteration", "bars": BARS, "bootstrap": 1}
+    for moods in (1, 4):
+        blocks = {"environment": {"kind": "crypto"}, "quantizer": {"mood_buckets": moods}, "learning": learning}
+        create_trainer(TrainingConfig.from_dict(blocks)).run()
 
 
 def _bars(*, has_times: bool = True):
