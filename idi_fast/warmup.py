@@ -86,9 +86,13 @@ def _training(kind: str, **blocks: Any) -> None:
 
 def _planner() -> None:
     """A plan with and without moods, on bars as on resamples of them."""
-    more = {"algorithm": "value_iteration", "bars": BARS, "bootstrap": 1}
-    _training("crypto", episodes=128, learning=more)
-    _training("crypto", episodes=128, learning=more, quantizer={"mood_buckets": 1})
+    from idi_fast.config.settings import TrainingConfig
+    from idi_fast.training.trainer import create_trainer
+
+    learning = {"algorithm": "value_iteration", "bars": BARS, "bootstrap": 1}
+    for moods in (1, 4):
+        blocks = {"environment": {"kind": "crypto"}, "quantizer": {"mood_buckets": moods}, "learning": learning}
+        create_trainer(TrainingConfig.from_dict(blocks)).run()
 
 
 def _bars(*, has_times: bool = True):

@@ -6,7 +6,7 @@ import numpy as np
 
 from idi_fast.environments.features import Bars
 from idi_fast.environments.rng import Generator
-from idi_fast.kernels.planning import resample
+from idi_fast.kernels.doubt import resample
 from idi_fast.planning.doubt import block_length
 
 

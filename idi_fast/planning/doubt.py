@@ -7,6 +7,7 @@ import numpy as np
 
 from idi_fast.environments.features import Bars
 from idi_fast.kernels import planning as kernels
+from idi_fast.kernels.doubt import Blocks, deviations
 from idi_fast.planning.solution import Process, Solution, action_values
 
 
@@ -41,11 +42,11 @@ def measure_doubt(
     ids = np.full(n_observations, -1, np.int32)
     ids[nodes.observations] = np.arange(nodes.observations.size)
     sums, squares = np.zeros((size, columns)), np.zeros((size, columns))
-    blocks = kernels.Blocks(means, sums, np.zeros(size, np.int64), squares, np.zeros(size, np.int64))
+    blocks = Blocks(means, sums, np.zeros(size, np.int64), squares, np.zeros(size, np.int64))
     worth = model.clarity * (np.arange(3 * model.n_moods) % model.n_moods) + model.discount * solution.values
     length = block_length(int(process.bars[-1]))
     for bars in series:
-        kernels.deviations(bars, weights, ids, model, worth, length, blocks)
+        deviations(bars, weights, ids, model, worth, length, blocks)
     variance, share = _long_run_variance(process, squares, blocks.number), _sum_of_squared_weights(process)
     errors = np.sqrt(variance * share[:, np.newaxis]).reshape(size, 3, model.n_moods, 2).transpose(0, 2, 1, 3)
     return Doubt(errors, 1.0 / share)

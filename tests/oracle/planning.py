@@ -213,31 +213,6 @@ def combine(residuals: np.ndarray) -> np.ndarray:
     return np.array([1.0 - shares.sum(), *shares])
 
 
-def deviations(
-    advantages: Sequence[tuple[int, int, float]], member: Sequence[Sequence[int]], means: Sequence[float]
-) -> tuple[list[float], list[int]]:
-    """Squares, summed over blocks, of the summed deviations from a node's mean, and the number of its blocks.
-
-    advantages: of each bar its block, observation and advantage; member: the nodes that each observation belongs to.
-    """
-    squares, blocks = [], []
-    for node, mean in enumerate(means):
-        sums: dict[int, float] = {}
-        for block, observation, advantage in advantages:
-            if node in member[observation]:
-                sums[block] = sums.get(block, 0.0) + advantage - mean
-        squares.append(sum(value**2 for value in sums.values()))
-        blocks.append(len(sums))
-    return squares, blocks
-
-
-def close_block(
-    advantages: Sequence[tuple[int, float]], member: Sequence[Sequence[int]], means: Sequence[float]
-) -> tuple[list[float], list[int]]:
-    """`deviations` of a single block: of each bar its observation and advantage."""
-    return deviations([(0, *each) for each in advantages], member, means)
-
-
 def earn(bars: Sequence[Bar], weights: Sequence[float], new_position: dict[tuple[int, int], int]) -> float:
     """What a policy earns before the mood term, begun flat; the new position by observation and old one."""
     total, old = 0.0, 1
@@ -245,11 +220,3 @@ def earn(bars: Sequence[Bar], weights: Sequence[float], new_position: dict[tuple
         new = new_position[before.observation, old]
         total, old = total + reward(bar, old, new, weights), new
     return total
-
-
-def resample(words: Sequence[tuple[int, int]], ends_below: int, n: int) -> list[int]:
-    """The stationary bootstrap of the numbers of n bars."""
-    bars: list[int] = []
-    for ends, start in words:
-        bars.append(start % n if not bars or ends < ends_below else (bars[-1] + 1) % n)
-    return bars
