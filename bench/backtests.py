@@ -25,9 +25,9 @@ from idi_fast.bench.sizes import Sizes
 from idi_fast.bench.training import MARKET_TOLERANCE, random_walk
 from idi_fast.bench.yardsticks import SEED
 from idi_fast.config.settings import DataConfig, TrainingConfig
-from idi_fast.data.bar_files import find_files
 from idi_fast.data.history import History
 from idi_fast.data.loading import load_history, open_history
+from idi_fast.data.sources import find_files
 from idi_fast.data.symbols import open_symbols
 from idi_fast.errors import InputError
 from idi_fast.parallel.worker_pool import usable_cores

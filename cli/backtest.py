@@ -248,7 +248,7 @@ def _symbols(source: Source, assumed: dict, trace: bool, column: str | None, job
 
     from idi_fast.agents.policy import Policy
     from idi_fast.backtesting.symbols import write_symbol_backtest
-    from idi_fast.data.bar_files import find_files
+    from idi_fast.data.sources import find_files
     from idi_fast.data.symbols import open_symbols
     from idi_fast.storage.files import new_directory
 

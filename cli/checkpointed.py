@@ -40,7 +40,8 @@ def write(
     finished: the complete output that a resumed run finds, or None.
     """
     from idi_fast.storage.files import new_directory
-    from idi_fast.training.checkpoint import Every, can_resume, checkpoint_folder
+    from idi_fast.training.checkpoint import Every
+    from idi_fast.training.checkpoint_folder import can_resume, checkpoint_folder
 
     out, every, resume, force, _ = options
     period = None if every is None else Every.parse(every)

@@ -1,15 +1,13 @@
 """Compare the outputs of two runs, value by value: streams, traces, tables, JSON; folders file by file."""
 
-import math
-import operator
 import os
-from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from idi_fast.agents.streams import TRACE_STREAMS
+from idi_fast.differences import around, compare_columns, compare_lines, compare_policies, key_differences
 from idi_fast.environments.actions import ACTIONS
 from idi_fast.errors import ArtifactError, InputError, nearest
 from idi_fast.storage.files import MANIFEST, TIMINGS, digest, list_files
@@ -35,12 +33,8 @@ KINDS = {
 """What a file is compared as, by the end of its name; any other is compared as bytes."""
 NOT_LOOKED_AT = {TIMINGS, "streams.json"}
 """Ignored: how long a run took, and an index of files that are compared themselves."""
-STATE_VALUES = ("q_", "comm_", "visits", "planned")
-"""Prefixes of the columns of a policy's table that hold values; the others name the state."""
 UNDECISIVE = ("format", "sketches")
 """Keys of a policy's metadata that change none of its decisions."""
-ROW, ROW_B = "row of A", "row of B"
-"""Columns added to the states, with names that none of theirs has."""
 
 
 def compare(a: str | Path, b: str | Path, context: int = CONTEXT, limits: Limits = ANY) -> dict:
@@ -128,7 +122,7 @@ def _compare_traces(a: Path, b: Path, context: int) -> dict:
 
 def _compare_ticks(a: pl.DataFrame, b: pl.DataFrame, context: int) -> dict:
     one, other = (frame.select(name for name in TRACE_STREAMS if name in frame.columns) for frame in (a, b))
-    found = _compare_columns(one, other, lambda x, y, at: _around(x, y, at, context))
+    found = compare_columns(one, other, lambda x, y, at: around(x, y, at, context))
     found["notes"] = []  # of types, which are those of the form
     return {**found, "equal": found["equal"] and one.height == other.height, "rows": [one.height, other.height]}
 
@@ -181,7 +175,7 @@ def _kind(path: Path) -> str:
 def _compare_files(a: Path, b: Path, context: int, limits: Limits) -> dict:
     kind, hashes = _kind(a), [digest(path)["sha256"] for path in (a, b)]
     if kind in ("stream", "text"):
-        found = _compare_lines(a.read_bytes(), b.read_bytes(), context, counted_from=int(kind == "text"))
+        found = compare_lines(a.read_bytes(), b.read_bytes(), context, counted_from=int(kind == "text"))
     elif hashes[0] == hashes[1]:
         found = {"equal": True, "notes": []}
     elif kind == "table":
@@ -191,60 +185,6 @@ def _compare_files(a: Path, b: Path, context: int, limits: Limits) -> dict:
     else:
         found = {"equal": False, "notes": []}
     return {"kind": kind, "sha256": hashes, **found}
-
-
-def _compare_lines(a: bytes, b: bytes, context: int, *, counted_from: int) -> dict:
-    one, other = _lines(a), _lines(b)
-    differing, at = 0, None
-    if a != b:
-        unequal = list(map(operator.ne, one, other))
-        differing = sum(unequal)
-        at = unequal.index(True) if differing else min(len(one), len(other))
-    equal = a == b or (not differing and len(one) == len(other))
-    return {
-        "equal": equal,
-        "lines": [len(one), len(other)],
-        "differing": differing,
-        "first": None if equal or at is None else _around(one, other, at, context, counted_from),
-        "notes": _notes_on_bytes(a, b),
-    }
-
-
-def _lines(data: bytes) -> list[bytes]:
-    """Lines without their endings; the last one may have none."""
-    lines = data.replace(b"\r\n", b"\n").split(b"\n")
-    return lines if lines[-1] else lines[:-1]
-
-
-def _notes_on_bytes(a: bytes, b: bytes) -> list[str]:
-    unterminated = [bool(data) and not data.endswith(b"\n") for data in (a, b)]
-    foreign = [b"\r\n" in data for data in (a, b)]
-    notes = []
-    if unterminated[0] != unterminated[1]:
-        notes.append(f"the last line is not terminated in {'AB'[unterminated[1]]}")
-    if foreign[0] != foreign[1]:
-        notes.append(f"lines end with CRLF in {'AB'[foreign[1]]}")
-    return notes
-
-
-def _around(a: Sequence | pl.Series, b: Sequence | pl.Series, at: int, context: int, counted_from: int = 0) -> dict:
-    """The values next to a place in two sequences, the longer of which contains it."""
-    start, stop = max(0, at - context), min(at + context + 1, max(len(a), len(b)))
-    shown = [[_plain(values[k]) if k < len(values) else None for k in range(start, stop)] for values in (a, b)]
-    return {"at": at + counted_from, "from": start + counted_from, "a": shown[0], "b": shown[1]}
-
-
-def _plain(value: Any) -> Any:
-    """A value as JSON can hold it."""
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_plain(inner) for inner in value]
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "backslashreplace")
-    if value is None or isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value)):
-        return value
-    return str(value)
 
 
 def _compare_json(a: Path, b: Path, context: int) -> dict:
@@ -257,7 +197,7 @@ def _compare_json(a: Path, b: Path, context: int) -> dict:
     if is_stream_manifest(one) and is_stream_manifest(other):
         one, other = (_by_stream(tree, path) for tree, path in ((one, a), (other, b)))
         noted = ("generated_at", "config_path")
-    keys = [found for found in _key_differences(one, other) if not found["key"].startswith(ignored)]
+    keys = [found for found in key_differences(one, other) if not found["key"].startswith(ignored)]
     notes = [
         f"{found['key']} is {found.get('a')} in A, {found.get('b')} in B"
         for found in keys
@@ -277,44 +217,24 @@ def _compare_trace_json(a: Path, b: Path, one: Any, other: Any, context: int) ->
     """Compare ticks; what the metadata say is noted."""
     (ticks, about), (ticks_b, about_b) = parse_trace(one, str(a)), parse_trace(other, str(b))
     found = _compare_ticks(ticks, ticks_b, context)
-    differing = [found["key"] for found in _key_differences(about, about_b)]
+    differing = [found["key"] for found in key_differences(about, about_b)]
     notes = [f"the metadata differ in {', '.join(differing)}"] if differing else []
     return {"kind": "table", **found, "notes": notes}
 
 
-def _key_differences(a: Any, b: Any, key: str = "") -> Iterator[dict]:
-    """The innermost keys, joined by dots, whose values differ, each with the values there are."""
-    if isinstance(a, list) and isinstance(b, list):
-        a, b = dict(enumerate(a)), dict(enumerate(b))
-    if isinstance(a, dict) and isinstance(b, dict):
-        for name in dict.fromkeys([*a, *b]):
-            inner = f"{key}.{name}" if key else str(name)
-            if name in a and name in b:
-                yield from _key_differences(a[name], b[name], inner)
-            else:
-                yield {"key": inner, **{side: _plain(of[name]) for side, of in (("a", a), ("b", b)) if name in of}}
-    elif not _same(a, b):
-        yield {"key": key, "a": _plain(a), "b": _plain(b)}
-
-
-def _same(a: Any, b: Any) -> bool:
-    # To Python true is 1, and NaN is not itself.
-    return (a == b and isinstance(a, bool) == isinstance(b, bool)) or (a != a and b != b)
-
-
 def _compare_tables(a: Path, b: Path, context: int, limits: Limits) -> dict:
     (one, about), (other, about_other) = (_read_table(path, limits) for path in (a, b))
-    metadata = list(_key_differences(about, about_other))
+    metadata = list(key_differences(about, about_other))
     if all(f"q_{name}" in frame.columns for frame in (one, other) for name in ACTIONS):
         # What the first format of policies has no key for, there is none of.
         none = {"symbols": [], "plugins": {}}
-        metadata = list(_key_differences(none | about, none | about_other))
+        metadata = list(key_differences(none | about, none | about_other))
         decides = [found for found in metadata if found["key"].partition(".")[0] not in UNDECISIVE]
-        found = _compare_policies(one, other, decides)
+        found = compare_policies(one, other, decides)
         if len(decides) < len(metadata):
             found["notes"].append("the formats differ, or what they say of the training bars beside the edges")
         return found
-    found = _compare_columns(one, other, lambda x, y, at: _around(x, y, at, context))
+    found = compare_columns(one, other, lambda x, y, at: around(x, y, at, context))
     if metadata:
         found["notes"].append(f"the metadata differ in {', '.join(found['key'] or 'all' for found in metadata)}")
     return {**found, "equal": found["equal"] and one.height == other.height, "rows": [one.height, other.height]}
@@ -327,99 +247,3 @@ def _read_table(path: Path, limits: Limits) -> tuple[pl.DataFrame, dict]:
         return table.frame(), {} if table.about is None else loads(table.about)
     except ValueError as error:
         raise ArtifactError(f"cannot read {table.what}: {error}") from error
-
-
-def _compare_columns(a: pl.DataFrame, b: pl.DataFrame, show: Callable[[pl.Series, pl.Series, int], dict]) -> dict:
-    """Compare columns of the same name over the rows that both have; show: describes the first difference."""
-    columns, notes, n = [], [], min(a.height, b.height)
-    for name in (name for name in a.columns if name in b.columns):
-        one, other = a[name], b[name]
-        if one.dtype != other.dtype:
-            notes.append(f"{name} is {one.dtype} in A, {other.dtype} in B")
-        alike = _alike(one.head(n), other.head(n))
-        unequal = pl.repeat(True, n, eager=True) if alike is None else alike[0].ne_missing(alike[1])
-        if unequal.any():
-            largest = None if alike is None else _largest_difference(*(series.filter(unequal) for series in alike))
-            columns.append(
-                {
-                    "name": name,
-                    "differing": int(unequal.sum()),
-                    "largest": largest,
-                    "first": show(one, other, int(unequal.arg_true()[0])),
-                }
-            )
-    only_in_a, only_in_b = ([name for name in x.columns if name not in y.columns] for x, y in ((a, b), (b, a)))
-    return {
-        "equal": not columns and not only_in_a and not only_in_b,
-        "columns": columns,
-        "columns_only_in_a": only_in_a,
-        "columns_only_in_b": only_in_b,
-        "notes": notes,
-    }
-
-
-def _alike(a: pl.Series, b: pl.Series) -> tuple[pl.Series, pl.Series] | None:
-    """Two columns as comparable types, None if there are none."""
-    if a.dtype == b.dtype:
-        return a, b
-    if all(series.dtype.is_numeric() or series.dtype == pl.Boolean for series in (a, b)):
-        a, b = (series.cast(pl.UInt8) if series.dtype == pl.Boolean else series for series in (a, b))
-        return a, b
-    if all(series.dtype == pl.Datetime for series in (a, b)):
-        return a.dt.epoch("ns"), b.dt.epoch("ns")  # a time without a zone is UTC
-    if all(series.dtype in (pl.String, pl.Categorical, pl.Enum) for series in (a, b)):
-        return a.cast(pl.String), b.cast(pl.String)
-    return None
-
-
-def _largest_difference(a: pl.Series, b: pl.Series) -> float | None:
-    """The largest absolute difference of numbers, if finite; None if there is none."""
-    if not (a.dtype.is_numeric() and b.dtype.is_numeric()):
-        return None
-    gaps = (a.cast(pl.Float64) - b.cast(pl.Float64)).abs()
-    largest = gaps.filter(gaps.is_finite()).max()
-    return largest if isinstance(largest, float) else None
-
-
-def _compare_policies(a: pl.DataFrame, b: pl.DataFrame, keys: list[dict]) -> dict:
-    states, states_b = ([name for name in frame.columns if not name.startswith(STATE_VALUES)] for frame in (a, b))
-    if set(states) == set(states_b):
-        common, alone = _match_states(a, b, states)
-    else:  # of other features: the two have no state in common
-        common, alone = pl.DataFrame({ROW: [], ROW_B: []}, schema=dict.fromkeys((ROW, ROW_B), pl.UInt32)), (a, b)
-
-    def show(one: pl.Series, other: pl.Series, at: int) -> dict:
-        return {"state": common.select(states).row(at, named=True), "a": _plain(one[at]), "b": _plain(other[at])}
-
-    found = _compare_columns(a[common[ROW]].drop(states), b[common[ROW_B]].drop(states_b), show)
-    only_in_a, only_in_b = (
-        {"count": rows.height, "first": next(rows.select(names).iter_rows(named=True), None)}
-        for rows, names in zip(alone, (states, states_b), strict=True)
-    )
-    return {
-        **found,
-        "kind": "policy",
-        "equal": found["equal"] and not keys and common.height == a.height == b.height,
-        "rows": [a.height, b.height],
-        "states_only_in_a": only_in_a,
-        "states_only_in_b": only_in_b,
-        "keys": keys,
-    }
-
-
-def _match_states(
-    a: pl.DataFrame, b: pl.DataFrame, states: list[str]
-) -> tuple[pl.DataFrame, tuple[pl.DataFrame, pl.DataFrame]]:
-    """The states that both have, with their rows, in A's order; and those that only A and only B have."""
-    one, other = a.with_row_index(ROW), b.with_row_index(ROW_B)
-    numbers = pl.col(states).cast(pl.Int64)
-    try:
-        matched = (
-            one.select(ROW, numbers)
-            .join(other.select(ROW_B, numbers), on=states, how="full", coalesce=True, validate="1:1")
-            .sort(ROW, ROW_B)
-        )
-    except pl.exceptions.PolarsError as error:
-        raise ArtifactError(f"the states of the policies cannot be matched: {str(error).splitlines()[0]}") from error
-    in_a, in_b = (matched[row].is_not_null() for row in (ROW, ROW_B))
-    return matched.filter(in_a & in_b), (matched.filter(~in_b), matched.filter(~in_a))

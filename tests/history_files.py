@@ -66,3 +66,10 @@ def assert_equal_histories(left, right) -> None:
     for name in left.extra:
         assert_array_equal(left.extra[name], right.extra[name])
     assert left.dropped == right.dropped
+
+
+def table(path: Path, name: str, values, rows: int | None = None) -> Path:
+    """A CSV of a column of a name beside one of closes."""
+    values = list(values)
+    lines = [f'"{value}",{1 + row % 7}' for row, value in enumerate(values[:rows])]
+    return text(path / "x.csv", "\n".join([f"{name},close", *lines, ""]))

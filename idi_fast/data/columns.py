@@ -6,9 +6,10 @@ from typing import overload
 
 import polars as pl
 
-from idi_fast.data.bar_files import Source, name_there, read_head
+from idi_fast.data.bar_files import name_there, read_head
 from idi_fast.data.column_names import INDEX_NAMES, LETTERS, USUAL_NAMES, folded, listing
 from idi_fast.data.rules import NUMBER, RULES
+from idi_fast.data.sources import Source
 from idi_fast.data.timestamps import unit_of
 from idi_fast.errors import DataError, nearest
 

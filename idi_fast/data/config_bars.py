@@ -6,9 +6,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from idi_fast.config.settings import DataConfig, TrainingConfig
-from idi_fast.data.bar_files import find_files
 from idi_fast.data.config_history import open_config_history
 from idi_fast.data.panel import Panel, TrainingBars
+from idi_fast.data.sources import find_files
 from idi_fast.data.symbols import open_symbols
 from idi_fast.storage.files import digest
 

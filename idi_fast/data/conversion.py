@@ -11,12 +11,12 @@ from typing import Any
 import polars as pl
 
 from idi_fast.config.read_options import OPTIONS, ReadOptions
-from idi_fast.data.bar_files import find_files
 from idi_fast.data.bounds import Time
 from idi_fast.data.history import History
 from idi_fast.data.loading import OPTIONAL, HistoryFiles, open_history
 from idi_fast.data.panel import check_alike
 from idi_fast.data.rules import PRICES
+from idi_fast.data.sources import find_files
 from idi_fast.data.symbols import open_groups
 from idi_fast.data.timestamps import iso_time
 from idi_fast.errors import InputError, nearest

@@ -12,9 +12,9 @@ import numpy as np
 from idi_fast.config.arguments import check_names, check_text, described
 from idi_fast.config.read_options import DecimalMark, ReadOptions, Vendor
 from idi_fast.data import bar_files
-from idi_fast.data.bar_files import find_files
 from idi_fast.data.bounds import Bounds, Time
 from idi_fast.data.history import History
+from idi_fast.data.sources import find_files
 from idi_fast.errors import ConfigError, DataError, InputError
 from idi_fast.storage.files import digest
 from idi_fast.storage.reader.client import ask, stream

@@ -7,19 +7,12 @@ import numpy as np
 import polars as pl
 
 from idi_fast.config.read_options import ReadOptions
-from idi_fast.data.bar_files import (
-    Source,
-    count_rows,
-    name_there,
-    open_sources,
-    read_batches,
-    read_head,
-    read_schema,
-)
+from idi_fast.data.bar_files import count_rows, name_there, read_batches, read_head, read_schema
 from idi_fast.data.bar_rows import CLOCK, MISSING_MARKS, Converter, joined
 from idi_fast.data.columns import candidates_for, check_types, choose_columns
 from idi_fast.data.number_forms import find_decimal_mark, plan_numbers
 from idi_fast.data.ordering import ADVICE, OrderCheck, Rows, falls, in_order, turned_round
+from idi_fast.data.sources import Source, open_sources
 from idi_fast.data.time_columns import NO_TIME, SAMPLE, find_clock, refuse_named_zone, refuse_unread_times
 from idi_fast.data.time_forms import is_clock, is_named_so
 from idi_fast.data.time_plan import TimePlan, plan_times

@@ -9,9 +9,10 @@ from urllib.parse import unquote
 
 from idi_fast.config.read_options import ReadOptions
 from idi_fast.config.settings import DataConfig, TrainingConfig
-from idi_fast.data.bar_files import KINDS, SYMBOL_KEY, find_files
+from idi_fast.data.bar_files import SYMBOL_KEY
 from idi_fast.data.config_history import open_config_history
 from idi_fast.data.loading import HistoryFiles
+from idi_fast.data.sources import KINDS, find_files
 from idi_fast.errors import InputError
 from idi_fast.storage.reader.client import ask
 

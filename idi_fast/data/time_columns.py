@@ -7,8 +7,9 @@ from itertools import takewhile
 import polars as pl
 
 from idi_fast.config.read_options import ReadOptions
-from idi_fast.data.bar_files import Source, read_head
+from idi_fast.data.bar_files import read_head
 from idi_fast.data.date_forms import meaning_of_time
+from idi_fast.data.sources import Source
 from idi_fast.data.time_forms import (
     as_text,
     holds_times,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from idi_fast.data.bar_files import is_pattern
+from idi_fast.data.sources import is_pattern
 from idi_fast.errors import EvidenceError, InputError, nearest
 from idi_fast.evidence.claims import CLAIMS, FAILS, HOLDS, NOT_CHECKED, Claim, attempt
 from idi_fast.evidence.commitments import check_commitments

@@ -24,7 +24,8 @@ from idi_fast.storage.staging import Staging
 from idi_fast.tau.check import SPEC_FOLDER
 from idi_fast.tau.spec_folder import write_spec
 from idi_fast.training.artifact import finished_run, write_training
-from idi_fast.training.checkpoint import Checkpoints, Every, checkpoint_folder, discard
+from idi_fast.training.checkpoint import Checkpoints, Every, discard
+from idi_fast.training.checkpoint_folder import checkpoint_folder
 from idi_fast.training.trainer import Progress, create_trainer
 
 CHECKPOINT_SECONDS = 30.0

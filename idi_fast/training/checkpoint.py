@@ -14,28 +14,15 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from idi_fast.agents.policy import Policy
-from idi_fast.config.settings import TrainingConfig
-from idi_fast.data.history import History
-from idi_fast.data.in_sample import describe_history, versions
-from idi_fast.data.panel import Panel, TrainingBars
-from idi_fast.errors import ArtifactError, InputError, NumericalError, OutputError
-from idi_fast.file_lock import lock
-from idi_fast.kernels._jit import SOURCES_HASH
-from idi_fast.storage import hidden
-from idi_fast.storage.files import explained, list_files
-from idi_fast.storage.settling import settle_beside
+from idi_fast.errors import ArtifactError, InputError
 from idi_fast.storage.syncing import sync_folder
-from idi_fast.storage.unfinished import removing
 from idi_fast.training.episode_log import EpisodeRewards
+from idi_fast.training.run_description import check_same_run
 
 FORMAT = "idi-fast-checkpoint-1"
 REWARDS = "rewards.f8"
-LOCK = "lock"
 POPULATION = "population.json"
 ROW = "row.json"
-OURS = r"(seed_[^/]+/)?(checkpoint_\d+|rewards\.f8|lock|\.checkpoint|\.?(population|row)\.json)"
-"""The files of a checkpoint folder; in that of a population each lane has a folder seed_<seed>."""
 KEPT = 2
 DIGEST_BYTES = 32
 
@@ -185,107 +172,6 @@ class Checkpoints:
         self._saved, self._saved_at = position, monotonic()
 
 
-@contextmanager
-def checkpoint_folder(out: str | Path, *, wanted: bool, resume: bool, force: bool) -> Iterator[Path | None]:
-    """The folder `<out>.checkpoint`, locked against other processes (on POSIX); None if no checkpoints are `wanted`.
-
-    It is removed when the block ends well, after a NumericalError, which the same run would only repeat, and after
-    another exception if there is no checkpoint in it. An existing one is refused without `resume` or `force`; what a
-    killed process left in it of its output is removed. Raises OutputError.
-    """
-    out = Path(os.path.abspath(out))
-    folder = _folder_of(out)
-    with explained(out):
-        stands = os.path.lexists(folder)
-        if stands:
-            _check_ours(folder, out)
-        elif wanted:
-            folder.mkdir(parents=True)
-    if not (stands or wanted):
-        yield None
-        return
-    with _lock(folder):
-        # Without a checkpoint: the run was killed before its first.
-        if can_resume(out) and not (resume or force):
-            raise OutputError(
-                f"{folder} holds the checkpoints of an unfinished run; `resume=True` continues it, `force=True` "
-                "discards it"
-            )
-        with explained(out):
-            _clear_up(folder, out)
-
-        def remove_unless_kept() -> None:
-            # A hidden folder that is still there may hold the old content of `out`.
-            if not can_resume(out) and not hidden.within(folder):
-                shutil.rmtree(folder, ignore_errors=True)
-
-        try:
-            with removing(remove_unless_kept):
-                yield folder if wanted else None
-        except BaseException as error:
-            if isinstance(error, NumericalError):
-                discard(folder)
-            remove_unless_kept()
-            raise
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def can_resume(out: str | Path) -> bool:
-    """Whether there is a checkpoint of a run, or of a lane, that was to write `out`."""
-    return any(_folder_of(out).glob("**/checkpoint_*"))
-
-
-def _folder_of(out: str | Path) -> Path:
-    out = Path(os.path.abspath(out))
-    return out.with_name(f"{out.name}{hidden.CHECKPOINT}")
-
-
-def _check_ours(folder: Path, out: Path) -> None:
-    if folder.is_symlink() or not folder.is_dir():
-        raise OutputError(
-            f"{folder} exists and is not a folder, but checkpoints go there; choose another name for `out`"
-        )
-    ours = re.compile(rf"{OURS}|{re.escape(_earlier_prefix(out))}[^/]+/.*")
-    foreign = [name for name in list_files(folder) if not ours.fullmatch(name)]
-    if foreign:
-        raise OutputError(f"{folder} holds {foreign[0]}, which idi-fast did not write; move it away first")
-
-
-def _clear_up(folder: Path, out: Path) -> None:
-    """Remove what a killed process left in a folder of checkpoints besides these."""
-    settle_beside(folder, out)
-    for path in folder.glob(".*"):
-        if path.is_file():
-            path.unlink()
-        elif path.name.startswith(_earlier_prefix(out)):
-            # From an earlier version, which moved a replaced output there.
-            if (path / hidden.OLD).exists() and not out.exists():
-                os.rename(path / hidden.OLD, out)
-            shutil.rmtree(path)
-
-
-def _earlier_prefix(out: Path) -> str:
-    """The prefix of the hidden folders of earlier versions."""
-    return f".{out.name}-"
-
-
-@contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    """Lock a folder of checkpoints against other processes, if the system has locks. Raises OutputError."""
-    if hidden.OPEN_STAYS:  # the folder is removed while it is locked
-        yield
-        return
-    with explained(folder):
-        file = open(folder / LOCK, "ab")  # noqa: SIM115 -- closed below
-    with file:
-        # The lock ends with the process, however that ends.
-        if lock(file.fileno()) is False:
-            raise OutputError(f"another process is at work in {folder}; wait for it or choose another `out`")
-        if not os.path.exists(folder / LOCK):
-            raise OutputError(f"another process has just ended its work in {folder}; try again")
-        yield
-
-
 class _Damaged(Exception):
     """A checkpoint differs from what was written."""
 
@@ -311,69 +197,6 @@ def recorded_seed(folder: Path) -> int | None:
         except _Damaged:
             continue
     return None
-
-
-def describe_run(
-    config: TrainingConfig, seed: int, history: TrainingBars | None, initial: Policy | None = None
-) -> dict:
-    """Everything that determines the numbers of a run, as JSON values: two runs that agree in it give the same
-    results."""
-    about = {
-        "config": config.to_dict(),
-        "seed": str(seed),
-        "versions": versions(),
-        "kernels": SOURCES_HASH,
-        "initial_policy": None if initial is None else initial.identity(),
-        "data": None if history is None else _described(history),
-    }
-    return json.loads(json.dumps(about))
-
-
-def _described(bars: TrainingBars) -> dict:
-    if not isinstance(bars, Panel):
-        return {**describe_history(bars), "sha256": _digest(bars)}
-    described = {symbol: _described(history) for symbol, history in bars.histories.items()}
-    return {symbol: {key: about[key] for key in about if key != "sample"} for symbol, about in described.items()}
-
-
-def _digest(history: History) -> str:
-    columns = {name: getattr(history, name) for name in ("time", "close", "open", "high", "low", "volume", "risk")}
-    sha256 = hashlib.sha256()
-    for name, column in sorted({**columns, "after_gap": history.after_gap, **history.extra}.items()):
-        if column is not None:
-            sha256.update(name.encode() + b"\0" + np.ascontiguousarray(column).tobytes())
-    return sha256.hexdigest()
-
-
-def check_same_run(here: dict, there: dict, path: Path) -> None:
-    """Raise InputError that names every difference of two descriptions of a run."""
-    ours, theirs = dict(_leaves(here)), dict(_leaves(there))
-    differences = [
-        f"{name} is {_shown(ours, name)} here and {_shown(theirs, name)} in the checkpoint"
-        for name in [*ours, *(name for name in theirs if name not in ours)]
-        if name not in ours or name not in theirs or ours[name] != theirs[name]
-    ]
-    if differences:
-        raise InputError(
-            f"{path} is of another run: {'; '.join(differences)}. Resume that run as it was begun, or discard it: "
-            "`force=True` without `resume`"
-        )
-
-
-def _leaves(value: object, prefix: str = "") -> Iterator[tuple[str, object]]:
-    if isinstance(value, dict) and value:
-        for name, part in value.items():
-            # Config keys are named as --set takes them; the sample adds nothing to data.sha256.
-            if (prefix, name) != ("data", "sample"):
-                yield from _leaves(part, name if prefix in ("", "config") else f"{prefix}.{name}")
-    else:
-        yield prefix, value
-
-
-def _shown(leaves: dict[str, object], name: str) -> str:
-    if name not in leaves:
-        return "not set"
-    return str(leaves[name]) if name == "seed" else json.dumps(leaves[name], ensure_ascii=False)
 
 
 # A checkpoint is a line of JSON, the bytes of its arrays one after the other, and the SHA-256 of both.

@@ -11,17 +11,8 @@ from idi_fast.data.panel import TrainingBars
 from idi_fast.errors import ArtifactError, InputError
 from idi_fast.storage.files import write_json
 from idi_fast.storage.syncing import sync_file, sync_folder
-from idi_fast.training.checkpoint import (
-    POPULATION,
-    REWARDS,
-    ROW,
-    Checkpoints,
-    Every,
-    check_same_run,
-    checkpoint_paths,
-    describe_run,
-    discard,
-)
+from idi_fast.training.checkpoint import POPULATION, REWARDS, ROW, Checkpoints, Every, checkpoint_paths, discard
+from idi_fast.training.run_description import check_same_run, describe_run
 
 
 class PopulationCheckpoints:

@@ -31,8 +31,9 @@ from idi_fast.environments.state_space import make_rules
 from idi_fast.errors import Cancelled, IdiFastError, InputError, NumericalError
 from idi_fast.kernels.learn import Tables
 from idi_fast.planning.planner import Plan, Planner
-from idi_fast.training.checkpoint import Checkpoints, Position, describe_run
+from idi_fast.training.checkpoint import Checkpoints, Position
 from idi_fast.training.episode_log import EpisodeRewards
+from idi_fast.training.run_description import describe_run
 from idi_fast.training.stopping import Patience, stopped_config
 
 BLOCK_ROWS = 16_384

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from history_files import assert_mentions, parquet, refusal, text
 
-from idi_fast.data.bar_files import ACCEPTED
 from idi_fast.data.loading import load_history
+from idi_fast.data.sources import ACCEPTED
 from idi_fast.errors import ConfigError
 
 pytestmark = pytest.mark.usefixtures("any_size")

@@ -8,6 +8,7 @@ from itertools import chain
 
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from kernel_strategies import CHUNKS, eighths, pieces
@@ -73,7 +74,7 @@ def assert_pairs(made: np.ndarray, x: list[float], y: list[float]) -> None:
 
 
 @given(ruined(), st.sampled_from([1.0, 0.375, 0.0]), st.none() | st.sampled_from([math.nan, math.inf, -0.5, 2.0]))
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 def test_simple_returns(equity, before, wrong):
     if before == 0.0:
         equity = [0.0] * len(equity)
@@ -267,7 +268,7 @@ def test_push_bars(run):
 
 
 @given(runs(), CHUNKS)
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 def test_bars_in_chunks_are_the_same(run, chunks):
     parts, whole = Sums(*run, chunks), Sums(*run)
     for part, all_ in ((parts.run, whole.run), (parts.holding, whole.holding)):

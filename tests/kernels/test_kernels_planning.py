@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -40,7 +41,7 @@ def cut(bars: Bars, *places: int) -> list[Bars]:
 
 
 @given(SEEDS, st.integers(1, 400), st.booleans(), st.tuples(st.integers(0, 400), st.integers(0, 400)))
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 def test_counts(seed, n, by_mood, places):
     bars, times = bars_of(n, 40, seed), np.random.default_rng(seed).integers(0, 3, n).astype(np.int32)
     totals, edges, rises, falls = oracle.count_transitions(rows_of(bars), WEIGHTS.tolist(), times.tolist(), -1)
@@ -82,7 +83,7 @@ def test_copy_edges():
 
 
 @given(SEEDS, st.integers(20, 200), st.integers(2, 5))
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 def test_parts_left_out(seed, n, k):
     series = cut(bars_of(n, 9, seed), seed)
     bounds = np.linspace(0, n, k + 1).astype(int).tolist()
@@ -107,7 +108,7 @@ def tree(seed: int) -> tuple[Nodes, np.ndarray, np.ndarray]:
 
 
 @given(SEEDS)
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 def test_blend(seed):
     nodes, own, inherited = tree(seed)
     table = np.zeros((nodes.size, 2))
@@ -153,7 +154,7 @@ def simple_model(seed: int, n_moods: int, m: int = 4) -> tuple[kernels.Model, li
 
 @pytest.mark.parametrize("n_moods", [1, 3])
 @given(seed=SEEDS)
-@settings(max_examples=10)
+@settings(max_examples=examples(10))
 def test_continuations_and_back_up(n_moods, seed):
     model, edges, values = simple_model(seed, n_moods)
     m = values.shape[0]
@@ -198,7 +199,7 @@ def test_iterate_values_converges_faster_than_sweeps(n_moods):
 
 
 @given(SEEDS, st.integers(1, 5))
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 def test_combine(seed, held):
     residuals = np.random.default_rng(seed).normal(size=(held, 20)) * 10.0 ** -np.arange(held)[:, np.newaxis]
     shares = np.zeros(8)
@@ -208,7 +209,7 @@ def test_combine(seed, held):
 
 
 @given(SEEDS, st.integers(1, 50))
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 def test_earn(seed, n):
     bars, rng = bars_of(n + 3, 4, seed), np.random.default_rng(seed)
     targets, earned = rng.integers(0, 3, (2, 12)).astype(np.uint8), np.zeros(2)

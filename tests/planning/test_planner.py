@@ -4,6 +4,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -130,7 +131,7 @@ def test_no_stationary_policy_is_better_in_any_state():
 
 
 @given(st.integers(0, 2**32), st.sampled_from([0.0, 3.0, 50.0]), st.booleans())
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 def test_of_any_bars(seed, kappa, by_mood):
     setup = config((2, 1, 2, 1), moods=3, clarity=0.3 if by_mood else 0.0, shrinkage=kappa)
     series = [random_bars(setup, 12, seed), random_bars(setup, 6, seed + 1)]

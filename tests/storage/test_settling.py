@@ -14,7 +14,7 @@ from idi_fast.errors import WriteError
 from idi_fast.storage import exchange, hidden, journal, records, settling
 from idi_fast.storage.files import new_directory
 from idi_fast.storage.staging import Staging, install
-from idi_fast.training.checkpoint import checkpoint_folder
+from idi_fast.training.checkpoint_folder import checkpoint_folder
 
 
 def killed(folder, name="out", *, old="old", taken="exchanged"):

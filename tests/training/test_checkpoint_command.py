@@ -12,9 +12,11 @@ import cli_helpers as cli
 import pytest
 
 import idi_fast.training.checkpoint
+import idi_fast.training.run_description
 import idi_fast.training.trainer
 from idi_fast.errors import OutputError
-from idi_fast.training.checkpoint import Checkpoints, checkpoint_folder, checkpoint_paths
+from idi_fast.training.checkpoint import Checkpoints, checkpoint_paths
+from idi_fast.training.checkpoint_folder import checkpoint_folder
 
 TRAIN = ("train", "--episodes", 40, "--episode-length", 16, "--checkpoint-every", 5)
 LEFT = "interrupted; --resume continues the run from its last checkpoint\n"
@@ -121,11 +123,11 @@ def test_a_checkpoint_of_other_versions_is_refused(begun, tmp_path, monkeypatch)
     def refusal() -> str:
         return cli.refused(tmp_path, *TRAIN, "--out", begun, "--resume")
 
-    monkeypatch.setattr(idi_fast.training.checkpoint, "SOURCES_HASH", "0123")
+    monkeypatch.setattr(idi_fast.training.run_description, "SOURCES_HASH", "0123")
     cli.assert_mentions(refusal(), 'another run: kernels is "0123" here and "')
     monkeypatch.undo()
-    now = idi_fast.training.checkpoint.versions()
-    monkeypatch.setattr(idi_fast.training.checkpoint, "versions", lambda: {**now, "numpy": "9.9"})
+    now = idi_fast.training.run_description.versions()
+    monkeypatch.setattr(idi_fast.training.run_description, "versions", lambda: {**now, "numpy": "9.9"})
     cli.assert_mentions(refusal(), f'versions.numpy is "9.9" here and "{now["numpy"]}" in the checkpoint.')
     monkeypatch.undo()
     monkeypatch.setattr(idi_fast.training.checkpoint, "FORMAT", "idi-fast-checkpoint-2")
