@@ -58,6 +58,7 @@ def written(world) -> Path:
         ("manifest", world / "warm", "--idi-manifest"),
         ("prove", world / "crypto", "--prover", "digest"),
         ("layers", world / "plan.json"),
+        ("run", many, "--out", world / "whole"),
         ("workflow", world / "compat.json", "--kind", "layered", "--out", world / "workflow"),
     ):
         succeed(*args)
