@@ -85,7 +85,7 @@ def _advice(earned: float, of_holding: float, above: dict[str, list], below: dic
         return "do not use this agent: buying and holding is better; other features or bars may show more"
     if np.isclose(earned, of_holding, rtol=0.01, atol=1e-3):
         return "the bars show this agent nothing but to hold; other features, or finer bars, may show more"
-    return "nothing is shown that buying and holding would not do; idi-fast sweep looks for features and settings that do more"
+    return "nothing shows that this does more than buying and holding; idi-fast sweep looks for what does"
 
 
 def figures(summary: dict) -> list[tuple[str, object, object]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from cli_helpers import assert_mentions, bars, one_object, run, succeed
+from cli_helpers import assert_mentions, bars, one_object, refused, run, succeed
 from market_data import random_walk
 
 import idi_fast as idi
@@ -33,7 +33,7 @@ def prices(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def whole(prices) -> Path:
     folder = prices.parent / "whole"
-    told = one_object(succeed("run", prices, "--out", folder, "--json"))
+    told = one_object(succeed("run", prices, "--out", folder, "--json").stdout)
     assert told["steps"] == dict.fromkeys(STEPS, "made")
     return folder
 
@@ -64,8 +64,6 @@ def test_the_summary_is_of_later_bars_only(prices, whole):
     assert summary["policy"]["total_return"] == kpis["kpis"]["total_return"]
     assert summary["buy_and_hold"]["max_drawdown"] == kpis["buy_and_hold"]["max_drawdown"]
     assert summary["outputs"] == list(STEPS)
-    # A cycle of 57 days can be seen coming.
-    assert summary["policy"]["total_return"] > summary["buy_and_hold"]["total_return"] + 0.1
     page = (whole / "summary.md").read_text()
     assert f"**{summary['verdict']}**" in page
     assert "(report.html)" in page
@@ -74,7 +72,7 @@ def test_the_summary_is_of_later_bars_only(prices, whole):
 def test_what_is_there_is_not_made_again(prices, whole):
     before = {path: path.stat().st_mtime_ns for name in STEPS for path in [whole / name, *(whole / name).rglob("*")]}
     done = run("run", prices, "--out", whole)
-    assert done.returncode == 0
+    assert done.status == 0
     assert done.stdout.count("there  ") == 4
     assert {path: path.stat().st_mtime_ns for path in before} == before
     again = idi.run(prices, whole)  # the default is the same from Python
@@ -112,8 +110,8 @@ def digest_of(path: Path) -> str:
 def test_a_run_of_other_inputs_is_kept_without_force(prices, tmp_path):
     idi.run(prices, tmp_path / "run", seed=1)
     first = content(tmp_path / "run")
-    done = run("run", prices, "--out", tmp_path / "run", "--set", "discount=0.9")
-    assert_mentions(done, "agent is of other data, settings or version", "--force")
+    said = refused(tmp_path, "run", prices, "--out", tmp_path / "run", "--set", "discount=0.9")
+    assert_mentions(said, "agent is of other data, settings or version", "--force")
     (tmp_path / "run/agent/policy.parquet").write_bytes(b"changed")
     with pytest.raises(OutputError, match="or was changed"):
         idi.run(prices, tmp_path / "run", seed=1)
@@ -125,21 +123,21 @@ def test_a_run_of_other_inputs_is_kept_without_force(prices, tmp_path):
 def test_a_folder_of_something_else_is_left_alone(prices, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/notes.txt").write_text("mine")
-    done = run("run", prices, "--out", tmp_path / "mine", "--force")
-    assert_mentions(done, "holds something other than a run")
-    assert content(tmp_path / "mine") == {"notes.txt": b"mine"}
+    said = refused(tmp_path, "run", prices, "--out", tmp_path / "mine", "--force")
+    assert_mentions(said, "holds something other than a run")
 
 
 def test_too_few_bars_leave_nothing_behind(tmp_path):
     bars(60).write_parquet(tmp_path / "few.parquet")
-    assert_mentions(run("run", tmp_path / "few.parquet", "--out", tmp_path / "run"), "leaves 10 bars for training")
-    assert not (tmp_path / "run").exists()
+    said = refused(tmp_path, "run", tmp_path / "few.parquet", "--out", tmp_path / "run")
+    assert_mentions(said, "leaves 10 bars for training")
     with pytest.raises(InputError, match="no times"):
         idi.run(replace(random_walk(400), time=None))
 
 
 def test_features_of_ones_own_may_have_no_specification(prices, tmp_path):
     config = first_config().to_dict()
+    config["quantizer"] = {"mood_buckets": 1}
     config["features"] = [{"name": "rsi", "transform": "rsi", "window": 14, "buckets": 4}]
     done = idi.run(prices, tmp_path / "run", config=config)
     assert done.steps == {**dict.fromkeys(STEPS, "made"), "spec": "left out"}
@@ -153,7 +151,7 @@ def test_many_symbols(prices, tmp_path):
     told = one_object(
         succeed(
             "run", tmp_path / "symbols", "--symbol-files", "--out", tmp_path / "run", "--split", "2024-10-01", "--json"
-        )
+        ).stdout
     )
     assert told["data"]["symbols"] == 2
     assert told["steps"] == dict.fromkeys(STEPS, "made")
@@ -175,6 +173,13 @@ def test_in_memory_it_is_the_same(prices, whole):
     assert done.folder is None
     assert done.summary["verdict"] in repr(done)
     assert "<svg" in done._repr_html_()
+
+
+def test_what_can_be_seen_coming_is_earned():
+    done = idi.run(bars(3000))
+    assert done.kpis["kpis"]["total_return"] > 10.0 * done.kpis["buy_and_hold"]["total_return"]
+    assert done.summary["verdict"].startswith("better than buy and hold (")
+    assert done.summary["advice"].startswith("it may have found something")
 
 
 def test_where_there_is_nothing_to_find_it_holds_or_hardly_trades():

@@ -28,8 +28,7 @@ from idi_fast.data.in_sample import describe_history
 from idi_fast.data.timestamps import iso_time
 from idi_fast.errors import InputError
 from idi_fast.evaluation.baselines import evaluate
-from idi_fast.evaluation.verdicts import beside, signed_percent
-from idi_fast.evaluation.verdicts import account_verdict
+from idi_fast.evaluation.verdicts import account_verdict, beside, signed_percent
 from idi_fast.selection.walk_forward import walk_forward
 from idi_fast.selection.windows import Window, account_of_tests, make_windows
 
