@@ -54,7 +54,7 @@ def run(
     *,
     reading: Reading,
 ) -> None:
-    """Do it all: plan an agent, test it on later bars, report, write a specification.
+    """Plan an agent and test it, with report and specification.
 
     The agent is planned on the earlier bars and tested on the later ones, beside buying and holding. A step that is
     there already, from the same inputs, is not made again.
