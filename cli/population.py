@@ -64,12 +64,17 @@ def _report(out: Path, run: dict, seconds: dict, rate: float | None, json: bool)
         took = {"training_seconds": seconds["training_seconds"], "steps_per_second": rate}
         console.print_json({"schema_version": 1, **facts, **took})
         return
+    from idi_fast.config.settings import TrainingConfig
+    from idi_fast.evaluation.baselines import remedy
+
     best, spread = summary["best"], summary["over_seeds"]
     above, verdict = [], []
     if "baselines" in evaluation:  # a complete population of an earlier version, found by --resume, has none
         name = evaluation["best_baseline"]
         above = [(f"  above {name!r}", console.format_error(evaluation["baselines"][name]["difference"]))]
         verdict = [("verdict", evaluation["verdict"])]
+        to_do = remedy(evaluation, TrainingConfig.from_dict(run["config"]))
+        verdict += [] if to_do is None else [("what to do", to_do)]
     is_split = run["config"]["environment"]["data"].get("split") is not None
     on = "windows of the training bars" if evaluation["in_sample"] else "fresh episodes"
     on = "windows of the bars behind the split" if is_split else on

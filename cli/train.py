@@ -320,13 +320,15 @@ def _report(out: Path, run: dict, seconds: dict[str, Any], json: bool) -> None:
         worth = {"evaluation": run["evaluation"]}
         console.print_json({"schema_version": 1, **facts, **worth, **seconds, "steps_per_second": rate})
         return
-    from idi_fast.evaluation.baselines import plain_verdict
+    from idi_fast.config.settings import TrainingConfig
+    from idi_fast.evaluation.baselines import plain_verdict, remedy
 
     evaluation = run["evaluation"]
     best = evaluation["baselines"][evaluation["best_baseline"]]
     said = ", ".join(f"{name} {count:,}" for name, count in summary["comm_action_counts"].items())
     counts = [] if "plan" in summary else [("communication", said)]
     unit = "bars" if "plan" in summary else "steps"
+    to_do = remedy(evaluation, TrainingConfig.from_dict(run["config"]))
     kind = "in-sample evaluation" if evaluation["in_sample"] else "evaluation"
     if evaluation["in_sample"]:
         console.note("the evaluation is over training bars; it says nothing about new ones")
@@ -342,5 +344,6 @@ def _report(out: Path, run: dict, seconds: dict[str, Any], json: bool) -> None:
             *counts,
             ("speed", None if rate is None else f"{rate / 1e6:.1f} million {unit}/s"),
             ("verdict", plain_verdict(evaluation)),
+            *([] if to_do is None else [("what to do", to_do)]),
         ]
     )
