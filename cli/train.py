@@ -58,6 +58,13 @@ def train(
             help="Lanes of a population to write: best or all [default: best].", autocompletion=choices("best", "all")
         ),
     ] = None,
+    combine: Annotated[
+        str | None,
+        typer.Option(
+            help="Make one policy of a population: best, mean of the values, or vote [default: best].",
+            autocompletion=choices("best", "mean", "vote"),
+        ),
+    ] = None,
     init_policy: Annotated[
         Path | None, typer.Option(help="Artifact or policy.parquet whose values training starts from.")
     ] = None,
@@ -180,7 +187,7 @@ def train(
         # As the time of a bar, which the artifact and later commands know.
         settings = split_history(settings, load_config_bars(settings)).config
     if seeds is None:
-        population.refuse_without_seeds(jobs=jobs, keep=keep)
+        population.refuse_without_seeds(jobs=jobs, keep=keep, combine=combine)
         course = Course(patience, progress_csv, tensorboard)
         _train(settings, 0 if seed is None else seed, init_policy, options, course)
     elif patience is not None or progress_csv is not None or tensorboard is not None:
@@ -190,7 +197,7 @@ def train(
     elif seed is not None:
         raise InputError("--seed and --seeds exclude each other; --seeds takes single seeds too")
     else:
-        population.train(settings, seeds, jobs, keep, options)
+        population.train(settings, seeds, jobs, keep, combine, options)
 
 
 def _environment(env: str | None, use_crypto_env: bool, data: str | None) -> str | None:
