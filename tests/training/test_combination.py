@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import idi_fast as idi
 from idi_fast.errors import InputError
+from idi_fast.training.combination import combine
 
 CONFIG = {
     "episodes": 20,
@@ -66,15 +67,17 @@ def test_policies_of_other_states_are_not_combined(population):
         idi.train_population(tiled, [0, 1], keep="all", history=random_walk(300)).combined("vote")
 
 
-def test_tables_of_resamples_keep_their_certainty():
-    config = {**CONFIG, "learning": {"algorithm": "value_iteration", "bootstrap": 3}}
-    config["environment"] = {"kind": "history"}
+def test_planned_tables_keep_their_certainty():
+    config = {**CONFIG, "learning": {"algorithm": "value_iteration"}, "environment": {"kind": "history"}}
     del config["episodes"]
-    planned = idi.train_population(config, [0, 1], keep="all", history=random_walk(300))
-    combined = planned.combined()
-    agreements = [lane.policy.certainty.agreement for lane in planned.lanes.values()]
-    assert_array_equal(combined.certainty.agreement, np.mean(agreements, axis=0))
-    assert_array_equal(combined.certainty.errors, planned.best.policy.certainty.errors)
+    planned = idi.train(config, random_walk(300)).policy
+    agreements = np.random.default_rng(0).random((2, planned.visits.size))
+    # As with resamples, which other seeds draw.
+    made = [replace(planned, certainty=planned.certainty._replace(agreement=each)) for each in agreements]
+    combined = combine(made, "mean")
+    assert_array_equal(combined.certainty.agreement, agreements.mean(axis=0))
+    assert_array_equal(combined.certainty.errors, planned.certainty.errors)
+    assert_array_equal(combined.q, planned.q)
 
 
 def test_it_is_written_evaluated_and_tested(tmp_path):
