@@ -18,6 +18,7 @@ from idi_fast.cli import (
     manifest,
     prove,
     report,
+    run,
     schema,
     simulate,
     spec,
@@ -41,6 +42,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 for command in (
+    run.run,
     simulate.simulate,
     train.train,
     evaluate.evaluate,

@@ -164,13 +164,17 @@ def resolve_config(
 
 
 def draft_config(
-    path: Path | None, assignments: list[str], flags: dict[str, Any], names: Mapping[str, str] = FLAGS
+    base: Path | Draft[TrainingConfig] | None,
+    assignments: list[str],
+    flags: dict[str, Any],
+    names: Mapping[str, str] = FLAGS,
 ) -> Draft[TrainingConfig]:
     """Defaults < file < --set < flags by key, not yet checked; a flag that is None was not given.
 
-    names: the flags of keys whose flag is not the last part of the key.
+    base: the file, or what stands in its place; names: the flags of keys whose flag is not the last part of the key.
     """
-    draft = TrainingConfig.draft(path, note=console.note).override(assigned(assignments), "--set")
+    draft = base if isinstance(base, Draft) else TrainingConfig.draft(base, note=console.note)
+    draft.override(assigned(assignments), "--set")
     for key, value in flags.items():
         if value is not None:
             draft.override({key: value}, names.get(key, f"--{key.rpartition('.')[2].replace('_', '-')}"))

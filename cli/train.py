@@ -58,6 +58,13 @@ def train(
             help="Lanes of a population to write: best or all [default: best].", autocompletion=choices("best", "all")
         ),
     ] = None,
+    combine: Annotated[
+        str | None,
+        typer.Option(
+            help="Make one policy of a population: best, mean of the values, or vote [default: best].",
+            autocompletion=choices("best", "mean", "vote"),
+        ),
+    ] = None,
     init_policy: Annotated[
         Path | None, typer.Option(help="Artifact or policy.parquet whose values training starts from.")
     ] = None,
@@ -180,7 +187,7 @@ def train(
         # As the time of a bar, which the artifact and later commands know.
         settings = split_history(settings, load_config_bars(settings)).config
     if seeds is None:
-        population.refuse_without_seeds(jobs=jobs, keep=keep)
+        population.refuse_without_seeds(jobs=jobs, keep=keep, combine=combine)
         course = Course(patience, progress_csv, tensorboard)
         _train(settings, 0 if seed is None else seed, init_policy, options, course)
     elif patience is not None or progress_csv is not None or tensorboard is not None:
@@ -190,7 +197,7 @@ def train(
     elif seed is not None:
         raise InputError("--seed and --seeds exclude each other; --seeds takes single seeds too")
     else:
-        population.train(settings, seeds, jobs, keep, options)
+        population.train(settings, seeds, jobs, keep, combine, options)
 
 
 def _environment(env: str | None, use_crypto_env: bool, data: str | None) -> str | None:
@@ -323,13 +330,15 @@ def _report(out: Path, run: dict, seconds: dict[str, Any], json: bool) -> None:
         worth = {"evaluation": run["evaluation"]}
         console.print_json({"schema_version": 1, **facts, **worth, **seconds, "steps_per_second": rate})
         return
-    from idi_fast.evaluation.baselines import plain_verdict
+    from idi_fast.config.settings import TrainingConfig
+    from idi_fast.evaluation.baselines import plain_verdict, remedy
 
     evaluation = run["evaluation"]
     best = evaluation["baselines"][evaluation["best_baseline"]]
     said = ", ".join(f"{name} {count:,}" for name, count in summary["comm_action_counts"].items())
     counts = [] if "plan" in summary else [("communication", said)]
     unit = "bars" if "plan" in summary else "steps"
+    to_do = remedy(evaluation, TrainingConfig.from_dict(run["config"]))
     kind = "in-sample evaluation" if evaluation["in_sample"] else "evaluation"
     if evaluation["in_sample"]:
         console.note("the evaluation is over training bars; it says nothing about new ones")
@@ -345,5 +354,6 @@ def _report(out: Path, run: dict, seconds: dict[str, Any], json: bool) -> None:
             *counts,
             ("speed", None if rate is None else f"{rate / 1e6:.1f} million {unit}/s"),
             ("verdict", plain_verdict(evaluation)),
+            *([] if to_do is None else [("what to do", to_do)]),
         ]
     )

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from idi_fast.agents.trace import Trace
     from idi_fast.backtesting.backtest import Backtest, backtest
     from idi_fast.backtesting.populations import PopulationBacktest
+    from idi_fast.complete.run import CompleteRun, run
     from idi_fast.config.settings import TrainingConfig
     from idi_fast.data.conversion import convert_files
     from idi_fast.data.history import History
@@ -52,6 +53,7 @@ _HOMES = {
     "agents.trace": ("Trace",),
     "backtesting.backtest": ("Backtest", "backtest"),
     "backtesting.populations": ("PopulationBacktest",),
+    "complete.run": ("CompleteRun", "run"),
     "config.settings": ("TrainingConfig",),
     "data.history": ("History",),
     "data.loading": ("load_history",),
@@ -91,6 +93,7 @@ __all__ = [
     "CacheWarning",
     "Cancelled",
     "Comparison",
+    "CompleteRun",
     "ConfigError",
     "DataError",
     "Evaluation",
@@ -123,6 +126,7 @@ __all__ = [
     "load_history",
     "overview",
     "report",
+    "run",
     "select_best_policy",
     "simulate_history",
     "sweep",

@@ -27,6 +27,7 @@ Results print as a few lines, and show a small table and a chart in a notebook. 
 [family below](#errors), whose text names the argument.
 """
 SECTIONS = {
+    "The whole way": ("run", "CompleteRun"),
     "Price histories": ("load_history", "History", "overview", "convert_files", "simulate_history"),
     "Training": (
         "TrainingConfig",

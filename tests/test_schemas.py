@@ -40,7 +40,7 @@ def written(world) -> Path:
         ("train", "--config", world / "compat.json", "--out", world / "compat"),
         ("train", "--data", bars, "--init-policy", agent, *QUICK, *FEW_STATES, "--out", world / "warm"),
         ("train", "--seeds", "0:2", "--keep", "all", *QUICK, "--out", world / "population"),
-        ("train", "--seeds", "0:2", "--data", bars, *QUICK, "--out", world / "on_bars"),
+        ("train", "--seeds", "0:2", "--data", bars, *QUICK, "--combine", "mean", "--out", world / "on_bars"),
         ("backtest", later, "--policy", agent, "--out", world / "backtest"),
         ("backtest", bars, "--policy", world / "warm", "--no-trace", "--out", world / "in_sample"),
         ("backtest", later, "--policy", world / "compat", "--compat", "idi_iann", "--out", world / "by_reference"),
@@ -58,6 +58,7 @@ def written(world) -> Path:
         ("manifest", world / "warm", "--idi-manifest"),
         ("prove", world / "crypto", "--prover", "digest"),
         ("layers", world / "plan.json"),
+        ("run", many, "--out", world / "whole"),
         ("workflow", world / "compat.json", "--kind", "layered", "--out", world / "workflow"),
     ):
         succeed(*args)

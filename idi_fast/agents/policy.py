@@ -23,7 +23,7 @@ from idi_fast.errors import ArtifactError, ConfigError, InputError, nearest
 from idi_fast.kernels.backtest import count_marked
 from idi_fast.kernels.tiles import tile_codes
 from idi_fast.storage.failures import explained
-from idi_fast.storage.files import output_path, refuse_population
+from idi_fast.storage.files import COMBINED, output_path, refuse_population
 from idi_fast.storage.json_files import load_json
 from idi_fast.storage.reader.client import ANY, Limits
 from idi_fast.storage.tables import open_table, write_table
@@ -244,7 +244,8 @@ class Policy:
         Parameters
         ----------
         path
-            The folder or file. A sweep's folder with a single policy works too.
+            The folder or file. A sweep's folder with a single policy works too, and that of a population whose policies
+            were combined.
         limits
             Limits of reading the table.
 
@@ -318,6 +319,8 @@ def _policy_in(folder: Path) -> Path:
     file = folder / "policy.parquet"
     if os.path.isfile(file):
         return file
+    if os.path.isfile(combined := folder / COMBINED / "policy.parquet"):
+        return combined
     refuse_population(folder)
     kind = _kind_of(folder)
     if kind == "sweep":

@@ -68,26 +68,30 @@ def probabilistic_sharpe_ratio(returns: np.ndarray, benchmark: float = 0.0) -> f
     return NormalDist().cdf((sharpe - benchmark) * math.sqrt((returns.size - 1) / variance))
 
 
-def expected_best_sharpe(sharpes: Sequence[float]) -> float:
+def expected_best_sharpe(sharpes: Sequence[float], trials: float | None = None) -> float:
     """The expected Sharpe ratio of the best of these trials if all are worthless and their ratios spread as these do
-    (Bailey & López de Prado 2014, equation 1); 0 for a single one."""
-    trials = len(sharpes)
-    if trials < 2:
+    (Bailey & López de Prado 2014, equation 1); 0 for a single one.
+
+    trials: how many independent ones these amount to, by default all.
+    """
+    trials = len(sharpes) if trials is None else trials
+    if len(sharpes) < 2 or trials <= 1.0:
         return 0.0
     quantile = NormalDist().inv_cdf
     reach = (1.0 - np.euler_gamma) * quantile(1.0 - 1.0 / trials)
     reach += np.euler_gamma * quantile(1.0 - 1.0 / (trials * math.e))
-    return float(np.std(sharpes, ddof=1)) * reach
+    # Below about 1.3 trials the formula is under 0, which the best of some is not.
+    return float(np.std(sharpes, ddof=1)) * max(reach, 0.0)
 
 
-def deflated_sharpe_ratio(returns: np.ndarray, sharpes: Sequence[float]) -> float:
+def deflated_sharpe_ratio(returns: np.ndarray, sharpes: Sequence[float], trials: float | None = None) -> float:
     """The probability that the best of several trials has a true Sharpe ratio above 0, given the number of trials
     (Bailey & López de Prado 2014): above what the best of them would show by luck.
 
-    returns: its per-bar returns; sharpes: the Sharpe ratios per bar of all trials, treated as independent of each
-    other, which underestimates the figure if they are not.
+    returns: its per-bar returns; sharpes: the Sharpe ratios per bar of all trials; trials: how many independent ones
+    these amount to, by default all.
     """
-    return probabilistic_sharpe_ratio(returns, expected_best_sharpe(sharpes))
+    return probabilistic_sharpe_ratio(returns, expected_best_sharpe(sharpes, trials))
 
 
 def max_drawdown(equity: np.ndarray) -> float:

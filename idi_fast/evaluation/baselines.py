@@ -26,6 +26,14 @@ from idi_fast.evaluation.other_agents import OtherAgent, actions_of, as_market, 
 from idi_fast.evaluation.verdicts import beside, beyond_chance, plain_number
 from idi_fast.kernels.crypto import REGIME_BEAR, REGIME_BULL, REGIME_PANIC
 
+IN_WORDS = {
+    "random": "acting at random",
+    "hold": "doing nothing",
+    "buy": "always buying",
+    "sell": "always selling",
+    "regime rule": "following the regime",
+}
+"""What the baselines do."""
 CONFIDENCE = 0.95
 QUICK_ROWS = 131_072
 """Rows of the evaluation that ends a training, once more for each baseline: some milliseconds."""
@@ -273,14 +281,37 @@ def beside_best_baseline(evaluation: dict) -> str:
 def plain_verdict(evaluation: dict, subject: str = "") -> str:
     """What a policy is worth beside the baselines, in a sentence; of `Comparison.to_dict`. subject: its beginning."""
     found = subject + beside_best_baseline(evaluation)
+    if is_harmful(evaluation):
+        where = ", even on the bars of its training" if evaluation["in_sample"] else ""
+        return (
+            f"{found}, beyond chance: do not use this table, {IN_WORDS[evaluation['best_baseline']]} earns more{where}"
+        )
     if evaluation["in_sample"]:
         return f"{found}, in sample: nothing is shown of what it earns on new bars"
     if evaluation["has_learnt"]:
         return f"{found}, and than every baseline beyond chance"
+    return f"{found}, {beyond_chance(0, 1)}: nothing is shown to have been learnt"
+
+
+def is_harmful(evaluation: dict) -> bool:
+    """Whether a baseline earns significantly more than the policy; of `Comparison.to_dict`."""
     difference = evaluation["baselines"][evaluation["best_baseline"]]["difference"]
     of_best = Evaluation(difference["mean"], difference["standard_error"], difference["episodes"])
-    apart = beyond_chance(int(Compared(of_best, of_best).is_better), 1)
-    return f"{found}, {apart}: nothing is shown to have been learnt"
+    return Compared(of_best, of_best).is_better
+
+
+def remedy(evaluation: dict, config: TrainingConfig) -> str | None:
+    """What to do about a policy that is significantly worse than a baseline, None about any other; of
+    `Comparison.to_dict`."""
+    if not is_harmful(evaluation):
+        return None
+    if config.environment.kind == "synthetic":
+        return "this market is noise with nothing to learn: train on prices of your own, or in the crypto environment"
+    if config.learning.plans:
+        return "what it sees does not tell what pays: other features, fewer buckets or more bars"
+    if config.engine.compat or config.tile_coder or config.episodic:
+        return "more episodes, fewer buckets or other features"
+    return "let the table be computed (learning.algorithm 'value_iteration'), or more episodes and fewer buckets"
 
 
 def quick_episodes(config: TrainingConfig) -> int:

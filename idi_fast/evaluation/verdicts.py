@@ -42,6 +42,21 @@ def beyond_chance(seeds: int, of: int) -> str:
     return f"beyond chance for {which}"
 
 
+def account_verdict(
+    earned: float, of_holding: float, above: dict[str, list], below: dict[str, list], seeds: int
+) -> str:
+    """What accounts earned beside buying and holding. earned: the total return, for several seeds the median; above,
+    below: the seeds for which that is significant, by what it is compared with: "zero", "buy_and_hold"."""
+    more = f", the median of {seeds} seeds" if seeds > 1 else ""
+    found = beside(earned, of_holding, "buy and hold", signed_percent, more)
+    if earned != of_holding:
+        found += f", {beyond_chance(len((above if earned > of_holding else below)['buy_and_hold']), seeds)}"
+    if earned == 0.0:
+        return f"{found}; neither a profit nor a loss"
+    result, shown = ("profit", above) if earned > 0.0 else ("loss", below)
+    return f"{found}; a {result} {beyond_chance(len(shown['zero']), seeds)}"
+
+
 def short_tests(lengths: dict[str, int], longest: int) -> list[str]:
     """A note for each number of bars, by its name, that is below the longest feature's window."""
     return [

@@ -86,10 +86,11 @@ def _scores(sums: np.ndarray, squares: np.ndarray, n: int, is_sharpe: bool) -> n
 def effective_trials(earned: np.ndarray) -> float:
     """How many independent configs these amount to: those that earn alike count as one.
 
-    The participation ratio of the eigenvalues λ of their correlations, (Σ λ)² / Σ λ² (as Bouchaud & Potters 2003): n
-    for n configs without correlation, k for k equally large groups of equal ones. Configs that never earned or lost
-    anything are one more together. (Such groups are what López de Prado & Lewis 2019 look for by clustering, to deflate
-    a Sharpe ratio by.)
+    The best of many stands out by what tells it from the others, not by what all share, such as the market that all
+    are in. So it is one more than the participation ratio (Σ λ)² / Σ λ² (as Bouchaud & Potters 2003) of the
+    eigenvalues λ of the covariances of their earnings, each of mean 0 and deviation 1, less the mean over all configs:
+    n for n configs of which any two are equally correlated, k for k equally large groups of equal ones. (Such groups
+    are what López de Prado & Lewis 2019 look for by clustering, to deflate a Sharpe ratio by.)
 
     Parameters
     ----------
@@ -105,13 +106,15 @@ def effective_trials(earned: np.ndarray) -> float:
     spans = min(n, MOST_SPANS)
     borders = np.linspace(0, n, spans, endpoint=False).astype(np.int64)
     series = np.add.reduceat(earned, borders, axis=1)
-    series = series - series.mean(axis=1, keepdims=True)
-    size = np.sqrt(np.einsum("cs,cs->c", series, series))
-    moves = size > 0.0
-    standard = series[moves] / size[moves, np.newaxis]
-    still = float(not moves.all())
-    if not standard.size:
+    series -= series.mean(axis=1, keepdims=True)
+    size = np.sqrt(np.einsum("cs,cs->c", series, series))[:, np.newaxis]
+    # What rounding leaves of a config that earned the same everywhere is no move, nor is it of configs that are equal.
+    moves = size > 1e-12 * np.abs(earned).sum(axis=1, keepdims=True)
+    standard = np.divide(series, size, out=np.zeros_like(series), where=moves)
+    standard -= standard.mean(axis=0)
+    # Σ λ is the sum of the squares, Σ λ² that of the squared covariances: of the smaller of two matrices with that sum.
+    total = float(np.einsum("cs,cs->", standard, standard))
+    if total < 1e-20 * configs:
         return 1.0
-    # Σ λ is their number, Σ λ² the sum of the squared correlations: of the smaller of two matrices with that sum.
-    products = standard @ standard.T if standard.shape[0] <= spans else standard.T @ standard
-    return min(float(configs), standard.shape[0] ** 2 / float(np.einsum("ij,ij->", products, products)) + still)
+    products = standard @ standard.T if configs <= spans else standard.T @ standard
+    return min(float(configs), 1.0 + total**2 / float(np.einsum("ij,ij->", products, products)))

@@ -33,6 +33,7 @@ from idi_fast.environments.splits import refuse_split
 from idi_fast.errors import ConfigError, InputError
 from idi_fast.parallel.worker_pool import WorkerPool
 from idi_fast.selection.criteria import EpisodeCriterion, HistoryCriterion
+from idi_fast.selection.overfitting import Overfitting, effective_trials, probability_of_overfitting
 from idi_fast.storage.files import new_directory, write_json
 from idi_fast.storage.json_files import null_nan
 from idi_fast.storage.manifests import SCHEMA_VERSION, write_manifest
@@ -41,8 +42,11 @@ from idi_fast.training.trainer import Trainer
 
 SHOWN_POINTS = 5
 """Configs of the grid that are shown in a notebook, the best first."""
+SHOWN_FIGURES = ("score", "deflated_sharpe_ratio", "probability_of_overfitting")
 SIGNIFICANT = 0.95
 """Deflated Sharpe ratio from which a sweep's best config is called more than luck."""
+OVERFITTED = 0.5
+"""Probability of overfitting from which on a choice is no better than one by lot."""
 MOST_POINTS = 10_000
 
 
@@ -151,7 +155,7 @@ class Sweep:
         values = ", ".join(f"{key} {value}" for key, value in self.summary["chosen"]["values"].items())
         return [
             ("chosen", textwrap.shorten(values, 90, placeholder=" …")),
-            ("score", self.summary["validation"]["score"]),
+            *((name.replace("_", " "), self.summary["validation"][name]) for name in SHOWN_FIGURES),
         ]
 
     def write(self, folder: Path) -> None:
@@ -335,7 +339,7 @@ def sweep(
     def pooled(validations: list[np.ndarray]) -> np.ndarray:
         return criterion.excess(criterion.pool(validations))
 
-    books = [pooled([series[number, seed] for seed in seeds]) for number in range(len(points))]
+    books = np.array([pooled([series[number, seed] for seed in seeds]) for number in range(len(points))])
     scores = [criterion.score(book) for book in books]
     chosen = int(np.argmax(scores))
     policies: dict[int, Policy] = {}
@@ -344,7 +348,9 @@ def sweep(
     policies = {seed: policies[seed] for seed in seeds}
     by_trial = {trial: criterion.score(pooled([series[trial]])) for trial in trials}
     sharpes = [HistoryCriterion.score(book) for book in books]
-    deflated, test = kpis.deflated_sharpe_ratio(books[chosen], sharpes), criterion.test(policies)
+    trials_in_effect = effective_trials(books)
+    deflated = kpis.deflated_sharpe_ratio(books[chosen], sharpes, trials_in_effect)
+    overfitting, test = probability_of_overfitting(books, is_sharpe=on_history), criterion.test(policies)
     summary = {
         "schema_version": SCHEMA_VERSION,
         "assumptions": {
@@ -363,13 +369,19 @@ def sweep(
             "score": scores[chosen],
             "score_of": criterion.SCORE,
             "sharpe": sharpes[chosen],
-            "expected_best_sharpe": kpis.expected_best_sharpe(sharpes),
+            "effective_trials": trials_in_effect,
+            "expected_best_sharpe": kpis.expected_best_sharpe(sharpes, trials_in_effect),
             "deflated_sharpe_ratio": deflated,
+            **_of_overfitting(overfitting),
         },
         "test": test,
         "notes": criterion.notes(),
         "verdict": "; ".join(
-            [criterion.UNDEFINED if np.isnan(deflated) else _luck(deflated, len(points)), criterion.verdict(test)]
+            [
+                criterion.UNDEFINED if np.isnan(deflated) else _luck(deflated, len(points)),
+                *([] if overfitting is None or np.isnan(deflated) else [_overfitted(overfitting)]),
+                criterion.verdict(test),
+            ]
         ),
     }
     return Sweep(
@@ -395,6 +407,22 @@ def _luck(deflated: float, points: int) -> str:
         return f"on validation data the only config's Sharpe ratio is {apart} (probability {deflated:.3f})"
     what = "more than the luck" if deflated >= SIGNIFICANT else "no more than the luck"
     return f"on validation data {what} of the best of {points} (deflated Sharpe ratio {deflated:.3f})"
+
+
+def _of_overfitting(found: Overfitting | None) -> dict[str, float | int | None]:
+    if found is None:
+        return dict.fromkeys(("probability_of_overfitting", "probability_of_loss", "median_rank", "splits"))
+    return {
+        "probability_of_overfitting": found.probability,
+        "probability_of_loss": found.probability_of_loss,
+        "median_rank": found.median_rank,
+        "splits": found.splits,
+    }
+
+
+def _overfitted(found: Overfitting) -> str:
+    what = "says nothing of" if found.probability >= OVERFITTED else "carries over to"
+    return f"what is best on one half of it {what} the other (probability of overfitting {found.probability:.2f})"
 
 
 def _points_frame(

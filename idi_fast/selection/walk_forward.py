@@ -28,7 +28,7 @@ from idi_fast.environments.features import longest_window, resolve_features
 from idi_fast.environments.shared_bars import SHARED_BYTES, Shared
 from idi_fast.environments.splits import refuse_split
 from idi_fast.errors import InputError
-from idi_fast.evaluation.verdicts import beside, beyond_chance, short_tests, signed_percent
+from idi_fast.evaluation.verdicts import account_verdict, short_tests
 from idi_fast.parallel.worker_pool import WorkerPool
 from idi_fast.selection.tested import SymbolTests, equity_frame, symbols_frame, windows_frame
 from idi_fast.selection.timeline import Timeline
@@ -355,7 +355,7 @@ def _summary(
     intervals = {"zero": "sharpe_interval", "buy_and_hold": "excess_sharpe_interval"}
     above = {name: [seed for seed, of in figures.items() if of[key][0] > 0.0] for name, key in intervals.items()}
     below = {name: [seed for seed, of in figures.items() if of[key][1] < 0.0] for name, key in intervals.items()}
-    holding = kpis.equity_kpis(held, per_year, of_cash)
+    holding, median = kpis.equity_kpis(held, per_year, of_cash), spread["total_return"]["median"]
     return null_nan(
         {
             "by_seed": figures,
@@ -364,7 +364,7 @@ def _summary(
             "significantly_above": above,
             "significantly_below": below,
             "notes": notes,
-            "verdict": _verdict(spread["total_return"]["median"], holding["total_return"], above, below, len(seeds)),
+            "verdict": account_verdict(median, holding["total_return"], above, below, len(seeds)),
         }
     )
 
@@ -373,15 +373,3 @@ def _notes(windows: Sequence[Window], embargo: int) -> list[str]:
     one = "there is a single window; fewer train_bars or test_bars make more"
     longest = max(window.test_stop - window.test_start for window in windows)
     return [one] * (len(windows) == 1) + short_tests({"a test": longest}, embargo)
-
-
-def _verdict(earned: float, of_holding: float, above: dict, below: dict, seeds: int) -> str:
-    """earned: the total return, for several seeds the median; above, below: the seeds for which that is significant."""
-    more = f", the median of {seeds} seeds" if seeds > 1 else ""
-    found = beside(earned, of_holding, "buy and hold", signed_percent, more)
-    if earned != of_holding:
-        found += f", {beyond_chance(len((above if earned > of_holding else below)['buy_and_hold']), seeds)}"
-    if earned == 0.0:
-        return f"{found}; neither a profit nor a loss"
-    result, shown = ("profit", above) if earned > 0.0 else ("loss", below)
-    return f"{found}; a {result} {beyond_chance(len(shown['zero']), seeds)}"

@@ -20,6 +20,8 @@ LATER = "later"
 """In a manifest: files that the user's tools make in the folder; replacing the folder deletes them."""
 BEST = "best"
 """The folder of a population's best agent."""
+COMBINED = "combined"
+"""That of the policy made of all of them."""
 
 
 @contextmanager

@@ -23,7 +23,7 @@ PICTURE = b"tEXtSoftware\0idi-fast"
 """The mark of our pictures: a chunk of PNG without its length and checksum."""
 
 _HEX = re.compile("[0-9a-f]{64}")
-_PARENTS = r"(?P<part>((seeds/[^/]+|best|policies|spec|artifact)/)*)"
+_PARENTS = r"(?P<part>((seeds/[^/]+|best|combined|policies|spec|artifact)/)*)"
 MADE_LATER = re.compile(f"{_PARENTS}outputs/[^/]+\\.out")
 """Names of files that the user's interpreter makes in an output."""
 TIMED = re.compile(f"{_PARENTS}timings\\.json")

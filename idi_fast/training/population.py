@@ -25,9 +25,13 @@ from idi_fast.evaluation.baselines import Comparison, compare_to_baselines, plai
 from idi_fast.evaluation.evaluator import Evaluation, Evaluator
 from idi_fast.parallel.worker_pool import WorkerPool
 from idi_fast.training.artifact import training_summary
+from idi_fast.training.combination import combine
 from idi_fast.training.episode_log import EpisodeRewards
 from idi_fast.training.population_checkpoint import PopulationCheckpoints
 from idi_fast.training.trainer import Trainer
+
+COMBINATIONS = ("best", "mean", "vote")
+"""What one policy of many is made by."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,32 @@ class Population:
     compared: Comparison
     in_sample: bool
     seconds: float
+    _evaluator: Evaluator
+
+    def combined(self, how: str = "mean") -> Policy:
+        """One policy of all lanes.
+
+        Parameters
+        ----------
+        how
+            "best": that of the best lane; "mean": the mean of their values; "vote": the value of an action is the share
+            of the lanes that came to a state and do it there.
+
+        Raises
+        ------
+        InputError
+            If lanes were not kept (`keep` "all"), or have other bucket edges, as on simulated markets.
+        """
+        check_choice("how", how, COMBINATIONS)
+        if how == "best":
+            return self.best.policy
+        if self.keep != "all":
+            raise InputError("only the best lane was kept; train the population with `keep='all'` to combine lanes")
+        return combine([self.lanes[seed].policy for seed in self.seeds], how)
+
+    def compare(self, policy: Policy) -> Comparison:
+        """A policy of the same states beside the baselines, on the episodes on which `compared` was made."""
+        return compare_to_baselines(self._evaluator, policy)
 
     @property
     def policies(self) -> dict[int, Policy]:
@@ -262,6 +292,7 @@ def train_population(
         compared=compare_to_baselines(evaluator, best.policy),
         in_sample=evaluator.in_sample,
         seconds=seconds,
+        _evaluator=evaluator,
     )
 
 

@@ -8,7 +8,7 @@ from typing import NoReturn
 from idi_fast.agents.policy import Policy
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.errors import ArtifactError
-from idi_fast.storage.files import BEST, TIMINGS, list_files, new_directory, write_json
+from idi_fast.storage.files import BEST, COMBINED, TIMINGS, list_files, new_directory, write_json
 from idi_fast.storage.json_files import load_json
 from idi_fast.storage.manifests import SCHEMA_VERSION, write_manifest
 from idi_fast.storage.tables import write_table
@@ -26,8 +26,33 @@ def write_lane(folder: Path, lane: Lane) -> None:
     write_training(target, lane.trainer, lane.policy, lane.trace, {"training_seconds": lane.trainer.training_seconds})
 
 
-def write_population(folder: Path, population: Population) -> tuple[dict, dict]:
-    """Fill a folder, in which there may be lanes already, with the rest of a population.
+def write_combined(folder: Path, population: Population, how: str) -> dict:
+    """Write the policy that combines all lanes, and its evaluation, to `combined` of a population's folder; returns its
+    run.json."""
+    policy = population.combined(how)
+    target = folder / COMBINED
+    target.mkdir()
+    policy.save(target / "policy.parquet")
+    run = {
+        "schema_version": SCHEMA_VERSION,
+        "kind": "combined",
+        "how": how,
+        "seeds": list(population.seeds),
+        "fingerprint": policy.config.fingerprint(),
+        "evaluation": population.compare(policy).to_dict(),
+        "versions": versions(),
+        "trained_on": policy.trained_on,
+        "config": policy.config.canonical(),
+    }
+    write_json(target / "run.json", run)
+    training = {"seeds": run["seeds"], "episodes": policy.config.drawn_episodes}
+    write_manifest(target, config_sha256=run["fingerprint"], training=training)
+    return run
+
+
+def write_population(folder: Path, population: Population, combine: str = BEST) -> tuple[dict, dict]:
+    """Fill a folder, in which there may be lanes already, with the rest of a population; combine: "mean" or "vote"
+    writes a policy of all lanes as well.
 
     Returns its run.json and timings.json as dicts. Everything but the timings depends only on version, config, seeds
     and data.
@@ -44,6 +69,7 @@ def write_population(folder: Path, population: Population) -> tuple[dict, dict]:
         took = {"training_seconds": best.trainer.training_seconds}
         write_training(folder / BEST, best.trainer, best.policy, best.trace, took)
     write_table(folder / "summary.parquet", population.summary)
+    combined = {} if combine == BEST else {"combined": write_combined(folder, population, combine)["how"]}
     evaluations, compared = population.summary["evaluation"], population.compared.to_dict()
     run = {
         "schema_version": SCHEMA_VERSION,
@@ -51,6 +77,7 @@ def write_population(folder: Path, population: Population) -> tuple[dict, dict]:
         "seeds": list(population.seeds),
         "kept": "all" if (folder / "seeds").exists() else "best",
         "best_seed": best.seed,
+        **combined,
         "fingerprint": config.fingerprint(),
         "evaluation": {
             "of": "mean episode reward of the greedy policy",
@@ -79,10 +106,11 @@ def write_population(folder: Path, population: Population) -> tuple[dict, dict]:
 
 
 def finished_population(
-    out: str | Path, config: TrainingConfig, seeds: Iterable[int], keep: str
+    out: str | Path, config: TrainingConfig, seeds: Iterable[int], keep: str, combine: str = BEST
 ) -> tuple[dict, dict] | None:
     """run.json and timings.json of the population at `out`, if it is complete and of the same training; else None."""
     about = {"kind": "population", "seeds": list(seeds), "kept": keep}
+    about["combined"] = None if combine == BEST else combine
     return finished_output(out, config, about)
 
 
@@ -113,7 +141,7 @@ def policy_files(folder: Path) -> list[Path]:
     if kind != "population":
         _refuse(folder, "is no population; expected what `idi-fast train --seeds … --keep all`, or a sweep, wrote")
     if run.get("kept") != "all":
-        _refuse(folder, f"keeps its best policy only; train it with `--keep all`, or give {folder / BEST}")
+        _refuse(folder, f"keeps its best policy only; train it again with `keep='all'`, or give {folder / BEST}")
     return [folder / "seeds" / str(seed) / "policy.parquet" for seed in run["seeds"]]
 
 

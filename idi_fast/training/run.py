@@ -15,7 +15,7 @@ from idi_fast.config.arguments import check_config
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.config_history import with_history
 from idi_fast.data.panel import TrainingBarsLike, check_bars
-from idi_fast.evaluation.baselines import Comparison
+from idi_fast.evaluation.baselines import Comparison, remedy
 from idi_fast.training.artifact import episode_frames, quick_evaluation, save_training
 from idi_fast.training.trainer import ProgressCallback, Trainer, create_trainer
 
@@ -76,10 +76,12 @@ class TrainingRun:
 
     def _rows(self) -> list[tuple[str, object]]:
         evaluation = self.evaluation
+        to_do = remedy(evaluation.to_dict(), self.trainer.config)
         return [
             *self._trained(),
             ("evaluation", evaluation.evaluation.mean),
             ("verdict", evaluation.sentence()),
+            *([] if to_do is None else [("what to do", to_do)]),
         ]
 
 

@@ -119,8 +119,8 @@ def test_other_folders_say_which_policy_to_give(folder, name, said):
 
 def test_training_ends_with_a_verdict(tmp_path):
     outcome = cli.succeed("train", "--episodes", "20", "--out", tmp_path / "run")
-    last = outcome.stdout.splitlines()[-1]
-    assert re.fullmatch(r"verdict +(better|worse) than '\w+' \(.* against .*\), .*beyond chance.*", last)
+    (said,) = [line for line in outcome.stdout.splitlines() if line.startswith("verdict")]
+    assert re.fullmatch(r"verdict +(better|worse) than '\w+' \(.* against .*\), .*beyond chance.*", said)
     told = cli.succeed("train", "--episodes", "20", "--out", tmp_path / "again", "--json").stdout
     assert json.loads(told)["evaluation"]["has_learnt"] in (True, False)
     bars = tmp_path / "bars.parquet"

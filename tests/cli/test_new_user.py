@@ -8,12 +8,13 @@ import numpy as np
 import polars as pl
 import pytest
 
+import idi_fast as idi
 from idi_fast import TrainingConfig
 from idi_fast.agents.trace_files import read_trace
 from idi_fast.data.bar_frequency import BarTimes
 from idi_fast.data.loading import load_history
 from idi_fast.errors import ArtifactError, ConfigError, DataError, IdiFastError, nearest
-from idi_fast.evaluation.baselines import Compared, Comparison
+from idi_fast.evaluation.baselines import Compared, Comparison, plain_verdict, remedy
 from idi_fast.evaluation.evaluator import Evaluation
 from idi_fast.storage.tables import TableWriter
 
@@ -91,6 +92,38 @@ def test_a_policy_worse_than_the_best_baseline_is_called_so(difference, said):
     compared = Compared(Evaluation(5.0, 1.0, 1000), Evaluation(difference, 1.0, 1000))
     report = Comparison(Evaluation(5.0 + difference, 1.0, 1000), {"hold": compared}, False, 0, None)
     assert report.verdict().startswith(f"{said} than 'hold'")
+
+
+def test_a_table_to_leave_alone_is_called_so_with_what_to_do(tmp_path):
+    lines = cli.succeed("train", "--out", tmp_path / "noise").stdout.splitlines()
+    assert lines[-2].startswith("verdict  ")
+    assert lines[-2].endswith("do not use this table, doing nothing earns more")
+    assert " this market is noise" in lines[-1]
+    assert lines[-1].split("  ")[-1] in repr(idi.train(seed=0))
+    population = cli.succeed("train", "--seeds", "0:2", "--out", tmp_path / "more").stdout
+    assert population.splitlines()[-1].startswith("what to do")
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"environment": {"kind": "crypto"}}, "let the table be computed"),
+        (
+            {"environment": {"kind": "crypto"}, "learning": {"algorithm": "value_iteration"}},
+            "what it sees does not tell",
+        ),
+        ({"engine": {"compat": "idi_iann"}, "environment": {"kind": "crypto"}}, "more episodes"),
+        ({}, "this market is noise"),
+    ],
+)
+def test_what_to_do_depends_on_how_it_was_trained(config, said):
+    worse = Compared(Evaluation(5.0, 1.0, 1000), Evaluation(-3.0, 1.0, 1000))
+    told = Comparison(Evaluation(2.0, 1.0, 1000), {"buy": worse}, True, 0, None).to_dict()
+    settings = idi.TrainingConfig.from_dict(config)
+    assert remedy(told, settings).startswith(said)
+    assert plain_verdict(told).endswith("always buying earns more, even on the bars of its training")
+    equal = Compared(Evaluation(5.0, 1.0, 1000), Evaluation(-1.0, 1.0, 1000))
+    assert remedy(Comparison(Evaluation(4.0, 1.0, 1000), {"buy": equal}, True, 0, None).to_dict(), settings) is None
 
 
 @pytest.mark.parametrize("command", ["train", "workflow"])

@@ -29,7 +29,8 @@ from idi_fast.data.timestamps import iso_time
 from idi_fast.evaluation.baselines import evaluate
 from idi_fast.evaluation.evaluator import Evaluator
 from idi_fast.selection.criteria import EpisodeCriterion, HistoryCriterion
-from idi_fast.selection.sweep import _luck, sweep
+from idi_fast.selection.overfitting import Overfitting, probability_of_overfitting
+from idi_fast.selection.sweep import _luck, _overfitted, sweep
 from oracle import backtest as oracle
 
 SEEDS = (3, 1)
@@ -182,10 +183,19 @@ def test_a_sweep_is_trainings_and_backtests_by_hand():
         assert_array_equal(result.policies[seed].comm_q, policy.comm_q)
     chosen, told = book_by_hand(accounts), result.summary["validation"]
     assert told["score"] == told["sharpe"] == close_to(scores[result.chosen])
+    earned = np.array([returns_by_hand(book_by_hand(accounts)) for _, _, accounts in trained])
+    apart = (earned - earned.mean(axis=1, keepdims=True)) / earned.std(axis=1, keepdims=True)
+    values = np.linalg.eigvalsh(np.cov(apart.T, bias=True))
+    n = 1 + values.sum() ** 2 / (values**2).sum()
+    assert told["effective_trials"] == close_to(n)
+    assert 1.0 < n < 4.0
     luck = statistics.stdev(scores) * (
-        (1 - np.euler_gamma) * NormalDist().inv_cdf(1 - 1 / 4)
-        + np.euler_gamma * NormalDist().inv_cdf(1 - 1 / (4 * math.e))
+        (1 - np.euler_gamma) * NormalDist().inv_cdf(1 - 1 / n)
+        + np.euler_gamma * NormalDist().inv_cdf(1 - 1 / (n * math.e))
     )
+    found = probability_of_overfitting(earned)  # tested by its definition
+    for name, value in zip(("probability_of_overfitting", *found._fields[1:]), found, strict=True):
+        assert told[name] == close_to(value)
     assert told["expected_best_sharpe"] == close_to(luck)
     assert told["deflated_sharpe_ratio"] == close_to(psr_by_definition(returns_by_hand(chosen), luck))
     tested = [equity_by_hand(policy, history, TESTED) for policy in policies]
@@ -271,6 +281,7 @@ def test_who_never_trades_earns_nothing_and_is_not_called_lucky():
     assert result.points["score"].to_list() == [0.0] * 4
     assert result.chosen == 0  # the first of equals
     assert result.summary["validation"]["deflated_sharpe_ratio"] is None
+    assert result.summary["validation"]["effective_trials"] == 1.0
     assert result.summary["test"]["book"]["sharpe_interval"] == [None, None]
     assert result.summary["verdict"] == (
         "the chosen config never traded on validation data; "
@@ -356,6 +367,9 @@ def test_what_is_luck_in_words():
     assert _luck(0.94, 1) == (
         "on validation data the only config's Sharpe ratio is not above 0 beyond chance (probability 0.940)"
     )
+    half = "what is best on one half of it {} the other (probability of overfitting {})"
+    assert _overfitted(Overfitting(0.5, 0.0, 0.5, 12_870)) == half.format("says nothing of", "0.50")
+    assert _overfitted(Overfitting(0.04, 0.0, 0.9, 12_870)) == half.format("carries over to", "0.04")
 
 
 def test_configs_may_read_different_columns(tmp_path):

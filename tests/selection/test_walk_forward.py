@@ -28,8 +28,8 @@ from idi_fast.data.in_sample import describe_history
 from idi_fast.data.timestamps import iso_time
 from idi_fast.errors import InputError
 from idi_fast.evaluation.baselines import evaluate
-from idi_fast.evaluation.verdicts import beside, signed_percent
-from idi_fast.selection.walk_forward import _verdict, walk_forward
+from idi_fast.evaluation.verdicts import account_verdict, beside, signed_percent
+from idi_fast.selection.walk_forward import walk_forward
 from idi_fast.selection.windows import Window, account_of_tests, make_windows
 
 SHORT = {name: {"transform": "ema_ratio", "window": 8} for name in ("price", "volume", "trend", "scarcity")}
@@ -203,7 +203,7 @@ def test_the_equity_is_stitched_from_the_windows():
 )
 def test_the_verdict_has_the_figures_beside_buy_and_hold(earned, above, below, seeds, verdict):
     above, below = (dict(zip(("zero", "buy_and_hold"), found, strict=True)) for found in (above, below))
-    assert _verdict(earned, 1.42, above, below, seeds) == verdict
+    assert account_verdict(earned, 1.42, above, below, seeds) == verdict
 
 
 def test_what_is_beyond_chance_is_on_the_side_of_its_interval():
