@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from idi_fast.agents.trace import Trace
     from idi_fast.backtesting.backtest import Backtest, backtest
     from idi_fast.backtesting.populations import PopulationBacktest
+    from idi_fast.config.plugins import load_plugin, register_feature
     from idi_fast.config.settings import TrainingConfig
     from idi_fast.data.conversion import convert_files
     from idi_fast.data.history import History
@@ -52,6 +53,7 @@ _HOMES = {
     "agents.trace": ("Trace",),
     "backtesting.backtest": ("Backtest", "backtest"),
     "backtesting.populations": ("PopulationBacktest",),
+    "config.plugins": ("load_plugin", "register_feature"),
     "config.settings": ("TrainingConfig",),
     "data.history": ("History",),
     "data.loading": ("load_history",),
@@ -121,7 +123,9 @@ __all__ = [
     "create_trainer",
     "evaluate",
     "load_history",
+    "load_plugin",
     "overview",
+    "register_feature",
     "report",
     "select_best_policy",
     "simulate_history",

@@ -381,7 +381,9 @@ class NamedFeature(Block):
     """One feature of a list: its name, a causal transform of columns, and its buckets."""
 
     name: str = setting(REQUIRED, "Name of the feature, and of its digit of the state.", pattern=SNAKE_CASE)
-    transform: str = setting(REQUIRED, "What is computed from the columns.", enum=list(TRANSFORMS))
+    transform: str = setting(
+        REQUIRED, "What is computed from the columns: one of these, or a plugin's function.", examples=list(TRANSFORMS)
+    )
     column: str = setting("close", "Column it is computed from.")
     other: str | None = setting(None, "Second column, of spread.")
     window: int | None = setting(

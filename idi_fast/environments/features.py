@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from idi_fast.config.feature_columns import MARKET_COLUMNS, SLOTS, columns_read, feature_sizes, given_features
+from idi_fast.config.plugins import Plugin, plugin_hashes, read_hashes, require_plugins
 from idi_fast.config.settings import FeatureConfig, NamedFeature, TrainingConfig
 from idi_fast.config.transforms import TRANSFORMS, Transform
+from idi_fast.environments.own_features import OwnSeries
 from idi_fast.errors import DataError
 from idi_fast.kernels import features as kernels
 from idi_fast.kernels.encoding import Carry, Encoding, encode_bars
@@ -95,6 +97,9 @@ class Series(NamedTuple):
     @property
     def lookback(self) -> int:
         """Bars that it looks back over, at least."""
+        transform = TRANSFORMS[self.transform]
+        if isinstance(transform, Plugin):
+            return max(1, transform.lookback(int(self.parameters[0])))
         return sum(value for value in self.parameters if isinstance(value, int))
 
     def inputs(self, columns: Columns) -> tuple[np.ndarray, ...]:
@@ -129,13 +134,18 @@ def transform_kernel(transform: Transform) -> Callable[..., None]:
 
 
 class SeriesStream:
-    """A series in chunks of any size; `state` are the arrays it resumes from; is_given: its values come as they are."""
+    """A series in chunks of any size; `state` are the arrays it resumes from; is_given: its values come as they are;
+    own: what computes it, if that is a function of the user's."""
 
     def __init__(self, series: Series):
         self.series, self.is_given = series, False
         transform = TRANSFORMS[series.transform]
         self._parameters: tuple[int | float, ...] = ()
-        if transform.kernel is None:
+        self.own = None
+        if isinstance(transform, Plugin):
+            self.own = OwnSeries(transform, series.columns, int(series.parameters[0]))
+            self.state = self.own.state
+        elif transform.kernel is None:
             window = int(series.parameters[0])
             self.state = {"ring": np.zeros(window), "moments": np.zeros(4), "seen": np.zeros(1, np.int64)}
             self._kernel = getattr(kernels, series.transform)
@@ -148,8 +158,10 @@ class SeriesStream:
         """Compute the next values into `out` float64 (n,)."""
         if self.is_given:
             out[:] = inputs[0]
-            return
-        self._kernel(*inputs, *self._parameters, *self.state.values(), out)
+        elif self.own is not None:
+            self.own.push(inputs, out)
+        else:
+            self._kernel(*inputs, *self._parameters, *self.state.values(), out)
 
 
 class FeatureStream:
@@ -205,7 +217,8 @@ class Encoder:
     typical_volatility: median of the trailing volatility where it is above 0, as log return per bar; sketches: of each
     feature in use the `SKETCH` quantiles of its training values float64, from the least to the greatest, by which other
     bars can be told from them. Sketches encode nothing, and `to_dict` leaves them out. by_symbol: the encoders fitted
-    on the bars of single symbols, by name, if they were: see `of_symbol`.
+    on the bars of single symbols, by name, if they were: see `of_symbol`. plugins: of the user's functions among the
+    features the SHA-256 of their source, by name.
     """
 
     features: dict[str, Feature]
@@ -214,6 +227,7 @@ class Encoder:
     typical_volatility: float
     by_symbol: Mapping[str, "Encoder"] = field(default_factory=dict)
     sketches: dict[str, np.ndarray] = field(default_factory=dict)
+    plugins: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def fit(cls, config: TrainingConfig, features: dict[str, Feature], columns: Sequence[Columns]) -> "Encoder":
@@ -245,6 +259,7 @@ class Encoder:
             # A price that moves evenly has no volatility: its moves are the scale. A constant price needs none.
             typical_volatility=typical if typical > 0.0 else 1.0,
             sketches=sketches,
+            plugins=plugin_hashes(features.values()),
         )
 
     def of_symbol(self, symbol: str | None) -> "Encoder":
@@ -270,6 +285,7 @@ class Encoder:
             "features": listed if is_list else dict(zip(self.features, listed, strict=True)),
             **self._fitted(),
             **({"by_symbol": by_symbol} if by_symbol else {}),
+            **({"plugins": self.plugins} if self.plugins else {}),
         }
 
     def _fitted(self) -> dict:
@@ -281,7 +297,9 @@ class Encoder:
 
     @classmethod
     def from_dict(cls, data: dict) -> "Encoder":
-        """The inverse of `to_dict`. Raises ValueError for edges that are none, KeyError and TypeError."""
+        """The inverse of `to_dict`. Raises ValueError for edges that are none, KeyError and TypeError; ArtifactError if
+        the user has not loaded the functions that it needs."""
+        require_plugins(plugins := read_hashes(data.get("plugins", {})))
         features: dict[str, Feature]
         if isinstance(data["features"], list):
             listed = [NamedFeature.from_dict(feature) for feature in data["features"]]
@@ -290,8 +308,13 @@ class Encoder:
                 raise ValueError("two features have the same name")
         else:
             features = {name: FeatureConfig(**data["features"][name]) for name in SLOTS}
-        pooled = cls._from_fitted(features, data)
-        by_symbol = {symbol: cls._from_fitted(features, fitted) for symbol, fitted in data.get("by_symbol", {}).items()}
+        if plugin_hashes(features.values()).keys() != plugins.keys():
+            raise ValueError("it does not say of what source its feature functions are")
+        pooled = replace(cls._from_fitted(features, data), plugins=plugins)
+        by_symbol = {
+            symbol: replace(cls._from_fitted(features, fitted), plugins=plugins)
+            for symbol, fitted in data.get("by_symbol", {}).items()
+        }
         for symbol, encoder in by_symbol.items():
             if encoder.sizes != pooled.sizes:
                 raise ValueError(f"the edges of {symbol!r} make {encoder.sizes} buckets; expected {pooled.sizes}")
@@ -331,9 +354,12 @@ def _computed(feature: Feature, columns: Sequence[Columns]) -> np.ndarray:
 
 
 def computed(series: Series, columns: Columns) -> np.ndarray:
-    """A series of all the bars, float64 (n,). Raises DataError."""
+    """A series of all the bars, float64 (n,). Raises DataError, InputError for a user's function that looks ahead."""
     out = np.empty(columns["close"].size)
-    SeriesStream(series).push(series.inputs(columns), out)
+    stream, inputs = SeriesStream(series), series.inputs(columns)
+    if stream.own is not None:
+        stream.own.check_causal(inputs, columns.get("time"))
+    stream.push(inputs, out)
     return out
 
 
@@ -419,6 +445,7 @@ class BarStream:
     def __init__(
         self, encoder: Encoder, fee_bps: float, *, is_new: int = 0, unit: float = 0.0, turnover_penalty: float = 0.0
     ):
+        require_plugins(encoder.plugins)  # of the same source as when it was fitted
         self._features = FeatureStream(encoder.features, encoder.unused)
         names = list(encoder.features)
         self._encoding = Encoding(
