@@ -104,9 +104,19 @@ def register_feature(function: Function) -> Function:
 
 
 def load_plugin(plugin: str | Path) -> list[str]:
-    """Run a Python file, and register its functions of the two parameters `columns` and `window`; their names.
+    """Run a Python file, and register its functions of the two parameters `columns` and `window`.
 
     The same as to import the file and to give each to `register_feature`.
+
+    Parameters
+    ----------
+    plugin
+        The file.
+
+    Returns
+    -------
+    list of str
+        The functions' names.
 
     Raises
     ------
