@@ -6,15 +6,16 @@ import numpy as np
 
 from idi_fast.bench.kernel import Kernel, Prepared, columns
 from idi_fast.bench.oracle import engine
+from idi_fast.bench.oracle import regimes as regimes_oracle
 from idi_fast.bench.oracle import rng as rng_oracle
 from idi_fast.bench.oracle import tape_mt19937 as mt_oracle
 from idi_fast.bench.oracle import tape_words as words_oracle
 from idi_fast.bench.yardsticks import EPISODE_LENGTH, SEED
-from idi_fast.config.settings import TrainingConfig
+from idi_fast.config.settings import RegimeConfig, TrainingConfig
 from idi_fast.environments.rewards import reward_weights
 from idi_fast.environments.rng import MersenneTwister, Sfc64
-from idi_fast.environments.simulation import market_parameters
-from idi_fast.kernels import rng, tape_mt19937, tape_words
+from idi_fast.environments.simulation import market_parameters, regime_parameters
+from idi_fast.kernels import regimes, rng, tape_mt19937, tape_words
 
 CONFIG = TrainingConfig()
 MARKET = CONFIG.to_dict()["environment"]["market"]
@@ -107,6 +108,26 @@ def _crypto_bars(n: int) -> Prepared:
     )
 
 
+REGIMES = (
+    {"name": "calm", "volatility": 0.01, "next": [0.98, 0.02], "garch_alpha": 0.1, "garch_beta": 0.85, "degrees": 4},
+    {"name": "wild", "volatility": 0.03, "next": [0.05, 0.95], "counts_as": "panic"},
+)
+
+
+def _regime_bars(n: int) -> Prepared:
+    given = regime_parameters([RegimeConfig.from_dict(regime) for regime in REGIMES])
+    assert given is not None
+    words, state = drawn(n, 4), np.array([0.0, 0.0, 0.0, 1.0])
+    out = np.empty(n), np.empty(n), np.empty(n, np.uint8), np.empty(n, np.uint8)
+    names = [name for name in given._fields if name != "share"]
+    listed = [{name: getattr(given, name)[k].tolist() for name in names} for k in range(len(REGIMES))]
+    return Prepared(
+        lambda: regimes.regime_bars(words, given, state, *out),
+        lambda: out,
+        lambda: columns(regimes_oracle.regime_bars(words, listed, given.share, (0.0, 0, 0.0, 1.0))[0]),
+    )
+
+
 def _normal_pairs(n: int) -> Prepared:
     words, first, second = drawn(n, 4), np.empty(n), np.empty(n)
     return Prepared(
@@ -162,6 +183,7 @@ KERNELS = (
     Kernel("tape_mt19937.exploration_draws", _exploration_draws),
     Kernel("tape_mt19937.crypto_tape", _crypto_tape),
     Kernel("tape_words.crypto_bars", _crypto_bars),
+    Kernel("regimes.regime_bars", _regime_bars),
     Kernel("tape_words.normal_pairs", _normal_pairs),
     Kernel("tape_words.window_bars", _window_bars),
 )

@@ -1,7 +1,9 @@
 """Options that several commands share, and how a config is merged from file, --set and flags."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_type_hints
 
@@ -84,9 +86,44 @@ ShockProb = Annotated[float | None, typer.Option(help="Probability of a shock pe
 ShockScale = Annotated[float | None, typer.Option(help="Standard deviation of a shock.")]
 
 
+LOAD_PLUGINS = (
+    *("simulate", "train", "evaluate", "backtest", "report", "walkforward", "sweep", "export", "spec", "layers"),
+    *("commit", "open", "verify_opening", "prove", "verify", "workflow"),
+)
+"""The commands that read a config or a policy, which may need functions of the user's."""
+Plugins = Annotated[
+    list[Path] | None,
+    typer.Option("--plugin", help="Python file with feature functions of your own, which is run; may be repeated."),
+]
+
+
+def with_plugins(function: Callable) -> Callable:
+    """The function with the option --plugin if it is one of LOAD_PLUGINS; the files are loaded before it runs."""
+    if function.__name__ not in LOAD_PLUGINS:
+        return function
+    own = [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for parameter in inspect.signature(function).parameters.values()
+    ]
+    option = inspect.Parameter("plugin", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Plugins)
+
+    @wraps(function)
+    def command(*, plugin: list[Path] | None = None, **given: Any) -> Any:
+        if plugin:
+            from idi_fast.config.plugins import load_plugin
+
+            for path in plugin:
+                load_plugin(path)
+        return function(**given)
+
+    setattr(command, "__signature__", inspect.Signature([*own, option]))  # noqa: B010 -- typer reads it
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in (*own, option)}
+    return command
+
+
 def add_command(app: typer.Typer, function: Callable) -> Callable:
     """Register a command under its function's name; an empty text for a path is a usage error."""
-    function = with_reading_options(function)
+    function = with_plugins(with_reading_options(function))
     hints = get_type_hints(function)
     paths = {name for name, hint in hints.items() if Path in (hint, *get_args(hint)) or name == "data"}
 

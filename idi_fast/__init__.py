@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from idi_fast.backtesting.backtest import Backtest, backtest
     from idi_fast.backtesting.populations import PopulationBacktest
     from idi_fast.complete.run import CompleteRun, run
+    from idi_fast.config.plugins import load_plugin, register_feature
     from idi_fast.config.settings import TrainingConfig
     from idi_fast.data.conversion import convert_files
     from idi_fast.data.history import History
@@ -54,6 +55,7 @@ _HOMES = {
     "backtesting.backtest": ("Backtest", "backtest"),
     "backtesting.populations": ("PopulationBacktest",),
     "complete.run": ("CompleteRun", "run"),
+    "config.plugins": ("load_plugin", "register_feature"),
     "config.settings": ("TrainingConfig",),
     "data.history": ("History",),
     "data.loading": ("load_history",),
@@ -124,7 +126,9 @@ __all__ = [
     "create_trainer",
     "evaluate",
     "load_history",
+    "load_plugin",
     "overview",
+    "register_feature",
     "report",
     "run",
     "select_best_policy",

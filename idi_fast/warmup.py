@@ -95,6 +95,17 @@ def _planner() -> None:
         create_trainer(TrainingConfig.from_dict(blocks)).run()
 
 
+def _regimes() -> None:
+    """A few bars of a market with a list of regimes."""
+    from idi_fast.config.settings import TrainingConfig
+    from idi_fast.environments.rng import make_generators
+    from idi_fast.environments.simulation import CryptoMarket
+
+    market = {"regimes": [{"name": "only", "volatility": 0.01}]}
+    config = TrainingConfig.from_dict({"environment": {"kind": "crypto", "market": market}})
+    CryptoMarket(config).bars(make_generators(config.engine, 0).calibration, 4)
+
+
 def _bars(*, has_times: bool = True):
     import polars as pl
 
@@ -190,6 +201,7 @@ JOBS: dict[str, Callable[[], None]] = {
     "compat crypto": lambda: _training("crypto", **COMPAT),
     "compat tiles": lambda: _training("synthetic", tile_coder={}, **COMPAT),
     "mt19937": lambda: _training("crypto", engine={"rng": "mt19937"}),
+    "regimes": _regimes,
     "tiles": lambda: _learner("synthetic", tile_coder={"table_size": 100}),
     "transforms": _transforms,
     "evidence": _evidence,

@@ -42,6 +42,7 @@ SECTIONS = {
         "Lane",
         "PopulationProgress",
     ),
+    "Features of one's own": ("register_feature", "load_plugin"),
     "Policies": ("Policy", "Trace", "evaluate", "Comparison", "Evaluation", "select_best_policy"),
     "Backtests": ("backtest", "Backtest", "PopulationBacktest"),
     "Selection": ("walk_forward", "WalkForward", "sweep", "Sweep"),

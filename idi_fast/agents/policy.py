@@ -14,6 +14,7 @@ from idi_fast import display
 from idi_fast.agents.certainty import Certainty, certainty_columns
 from idi_fast.agents.table_layout import Layout
 from idi_fast.config.arguments import check_integer, check_path, described
+from idi_fast.config.plugins import read_hashes, require_plugins
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.in_sample import DESCRIPTION_KEYS
 from idi_fast.environments.actions import ACTIONS
@@ -223,7 +224,8 @@ class Policy:
         sketches = {} if self.encoder is None else self.encoder.sketches
         symbols = [] if self.encoder is None else [*self.encoder.by_symbol]
         shown = {name: sketch.tolist() for name, sketch in sketches.items()}
-        more = {"sketches": shown, "symbols": symbols, "plugins": {}}
+        plugins = {} if self.encoder is None else self.encoder.plugins
+        more = {"sketches": shown, "symbols": symbols, "plugins": plugins}
         has_tables = self.counts is not None or self.certainty is not None
         is_first = not (sketches or symbols or has_tables or isinstance(self.config.features, tuple))
         about = {
@@ -252,7 +254,8 @@ class Policy:
         Raises
         ------
         ArtifactError
-            If there is no policy, or several, or it is damaged.
+            If there is no policy, or several, or it is damaged, or needs functions (`register_feature`, `load_plugin`)
+            that are not known or have another source than those it was made with.
         """
         path = check_path("path", path)
         # os.path, since a Path's own tests raise where a name is too long.
@@ -262,8 +265,8 @@ class Policy:
             raise ArtifactError(f"no policy at {path}; `idi-fast train --out DIR` makes one, give DIR here")
         table, about = open_table(path, FORMATS, "policy", limits)
         try:
+            _check_known(about, path)
             config = TrainingConfig.from_dict(about["config"])
-            _check_known(about)
             known = [*table_columns(config), *COUNTS]
             frame = table.frame([name for name in known if name in table.columns])
             return cls._from_frame(config, about, frame)
@@ -389,11 +392,13 @@ def _read_counts(frame: pl.DataFrame, states: np.ndarray, n_rows: int) -> np.nda
     return counts
 
 
-def _check_known(about: dict) -> None:
-    """Raise ValueError for what a file of the second format may hold and this version cannot apply."""
-    if about.get("plugins"):
-        needed = ", ".join(map(str, about["plugins"]))
-        raise ValueError(f"it needs plugins ({needed}), which this version does not know")
+def _check_known(about: dict, path: Path) -> None:
+    """Raise ArtifactError unless the user has loaded the functions that a policy needs, ValueError if it says none."""
+    plugins = read_hashes(about.get("plugins", {}))
+    try:
+        require_plugins(plugins)
+    except ArtifactError as error:
+        raise ArtifactError(f"the policy {path} cannot be applied: {error}") from None
 
 
 def _encoder(about: dict) -> Encoder | None:

@@ -30,6 +30,7 @@ def check_together(config: "TrainingConfig") -> None:
     _check_features(config)
     _check_holding(config)
     _check_objective(config)
+    _check_regimes(config)
     _check_states(config)
 
 
@@ -198,6 +199,12 @@ def _check_list(config: "TrainingConfig", names: list[str]) -> None:
         if value != getattr(default, name):
             problem = f"is {value}, but features is a list, each of which has its own buckets"
             raise SettingError(f"quantizer.{name}", f"{problem}; remove it", "features")
+
+
+def _check_regimes(config: "TrainingConfig") -> None:
+    if config.engine.compat and config.environment.market.regimes:
+        problem = f"are given, but compat {config.engine.compat!r} reproduces a market of four"
+        raise SettingError("environment.market.regimes", f"{problem}; remove them", "engine.compat")
 
 
 def _check_objective(config: "TrainingConfig") -> None:

@@ -12,6 +12,7 @@ from idi_fast.config.block import NO_NUL, REQUIRED, SNAKE_CASE, Block, FrozenMap
 from idi_fast.config.consistency import MAX_STATES, check_together
 from idi_fast.config.draft import Draft, is_schema, schema_defaults
 from idi_fast.config.feature_rules import check_edges, check_parameters
+from idi_fast.config.market_rules import check_regimes
 from idi_fast.config.read_options import OPTIONS, DecimalMark, ReadOptions, Vendor
 from idi_fast.config.transforms import TRANSFORMS
 from idi_fast.errors import ConfigError
@@ -29,6 +30,7 @@ FillPolicy = Literal["next_open", "next_close", "same_close"]
 Algorithm = Literal["q_learning", "double_q_learning", "expected_sarsa", "q_lambda", "value_iteration"]
 Auto = Literal["auto"]
 Tiling = Literal["reference", "displaced"]
+Regime = Literal["bull", "bear", "chop", "panic"]
 Objective = Literal["volatility_units", "simple", "log", "mean_variance", "downside"]
 RateSchedule = Literal["constant", "visits", "episodes"]
 ExplorationSchedule = Literal["decay", "linear", "visits"]
@@ -247,6 +249,33 @@ class EngineConfig(Block):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
+class RegimeConfig(Block):
+    """One of the simulated market's regimes, where these are a list of their own."""
+
+    name: str = setting(REQUIRED, "Name of the regime.", pattern=SNAKE_CASE)
+    drift: float = setting(0.0, "Mean log return per bar.")
+    volatility: float = setting(REQUIRED, "Standard deviation of the log return per bar.", minimum=0)
+    next: tuple[float, ...] | None = setting(
+        None, "Chances of each regime of the list at the next bar; null stays for ever.", minimum=0, maximum=1
+    )
+    degrees: float | None = setting(
+        None, "Degrees of freedom of Student's t, for fat tails; null is normal.", exclusiveMinimum=2, maximum=1000
+    )
+    garch_alpha: float = setting(
+        0.0, "α of GARCH(1,1): weight of the last squared return.", minimum=0, exclusiveMaximum=1
+    )
+    garch_beta: float = setting(0.0, "β of GARCH(1,1): weight of the last variance.", minimum=0, exclusiveMaximum=1)
+    counts_as: Regime = setting("chop", "What the agent, alerts and streams take it for; a panic is a risk event.")
+
+    def _cross_check(self) -> None:
+        if self.garch_alpha + self.garch_beta >= 1.0:
+            problem = f"and garch_beta add up to {self.garch_alpha + self.garch_beta:g}; expected less than 1"
+            raise SettingError("garch_alpha", problem, "garch_beta")
+        if self.next is not None and abs(sum(self.next) - 1.0) > 1e-9:
+            raise SettingError("next", f"adds up to {sum(self.next):.12g}; expected chances that add up to 1")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class MarketConfig(Block):
     """The simulated market of the crypto environment; the fee holds for a price history too, the costs of holding a
     position only for that."""
@@ -270,6 +299,12 @@ class MarketConfig(Block):
         exclusiveMinimum=-1,
         exclusiveMaximum=1,
     )
+    regimes: tuple[RegimeConfig, ...] = setting(
+        (), "Regimes in place of the bull, bear, sideways and panic ones of the other settings.", since=2
+    )
+
+    def _cross_check(self) -> None:
+        check_regimes(self)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
@@ -381,7 +416,9 @@ class NamedFeature(Block):
     """One feature of a list: its name, a causal transform of columns, and its buckets."""
 
     name: str = setting(REQUIRED, "Name of the feature, and of its digit of the state.", pattern=SNAKE_CASE)
-    transform: str = setting(REQUIRED, "What is computed from the columns.", enum=list(TRANSFORMS))
+    transform: str = setting(
+        REQUIRED, "What is computed from the columns: one of these, or a plugin's function.", examples=list(TRANSFORMS)
+    )
     column: str = setting("close", "Column it is computed from.")
     other: str | None = setting(None, "Second column, of spread.")
     window: int | None = setting(

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from idi_fast.config.feature_columns import MARKET_COLUMNS, SLOTS, feature_sizes, given_features
+from idi_fast.config.plugins import plugin_hashes, read_hashes, require_plugins
 from idi_fast.config.settings import FeatureConfig, NamedFeature, TrainingConfig
 from idi_fast.config.transforms import TRANSFORMS
 from idi_fast.environments.series import (
@@ -85,7 +86,8 @@ class Encoder:
     typical_volatility: median of the trailing volatility where it is above 0, as log return per bar; sketches: of each
     feature in use the `SKETCH` quantiles of its training values float64, from the least to the greatest, by which other
     bars can be told from them. Sketches encode nothing, and `to_dict` leaves them out. by_symbol: the encoders fitted
-    on the bars of single symbols, by name, if they were: see `of_symbol`.
+    on the bars of single symbols, by name, if they were: see `of_symbol`. plugins: of the user's functions among the
+    features the SHA-256 of their source, by name.
     """
 
     features: dict[str, Feature]
@@ -94,6 +96,7 @@ class Encoder:
     typical_volatility: float
     by_symbol: Mapping[str, "Encoder"] = field(default_factory=dict)
     sketches: dict[str, np.ndarray] = field(default_factory=dict)
+    plugins: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def fit(cls, config: TrainingConfig, features: dict[str, Feature], columns: Sequence[Columns]) -> "Encoder":
@@ -129,6 +132,7 @@ class Encoder:
             # A price that moves evenly has no volatility: its moves are the scale. A constant price needs none.
             typical_volatility=typical if typical > 0.0 else 1.0,
             sketches=sketches,
+            plugins=plugin_hashes(features.values()),
         )
 
     def of_symbol(self, symbol: str | None) -> "Encoder":
@@ -154,6 +158,7 @@ class Encoder:
             "features": listed if is_list else dict(zip(self.features, listed, strict=True)),
             **self._fitted(),
             **({"by_symbol": by_symbol} if by_symbol else {}),
+            **({"plugins": self.plugins} if self.plugins else {}),
         }
 
     def _fitted(self) -> dict:
@@ -165,7 +170,9 @@ class Encoder:
 
     @classmethod
     def from_dict(cls, data: dict) -> "Encoder":
-        """The inverse of `to_dict`. Raises ValueError for edges that are none, KeyError and TypeError."""
+        """The inverse of `to_dict`. Raises ValueError for edges that are none, KeyError and TypeError; ArtifactError if
+        the user has not loaded the functions that it needs."""
+        require_plugins(plugins := read_hashes(data.get("plugins", {})))
         features: dict[str, Feature]
         if isinstance(data["features"], list):
             listed = [NamedFeature.from_dict(feature) for feature in data["features"]]
@@ -174,8 +181,13 @@ class Encoder:
                 raise ValueError("two features have the same name")
         else:
             features = {name: FeatureConfig(**data["features"][name]) for name in SLOTS}
-        pooled = cls._from_fitted(features, data)
-        by_symbol = {symbol: cls._from_fitted(features, fitted) for symbol, fitted in data.get("by_symbol", {}).items()}
+        if plugin_hashes(features.values()).keys() != plugins.keys():
+            raise ValueError("it does not say of what source its feature functions are")
+        pooled = replace(cls._from_fitted(features, data), plugins=plugins)
+        by_symbol = {
+            symbol: replace(cls._from_fitted(features, fitted), plugins=plugins)
+            for symbol, fitted in data.get("by_symbol", {}).items()
+        }
         for symbol, encoder in by_symbol.items():
             if encoder.sizes != pooled.sizes:
                 raise ValueError(f"the edges of {symbol!r} make {encoder.sizes} buckets; expected {pooled.sizes}")
@@ -297,6 +309,7 @@ class BarStream:
     def __init__(
         self, encoder: Encoder, fee_bps: float, *, is_new: int = 0, unit: float = 0.0, turnover_penalty: float = 0.0
     ):
+        require_plugins(encoder.plugins)  # of the same source as when it was fitted
         self._features = FeatureStream(encoder.features, encoder.unused)
         names = list(encoder.features)
         self._encoding = Encoding(

@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from idi_fast.config.feature_columns import MARKET_COLUMNS, columns_read
+from idi_fast.config.plugins import Plugin
 from idi_fast.config.settings import FeatureConfig, NamedFeature
 from idi_fast.config.transforms import TRANSFORMS, Transform
+from idi_fast.environments.own_features import OwnSeries
 from idi_fast.errors import DataError
 from idi_fast.kernels import features as kernels
 
@@ -44,6 +46,9 @@ class Series(NamedTuple):
     @property
     def lookback(self) -> int:
         """Bars that it looks back over, at least."""
+        transform = TRANSFORMS[self.transform]
+        if isinstance(transform, Plugin):
+            return max(1, transform.lookback(int(self.parameters[0])))
         return sum(value for value in self.parameters if isinstance(value, int))
 
     def inputs(self, columns: Columns) -> tuple[np.ndarray, ...]:
@@ -81,14 +86,18 @@ class SeriesStream:
     """A series in chunks of any size.
 
     state: the arrays it resumes from; is_given: its values come as they are; is_compiled: its kernel is called by
-    `kernels.features.push_series`.
+    `kernels.features.push_series`; own: what computes it, if that is a function of the user's.
     """
 
     def __init__(self, series: Series):
         self.series, self.is_given, self.is_compiled = series, False, False
         transform = TRANSFORMS[series.transform]
         self._parameters: tuple[int | float, ...] = ()
-        if transform.kernel is None:
+        self.own = None
+        if isinstance(transform, Plugin):
+            self.own = OwnSeries(transform, series.columns, int(series.parameters[0]))
+            self.state = self.own.state
+        elif transform.kernel is None:
             window = int(series.parameters[0])
             self.state = {"ring": np.zeros(window), "moments": np.zeros(4), "seen": np.zeros(1, np.int64)}
             self._kernel = getattr(kernels, series.transform)
@@ -101,8 +110,10 @@ class SeriesStream:
         """Compute the next values into `out` float64 (n,)."""
         if self.is_given:
             out[:] = inputs[0]
-            return
-        self._kernel(*inputs, *self._parameters, *self.state.values(), out)
+        elif self.own is not None:
+            self.own.push(inputs, out)
+        else:
+            self._kernel(*inputs, *self._parameters, *self.state.values(), out)
 
 
 def _compiled(parts: Sequence[SeriesStream]) -> kernels.Windows:
@@ -192,7 +203,10 @@ class FeatureStream:
 
 
 def computed(series: Series, columns: Columns) -> np.ndarray:
-    """A series of all the bars, float64 (n,). Raises DataError."""
+    """A series of all the bars, float64 (n,). Raises DataError, InputError for a user's function that looks ahead."""
     out = np.empty(columns["close"].size)
-    SeriesStream(series).push(series.inputs(columns), out)
+    stream, inputs = SeriesStream(series), series.inputs(columns)
+    if stream.own is not None:
+        stream.own.check_causal(inputs, columns.get("time"))
+    stream.push(inputs, out)
     return out

@@ -1,7 +1,7 @@
 """The simulated crypto market: its bars, and price histories made of them."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import date
@@ -12,13 +12,14 @@ import numpy as np
 import polars as pl
 
 from idi_fast.config.arguments import check_config, check_integer, check_path
-from idi_fast.config.settings import TrainingConfig
+from idi_fast.config.settings import RegimeConfig, TrainingConfig
 from idi_fast.data.timestamps import parse_time, time_series
 from idi_fast.environments.buffers import Buffers
 from idi_fast.environments.rng import Generator, make_generators
 from idi_fast.errors import InputError, NumericalError
 from idi_fast.kernels import tape_words
 from idi_fast.kernels.crypto import REGIME_BEAR, REGIME_PANIC, START_PRICE, Market, Stress
+from idi_fast.kernels.regimes import Regimes, regime_bars
 from idi_fast.storage.failures import explained
 from idi_fast.storage.files import check_place, check_replaceable_file
 from idi_fast.storage.staging import Staging
@@ -52,14 +53,17 @@ class SimulatedBars(NamedTuple):
 
 
 class CryptoMarket:
-    """One endless path of regimes, fat-tailed returns and volume, from log price 0 in a sideways market.
+    """One endless path of regimes, fat-tailed returns and volume, from log price 0 in a sideways market or, where the
+    config has a list of regimes, in the first of these.
 
-    state float64 (3,): log close, regime, log volume: everything it resumes from besides the generator.
+    state float64 (3,) or, with regimes of the config, (4,): log close, regime, log volume, variance factor: everything
+    it resumes from besides the generator.
     """
 
     def __init__(self, config: TrainingConfig):
         self._parameters, self._stress = market_parameters(config)
-        self.state = np.array([0.0, 2.0, 0.0])
+        self._regimes = regime_parameters(config.environment.market.regimes)
+        self.state = np.array([0.0, 2.0, 0.0]) if self._regimes is None else np.array([0.0, 0.0, 0.0, 1.0])
 
     def bars(self, generator: Generator, n: int, buffers: Buffers | None = None) -> SimulatedBars:
         """The next n bars, the same however they are divided among calls; NumericalError if a price overflows.
@@ -70,7 +74,10 @@ class CryptoMarket:
         words = arrays.pop("words")
         generator.words64(words)
         bars = SimulatedBars(**arrays)
-        tape_words.crypto_bars(words, self._parameters, self._stress, self.state, *bars)
+        if self._regimes is None:
+            tape_words.crypto_bars(words, self._parameters, self._stress, self.state, *bars)
+        else:
+            regime_bars(words, self._regimes, self.state, *bars)
         if n and not max(bars.log_close.max(), -bars.log_close.min()) <= LARGEST_LOG:
             raise NumericalError(OVERFLOWED)
         return bars
@@ -101,6 +108,32 @@ def market_parameters(config: TrainingConfig) -> tuple[Market, Stress]:
         fee_bps=m.fee_bps,
     )
     return market, STRESS[m.stress_scenario]
+
+
+def regime_parameters(regimes: Sequence[RegimeConfig]) -> Regimes | None:
+    """The regimes of a config as the kernel takes them, None if there are none."""
+    if not regimes:
+        return None
+    chain = np.eye(len(regimes))
+    for place, regime in enumerate(regimes):
+        if regime.next is not None:
+            chain[place] = np.cumsum(regime.next)
+            # Whatever the sum rounds to: nothing is drawn beyond the last regime that has a chance.
+            chain[place, np.flatnonzero(regime.next)[-1] :] = 1.0
+        else:
+            chain[place] = np.cumsum(chain[place])
+    volatility = np.array([regime.volatility for regime in regimes])
+    typical = float(volatility.mean())
+    return Regimes(
+        chain=chain,
+        drift=np.array([regime.drift for regime in regimes]),
+        volatility=volatility,
+        tail=np.array([regime.degrees or 0.0 for regime in regimes]),
+        arch=np.array([regime.garch_alpha for regime in regimes]),
+        garch=np.array([regime.garch_beta for regime in regimes]),
+        counts_as=np.array([REGIMES.index(regime.counts_as) for regime in regimes]),
+        share=0.2 / typical if typical > 0.0 else 0.0,
+    )
 
 
 def finite(prices: np.ndarray) -> np.ndarray:

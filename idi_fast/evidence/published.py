@@ -13,6 +13,7 @@ import polars as pl
 from idi_fast.agents.policy import COUNTS, Policy, table_columns
 from idi_fast.agents.streams import MARKET_STREAMS, TRACE_STREAMS
 from idi_fast.agents.trace_files import TRACE_FORMAT
+from idi_fast.config.plugins import read_hashes, require_plugins
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.environments.actions import ACTIONS
 from idi_fast.environments.state_space import StateSpace
@@ -117,9 +118,10 @@ class Published:
         if self.run is None or "config" not in self.run:
             return None
         try:
+            require_plugins(read_hashes(self.run.get("plugins", {})))
             return TrainingConfig.from_dict(take(self.run, "config", dict, RUN))
-        except ConfigError as error:
-            raise EvidenceError(f"{RUN}: config: {error}") from None
+        except (ArtifactError, ConfigError, ValueError) as error:
+            raise EvidenceError(f"{RUN}: {'config: ' * isinstance(error, ConfigError)}{error}") from None
 
     @cached_property
     def policy(self) -> Policy | None:
@@ -138,6 +140,7 @@ class Published:
             if table.about is None:
                 raise EvidenceError(f"{POLICY} is a Parquet file but not a policy written by idi-fast")
             about = parse_object(table.about.encode(), POLICY)
+            require_plugins(read_hashes(about.get("plugins", {})))
             config = TrainingConfig.from_dict(take(about, "config", dict, POLICY))
             states = StateSpace.of(config).n_states
             size = config.tile_coder.table_size if config.tile_coder else states
@@ -147,7 +150,7 @@ class Published:
             known = [*table_columns(config), *(f"tile_{k}" for k in range(tilings))]
             _check_columns(table, dict.fromkeys([*known, *COUNTS], NUMBERS))
             return Policy.load(path, table_limits(table, self.files[POLICY]))
-        except (ArtifactError, ConfigError) as error:
+        except (ArtifactError, ConfigError, ValueError) as error:
             raise EvidenceError(str(error)) from None
 
     @cached_property

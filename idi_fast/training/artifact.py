@@ -88,6 +88,7 @@ def write_training(
         "trained_on": policy.trained_on,
         "initial_policy": None if trainer.initial is None else trainer.initial.identity(),
         "config": trainer.config.canonical(),
+        **({"plugins": policy.encoder.plugins} if policy.encoder and policy.encoder.plugins else {}),
     }
     write_json(folder / "run.json", run)
     write_json(folder / TIMINGS, timings)

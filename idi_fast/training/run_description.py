@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from idi_fast.agents.policy import Policy
+from idi_fast.config.feature_columns import given_features
+from idi_fast.config.plugins import plugin_hashes
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.history import History
 from idi_fast.data.in_sample import describe_history, versions
@@ -28,6 +30,7 @@ def describe_run(
         "kernels": SOURCES_HASH,
         "initial_policy": None if initial is None else initial.identity(),
         "data": None if history is None else _described(history),
+        **({"plugins": plugins} if (plugins := plugin_hashes(given_features(config).values())) else {}),
     }
     return json.loads(json.dumps(about))
 

@@ -121,7 +121,11 @@ def test_updates_by_visits_are_counted():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda told: told | {"plugins": {"mine": "00"}}, r"is damaged: it needs plugins \(mine\), which this version"),
+        (lambda told: told | {"plugins": {"mine": "00"}}, "is damaged: plugins must be the SHA-256 of each, by name"),
+        (
+            lambda told: told | {"plugins": {"mine": "0a" * 32}},
+            "cannot be applied: it needs the feature function 'mine'",
+        ),
         (lambda told: told | {"sketches": {"rsj": [0.0] * SKETCH}}, "sketches are to be of features that there are"),
         (lambda told: told | {"sketches": {"price": [0.0]}}, "the sketch price are to be 65 finite numbers"),
         (lambda told: told | {"sketches": {"price": [1.0, *[0.0] * (SKETCH - 1)]}}, "sketch of price is to increase"),

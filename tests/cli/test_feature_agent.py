@@ -1,21 +1,45 @@
-"""An agent with seven features of its own, from training to proof."""
+"""An agent with seven features, two of them by functions of the user's, from training to proof."""
 
+import hashlib
 import json
+from contextlib import contextmanager
 
 import cli_helpers as cli
 import numpy as np
 import polars as pl
 import pytest
 
+from idi_fast.config.transforms import TRANSFORMS
+
 FEATURES = [
-    {"name": "score", "transform": "zscore", "window": 8, "buckets": 2},
+    {"name": "score", "transform": "rising_share", "window": 8, "buckets": 2},
     {"name": "rsi", "transform": "rsi", "edges": [40, 60]},
     {"name": "range", "transform": "atr", "window": 5, "buckets": 2},
     {"name": "macd", "transform": "macd_histogram", "window": 12, "fast": 4, "signal": 3, "buckets": 2},
     {"name": "hour", "transform": "time_of_day", "buckets": 2, "edges": "uniform"},
     {"name": "traded", "transform": "volume_ratio", "buckets": 2},
-    {"name": "gap", "transform": "spread", "column": "mood_index", "other": "close", "buckets": 2},
+    {"name": "gap", "transform": "mood_gap", "column": "mood_index", "buckets": 2},
 ]
+PLUGIN = """
+import numpy as np
+
+
+def rising_share(columns, window):
+    count = np.zeros(columns["close"].size)
+    for lag in range(1, window + 1):
+        count[lag:] += columns["close"][lag:] > columns["close"][:-lag]
+    return count / window
+
+
+def mood_gap(columns, window):
+    (mood,) = (values for name, values in columns.items() if name != "high")
+    return mood / columns["high"] - 1
+
+
+mood_gap.columns = ("column", "high")
+mood_gap.lookback = 0
+"""
+SHA256 = hashlib.sha256(PLUGIN.encode()).hexdigest()
 SMALL = ("--set", "quantizer.mood_buckets=1")
 
 
@@ -30,28 +54,47 @@ def bars(n: int, seed: int) -> pl.DataFrame:
     return pl.DataFrame({**columns, "mood_index": 100 + rng.normal(0, 5, n)})
 
 
+@contextmanager
+def nothing_loaded():
+    """As in a process of its own, which knows no functions of the user's, neither before nor after."""
+    before = dict(TRANSFORMS)
+    yield
+    TRANSFORMS.clear()
+    TRANSFORMS.update(before)
+
+
+@pytest.fixture(autouse=True)
+def own_process(place):
+    with nothing_loaded():
+        yield
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """bars.parquet, a folder of three symbols, agent.json, and the folder of a training."""
+    """own.py, bars.parquet, a folder of three symbols, agent.json, and the folder of a training."""
     place = tmp_path_factory.mktemp("features")
     bars(600, 0).write_parquet(place / "bars.parquet")
+    (place / "own.py").write_text(PLUGIN)
     (place / "many").mkdir()
     for seed, symbol in enumerate("ABC", 1):
         bars(300, seed).write_parquet(place / "many" / f"{symbol}.parquet")
     data = {"path": str(place / "bars.parquet")}
     settings = {"episodes": 4, "episode_length": 24, "environment": {"kind": "history", "data": data}}
     (place / "agent.json").write_text(json.dumps({**settings, "features": FEATURES}))
-    cli.succeed("train", "--config", place / "agent.json", *SMALL, "--out", place / "agent")
+    with nothing_loaded():
+        own = ("--plugin", place / "own.py")
+        cli.succeed("train", "--config", place / "agent.json", *SMALL, *own, "--out", place / "agent")
     return place
 
 
 def test_training_walking_forward_and_testing_many_symbols(place, tmp_path):
+    own = ("--plugin", place / "own.py")
     run = json.loads((place / "agent" / "run.json").read_text())
     assert [feature["name"] for feature in run["config"]["features"]] == [feature["name"] for feature in FEATURES]
     table = pl.read_parquet(place / "agent" / "policy.parquet")
     assert table.columns[:9] == [*(feature["name"] for feature in FEATURES), "mood", "position"]
     walk = ("--train-bars", 300, "--test-bars", 100, "--out", tmp_path / "walk")
-    cli.succeed("walkforward", place / "bars.parquet", "--config", place / "agent.json", *walk)
+    cli.succeed("walkforward", place / "bars.parquet", "--config", place / "agent.json", *own, *walk)
     assert json.loads((tmp_path / "walk" / "run.json").read_text())["kind"] == "walkforward"
     one = (
         "backtest",
@@ -59,41 +102,50 @@ def test_training_walking_forward_and_testing_many_symbols(place, tmp_path):
         "--policy",
         place / "agent",
         "--check-lookahead",
+        *own,
         "--out",
         tmp_path / "one",
     )
     assert "no look-ahead found" in cli.succeed(*one).stderr
-    many = ("backtest", place / "many", "--symbol-files", "--policy", place / "agent", "--out", tmp_path / "many")
+    many = ("backtest", place / "many", "--symbol-files", "--policy", place / "agent", *own, "--out", tmp_path / "many")
     cli.succeed(*many)
     assert sorted(pl.read_parquet(tmp_path / "many" / "symbols.parquet")["symbol"]) == ["A", "B", "C"]
 
 
 def test_streams_come_from_features_that_are_named(place, tmp_path):
-    agent = place / "agent"
-    lacking = cli.refused(tmp_path, "export", agent, "--to", tmp_path / "no", "--kind", "v38")
+    agent, own = place / "agent", ("--plugin", place / "own.py")
+    lacking = cli.refused(tmp_path, "export", agent, *own, "--to", tmp_path / "no", "--kind", "v38")
     cli.assert_mentions(lacking, "reads price, volume, trend", "--stream price=feature:NAME")
     for wrong, parts in {
         "price=feature:rsj": ["no such feature, only gap, hour, macd", "'rsi'?"],
         "price=rsi": ["no such column in the trace"],
     }.items():
-        command = ("export", agent, "--to", tmp_path / "no", "--kind", "v38", "--stream", wrong)
+        command = ("export", agent, *own, "--to", tmp_path / "no", "--kind", "v38", "--stream", wrong)
         streams = ("--stream", "volume=feature:traded", "--stream", "trend=feature:macd")
         cli.assert_mentions(cli.refused(tmp_path, *command, *streams), *parts)
     chosen = ("--stream", "price=feature:rsi", "--stream", "volume=feature:traded", "--stream", "trend=feature:macd")
-    cli.succeed("export", agent, "--to", tmp_path / "inputs", "--kind", "v38", *chosen)
+    cli.succeed("export", agent, *own, "--to", tmp_path / "inputs", "--kind", "v38", *chosen)
     trace = pl.read_parquet(agent / "trace.parquet")
     written = np.loadtxt(tmp_path / "inputs" / "price.in", dtype=int)
     np.testing.assert_array_equal(written, trace["rsi_bucket"].to_numpy() * 2 >= 3)
     # What the gates look at is not there: they are open, as without weights.
     assert set(trace["weight_trend"]) == set(trace["weight_momentum"]) == {1}
-    cli.succeed("spec", agent, "--out", tmp_path / "spec", "--kind", "v38", *chosen)
+    cli.succeed("spec", agent, "--out", tmp_path / "spec", "--kind", "v38", *own, *chosen)
     assert (tmp_path / "spec" / "inputs" / "trend.in").read_bytes() == (tmp_path / "inputs" / "trend.in").read_bytes()
 
 
 @pytest.mark.parametrize("prover", ["replay", "zk"])
 def test_proving_and_verifying(place, tmp_path, prover):
+    own = ("--plugin", place / "own.py")
     hiding = ("--out", tmp_path / "published", "--private", tmp_path / "secrets") if prover == "zk" else ()
-    cli.succeed("prove", place / "agent", "--prover", prover, *hiding)
+    cli.succeed("prove", place / "agent", "--prover", prover, *own, *hiding)
     out = tmp_path / "published" if hiding else place / "agent"
-    said = cli.succeed("verify", out, "--require", prover, "--data", place / "bars.parquet").stdout
+    verify = ("verify", out, "--require", prover, "--data", place / "bars.parquet")
+    said = cli.succeed(*verify, *own).stdout
     assert f"with a proof by {prover}" in said
+    with nothing_loaded():
+        for name in ("rising_share", "mood_gap"):
+            TRANSFORMS.pop(name)
+        outcome = cli.run(*verify)
+        assert outcome.status == 1
+        cli.assert_mentions(outcome.stderr, "the feature function 'mood_gap'", SHA256, "--plugin FILE.py")

@@ -44,6 +44,15 @@ def test_log_of_one_more(x):
     assert units(kernels.log_of_one_more(x), math.log1p(x)) <= 4.0
 
 
+@given(st.one_of(st.floats(0.0, 700.0), st.floats(0.0, 1.0), st.floats(0.0, 1e-9)))
+@example(0.0)
+@example(math.log(2.0) / 2)
+@example(1e-300)
+def test_exponential_less_one(x):
+    assert kernels.exponential_less_one(x) == oracle.exponential_less_one(x)
+    assert kernels.exponential_less_one(x) == pytest.approx(math.expm1(x), rel=1e-14, abs=0.0)
+
+
 @given(st.integers(0, 2**32 - 1))
 @example(2**29 - 1)
 @example(2**29)

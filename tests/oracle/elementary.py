@@ -37,6 +37,13 @@ def log_of_one_more(x: float) -> float:
     return x if 1.0 + x == 1.0 else natural_log(1.0 + x) * (x / ((1.0 + x) - 1.0))
 
 
+def exponential_less_one(x: float) -> float:
+    """A power of two times the exponential of what is left."""
+    k = math.floor(x * (1.0 / math.log(2.0)) + 0.5)
+    r = (x - k * LN_2_HIGH) - k * LN_2_LOW
+    return 2.0**k * (r + r * r * polynomial(r, [1 / math.factorial(n) for n in range(2, 14)])) + (2.0**k - 1.0)
+
+
 def sine_and_cosine(turn: int) -> tuple[float, float]:
     """Of the nearest quarter of a turn, and what is left."""
     quadrant = (turn + 2**29) // 2**30
