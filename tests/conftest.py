@@ -145,3 +145,11 @@ def small_bench(monkeypatch):
     monkeypatch.setattr(training, "kinds", lambda sizes: kinds(sizes)[:1])
     monkeypatch.setattr(suites, "Sizes", lambda: replace(Sizes.smallest(), lanes=2))
     monkeypatch.setattr(suites, "compile_seconds", lambda names: {})
+
+
+@pytest.fixture
+def no_compiler(monkeypatch):
+    """A benchmark builds no C yardsticks, which takes it most of its time where nothing else is long."""
+    from idi_fast.bench import yardsticks
+
+    monkeypatch.setattr(yardsticks, "COMPILERS", ())

@@ -123,7 +123,7 @@ def test_a_case_that_differs_is_refused_and_not_timed(monkeypatch, small_bench):
     assert "REFUSED, since it is not equal to its oracle: kernels: rng.mt_words64." in report(results)
 
 
-def test_the_command_fails_loudly_on_a_case_that_differs(monkeypatch, small_bench):
+def test_the_command_fails_loudly_on_a_case_that_differs(monkeypatch, small_bench, no_compiler):
     real = engine.train
 
     def train(config, seed):

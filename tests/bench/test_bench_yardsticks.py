@@ -141,7 +141,7 @@ def fake_reference(tmp_path) -> Path:
     return package.parent
 
 
-def test_the_reference_is_timed_too(small_bench, fake_reference):
+def test_the_reference_is_timed_too(small_bench, no_compiler, fake_reference):
     status, stdout, stderr = run("bench", "--suite", "train", "--reference", fake_reference, "--json")
     assert (status, stderr) == (0, "")
     results = json.loads(stdout)
