@@ -270,7 +270,7 @@ def backtest_symbols(
 def write_symbol_backtest(
     folder: Path,
     policy: Policy,
-    histories: Mapping[str, HistoryFiles],
+    histories: Mapping[str, History | HistoryFiles],
     files: Iterable[Path],
     *,
     trace: bool = True,

@@ -209,7 +209,7 @@ def complete(
         elif find_spec("plotly") is None:
             steps, notes = [step for step in steps if step.name != REPORT], [*notes, WITHOUT_PLOTLY]
         folder.check(steps)
-        states = dict.fromkeys((AGENT, BACKTEST, REPORT, SPEC), "left out")
+        states: dict[str, str] = dict.fromkeys((AGENT, BACKTEST, REPORT, SPEC), "left out")
         for step in steps:
             try:
                 states[step.name] = "made" if folder.run(step) else "there"
@@ -317,5 +317,5 @@ def _digest(bars: TrainingBars) -> str:
         found.update(repr((symbol, sorted(history.extra))).encode())
         known = [getattr(history, field.name) for field in dataclasses.fields(history)]
         for values in [*known, *(history.extra[name] for name in sorted(history.extra))]:
-            found.update(np.ascontiguousarray(values) if isinstance(values, np.ndarray) else b"\0")
+            found.update(np.ascontiguousarray(values).data if isinstance(values, np.ndarray) else b"\0")
     return found.hexdigest()

@@ -59,7 +59,8 @@ def _check_learning(config: "TrainingConfig") -> None:
 
 def _check_planning(config: "TrainingConfig") -> None:
     learning, kind = config.learning, config.environment.kind
-    changed = [name for name, value in learning.to_dict().items() if value != getattr(type(learning)(), name)]
+    default = type(learning)().to_dict()
+    changed = [name for name, value in learning.to_dict().items() if value != default[name]]
     algorithm = "learning.algorithm"
     if not learning.plans:
         idle = next((name for name in changed if name in OF_PLANNING), None)
