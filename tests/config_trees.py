@@ -20,8 +20,9 @@ MARKET = {
     "stress_scenario": "normal",
     "borrow_bps": 0.0,
     "cash_rate": 0.0,
+    "regimes": [],
 }
-HELD = ("borrow_bps", "cash_rate")
+HELD = ("borrow_bps", "cash_rate", "regimes")
 """Settings of the market of the second format."""
 READING = {
     "funding": None,

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -261,7 +260,12 @@ def simulate_history(
     if out.suffix.lower() not in (".parquet", ".csv"):
         raise InputError(f"the output {out} ends in neither .parquet nor .csv")
     check_place(out)
-    about = {"kind": "bars", "seed": str(seed), "rng": config.engine.rng, "market": asdict(config.environment.market)}
+    about = {
+        "kind": "bars",
+        "seed": str(seed),
+        "rng": config.engine.rng,
+        "market": config.environment.market.canonical(),
+    }
     counts, risks, first, tail = np.zeros(4, np.int64), 0, None, {}
     with Staging() as staging:
         staging.watch(out)

@@ -149,3 +149,19 @@ def test_proving_and_verifying(place, tmp_path, prover):
         outcome = cli.run(*verify)
         assert outcome.status == 1
         cli.assert_mentions(outcome.stderr, "the feature function 'mood_gap'", SHA256, "--plugin FILE.py")
+
+
+def test_a_plugin_that_looks_ahead_is_refused(place, tmp_path):
+    (tmp_path / "bad.py").write_text(
+        "import numpy as np\n\n\ndef lead(columns, window):\n    return np.append(columns['close'][1:], 0.0)\n"
+    )
+    config = json.loads((place / "agent.json").read_text())
+    features = [{"name": "bad", "transform": "lead", "window": 5}]
+    (tmp_path / "bad.json").write_text(json.dumps({**config, "features": features}))
+    command = ("train", "--config", tmp_path / "bad.json", "--out", tmp_path / "out")
+    said = cli.refused(tmp_path, *command, "--plugin", tmp_path / "bad.py")
+    cli.assert_mentions(said, "'lead' looks ahead: its value of bar 5 (1970-01-01T05:00:00Z) is", "left out")
+    cli.assert_mentions(cli.refused(tmp_path, *command, "--plugin", tmp_path / "none.py"), "cannot read the plugin")
+    del TRANSFORMS["lead"]  # as another process begins
+    lacking = cli.refused(tmp_path, *command)
+    cli.assert_mentions(lacking, "'lead', which is none", "--plugin FILE.py")

@@ -303,6 +303,7 @@ CHANGED = {key: other(value) for key, value in LEAVES.items() if isinstance(valu
     "environment.data.start": "2020-01-01", "environment.data.end": "2021-01-01",
     "environment.data.symbol_col": "x", "environment.data.symbol_files": True, "environment.data.split": "70%",
     "environment.data.edges": "per_symbol",
+    "environment.market.regimes": [{"name": "calm", "volatility": 0.01}],
     **{f"features.{name}.column": "volume" for name in DEFAULTS["features"]},
     **{f"features.{name}.transform": "level" for name in DEFAULTS["features"]},
 }
