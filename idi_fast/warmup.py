@@ -129,7 +129,8 @@ def _history() -> None:
     policy, _ = create_trainer(config, history=history).run()
     for bars in (history, _bars(has_times=False)):
         backtest(policy, bars)
-    charged = {"episodes": 1, "environment": {"kind": "history", "market": {"borrow_bps": 1.0}}}
+    market = {"kind": "history", "market": {"borrow_bps": 1.0}}
+    charged = {"episodes": 1, "environment": market, "rewards": {"objective": "log"}}
     backtest(create_trainer(TrainingConfig.from_dict(charged), history=history).run()[0], history)
     backtest([policy, policy], history)
     reference = TrainingConfig.from_dict({"episodes": 2, "engine": {"compat": "idi_iann"}})

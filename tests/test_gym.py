@@ -203,7 +203,7 @@ def test_answers_that_are_no_actions_are_refused(answer, words):
 
 def test_an_agent_needs_its_market_and_a_policy_none():
     policy = idi.train({"episodes": 4}).policy
-    with pytest.raises(idi.InputError, match="without its `market`"):
+    with pytest.raises(idi.InputError, match="without its market"):
         idi.evaluate(lambda seen: seen)
     with pytest.raises(idi.InputError, match="goes with an agent"):
         idi.evaluate(policy, market=policy)

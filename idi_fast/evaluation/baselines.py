@@ -213,9 +213,9 @@ def evaluate(
     """
     agent = policy if is_other_agent(policy) else None
     if agent is not None and market is None:
-        raise InputError("an agent that is no Policy was given without its `market`: a MarketEnv, or a Policy")
+        raise InputError("an agent that is no Policy was given without its market: a MarketEnv, or a Policy")
     if agent is None and market is not None:
-        raise InputError("`market` goes with an agent that is no Policy; a Policy knows its market")
+        raise InputError("a market goes with an agent that is no Policy; a Policy knows its market")
     policy, history = check_policy(policy if agent is None else as_market(market)), check_bars(history)
     episodes, seed = check_integer("episodes", episodes, least=1), check_integer("seed", seed, optional=True)
     config, of_history = policy.config, policy.config.environment.kind == "history"

@@ -14,8 +14,8 @@ from numpy.testing import assert_array_equal
 import idi_fast as idi
 from idi_fast.config.transforms import TRANSFORMS
 from idi_fast.environments import own_features
-from idi_fast.environments.features import Series, SeriesStream, computed
-from idi_fast.training.checkpoint import describe_run
+from idi_fast.environments.series import Series, SeriesStream, computed
+from idi_fast.training.run_description import describe_run
 
 BARS = random_walk(500, 4)
 WINDOW = 8

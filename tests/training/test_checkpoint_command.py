@@ -279,7 +279,7 @@ def wait_for(condition, process) -> None:
 def test_killed_at_any_moment_and_resumed(tmp_path):
     seed = random.randrange(10**6)
     chance, kept, moments = random.Random(seed), tmp_path / "a.checkpoint", []
-    args = ("train", "--episodes", 30_000, "--episode-length", 640, "--checkpoint-every", 300, "--resume")
+    args = ("train", "--episodes", 60_000, "--episode-length", 640, "--checkpoint-every", 300, "--resume")
     for _ in range(2):
         process = cli.start(*args, "--out", tmp_path / "a")
         # Some while it starts, most a little after it has begun to save.
