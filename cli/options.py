@@ -87,7 +87,7 @@ ShockScale = Annotated[float | None, typer.Option(help="Standard deviation of a 
 
 
 LOAD_PLUGINS = (
-    *("simulate", "train", "evaluate", "backtest", "report", "walkforward", "sweep", "export", "spec", "layers"),
+    *("run", "simulate", "train", "evaluate", "backtest", "report", "walkforward", "sweep", "export", "spec", "layers"),
     *("commit", "open", "verify_opening", "prove", "verify", "workflow"),
 )
 """The commands that read a config or a policy, which may need functions of the user's."""

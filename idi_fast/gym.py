@@ -24,6 +24,7 @@ from idi_fast.environments.rng import draw_seed, make_generators
 from idi_fast.environments.splits import split_history
 from idi_fast.environments.state_space import StateSpace, comm_columns
 from idi_fast.errors import InputError
+from idi_fast.evaluation.other_agents import checked_actions
 
 try:
     import gymnasium
@@ -41,7 +42,7 @@ class _Market:
 
     def __init__(self, config: TrainingConfig | Mapping[str, Any] | None, history: TrainingBarsLike | None, n: int):
         bars = check_bars(history)
-        config = with_history(check_config(config), bars)
+        config = with_history(check_config(config, on_history=bars is not None), bars)
         if bars is not None and config.environment.kind != "history":
             raise InputError(
                 f"a history was given, but environment.kind is {config.environment.kind!r}; set it to 'history'"
@@ -66,6 +67,12 @@ class _Market:
             generators = make_generators(self.config.engine, self._seed)
             self._environment = make_environment(self.config, generators, self._encoded)
         self.episodes.reset(self._environment.fill(self._rows))
+
+    def running(self) -> Episodes:
+        """The episodes; InputError before `begin`."""
+        if self._environment is None:
+            raise InputError("the market has not been reset yet; call reset(seed=…)")
+        return self.episodes
 
     def as_policy(self) -> Policy:
         """A policy of these states and bucket edges, whose tables hold nothing. Raises InputError before `begin`."""
@@ -151,8 +158,8 @@ class MarketEnv(gymnasium.Env[np.ndarray, np.int64]):
 
     def step(self, action: int | np.integer) -> tuple[np.ndarray, float, bool, bool, dict]:
         """Act, and come to the next tick."""
-        episodes = self._market.episodes
-        reward = episodes.step(np.array([action], np.int64))
+        episodes = self._market.running()
+        reward = episodes.step(checked_actions(action, ()).reshape(1))
         observation, info = self._seen()
         return observation, float(reward[0]), False, episodes.has_ended, info
 
@@ -214,12 +221,12 @@ class MarketVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Act in each, and come to the next tick; after the last one, to the first of the next episodes."""
-        episodes, never = self._market.episodes, np.zeros(self.num_envs, np.bool_)
+        episodes, never = self._market.running(), np.zeros(self.num_envs, np.bool_)
         if episodes.has_ended:
             self._market.begin(None)
             observation, info = self._seen()
             return observation, np.zeros(self.num_envs), never, never.copy(), info
-        reward = episodes.step(np.asarray(actions, np.int64))
+        reward = episodes.step(checked_actions(actions, (self.num_envs,)))
         observation, info = self._seen()
         return observation, reward, never, np.full(self.num_envs, episodes.has_ended), info
 

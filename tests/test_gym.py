@@ -187,11 +187,11 @@ def test_the_market_it_was_trained_in_says_what_it_sees():
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (lambda seen: np.full(len(seen), 3), "answers 3"),
+        (lambda seen: np.full(len(seen), 3), "the action 3 was given"),
         (lambda seen: np.full(len(seen), 0.5), "float64"),
         (lambda seen: np.zeros((len(seen), 2), np.int64), r"\(\d+, 2\)"),
         (lambda seen: None, "None"),
-        (lambda seen: 1, "answers"),
+        (lambda seen: 1, "1 was given for 3 actions"),
     ],
 )
 def test_answers_that_are_no_actions_are_refused(answer, words):
@@ -211,3 +211,29 @@ def test_an_agent_needs_its_market_and_a_policy_none():
         idi.evaluate(lambda seen: seen, market=3)
     with pytest.raises(idi.InputError, match="expected a Policy"):
         idi.evaluate(3)
+
+
+@pytest.mark.parametrize(
+    ("action", "words"), [(3, "action 3"), (-5, "action -5"), (1.7, "1.7"), (np.array([1]), "shape")]
+)
+def test_what_is_no_action_is_refused(action, words):
+    env = market("crypto")
+    with pytest.raises(idi.InputError, match="reset"):
+        env.step(1)
+    env.reset(seed=1)
+    with pytest.raises(idi.InputError, match=words):
+        env.step(action)
+    vector = MarketVectorEnv(3, CONFIGS["crypto"])
+    with pytest.raises(idi.InputError, match="reset"):
+        vector.step(np.zeros(3, np.int64))
+    vector.reset(seed=1)
+    for actions in ([0, 1, 9], [0, 1, -1], [0, 1], [0, 1, 2, 0], [0.5, 1.0, 2.0]):
+        with pytest.raises(idi.InputError):
+            vector.step(np.array(actions))
+
+
+def test_a_dict_with_bars_is_of_a_history():
+    settings = {"episode_length": 8, "features": [{"name": "p", "transform": "rsi"}]}
+    assert MarketEnv(settings, bars(60)).config.environment.kind == "history"
+    assert idi.train({**settings, "episodes": 2}, bars(60)).policy.config.environment.kind == "history"
+    assert idi.walk_forward({**settings, "episodes": 2}, bars(300)).config.environment.kind == "history"

@@ -171,7 +171,7 @@ def run(
         bars = check_bars(data)
     if split is not None:
         given["environment.data.split"] = split
-    chosen = None if config is None else check_config(config)
+    chosen = None if config is None else check_config(config, on_history=True)
 
     def make_config(bars: int | None) -> TrainingConfig:
         return Draft.of(first_config(bars) if chosen is None else chosen).override(given).build()

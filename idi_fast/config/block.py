@@ -27,10 +27,13 @@ FIRST_FORMAT = 1
 
 NO_NUL = r"^[^\u0000]*$"
 """Pattern of a path in JSON Schema."""
+ISO_DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}"
+SPLIT = ISO_DATE + r"|^([1-9][0-9]?([.][0-9]{1,4})?|0[.][0-9]{1,4})%$"
 SNAKE_CASE = r"^[a-z][a-z0-9_]{0,39}(?!\n)$"
 """Pattern of a name that is a column's as well; Python's $ matches before a newline too."""
 _PATTERNS = {
     NO_NUL: " without null characters",
+    SPLIT: ", a time as 2020-01-01 or a share above 0% and below 100% as 70%",
     SNAKE_CASE: " of 1 to 40 lower-case letters, digits and underscores, a letter first",
 }
 _BOUNDS = {

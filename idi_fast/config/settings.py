@@ -8,7 +8,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
-from idi_fast.config.block import NO_NUL, REQUIRED, SNAKE_CASE, Block, FrozenMapping, SettingError, setting
+from idi_fast.config.block import (
+    ISO_DATE,
+    NO_NUL,
+    REQUIRED,
+    SNAKE_CASE,
+    SPLIT,
+    Block,
+    FrozenMapping,
+    SettingError,
+    setting,
+)
 from idi_fast.config.consistency import MAX_STATES, check_together
 from idi_fast.config.draft import Draft, is_schema, schema_defaults
 from idi_fast.config.feature_rules import check_edges, check_parameters
@@ -37,8 +47,6 @@ ExplorationSchedule = Literal["decay", "linear", "visits"]
 
 Note = Callable[[str], object]
 
-ISO_DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}"
-SPLIT = ISO_DATE + r"|^([1-9][0-9]?([.][0-9]{1,4})?|0[.][0-9]{1,4})%$"
 RESERVED_NAMES = ("mood", "regime", "position", "big_move", "pnl_sign", "row")
 RESERVED_PREFIXES = ("q_", "comm_", "tile_", "visits", "planned")
 """What no feature may be called: other digits of a state, and columns of a policy's table."""

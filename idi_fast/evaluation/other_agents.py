@@ -58,18 +58,24 @@ def actions_of(agent: OtherAgent) -> Act:
 
     def act(states: np.ndarray) -> np.ndarray:
         answer = agent.predict(states, deterministic=True)[0] if isinstance(agent, Model) else agent(states)
-        actions = np.asarray(answer)
-        if actions.shape != (states.shape[0],) or actions.dtype.kind not in "iu":
-            raise InputError(
-                f"the agent answers {states.shape[0]} states with {_shape(answer, actions)}; expected as many whole "
-                "numbers: 0 hold, 1 buy, 2 sell"
-            )
-        if actions.size and not 0 <= actions.min() <= actions.max() <= 2:
-            wrong = actions[(actions < 0) | (actions > 2)][0]
-            raise InputError(f"the agent answers {wrong}; expected 0 (hold), 1 (buy) or 2 (sell)")
-        return actions.astype(np.int64)
+        return checked_actions(answer, (states.shape[0],))
 
     return act
+
+
+def checked_actions(answer: object, shape: tuple[int, ...]) -> np.ndarray:
+    """Actions as int64 of a shape, () for a single one. Raises InputError for what are none."""
+    actions = np.asarray(answer)
+    if actions.shape != shape or actions.dtype.kind not in "iu":
+        wanted = "an action" if not shape else f"{shape[0]} actions"
+        raise InputError(
+            f"{_shape(answer, actions)} was given for {wanted}; expected whole numbers of the shape {shape}: 0 hold, 1 "
+            "buy, 2 sell"
+        )
+    if actions.size and not 0 <= actions.min() <= actions.max() <= 2:
+        wrong = actions[(actions < 0) | (actions > 2)].flat[0]
+        raise InputError(f"the action {wrong} was given; expected 0 (hold), 1 (buy) or 2 (sell)")
+    return actions.astype(np.int64)
 
 
 def _shape(answer: object, actions: np.ndarray) -> str:

@@ -147,7 +147,8 @@ def _train(
     ):
         trainer = create_trainer(config, seed)
         trainer.compile()
-        trainer.train(progress, checkpoints=checkpoints)
+        # What is planned is done in a moment, and has none.
+        trainer.train(progress, checkpoints=None if config.learning.plans else checkpoints)
         policy, trace = trainer.rollout()
         write_training(folder, trainer, policy, trace, {"training_seconds": trainer.training_seconds})
     discard(kept)  # a later step that fails has nothing to resume

@@ -268,7 +268,7 @@ def sweep(
     check_callback("progress", progress)
     named = [name for name in (funding, risk_free) if isinstance(name, str)]
     if not isinstance(config, Draft):
-        config = check_config(config)
+        config = check_config(config, on_history=history is not None)
         named = account_columns(config, funding, risk_free)
     history = check_bars(history, extra=named)
     if not isinstance(config, Draft):

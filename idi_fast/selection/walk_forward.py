@@ -202,7 +202,7 @@ def walk_forward(
     >>> walk.windows.height  # four windows, two seeds
     8
     """
-    config = check_config(config)
+    config = check_config(config, on_history=history is not None)
     history = required_bars(history, extra=account_columns(config, funding, risk_free))
     check_callback("progress", progress)
     check_flag("anchored", anchored)

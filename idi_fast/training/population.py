@@ -259,7 +259,7 @@ def train_population(
     True
     """
     bars = check_bars(history)
-    config = with_history(check_config(config), bars)
+    config = with_history(check_config(config, on_history=bars is not None), bars)
     check_callback("progress", progress)
     check_callback("finished", finished)
     if bars is not None and config.environment.kind != "history":

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self, TextIO
 
 from idi_fast.config.arguments import check_path, refuse
-from idi_fast.errors import InputError
+from idi_fast.errors import InputError, OutputError
 from idi_fast.storage.failures import explained
 from idi_fast.training.trainer import Progress
 
@@ -29,7 +29,7 @@ class ProgressLog:
     Give it to `train` as `progress`, in a `with` statement. There is a row about every `seconds`, and one at the end,
     with the columns that stable-baselines3 writes: time/episodes, time/fps (steps a second), time/time_elapsed (s),
     time/total_timesteps, rollout/ep_rew_mean (over the episodes since the row before) and rollout/exploration_rate.
-    Existing files are continued.
+    An earlier log of the same name is continued.
 
     Attributes
     ----------
@@ -83,6 +83,7 @@ class ProgressLog:
         if self.csv_file is not None:
             with explained(self.csv_file):
                 self.csv_file.parent.mkdir(parents=True, exist_ok=True)
+                self._check_own()
                 self._file = self.csv_file.open("a", newline="", encoding="utf-8")
                 if self._file.tell() == 0:
                     csv.writer(self._file).writerow(COLUMNS)
@@ -90,6 +91,15 @@ class ProgressLog:
         self._first: Progress | None = None
         self._episodes, self._total = 0, 0.0
         return self
+
+    def _check_own(self) -> None:
+        """Raise OutputError for a file that is no such log: a row must not be added to a table of prices."""
+        assert self.csv_file is not None
+        if not self.csv_file.is_file() or self.csv_file.stat().st_size == 0:
+            return
+        with self.csv_file.open("rb") as file:
+            if file.readline(1024).rstrip(b"\r\n") != ",".join(COLUMNS).encode():
+                raise OutputError(f"{self.csv_file} is no log of a training; choose another file")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

@@ -135,7 +135,7 @@ def train(
     64
     """
     bars = check_bars(history)
-    config = with_history(check_config(config), bars)
+    config = with_history(check_config(config, on_history=bars is not None), bars)
     trainer = create_trainer(config, seed, bars, initial=initial)
     policy, trace = trainer.run(progress, patience=patience)
     return TrainingRun(policy, trace, trainer)

@@ -148,6 +148,12 @@ def test_refusals(tmp_path, monkeypatch, arguments, words):
     assert words in refused(tmp_path, "train", "--episodes", 16, "--out", "agent", *arguments)
 
 
+def test_another_file_is_left_alone(tmp_path):
+    (tmp_path / "prices.csv").write_text("time,close\n2020-01-01,5\n")
+    arguments = ("train", "--episodes", 16, "--out", tmp_path / "agent", "--progress-csv", tmp_path / "prices.csv")
+    assert "is no log of a training" in refused(tmp_path, *arguments)
+
+
 def test_a_log_of_nothing_is_refused():
     with pytest.raises(idi.InputError, match="neither was given"):
         idi.ProgressLog()
