@@ -18,7 +18,7 @@ from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.config_bars import load_config_bars
 from idi_fast.data.config_history import with_history
 from idi_fast.data.in_sample import describe_bars
-from idi_fast.data.panel import TrainingBarsLike, check_bars
+from idi_fast.data.panel import TrainingBars, TrainingBarsLike, check_bars
 from idi_fast.environments.environment import Environment, HistoryBars, make_environment
 from idi_fast.environments.rng import draw_seed, make_generators
 from idi_fast.environments.splits import split_history
@@ -67,6 +67,10 @@ class _Market:
             generators = make_generators(self.config.engine, self._seed)
             self._environment = make_environment(self.config, generators, self._encoded)
         self.episodes.reset(self._environment.fill(self._rows))
+
+    @property
+    def history(self) -> TrainingBars | None:
+        return None if self._encoded is None else self._encoded.history
 
     def running(self) -> Episodes:
         """The episodes; InputError before `begin`."""
@@ -145,6 +149,11 @@ class MarketEnv(gymnasium.Env[np.ndarray, np.int64]):
         self.observation_space = self._market.observation_space
         self.action_space = Discrete(3)
         self.render_mode = render_mode
+
+    @property
+    def history(self) -> TrainingBars | None:
+        """The bars of its episodes; None on a simulated market."""
+        return self._market.history
 
     def as_policy(self) -> Policy:
         """A policy of the same states and bucket edges, whose tables hold nothing: see `evaluate`."""

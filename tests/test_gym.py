@@ -181,6 +181,7 @@ def test_the_market_it_was_trained_in_says_what_it_sees():
     on_bars = MarketEnv(CONFIGS["history"], frame)
     on_bars.reset(seed=0)
     assert idi.evaluate(lambda seen: seen[:, 0] * 0, frame, market=on_bars, episodes=3).in_sample
+    assert idi.evaluate(lambda seen: seen[:, 0] * 0, market=on_bars, episodes=3).in_sample  # its own bars
     assert not idi.evaluate(lambda seen: seen[:, 0] * 0, bars(60, first=60), market=on_bars, episodes=3).in_sample
 
 

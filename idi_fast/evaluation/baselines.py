@@ -224,7 +224,8 @@ def evaluate(
     if of_history and seed is not None:
         raise InputError("a seed was given, but a history's windows are not drawn")
     if of_history and history is None:
-        history = load_test_bars(config)
+        own = getattr(getattr(market, "unwrapped", market), "history", None)
+        history = load_test_bars(config) if own is None else own
     return evaluate_on(policy, history, policy.seed if seed is None else seed, episodes, agent=agent)
 
 
@@ -300,6 +301,10 @@ def is_harmful(evaluation: dict) -> bool:
     return Compared(of_best, of_best).is_better
 
 
+BESIDE_PROFIT = ("scarcity_alignment", "ethics_bonus", "communication_clarity")
+"""The weights of what is rewarded besides profits."""
+
+
 def remedy(evaluation: dict, config: TrainingConfig) -> str | None:
     """What to do about a policy that is significantly worse than a baseline, None about any other; of
     `Comparison.to_dict`."""
@@ -307,6 +312,10 @@ def remedy(evaluation: dict, config: TrainingConfig) -> str | None:
         return None
     if config.environment.kind == "synthetic":
         return "this market is noise with nothing to learn: train on prices of your own, or in the crypto environment"
+    beside = [name for name in BESIDE_PROFIT if getattr(config.rewards, name)]
+    if beside and not config.engine.compat:
+        listed = ", ".join(f"rewards.{name}" for name in beside)
+        return f"these rewards are more than profit: set {listed} to 0 to learn and to judge profits alone"
     if config.learning.plans:
         return "what it sees does not tell what pays: other features, fewer buckets or more bars"
     if config.engine.compat or config.tile_coder or config.episodic:

@@ -226,6 +226,10 @@ class Trainer:
         waiting = None if patience is None else Patience(patience)
         if self._started:
             raise IdiFastError("this trainer has been run; create another for another run")
+        if self._planner is not None and patience is not None:
+            raise InputError(
+                "patience is of training by episodes; learning.algorithm 'value_iteration' has none, leave it out"
+            )
         if self._planner is not None and checkpoints is not None:
             raise InputError("checkpoints are of training by episodes; learning.algorithm 'value_iteration' has none")
         self._started = True

@@ -104,12 +104,16 @@ def test_a_table_to_leave_alone_is_called_so_with_what_to_do(tmp_path):
     assert population.splitlines()[-1].startswith("what to do")
 
 
+PROFIT = dict.fromkeys(("scarcity_alignment", "ethics_bonus", "communication_clarity"), 0.0)
+
+
 @pytest.mark.parametrize(
     ("config", "said"),
     [
-        ({"environment": {"kind": "crypto"}}, "let the table be computed"),
+        ({"environment": {"kind": "crypto"}}, "these rewards are more than profit: set rewards.scarcity_alignment, "),
+        ({"environment": {"kind": "crypto"}, "rewards": PROFIT}, "let the table be computed"),
         (
-            {"environment": {"kind": "crypto"}, "learning": {"algorithm": "value_iteration"}},
+            {"environment": {"kind": "crypto"}, "rewards": PROFIT, "learning": {"algorithm": "value_iteration"}},
             "what it sees does not tell",
         ),
         ({"engine": {"compat": "idi_iann"}, "environment": {"kind": "crypto"}}, "more episodes"),

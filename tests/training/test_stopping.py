@@ -148,6 +148,11 @@ def test_refusals(tmp_path, monkeypatch, arguments, words):
     assert words in refused(tmp_path, "train", "--episodes", 16, "--out", "agent", *arguments)
 
 
+def test_a_plan_has_no_patience(tmp_path):
+    plan = ("train", "--env", "crypto", "--algorithm", "value_iteration", "--out", tmp_path / "agent")
+    assert "value_iteration" in refused(tmp_path, *plan, "--patience", 10)
+
+
 def test_another_file_is_left_alone(tmp_path):
     (tmp_path / "prices.csv").write_text("time,close\n2020-01-01,5\n")
     arguments = ("train", "--episodes", 16, "--out", tmp_path / "agent", "--progress-csv", tmp_path / "prices.csv")
