@@ -99,7 +99,7 @@ Plugins = Annotated[
 
 def with_plugins(function: Callable) -> Callable:
     """The function with the option --plugin if it is one of LOAD_PLUGINS; the files are loaded before it runs."""
-    if function.__name__ not in LOAD_PLUGINS:
+    if function.__name__ not in LOAD_PLUGINS or function.__module__.endswith(".tau"):  # `tau run` reads no config
         return function
     own = [
         parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)

@@ -312,10 +312,8 @@ def remedy(evaluation: dict, config: TrainingConfig) -> str | None:
         return None
     if config.environment.kind == "synthetic":
         return "this market is noise with nothing to learn: train on prices of your own, or in the crypto environment"
-    beside = [name for name in BESIDE_PROFIT if getattr(config.rewards, name)]
-    if beside and not config.engine.compat:
-        listed = ", ".join(f"rewards.{name}" for name in beside)
-        return f"these rewards are more than profit: set {listed} to 0 to learn and to judge profits alone"
+    if any(getattr(config.rewards, name) for name in BESIDE_PROFIT) and not config.engine.compat:
+        return "these rewards are more than profit: set the weights of rewards but pnl to 0 to judge profits alone"
     if config.learning.plans:
         return "what it sees does not tell what pays: other features, fewer buckets or more bars"
     if config.engine.compat or config.tile_coder or config.episodic:

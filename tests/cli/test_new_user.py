@@ -110,7 +110,7 @@ PROFIT = dict.fromkeys(("scarcity_alignment", "ethics_bonus", "communication_cla
 @pytest.mark.parametrize(
     ("config", "said"),
     [
-        ({"environment": {"kind": "crypto"}}, "these rewards are more than profit: set rewards.scarcity_alignment, "),
+        ({"environment": {"kind": "crypto"}}, "these rewards are more than profit"),
         ({"environment": {"kind": "crypto"}, "rewards": PROFIT}, "let the table be computed"),
         (
             {"environment": {"kind": "crypto"}, "rewards": PROFIT, "learning": {"algorithm": "value_iteration"}},
