@@ -225,7 +225,7 @@ def evaluate(
         raise InputError("a seed was given, but a history's windows are not drawn")
     if of_history and history is None:
         own = getattr(getattr(market, "unwrapped", market), "history", None)
-        history = load_test_bars(config) if own is None else own
+        history = load_test_bars(config) if own is None else check_bars(own)
     return evaluate_on(policy, history, policy.seed if seed is None else seed, episodes, agent=agent)
 
 
