@@ -24,7 +24,8 @@ from idi_fast.bench.oracle import kpis as sums
 from idi_fast.bench.sizes import Sizes
 from idi_fast.bench.training import MARKET_TOLERANCE, random_walk
 from idi_fast.bench.yardsticks import SEED
-from idi_fast.config.settings import DataConfig, TrainingConfig
+from idi_fast.config.environment_settings import DataConfig
+from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.history import History
 from idi_fast.data.loading import load_history, open_history
 from idi_fast.data.sources import find_files

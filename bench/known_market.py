@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from idi_fast.agents.policy import Policy
-from idi_fast.config.settings import MarketConfig, TrainingConfig
+from idi_fast.config.environment_settings import MarketConfig
+from idi_fast.config.settings import TrainingConfig
 from idi_fast.environments.environment import CryptoEnvironment
 from idi_fast.environments.rng import make_generators
 from idi_fast.evaluation.evaluator import Evaluator

@@ -10,8 +10,9 @@ from idi_fast.bench.sizes import Sizes
 from idi_fast.bench.training import Kind, compare_learnt, kinds
 from idi_fast.bench.yardsticks import SEED, Yardsticks, read_dump, run_c
 from idi_fast.data.history import History
-from idi_fast.environments.environment import charged_fee_bps, log_columns, log_fill
+from idi_fast.environments.charges import charged_fee_bps
 from idi_fast.environments.features import Encoder
+from idi_fast.environments.history_bars import log_columns, log_fill
 
 SFC_SEEDS = 48
 """Numbers that seed the sixteen generators of a stream."""

@@ -11,7 +11,8 @@ from idi_fast.bench.oracle import rng as rng_oracle
 from idi_fast.bench.oracle import tape_mt19937 as mt_oracle
 from idi_fast.bench.oracle import tape_words as words_oracle
 from idi_fast.bench.yardsticks import EPISODE_LENGTH, SEED
-from idi_fast.config.settings import RegimeConfig, TrainingConfig
+from idi_fast.config.environment_settings import RegimeConfig
+from idi_fast.config.settings import TrainingConfig
 from idi_fast.environments.rewards import reward_weights
 from idi_fast.environments.rng import MersenneTwister, Sfc64
 from idi_fast.environments.simulation import market_parameters, regime_parameters

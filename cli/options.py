@@ -14,7 +14,8 @@ from idi_fast.cli import console
 from idi_fast.cli.completion import choices
 from idi_fast.cli.reading_options import with_reading_options
 from idi_fast.config.draft import Draft, assigned
-from idi_fast.config.settings import StressScenario, TrainingConfig
+from idi_fast.config.environment_settings import StressScenario
+from idi_fast.config.settings import TrainingConfig
 from idi_fast.errors import InputError, nearest
 
 SCENARIOS: tuple[str, ...] = get_args(StressScenario)

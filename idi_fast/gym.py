@@ -19,7 +19,8 @@ from idi_fast.data.config_bars import load_config_bars
 from idi_fast.data.config_history import with_history
 from idi_fast.data.in_sample import describe_bars
 from idi_fast.data.panel import TrainingBars, TrainingBarsLike, check_bars
-from idi_fast.environments.environment import Environment, HistoryBars, make_environment
+from idi_fast.environments.environment import Environment, make_environment
+from idi_fast.environments.history_bars import HistoryBars
 from idi_fast.environments.rng import draw_seed, make_generators
 from idi_fast.environments.splits import split_history
 from idi_fast.environments.state_space import StateSpace, comm_columns

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 import idi_fast as idi
-from idi_fast.environments.environment import HistoryBars, make_environment
+from idi_fast.environments.environment import make_environment
+from idi_fast.environments.history_bars import HistoryBars
 from idi_fast.environments.rng import make_generators
 from idi_fast.gym import MarketEnv, MarketVectorEnv
 

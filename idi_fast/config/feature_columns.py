@@ -1,6 +1,7 @@
 """The features of an observation, and the columns that they read."""
 
-from idi_fast.config.settings import FeatureConfig, FeaturesConfig, NamedFeature, TrainingConfig
+from idi_fast.config.feature_settings import FeatureConfig, FeaturesConfig, NamedFeature
+from idi_fast.config.settings import TrainingConfig
 from idi_fast.config.transforms import TRANSFORMS
 
 SLOTS = ("price", "volume", "trend", "scarcity")

@@ -8,7 +8,7 @@ from idi_fast.config.transforms import TRANSFORMS, Transform
 from idi_fast.errors import nearest
 
 if TYPE_CHECKING:
-    from idi_fast.config.settings import NamedFeature
+    from idi_fast.config.feature_settings import NamedFeature
 
 PARAMETERS = ("window", "lag", "fast", "signal", "width", "quantile")
 """The keys of a feature that are numbers of its transform."""

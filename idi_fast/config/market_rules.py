@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from idi_fast.config.block import SettingError
 
 if TYPE_CHECKING:
-    from idi_fast.config.settings import MarketConfig
+    from idi_fast.config.environment_settings import MarketConfig
 
 OF_FOUR = (
     *("drift_bull", "drift_bear", "drift_chop", "vol_base", "vol_panic", "shock_prob", "shock_scale"),

@@ -18,7 +18,7 @@ import numpy as np
 
 from idi_fast.config.arguments import check_path, described
 from idi_fast.config.block import SNAKE_CASE
-from idi_fast.config.settings import FeatureConfig, NamedFeature
+from idi_fast.config.feature_settings import FeatureConfig, NamedFeature
 from idi_fast.config.transforms import LONGEST, TRANSFORMS, Parameter, Transform
 from idi_fast.errors import ArtifactError, InputError
 

@@ -8,48 +8,25 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
-from idi_fast.config.block import (
-    ISO_DATE,
-    NO_NUL,
-    REQUIRED,
-    SNAKE_CASE,
-    SPLIT,
-    Block,
-    FrozenMapping,
-    SettingError,
-    setting,
-)
+from idi_fast.config.block import Block, FrozenMapping, SettingError, setting
 from idi_fast.config.consistency import MAX_STATES, check_together
 from idi_fast.config.draft import Draft, is_schema, schema_defaults
-from idi_fast.config.feature_rules import check_edges, check_parameters
-from idi_fast.config.market_rules import check_regimes
-from idi_fast.config.read_options import OPTIONS, DecimalMark, ReadOptions, Vendor
-from idi_fast.config.transforms import TRANSFORMS
+from idi_fast.config.environment_settings import EnvironmentConfig
+from idi_fast.config.feature_settings import FeaturesConfig, NamedFeature
 from idi_fast.errors import ConfigError
 from idi_fast.storage.json_files import json_text, read_json
 
 Compat = Literal["idi_iann"]
 Rng = Literal["sfc64", "mt19937"]
-EnvironmentKind = Literal["synthetic", "crypto", "history"]
-StressScenario = Literal["normal", "panic", "extreme_shock", "fee_spike", "bear_market", "flash_crash"]
-Transform = Literal["zscore", "log_return", "drawdown", "ema_ratio", "volatility", "level"]
-Edges = Literal["quantile", "uniform"]
-NanPolicy = Literal["refuse", "drop"]
-EdgeFit = Literal["pooled", "per_symbol"]
-FillPolicy = Literal["next_open", "next_close", "same_close"]
 Algorithm = Literal["q_learning", "double_q_learning", "expected_sarsa", "q_lambda", "value_iteration"]
 Auto = Literal["auto"]
 Tiling = Literal["reference", "displaced"]
-Regime = Literal["bull", "bear", "chop", "panic"]
 Objective = Literal["volatility_units", "simple", "log", "mean_variance", "downside"]
 RateSchedule = Literal["constant", "visits", "episodes"]
 ExplorationSchedule = Literal["decay", "linear", "visits"]
 
 Note = Callable[[str], object]
 
-RESERVED_NAMES = ("mood", "regime", "position", "big_move", "pnl_sign", "row")
-RESERVED_PREFIXES = ("q_", "comm_", "tile_", "visits", "planned")
-"""What no feature may be called: other digits of a state, and columns of a policy's table."""
 MAX_COMM_ACTIONS = 2**15 - 1  # int16 in tapes and traces
 
 
@@ -254,221 +231,6 @@ class EngineConfig(Block):
             reason = f"but compat {self.compat!r} reproduces CPython's generator"
             problem = f"is {self.rng!r}, {reason}; remove engine.rng or set it to 'mt19937'"
             raise SettingError("rng", problem, "compat")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
-class RegimeConfig(Block):
-    """One of the simulated market's regimes, where these are a list of their own."""
-
-    name: str = setting(REQUIRED, "Name of the regime.", pattern=SNAKE_CASE)
-    drift: float = setting(0.0, "Mean log return per bar.")
-    volatility: float = setting(REQUIRED, "Standard deviation of the log return per bar.", minimum=0)
-    next: tuple[float, ...] | None = setting(
-        None, "Chances of each regime of the list at the next bar; null stays for ever.", minimum=0, maximum=1
-    )
-    degrees: float | None = setting(
-        None, "Degrees of freedom of Student's t, for fat tails; null is normal.", exclusiveMinimum=2, maximum=1000
-    )
-    garch_alpha: float = setting(
-        0.0, "α of GARCH(1,1): weight of the last squared return.", minimum=0, exclusiveMaximum=1
-    )
-    garch_beta: float = setting(0.0, "β of GARCH(1,1): weight of the last variance.", minimum=0, exclusiveMaximum=1)
-    counts_as: Regime = setting("chop", "What the agent, alerts and streams take it for; a panic is a risk event.")
-
-    def _cross_check(self) -> None:
-        if self.garch_alpha + self.garch_beta >= 1.0:
-            problem = f"and garch_beta add up to {self.garch_alpha + self.garch_beta:g}; expected less than 1"
-            raise SettingError("garch_alpha", problem, "garch_beta")
-        if self.next is not None and abs(sum(self.next) - 1.0) > 1e-9:
-            raise SettingError("next", f"adds up to {sum(self.next):.12g}; expected chances that add up to 1")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
-class MarketConfig(Block):
-    """The simulated market of the crypto environment; the fee holds for a price history too, the costs of holding a
-    position only for that."""
-
-    drift_bull: float = setting(0.002, "Mean log return per bar in a bull market.")
-    drift_bear: float = setting(-0.002, "Mean log return per bar in a bear market; in a panic −1.5 times its size.")
-    drift_chop: float = setting(0.0, "Mean log return per bar in a sideways market.")
-    vol_base: float = setting(0.01, "Volatility: standard deviation of the log return per bar.", minimum=0)
-    vol_panic: float = setting(0.04, "Volatility in a panic, likewise.", minimum=0)
-    shock_prob: float = setting(0.02, "Probability of a shock per bar.", minimum=0, maximum=1)
-    shock_scale: float = setting(0.05, "Standard deviation of a shock's log return.", minimum=0)
-    fee_bps: float = setting(5.0, "Fee per trade, in basis points of the price.", minimum=0, exclusiveMaximum=10_000)
-    stress_scenario: StressScenario = setting("normal", "The stress the market is put under.")
-    borrow_bps: float = setting(
-        0.0, "What a short pays a year to borrow, in basis points of its notional.", since=2, minimum=0, maximum=100_000
-    )
-    cash_rate: float = setting(
-        0.0,
-        "Interest a year on cash, which a position forgoes, as 0.04 for 4 %.",
-        since=2,
-        exclusiveMinimum=-1,
-        exclusiveMaximum=1,
-    )
-    regimes: tuple[RegimeConfig, ...] = setting(
-        (), "Regimes in place of the bull, bear, sideways and panic ones of the other settings.", since=2
-    )
-
-    def _cross_check(self) -> None:
-        check_regimes(self)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
-class DataConfig(Block):
-    """The price history of the history environment, and how orders fill on it."""
-
-    path: str | None = setting(None, "A Parquet or CSV file, a glob or a folder.", minLength=1, pattern=NO_NUL)
-    time: str | None = setting(
-        None, 'Column of the bar\'s time; null finds it by its usual names, "none" reads no times.'
-    )
-    price: str | None = setting(None, "Column of the closing price; null finds it by its usual names.")
-    open: str | None = setting(None, "Column of the opening price; null finds it by its usual names.")
-    volume: str | None = setting(None, "Column of the traded volume; null finds it by its usual names.")
-    nan: NanPolicy = setting("refuse", "What to do with a bar that has a missing value.")
-    fill: FillPolicy = setting(
-        "next_open", "Price a decision is filled at: the next bar's open or close, or its own close."
-    )
-    funding: str | None = setting(
-        None, "Column of the funding rate that longs pay to shorts at each bar; null is none.", since=2, minLength=1
-    )
-    format: Vendor | None = setting(None, "A vendor's format, for what its files do not tell.", since=2)
-    sep: str | None = setting(None, 'Sign between the fields of text, "tab" for a tab; null finds it out.', since=2)
-    decimal: DecimalMark | None = setting(None, "Decimal mark; null finds it out.", since=2)
-    thousands: str | None = setting(
-        None, "Separator of thousands; null takes any but the decimal mark.", since=2, minLength=1, maxLength=1
-    )
-    time_format: str | None = setting(
-        None, "A strptime format, the unit of epochs (s, ms, us, ns), or excel; null finds it out.", since=2
-    )
-    tz: str | None = setting(None, "Zone of times that name none, as America/New_York; null is UTC.", since=2)
-    no_header: bool = setting(False, "Whether the first row is one of values, although it looks like names.", since=2)
-    encoding: str | None = setting(None, "Encoding of text, as cp1252; null finds it out.", since=2)
-    skip_rows: int | None = setting(None, "Lines before the table; null finds it out.", since=2, minimum=0)
-    sort: bool = setting(False, "Whether rows are sorted by time instead of refused.", since=2)
-    duplicates: NanPolicy = setting("refuse", "What to do with a row that repeats the one before.", since=2)
-    start: str | None = setting(
-        None, "Time of the first bar included, ISO 8601; null is that of all.", since=2, pattern=ISO_DATE
-    )
-    end: str | None = setting(
-        None, "Time of the first bar excluded, ISO 8601; null is none.", since=2, pattern=ISO_DATE
-    )
-    symbol_col: str | None = setting(
-        None, "Column, or key of key=value folders, with the symbol of each bar; null is a single history.", since=2
-    )
-    symbol_files: bool = setting(False, "Whether each file is a symbol.", since=2)
-    edges: EdgeFit = setting(
-        "pooled", "Whether bucket edges are fitted on all symbols together, or on each symbol's bars.", since=2
-    )
-    split: str | None = setting(
-        None,
-        "Where training ends and the test begins: a time, ISO 8601, or a share, as 70%; null trains on all bars.",
-        since=2,
-        pattern=SPLIT,
-    )
-
-    def _cross_check(self) -> None:
-        try:
-            self.reading()
-        except ConfigError as error:
-            name, _, problem = str(error).partition(": ")
-            raise SettingError(name, problem.replace("found", "is", 1).replace(", expected", "; expected", 1)) from None
-        if self.symbol_files and self.symbol_col is not None:
-            raise SettingError("symbol_files", "is true; expected either this or symbol_col", "symbol_col")
-
-    def reading(self) -> ReadOptions:
-        """How the files are read."""
-        return ReadOptions.of({name: getattr(self, name) for name in OPTIONS})
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
-class EnvironmentConfig(Block):
-    """The market the agent acts in."""
-
-    kind: EnvironmentKind = setting("synthetic", "Random features, a simulated market or a price history.")
-    allow_short: bool = setting(True, "Whether sell goes short; else it closes the position.")
-    observe_regime: bool = setting(False, "Whether the agent sees the simulated market's regime, for kind crypto.")
-    market: MarketConfig = setting(MarketConfig, "The simulated market, for kind crypto, and the fee.")
-    data: DataConfig = setting(DataConfig, "The price history, for kind history.")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
-class FeatureConfig(Block):
-    """One feature: a causal transform of a column."""
-
-    column: str = setting("close", "Column it is computed from.")
-    transform: Transform = setting(REQUIRED, "What is computed from the column.")
-    window: int = setting(
-        32, "Bars it looks back over; for log_return and volatility, changes.", minimum=1, maximum=1_000_000
-    )
-
-    def _cross_check(self) -> None:
-        if self.transform in ("zscore", "volatility") and self.window < 2:
-            problem = f"is {self.window}; expected at least 2 for transform {self.transform!r}"
-            raise SettingError("window", problem, "transform")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
-class FeaturesConfig(Block):
-    """The market features of the state, on the crypto and history environments."""
-
-    price: FeatureConfig | None = setting(None, "Price feature; null is the default for the data's columns.")
-    volume: FeatureConfig | None = setting(None, "Volume feature; null is the default for the data's columns.")
-    trend: FeatureConfig | None = setting(None, "Trend feature; null is the default for the data's columns.")
-    scarcity: FeatureConfig | None = setting(None, "Scarcity feature; null is the default for the data's columns.")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
-class NamedFeature(Block):
-    """One feature of a list: its name, a causal transform of columns, and its buckets."""
-
-    name: str = setting(REQUIRED, "Name of the feature, and of its digit of the state.", pattern=SNAKE_CASE)
-    transform: str = setting(
-        REQUIRED, "What is computed from the columns: one of these, or a plugin's function.", examples=list(TRANSFORMS)
-    )
-    column: str = setting("close", "Column it is computed from.")
-    other: str | None = setting(None, "Second column, of spread.")
-    window: int | None = setting(
-        None, "Bars it looks back over; null is the transform's own.", minimum=1, maximum=1_000_000
-    )
-    lag: int | None = setting(None, "Bars ago that a simple_return ends, or between changes that are correlated.")
-    fast: int | None = setting(None, "Span of the fast average of a macd_histogram.")
-    signal: int | None = setting(None, "Span of the average of the MACD.")
-    width: float | None = setting(None, "Deviations from the mean to a Bollinger band.")
-    quantile: float | None = setting(None, "Share of the window below a rolling_quantile.")
-    buckets: int | None = setting(
-        None,
-        "Buckets it is quantized into; null is 4, or what the edges or the transform's categories make.",
-        minimum=1,
-        derive=lambda feature: _buckets(feature),
-    )
-    edges: Edges | tuple[float, ...] = setting(
-        "quantile", "Inner edges of the buckets: at equal shares of the training bars, at equal distances, or a list."
-    )
-
-    def _cross_check(self) -> None:
-        if self.name in RESERVED_NAMES or self.name.startswith(RESERVED_PREFIXES):
-            problem = f"is {self.name!r}, which is a column of every policy; expected another name"
-            raise SettingError("name", problem)
-        check_parameters(self)
-        check_edges(self)
-
-    @property
-    def parameters(self) -> tuple[int | float, ...]:
-        """The numbers that its transform takes, the window first."""
-        wanted = TRANSFORMS[self.transform].parameters
-        given = [getattr(self, parameter.name) for parameter in wanted]
-        return tuple(
-            parameter.default if value is None else value for parameter, value in zip(wanted, given, strict=True)
-        )
-
-
-def _buckets(feature: NamedFeature) -> int:
-    if isinstance(feature.edges, tuple):
-        return len(feature.edges) + 1
-    transform = TRANSFORMS.get(feature.transform)
-    return (transform.categories if transform else None) or 4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)

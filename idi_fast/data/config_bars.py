@@ -5,7 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from idi_fast.config.settings import DataConfig, TrainingConfig
+from idi_fast.config.environment_settings import DataConfig
+from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.config_history import open_config_history
 from idi_fast.data.panel import Panel, TrainingBars
 from idi_fast.data.sources import find_files

@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+from idi_fast.config.environment_settings import DataConfig
 from idi_fast.config.feature_columns import feature_columns
-from idi_fast.config.settings import DataConfig, TrainingConfig
+from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.history import History
 from idi_fast.data.loading import HistoryFiles, open_history
 from idi_fast.errors import DataError

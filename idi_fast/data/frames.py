@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 
 from idi_fast.config.arguments import described
+from idi_fast.config.environment_settings import NanPolicy
 from idi_fast.config.read_options import ReadOptions
-from idi_fast.config.settings import NanPolicy
 from idi_fast.data.history import History
 from idi_fast.data.loading import OPTIONAL, open_history
 from idi_fast.errors import DataError, InputError

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from idi_fast.config.environment_settings import DataConfig
 from idi_fast.config.read_options import ReadOptions
-from idi_fast.config.settings import DataConfig, TrainingConfig
+from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.bar_files import SYMBOL_KEY
 from idi_fast.data.config_history import open_config_history
 from idi_fast.data.loading import HistoryFiles

@@ -1,4 +1,4 @@
-"""What a position pays in the rewards of training for being held, besides what it earns by the price."""
+"""What a position pays in the rewards of training, besides what it earns by the price."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,15 @@ import numpy as np
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.bar_frequency import ElapsedYears
 from idi_fast.data.history import History
+from idi_fast.environments.simulation import STRESS
 from idi_fast.errors import DataError
+
+
+def charged_fee_bps(config: TrainingConfig) -> float:
+    """The fee per side charged to the agent's rewards, in basis points: a stress scenario may multiply it."""
+    market = config.environment.market
+    multiplier = STRESS[market.stress_scenario].fee_multiplier if config.environment.kind == "crypto" else 1.0
+    return market.fee_bps * multiplier
 
 
 class HoldingCharges:

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from idi_fast.config.feature_columns import MARKET_COLUMNS, columns_read
+from idi_fast.config.feature_settings import FeatureConfig, NamedFeature
 from idi_fast.config.plugins import Plugin
-from idi_fast.config.settings import FeatureConfig, NamedFeature
 from idi_fast.config.transforms import TRANSFORMS, Transform
 from idi_fast.environments.own_features import OwnSeries
 from idi_fast.errors import DataError

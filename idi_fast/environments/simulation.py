@@ -11,7 +11,8 @@ import numpy as np
 import polars as pl
 
 from idi_fast.config.arguments import check_config, check_integer, check_path
-from idi_fast.config.settings import RegimeConfig, TrainingConfig
+from idi_fast.config.environment_settings import RegimeConfig
+from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.timestamps import parse_time, time_series
 from idi_fast.environments.buffers import Buffers
 from idi_fast.environments.rng import Generator, make_generators

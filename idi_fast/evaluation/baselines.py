@@ -16,7 +16,7 @@ from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.in_sample import is_in_sample
 from idi_fast.data.panel import TrainingBars, TrainingBarsLike, check_bars
 from idi_fast.environments.actions import BUY, HOLD, SELL
-from idi_fast.environments.environment import HistoryBars
+from idi_fast.environments.history_bars import HistoryBars
 from idi_fast.environments.splits import load_test_bars
 from idi_fast.environments.state_space import StateSpace
 from idi_fast.errors import InputError

@@ -15,7 +15,8 @@ from idi_fast.agents.trace import Trace, greedy_trace
 from idi_fast.config.arguments import check_integer, described
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.panel import Panel, TrainingBars, TrainingBarsLike, check_bars, members
-from idi_fast.environments.environment import Environment, HistoryBars, make_environment
+from idi_fast.environments.environment import Environment, make_environment
+from idi_fast.environments.history_bars import HistoryBars
 from idi_fast.environments.rewards import RewardRule
 from idi_fast.environments.rng import make_generators
 from idi_fast.environments.splits import load_training_bars

@@ -23,7 +23,7 @@ from idi_fast.config.seeds import check_seeds
 from idi_fast.config.settings import Note, TrainingConfig
 from idi_fast.data.config_bars import load_config_bars
 from idi_fast.data.panel import TrainingBars
-from idi_fast.environments.environment import HistoryBars
+from idi_fast.environments.history_bars import HistoryBars
 from idi_fast.environments.state_space import StateSpace
 from idi_fast.errors import ConfigError, IdiFastError, InputError, OutputError, nearest
 from idi_fast.layers.plan import INDEX, Layer, Place, check_places, read_layers, real_path

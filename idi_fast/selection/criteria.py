@@ -16,8 +16,8 @@ from idi_fast.data.bar_frequency import BarFrequency
 from idi_fast.data.history import History
 from idi_fast.data.panel import TrainingBars
 from idi_fast.data.spikes import notes_on
-from idi_fast.environments.environment import HistoryBars
 from idi_fast.environments.features import longest_window, resolve_features
+from idi_fast.environments.history_bars import HistoryBars
 from idi_fast.environments.shared_bars import SHARED_BYTES, Shared, encoding_key
 from idi_fast.errors import InputError
 from idi_fast.evaluation.baselines import baseline_rewards, evaluate

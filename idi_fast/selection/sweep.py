@@ -27,7 +27,7 @@ from idi_fast.data.config_bars import load_config_bars
 from idi_fast.data.config_history import with_history
 from idi_fast.data.in_sample import describe_data, versions
 from idi_fast.data.panel import TrainingBars, TrainingBarsLike, check_bars
-from idi_fast.environments.environment import HistoryBars
+from idi_fast.environments.history_bars import HistoryBars
 from idi_fast.environments.shared_bars import Shared, encoding_key
 from idi_fast.environments.splits import refuse_split
 from idi_fast.errors import ConfigError, InputError

@@ -23,8 +23,8 @@ from idi_fast.data.history import History
 from idi_fast.data.in_sample import describe_data, versions
 from idi_fast.data.panel import TrainingBars, TrainingBarsLike, required_bars
 from idi_fast.data.spikes import notes_on
-from idi_fast.environments.environment import HistoryBars
 from idi_fast.environments.features import longest_window, resolve_features
+from idi_fast.environments.history_bars import HistoryBars
 from idi_fast.environments.shared_bars import SHARED_BYTES, Shared
 from idi_fast.environments.splits import refuse_split
 from idi_fast.errors import InputError

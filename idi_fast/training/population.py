@@ -18,7 +18,7 @@ from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.config_bars import load_config_bars
 from idi_fast.data.config_history import with_history
 from idi_fast.data.panel import TrainingBars, TrainingBarsLike, check_bars
-from idi_fast.environments.environment import HistoryBars
+from idi_fast.environments.history_bars import HistoryBars
 from idi_fast.environments.splits import split_history
 from idi_fast.errors import IdiFastError, InputError
 from idi_fast.evaluation.baselines import Comparison, compare_to_baselines, plain_verdict

@@ -19,12 +19,12 @@ from idi_fast.data.in_sample import describe_bars
 from idi_fast.data.panel import TrainingBars, TrainingBarsLike, check_bars
 from idi_fast.environments.environment import (
     CryptoEnvironment,
-    HistoryBars,
     HistoryEnvironment,
     SyntheticEnvironment,
     make_environment,
 )
 from idi_fast.environments.features import named
+from idi_fast.environments.history_bars import HistoryBars
 from idi_fast.environments.rng import draw_seed, make_generators
 from idi_fast.environments.splits import split_history
 from idi_fast.environments.state_space import make_rules

@@ -13,8 +13,8 @@ from numpy.testing import assert_array_equal
 import idi_fast as idi
 from idi_fast.agents.policy import Policy
 from idi_fast.compare import compare
-from idi_fast.environments.environment import log_columns
 from idi_fast.environments.features import SKETCH, Encoder, resolve_features
+from idi_fast.environments.history_bars import log_columns
 from idi_fast.environments.series import FeatureStream
 from idi_fast.errors import ArtifactError
 from idi_fast.storage.tables import METADATA_KEY, Table

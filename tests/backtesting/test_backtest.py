@@ -16,8 +16,8 @@ from idi_fast.backtesting import kpis
 from idi_fast.backtesting.account import TradingAssumptions, keep_account
 from idi_fast.backtesting.backtest import backtest, calibrate
 from idi_fast.data.history import History
-from idi_fast.environments.environment import log_columns, log_fill
 from idi_fast.environments.features import BarStream
+from idi_fast.environments.history_bars import log_columns, log_fill
 from idi_fast.environments.series import FeatureStream
 from idi_fast.errors import ArtifactError, InputError
 

@@ -15,11 +15,11 @@ from idi_fast.agents.rollout import rollout_history
 from idi_fast.backtesting import lookahead
 from idi_fast.backtesting.lookahead import LookaheadViolation, check_lookahead, checked_segments
 from idi_fast.config.feature_columns import SLOTS
-from idi_fast.config.settings import FeatureConfig
+from idi_fast.config.feature_settings import FeatureConfig
 from idi_fast.data.history import History
 from idi_fast.data.timestamps import iso_time
-from idi_fast.environments.environment import log_columns
 from idi_fast.environments.features import Encoder
+from idi_fast.environments.history_bars import log_columns
 from idi_fast.environments.series import FeatureStream, Series, SeriesStream
 from idi_fast.errors import ArtifactError, InputError
 from idi_fast.kernels import features as transforms

@@ -23,7 +23,8 @@ from idi_fast.backtesting.kpi_accumulator import KpiAccumulator
 from idi_fast.backtesting.lookahead import check_lookahead
 from idi_fast.backtesting.risk_free import RiskFree
 from idi_fast.data.bar_frequency import BarFrequency
-from idi_fast.environments.environment import HistoryBars, make_environment
+from idi_fast.environments.environment import make_environment
+from idi_fast.environments.history_bars import HistoryBars
 from idi_fast.environments.rewards import RewardRule
 from idi_fast.environments.rng import make_generators
 from idi_fast.errors import ConfigError, DataError, InputError

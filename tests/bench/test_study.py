@@ -8,7 +8,7 @@ from test_trainer import config, train
 from idi_fast.backtesting.backtest import backtest
 from idi_fast.bench import study
 from idi_fast.bench.known_market import Chain, draw_paths, optimal_values, rewards_of_knowing
-from idi_fast.config.settings import MarketConfig
+from idi_fast.config.environment_settings import MarketConfig
 from idi_fast.environments.simulation import market_parameters
 from idi_fast.errors import ArtifactError
 from idi_fast.evaluation.evaluator import Evaluator

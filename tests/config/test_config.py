@@ -26,7 +26,8 @@ from config_trees import (
 )
 
 from idi_fast.config import settings as settings_module
-from idi_fast.config.settings import EngineConfig, FeatureConfig, QuantizerConfig, RewardWeights, TrainingConfig
+from idi_fast.config.feature_settings import FeatureConfig
+from idi_fast.config.settings import EngineConfig, QuantizerConfig, RewardWeights, TrainingConfig
 from idi_fast.errors import ConfigError
 
 SCENARIOS = ["normal", "panic", "extreme_shock", "fee_spike", "bear_market", "flash_crash"]

@@ -15,8 +15,8 @@ from idi_fast import TrainingConfig, create_trainer
 from idi_fast.agents.rollout import rollout_history
 from idi_fast.config.transforms import TRANSFORMS
 from idi_fast.environments import features
-from idi_fast.environments.environment import log_columns
 from idi_fast.environments.features import BarStream, Encoder, longest_window, resolve_features
+from idi_fast.environments.history_bars import log_columns
 from idi_fast.environments.series import FeatureStream
 from idi_fast.environments.state_space import StateSpace
 from idi_fast.errors import ArtifactError, DataError

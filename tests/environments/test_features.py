@@ -12,10 +12,10 @@ from market_data import random_walk
 from numpy.testing import assert_array_equal
 
 from idi_fast import TrainingConfig
-from idi_fast.config.settings import FeatureConfig
+from idi_fast.config.feature_settings import FeatureConfig
 from idi_fast.environments import features
-from idi_fast.environments.environment import log_columns
 from idi_fast.environments.features import BarStream, Encoder, default_features, resolve_features
+from idi_fast.environments.history_bars import log_columns
 from idi_fast.environments.series import FeatureStream
 from idi_fast.errors import DataError
 

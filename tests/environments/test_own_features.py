@@ -92,7 +92,7 @@ def series(function, **fields) -> Series:
 
 
 def columns_of(bars: idi.History) -> dict[str, np.ndarray]:
-    from idi_fast.environments.environment import log_columns
+    from idi_fast.environments.history_bars import log_columns
 
     return log_columns(bars)
 

@@ -20,8 +20,8 @@ from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.config_bars import load_config_bars
 from idi_fast.data.in_sample import describe_bars, is_in_sample
 from idi_fast.data.panel import Panel
-from idi_fast.environments.environment import HistoryBars
 from idi_fast.environments.features import Encoder
+from idi_fast.environments.history_bars import HistoryBars
 from idi_fast.environments.splits import split_history
 from idi_fast.errors import DataError, InputError
 from idi_fast.schemas import load_schema

@@ -10,7 +10,7 @@ from cli_helpers import bars, run, succeed
 from numpy.testing import assert_allclose, assert_array_equal
 
 import idi_fast as idi
-from idi_fast.environments.environment import HistoryBars
+from idi_fast.environments.history_bars import HistoryBars
 from idi_fast.environments.rewards import RewardRule
 
 OBJECTIVES = ["volatility_units", "simple", "log", "mean_variance", "downside"]

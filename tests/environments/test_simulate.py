@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from idi_fast import TrainingConfig, load_history, simulate_history
-from idi_fast.environments.environment import CryptoEnvironment, HistoryBars
+from idi_fast.environments.environment import CryptoEnvironment
+from idi_fast.environments.history_bars import HistoryBars
 from idi_fast.environments.rng import make_generators
 from idi_fast.environments.simulation import parse_interval, simulated_frames
 from idi_fast.errors import IdiFastError, InputError

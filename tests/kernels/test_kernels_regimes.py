@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from kernel_strategies import CHUNKS, SEEDS, WORDS_64, pieces, uint64_rows
 from numpy.testing import assert_allclose, assert_array_equal
 
-from idi_fast.config.settings import RegimeConfig
+from idi_fast.config.environment_settings import RegimeConfig
 from idi_fast.environments.simulation import regime_parameters
 from idi_fast.kernels import regimes as kernels
 from oracle import regimes as oracle

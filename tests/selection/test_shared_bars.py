@@ -12,7 +12,7 @@ from numpy.testing import assert_array_equal
 import idi_fast as idi
 from idi_fast.environments import environment
 from idi_fast.environments import series as of_series
-from idi_fast.environments.environment import HistoryBars
+from idi_fast.environments.history_bars import HistoryBars
 from idi_fast.environments.shared_bars import Shared, encoding_key
 from idi_fast.selection import criteria
 

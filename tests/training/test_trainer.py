@@ -14,7 +14,7 @@ from numpy.testing import assert_array_equal
 import idi_fast.training.trainer
 from idi_fast import Policy, TrainingConfig, create_trainer
 from idi_fast.agents.streams import check_stream
-from idi_fast.environments.environment import charged_fee_bps
+from idi_fast.environments.charges import charged_fee_bps
 from idi_fast.errors import ArtifactError, Cancelled, DataError, IdiFastError, InputError
 from oracle import engine
 
