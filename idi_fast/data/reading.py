@@ -123,9 +123,14 @@ def read_bars(
                 try:
                     kept = check.push(batch)
                 except DataError as error:
-                    hint = _symbols_hint(sources[reading.files_read - 1], columns) if name is None else ""
-                    text = str(error).partition(ADVICE)[0] if hint else str(error)
-                    raise DataError(f"{text}{hint}") from None
+                    if name is not None:
+                        raise
+                    text, hint = str(error), _symbols_hint(sources[reading.files_read - 1], columns)
+                    if hint:
+                        text = text.partition(ADVICE)[0] + hint
+                    elif reading.files_read > 1:
+                        text += "; if each file is a symbol: `symbol_files=True`"
+                    raise DataError(text) from None
             about = {"dropped": reading.dropped, "copies": len(batch) - len(kept), "notes": reading.notes}
             reading.dropped, reading.notes = 0, []
             yield about, [*(kept.arrays[role] for role in roles), kept.gaps]

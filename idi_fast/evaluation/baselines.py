@@ -302,7 +302,7 @@ def is_harmful(evaluation: dict) -> bool:
 
 
 BESIDE_PROFIT = ("scarcity_alignment", "ethics_bonus", "communication_clarity")
-"""The weights of what is rewarded besides profits."""
+"""The weights of what is rewarded besides profit."""
 
 
 def remedy(evaluation: dict, config: TrainingConfig) -> str | None:
@@ -313,7 +313,7 @@ def remedy(evaluation: dict, config: TrainingConfig) -> str | None:
     if config.environment.kind == "synthetic":
         return "this market is noise with nothing to learn: train on prices of your own, or in the crypto environment"
     if any(getattr(config.rewards, name) for name in BESIDE_PROFIT) and not config.engine.compat:
-        return "these rewards are more than profit: set the weights of rewards but pnl to 0 to judge profits alone"
+        return "these rewards are not profit alone: set every weight of rewards but pnl to 0 to see what it earns"
     if config.learning.plans:
         return "what it sees does not tell what pays: other features, fewer buckets or more bars"
     if config.engine.compat or config.tile_coder or config.episodic:

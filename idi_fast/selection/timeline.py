@@ -16,6 +16,8 @@ from idi_fast.errors import InputError
 
 Places = dict[str | None, tuple[int, int]]
 """By symbol, None for a single history: its first own bar of a part, and the first behind it."""
+Targets = dict[str | None, np.ndarray]
+"""By symbol, likewise: a policy's target positions int8 at the closes of these bars."""
 
 
 class Timeline:
@@ -67,10 +69,8 @@ class Timeline:
             )
         return Panel(kept)
 
-    def decide(
-        self, policy: Policy, places: Places, seen: Shared[Observations], key: Hashable
-    ) -> dict[str | None, np.ndarray]:
-        """A policy's target positions int8 by symbol, at the closes of these bars: see `decide_from_flat`.
+    def decide(self, policy: Policy, places: Places, seen: Shared[Observations], key: Hashable) -> Targets:
+        """A policy's target positions at the closes of these bars: see `decide_from_flat`.
 
         seen: the bars as policies see them, shared by those with the same `key`.
         """

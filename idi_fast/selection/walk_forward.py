@@ -15,7 +15,7 @@ from idi_fast.agents.rollout import Observations
 from idi_fast.backtesting import kpis
 from idi_fast.backtesting.account import account_columns, assume
 from idi_fast.backtesting.risk_free import RiskFree
-from idi_fast.config.arguments import check_callback, check_config, check_flag, check_integer
+from idi_fast.config.arguments import check_callback, check_config, check_flag
 from idi_fast.config.seeds import check_seeds, refuse_equal_seeds
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.config_history import with_history
@@ -31,8 +31,8 @@ from idi_fast.errors import InputError
 from idi_fast.evaluation.verdicts import account_verdict, short_tests
 from idi_fast.parallel.worker_pool import WorkerPool
 from idi_fast.selection.tested import SymbolTests, equity_frame, symbols_frame, windows_frame
-from idi_fast.selection.timeline import Timeline
-from idi_fast.selection.windows import Window, make_windows
+from idi_fast.selection.timeline import Places, Targets, Timeline
+from idi_fast.selection.windows import Window, make_windows, window_sizes
 from idi_fast.storage.files import new_directory, write_json
 from idi_fast.storage.json_files import null_nan
 from idi_fast.storage.manifests import SCHEMA_VERSION, write_manifest
@@ -227,64 +227,18 @@ def walk_forward(
         funding=funding,
         risk_free=risk_free,
     )
-    whence = f", half of the {bars} there are" if train_bars is None else ""
-    train_bars = bars // 2 if train_bars is None else check_integer("train_bars", train_bars)
-    test_bars = max(2, bars // 10) if test_bars is None else test_bars
-    windows = make_windows(
-        bars, train_bars, test_bars, test_bars if step is None else step, embargo=embargo, anchored=anchored
-    )
-    if train_bars <= config.episode_length:
-        raise InputError(
-            f"train_bars is {train_bars}{whence}; expected more than episode_length ({config.episode_length})"
-        )
+    sizes = window_sizes(bars, train_bars, test_bars, step, episode_length=config.episode_length)
+    windows = make_windows(bars, *sizes, embargo=embargo, anchored=anchored)
     training = [
         timeline.training(window.train_start, window.train_stop, window.test_start, config.episode_length)
         for window in windows
     ]
     places = [timeline.places(*window.tested) for window in windows]
-    targets, lock, workers = {}, threading.Lock(), WorkerPool(jobs, len(seeds) if warm else len(windows))
-
-    # With `warm` each seed goes through all windows, else each window through all seeds.
-    room = SHARED_BYTES if warm else workers.jobs
-    markets: Shared[HistoryBars] = Shared(room, lambda bars: bars.nbytes if warm else 1)
-    seen: Shared[Observations] = Shared(room, lambda bars: bars.nbytes if warm else 1)
-
-    def test(seed: int, number: int, market: HistoryBars, initial: Policy | None) -> Policy:
-        trainer = Trainer(config, seed, market, initial)
-        with workers.training(trainer):
-            trainer.train()
-        policy, _ = trainer.rollout()
-        # The edges of a window are those of its bars, under every seed.
-        target = timeline.decide(policy, places[number], seen, number)
-        with lock:
-            targets[seed, number] = target
-            if progress is not None:
-                progress(len(targets), len(windows) * len(seeds))
-        return policy
-
-    def market(number: int) -> HistoryBars:
-        return markets.get(number, lambda: HistoryBars(config, training[number]))
-
-    def one_window(number: int) -> None:
-        shared = market(number)
-        for seed in seeds:
-            test(seed, number, shared, None)
-
-    def one_seed(seed: int) -> None:
-        policy = None
-        for number in range(len(windows)):
-            policy = test(seed, number, market(number), policy)
-
-    if warm:
-        workers.each(one_seed, seeds)
-    else:
-        workers.each(one_window, range(len(windows)))
+    workers = WorkerPool(jobs, len(seeds) if warm else len(windows))
+    targets = _train(config, seeds, timeline, training, places, warm, workers, progress)
     long = [{symbol: np.ones(stop - start, np.int8) for symbol, (start, stop) in place.items()} for place in places]
     held = SymbolTests.of(timeline, long, places, assumed)
-    accounts = {
-        seed: SymbolTests.of(timeline, [targets[seed, number] for number in range(len(windows))], places, assumed)
-        for seed in seeds
-    }
+    accounts = {seed: SymbolTests.of(timeline, targets[seed], places, assumed) for seed in seeds}
     frequency = kpis.frequency_of(timeline.time, year_days)
     per_year = frequency.periods_per_year
     equity = equity_frame(timeline, windows, accounts, held)
@@ -296,9 +250,7 @@ def walk_forward(
         assumptions={
             **about,
             "bars": bars,
-            "train_bars": train_bars,
-            "test_bars": test_bars,
-            "step": test_bars if step is None else step,
+            **dict(zip(("train_bars", "test_bars", "step"), sizes, strict=True)),
             "anchored": anchored,
             "warm": warm,
             "embargo": embargo,
@@ -317,6 +269,57 @@ def walk_forward(
         else symbols_frame(timeline, accounts, held, year_days, assumed.risk_free),
         summary=_summary(equity, seeds, per_year, riskless, [*_notes(windows, embargo), *notes_on(history, frequency)]),
     )
+
+
+def _train(
+    config: TrainingConfig,
+    seeds: tuple[int, ...],
+    timeline: Timeline,
+    training: Sequence[TrainingBars],
+    places: Sequence[Places],
+    warm: bool,
+    workers: WorkerPool,
+    progress: Callable[[int, int], None] | None,
+) -> dict[int, list[Targets]]:
+    """Train on each window under each seed: what the policies do over the tests, by seed and in the windows' order."""
+    found: dict[tuple[int, int], Targets] = {}
+    lock = threading.Lock()
+    # With `warm` each seed goes through all windows, else each window through all seeds.
+    room = SHARED_BYTES if warm else workers.jobs
+    markets: Shared[HistoryBars] = Shared(room, lambda bars: bars.nbytes if warm else 1)
+    seen: Shared[Observations] = Shared(room, lambda bars: bars.nbytes if warm else 1)
+
+    def test(seed: int, number: int, market: HistoryBars, initial: Policy | None) -> Policy:
+        trainer = Trainer(config, seed, market, initial)
+        with workers.training(trainer):
+            trainer.train()
+        policy, _ = trainer.rollout()
+        # The edges of a window are those of its bars, under every seed.
+        targets = timeline.decide(policy, places[number], seen, number)
+        with lock:
+            found[seed, number] = targets
+            if progress is not None:
+                progress(len(found), len(training) * len(seeds))
+        return policy
+
+    def market(number: int) -> HistoryBars:
+        return markets.get(number, lambda: HistoryBars(config, training[number]))
+
+    def one_window(number: int) -> None:
+        shared = market(number)
+        for seed in seeds:
+            test(seed, number, shared, None)
+
+    def one_seed(seed: int) -> None:
+        policy = None
+        for number in range(len(training)):
+            policy = test(seed, number, market(number), policy)
+
+    if warm:
+        workers.each(one_seed, seeds)
+    else:
+        workers.each(one_window, range(len(training)))
+    return {seed: [found[seed, number] for number in range(len(training))] for seed in seeds}
 
 
 def _riskless(timeline: Timeline, windows: list[Window], rate: float | str) -> list[np.ndarray] | None:

@@ -27,6 +27,21 @@ class Window:
         return self.test_start, self.test_stop
 
 
+def window_sizes(
+    bars: int, train_bars: int | None, test_bars: int | None, step: int | None, *, episode_length: int
+) -> tuple[int, int, int]:
+    """The bars per training and test and from window to window: by default half, a tenth and those of a test.
+
+    Raises InputError if a training is too short for an episode.
+    """
+    whence = f", half of the {bars} there are" if train_bars is None else ""
+    train_bars = bars // 2 if train_bars is None else check_integer("train_bars", train_bars, least=1)
+    if train_bars <= episode_length:
+        raise InputError(f"train_bars is {train_bars}{whence}; expected more than episode_length ({episode_length})")
+    test_bars = max(2, bars // 10) if test_bars is None else test_bars
+    return train_bars, test_bars, test_bars if step is None else step
+
+
 def make_windows(
     bars: int, train_bars: int, test_bars: int, step: int, *, embargo: int, anchored: bool = False
 ) -> list[Window]:

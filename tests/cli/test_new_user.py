@@ -110,7 +110,7 @@ PROFIT = dict.fromkeys(("scarcity_alignment", "ethics_bonus", "communication_cla
 @pytest.mark.parametrize(
     ("config", "said"),
     [
-        ({"environment": {"kind": "crypto"}}, "these rewards are more than profit"),
+        ({"environment": {"kind": "crypto"}}, "these rewards are not profit alone"),
         ({"environment": {"kind": "crypto"}, "rewards": PROFIT}, "let the table be computed"),
         (
             {"environment": {"kind": "crypto"}, "rewards": PROFIT, "learning": {"algorithm": "value_iteration"}},
@@ -192,3 +192,8 @@ def test_times_of_several_symbols_are_recognised(tmp_path):
     frame.drop("ticker").write_csv(tmp_path / "x.csv")
     with pytest.raises(DataError, match=r"sort them: `sort=True`$"):
         load_history(tmp_path / "x.csv")
+    (tmp_path / "x.csv").unlink()
+    for name in ("A", "B"):
+        frame.filter(ticker=name).drop("ticker").write_csv(tmp_path / f"{name}.csv")
+    with pytest.raises(DataError, match=r"times must increase.*; if each file is a symbol: `symbol_files=True`$"):
+        load_history(tmp_path)

@@ -10,7 +10,7 @@ from market_data import random_walk
 from numpy.testing import assert_array_equal
 
 import idi_fast as idi
-from idi_fast.environments import environment
+from idi_fast.environments import history_bars
 from idi_fast.environments import series as of_series
 from idi_fast.environments.history_bars import HistoryBars
 from idi_fast.environments.shared_bars import Shared, encoding_key
@@ -66,7 +66,7 @@ def counted(monkeypatch):
         init(self, *args, **more)
 
     monkeypatch.setattr(HistoryBars, "__init__", counting)
-    monkeypatch.setattr(environment, "computed", lambda one, columns: series.append(one) or push(one, columns))
+    monkeypatch.setattr(history_bars, "computed", lambda one, columns: series.append(one) or push(one, columns))
     return encoded, series
 
 
