@@ -6,25 +6,9 @@ from typing import Annotated, NamedTuple
 import typer
 
 from idi_fast.cli import console
-from idi_fast.cli.options import (
-    BorrowBps,
-    CashRate,
-    Compat,
-    End,
-    Fill,
-    Force,
-    FundingCol,
-    Json,
-    Out,
-    RiskFree,
-    Size,
-    Start,
-    YearDays,
-    compat_name,
-    money_terms,
-    required_out,
-)
-from idi_fast.cli.reading_options import Reading
+from idi_fast.cli.option_groups import Account, Bars, Costs, Reading
+from idi_fast.cli.options import Compat, Force, Json, Out, compat_name, required_out
+from idi_fast.config.money import without_idle_terms
 from idi_fast.errors import IdiFastError, InputError
 
 COUNTS = ("bars", "dropped_rows")
@@ -41,11 +25,6 @@ def backtest(
         bool, typer.Option("--all", help="Backtest all policies of the population, or sweep, that --policy names.")
     ] = False,
     out: Out = None,
-    fill: Fill = None,
-    fee_bps: Annotated[
-        float | None,
-        typer.Option(help="Fee per side in basis points of the traded notional [default: the policy's; compat: 0]."),
-    ] = None,
     slippage_bps: Annotated[
         float | None, typer.Option(help="Basis points by which each fill is worse than the price [default: 0].")
     ] = None,
@@ -56,21 +35,9 @@ def backtest(
     initial_position: Annotated[
         int | None, typer.Option(help="Position before the first bar: -1, 0 or 1 [default: 0].")
     ] = None,
-    size: Size = None,
-    cash_rate: CashRate = None,
-    borrow_bps: BorrowBps = None,
-    funding_col: FundingCol = None,
-    risk_free: RiskFree = None,
-    start: Start = None,
-    end: End = None,
-    year_days: YearDays = None,
     risk_col: Annotated[
         str | None, typer.Option(help="Risk event column, 0 or 1, to score alerts by [default: large moves].")
     ] = None,
-    symbol_col: Annotated[
-        str | None, typer.Option(help="Column, or key of key=value folders, that names the symbol of each bar.")
-    ] = None,
-    symbol_files: Annotated[bool, typer.Option("--symbol-files", help="Each file is a symbol.")] = False,
     jobs: Annotated[
         int | None, typer.Option(help="Threads: symbols at a time [default: usable cores + 1], or lanes of --all.")
     ] = None,
@@ -82,7 +49,8 @@ def backtest(
         ),
     ] = False,
     fail_if: Annotated[
-        list[str] | None, typer.Option(help="Exit 1 if this holds, as 'max_drawdown < -0.3'; may be repeated.")
+        list[str] | None,
+        typer.Option(metavar="CONDITION", help="Exit 1 if this holds, as 'max_drawdown < -0.3'; may be repeated."),
     ] = None,
     compat: Compat = None,
     calibrate_only: Annotated[
@@ -91,6 +59,9 @@ def backtest(
     force: Force = False,
     json: Json = False,
     *,
+    bars: Bars,
+    costs: Costs,
+    account: Account,
     reading: Reading,
 ) -> None:
     """Replay a policy over a price history and keep its account.
@@ -100,19 +71,10 @@ def backtest(
     Example: idi-fast backtest bars.parquet --policy my_agent --out my_backtest
     """
     columns = reading if risk_col is None else {**reading, "risk": risk_col}
-    assumed = {
-        "fill": fill,
-        "fee_bps": fee_bps,
-        "slippage_bps": slippage_bps,
-        "long_only": long_only,
-        "initial_position": initial_position,
-        "start": start,
-        "end": end,
-        "year_days": year_days,
-    }
-    assumed = {name: value for name, value in assumed.items() if value is not None}
-    assumed |= money_terms(size, cash_rate, borrow_bps, funding_col, risk_free)
-    many = {"symbol_col": symbol_col, "symbol_files": symbol_files or None, "jobs": jobs}
+    terms = {"slippage_bps": slippage_bps, "long_only": long_only, "initial_position": initial_position}
+    symbol_col, symbol_files = (bars.pop(name, None) for name in ("symbol_col", "symbol_files"))
+    assumed = {**{name: value for name, value in terms.items() if value is not None}, **bars, **costs, **account}
+    many = {"symbol_col": symbol_col, "symbol_files": symbol_files, "jobs": jobs}
     other = {
         "open_col": reading.get("open"),
         "no_trace": True if not trace else None,
@@ -139,8 +101,8 @@ def backtest(
     if is_compat:
         given = {"all": every or None, "fail_if": fail_if or None, "fee_bps": None}
         _refuse({**assumed, **other, **many, **given}, "under --compat")
-    is_pooled = symbol_files or symbol_col is not None
-    if symbol_files and symbol_col is not None:
+    is_pooled = symbol_files is not None or symbol_col is not None
+    if symbol_files is not None and symbol_col is not None:
         raise InputError("--symbol-files and --symbol-col exclude each other")
     if is_pooled and check_lookahead:
         raise InputError("--check-lookahead does not go with many symbols; check one of them")
@@ -151,7 +113,7 @@ def backtest(
     console.tell_of_compilation(() if is_compat else ("account",))
     with console.interruptible(source.out):
         if is_compat:
-            result = _compat(source, fee_bps)
+            result = _compat(source, costs.get("fee_bps"))
         elif every:
             result = _population(source, assumed, jobs)
         elif is_pooled:
@@ -336,7 +298,7 @@ def _report(out: Path, result: dict, json: bool) -> None:
         return
     from idi_fast.config.money import EARNED_AND_PAID
 
-    known = console.without_idle_terms({"backtest": str(out), **assumptions})
+    known = without_idle_terms({"backtest": str(out), **assumptions})
     console.print_rows([(name.replace("_", " "), value) for name, value in known.items() if value is not None])
     typer.echo()
     if "spread" in result:

@@ -103,13 +103,6 @@ def print_rows(rows: Sequence[tuple[str, object]]) -> None:
         typer.echo(f"{name:<{width}}  {format_value(value)}")
 
 
-def without_idle_terms(assumptions: dict) -> dict:
-    """Assumptions without those about money that change nothing."""
-    from idi_fast.config.money import OF_MONEY
-
-    return {name: value for name, value in assumptions.items() if name not in OF_MONEY or value != OF_MONEY[name]}
-
-
 def print_columns(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print a table on stdout, names to the left, figures to the right."""
     cells = [list(heads), *([format_value(value) for value in row] for row in rows)]

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from idi_fast.cli import console
+from idi_fast.cli.option_groups import Bars, Reading
 from idi_fast.cli.options import End, Json, Start, add_command
-from idi_fast.cli.reading_options import Reading
 from idi_fast.errors import InputError
 
 app = typer.Typer(
@@ -70,16 +70,13 @@ def convert(
     files: Files,
     to: Annotated[Path | None, typer.Option("--to", help="File to write: .parquet, .csv, .csv.gz, .feather.")] = None,
     resample: Annotated[str | None, typer.Option(help="Length of the bars: 30s, 5m, 1h, 1d, 1w, 1mo.")] = None,
-    start: Start = None,
-    end: End = None,
-    keep: Annotated[list[str] | None, typer.Option(help="A further column to keep; may be repeated.")] = None,
-    symbol_col: Annotated[
-        str | None, typer.Option(help="Column, or key of key=value folders, that names the symbol of each bar.")
+    keep: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN", help="A further column to keep; may be repeated.")
     ] = None,
-    symbol_files: Annotated[bool, typer.Option("--symbol-files", help="Each file is a symbol.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
     json: Json = False,
     *,
+    bars: Bars,
     reading: Reading,
 ) -> None:
     """Write price files as one file, with longer bars if wanted.
@@ -98,11 +95,8 @@ def convert(
             files,
             to,
             resample=resample,
-            start=start,
-            end=end,
             keep=keep or (),
-            symbol_col=symbol_col,
-            symbol_files=symbol_files,
+            **bars,
             reading=reading,
             force=force,
         )

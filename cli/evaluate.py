@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from idi_fast.cli import console
-from idi_fast.cli.options import End, Json, Start, SymbolCol, SymbolFiles, of_symbols
-from idi_fast.cli.reading_options import Reading
+from idi_fast.cli.option_groups import Bars, Reading
+from idi_fast.cli.options import Json
 from idi_fast.display import format_value
 
 
@@ -23,11 +23,8 @@ def evaluate(
         str | None, typer.Option(help="Held-out price history: CSV or Parquet file, glob or folder.")
     ] = None,
     json: Json = False,
-    start: Start = None,
-    end: End = None,
-    symbol_col: SymbolCol = None,
-    symbol_files: SymbolFiles = False,
     *,
+    bars: Bars,
     reading: Reading,
 ) -> None:
     """Compare a policy with baselines on unseen episodes.
@@ -44,7 +41,7 @@ def evaluate(
     from idi_fast.errors import InputError
     from idi_fast.evaluation.baselines import evaluate
 
-    columns = {"path": data, "start": start, "end": end, **reading, **of_symbols(symbol_col, symbol_files)}
+    columns = {"path": data, **bars, **reading}
     given = {name: value for name, value in columns.items() if value is not None}
     console.tell_of_compilation()
     with console.interruptible():

@@ -16,7 +16,8 @@ def layers(
         Path, typer.Argument(help="JSON list of layers; paths are relative to its folder or the working directory.")
     ],
     only: Annotated[
-        list[str] | None, typer.Option("--only", help="Name of a layer to train [default: all]; may be repeated.")
+        list[str] | None,
+        typer.Option("--only", metavar="NAME", help="Name of a layer to train [default: all]; may be repeated."),
     ] = None,
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help="Keep and install the layers that succeed, if others fail.")

@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_type_hints
@@ -12,49 +11,20 @@ from typer.core import TyperCommand
 
 from idi_fast.cli import console
 from idi_fast.cli.completion import choices
-from idi_fast.cli.reading_options import with_reading_options
+from idi_fast.cli.option_groups import with_option_groups
 from idi_fast.config.draft import Draft, assigned
-from idi_fast.config.environment_settings import StressScenario
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.errors import InputError, nearest
-
-SCENARIOS: tuple[str, ...] = get_args(StressScenario)
-
 
 Out = Annotated[Path | None, typer.Option("--out", help="Folder to write; it appears whole or not at all.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an earlier output of idi-fast, unfinished ones too.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 Start = Annotated[str | None, typer.Option(help="Time of the first bar included, ISO 8601.")]
 End = Annotated[str | None, typer.Option(help="Time of the first bar excluded, ISO 8601.")]
-YearDays = Annotated[
-    int | None, typer.Option(help="Trading days per year, for annualised figures [default: 365 days of 24 hours].")
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Config value, as quantizer.price_buckets=8; may be repeated."),
 ]
-Fill = Annotated[
-    str | None,
-    typer.Option(
-        help="Fill price of a decision: next-open, next-close or same-close [default: next-open].",
-        autocompletion=choices("next-open", "next-close", "same-close"),
-    ),
-]
-Size = Annotated[
-    float | None, typer.Option(help="Share of the equity in a position at its entry; the rest is cash [default: 1].")
-]
-CashRate = Annotated[
-    float | None, typer.Option(help="Interest a year on idle cash, as 0.04 for 4 % [default: the policy's].")
-]
-BorrowBps = Annotated[
-    float | None, typer.Option(help="Basis points a year of its notional that a short pays [default: the policy's].")
-]
-FundingCol = Annotated[
-    str | None, typer.Option(help="Column of the funding rate that longs pay to shorts [default: the policy's].")
-]
-RiskFree = Annotated[
-    str | None, typer.Option(help="Risk-free rate a year, as 0.04, or its column, for Sharpe, Sortino, alpha.")
-]
-SymbolCol = Annotated[
-    str | None, typer.Option(help="Many symbols: the column, or key of key=value folders, with their names.")
-]
-SymbolFiles = Annotated[bool, typer.Option("--symbol-files", help="Many symbols: each file is one.")]
 Edges = Annotated[
     str | None,
     typer.Option(
@@ -72,20 +42,6 @@ Compat = Annotated[
     str | None,
     typer.Option(help="Reproduce another trainer bit for bit: idi-iann.", autocompletion=choices("idi-iann")),
 ]
-Stress = Annotated[
-    str | None,
-    typer.Option(
-        help=f"Stress scenario: {', '.join(SCENARIOS[:-1])} or {SCENARIOS[-1]}.", autocompletion=choices(*SCENARIOS)
-    ),
-]
-DriftBull = Annotated[float | None, typer.Option(help="Bull drift, log return per bar.")]
-DriftBear = Annotated[float | None, typer.Option(help="Bear drift, log return per bar.")]
-DriftChop = Annotated[float | None, typer.Option(help="Chop drift, log return per bar.")]
-VolBase = Annotated[float | None, typer.Option(help="Volatility per bar outside panics.")]
-VolPanic = Annotated[float | None, typer.Option(help="Volatility per bar in a panic.")]
-ShockProb = Annotated[float | None, typer.Option(help="Probability of a shock per bar.")]
-ShockScale = Annotated[float | None, typer.Option(help="Standard deviation of a shock.")]
-
 
 LOAD_PLUGINS = (
     *("run", "simulate", "train", "evaluate", "backtest", "report", "walkforward", "sweep", "export", "spec", "layers"),
@@ -94,7 +50,11 @@ LOAD_PLUGINS = (
 """The commands that read a config or a policy, which may need functions of the user's."""
 Plugins = Annotated[
     list[Path] | None,
-    typer.Option("--plugin", help="Python file with feature functions of your own, which is run; may be repeated."),
+    typer.Option(
+        "--plugin",
+        metavar="FILE",
+        help="Python file with feature functions of your own, which is run; may be repeated.",
+    ),
 ]
 
 
@@ -124,11 +84,24 @@ def with_plugins(function: Callable) -> Callable:
 
 def add_command(app: typer.Typer, function: Callable) -> Callable:
     """Register a command under its function's name; an empty text for a path is a usage error."""
-    function = with_plugins(with_reading_options(function))
+    function = with_plugins(with_option_groups(function))
     hints = get_type_hints(function)
     paths = {name for name, hint in hints.items() if Path in (hint, *get_args(hint)) or name == "data"}
 
     class Command(TyperCommand):
+        def format_options(self, ctx, formatter):
+            # The options of a group under their own heading, behind the others.
+            sections = {"Arguments": [], "Options": []}
+            for parameter in self.get_params(ctx):
+                if (record := parameter.get_help_record(ctx)) is not None:
+                    is_argument = parameter.param_type_name == "argument"
+                    panel = "Arguments" if is_argument else getattr(parameter, "rich_help_panel", None) or "Options"
+                    sections.setdefault(panel, []).append(record)
+            for panel, records in sections.items():
+                if records:
+                    with formatter.section(panel):
+                        formatter.write_dl(records)
+
         def parse_args(self, ctx, args):
             # As paths they would be the working directory.
             given, *_ = self.make_parser(ctx).parse_args(args=list(args))
@@ -143,9 +116,9 @@ def add_command(app: typer.Typer, function: Callable) -> Callable:
     return app.command(cls=Command)(function)
 
 
-def of_symbols(column: str | None, files: bool, edges: str | None = None) -> dict[str, Any]:
-    """What these options set of `environment.data`."""
-    return {"symbol_col": column, "symbol_files": files or None, "edges": edges and edges.replace("-", "_")}
+def edges_of(edges: str | None) -> dict[str, str]:
+    """What --edges sets of `environment.data`."""
+    return {} if edges is None else {"edges": edges.replace("-", "_")}
 
 
 def compat_name(value: str | None) -> str | None:
@@ -153,22 +126,6 @@ def compat_name(value: str | None) -> str | None:
     if value is None or value.replace("-", "_") == "idi_iann":
         return value and "idi_iann"
     raise InputError(f"--compat is {value!r}; expected 'idi-iann'.{nearest(value, ['idi-iann'])}")
-
-
-def money_terms(
-    size: float | None,
-    cash_rate: float | None,
-    borrow_bps: float | None,
-    funding_col: str | None,
-    risk_free: str | None,
-) -> dict[str, Any]:
-    """Those of these options that were given, by the names of the library."""
-    rate: float | str | None = risk_free
-    if risk_free is not None:
-        with suppress(ValueError):  # then it is a column
-            rate = float(risk_free)
-    terms = {"size": size, "cash_rate": cash_rate, "borrow_bps": borrow_bps, "funding": funding_col, "risk_free": rate}
-    return {name: value for name, value in terms.items() if value is not None}
 
 
 def required_out(out: Path | None) -> Path:

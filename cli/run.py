@@ -6,24 +6,8 @@ from typing import Annotated
 import typer
 
 from idi_fast.cli import console
-from idi_fast.cli.options import (
-    FLAGS,
-    Edges,
-    End,
-    Fill,
-    Force,
-    Json,
-    Kind,
-    Out,
-    Start,
-    SymbolCol,
-    SymbolFiles,
-    YearDays,
-    draft_config,
-    of_symbols,
-    required_out,
-)
-from idi_fast.cli.reading_options import Reading
+from idi_fast.cli.option_groups import Account, Bars, Costs, Reading
+from idi_fast.cli.options import FLAGS, Edges, Force, Json, Kind, Out, Set, draft_config, edges_of, required_out
 
 
 def run(
@@ -32,26 +16,20 @@ def run(
     config: Annotated[
         Path | None, typer.Option(help="JSON config file in place of the settings for a first run.")
     ] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="Config value, as quantizer.price_buckets=8.")] = None,
+    set_: Set = None,
     split: Annotated[
         str | None,
         typer.Option(help="Where the test begins: a time, ISO 8601, or a share of the bars [default: 70%]."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed, 0 or more.")] = 0,
-    fee_bps: Annotated[
-        float | None, typer.Option(help="Fee per side in basis points of the traded notional [default: 5].")
-    ] = None,
-    fill: Fill = None,
-    year_days: YearDays = None,
     kind: Kind = "v38",
     force: Force = False,
     json: Json = False,
-    start: Start = None,
-    end: End = None,
-    symbol_col: SymbolCol = None,
-    symbol_files: SymbolFiles = False,
     edges: Edges = None,
     *,
+    bars: Bars,
+    costs: Costs,
+    account: Account,
     reading: Reading,
 ) -> None:
     """Plan an agent and test it, with report and specification.
@@ -61,14 +39,21 @@ def run(
 
     Example: idi-fast run bars.parquet --out my_run
     """
+    from idi_fast.backtesting.backtest import BacktestOptions
     from idi_fast.complete.first_config import first_config
     from idi_fast.config.draft import Draft
     from idi_fast.config.settings import TrainingConfig
 
-    columns = {"path": data, "start": start, "end": end, "split": split, **reading}
-    columns |= of_symbols(symbol_col, symbol_files, edges)
+    columns = {
+        "path": data,
+        "split": split,
+        "funding": costs.pop("funding", None),
+        **bars,
+        **edges_of(edges),
+        **reading,
+    }
     flags = {f"environment.data.{name}": value for name, value in columns.items()}
-    flags |= {"environment.kind": "history", "environment.market.fee_bps": fee_bps}
+    flags |= {"environment.kind": "history", **{f"environment.market.{name}": value for name, value in costs.items()}}
     names = {**FLAGS, "environment.data.path": "DATA", "environment.kind": "DATA"}
     # Read once, so that what is said of it is said once.
     named = None if config is None else TrainingConfig.draft(config, note=console.note)
@@ -87,7 +72,14 @@ def run(
         console.training_progress(steps) as progress,
     ):
         done = complete(
-            make_config, None, place, seed, {"fill": fill, "year_days": year_days}, kind, force=force, progress=progress
+            make_config,
+            None,
+            place,
+            seed,
+            BacktestOptions(**{"fill": None, "year_days": None, **account}),
+            kind,
+            force=force,
+            progress=progress,
         )
     console.print_notes(done.summary["notes"])
     if json:

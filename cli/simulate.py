@@ -6,18 +6,8 @@ from typing import Annotated
 import typer
 
 from idi_fast.cli import console
-from idi_fast.cli.options import (
-    DriftBear,
-    DriftBull,
-    DriftChop,
-    Json,
-    ShockProb,
-    ShockScale,
-    Stress,
-    VolBase,
-    VolPanic,
-    resolve_config,
-)
+from idi_fast.cli.option_groups import Market
+from idi_fast.cli.options import Json, Set, resolve_config
 from idi_fast.errors import InputError
 
 
@@ -28,19 +18,11 @@ def simulate(
     start: Annotated[str, typer.Option(help="Time of the first bar, ISO 8601, UTC.")] = "2020-01-01",
     interval: Annotated[str, typer.Option(help="Time between bars: 30s, 5m, 2h, 1d.")] = "1h",
     config: Annotated[Path | None, typer.Option(help="JSON config file with the market to simulate.")] = None,
-    drift_bull: DriftBull = None,
-    drift_bear: DriftBear = None,
-    drift_chop: DriftChop = None,
-    vol_base: VolBase = None,
-    vol_panic: VolPanic = None,
-    shock_prob: ShockProb = None,
-    shock_scale: ShockScale = None,
-    stress: Stress = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Config value, as environment.market.vol_base=0.02.")
-    ] = None,
+    set_: Set = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
     json: Json = False,
+    *,
+    market: Market,
 ) -> None:
     """Write a price history of the simulated crypto market.
 
@@ -51,16 +33,6 @@ def simulate(
     """
     if out is None:
         raise InputError("--out is missing; name the file to write, for example --out bars.parquet")
-    market = {
-        "drift_bull": drift_bull,
-        "drift_bear": drift_bear,
-        "drift_chop": drift_chop,
-        "vol_base": vol_base,
-        "vol_panic": vol_panic,
-        "shock_prob": shock_prob,
-        "shock_scale": shock_scale,
-        "stress_scenario": stress,
-    }
     flags = {f"environment.market.{name}": value for name, value in market.items()}
     settings = resolve_config(config, set_ or [], flags)
     console.tell_of_compilation()

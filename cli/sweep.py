@@ -7,29 +7,19 @@ import typer
 
 from idi_fast.cli import console
 from idi_fast.cli.completion import choices
+from idi_fast.cli.option_groups import Account, Bars, Costs, Reading
 from idi_fast.cli.options import (
     FLAGS,
-    BorrowBps,
-    CashRate,
     Edges,
-    End,
-    Fill,
     Force,
-    FundingCol,
     Json,
     Out,
-    RiskFree,
-    Size,
-    Start,
-    SymbolCol,
-    SymbolFiles,
-    YearDays,
+    Set,
     draft_config,
-    money_terms,
-    of_symbols,
+    edges_of,
     required_out,
 )
-from idi_fast.cli.reading_options import Reading
+from idi_fast.config.money import without_idle_terms
 from idi_fast.errors import InputError
 
 SHOWN = 10
@@ -41,7 +31,8 @@ def sweep(
         str | None, typer.Argument(help="Price history: CSV or Parquet file, glob or folder; implies --env history.")
     ] = None,
     grid: Annotated[
-        list[str] | None, typer.Option(help="Key and values, as learning_rate=0.05,0.1; may be repeated.")
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUES", help="Key and values, as learning_rate=0.05,0.1; may be repeated."),
     ] = None,
     config: Annotated[Path | None, typer.Option(help="JSON config file.")] = None,
     out: Out = None,
@@ -58,25 +49,14 @@ def sweep(
     ] = None,
     episodes: Annotated[int | None, typer.Option(help="Training episodes.")] = None,
     episode_length: Annotated[int | None, typer.Option(help="Steps per episode.")] = None,
-    fill: Fill = None,
-    fee_bps: Annotated[
-        float | None, typer.Option(help="Fee per side in basis points of the traded notional [default: the config's].")
-    ] = None,
-    size: Size = None,
-    cash_rate: CashRate = None,
-    borrow_bps: BorrowBps = None,
-    funding_col: FundingCol = None,
-    risk_free: RiskFree = None,
-    year_days: YearDays = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="Config value, as quantizer.price_buckets=8.")] = None,
+    set_: Set = None,
     force: Force = False,
     json: Json = False,
-    start: Start = None,
-    end: End = None,
-    symbol_col: SymbolCol = None,
-    symbol_files: SymbolFiles = False,
     edges: Edges = None,
     *,
+    bars: Bars,
+    costs: Costs,
+    account: Account,
     reading: Reading,
 ) -> None:
     """Train a grid of configs and report the best on test data.
@@ -87,7 +67,7 @@ def sweep(
     """
     if not grid:
         raise InputError("--grid is missing; name a key and its values, for example --grid learning_rate=0.05,0.1")
-    columns = {"path": data, "start": start, "end": end, **reading, **of_symbols(symbol_col, symbol_files, edges)}
+    columns = {"path": data, **bars, **edges_of(edges), **reading}
     flags = {f"environment.data.{name}": value for name, value in columns.items()}
     if data is not None and env not in (None, "history"):
         raise InputError(f"a price history was given, but --env is {env!r}; leave one of them out")
@@ -107,11 +87,9 @@ def sweep(
         "jobs": jobs,
         "validation_bars": validation_bars,
         "test_bars": test_bars,
-        "fill": fill,
-        "fee_bps": fee_bps,
         "evaluation_episodes": evaluation_episodes,
-        "year_days": year_days,
-        **money_terms(size, cash_rate, borrow_bps, funding_col, risk_free),
+        **costs,
+        **account,
     }
     console.tell_of_compilation(("account", *console.learning_jobs(settings)))
     with console.interruptible(target):
@@ -138,7 +116,7 @@ def _run(draft, data: str | None, out: Path, grid: list[str], seeds: str, how: d
 def _report(out: Path, result) -> None:
     summary = result.summary
     about = {"sweep": str(out), **summary["assumptions"]}
-    about = console.without_idle_terms(about)
+    about = without_idle_terms(about)
     about |= {"grid": ", ".join(about["grid"]), "seeds": len(about["seeds"])}
     console.print_rows([(name.replace("_", " "), _range(value)) for name, value in about.items()])
     typer.echo()

@@ -11,31 +11,20 @@ import typer
 from idi_fast.cli import checkpointed, console, population
 from idi_fast.cli.checkpointed import Kept, Options
 from idi_fast.cli.completion import choices
+from idi_fast.cli.option_groups import Bars, Costs, Market, Reading
 from idi_fast.cli.options import (
     FLAGS,
     Compat,
-    DriftBear,
-    DriftBull,
-    DriftChop,
     Edges,
-    End,
     Force,
     Json,
     Out,
-    ShockProb,
-    ShockScale,
-    Start,
-    Stress,
-    SymbolCol,
-    SymbolFiles,
-    VolBase,
-    VolPanic,
+    Set,
     compat_name,
-    of_symbols,
+    edges_of,
     required_out,
     resolve_config,
 )
-from idi_fast.cli.reading_options import Reading
 from idi_fast.config.settings import Algorithm
 from idi_fast.errors import InputError
 
@@ -91,25 +80,7 @@ def train(
     rng: Annotated[
         str | None, typer.Option(help="Generator: sfc64 or mt19937.", autocompletion=choices("sfc64", "mt19937"))
     ] = None,
-    drift_bull: DriftBull = None,
-    drift_bear: DriftBear = None,
-    drift_chop: DriftChop = None,
-    vol_base: VolBase = None,
-    vol_panic: VolPanic = None,
-    shock_prob: ShockProb = None,
-    shock_scale: ShockScale = None,
-    fee_bps: Annotated[float | None, typer.Option(help="Fee per side in basis points of the traded notional.")] = None,
-    borrow_bps: Annotated[
-        float | None, typer.Option(help="Basis points a year of its notional that a short pays.")
-    ] = None,
-    cash_rate: Annotated[
-        float | None, typer.Option(help="Interest a year on cash, which a position forgoes, as 0.04 for 4 %.")
-    ] = None,
-    funding_col: Annotated[
-        str | None, typer.Option(help="Column of the funding rate that longs pay to shorts at each bar.")
-    ] = None,
-    stress: Stress = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="Config value, as quantizer.price_buckets=8.")] = None,
+    set_: Set = None,
     checkpoint_every: Annotated[
         str | None, typer.Option(help="Save the run regularly: every 30s, 5m, 2h, or a number of episodes.")
     ] = None,
@@ -129,15 +100,14 @@ def train(
     force: Force = False,
     json: Json = False,
     print_config: Annotated[bool, typer.Option("--print-config", help="Print the resulting config and stop.")] = False,
-    start: Start = None,
-    end: End = None,
-    symbol_col: SymbolCol = None,
-    symbol_files: SymbolFiles = False,
     edges: Edges = None,
     split: Annotated[
         str | None, typer.Option(help="Train before, test after: a time, ISO 8601, or a share of the bars, as 70%.")
     ] = None,
     *,
+    bars: Bars,
+    market: Market,
+    costs: Costs,
     reading: Reading,
 ) -> None:
     """Train an agent, or with --seeds a population.
@@ -146,21 +116,10 @@ def train(
 
     Example: idi-fast train --data bars.parquet --episodes 2000 --out my_agent
     """
-    market = {
-        "drift_bull": drift_bull,
-        "drift_bear": drift_bear,
-        "drift_chop": drift_chop,
-        "vol_base": vol_base,
-        "vol_panic": vol_panic,
-        "shock_prob": shock_prob,
-        "shock_scale": shock_scale,
-        "fee_bps": fee_bps,
-        "borrow_bps": borrow_bps,
-        "cash_rate": cash_rate,
-        "stress_scenario": stress,
-    }
-    columns = {"path": data, "start": start, "end": end, "split": split, **reading}
-    columns |= {"funding": funding_col, **of_symbols(symbol_col, symbol_files, edges)}
+    columns = {"path": data, "split": split, **bars, **edges_of(edges), **reading}
+    if "funding" in costs:
+        columns["funding"] = costs.pop("funding")
+    market |= costs
     flags = {
         "episodes": episodes,
         "episode_length": episode_length,
@@ -213,7 +172,7 @@ def _check_effect(kind: str, market: dict, columns: dict) -> None:
     # A forgotten --env crypto must not pass for a stress test.
     held = {"borrow_bps", "cash_rate"}
     markets = {"crypto": set(market) - held, "history": {"fee_bps", *held}, "synthetic": set()}[kind]
-    idle = [name for name, value in market.items() if value is not None and name not in markets]
+    idle = [name for name in market if name not in markets]
     idle += [name for name, value in columns.items() if value is not None and kind != "history"]
     if idle:
         raise InputError(f"the {kind} environment has no use for {', '.join(idle)}; choose another with --env")

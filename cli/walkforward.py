@@ -6,29 +6,19 @@ from typing import Annotated
 import typer
 
 from idi_fast.cli import console
+from idi_fast.cli.option_groups import Account, Bars, Costs, Reading
 from idi_fast.cli.options import (
     FLAGS,
-    BorrowBps,
-    CashRate,
     Edges,
-    End,
-    Fill,
     Force,
-    FundingCol,
     Json,
     Out,
-    RiskFree,
-    Size,
-    Start,
-    SymbolCol,
-    SymbolFiles,
-    YearDays,
-    money_terms,
-    of_symbols,
+    Set,
+    edges_of,
     required_out,
     resolve_config,
 )
-from idi_fast.cli.reading_options import Reading
+from idi_fast.config.money import without_idle_terms
 
 
 def walkforward(
@@ -46,32 +36,21 @@ def walkforward(
     jobs: Annotated[int | None, typer.Option(help="Windows at a time [default: usable cores].")] = None,
     episodes: Annotated[int | None, typer.Option(help="Training episodes in each window.")] = None,
     episode_length: Annotated[int | None, typer.Option(help="Steps per episode.")] = None,
-    fill: Fill = None,
-    fee_bps: Annotated[
-        float | None, typer.Option(help="Fee per side in basis points of the traded notional [default: the config's].")
-    ] = None,
-    size: Size = None,
-    cash_rate: CashRate = None,
-    borrow_bps: BorrowBps = None,
-    funding_col: FundingCol = None,
-    risk_free: RiskFree = None,
-    year_days: YearDays = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="Config value, as quantizer.price_buckets=8.")] = None,
+    set_: Set = None,
     force: Force = False,
     json: Json = False,
-    start: Start = None,
-    end: End = None,
-    symbol_col: SymbolCol = None,
-    symbol_files: SymbolFiles = False,
     edges: Edges = None,
     *,
+    bars: Bars,
+    costs: Costs,
+    account: Account,
     reading: Reading,
 ) -> None:
     """Train on windows of a history and test on the bars after.
 
     Example: idi-fast walkforward bars.parquet --config agent.json --seeds 0:5 --out walk
     """
-    columns = {"path": data, "start": start, "end": end, **reading, **of_symbols(symbol_col, symbol_files, edges)}
+    columns = {"path": data, **bars, **edges_of(edges), **reading}
     flags = {f"environment.data.{name}": value for name, value in columns.items()}
     flags |= {"environment.kind": "history", "episodes": episodes, "episode_length": episode_length}
     names = {**FLAGS, "environment.data.path": "DATA", "environment.kind": "DATA"}
@@ -83,10 +62,8 @@ def walkforward(
         "anchored": anchored,
         "warm": warm,
         "jobs": jobs,
-        "fill": fill,
-        "fee_bps": fee_bps,
-        "year_days": year_days,
-        **money_terms(size, cash_rate, borrow_bps, funding_col, risk_free),
+        **costs,
+        **account,
     }
     console.tell_of_compilation(("account", *console.learning_jobs(settings)))
     with console.interruptible(target):
@@ -118,7 +95,7 @@ def _run(settings, out: Path, seeds: str, how: dict, force: bool):
 def _report(out: Path, result: dict, symbols) -> None:
     about = {"walk-forward": str(out), **result["assumptions"]}
     about["seeds"] = len(about["seeds"])
-    about = console.without_idle_terms(about)
+    about = without_idle_terms(about)
     console.print_rows([(name.replace("_", " "), value) for name, value in about.items() if value is not None])
     typer.echo()
     held = result["buy_and_hold"]

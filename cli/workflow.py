@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from idi_fast.cli import console
-from idi_fast.cli.options import FLAGS, Force, Json, Kind, Out, required_out, resolve_config
+from idi_fast.cli.options import FLAGS, Force, Json, Kind, Out, Set, required_out, resolve_config
 from idi_fast.cli.prove import Command, Jobs, Private, ProverName, Timeout
 from idi_fast.cli.verify import report
 
@@ -17,7 +17,7 @@ def workflow(
     seed: Annotated[int, typer.Option(help="Seed, 0 or more (compat: any).")] = 0,
     prover: ProverName = "replay",
     kind: Kind = "v38",
-    set_: Annotated[list[str] | None, typer.Option("--set", help="Config value, as quantizer.price_buckets=8.")] = None,
+    set_: Set = None,
     data: Annotated[str | None, typer.Option(help="Price history; implies the history environment.")] = None,
     private: Private = None,
     command: Command = None,

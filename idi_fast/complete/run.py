@@ -15,6 +15,7 @@ import polars as pl
 
 from idi_fast import display
 from idi_fast.agents.policy import Policy
+from idi_fast.backtesting.account import account_columns
 from idi_fast.backtesting.backtest import Backtest, BacktestOptions, backtest, write_backtest
 from idi_fast.backtesting.symbols import write_symbol_backtest
 from idi_fast.complete.first_config import SPLIT, first_config
@@ -22,6 +23,7 @@ from idi_fast.complete.steps import Step, StepFolder, read_output
 from idi_fast.complete.summary import as_markdown, figures, summarise
 from idi_fast.config.arguments import check_callback, check_config, check_integer
 from idi_fast.config.draft import Draft
+from idi_fast.config.money import without_idle_terms
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.config_bars import load_config_bars
 from idi_fast.data.history import History
@@ -105,6 +107,8 @@ def run(
     split: str | None = None,
     seed: int = 0,
     fill: str | None = None,
+    size: float = 1.0,
+    risk_free: float | str = 0.0,
     year_days: int | None = None,
     kind: str | Path = "v38",
     force: bool = False,
@@ -128,8 +132,8 @@ def run(
         Where the test begins: a time, or a share as "70%", the default.
     seed
         Of what training draws, 0 or more; planning on a history draws nothing unless it resamples.
-    fill, year_days
-        As for `backtest`; all else that the account assumes is the config's.
+    fill, size, risk_free, year_days
+        As for `backtest`; all else that the account assumes is the config's, as for training.
     kind
         The agent of the specification, as for `write_spec`.
     force
@@ -168,15 +172,18 @@ def run(
     if isinstance(data, str | Path):
         given["environment.data.path"] = str(data)
     elif data is not None:
-        bars = check_bars(data)
+        bars = data
     if split is not None:
         given["environment.data.split"] = split
     chosen = None if config is None else check_config(config, on_history=True)
+    if bars is not None:
+        columns = first_config(None) if chosen is None else chosen
+        bars = check_bars(bars, extra=account_columns(columns, None, risk_free))
 
     def make_config(bars: int | None) -> TrainingConfig:
         return Draft.of(first_config(bars) if chosen is None else chosen).override(given).build()
 
-    options: BacktestOptions = {"fill": fill, "year_days": year_days}
+    options: BacktestOptions = {"fill": fill, "size": size, "risk_free": risk_free, "year_days": year_days}
     return complete(make_config, bars, out, seed, options, kind, force=force, progress=progress)
 
 
@@ -196,7 +203,7 @@ def complete(
     make_config: of the number of bars, None where it is not known yet, which changes no column that is read; bars: by
     default those that the config names.
     """
-    settings, bars = _settled(make_config, bars)
+    settings, bars = _settled(make_config, bars, options.get("risk_free", 0.0))
     with ExitStack() as stack:
         place = out
         if place is None:
@@ -238,7 +245,7 @@ def complete(
 
 
 def _settled(
-    make_config: Callable[[int | None], TrainingConfig], bars: TrainingBars | None
+    make_config: Callable[[int | None], TrainingConfig], bars: TrainingBars | None, risk_free: float | str
 ) -> tuple[TrainingConfig, TrainingBars]:
     """The config, its split a time, and all bars."""
     config = make_config(None)
@@ -246,7 +253,8 @@ def _settled(
         raise InputError(
             f"a run needs the bars of a history; found the {config.environment.kind} environment: give price data"
         )
-    bars = load_config_bars(config) if bars is None else bars
+    if bars is None:
+        bars = load_config_bars(config, extra=account_columns(config, None, risk_free))
     config = make_config(max(len(history) for _, history in members(bars)))
     if config.environment.data.split is None:
         config = Draft.of(config).override({"environment.data.split": SPLIT}).build()
@@ -271,7 +279,7 @@ def _steps(
         "data": describe_data(bars),
         "sha256": _digest(bars),
     }
-    test = {**agent, **options}
+    test = {**agent, **without_idle_terms(dict(options))}
     contract = Path(kind).read_text(encoding="utf-8") if Path(kind).is_file() else str(kind)
     source = place / (BACKTEST if isinstance(bars, History) else AGENT)
     return [

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 
 from idi_fast.backtesting import kpis
+from idi_fast.config.money import OF_MONEY, without_idle_terms
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.history import History
 from idi_fast.data.panel import TrainingBars
@@ -64,7 +65,7 @@ def summarise(
                 "states": summary["states"],
                 "shrinkage": summary.get("plan", {}).get("shrinkage"),
             },
-            "assumptions": {name: about[name] for name in ("fill", "fee_bps", "slippage_bps")},
+            "assumptions": {name: about[name] for name in ("fill", "fee_bps", "slippage_bps", *OF_MONEY)},
             "policy": {name: of_test["kpis"].get(name) for name in FIGURES},
             "buy_and_hold": {name: of_test["buy_and_hold"].get(name) for name in FIGURES[:3]},
             **{name: list(interval) for name, interval in intervals.items()},
@@ -99,12 +100,13 @@ def facts(summary: dict) -> list[tuple[str, str]]:
     data, agent, assumed = summary["data"], summary["agent"], summary["assumptions"]
     shrinkage = "" if agent["shrinkage"] is None else f", shrinkage {agent['shrinkage']:g} bars"
     symbols = f", {data['symbols']:,} symbols" if data["symbols"] > 1 else ""
-    fill = assumed["fill"].replace("_", " ")
+    terms, fill = without_idle_terms(assumed), assumed["fill"].replace("_", " ")
     return [
         ("trained on", f"{data['training_bars']:,} bars before {data['split']}{symbols}"),
         ("tested on", f"{data['test_bars']:,} bars from there to {data['last_time']}"),
         ("agent", f"{agent['states']:,} states by {agent['algorithm']}{shrinkage}"),
         ("costs", f"{assumed['fee_bps']:g} basis points a side, filled at the {fill.removeprefix('same ')}"),
+        *((name.replace("_", " "), f"{value}") for name, value in terms.items() if name in OF_MONEY),
     ]
 
 

@@ -12,6 +12,7 @@ from market_data import random_walk
 
 import idi_fast as idi
 from idi_fast.complete.first_config import first_config
+from idi_fast.config.draft import Draft
 from idi_fast.errors import InputError, OutputError
 
 STEPS = ("agent", "backtest", "report.html", "spec")
@@ -48,6 +49,25 @@ def test_each_step_is_what_its_command_makes(prices, whole, tmp_path):
     for name in ("agent", "backtest", "spec"):
         assert content(whole / name) == content(tmp_path / name), name
     assert (whole / "report.html").read_bytes() == (tmp_path / "report.html").read_bytes()
+
+
+def test_the_account_is_as_asked_for(prices, tmp_path):
+    flags = ("--size", 0.5, "--risk-free", 0.02, "--fill", "next-close", "--fee-bps", 7)
+    told = one_object(succeed("run", prices, *flags, "--out", tmp_path / "run", "--json").stdout)
+    config = Draft.of(first_config(400)).override({"environment.market.fee_bps": 7.0}).build()
+    done = idi.run(prices, config=config, size=0.5, risk_free=0.02, fill="next_close")
+    differing = ("out", "steps", "outputs")
+    assert {**told, **dict.fromkeys(differing)} == {**done.summary, **dict.fromkeys(differing)}
+    money = {"cash_rate": 0.0, "borrow_bps": 0.0, "funding": None, "risk_free": 0.02, "size": 0.5}
+    assert told["assumptions"] == {"fill": "next_close", "fee_bps": 7.0, "slippage_bps": 0.0, **money}
+    alone = idi.backtest(done.policy, done.history, fill="next_close", size=0.5, risk_free=0.02)
+    assert done.kpis["kpis"] == alone.to_dict()["kpis"]
+
+
+def test_a_column_of_rates_is_read(prices):
+    frame = bars(400).with_columns(rate=pl.lit(0.03))
+    done = idi.run(frame, risk_free="rate")
+    assert done.kpis["kpis"]["sharpe_annualised"] == idi.run(frame, risk_free=0.03).kpis["kpis"]["sharpe_annualised"]
 
 
 def test_the_summary_is_of_later_bars_only(prices, whole):
