@@ -10,7 +10,8 @@ from market_data import random_walk
 from numpy.testing import assert_array_equal
 
 import idi_fast as idi
-from idi_fast.environments.features import empty_bars
+from idi_fast.environments.features import Encoder, empty_bars
+from idi_fast.environments.rewards import RewardRule
 from idi_fast.environments.state_space import StateSpace, make_rules
 from idi_fast.errors import InputError
 from idi_fast.planning import planner as planner_module
@@ -21,6 +22,10 @@ from idi_fast.training.checkpoint import Checkpoints
 PLANS = {"environment": {"kind": "history"}, "learning": {"algorithm": "value_iteration"}}
 RESAMPLED = {"environment": {"kind": "history"}, "learning": {"algorithm": "value_iteration", "bootstrap": 3}}
 SIMULATED = {"environment": {"kind": "crypto"}, "learning": {"algorithm": "value_iteration", "bars": 600}}
+PNL = RewardRule(
+    idi.TrainingConfig.from_dict({**SIMULATED, "rewards": {"scarcity_alignment": 0.0, "ethics_bonus": 0.0}}),
+    Encoder({}, (), np.zeros(3), typical_volatility=0.01),
+)
 
 
 @pytest.fixture(scope="module")
@@ -139,12 +144,12 @@ def test_what_is_certain_needs_no_shrinkage():
     bars.observation[:] = rng.integers(0, 64, n)
     bars.cost[:] = 0.1
     bars.change[1:] = 0.5 * rng.choice([-1.0, 1.0], 64)[bars.observation[:-1]] + rng.normal(0.0, 0.3, n - 1)
-    rules, weights = make_rules(config, StateSpace.of(config)), np.array([1.0, 0.0, 0.0])
-    chosen = choose_shrinkage([bars], Hierarchy.of(space), rules, weights, 0.9)
+    rules = make_rules(config, StateSpace.of(config))
+    chosen = choose_shrinkage([bars], Hierarchy.of(space), rules, PNL, 0.9)
     assert chosen.shrinkage < 400.0
     assert max(chosen.earned, key=lambda kappa: chosen.earned[kappa]) == chosen.shrinkage
     bars.change[1:] = rng.normal(0.0, 0.3, n - 1)
-    assert choose_shrinkage([bars], Hierarchy.of(space), rules, weights, 0.9).shrinkage >= 400.0
+    assert choose_shrinkage([bars], Hierarchy.of(space), rules, PNL, 0.9).shrinkage >= 400.0
 
 
 def test_choosing_never_sees_other_bars(monkeypatch):
