@@ -51,7 +51,13 @@ def deviations(bars, weights, rewards, ids, model, worth, length, blocks):
             holds, held_step = following + position * n_moods, mood_step(hold)
             for action in range(1, 3):
                 after = moves[index(position * 3 + action)]
+                if after == position:
+                    continue  # holds as well, and so earns nothing more
                 gain = reward(rewards, t, position, after, gap, change, cost, scarcity, weights)
+                if n_moods == 1:
+                    more = worths[index(following + after)] - worths[index(holds)]
+                    sums[index(place + position * 2 + action - 1)] += gain - hold + more
+                    continue
                 moved_step = mood_step(gain)
                 for mood in range(n_moods):
                     held = holds + max(0, min(n_moods - 1, mood + held_step))
