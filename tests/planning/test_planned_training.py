@@ -152,6 +152,59 @@ def test_what_is_certain_needs_no_shrinkage():
     assert choose_shrinkage([bars], Hierarchy.of(space), rules, PNL, 0.9).shrinkage >= 400.0
 
 
+def signal_bars(n: int) -> idi.History:
+    """Independent returns, whose mean the coin of the bar before tells."""
+    rng = np.random.default_rng(0)
+    signal, change = rng.integers(0, 2, n).astype(float), rng.normal(0.0, 0.01, n)
+    change[1:] += 0.004 * (2.0 * signal[:-1] - 1.0)
+    close, days = 100.0 * np.exp(np.cumsum(change)), np.arange(n) * 86_400
+    return idi.History.from_arrays(close, time=(1_600_000_000 + days) * 10**9, signal=signal)
+
+
+def signal_config(objective: str, market: dict, learning: dict, **settings) -> idi.TrainingConfig:
+    return idi.TrainingConfig.from_dict(
+        {
+            "episode_length": 16,
+            "discount": 0.5,
+            "quantizer": {"mood_buckets": 1},
+            "features": [{"name": "signal", "transform": "level", "column": "signal", "buckets": 2, "edges": [0.5]}],
+            "rewards": {"objective": objective, "risk_aversion": 5.0},
+            "environment": {"kind": "history", "data": {"fill": "same_close"}, "market": {"fee_bps": 5.0, **market}},
+            "learning": learning,
+            **settings,
+        }
+    )
+
+
+@pytest.mark.parametrize("market", [{}, {"borrow_bps": 5000.0, "cash_rate": 0.5}], ids=["free", "charged"])
+@pytest.mark.parametrize("objective", ["volatility_units", "simple", "log", "mean_variance", "downside"])
+def test_q_learning_with_falling_rates_comes_ever_nearer(objective, market):
+    history, gaps = signal_bars(600), []
+    q = idi.train(
+        signal_config(objective, market, {"algorithm": "value_iteration", "shrinkage": 0.0}), history
+    ).policy.q
+    falling = {"rate_schedule": "visits", "rate_delay": 1.0, "rate_power": 0.7}
+    exploring = {"exploration_schedule": "linear", "exploration_floor": 1.0}
+    for episodes in (50, 1_000, 20_000):
+        config = signal_config(objective, market, {**falling, **exploring}, episodes=episodes, learning_rate=1.0)
+        gaps.append(np.abs(idi.train(config, history).policy.q - q).max())
+    # Episodes show the first and the last bars less often than the rest, so that it does not come all the way.
+    assert gaps[0] > 2.0 * gaps[1] > 4.0 * gaps[2]
+    assert gaps[2] < 0.1 < 0.1 * np.abs(q).max()
+
+
+def test_who_pays_for_shorts_has_fewer():
+    history, resampled = random_walk(900, seed=3), {"learning": {**RESAMPLED["learning"], "shrinkage": 5.0}}
+    free = {**PLANS, **resampled, "rewards": {"objective": "downside", "ethics_bonus": 0.0}}
+    charged = {**free, "environment": {"kind": "history", "market": {"borrow_bps": 30_000.0, "cash_rate": 0.5}}}
+    sells = []
+    for config in (free, charged):
+        run = idi.train(config, history)
+        sells.append(np.count_nonzero(run.policy.q.reshape(-1, 3, 3)[:, 1].argmax(axis=1) == 2))
+        assert run.trainer.plan.about["optimism"] > 0.0
+    assert sells[1] < 0.1 * sells[0]
+
+
 def test_choosing_never_sees_other_bars(monkeypatch):
     """Shrinkage is chosen on the very series that are planned on."""
     seen = []
