@@ -7,13 +7,25 @@ import numpy as np
 from idi_fast.bench.kernel import Kernel, Prepared
 from idi_fast.bench.oracle import planning as oracle
 from idi_fast.bench.yardsticks import SEED
-from idi_fast.environments.features import Bars, empty_bars
+from idi_fast.config.settings import TrainingConfig
+from idi_fast.environments.features import Bars, Encoder, empty_bars
+from idi_fast.environments.rewards import RewardRule
 from idi_fast.kernels import planning
 from idi_fast.planning.counts import ONCE, TransitionCounts
+from idi_fast.planning.rewards import SUMS, by_move
 
 OBSERVATIONS = 512
 POLICIES = 6
-WEIGHTS = np.array([1.0, 0.5, 0.75])
+
+
+def _rule(objective: str) -> RewardRule:
+    rewards = {"objective": objective, "pnl": 1.0, "scarcity_alignment": 0.5, "ethics_bonus": 0.75}
+    config = TrainingConfig.from_dict({"environment": {"kind": "crypto"}, "rewards": rewards})
+    return RewardRule(config, Encoder({}, (), np.zeros(3), typical_volatility=0.01))
+
+
+SUMMED, LOGARITHMIC = _rule("volatility_units"), _rule("log")
+WEIGHTS = SUMMED.weights
 
 
 def walk(n: int) -> Bars:
@@ -26,14 +38,17 @@ def walk(n: int) -> Bars:
     return bars
 
 
-def _rows(bars: Bars) -> list[oracle.Bar]:
+def _rows(bars: Bars, rewards: np.ndarray = SUMS) -> list[oracle.Bar]:
     names = ("observation", "gap", "change", "cost", "scarcity", "risk")
-    return [oracle.Bar(*row) for row in zip(*(getattr(bars, name).tolist() for name in names), strict=True)]
+    columns = [getattr(bars, name).tolist() for name in names]
+    by_move = rewards.tolist() or [()] * bars.observation.size
+    return [oracle.Bar(*row) for row in zip(*columns, by_move, strict=True)]
 
 
-def _count(by_mood: bool) -> Callable[[int], Prepared]:
+def _count(by_mood: bool, rule: RewardRule = SUMMED) -> Callable[[int], Prepared]:
     def prepare(n: int) -> Prepared:
-        bars, counted = walk(n), TransitionCounts(OBSERVATIONS, WEIGHTS, by_mood=by_mood)
+        bars, counted = walk(n), TransitionCounts(OBSERVATIONS, rule, by_mood=by_mood)
+        rewards = by_move(rule, bars)
         counted.make_room(n)
 
         def made() -> list:
@@ -41,14 +56,14 @@ def _count(by_mood: bool) -> Callable[[int], Prepared]:
             return [totals.here, totals.following, totals.bars, totals.rises, totals.counts.alerts]
 
         def expected() -> list:
-            every, edges, rises, _ = oracle.count_transitions(_rows(bars), WEIGHTS.tolist(), [1] * n, -1)
+            every, edges, rises, _ = oracle.count_transitions(_rows(bars, rewards), WEIGHTS.tolist(), [1] * n, -1)
             pairs = sorted(edges)
             here, following = zip(*pairs, strict=True)
             raised = [[rises[*pair, move] for move in range(9)] for pair in pairs] if by_mood else np.zeros((0, 9))
             alerts = [every.get(observation, [0, 0])[1] for observation in range(OBSERVATIONS)]
             return [here, following, [edges[pair] for pair in pairs], np.array(raised), alerts]
 
-        given = bars, WEIGHTS, ONCE
+        given = bars, WEIGHTS, rewards, ONCE
         return Prepared(
             lambda: planning.count_transitions(*given, np.full(1, -1), by_mood, counted.counts, counted.edges),
             made,
@@ -64,7 +79,7 @@ def _earn(n: int) -> Prepared:
 
     def call() -> None:
         earned[:] = 0.0
-        planning.earn(bars.observation, bars, 0, WEIGHTS, targets, np.ones(POLICIES, np.int64), earned)
+        planning.earn(bars.observation, bars, WEIGHTS, SUMS, targets, np.ones(POLICIES, np.int64), earned)
 
     def expected() -> list:
         moves = ({divmod(place, 3): int(new) for place, new in enumerate(target)} for target in targets)
@@ -76,5 +91,6 @@ def _earn(n: int) -> Prepared:
 KERNELS = (
     Kernel("planning.count_transitions", _count(False), unit="bar"),
     Kernel("planning.count_transitions, by mood", _count(True), unit="bar"),
+    Kernel("planning.count_transitions, by mood, rewards by move", _count(True, LOGARITHMIC), unit="bar"),
     Kernel("planning.earn, six policies", _earn, unit="bar"),
 )

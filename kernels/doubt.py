@@ -6,7 +6,7 @@ import numpy as np
 
 from idi_fast.kernels._jit import index, kernel
 from idi_fast.kernels.learn import mood_step
-from idi_fast.kernels.market import market_reward
+from idi_fast.kernels.planning import reward
 
 
 class Blocks(NamedTuple):
@@ -25,12 +25,13 @@ class Blocks(NamedTuple):
 
 
 @kernel
-def deviations(bars, weights, ids, model, worth, length, blocks):
+def deviations(bars, weights, rewards, ids, model, worth, length, blocks):
     """Add the squared deviations, by blocks of `length` bars, of what buying and selling earn more than holding.
 
-    Both are earned on the same bar, and their difference varies far less than either. bars: as for `count_transitions`,
-    a whole series; ids int32 (n_observations,): the number of each observation in the model; worth float64 (m, 3
-    n_moods): as `continuations` leaves it; blocks: `Blocks`, none of them open. Mutates: blocks.
+    Both are earned on the same bar, and their difference varies far less than either. bars, weights, rewards: as for
+    `count_transitions`, behind a first bar that only shows what was observed before; ids int32 (n_observations,): the
+    number of each observation in the model; worth float64 (m, 3 n_moods): as `continuations` leaves it; blocks:
+    `Blocks`, none of them open. Mutates: blocks.
     """
     observation, gaps, changes, costs, scarcities = bars.observation, bars.gap, bars.change, bars.cost, bars.scarcity
     n_moods, moves, parent, worths = model.n_moods, model.next_position, model.parent, worth.reshape(-1)
@@ -46,11 +47,17 @@ def deviations(bars, weights, ids, model, worth, length, blocks):
         members[node] += 1
         place = node * columns
         for position in range(3):
-            hold = market_reward(position, position, gap, change, cost, scarcity, weights)
+            hold = reward(rewards, t, position, position, gap, change, cost, scarcity, weights)
             holds, held_step = following + position * n_moods, mood_step(hold)
             for action in range(1, 3):
                 after = moves[index(position * 3 + action)]
-                gain = market_reward(position, after, gap, change, cost, scarcity, weights)
+                if after == position:
+                    continue  # holds as well, and so earns nothing more
+                gain = reward(rewards, t, position, after, gap, change, cost, scarcity, weights)
+                if n_moods == 1:
+                    more = worths[index(following + after)] - worths[index(holds)]
+                    sums[index(place + position * 2 + action - 1)] += gain - hold + more
+                    continue
                 moved_step = mood_step(gain)
                 for mood in range(n_moods):
                     held = holds + max(0, min(n_moods - 1, mood + held_step))

@@ -28,7 +28,7 @@ class Counts(NamedTuple):
     """What followed each observation, over all bars so far.
 
     bars, alerts int64 (n,): bars that followed it, and those of them with a risk event; sums float64 (n, 4): of these
-    bars' `gap`, `change`, `cost` and `scarcity`.
+    bars' `gap`, `change`, `cost` and `scarcity`, or where rewards are no sums of these (n, 9): of the rewards by move.
     """
 
     bars: np.ndarray
@@ -87,14 +87,22 @@ def _slot(keys, key):
     return at
 
 
+@kernel(inline=True)
+def reward(rewards, t, before, after, gap, change, cost, scarcity, weights):
+    """The reward before the mood term of bar t: of rewards float64 (n, 9), by move, or if that is of no size the sum
+    that `market_reward` makes."""
+    if rewards.size:
+        return rewards[index(t), index(3 * before + after)]
+    return market_reward(before, after, gap, change, cost, scarcity, weights)
+
+
 @kernel
-def count_transitions(bars, weights, times, before, by_mood, counts, edges):
+def count_transitions(bars, weights, rewards, times, before, by_mood, counts, edges):
     """Add what followed each observation in the next bars.
 
-    bars: `idi_fast.environments.features.Bars` of n bars; weights float64 (3,), see `market_rows`; times int32 (n,):
-    how often each counts, or of no size: once; by_mood: whether the steps of the mood are part of an edge. before int64
-    (1,): the observation before the first, −1 at a beginning. edges has room for n more.
-    Mutates: before, counts, edges.
+    bars: `idi_fast.environments.features.Bars` of n bars; weights, rewards: see `reward`; times int32 (n,): how often
+    each counts, or of no size: once; by_mood: whether the steps of the mood are part of an edge. before int64 (1,): the
+    observation before the first, −1 at a beginning. edges has room for n more. Mutates: before, counts, edges.
     """
     observation, gaps, changes, costs, scarcities = bars.observation, bars.gap, bars.change, bars.cost, bars.scarcity
     risk, followed, alerts, sums = bars.risk, counts.bars, counts.alerts, counts.sums.reshape(-1)
@@ -104,7 +112,7 @@ def count_transitions(bars, weights, times, before, by_mood, counts, edges):
     if by_mood:
         for row in range(observation.size):
             t = index(row)
-            key_of[t] = _steps(gaps[t], changes[t], costs[t], scarcities[t], weights)
+            key_of[t] = _steps(rewards, t, gaps[t], changes[t], costs[t], scarcities[t], weights)
     for row in range(1, observation.size):
         t = index(row)
         key_of[t] |= (np.int64(observation[index(row - 1)]) * n_observations + observation[t]) << STEP_BITS
@@ -120,11 +128,15 @@ def count_transitions(bars, weights, times, before, by_mood, counts, edges):
         at, many = index(here), np.float64(often)
         followed[at] += often
         alerts[at] += often * np.int64(risk[t])
-        first = at * index(4)
-        sums[first] += many * gaps[t]
-        sums[first + index(1)] += many * changes[t]
-        sums[first + index(2)] += many * costs[t]
-        sums[first + index(3)] += many * scarcities[t]
+        if rewards.size:
+            for move in range(9):
+                sums[at * index(9) + index(move)] += many * rewards[t, index(move)]
+        else:
+            first = at * index(4)
+            sums[first] += many * gaps[t]
+            sums[first + index(1)] += many * changes[t]
+            sums[first + index(2)] += many * costs[t]
+            sums[first + index(3)] += many * scarcities[t]
         slot = _slot(keys, key_of[t])
         if keys[slot] == EMPTY:
             keys[slot] = key_of[t]
@@ -134,13 +146,13 @@ def count_transitions(bars, weights, times, before, by_mood, counts, edges):
 
 
 @kernel(inline=True)
-def _steps(gap, change, cost, scarcity, weights):
+def _steps(rewards, t, gap, change, cost, scarcity, weights):
     """Which moves raise the mood, as bits 0 to 8, and which lower it, as bits 9 to 17."""
     steps = np.int64(0)
     for move in range(9):
-        reward = market_reward(move // 3, move % 3, gap, change, cost, scarcity, weights)
-        steps |= np.int64(reward > MOOD_RISES_ABOVE) << move
-        steps |= np.int64(reward < MOOD_FALLS_BELOW) << (9 + move)
+        earned = reward(rewards, t, move // 3, move % 3, gap, change, cost, scarcity, weights)
+        steps |= np.int64(earned > MOOD_RISES_ABOVE) << move
+        steps |= np.int64(earned < MOOD_FALLS_BELOW) << (9 + move)
     return steps
 
 
@@ -328,19 +340,19 @@ def combine(products, held, shares):
 
 
 @kernel
-def earn(observation, bars, start, weights, targets, position, earned):
+def earn(observation, bars, weights, rewards, targets, position, earned):
     """What several policies of observation and position earn on the same bars, before the mood term.
 
-    observation int32 (n,): numbered as in targets uint8 (policies, 3 observations), the new position of each state;
-    bars from number `start` on are theirs. position int64, earned float64 (policies,): flat and 0 before the first bar.
-    Mutates: position, earned.
+    observation int32 (n,): of the bars, numbered as in targets uint8 (policies, 3 observations), the new position of
+    each state; weights, rewards: see `reward`. position int64, earned float64 (policies,): what the policies hold and
+    have earned at the first bar. Mutates: position, earned.
     """
     # One step of each policy after the other: none waits for another, while each waits for its own last one.
     for row in range(1, observation.size):
-        t, here = index(start + row), np.int64(observation[index(row - 1)]) * 3
+        t, here = index(row), np.int64(observation[index(row - 1)]) * 3
         gap, change, cost, scarcity = bars.gap[t], bars.change[t], bars.cost[t], bars.scarcity[t]
         for policy in range(earned.size):
             old = position[policy]
             new = np.int64(targets[policy, here + old])
-            earned[policy] += market_reward(old, new, gap, change, cost, scarcity, weights)
+            earned[policy] += reward(rewards, t, old, new, gap, change, cost, scarcity, weights)
             position[policy] = new

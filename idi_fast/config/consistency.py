@@ -81,18 +81,6 @@ def _check_planning(config: "TrainingConfig") -> None:
             raise SettingError(
                 name, f"is given, but {algorithm} 'value_iteration' fills a plain table; remove it", algorithm
             )
-    market = config.environment.market
-    not_summed = {
-        "rewards.objective": config.rewards.objective in NOT_SUMMED and config.rewards.objective,
-        "environment.market.borrow_bps": market.borrow_bps,
-        "environment.market.cash_rate": market.cash_rate,
-        "environment.data.funding": config.environment.data.funding,
-    }
-    for name, value in not_summed.items():
-        if value:
-            reason = "plans on sums of what positions earn by the price and pay for trading"
-            remedy = "remove it, or learn with another algorithm"
-            raise SettingError(name, f"is {value!r}, but {algorithm} 'value_iteration' {reason}; {remedy}", algorithm)
     if config.discount == 1.0:
         raise SettingError(
             "discount", f"is 1; expected less for {algorithm} 'value_iteration', whose sums must end", algorithm

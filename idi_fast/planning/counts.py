@@ -6,18 +6,18 @@ from typing import NamedTuple
 import numpy as np
 
 from idi_fast.environments.features import Bars
+from idi_fast.environments.rewards import RewardRule
 from idi_fast.kernels.planning import STEP_BITS, Counts, Edges, copy_edges, count_transitions
+from idi_fast.planning.rewards import BLOCK_BARS, by_move
 
-BLOCK_BARS = 16_384
-"""Bars counted at a time: there must be room for as many new edges."""
 FEWEST_SLOTS = 256
 ONCE = np.empty(0, np.int32)
 
 
 class Totals(NamedTuple):
-    """Counts of some bars. here, following, bars int64 (edges,): bars by the observation that they follow and the one
-    that they show, in order; rises, falls int32 (edges, 9): those of them that raise or lower the mood, by move, or of
-    no size where moods do not matter; weights float64 (3,): see `reward_weights`."""
+    """Counts of some bars, whose rewards are made by a rule. here, following, bars int64 (edges,): bars by the
+    observation that they follow and the one that they show, in order; rises, falls int32 (edges, 9): those of them that
+    raise or lower the mood, by move, or of no size where moods do not matter."""
 
     counts: Counts
     here: np.ndarray
@@ -25,7 +25,7 @@ class Totals(NamedTuple):
     bars: np.ndarray
     rises: np.ndarray
     falls: np.ndarray
-    weights: np.ndarray
+    rule: RewardRule
 
     @property
     def n_observations(self) -> int:
@@ -41,19 +41,14 @@ class Totals(NamedTuple):
 class TransitionCounts:
     """Counts what followed each observation, a block of bars at a time.
 
-    n_observations: how many there may be; weights float64 (3,): see `reward_weights`; by_mood: whether steps of the
-    mood are counted, since values depend on it. counts, edges: as the kernel fills them.
+    n_observations: how many there may be; rule: makes the rewards; by_mood: whether steps of the mood are counted,
+    since values depend on it. counts, edges: as the kernel fills them.
     """
 
-    def __init__(self, n_observations: int, weights: np.ndarray, *, by_mood: bool):
-        self._weights = weights
+    def __init__(self, n_observations: int, rule: RewardRule, *, by_mood: bool):
+        self._rule = rule
         self._by_mood = by_mood
-        alerts, bars, sums = (
-            np.zeros(n_observations, np.int64),
-            np.zeros(n_observations, np.int64),
-            np.zeros((n_observations, 4)),
-        )
-        self.counts = Counts(bars, alerts, sums)
+        self.counts = _counts(n_observations, 4)
         self.edges = _edges(FEWEST_SLOTS)
 
     def add(self, bars: Bars, times: np.ndarray = ONCE, before: np.ndarray | None = None) -> None:
@@ -63,10 +58,14 @@ class TransitionCounts:
         """
         before = np.full(1, -1) if before is None else before
         for start in range(0, bars.observation.size, BLOCK_BARS):
-            block = Bars(*(column[start : start + BLOCK_BARS] for column in bars))
+            block = bars.rows(slice(start, start + BLOCK_BARS))
+            rewards = by_move(self._rule, block)
+            if rewards.size and self.counts.sums.shape[1] != rewards.shape[1]:
+                # Nothing was counted yet: of one rule's bars all have rewards by move, or none.
+                self.counts = _counts(self.counts.bars.size, rewards.shape[1])
             self.make_room(block.observation.size)
             often = times[start : start + BLOCK_BARS]
-            count_transitions(block, self._weights, often, before, self._by_mood, self.counts, self.edges)
+            count_transitions(block, self._rule.weights, rewards, often, before, self._by_mood, self.counts, self.edges)
 
     def make_room(self, n: int) -> None:
         """Make room for the edges of n bars."""
@@ -90,14 +89,14 @@ class TransitionCounts:
             rises, falls = (np.stack(moves, axis=1).astype(np.int32) for moves in (by_step[:9], by_step[9:]))
         here, following = np.divmod(pair[first], self.counts.bars.size)
         many = np.add.reduceat(bars, first) if key.size else bars
-        return Totals(self.counts, here, following, many.astype(np.int32), rises, falls, self._weights)
+        return Totals(self.counts, here, following, many.astype(np.int32), rises, falls, self._rule)
 
 
 def count(
-    series: Iterable[Bars], n_observations: int, weights: np.ndarray, *, by_mood: bool, times: np.ndarray = ONCE
+    series: Iterable[Bars], n_observations: int, rule: RewardRule, *, by_mood: bool, times: np.ndarray = ONCE
 ) -> Totals:
     """The counts of some series of bars; times int32: how often each bar of all counts, by default once."""
-    counted, start = TransitionCounts(n_observations, weights, by_mood=by_mood), 0
+    counted, start = TransitionCounts(n_observations, rule, by_mood=by_mood), 0
     for bars in series:
         stop = start + bars.observation.size
         counted.add(bars, times[start:stop])
@@ -105,16 +104,14 @@ def count(
     return counted.totals()
 
 
-def count_parts(
-    series: Iterable[Bars], bounds: Sequence[int], n_observations: int, weights: np.ndarray
-) -> list[Totals]:
+def count_parts(series: Iterable[Bars], bounds: Sequence[int], n_observations: int, rule: RewardRule) -> list[Totals]:
     """The counts of each part of the bars of all series, from one bound to the next; without moods."""
-    parts, first = [TransitionCounts(n_observations, weights, by_mood=False) for _ in bounds[1:]], 0
+    parts, first = [TransitionCounts(n_observations, rule, by_mood=False) for _ in bounds[1:]], 0
     for bars in series:
         before, size = np.full(1, -1), bars.observation.size
         for part, start, stop in zip(parts, bounds[:-1], bounds[1:], strict=True):
             inside = slice(max(start - first, 0), max(min(stop - first, size), 0))
-            part.add(Bars(*(column[inside] for column in bars)), before=before)
+            part.add(bars.rows(inside), before=before)
         first += size
     return [part.totals() for part in parts]
 
@@ -133,6 +130,11 @@ def each_left_out(parts: Sequence[Totals]) -> Iterator[Totals]:
         kept = rest > 0
         here, following = np.divmod(every[kept], size)
         yield left_out._replace(counts=counts, here=here, following=following, bars=rest[kept])
+
+
+def _counts(n_observations: int, columns: int) -> Counts:
+    bars, alerts = np.zeros((2, n_observations), np.int64)
+    return Counts(bars, alerts, np.zeros((n_observations, columns)))
 
 
 def _edges(slots: int) -> Edges:

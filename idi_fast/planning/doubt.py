@@ -6,8 +6,10 @@ from typing import NamedTuple
 import numpy as np
 
 from idi_fast.environments.features import Bars
+from idi_fast.environments.rewards import RewardRule
 from idi_fast.kernels import planning as kernels
 from idi_fast.kernels.doubt import Blocks, deviations
+from idi_fast.planning.rewards import BLOCK_BARS, by_move, overlapping
 from idi_fast.planning.solution import Process, Solution, action_values
 
 
@@ -26,7 +28,7 @@ def block_length(bars: int) -> int:
 
 
 def measure_doubt(
-    series: Sequence[Bars], weights: np.ndarray, process: Process, solution: Solution, n_observations: int
+    series: Sequence[Bars], rule: RewardRule, process: Process, solution: Solution, n_observations: int
 ) -> Doubt:
     """The standard errors of a solution's advantages, its values taken as given.
 
@@ -46,7 +48,9 @@ def measure_doubt(
     worth = model.clarity * (np.arange(3 * model.n_moods) % model.n_moods) + model.discount * solution.values
     length = block_length(int(process.bars[-1]))
     for bars in series:
-        deviations(bars, weights, ids, model, worth, length, blocks)
+        # Of whole blocks, so that none is cut.
+        for _, part in overlapping(bars, max(1, BLOCK_BARS // length) * length):
+            deviations(part, rule.weights, by_move(rule, part), ids, model, worth, length, blocks)
     variance, share = _long_run_variance(process, squares, blocks.number), _sum_of_squared_weights(process)
     errors = np.sqrt(variance * share[:, np.newaxis]).reshape(size, 3, model.n_moods, 2).transpose(0, 2, 1, 3)
     return Doubt(errors, 1.0 / share)

@@ -10,7 +10,7 @@ from idi_fast.agents.certainty import Certainty
 from idi_fast.agents.learner import make_tables
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.environments.features import Bars
-from idi_fast.environments.rewards import reward_weights
+from idi_fast.environments.rewards import RewardRule
 from idi_fast.environments.rng import Generator
 from idi_fast.environments.state_space import StateSpace
 from idi_fast.kernels.learn import Rules, Tables
@@ -33,15 +33,17 @@ class Plan(NamedTuple):
 class Planner:
     """Plans the tables of one config.
 
-    generator: of the resamples of `learning.bootstrap`.
+    rewards: makes those of the bars; generator: of the resamples of `learning.bootstrap`.
     """
 
-    def __init__(self, config: TrainingConfig, space: StateSpace, rules: Rules, generator: Generator):
+    def __init__(
+        self, config: TrainingConfig, space: StateSpace, rules: Rules, rewards: RewardRule, generator: Generator
+    ):
         self._config = config
         self._space = space
         self._rules = rules
         self._generator = generator
-        self._weights = reward_weights(config)
+        self._rewards = rewards
         self._hierarchy = Hierarchy.of(space, unordered_features(config))
         # Without its term the reward, and so all values, are the same in every mood.
         self._by_mood = rules.n_moods > 1 and rules.clarity != 0.0
@@ -50,12 +52,12 @@ class Planner:
         """The plan on some series of bars, as those of several symbols. Raises Cancelled, NumericalError."""
         learning, hierarchy = self._config.learning, self._hierarchy
         if isinstance(learning.shrinkage, str):
-            choice = choose_shrinkage(series, hierarchy, self._rules, self._weights, self._config.discount, cancelled)
+            choice = choose_shrinkage(series, hierarchy, self._rules, self._rewards, self._config.discount, cancelled)
         else:
             choice = Choice(learning.shrinkage, {})
         process = self._process(series, choice.shrinkage)
         solution = solve(process, learning.tolerance, cancelled=cancelled)
-        doubt = measure_doubt(series, self._weights, process, solution, hierarchy.n_observations)
+        doubt = measure_doubt(series, self._rewards, process, solution, hierarchy.n_observations)
         unsure = self._unsure(process, solution, doubt)
         if unsure is not None:
             solution = self._of_sure_actions(process, solution, unsure, cancelled)
@@ -72,7 +74,7 @@ class Planner:
 
     def _process(self, series: Sequence[Bars], shrinkage: float, times: np.ndarray = ONCE) -> Process:
         n = self._hierarchy.n_observations
-        totals = count(series, n, self._weights, by_mood=self._by_mood, times=times)
+        totals = count(series, n, self._rewards, by_mood=self._by_mood, times=times)
         kappa = np.full(self._hierarchy.levels, shrinkage)
         return make_process(totals, self._hierarchy, self._rules, self._config.discount, kappa)
 
@@ -124,7 +126,7 @@ class Planner:
         return q, agreement, about
 
     def _earned(self, bars: Bars, q: np.ndarray) -> float:
-        return follow_table(bars, self._full(q).reshape(-1, 3), self._rules, self._weights)
+        return follow_table(bars, self._full(q).reshape(-1, 3), self._rules, self._rewards)
 
     def _full(self, q: np.ndarray) -> np.ndarray:
         """Values of each mood, where those of one stand for all."""

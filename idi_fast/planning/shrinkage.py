@@ -7,11 +7,13 @@ from typing import NamedTuple
 import numpy as np
 
 from idi_fast.environments.features import Bars
-from idi_fast.kernels.learn import PNL, Rules
+from idi_fast.environments.rewards import RewardRule
+from idi_fast.kernels.learn import PNL, Rules, Tape
 from idi_fast.kernels.planning import earn
-from idi_fast.kernels.rollout import rollout_bars
+from idi_fast.kernels.rollout import rollout_bars, rollout_rows
 from idi_fast.planning.counts import count_parts, each_left_out
 from idi_fast.planning.hierarchy import Hierarchy
+from idi_fast.planning.rewards import BLOCK_BARS, by_move, overlapping
 from idi_fast.planning.solution import action_values, make_process, solve
 
 USUAL = 400.0
@@ -39,7 +41,7 @@ def choose_shrinkage(
     series: Sequence[Bars],
     hierarchy: Hierarchy,
     rules: Rules,
-    weights: np.ndarray,
+    rule: RewardRule,
     discount: float,
     cancelled: threading.Event | None = None,
 ) -> Choice:
@@ -54,7 +56,7 @@ def choose_shrinkage(
     bars = Bars(*(np.concatenate(columns) for columns in zip(*series, strict=True))) if len(series) > 1 else series[0]
     plain = without_mood(rules)
     bounds = np.linspace(0, n, BLOCKS + 1).astype(np.int64).tolist()
-    parts = count_parts(series, bounds, hierarchy.n_observations, weights)
+    parts = count_parts(series, bounds, hierarchy.n_observations, rule)
     earned = np.zeros((len(CANDIDATES), BLOCKS))
     for number, others in enumerate(each_left_out(parts)):
         start, stop = bounds[number : number + 2]
@@ -69,7 +71,10 @@ def choose_shrinkage(
             targets[place] = np.take_along_axis(plain.next_position.reshape(1, 3, 3), best[..., np.newaxis], 2).reshape(
                 -1
             )
-        earn(found, bars, start, weights, targets, np.ones(len(CANDIDATES), np.int64), earned[:, number])
+        position = np.ones(len(CANDIDATES), np.int64)
+        for first, part in overlapping(bars.rows(slice(start, stop))):
+            shown = found[first : first + part.observation.size]
+            earn(shown, part, rule.weights, by_move(rule, part), targets, position, earned[:, number])
     better = earned - earned[CANDIDATES.index(USUAL)]
     error = better.std(axis=1, ddof=1) * np.sqrt(BLOCKS)
     least = np.where(np.array(CANDIDATES) < USUAL, CONVINCING["less"], CONVINCING["more"])
@@ -92,25 +97,17 @@ def _numbered(observation: np.ndarray, n_observations: int) -> tuple[np.ndarray,
     return codes, place[observation]
 
 
-def follow_table(bars: Bars, q: np.ndarray, rules: Rules, weights: np.ndarray) -> float:
+def follow_table(bars: Bars, q: np.ndarray, rules: Rules, rule: RewardRule) -> float:
     """What the greedy actions of a table earn on a series of bars, begun flat, before the mood term."""
-    n, agent, sums = bars.observation.size, np.array([0, 1, 0, 1]), np.zeros(2)
-    rollout_bars(
-        bars.observation,
-        bars.gap,
-        bars.change,
-        bars.cost,
-        bars.scarcity,
-        weights,
-        rules,
-        np.argmax(q, axis=1).astype(np.int8),
-        np.zeros(q.shape[0], np.int16),
-        agent,
-        sums,
-        np.empty(n, np.int64),
-        np.empty(n, np.int8),
-        np.empty(n, np.int16),
-        np.empty(n, np.int8),
-        np.empty(n),
-    )
+    n, agent, sums = min(BLOCK_BARS, bars.observation.size), np.array([0, 1, 0, 1]), np.zeros(2)
+    greedy = np.argmax(q, axis=1).astype(np.int8), np.zeros(q.shape[0], np.int16)
+    steps = np.empty(n, np.int64), np.empty(n, np.int8), np.empty(n, np.int16), np.empty(n, np.int8), np.empty(n)
+    for start in range(0, bars.observation.size, BLOCK_BARS):
+        part = bars.rows(slice(start, start + BLOCK_BARS))
+        rewards = by_move(rule, part)
+        if rewards.size:
+            rollout_rows(Tape(rewards, part.observation, part.risk), rules, *greedy, agent, sums, *steps)
+        else:
+            earning = part.gap, part.change, part.cost, part.scarcity, rule.weights
+            rollout_bars(part.observation, *earning, rules, *greedy, agent, sums, *steps)
     return float(sums[PNL])

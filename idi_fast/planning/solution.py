@@ -77,7 +77,7 @@ def make_process(
     observations = nodes.observations
     bars = nodes.totals(counts.bars[observations])
     own, inherited = blending(bars, nodes.level, shrinkage)
-    summed = summed_rewards(counts.sums[observations], counts.bars[observations], totals.weights)
+    summed = summed_rewards(counts.sums[observations], counts.bars[observations], totals.rule.weights)
     reward = np.zeros((nodes.size, 9))
     reward[: observations.size] = summed
     kernels.blend(nodes.parent, own, inherited, reward)
@@ -113,7 +113,10 @@ def blending(bars: np.ndarray, level: np.ndarray, shrinkage: np.ndarray) -> tupl
 
 
 def summed_rewards(sums: np.ndarray, bars: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Summed rewards before the mood term by move, float64 (m, 9): `market_reward` is linear in what is summed."""
+    """Summed rewards before the mood term by move, float64 (m, 9), from `Counts.sums`: if these are not they,
+    `market_reward` is linear in what is summed."""
+    if sums.shape[1] == OLD.size:
+        return sums
     gap, change, cost, scarcity = (column[:, np.newaxis] for column in sums.T)
     pnl = (OLD - 1) * gap + (NEW - 1) * change - np.abs(NEW - OLD) * cost
     ethics = np.where(NEW >= 1, weights[2], -weights[2]) * bars[:, np.newaxis]

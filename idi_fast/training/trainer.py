@@ -25,6 +25,7 @@ from idi_fast.environments.environment import (
 )
 from idi_fast.environments.features import named
 from idi_fast.environments.history_bars import HistoryBars
+from idi_fast.environments.rewards import RewardRule
 from idi_fast.environments.rng import draw_seed, make_generators
 from idi_fast.environments.splits import split_history
 from idi_fast.environments.state_space import make_rules
@@ -121,7 +122,9 @@ class Trainer:
                 raise InputError(
                     "an initial policy was given, but learning.algorithm 'value_iteration' starts from none"
                 )
-            self._planner = Planner(config, environment.space, self._rules, generators.agent)
+            assert environment.encoder is not None  # as of all but the synthetic one, which the config's rules refuse
+            rewards = RewardRule(config, environment.encoder)
+            self._planner = Planner(config, environment.space, self._rules, rewards, generators.agent)
         self._agent = Agent(config, environment.space, self._rules, generators.agent)
         self._fused: SyntheticEnvironment | None = None
         if self._agent.is_plain and isinstance(environment, SyntheticEnvironment) and environment.is_one_kernel:

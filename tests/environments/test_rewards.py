@@ -124,14 +124,6 @@ def test_many_policies_with_an_objective_are_backtested_as_each_alone():
             "compat 'idi_iann' has rewards of its own",
         ),
         ({"rewards": {"objective": "sharpe"}}, "rewards.objective is 'sharpe'"),
-        (
-            {
-                "rewards": {"objective": "log"},
-                "environment": {"kind": "crypto"},
-                "learning": {"algorithm": "value_iteration"},
-            },
-            "rewards.objective is 'log', but learning.algorithm 'value_iteration' plans on sums",
-        ),
     ],
 )
 def test_refusals(values, words):

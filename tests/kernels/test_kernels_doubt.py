@@ -4,18 +4,19 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
-from test_kernels_planning import SEEDS, WEIGHTS, bars_of, rows_of, simple_model
+from test_kernels_planning import OBJECTIVES, RULES, SEEDS, WEIGHTS, bars_of, rows_of, simple_model
 
 from idi_fast.kernels import doubt as kernels
 from idi_fast.planning.hierarchy import Hierarchy, Nodes
+from idi_fast.planning.rewards import by_move, overlapping
 from oracle import doubt as oracle
 from oracle import planning
 
 
-@given(SEEDS, st.integers(2, 60), st.integers(1, 9))
-@settings(max_examples=25)
-def test_deviations_and_close_block(seed, n, length):
-    hierarchy = Hierarchy((4,), (True,))
+@given(SEEDS, st.integers(2, 60), st.integers(1, 9), st.integers(1, 9), OBJECTIVES)
+@settings(max_examples=40)
+def test_deviations_and_close_block(seed, n, length, blocks_of_part, objective):
+    hierarchy, rule = Hierarchy((4,), (True,)), RULES[objective]
     bars, rng = bars_of(n, 4, seed), np.random.default_rng(seed)
     nodes = Nodes(hierarchy, np.arange(4))
     model, _, values = simple_model(seed, 1)
@@ -25,8 +26,10 @@ def test_deviations_and_close_block(seed, n, length):
     blocks = kernels.Blocks(
         means, np.zeros((size, 6)), np.zeros(size, np.int64), np.zeros((size, 6)), np.zeros(size, np.int64)
     )
-    kernels.deviations(bars, WEIGHTS, np.arange(4, dtype=np.int32), model, worth, length, blocks)
-    rows, member = rows_of(bars), []
+    ids = np.arange(4, dtype=np.int32)
+    for _, part in overlapping(bars, blocks_of_part * length):
+        kernels.deviations(part, WEIGHTS, by_move(rule, part), ids, model, worth, length, blocks)
+    rows, member = rows_of(bars, rule), []
     for node in range(4):
         chain = [node]
         while nodes.parent[chain[-1]] != chain[-1]:

@@ -9,43 +9,66 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from idi_fast.environments.features import Bars, empty_bars
+from idi_fast.config.settings import TrainingConfig
+from idi_fast.environments.features import Bars, Encoder, empty_bars
+from idi_fast.environments.rewards import RewardRule
 from idi_fast.kernels import planning as kernels
 from idi_fast.planning.counts import TransitionCounts, count, count_parts, each_left_out
 from idi_fast.planning.hierarchy import Hierarchy, Nodes
+from idi_fast.planning.rewards import by_move, overlapping
 from idi_fast.planning.solution import blending
 from oracle import planning as oracle
 
-WEIGHTS = np.array([1.0, 0.3, 0.1])
+
+def rule_of(objective: str) -> RewardRule:
+    rewards = {"objective": objective, "scarcity_alignment": 0.3, "ethics_bonus": 0.1, "risk_aversion": 3.0}
+    config = TrainingConfig.from_dict({"environment": {"kind": "crypto"}, "rewards": rewards})
+    return RewardRule(config, Encoder({}, (), np.zeros(3), typical_volatility=0.05))
+
+
+RULES = {objective: rule_of(objective) for objective in ("volatility_units", "log", "downside")}
+WEIGHTS = RULES["log"].weights
+OBJECTIVES = st.sampled_from(list(RULES))
 SEEDS = st.integers(0, 2**32 - 1)
 COLUMNS = ("observation", "gap", "change", "cost", "scarcity", "risk")
 
 
-def bars_of(n: int, observations: int, seed: int) -> Bars:
-    bars, rng = empty_bars(n), np.random.default_rng(seed)
+def bars_of(n: int, observations: int, seed: int, *, charged: bool = False) -> Bars:
+    bars, rng = empty_bars(n, charged=charged), np.random.default_rng(seed)
     bars.observation[:] = rng.integers(0, observations, n)
     for column in (bars.gap, bars.change):
         column[:] = rng.normal(0.0, 0.6, n)
     bars.cost[:], bars.scarcity[:] = rng.uniform(0.0, 0.2, n), rng.normal(0.0, 0.1, n)
     bars.risk[:] = rng.random(n) < 0.2
+    bars.hold[:] = rng.normal(0.0, 0.1, bars.hold.shape)
     return bars
 
 
-def rows_of(bars: Bars) -> list[oracle.Bar]:
-    return [oracle.Bar(*row) for row in zip(*(getattr(bars, name).tolist() for name in COLUMNS), strict=True)]
+def rows_of(bars: Bars, rule: RewardRule | None = None) -> list[oracle.Bar]:
+    """rule: makes rewards by move, where they are no sums."""
+    rewards = [()] * bars.observation.size if rule is None else by_move(rule, bars).tolist() or [()] * len(bars.gap)
+    return [oracle.Bar(*row) for row in zip(*(getattr(bars, name).tolist() for name in COLUMNS), rewards, strict=True)]
 
 
 def cut(bars: Bars, *places: int) -> list[Bars]:
     bounds = sorted({0, bars.observation.size, *(place % (bars.observation.size + 1) for place in places)})
-    return [Bars(*(column[start:stop] for column in bars)) for start, stop in pairwise(bounds)]
+    return [bars.rows(slice(start, stop)) for start, stop in pairwise(bounds)]
 
 
-@given(SEEDS, st.integers(1, 400), st.booleans(), st.tuples(st.integers(0, 400), st.integers(0, 400)))
-@settings(max_examples=examples(25))
-def test_counts(seed, n, by_mood, places):
-    bars, times = bars_of(n, 40, seed), np.random.default_rng(seed).integers(0, 3, n).astype(np.int32)
-    totals, edges, rises, falls = oracle.count_transitions(rows_of(bars), WEIGHTS.tolist(), times.tolist(), -1)
-    counted, before, start = TransitionCounts(40, WEIGHTS, by_mood=by_mood), np.full(1, -1), 0
+@given(
+    SEEDS,
+    st.integers(1, 400),
+    st.booleans(),
+    st.tuples(st.integers(0, 400), st.integers(0, 400)),
+    OBJECTIVES,
+    st.booleans(),
+)
+@settings(max_examples=examples(40))
+def test_counts(seed, n, by_mood, places, objective, charged):
+    rule = RULES[objective]
+    bars, times = bars_of(n, 40, seed, charged=charged), np.random.default_rng(seed).integers(0, 3, n).astype(np.int32)
+    totals, edges, rises, falls = oracle.count_transitions(rows_of(bars, rule), WEIGHTS.tolist(), times.tolist(), -1)
+    counted, before, start = TransitionCounts(40, rule, by_mood=by_mood), np.full(1, -1), 0
     for part in cut(bars, *places):
         stop = start + part.observation.size
         counted.add(part, times[start:stop], before)
@@ -63,7 +86,7 @@ def test_counts(seed, n, by_mood, places):
 
 def test_many_edges_outgrow_the_table():
     bars = bars_of(60_000, 3_000, 0)
-    made = count([bars], 3_000, WEIGHTS, by_mood=False)
+    made = count([bars], 3_000, RULES["volatility_units"], by_mood=False)
     keys, many = np.unique(bars.observation[:-1].astype(np.int64) * 3_000 + bars.observation[1:], return_counts=True)
     assert_array_equal(made.here * 3_000 + made.following, keys)
     assert_array_equal(made.bars, many)
@@ -82,15 +105,15 @@ def test_copy_edges():
     assert wide.used[0] == 2
 
 
-@given(SEEDS, st.integers(20, 200), st.integers(2, 5))
+@given(SEEDS, st.integers(20, 200), st.integers(2, 5), OBJECTIVES)
 @settings(max_examples=examples(15))
-def test_parts_left_out(seed, n, k):
-    series = cut(bars_of(n, 9, seed), seed)
+def test_parts_left_out(seed, n, k, objective):
+    series, rule = cut(bars_of(n, 9, seed), seed), RULES[objective]
     bounds = np.linspace(0, n, k + 1).astype(int).tolist()
-    for number, made in enumerate(each_left_out(count_parts(series, bounds, 9, WEIGHTS))):
+    for number, made in enumerate(each_left_out(count_parts(series, bounds, 9, rule))):
         times = np.ones(n, np.int32)
         times[bounds[number] : bounds[number + 1]] = 0
-        expected = count(series, 9, WEIGHTS, by_mood=False, times=times)
+        expected = count(series, 9, rule, by_mood=False, times=times)
         for name in ("here", "following", "bars"):
             assert_array_equal(getattr(made, name), getattr(expected, name))
         assert_array_equal(made.counts.bars, expected.counts.bars)
@@ -208,12 +231,13 @@ def test_combine(seed, held):
     assert_allclose(shares[:held], oracle.combine(residuals), atol=1e-6)
 
 
-@given(SEEDS, st.integers(1, 50))
-@settings(max_examples=examples(15))
-def test_earn(seed, n):
-    bars, rng = bars_of(n + 3, 4, seed), np.random.default_rng(seed)
-    targets, earned = rng.integers(0, 3, (2, 12)).astype(np.uint8), np.zeros(2)
-    kernels.earn(bars.observation[3:], bars, 3, WEIGHTS, targets, np.ones(2, np.int64), earned)
+@given(SEEDS, st.integers(1, 50), OBJECTIVES, st.booleans(), st.integers(1, 20))
+@settings(max_examples=examples(25))
+def test_earn(seed, n, objective, charged, size):
+    bars, rule, rng = bars_of(n, 4, seed, charged=charged), RULES[objective], np.random.default_rng(seed)
+    targets, earned, position = rng.integers(0, 3, (2, 12)).astype(np.uint8), np.zeros(2), np.ones(2, np.int64)
+    for _, part in overlapping(bars, size):
+        kernels.earn(part.observation, part, WEIGHTS, by_move(rule, part), targets, position, earned)
     for target, total in zip(targets, earned, strict=True):
         new = {divmod(place, 3): int(position) for place, position in enumerate(target)}
-        assert total == oracle.earn(rows_of(bars)[3:], WEIGHTS.tolist(), new)
+        assert total == oracle.earn(rows_of(bars, rule), WEIGHTS.tolist(), new)

@@ -12,7 +12,7 @@ import numpy as np
 
 
 class Bar(NamedTuple):
-    """What one bar shows, and what it earns: see the kernel's `bars`."""
+    """What one bar shows, and what it earns: see the kernel's `bars`; rewards by move where they are no sums."""
 
     observation: int
     gap: float
@@ -20,6 +20,7 @@ class Bar(NamedTuple):
     cost: float
     scarcity: float
     risk: bool
+    rewards: Sequence[float] = ()
 
 
 class Setting(NamedTuple):
@@ -39,6 +40,8 @@ State = tuple[int, int, int]
 
 def reward(bar: Bar, old: int, new: int, weights: Sequence[float]) -> float:
     """The reward before the mood term."""
+    if bar.rewards:
+        return bar.rewards[old * 3 + new]
     earned = (old - 1) * bar.gap + (new - 1) * bar.change - abs(new - old) * bar.cost
     return weights[0] * earned + weights[1] * bar.scarcity + (weights[2] if new > 0 else -weights[2])
 
@@ -57,8 +60,8 @@ def count_transitions(
     edges, rises, falls = Counter(), Counter(), Counter()
     for bar, many in zip(bars, times, strict=True):
         if before >= 0 and many:
-            row = totals.setdefault(before, [0.0] * 6)
-            parts = (1, bar.risk, bar.gap, bar.change, bar.cost, bar.scarcity)
+            parts = (1, bar.risk, *(bar.rewards or (bar.gap, bar.change, bar.cost, bar.scarcity)))
+            row = totals.setdefault(before, [0.0] * len(parts))
             totals[before] = [total + many * part for total, part in zip(row, parts, strict=True)]
             pair = before, bar.observation
             edges[pair] += many

@@ -10,7 +10,8 @@ from market_data import random_walk
 from numpy.testing import assert_array_equal
 
 import idi_fast as idi
-from idi_fast.environments.features import empty_bars
+from idi_fast.environments.features import Encoder, empty_bars
+from idi_fast.environments.rewards import RewardRule
 from idi_fast.environments.state_space import StateSpace, make_rules
 from idi_fast.errors import InputError
 from idi_fast.planning import planner as planner_module
@@ -21,6 +22,10 @@ from idi_fast.training.checkpoint import Checkpoints
 PLANS = {"environment": {"kind": "history"}, "learning": {"algorithm": "value_iteration"}}
 RESAMPLED = {"environment": {"kind": "history"}, "learning": {"algorithm": "value_iteration", "bootstrap": 3}}
 SIMULATED = {"environment": {"kind": "crypto"}, "learning": {"algorithm": "value_iteration", "bars": 600}}
+PNL = RewardRule(
+    idi.TrainingConfig.from_dict({**SIMULATED, "rewards": {"scarcity_alignment": 0.0, "ethics_bonus": 0.0}}),
+    Encoder({}, (), np.zeros(3), typical_volatility=0.01),
+)
 
 
 @pytest.fixture(scope="module")
@@ -139,12 +144,65 @@ def test_what_is_certain_needs_no_shrinkage():
     bars.observation[:] = rng.integers(0, 64, n)
     bars.cost[:] = 0.1
     bars.change[1:] = 0.5 * rng.choice([-1.0, 1.0], 64)[bars.observation[:-1]] + rng.normal(0.0, 0.3, n - 1)
-    rules, weights = make_rules(config, StateSpace.of(config)), np.array([1.0, 0.0, 0.0])
-    chosen = choose_shrinkage([bars], Hierarchy.of(space), rules, weights, 0.9)
+    rules = make_rules(config, StateSpace.of(config))
+    chosen = choose_shrinkage([bars], Hierarchy.of(space), rules, PNL, 0.9)
     assert chosen.shrinkage < 400.0
     assert max(chosen.earned, key=lambda kappa: chosen.earned[kappa]) == chosen.shrinkage
     bars.change[1:] = rng.normal(0.0, 0.3, n - 1)
-    assert choose_shrinkage([bars], Hierarchy.of(space), rules, weights, 0.9).shrinkage >= 400.0
+    assert choose_shrinkage([bars], Hierarchy.of(space), rules, PNL, 0.9).shrinkage >= 400.0
+
+
+def signal_bars(n: int) -> idi.History:
+    """Independent returns, whose mean the coin of the bar before tells."""
+    rng = np.random.default_rng(0)
+    signal, change = rng.integers(0, 2, n).astype(float), rng.normal(0.0, 0.01, n)
+    change[1:] += 0.004 * (2.0 * signal[:-1] - 1.0)
+    close, days = 100.0 * np.exp(np.cumsum(change)), np.arange(n) * 86_400
+    return idi.History.from_arrays(close, time=(1_600_000_000 + days) * 10**9, signal=signal)
+
+
+def signal_config(objective: str, market: dict, learning: dict, **settings) -> idi.TrainingConfig:
+    return idi.TrainingConfig.from_dict(
+        {
+            "episode_length": 16,
+            "discount": 0.5,
+            "quantizer": {"mood_buckets": 1},
+            "features": [{"name": "signal", "transform": "level", "column": "signal", "buckets": 2, "edges": [0.5]}],
+            "rewards": {"objective": objective, "risk_aversion": 5.0},
+            "environment": {"kind": "history", "data": {"fill": "same_close"}, "market": {"fee_bps": 5.0, **market}},
+            "learning": learning,
+            **settings,
+        }
+    )
+
+
+@pytest.mark.parametrize("market", [{}, {"borrow_bps": 5000.0, "cash_rate": 0.5}], ids=["free", "charged"])
+@pytest.mark.parametrize("objective", ["volatility_units", "simple", "log", "mean_variance", "downside"])
+def test_q_learning_with_falling_rates_comes_ever_nearer(objective, market):
+    history, gaps = signal_bars(600), []
+    q = idi.train(
+        signal_config(objective, market, {"algorithm": "value_iteration", "shrinkage": 0.0}), history
+    ).policy.q
+    falling = {"rate_schedule": "visits", "rate_delay": 1.0, "rate_power": 0.7}
+    exploring = {"exploration_schedule": "linear", "exploration_floor": 1.0}
+    for episodes in (50, 1_000, 20_000):
+        config = signal_config(objective, market, {**falling, **exploring}, episodes=episodes, learning_rate=1.0)
+        gaps.append(np.abs(idi.train(config, history).policy.q - q).max())
+    # Episodes show the first and the last bars less often than the rest, so that it does not come all the way.
+    assert gaps[0] > 2.0 * gaps[1] > 4.0 * gaps[2]
+    assert gaps[2] < 0.1 < 0.1 * np.abs(q).max()
+
+
+def test_who_pays_for_shorts_has_fewer():
+    history, resampled = random_walk(900, seed=3), {"learning": {**RESAMPLED["learning"], "shrinkage": 5.0}}
+    free = {**PLANS, **resampled, "rewards": {"objective": "downside", "ethics_bonus": 0.0}}
+    charged = {**free, "environment": {"kind": "history", "market": {"borrow_bps": 30_000.0, "cash_rate": 0.5}}}
+    sells = []
+    for config in (free, charged):
+        run = idi.train(config, history)
+        sells.append(np.count_nonzero(run.policy.q.reshape(-1, 3, 3)[:, 1].argmax(axis=1) == 2))
+        assert run.trainer.plan.about["optimism"] > 0.0
+    assert sells[1] < 0.1 * sells[0]
 
 
 def test_choosing_never_sees_other_bars(monkeypatch):

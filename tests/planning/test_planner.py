@@ -10,44 +10,90 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from idi_fast.config.settings import TrainingConfig
-from idi_fast.environments.features import Bars, empty_bars
+from idi_fast.environments.features import Bars, Encoder, empty_bars
+from idi_fast.environments.rewards import RewardRule
 from idi_fast.environments.rng import make_generators
 from idi_fast.environments.state_space import StateSpace, make_rules
 from idi_fast.planning.planner import Plan, Planner
 from oracle import planning as oracle
+from oracle.utility import utility_rows
+
+UNIT = 0.05
+CHARGED = (0.0, 0.1), (0.1, 0.0)
 
 
 def config(
-    buckets=(2, 1, 3, 1), moods=2, *, clarity=0.2, short=True, regime=False, discount=0.9, **learning
+    buckets=(2, 1, 3, 1),
+    moods=2,
+    *,
+    clarity=0.2,
+    short=True,
+    regime=False,
+    discount=0.9,
+    objective="volatility_units",
+    **learning,
 ) -> TrainingConfig:
     names = ("price", "volume", "trend", "scarcity")
     return TrainingConfig.from_dict(
         {
             "discount": discount,
             "quantizer": {**{f"{n}_buckets": b for n, b in zip(names, buckets, strict=True)}, "mood_buckets": moods},
-            "rewards": {"communication_clarity": clarity, "ethics_bonus": 0.1, "scarcity_alignment": 0.3},
+            "rewards": {
+                "communication_clarity": clarity,
+                "ethics_bonus": 0.1,
+                "scarcity_alignment": 0.3,
+                "objective": objective,
+                "risk_aversion": 3.0,
+            },
             "environment": {"kind": "crypto", "allow_short": short, "observe_regime": regime},
             "learning": {"algorithm": "value_iteration", "shrinkage": 0.0, **learning},
         }
     )
 
 
-def random_bars(setup: TrainingConfig, n: int, seed: int) -> Bars:
+def random_bars(setup: TrainingConfig, n: int, seed: int, charges: tuple[float, float] | None = None) -> Bars:
+    """charges: deviations of what the old and the new position pay for being held."""
     space, rng = StateSpace.of(setup), np.random.default_rng(seed)
-    bars = empty_bars(n)
+    bars = empty_bars(n, charged=charges is not None)
     observations = space.n_states // (3 * space.size("mood"))
     bars.observation[:] = rng.integers(0, observations, n)
     for column in (bars.gap, bars.change):
         column[:] = rng.normal(0.0, 0.6, n)
     bars.cost[:], bars.scarcity[:] = rng.uniform(0.0, 0.2, n), rng.normal(0.0, 0.1, n)
     bars.risk[:] = rng.random(n) < 0.2
+    if charges is not None:
+        bars.hold[:] = rng.normal(0.0, 1.0, (n, 2)) * charges
     return bars
 
 
 def planned(setup: TrainingConfig, series: list[Bars], seed: int = 0) -> Plan:
     space = StateSpace.of(setup)
     generators = make_generators(setup.engine, seed)
-    return Planner(setup, space, make_rules(setup, space), generators.agent).plan(series)
+    rewards = RewardRule(setup, Encoder({}, (), np.zeros(3), typical_volatility=UNIT))
+    return Planner(setup, space, make_rules(setup, space), rewards, generators.agent).plan(series)
+
+
+def moves_of(setup: TrainingConfig, bars: Bars) -> list[tuple[float, ...]]:
+    """The rewards before the mood term of each bar by move, from the definition; empty if they are plain sums."""
+    rewards, earned = setup.rewards, []
+    hold = bars.hold.tolist() or [(0.0, 0.0)] * bars.gap.size
+    for gap, change, cost, paid in zip(bars.gap, bars.change, bars.cost, hold, strict=True):
+        moves = product((-1, 0, 1), repeat=2)
+        earned.append(
+            [
+                float(old * gap + new * change - abs(new - old) * cost) - abs(old) * paid[0] - abs(new) * paid[1]
+                for old, new in moves
+            ]
+        )
+    weights, scarcity = (rewards.pnl, rewards.scarcity_alignment, rewards.ethics_bonus), bars.scarcity.tolist()
+    if rewards.objective in ("log", "mean_variance", "downside"):
+        rows = utility_rows(rewards.objective, rewards.risk_aversion, UNIT, scarcity, weights, earned)
+    else:
+        rows = [
+            [weights[0] * each + weights[1] * s + (weights[2] if k % 3 else -weights[2]) for k, each in enumerate(row)]
+            for row, s in zip(earned, scarcity, strict=True)
+        ]
+    return [tuple(row) for row in rows]
 
 
 def oracle_process(setup: TrainingConfig, series: list[Bars], kappa: float) -> oracle.Process:
@@ -61,6 +107,7 @@ def oracle_process(setup: TrainingConfig, series: list[Bars], kappa: float) -> o
                     getattr(bars, name).tolist()
                     for name in ("observation", "gap", "change", "cost", "scarcity", "risk")
                 ),
+                moves_of(setup, bars),
                 strict=True,
             )
         ]
@@ -92,10 +139,21 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_the_table_solves_the_empirical_process(case, kappa):
     setup = config(**CASES[case], shrinkage=kappa)
-    series = [random_bars(setup, n, seed) for seed, n in enumerate((30, 2, 1, 25))]
-    process = oracle_process(setup, series, kappa)
+    check_solved(setup, [random_bars(setup, n, seed) for seed, n in enumerate((30, 2, 1, 25))])
+
+
+@pytest.mark.parametrize("charges", [None, *CHARGED])
+@pytest.mark.parametrize("objective", ["volatility_units", "simple", "log", "mean_variance", "downside"])
+@pytest.mark.parametrize("moods", [1, 2])
+def test_of_every_objective_and_charge(moods, objective, charges):
+    setup = config(moods=moods, objective=objective, shrinkage=3.0)
+    check_solved(setup, [random_bars(setup, n, seed, charges) for seed, n in enumerate((30, 25))])
+
+
+def check_solved(setup: TrainingConfig, series: list[Bars]) -> None:
+    process = oracle_process(setup, series, float(setup.learning.shrinkage))
     expected = process.best_table()
-    made, plan = None, planned(setup, series)
+    plan = planned(setup, series)
     # Values are sums of 1 / (1 - discount) rewards; of short positions that cannot be there is none.
     reached = slice(None) if setup.environment.allow_short else slice(1, None)
     made = plan.tables.q.reshape(-1, 3, 3)[:, reached]
