@@ -21,6 +21,24 @@ ACTIONS = ["silent", "alert", "<b>wave</b>", "</script>"]
 """Two of them as they must not come through to the page."""
 KINDS = ("backtest", "symbols", "training", "population", "walkforward")
 
+EXPECTED = {
+    "backtest": ["equity", "drawdown", "price", "months", "sharpe", "action-mix", "comm-action-mix", "alerts"],
+    "training": [
+        "evaluation-figure",
+        "learning-curve",
+        "exploration",
+        "visits",
+        "greedy",
+        "q-values",
+        "action-mix",
+        "comm-action-mix",
+    ],
+    "symbols": ["equity", "drawdown", "months", "sharpe", "by-symbol"],
+    "walkforward": ["equity", "windows"],
+}
+"""The figures of each, in their order."""
+EXPECTED["population"] = ["spread", "against-training", *EXPECTED["training"]]
+
 
 def make_runs(folder: Path) -> Path:
     """A run of each of the KINDS, by its name in a folder."""
