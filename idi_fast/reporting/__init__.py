@@ -13,6 +13,7 @@ from idi_fast.reporting.parts import Page
 from idi_fast.reporting.pictures import check_kaleido, mark_pictures, write_pictures
 from idi_fast.reporting.populations import population_page
 from idi_fast.reporting.run import ReportedRun
+from idi_fast.reporting.sweeps import sweep_page
 from idi_fast.reporting.symbols import symbols_page
 from idi_fast.reporting.walks import walk_page
 from idi_fast.storage.failures import explained
@@ -26,8 +27,9 @@ PAGES: dict[str, Callable[[ReportedRun], Page]] = {
     "train": training_page,
     "population": population_page,
     "walkforward": walk_page,
+    "sweep": sweep_page,
 }
-EXPECTED = "a training run, a population, a backtest or a walk-forward"
+EXPECTED = "a training run, a population, a backtest, a walk-forward or a sweep"
 
 
 def write_report(
@@ -102,8 +104,12 @@ def write_report(
 
 def render_run(run: str | Path) -> tuple[str, str, tuple[str, ...]]:
     """The page of a run's folder as HTML, the run's kind, and the names of the figures. Raises as `write_report`."""
-    library, found = plotly_js(), _open(run)
-    page = _page(found)
+    return render_opened(_open(run))
+
+
+def render_opened(found: ReportedRun) -> tuple[str, str, tuple[str, ...]]:
+    """The same of a run that is open, or in memory."""
+    library, page = plotly_js(), _page(found)
     return render(page, library), found.kind, tuple(figure.name for figure in page.figures)
 
 

@@ -28,7 +28,7 @@ OVERFITTED = 0.5
 
 
 @dataclass(frozen=True)
-class Sweep:
+class Sweep(display.Plotted):
     """A finished sweep; made by `sweep`.
 
     Attributes
@@ -64,7 +64,13 @@ class Sweep:
     def _repr_html_(self) -> str:
         best = self.points.sort("score", descending=True).head(SHOWN_POINTS).drop("point")
         chart = {"score, best to worst": self.points["score"].sort(descending=True).to_numpy()}
-        return display.as_html(f"{self._title()}: {self.summary['verdict']}", best.rows(), best.columns, chart)
+        title, links = f"{self._title()}: {self.summary['verdict']}", display.file_links(display.saved_at(self))
+        return display.as_html(title, best.rows(), best.columns, chart, links=links)
+
+    def summary_frame(self) -> pl.DataFrame:
+        """A row per config, the best score first: `of` has its number, the other columns are those of `points`."""
+        ranked = self.points.sort("score", descending=True, maintain_order=True)
+        return ranked.select(pl.format("config {}", "point").alias("of"), pl.exclude("point"))
 
     def _title(self) -> str:
         return f"Sweep, configs: {self.points.height:,}, seeds: {len(self.policies)}"
@@ -103,6 +109,7 @@ class Sweep:
         """Write the folder that `idi-fast sweep` writes; `force` replaces an earlier one. Raises OutputError."""
         with new_directory(out, force=force) as folder:
             self.write(folder)
+        display.remember_place(self, out)
 
 
 def luck(deflated: float, points: int) -> str:

@@ -168,12 +168,13 @@ def test_the_page_of_a_walk_forward_has_its_verdict_and_notes(runs, tmp_path):
     run = unsealed(runs / "walkforward", tmp_path / "run")
     told = json.loads((run / "walkforward.json").read_text())
     verdict = f"{told['verdict'].capitalize()}."
-    assert opening(run)[1:] == [(verdict, False), (f"{told['notes'][0].capitalize()}.", True)]
+    about = ("Out of sample: each window was tested on bars after those it was trained on.", False)
+    assert opening(run) == [(verdict, False), about, (f"{told['notes'][0].capitalize()}.", True)]
     (run / "walkforward.json").write_text(json.dumps({**told, "notes": ["it is short"]}))
-    assert opening(run)[1:] == [(verdict, False), ("It is short.", True)]
+    assert opening(run) == [(verdict, False), about, ("It is short.", True)]
     del told["notes"]  # an earlier version's
     (run / "walkforward.json").write_text(json.dumps(told))
-    assert opening(run)[1:] == [(verdict, False)]
+    assert opening(run) == [(verdict, False), about]
 
 
 def test_the_page_of_a_population_has_the_baselines(runs, tmp_path):
@@ -186,8 +187,11 @@ def test_the_page_of_a_population_has_the_baselines(runs, tmp_path):
     facts = dict(next(part for part in report_page(run).opening if not isinstance(part, Note)).facts)
     assert facts[f"Best baseline, {best}"] == number(mean)
     figure = report_figures(run)["spread"]
-    assert figure.data[1]["y"] == pytest.approx([mean, mean], rel=1e-5)
-    assert_mentions(figure.caption, f"Dotted: the best baseline, {best}.")
+    names = {"hold": "Always hold", "buy": "Always buy", "sell": "Always sell"}
+    lines = {line["name"]: line["y"] for line in figure.data[1:]}
+    assert lines[names.get(best, best.capitalize())] == pytest.approx([mean, mean], rel=1e-5)
+    assert len(lines) == len(evaluation["baselines"])
+    assert_mentions(figure.caption, f"the best of them is '{best}'")
     for name in ("baselines", "best_baseline", "verdict"):
         del evaluation[name]  # an earlier version's
     (run / "run.json").write_text(json.dumps(about))
@@ -212,10 +216,14 @@ def test_what_a_backtest_assumes_stands_before_its_report_figures(runs, tmp_path
         "In sample: the policy was trained on some of these bars. The result says nothing about new ones.",
         True,
     )
-    assert_mentions(texts[False][0][0], "Out of sample: no bar with this time and close")
-    assert_mentions(texts[None][0][0], "cannot be told")
-    assert texts[True][1] == ("Liquidated at bar 77: nothing was left, and trading ended there.", True)
-    assert_mentions(texts[True][2][0], "25% of the bars")
+    kpis, held = result["kpis"], result["buy_and_hold"]
+    verdict = texts[False][0][0]
+    assert_mentions(verdict, "Better than" if kpis["total_return"] > held["total_return"] else "Worse than", "chance")
+    assert texts[True][1] == texts[None][0] == (verdict, False)
+    assert_mentions(texts[False][1][0], "Out of sample: no bar with this time and close")
+    assert_mentions(texts[None][1][0], "cannot be told")
+    assert texts[True][2] == ("Liquidated at bar 77: nothing was left, and trading ended there.", True)
+    assert_mentions(texts[True][3][0], "25% of the bars")
 
 
 def test_a_backtest_of_kpis_only_says_so(runs, tmp_path):
