@@ -1,6 +1,7 @@
 """The bucket edges of a policy's features, in the features' own units."""
 
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -33,14 +34,26 @@ UNITS = {
 }
 
 
-def edge_texts(policy: Policy) -> dict[str, list[str]]:
-    """The inner edges of each feature of several buckets, as texts; none for a policy without features of bars."""
+class FeatureEdges(NamedTuple):
+    """What a feature is, with its unit, and its inner edges as texts."""
+
+    what: str
+    texts: list[str]
+
+
+Edges = dict[str, FeatureEdges]
+
+
+def feature_edges(policy: Policy) -> Edges:
+    """Of each feature of several buckets; none for a policy without features of bars."""
     if policy.encoder is None:
         return {}
     found = {}
     for (name, feature), edges in zip(policy.encoder.features.items(), policy.encoder.edges, strict=True):
         if edges.size:
-            found[name] = [_text(edge, feature.transform) for edge in edges.tolist()]
+            unit = UNITS.get(feature.transform)
+            what = feature.transform.replace("_", " ") + ("" if unit is None else f", {unit}")
+            found[name] = FeatureEdges(what, [_text(edge, feature.transform) for edge in edges.tolist()])
     return found
 
 
@@ -60,20 +73,14 @@ def buckets(edges: list[str]) -> list[str]:
 
 def edge_table(policy: Policy) -> Table | None:
     """The edges of all features; None without any."""
-    texts = edge_texts(policy)
-    if policy.encoder is None or not texts:
+    edges = feature_edges(policy)
+    if policy.encoder is None or not edges:
         return None
     own = len(policy.encoder.by_symbol)
     of_symbols = f" {plural(own, 'symbol')} have edges of their own; these are those of all bars." if own else ""
-    rows = []
-    for name, edges in texts.items():
-        feature = policy.encoder.features[name]
-        unit = UNITS.get(feature.transform, "")
-        what = f"{feature.transform.replace('_', ' ')}{f', {unit}' if unit else ''}"
-        rows.append((name.replace("_", " "), what, " · ".join(edges)))
     return Table(
         title="Bucket edges",
         caption=f"The values of a feature from which on the next bucket begins, the first bucket being 0.{of_symbols}",
         heads=("Feature", "Value", "Edges"),
-        rows=rows,
+        rows=[(name.replace("_", " "), found.what, " · ".join(found.texts)) for name, found in edges.items()],
     )

@@ -1,6 +1,7 @@
 """The page of a population: the spread of the seeds, and the best of them."""
 
 from collections.abc import Iterator
+from itertools import cycle
 
 import numpy as np
 import polars as pl
@@ -61,10 +62,11 @@ def seed_figures(ranked: pl.DataFrame, evaluation: dict) -> list[Figure]:
 
 def _notes(evaluation: dict) -> list[Note]:
     verdict = evaluation.get("verdict")  # earlier versions had none, and no baselines
-    notes = [] if verdict is None else [Note(sentence(verdict))]
     if evaluation["in_sample"]:
         text = "Evaluated in sample, on windows of the training bars: this says nothing about new ones."
-        notes.append(Note(text, is_warning=True))
+        notes = [Note(text, is_warning=True)]
+    else:
+        notes = [] if verdict is None else [Note(sentence(verdict))]
     return [*notes, Note("The best of many is somewhat worse than its evaluation says: it was chosen for that.")]
 
 
@@ -92,11 +94,11 @@ def _spread(ranked: pl.DataFrame, evaluation: dict) -> Figure:
             across,
             np.full(2, found["mean"]),
             theme.TEXT if name == best else theme.GREY,
-            line={"dash": "dot", "width": 2.0 if name == best else 1.2},
+            line={"dash": dash, "width": 2.2 if name == best else 1.4},
         )
-        for name, found in baselines.items()
+        for (name, found), dash in zip(baselines.items(), cycle(("dot", "dash", "dashdot", "longdash")), strict=False)
     ]
-    below = "" if best is None else f" Dotted: the baselines, on the same episodes; the best of them is {best!r}."
+    below = "" if best is None else f" Lines: the baselines, on the same episodes; the best of them is {best!r}."
     level = "".join(f" {line['name']}: {number(line['y'][0])}." for line in levels)
     return Figure(
         name="spread",

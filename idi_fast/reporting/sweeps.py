@@ -31,7 +31,7 @@ def sweep_page(run: ReportedRun) -> Page:
         title=run.name,
         lead=" · ".join(lead),
         opening=[
-            *(Note(sentence(text)) for text in summary["verdict"].split("; ")),
+            Note(" ".join(sentence(text) for text in summary["verdict"].split("; "))),
             *(Note(sentence(text), is_warning=True) for text in summary.get("notes", ())),
             KeyFigures(_headline(summary), is_large=True),
         ],
@@ -111,8 +111,8 @@ def _heat_map(points: pl.DataFrame, varied: list[str], chosen: dict) -> Figure:
     others = "".join(f" and {words(key).lower()}" for key in by_size[2:])
     of_others = f", the best over all values of{others.removeprefix(' and')}" if others else ""
     text = {"texttemplate": "%{z:.3~g}"} if len(of_x) <= MOST_CELLS else {}
-    place = {"x": [columns[chosen["point"]]], "y": [rows[chosen["point"]]]}
-    outline = {"symbol": "square-open", "size": 22, "color": theme.ORANGE, "line": {"width": 3, "color": theme.ORANGE}}
+    left, low = columns[chosen["point"]] - 0.5, rows[chosen["point"]] - 0.5
+    frame = {"type": "rect", "x0": left, "x1": left + 1, "y0": low, "y1": low + 1}
     return Figure(
         name="scores",
         title="Score over the grid",
@@ -133,18 +133,11 @@ def _heat_map(points: pl.DataFrame, varied: list[str], chosen: dict) -> Figure:
                 "hoverongaps": False,
                 "hovertemplate": "%{z:.4~g}<extra></extra>",
                 **text,
-            },
-            {
-                "type": "scatter",
-                "mode": "markers",
-                **place,
-                "marker": outline,
-                "hoverinfo": "skip",
-                "showlegend": False,
-            },
+            }
         ],
         layout=theme.layout(
             110 + 44 * len(of_y),
+            shapes=[{**frame, "line": {"color": theme.ORANGE, "width": 3}}],
             hovermode="closest",
             margin=theme.NO_LEGEND,
             xaxis={**theme.titled(x), **PLAIN, "type": "linear", **_named_ticks(of_x)},
@@ -274,7 +267,7 @@ def _of_accounts(summary: dict) -> list[Row]:
         ("Validation", validation["sharpe"], None, theme.ORANGE),
         ("Validation, by luck alone", validation.get("expected_best_sharpe"), None, theme.GREY),
         ("Test", test["book"]["sharpe_per_bar"], reach, theme.BLUE),
-        *((name, value, None, theme.role("blue-soft")) for name, value in by_seed if len(by_seed) > 1),
+        *((name, value, None, theme.BLUE) for name, value in by_seed if len(by_seed) > 1),
         ("Test, buy and hold", test["buy_and_hold"]["sharpe_per_bar"], None, theme.GREY),
     ]
 

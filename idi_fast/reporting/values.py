@@ -7,7 +7,7 @@ from idi_fast.agents.policy import Policy
 from idi_fast.environments.actions import ACTIONS
 from idi_fast.environments.state_space import OTHERS
 from idi_fast.reporting import theme
-from idi_fast.reporting.edges import buckets, edge_texts
+from idi_fast.reporting.edges import Edges, buckets, feature_edges
 from idi_fast.reporting.formats import count, plural
 from idi_fast.reporting.parts import Figure
 
@@ -22,7 +22,7 @@ def value_figures(policy: Policy) -> list[Figure]:
     maps = average_values(policy)
     if not maps.visits.any():
         return []
-    edges = edge_texts(policy)
+    edges = feature_edges(policy)
     return [_greedy_figure(maps, edges), _value_figure(maps, edges)]
 
 
@@ -43,18 +43,18 @@ def _panels(rows: int, columns: int) -> list[tuple[int, int, str, list[float], l
     return made
 
 
-def _ticks(name: str, size: int, edges: dict[str, list[str]], room: int) -> dict:
+def _ticks(name: str, size: int, edges: Edges, room: int) -> dict:
     """The ticks of an axis: the edges of a feature's buckets where these meet, or the numbers of the values; room: how
     many labels there is room for."""
     if name not in edges:
         return {"dtick": 1} if size <= room else {"tickmode": "auto", "nticks": room}
-    every = -(-len(edges[name]) // room)
-    places = range((len(edges[name]) - 1) % every // 2, len(edges[name]), every)
-    return {"tickvals": [place + 0.5 for place in places], "ticktext": [edges[name][place] for place in places]}
+    every = -(-len(edges[name].texts) // room)
+    places = range((len(edges[name].texts) - 1) % every // 2, len(edges[name].texts), every)
+    return {"tickvals": [place + 0.5 for place in places], "ticktext": [edges[name].texts[place] for place in places]}
 
 
 def _axes(
-    maps: Maps, rows: int, columns: int, titles: dict[tuple[int, int], str], edges: dict[str, list[str]]
+    maps: Maps, rows: int, columns: int, titles: dict[tuple[int, int], str], edges: Edges
 ) -> tuple[dict, list[dict]]:
     """Axes of all panels, and their titles as annotations."""
     axes, notes, plain = {}, [], {"showgrid": False, "ticks": "", "fixedrange": True}
@@ -95,13 +95,13 @@ def _axes(
     return axes, notes
 
 
-def _values_of(name: str, size: int, edges: dict[str, list[str]]) -> list[str]:
+def _values_of(name: str, size: int, edges: Edges) -> list[str]:
     """What each value of a digit means, for a reader who points at it."""
-    held = buckets(edges[name]) if name in edges else [str(k) for k in range(size)]
+    held = buckets(edges[name].texts) if name in edges else [str(k) for k in range(size)]
     return [f"{_plain(name)} {value}" for value in held]
 
 
-def _heat_map(maps: Maps, edges: dict[str, list[str]], suffix: str, z: np.ndarray, facet: int, **own: object) -> dict:
+def _heat_map(maps: Maps, edges: Edges, suffix: str, z: np.ndarray, facet: int, **own: object) -> dict:
     about = np.concatenate([maps.values[facet], maps.visits[facet][..., np.newaxis]], axis=2)
     told = [f"{name} %{{customdata[{k}]:.4~r}}" for k, name in enumerate(ACTIONS)]
     lines = ("%{hovertext}", ", ".join(told), "%{customdata[3]:,} visits")
@@ -121,7 +121,7 @@ def _heat_map(maps: Maps, edges: dict[str, list[str]], suffix: str, z: np.ndarra
     }
 
 
-def _greedy_figure(maps: Maps, edges: dict[str, list[str]]) -> Figure:
+def _greedy_figure(maps: Maps, edges: Edges) -> Figure:
     columns, greedy = len(maps.facets), maps.greedy
     titles = {(0, k): name for k, name in enumerate(maps.facets) if name}
     axes, notes = _axes(maps, 1, columns, titles, edges)
@@ -158,10 +158,10 @@ def _greedy_figure(maps: Maps, edges: dict[str, list[str]]) -> Figure:
     )
 
 
-def _value_figure(maps: Maps, edges: dict[str, list[str]]) -> Figure:
+def _value_figure(maps: Maps, edges: Edges) -> Figure:
     rows, greedy = len(maps.facets), maps.greedy
     titles = {
-        (row, column): f"{name.title()}" + (f", when {facet.lower()}" if facet else "")
+        (row, column): f"{name.title()}" + (f", {facet.lower()}" if facet else "")
         for row, facet in enumerate(maps.facets)
         for column, name in enumerate(ACTIONS)
     }
@@ -185,6 +185,7 @@ def _value_figure(maps: Maps, edges: dict[str, list[str]]) -> Figure:
                 "marker": dot,
             }
         )
+    held = ", for each position held," if rows > 1 else ""
     low, high = float(np.nanmin(maps.values)), float(np.nanmax(maps.values))
     bar = {
         "orientation": "h",
@@ -203,8 +204,8 @@ def _value_figure(maps: Maps, edges: dict[str, list[str]]) -> Figure:
     return Figure(
         name="q-values",
         title="Q-values",
-        caption=f"The expected discounted reward of each action by {_axes_of(maps)}, {_how(maps)}. A dot marks the "
-        "greedy action.",
+        caption=f"The expected discounted reward of each action{held} by {_axes_of(maps)}, {_how(maps)}. A dot marks "
+        "the greedy action.",
         alt=f"Heat maps of the values of hold, buy and sell, from {low:.3g} to {high:.3g}.",
         data=data,
         layout=_grid_layout(150 + 200 * rows, axes, notes, is_titled=True, coloraxis=scale),
@@ -226,8 +227,10 @@ def _plain(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _title(name: str, edges: dict[str, list[str]]) -> str:
-    return _plain(name) if name in OTHERS or name in edges else f"{_plain(name)} bucket"
+def _title(name: str, edges: Edges) -> str:
+    if name in edges:
+        return f"{_plain(name)} ({edges[name].what})"
+    return _plain(name) if name in OTHERS else f"{_plain(name)} bucket"
 
 
 def _letter(value: float) -> str:

@@ -147,9 +147,9 @@ def test_what_is_no_run(runs, tmp_path):
         with pytest.raises(ArtifactError) as caught:
             write_report(folder)
         assert_mentions(str(caught.value), *parts)
-    (tmp_path / "run.json").write_text(json.dumps({"kind": "sweep"}))
+    (tmp_path / "run.json").write_text(json.dumps({"kind": "spec"}))
     with pytest.raises(
-        ArtifactError, match=r"of the kind 'sweep', of which there is no report; expected a training run"
+        ArtifactError, match=r"of the kind 'spec', of which there is no report; expected a training run"
     ):
         write_report(tmp_path)
     (tmp_path / "run.json").write_text("[]")
