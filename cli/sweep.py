@@ -75,7 +75,7 @@ def sweep(
     flags |= {"environment.kind": kind, "episodes": episodes, "episode_length": episode_length}
     names = {**FLAGS, "environment.data.path": "DATA", **({} if data is None else {"environment.kind": "DATA"})}
     draft, target = draft_config(config, set_ or [], flags, names), required_out(out)
-    from idi_fast.selection.sweep import make_points, parse_grid
+    from idi_fast.selection.grid import make_points, parse_grid
 
     settings = make_points(draft, parse_grid(grid))[0].config
     idle = [name for name, value in columns.items() if value is not None]
@@ -103,7 +103,8 @@ def sweep(
 
 def _run(draft, data: str | None, out: Path, grid: list[str], seeds: str, how: dict, force: bool):
     from idi_fast.config.seeds import parse_seeds
-    from idi_fast.selection.sweep import parse_grid, sweep
+    from idi_fast.selection.grid import parse_grid
+    from idi_fast.selection.sweep import sweep
     from idi_fast.storage.files import new_directory
 
     inputs = [] if data is None else [data]

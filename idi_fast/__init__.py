@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from idi_fast.evaluation.evaluator import Evaluation, select_best_policy
     from idi_fast.reporting import write_report
     from idi_fast.reporting.html_report import HtmlReport, report
-    from idi_fast.selection.sweep import Sweep, sweep
+    from idi_fast.selection.sweep import sweep
+    from idi_fast.selection.sweep_result import Sweep
     from idi_fast.selection.walk_forward import WalkForward, walk_forward
     from idi_fast.training.population import Lane, Population, PopulationProgress, train_population
     from idi_fast.training.progress_log import ProgressLog
@@ -79,7 +80,8 @@ _HOMES = {
     "evaluation.evaluator": ("Evaluation", "select_best_policy"),
     "reporting": ("write_report",),
     "reporting.html_report": ("HtmlReport", "report"),
-    "selection.sweep": ("Sweep", "sweep"),
+    "selection.sweep": ("sweep",),
+    "selection.sweep_result": ("Sweep",),
     "selection.walk_forward": ("WalkForward", "walk_forward"),
     "training.population": ("Lane", "Population", "PopulationProgress", "train_population"),
     "training.progress_log": ("ProgressLog",),

@@ -23,7 +23,10 @@ test = idi.backtest(run.policy, bars, start="2024-01-01", fee_bps=5)  # .kpis .t
 idi.report(test).save("test.html")
 ```
 
-Results print as a few lines, and show a small table and a chart in a notebook. Invalid arguments raise an error of the
+Results print as a few lines, and show a small table, a chart and links to what was saved in a notebook. `plot()` gives
+the figures of their report as figures of plotly, `summary_frame()` a DataFrame of polars with a row for each thing that
+is compared, named in its first column `of`, and a column per figure, so that those of several results can be
+concatenated (`polars.concat(frames, how="diagonal_relaxed")`). Invalid arguments raise an error of the
 [family below](#errors), whose text names the argument.
 """
 SECTIONS = {

@@ -12,6 +12,7 @@ from idi_fast.backtesting.symbols import write_symbol_backtest
 from idi_fast.reporting import PAGES
 from idi_fast.reporting.parts import Figure, Page
 from idi_fast.reporting.run import ReportedRun
+from idi_fast.selection.sweep import sweep
 from idi_fast.selection.walk_forward import walk_forward
 from idi_fast.storage.files import new_directory
 from idi_fast.training.artifact import save_training
@@ -19,7 +20,27 @@ from idi_fast.training.population_artifact import save_population
 
 ACTIONS = ["silent", "alert", "<b>wave</b>", "</script>"]
 """Two of them as they must not come through to the page."""
-KINDS = ("backtest", "symbols", "training", "population", "walkforward")
+GRID = {"learning_rate": [0.05, 0.4], "discount": [0.5, 0.7, 0.9]}
+KINDS = ("backtest", "symbols", "training", "population", "walkforward", "sweep")
+
+EXPECTED = {
+    "backtest": ["equity", "drawdown", "price", "months", "sharpe", "action-mix", "comm-action-mix", "alerts"],
+    "training": [
+        "evaluation-figure",
+        "learning-curve",
+        "exploration",
+        "visits",
+        "greedy",
+        "q-values",
+        "action-mix",
+        "comm-action-mix",
+    ],
+    "symbols": ["equity", "drawdown", "months", "sharpe", "by-symbol"],
+    "walkforward": ["equity", "windows"],
+    "sweep": ["scores", "ranking", "validation-test"],
+}
+"""The figures of each, in their order."""
+EXPECTED["population"] = ["spread", "against-training", *EXPECTED["training"]]
 
 
 def make_runs(folder: Path) -> Path:
@@ -35,6 +56,7 @@ def make_runs(folder: Path) -> Path:
         write_symbol_backtest(made, policy, symbols, ())
     save_population(folder / "population", train_population(config("crypto"), range(3)))
     walk_forward(config("history"), bars, train_bars=200, test_bars=60, seeds=(0, 1)).save(folder / "walkforward")
+    sweep(config("history"), GRID, bars, seeds=(0, 1)).save(folder / "sweep")
     return folder
 
 

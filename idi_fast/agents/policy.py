@@ -12,6 +12,7 @@ import polars as pl
 
 from idi_fast import display
 from idi_fast.agents.certainty import Certainty, certainty_columns
+from idi_fast.agents.maps import average_values
 from idi_fast.agents.table_layout import Layout
 from idi_fast.config.arguments import check_integer, check_path, described
 from idi_fast.config.plugins import read_hashes, require_plugins
@@ -35,7 +36,7 @@ symbols with edges of their own; a policy with none of them is written in the fi
 
 
 @dataclass(frozen=True)
-class Policy:
+class Policy(display.Plotted):
     """Lookup tables and all that is needed to apply them; made by training, or by `load`.
 
     A row of a table is a state or, with a tile coder, a tile: see `layout`.
@@ -88,7 +89,17 @@ class Policy:
         return display.as_text(self._title(), self._rows())
 
     def _repr_html_(self) -> str:
-        return display.as_html(self._title(), self._rows())
+        maps = average_values(self)
+        panels = dict(zip((name.lower() for name in maps.facets), maps.greedy, strict=True))
+        names = [*ACTIONS[:-1], f"{ACTIONS[-1]}: by {maps.x}, to the right, and {maps.y}"]
+        chart, links = display.map_chart(panels, names), display.file_links(display.saved_at(self))
+        return display.as_html(self._title(), self._rows(), chart=chart, links=links)
+
+    def summary_frame(self) -> pl.DataFrame:
+        """One row: how many states and rows of the table there are, and how many of these were visited."""
+        visited = int(np.count_nonzero(self.visits))
+        row = {"states": self.space.n_states, "rows": self.visits.size, "visited_rows": visited}
+        return pl.DataFrame([{"of": "policy", "seed": str(self.seed), **row}])
 
     def _title(self) -> str:
         return f"Policy of the {self.config.environment.kind} environment, seed {self.seed}"

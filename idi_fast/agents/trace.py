@@ -55,7 +55,7 @@ def make_steps(n: int) -> Steps:
 
 
 @dataclass(frozen=True)
-class Trace:
+class Trace(display.Plotted):
     """What an agent saw, did and tells its Tau specification, a row per tick; made by training and backtests.
 
     Attributes
@@ -107,6 +107,12 @@ class Trace:
     def _repr_html_(self) -> str:
         lines = {"cumulative reward": np.nancumsum(self.reward)}
         return display.as_html(f"Trace of {len(self):,} ticks", self._rows(), lines=lines)
+
+    def summary_frame(self) -> pl.DataFrame:
+        """One row: ticks, the sum of the rewards, and the share of each action."""
+        counts = np.bincount(self.action, minlength=len(ACTIONS)) / max(1, len(self))
+        shares = dict(zip(ACTIONS, counts.tolist(), strict=True))
+        return pl.DataFrame([{"of": "trace", "ticks": len(self), "reward": float(np.nansum(self.reward)), **shares}])
 
     def _rows(self) -> list[tuple[str, object]]:
         counts = np.bincount(self.action, minlength=len(ACTIONS)).tolist()

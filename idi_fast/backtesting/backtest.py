@@ -17,6 +17,7 @@ from idi_fast.backtesting.account import Account, account_columns, assume
 from idi_fast.backtesting.engine import Engine, Segment
 from idi_fast.backtesting.files import EquityRows, TradeRows, backtest_files
 from idi_fast.data.history import History, HistoryLike, required_history
+from idi_fast.data.in_sample import describe_data
 from idi_fast.data.loading import HistoryFiles
 from idi_fast.data.timestamps import parse_time
 from idi_fast.errors import InputError
@@ -24,7 +25,7 @@ from idi_fast.kernels.backtest import EXIT_BAR
 from idi_fast.storage.files import new_directory, write_json
 from idi_fast.storage.json_files import null_nan
 from idi_fast.storage.manifests import SCHEMA_VERSION
-from idi_fast.training.artifact import write_backtest_run
+from idi_fast.training.artifact import backtest_run_file, write_backtest_run
 from idi_fast.training.population import Population
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Backtest:
+class Backtest(display.Plotted):
     """A finished backtest over n bars in memory; made by `backtest`.
 
     Attributes
@@ -108,7 +109,12 @@ class Backtest:
 
     def _repr_html_(self) -> str:
         lines = {"policy": self.account.equity, "buy and hold": self.held_equity}
-        return display.as_html(self._title(), self._rows(), _HEADS, lines)
+        links = display.file_links(display.saved_at(self))
+        return display.as_html(self._title(), self._rows(), _HEADS, lines, links=links)
+
+    def summary_frame(self) -> pl.DataFrame:
+        """A row for the policy and one for buying and holding, a column per figure of docs/KPIS.md."""
+        return kpi_rows(self.kpis, self.buy_and_hold)
 
     def _title(self) -> str:
         about = self.assumptions
@@ -122,6 +128,10 @@ class Backtest:
     def to_dict(self) -> dict:
         """The content of kpis.json; undefined values are null."""
         return _kpis_file({name: getattr(self, name) for name in _KPIS})
+
+    def run_file(self) -> dict:
+        """The content of run.json."""
+        return backtest_run_file("backtest", self.assumptions, self.policy, describe_data(self.history))
 
     def equity_frame(self) -> pl.DataFrame:
         """A row per bar: see `backtest_files.EquityRows`."""
@@ -139,6 +149,13 @@ class Backtest:
             engine = self._make_engine()
             _write_tables(folder, engine, self._again(engine), self.policy)
             _finish(folder, self.to_dict(), self.policy, engine.describe_data())
+        display.remember_place(self, out)
+
+
+def kpi_rows(kpis: dict, of_holding: dict) -> pl.DataFrame:
+    """A row for a policy and one for buying and holding, a column per figure."""
+    rows = [{"of": "policy", **kpis}, {"of": "buy and hold", **of_holding}]
+    return pl.DataFrame(rows, infer_schema_length=None).with_columns(pl.selectors.float().fill_nan(None))
 
 
 SHOWN_KPIS = ("total_return", "sharpe_annualised", "max_drawdown", "trades", "exposure")

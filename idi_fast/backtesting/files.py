@@ -13,10 +13,11 @@ from idi_fast.agents.trace import Trace
 from idi_fast.agents.trace_files import trace_metadata
 from idi_fast.backtesting.engine import Segment
 from idi_fast.config.settings import TrainingConfig
+from idi_fast.data.candles import Candles
 from idi_fast.data.history import History
 from idi_fast.data.timestamps import time_series
 from idi_fast.kernels.backtest import ENTRY_BAR, EXIT_BAR, TRADE_COLUMNS
-from idi_fast.storage.tables import TableWriter
+from idi_fast.storage.tables import TableWriter, write_table
 
 GROUP_ROWS = 262_144
 """Rows of a row group: few enough to buffer, many enough to be read quickly."""
@@ -121,6 +122,7 @@ class Writer:
     ):
         self._equity, self._trades, self._trace, self._returns, self._streams = equity, trades, trace, returns, streams
         self._rows = EquityRows(), TradeRows(), ReturnRows()
+        self.candles = Candles()
 
     def write(self, segment: Segment, trace: Trace) -> None:
         """The next segment."""
@@ -131,6 +133,7 @@ class Writer:
         self._returns.write(returns.text(history.time, segment.equity))
         self._trace.write(trace.frame(segment.first))
         self._streams.write(trace.streams)
+        self.candles.push(history)
 
     def finish(self, open_trade: np.ndarray) -> None:
         """The trade that is still open after the last segment."""
@@ -139,8 +142,8 @@ class Writer:
 
 @contextmanager
 def backtest_files(folder: Path, config: TrainingConfig) -> Iterator[Writer]:
-    """equity.parquet, trades.parquet, trace.parquet, returns.csv and streams/ in a folder, complete when the block
-    ends."""
+    """equity.parquet, trades.parquet, trace.parquet, returns.csv, streams/ and, of bars with more than closes,
+    candles.parquet in a folder, complete when the block ends."""
     with (
         TableWriter(folder / "equity.parquet", group_rows=GROUP_ROWS) as equity,
         TableWriter(folder / "trades.parquet", group_rows=GROUP_ROWS) as trades,
@@ -148,4 +151,7 @@ def backtest_files(folder: Path, config: TrainingConfig) -> Iterator[Writer]:
         open(folder / "returns.csv", "w", encoding="utf-8", newline="\n") as returns,
         StreamFiles(folder / "streams") as streams,
     ):
-        yield Writer(equity, trades, trace, returns, streams)
+        writer = Writer(equity, trades, trace, returns, streams)
+        yield writer
+    if writer.candles.is_more_than_closes:
+        write_table(folder / "candles.parquet", writer.candles.frame())

@@ -32,7 +32,7 @@ STATISTICS = ("mean", *QUANTILES)
 
 
 @dataclass(frozen=True)
-class PopulationBacktest:
+class PopulationBacktest(display.Plotted):
     """The finished backtests of many policies over the same bars; made by `backtest`.
 
     Attributes
@@ -94,7 +94,14 @@ class PopulationBacktest:
 
     def _repr_html_(self) -> str:
         lines = {"total return, best to worst": self.table["total_return"].sort(descending=True).to_numpy()}
-        return display.as_html(self._title(), self._rows(), ("", *STATISTICS), lines)
+        links = display.file_links(display.saved_at(self))
+        return display.as_html(self._title(), self._rows(), ("", *STATISTICS), lines, links=links)
+
+    def summary_frame(self) -> pl.DataFrame:
+        """A row per statistic over the policies, a column per figure of docs/KPIS.md."""
+        spread = self.spread
+        rows = [{"of": kind, **dict(zip(spread["figure"], spread[kind], strict=True))} for kind in STATISTICS]
+        return pl.DataFrame(rows, infer_schema_length=None)
 
     def _title(self) -> str:
         return f"Backtests of {len(self):,} policies"
@@ -122,6 +129,7 @@ class PopulationBacktest:
         OutputError."""
         with new_directory(out, force=force) as folder:
             self.write(folder)
+        display.remember_place(self, out)
 
     def write(self, folder: Path) -> dict:
         """Fill an empty folder; returns the content of kpis.json."""

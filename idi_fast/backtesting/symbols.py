@@ -8,8 +8,9 @@ from typing import Unpack
 import numpy as np
 import polars as pl
 
+from idi_fast import display
 from idi_fast.agents.policy import Policy
-from idi_fast.backtesting.backtest import BacktestOptions, make_engine
+from idi_fast.backtesting.backtest import SHOWN_KPIS, BacktestOptions, kpi_rows, make_engine
 from idi_fast.backtesting.engine import Engine, NoBars
 from idi_fast.backtesting.files import GROUP_ROWS, ReturnRows, TradeRows
 from idi_fast.backtesting.kpi_accumulator import KpiAccumulator
@@ -92,7 +93,7 @@ class _Run:
         self.spike_note = engine.spike_note()
 
 
-class SymbolBacktest:
+class SymbolBacktest(display.Plotted):
     """The backtests of a policy on many symbols, added up in the given order.
 
     symbols: a row per symbol: its name, bars, first and last time, all KPIs, and the total return of buy and hold;
@@ -124,6 +125,26 @@ class SymbolBacktest:
         held = {"buy_and_hold_total_return": summary["buy_and_hold"]["total_return"]}
         times = {name: assumed[name] for name in ("bars", "first_time", "last_time", "in_sample", "dropped_rows")}
         self._rows.append({"symbol": symbol, **times, **summary["kpis"], **held})
+
+    def __repr__(self) -> str:
+        return display.as_text(self._title(), self._shown(), _HEADS)
+
+    def _repr_html_(self) -> str:
+        lines = {"book": self.book.equity, "buy and hold": self.book.held_equity}
+        return display.as_html(self._title(), self._shown(), _HEADS, lines)
+
+    def _title(self) -> str:
+        return f"Backtests of {len(self._rows):,} symbols"
+
+    def _shown(self) -> list[tuple]:
+        result = self.to_dict()
+        own, held = result["kpis"], result["buy_and_hold"]
+        return [(name.replace("_", " "), own.get(name), held.get(name, "")) for name in SHOWN_KPIS]
+
+    def summary_frame(self) -> pl.DataFrame:
+        """A row for the book and one for buying and holding, a column per figure of docs/KPIS.md."""
+        result = self.to_dict()
+        return kpi_rows(result["kpis"], result["buy_and_hold"])
 
     @property
     def symbols(self) -> pl.DataFrame:
@@ -182,18 +203,22 @@ class SymbolBacktest:
         others = f" (one of {len(self._with_spikes):,} symbols with such bars)" if len(self._with_spikes) > 1 else ""
         return f"symbol {symbol!r}{others}: {note}"
 
-    def write_tables(self, folder: Path) -> None:
-        """equity.parquet and returns.csv of the book."""
+    def equity_frame(self) -> pl.DataFrame:
+        """A row per bar of the book: time or tick, equity from 1, drawdown, and buying and holding."""
         times = self.book.times
         frame = pl.DataFrame({"time": time_series(times)} if self._has_times else {"tick": times})
         equity, held = self.book.equity, self.book.held_equity
         drawdown = equity / np.maximum(1.0, np.maximum.accumulate(equity)) - 1.0
-        frame = frame.with_columns(equity=equity, drawdown=drawdown, buy_and_hold=held)
-        write_table(folder / "equity.parquet", frame)
-        text = ReturnRows().text(times if self._has_times else None, equity)
+        return frame.with_columns(equity=equity, drawdown=drawdown, buy_and_hold=held)
+
+    def write_tables(self, folder: Path) -> None:
+        """equity.parquet and returns.csv of the book."""
+        write_table(folder / "equity.parquet", self.equity_frame())
+        text = ReturnRows().text(self.book.times if self._has_times else None, self.book.equity)
         (folder / "returns.csv").write_text(text, encoding="utf-8", newline="\n")
 
 
+_HEADS = ("", "book", "buy and hold")
 TERMS = ("fill", "fee_bps", "slippage_bps", "long_only", "initial_position", *OF_MONEY)
 AMOUNTS = ("turnover", "fees", "slippage", *EARNED_AND_PAID)
 """KPIs in units of the initial equity, whose value for all symbols is their mean."""

@@ -8,7 +8,7 @@ from functools import cached_property, partial
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -16,7 +16,7 @@ import polars as pl
 from idi_fast import display
 from idi_fast.agents.policy import Policy
 from idi_fast.backtesting.account import account_columns
-from idi_fast.backtesting.backtest import Backtest, BacktestOptions, backtest, write_backtest
+from idi_fast.backtesting.backtest import Backtest, BacktestOptions, backtest, kpi_rows, write_backtest
 from idi_fast.backtesting.symbols import write_symbol_backtest
 from idi_fast.complete.first_config import SPLIT, first_config
 from idi_fast.complete.steps import Step, StepFolder, read_output
@@ -38,12 +38,15 @@ from idi_fast.tau.spec_folder import write_spec
 from idi_fast.training.artifact import write_training
 from idi_fast.training.trainer import ProgressCallback, create_trainer
 
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
 AGENT, BACKTEST, REPORT, SPEC = "agent", "backtest", "report.html", "spec"
 WITHOUT_PLOTLY = "no report was made, for it needs plotly: pip install 'idi-fast[report]', then the same run again"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class CompleteRun:
+class CompleteRun(display.Plotted):
     """The results of all steps of a run; made by `run`.
 
     Attributes
@@ -89,7 +92,17 @@ class CompleteRun:
         lines = None
         if isinstance(self.history, History):
             lines = {"policy": self.backtest.account.equity, "buy and hold": self.backtest.held_equity}
-        return display.as_html(title, figures(self.summary), _HEADS, lines)
+        outputs = [] if self.folder is None else [self.folder / name for name in self.summary["outputs"]]
+        links = display.file_links(self.folder, *outputs)
+        return display.as_html(title, figures(self.summary), _HEADS, lines, links=links)
+
+    def plot(self, figure: str | None = None, *, dark: bool = False) -> "Figure":
+        """A figure of the backtest on the test bars, see `Backtest.plot`."""
+        return self.backtest.plot(figure, dark=dark)
+
+    def summary_frame(self) -> pl.DataFrame:
+        """A row for the policy and one for buying and holding on the test bars, a column per figure of docs/KPIS.md."""
+        return kpi_rows(self.kpis["kpis"], self.kpis["buy_and_hold"])
 
     def _title(self) -> str:
         data = self.summary["data"]

@@ -31,7 +31,7 @@ class ArrowFrame(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class History:
+class History(display.Plotted):
     """Bars in time order, as arrays of n entries; C-contiguous and writable. Made by `load_history` or `from_frame`.
 
     Attributes
@@ -234,6 +234,15 @@ class History:
 
     def _repr_html_(self) -> str:
         return display.as_html(f"History of {len(self):,} bars", self._rows(), lines={"close": self.close})
+
+    def summary_frame(self) -> "pl.DataFrame":
+        """A row per column of numbers: its first, last, least and greatest value, and its mean."""
+        import polars as pl
+
+        columns = {name: self.column(name).astype(float) for name in self.columns if name != "time"}
+        rows = [(name, of[0], of[-1], of.min(), of.max(), of.mean()) for name, of in columns.items() if of.size]
+        kinds = {"of": pl.String, **dict.fromkeys(("first", "last", "least", "greatest", "mean"), pl.Float64)}
+        return pl.DataFrame(rows, schema=kinds, orient="row")
 
     def _rows(self) -> list[tuple[str, object]]:
         if not len(self):

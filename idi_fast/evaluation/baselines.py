@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from statistics import NormalDist
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,6 +26,9 @@ from idi_fast.evaluation.evaluator import EVALUATION_EPISODES, Evaluation, Evalu
 from idi_fast.evaluation.other_agents import OtherAgent, actions_of, as_market, is_other_agent
 from idi_fast.evaluation.verdicts import beside, beyond_chance, plain_number
 from idi_fast.kernels.crypto import REGIME_BEAR, REGIME_BULL, REGIME_PANIC
+
+if TYPE_CHECKING:
+    import polars as pl
 
 IN_WORDS = {
     "random": "acting at random",
@@ -70,7 +74,7 @@ _HEADS = ("", "mean reward", "standard error")
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(display.Plotted):
     """A policy's evaluation compared with its baselines; made by `evaluate`.
 
     Attributes
@@ -112,7 +116,19 @@ class Comparison:
         return display.as_text(self._title(), self._rows(), _HEADS) + f"\n  {self.sentence()}"
 
     def _repr_html_(self) -> str:
-        return display.as_html(f"{self._title()}: {self.sentence()}", self._rows(), _HEADS)
+        rows = self._rows()
+        return display.as_html(f"{self._title()}: {self.sentence()}", rows, _HEADS, chart=display.interval_chart(rows))
+
+    def summary_frame(self) -> "pl.DataFrame":
+        """A row for the policy and one per baseline: mean reward of an episode, its standard error, by how much the
+        policy exceeds it with the standard error of that, and whether it is beaten."""
+        import polars as pl
+
+        rows = [self.evaluation.row("policy")]
+        for name, found in self.baselines.items():
+            above = {"exceeded_by": found.difference.mean, "exceeded_by_error": found.difference.standard_error}
+            rows.append({**found.evaluation.row(name), **above, "is_beaten": found.is_beaten})
+        return pl.DataFrame(rows, infer_schema_length=None)
 
     def _title(self) -> str:
         return f"Comparison over {self.evaluation.episodes:,} episodes{', in sample' if self.in_sample else ''}"

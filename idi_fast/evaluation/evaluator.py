@@ -5,9 +5,11 @@ import math
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from idi_fast import display
 from idi_fast.agents.episodes import Episodes
 from idi_fast.agents.learner import make_memory, make_tables
 from idi_fast.agents.policy import Policy, check_policy
@@ -24,6 +26,9 @@ from idi_fast.environments.state_space import make_rules
 from idi_fast.errors import Cancelled, InputError, NumericalError
 from idi_fast.evaluation.other_agents import Act
 from idi_fast.kernels.learn import Learner, Rows, Tables, Tape, learn_actions, mood_steps
+
+if TYPE_CHECKING:
+    import polars as pl
 
 EVALUATION_EPISODES = 1000
 """Episodes of an evaluation: the standard error is then a thirtieth of the deviation of an episode."""
@@ -62,6 +67,21 @@ class Evaluation:
         if not math.isfinite(mean) or not math.isfinite(error or 0.0):
             raise NumericalError("the rewards of the evaluation overflowed; use a smaller volatility or pnl")
         return cls(mean, error, n)
+
+    def row(self, of: str) -> dict[str, object]:
+        """Its row of a summary; of: whose it is."""
+        return {"of": of, "mean": self.mean, "standard_error": self.standard_error, "episodes": self.episodes}
+
+    def summary_frame(self) -> "pl.DataFrame":
+        """One row: mean, standard_error, episodes."""
+        import polars as pl
+
+        return pl.DataFrame([self.row("evaluation")])
+
+    def _repr_html_(self) -> str:
+        rows = [("mean reward", self.mean), ("standard error", self.standard_error), ("episodes", self.episodes)]
+        chart = display.interval_chart([("mean ± 2 errors", self.mean, self.standard_error)])
+        return display.as_html("Evaluation", rows, chart=chart)
 
 
 class Evaluator:

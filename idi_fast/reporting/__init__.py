@@ -7,12 +7,14 @@ from pathlib import Path
 from idi_fast.config.arguments import check_path
 from idi_fast.errors import ArtifactError, OutputError
 from idi_fast.reporting.backtests import backtest_page
+from idi_fast.reporting.comparison import comparison_page
 from idi_fast.reporting.learning import training_page
 from idi_fast.reporting.page import GENERATOR, plotly_js, render
 from idi_fast.reporting.parts import Page
 from idi_fast.reporting.pictures import check_kaleido, mark_pictures, write_pictures
 from idi_fast.reporting.populations import population_page
 from idi_fast.reporting.run import ReportedRun
+from idi_fast.reporting.sweeps import sweep_page
 from idi_fast.reporting.symbols import symbols_page
 from idi_fast.reporting.walks import walk_page
 from idi_fast.storage.failures import explained
@@ -26,14 +28,20 @@ PAGES: dict[str, Callable[[ReportedRun], Page]] = {
     "train": training_page,
     "population": population_page,
     "walkforward": walk_page,
+    "sweep": sweep_page,
 }
-EXPECTED = "a training run, a population, a backtest or a walk-forward"
+EXPECTED = "a training run, a population, a backtest, a walk-forward or a sweep"
 
 
 def write_report(
-    run: str | Path, out: str | Path | None = None, *, png: str | Path | None = None, force: bool = False
+    run: str | Path,
+    out: str | Path | None = None,
+    *,
+    against: str | Path | None = None,
+    png: str | Path | None = None,
+    force: bool = False,
 ) -> dict:
-    """Write the results of a run as one self-contained HTML file, plotly.js included.
+    """Write the results of a run as one self-contained HTML file, plotly.js included; or compare two runs in one.
 
     Memory does not grow with the bars of a backtest or the episodes of a training. The same run gives the same bytes.
     `report` makes the page of a result in memory.
@@ -41,9 +49,12 @@ def write_report(
     Parameters
     ----------
     run
-        A folder that `idi-fast train`, `train --seeds`, `backtest` or `walkforward` wrote, or the `save` of a result.
+        A folder that `idi-fast train`, `train --seeds`, `backtest`, `walkforward` or `sweep` wrote, or the `save` of a
+        result.
     out
-        The file, by default `<run>.html` beside the folder.
+        The file, by default `<run>.html` beside the folder, or `<run>-<against>.html`.
+    against
+        The folder of another run of the same kind: the page then has both, and what sets them apart.
     png
         A folder to write each figure to as well, as a PNG file; needs kaleido and a browser.
     force
@@ -52,22 +63,25 @@ def write_report(
     Returns
     -------
     dict
-        What was written, as JSON values: run, kind, out, figures (their names), png.
+        What was written, as JSON values: run, against (if given), kind, out, figures (their names), png.
 
     Raises
     ------
     ArtifactError
-        If the folder holds no such run, or is damaged.
+        If a folder holds no such run, or is damaged, or the two are of different kinds.
     InputError
         If plotly or kaleido is not installed.
     OutputError
         If the file exists and `force` is not given, or no file may be there.
     """
     found = _open(run)
-    folder = found.folder.resolve()
-    target = folder.with_name(f"{folder.name}.html") if out is None else Path(os.path.abspath(out))
+    other = None if against is None else _open(check_path("against", against))
+    folders = [each.folder.resolve() for each in (found, other) if each is not None]
+    name = "-".join(folder.name for folder in folders)
+    target = folders[0].with_name(f"{name}.html") if out is None else Path(os.path.abspath(out))
     pictures = None if png is None else Path(os.path.abspath(png))
-    _check_places(target, pictures, folder)
+    for folder in folders:
+        _check_places(target, pictures, folder)
     with Staging() as staging:
         staging.watch(target)
         _check_replaceable(target, force)
@@ -76,9 +90,10 @@ def write_report(
             check_kaleido()
             staging.watch(pictures)
             with explained(pictures):
-                check_kept(pictures, (run,))
+                check_kept(pictures, folders)
                 check_replaceable(pictures, force)
-        page, places = _page(found), [target]
+        page = _page(found) if other is None else comparison_page((found, other), _page)
+        places = [target]
         with explained(target):
             staging.reserve(target).write_bytes(render(page, library).encode())
         if pictures is not None:
@@ -93,6 +108,7 @@ def write_report(
     return {
         "schema_version": SCHEMA_VERSION,
         "run": str(run),
+        **({} if against is None else {"against": str(against)}),
         "kind": found.kind,
         "out": str(target),
         "figures": [figure.name for figure in page.figures],
@@ -102,8 +118,12 @@ def write_report(
 
 def render_run(run: str | Path) -> tuple[str, str, tuple[str, ...]]:
     """The page of a run's folder as HTML, the run's kind, and the names of the figures. Raises as `write_report`."""
-    library, found = plotly_js(), _open(run)
-    page = _page(found)
+    return render_opened(_open(run))
+
+
+def render_opened(found: ReportedRun) -> tuple[str, str, tuple[str, ...]]:
+    """The same of a run that is open, or in memory."""
+    library, page = plotly_js(), _page(found)
     return render(page, library), found.kind, tuple(figure.name for figure in page.figures)
 
 

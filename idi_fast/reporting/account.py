@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from idi_fast.evaluation.verdicts import account_verdict, beside, signed_percent
 from idi_fast.reporting import theme
-from idi_fast.reporting.course import Course, read_course, rolling_sharpe, sharpe_window
-from idi_fast.reporting.formats import count, number, percent, plural
+from idi_fast.reporting.course import Course, read_course, rolling_sharpe, sharpe_bounds, sharpe_window
+from idi_fast.reporting.formats import count, is_undefined, number, percent, plural, sentence
 from idi_fast.reporting.months import month_figure
 from idi_fast.reporting.parts import Figure
+from idi_fast.reporting.prices import HAS_CANDLES, candle_trace, run_candles, volume_trace
 from idi_fast.reporting.run import ReportedRun
 from idi_fast.storage.tables import Table
 
@@ -22,9 +24,10 @@ MOST_TRADES = 200
 HELD = "Buy and hold"
 
 
-def account_figures(run: ReportedRun, per_year: float | None) -> Iterator[Figure]:
-    """The figures of a backtest's account; per_year: bars per year, None if they are irregular."""
-    course = read_course(run.table("equity.parquet", EQUITY_COLUMNS))
+def account_figures(run: ReportedRun, per_year: float | None, course: Course | None = None) -> Iterator[Figure]:
+    """The figures of a backtest's account; per_year: bars per year, None if they are irregular; course: the account's,
+    if it was read before."""
+    course = account_course(run) if course is None else course
     yield _equity(course)
     yield _drawdown(course)
     if course.sides is not None:
@@ -34,6 +37,34 @@ def account_figures(run: ReportedRun, per_year: float | None) -> Iterator[Figure
     window = sharpe_window(course, per_year)
     if window:
         yield _sharpe(course, window, per_year)
+
+
+def account_course(run: ReportedRun) -> Course:
+    """The account of a backtest over time."""
+    return read_course(run.table("equity.parquet", EQUITY_COLUMNS))
+
+
+def account_words(result: dict, course: Course | None) -> str | None:
+    """What the account earned beside buying and holding, in a sentence; None where that is undefined.
+
+    result: a backtest's kpis.json; course: the account's, without which nothing is said of chance.
+    """
+    own, held = result["kpis"]["total_return"], result["buy_and_hold"]["total_return"]
+    if is_undefined(own) or is_undefined(held):
+        return None
+    if course is None:
+        return sentence(beside(own, held, "buy and hold", signed_percent))
+    bounds = {"zero": sharpe_bounds(course.moments["equity"]), "buy_and_hold": sharpe_bounds(course.moments["excess"])}
+    above, below = ({name: [0] * is_so(pair) for name, pair in bounds.items()} for is_so in (_is_above, _is_below))
+    return sentence(account_verdict(own, held, above, below, 1))
+
+
+def _is_above(bounds: tuple[float, float]) -> bool:
+    return bounds[0] > 0.0
+
+
+def _is_below(bounds: tuple[float, float]) -> bool:
+    return bounds[1] < 0.0
 
 
 def _x_axis(course: Course, **own: object) -> dict:
@@ -89,14 +120,14 @@ def _drawdown(course: Course) -> Figure:
 
 
 def _price(course: Course, run: ReportedRun, exposure: np.ndarray) -> Figure:
-    close = course.lines["close"]
+    close, candles = course.lines["close"], run_candles(run)
     marks, said = _trade_marks(run, course.is_dated)
     # A position is held from its close on; the mean of a bucket is drawn at its end.
     step, of_price, of_position = "hv", "", "the position held at each close"
     if course.size > 1:
         every = f"every {plural(course.size, 'bar')}"
         step, of_price, of_position = "vh", f", the lowest and the highest of {every},", f"the mean position of {every}"
-    sides = list(zip(("Long", "Short"), exposure, (theme.BLUE, theme.ORANGE), strict=True))
+    sides = list(zip(("Long", "Short"), exposure, (theme.SIDES["buy"], theme.SIDES["sell"]), strict=True))
     bands = [
         {
             "type": "scatter",
@@ -115,24 +146,41 @@ def _price(course: Course, run: ReportedRun, exposure: np.ndarray) -> Figure:
         if y.any()
     ]
     shares = " and ".join(f"{name.lower()} {percent(abs(float(y.mean())))}" for name, y, _ in sides)
+    traces, axes = [theme.line("Close", close.x, close.y, theme.MUTED, line={"width": 1.2})], {}
+    price, top = f"the closing price{of_price}", 0.24
+    if candles is not None and set(candles.columns) >= HAS_CANDLES:
+        traces, price = [candle_trace(candles, showlegend=False)], f"the price, {_each_candle(candles)}"
+    if candles is not None and "volume" in candles.columns:
+        traces.append(volume_trace(candles, yaxis="y3"))
+        axes["yaxis3"] = theme.fixed(domain=[0.19, 0.33], tickformat=".2~s", nticks=3, rangemode="tozero")
+        price, top = f"{price}{said}; below the volume", 0.38
+    else:
+        price = f"{price}{said}"
     below = {"range": [-1.08, 1.08], "tickvals": [-1, 0, 1], "ticktext": ["Short", "Flat", "Long"]}
     return Figure(
         name="price",
         title="Price, trades and position",
-        caption=f"Above the closing price{of_price}{said}; below {of_position}.",
+        caption=f"Above {price}{' and' if axes else '; below'} {of_position}.",
         alt=f"A line of the closing price, from {number(close.y[0])} to {number(close.y[-1])}, and below it the "
         f"position: {shares} of the time.",
-        data=[theme.line("Close", close.x, close.y, theme.MUTED, line={"width": 1.2}), *marks, *bands],
+        data=[*traces, *marks, *bands],
         layout=_layout(
             course,
-            440,
-            xaxis=_x_axis(course, anchor="y2"),
-            yaxis=theme.axis(domain=[0.24, 1.0], tickformat=",~r", hoverformat=",.6~r"),
-            yaxis2=theme.fixed(domain=[0.0, 0.16], **below),
+            500 if axes else 440,
+            xaxis={**_x_axis(course, anchor="y2"), "rangeslider": {"visible": False}},
+            yaxis=theme.axis(domain=[top, 1.0], tickformat=",~r", hoverformat=",.6~r"),
+            yaxis2=theme.fixed(domain=[0.0, 0.14], **below),
             hovermode="closest",
+            bargap=0.2,
+            **axes,
         ),
         has_log=True,
     )
+
+
+def _each_candle(candles: pl.DataFrame) -> str:
+    """How many bars a candle is made of."""
+    return f"a candle for every {plural(int(candles['bars'][0]), 'bar')}"
 
 
 def _trade_marks(run: ReportedRun, is_dated: bool) -> tuple[list[dict], str]:
@@ -147,8 +195,8 @@ def _trade_marks(run: ReportedRun, is_dated: bool) -> tuple[list[dict], str]:
     mark = {"symbol": "circle", "size": 5, "color": theme.PAGE, "line": {"width": 1.2, "color": theme.TEXT}}
     marks = [_marks("Exit", trades.drop_nulls("exit_bar"), f"exit_{unit}", "exit_price", mark)]
     for name, direction, symbol, colour in (
-        ("Short entry", -1, "triangle-down", theme.ORANGE),
-        ("Long entry", 1, "triangle-up", theme.BLUE),
+        ("Short entry", -1, "triangle-down", theme.SIDES["sell"]),
+        ("Long entry", 1, "triangle-up", theme.SIDES["buy"]),
     ):
         mine = trades.filter(pl.col("direction") == direction)
         mark = {"symbol": symbol, "size": 8, "color": colour, "line": {"width": 0.5, "color": theme.PAGE}}

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from idi_fast.kernels.crypto import REGIMES
-from idi_fast.reporting.account import account_figures
+from idi_fast.reporting.account import account_course, account_figures, account_words
+from idi_fast.reporting.course import Course
 from idi_fast.reporting.decisions import alert_parts, decision_figures
 from idi_fast.reporting.formats import count, percent, plural
 from idi_fast.reporting.merits import Merits
@@ -17,10 +18,10 @@ UNVISITED = 0.1
 def backtest_page(run: ReportedRun) -> Page:
     """The page of a folder that `idi-fast backtest` wrote."""
     result, data = run.json("kpis.json"), run.about["data"]
-    merits = Merits(result)
+    merits, course = Merits(result), account_course(run) if run.has("equity.parquet") else None
     sections = [Section("performance", "Performance", merits.parts())]
-    if run.has("equity.parquet"):
-        sections.append(Section("account", "Account", list(account_figures(run, merits.periods_per_year))))
+    if course is not None:
+        sections.append(Section("account", "Account", list(account_figures(run, merits.periods_per_year, course))))
     said = [*decision_figures(run, REGIMES), *alert_parts(result.get("alerts"))]
     if said:
         sections.append(Section("decisions", "Decisions", said))
@@ -28,21 +29,25 @@ def backtest_page(run: ReportedRun) -> Page:
         kind="Backtest",
         title=run.name,
         lead=" · ".join(describe_data(data)),
-        opening=[*backtest_notes(run, result), KeyFigures(merits.headline(), is_large=True)],
+        opening=[*backtest_notes(run, result, course), KeyFigures(merits.headline(), is_large=True)],
         sections=sections,
         footer=f"{policy_of(run)} {made_by(run)}",
     )
 
 
-def backtest_notes(run: ReportedRun, result: dict) -> Iterator[Note]:
-    """What a reader of a backtest's kpis.json should know first."""
-    assumptions, kpis = result["assumptions"], result["kpis"]
+def backtest_notes(run: ReportedRun, result: dict, course: Course | None = None) -> Iterator[Note]:
+    """What a reader of a backtest's kpis.json should know first; course: the account's, see `account_words`."""
+    assumptions, kpis, words = result["assumptions"], result["kpis"], account_words(result, course)
+    verdict = [] if words is None else [Note(words)]
     if assumptions.get("in_sample"):
         text = "In sample: the policy was trained on some of these bars. The result says nothing about new ones."
-        yield Note(text, is_warning=True)
+        yield Note(text, is_warning=True)  # before the verdict, which it makes worthless
+        yield from verdict
     elif assumptions.get("in_sample", False) is None:
+        yield from verdict
         yield Note("Whether the policy was trained on some of these bars cannot be told.", is_warning=True)
     else:
+        yield from verdict
         yield Note("Out of sample: no bar with this time and close was among those of its training.")
     if kpis.get("liquidated_at") is not None:
         at = count(kpis["liquidated_at"])

@@ -1,5 +1,6 @@
 """An account over time, read from equity.parquet block by block and thinned out for plotting."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.lib.stride_tricks import sliding_window_view
 
+from idi_fast.backtesting import kpis
 from idi_fast.storage.tables import Table
 
 MOST_POINTS = 4_000
@@ -32,7 +34,8 @@ class Course:
     is_dated: whether there are times; lines: by column, with the lowest and the highest value of each bucket, and the
     first and the last of all; ends int64 (buckets,): x of a bucket's last bar; sides float64 (2, buckets): mean
     exposure to the long side and, negative, to the short, None if the table has no position; moments: by column
-    those of the bars' returns, from `bucket_moments`; months: the equity at the end of each month, by months
+    those of the bars' returns, from `bucket_moments`, and as "excess" those of what the policy's exceed the held
+    ones by; months: the equity at the end of each month, by months
     since 1970, in order.
     """
 
@@ -63,7 +66,7 @@ def read_course(source: Path | Table) -> Course:
     names = [name for name in ("equity", "drawdown", "buy_and_hold", "close", "position") if name in found]
     series = {name: _Series(size) for name in (*names, "drawdown_held") if name != "position"}
     funds = {name: _Returns(size) for name in ("equity", "buy_and_hold")}
-    ends, sides, months, peak = [], [], {}, 1.0
+    ends, sides, excess, months, peak = [], [], [], {}, 1.0
     for frame in blocks(table, ("time" if is_dated else "tick", *names), size):
         columns = {name: frame[name].to_numpy() for name in names}
         columns["x"] = frame["time"].dt.epoch("ms").to_numpy() if is_dated else frame["tick"].to_numpy()
@@ -71,8 +74,8 @@ def read_course(source: Path | Table) -> Course:
         columns["drawdown_held"], peak = columns["buy_and_hold"] / peaks - 1.0, float(peaks[-1])
         for name, made in series.items():
             made.push(columns["x"], columns[name])
-        for name, made in funds.items():
-            made.push(columns[name])
+        own, held = (made.push(columns[name]) for name, made in funds.items())
+        excess.append(bucket_moments(own - held, size))
         if "position" in found:
             held = columns["position"].astype(np.float64)
             sides.append([bucket_means(side(held, 0.0), size) for side in (np.maximum, np.minimum)])
@@ -86,7 +89,7 @@ def read_course(source: Path | Table) -> Course:
         lines={name: made.line() for name, made in series.items()},
         ends=np.concatenate(ends),
         sides=np.concatenate(sides, axis=1) if sides else None,
-        moments={name: made.moments() for name, made in funds.items()},
+        moments={name: made.moments() for name, made in funds.items()} | {"excess": np.concatenate(excess, axis=1)},
         months=months,
     )
 
@@ -132,12 +135,13 @@ class _Returns:
     def __init__(self, size: int):
         self._size, self._before, self._moments = size, 1.0, []
 
-    def push(self, equity: np.ndarray) -> None:
-        """Add whole buckets, or the last rows."""
+    def push(self, equity: np.ndarray) -> np.ndarray:
+        """Add whole buckets, or the last rows; returns the returns."""
         before = np.concatenate([[self._before], equity[:-1]])
         self._before = float(equity[-1])
         returns = np.divide(equity, before, out=np.full(equity.size, np.nan), where=before > 0.0) - 1.0
         self._moments.append(bucket_moments(returns, self._size))
+        return returns
 
     def moments(self) -> np.ndarray:
         """The moments, float64 (3, buckets)."""
@@ -191,6 +195,15 @@ def sharpe_window(course: Course, per_year: float | None) -> int:
         return 0
     wanted = most if per_year is None else min(most, max(LEAST_WINDOW, round(per_year / 2.0)))
     return max(1, round(wanted / course.size))
+
+
+def sharpe_bounds(moments: np.ndarray) -> tuple[float, float]:
+    """The 95 % interval of the Sharpe ratio per bar over all buckets, from their moments; NaN where there is none
+    (Lo 2002, see `kpis.sharpe_interval`)."""
+    n = float(moments[0].sum())
+    sharpe = float(rolling_sharpe(moments, moments.shape[1])[0])
+    reach = kpis.SIGMAS_95 * math.sqrt((1.0 + sharpe * sharpe / 2.0) / n) if n else math.nan
+    return sharpe - reach, sharpe + reach
 
 
 def rolling_sharpe(moments: np.ndarray, window: int) -> np.ndarray:

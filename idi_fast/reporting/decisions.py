@@ -26,7 +26,8 @@ def decision_figures(run: ReportedRun, regimes: Sequence[str] = ()) -> Iterator[
     order = [name for name in ("silent", "positive", "alert", "persist") if name in said["comm_action"]]
     order += [name for name in said["comm_action"] if name not in order]
     yield _mix_figure(mix, "action", ACTIONS, [theme.SIDES[name] for name in ACTIONS], regimes, "What the agent does")
-    colours = [theme.SPEECH[k % len(theme.SPEECH)] for k in range(len(order))]
+    known = theme.cue_colours(order)
+    colours = [known[name] for name in order]
     yield _mix_figure(mix, "comm_action", order, colours, regimes, "What the agent says")
 
 

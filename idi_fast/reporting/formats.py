@@ -68,6 +68,11 @@ def words(name: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+def sentence(text: str) -> str:
+    """A phrase with a capital letter and a full stop."""
+    return f"{text[:1].upper()}{text[1:]}."
+
+
 def plural(n: int, thing: str) -> str:
     """A count of a thing: 1 bar, 2 bars."""
     return f"{count(n)} {thing}" if n == 1 else f"{count(n)} {thing}s"

@@ -8,12 +8,14 @@ from tempfile import TemporaryDirectory
 from idi_fast.backtesting.backtest import Backtest
 from idi_fast.config.arguments import described
 from idi_fast.errors import InputError
-from idi_fast.reporting import EXPECTED, render_run, write_html
+from idi_fast.reporting import EXPECTED, render_opened, render_run, write_html
+from idi_fast.reporting.plots import backtest_run
+from idi_fast.selection.sweep_result import Sweep
 from idi_fast.selection.walk_forward import WalkForward
 from idi_fast.training.population import Population
 from idi_fast.training.run import TrainingRun
 
-RESULTS = (Backtest, WalkForward, Population, TrainingRun)
+RESULTS = (Backtest, WalkForward, Population, TrainingRun, Sweep)
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class HtmlReport:
     html : str
         The page, with plotly.js inside it.
     kind : str
-        Of the result: "backtest", "symbol-backtest", "train", "population" or "walkforward".
+        Of the result: "backtest", "symbol-backtest", "train", "population", "walkforward" or "sweep".
     figures : tuple of str
         Names of its figures.
     """
@@ -46,7 +48,7 @@ class HtmlReport:
         return f'<iframe srcdoc="{escape(self.html)}" width="100%" height="720" style="border:0"></iframe>'
 
 
-def report(result: Backtest | WalkForward | Population | TrainingRun | str | Path) -> HtmlReport:
+def report(result: Backtest | WalkForward | Population | TrainingRun | Sweep | str | Path) -> HtmlReport:
     """Make one HTML page of a result, as `idi-fast report` does of a folder; it needs plotly.
 
     `write_report` writes the page of a folder straight to a file, with pictures if wanted.
@@ -54,7 +56,7 @@ def report(result: Backtest | WalkForward | Population | TrainingRun | str | Pat
     Parameters
     ----------
     result
-        A backtest, walk-forward, population or training run, or the folder of one.
+        A backtest, walk-forward, sweep, population or training run, or the folder of one.
 
     Returns
     -------
@@ -72,6 +74,8 @@ def report(result: Backtest | WalkForward | Population | TrainingRun | str | Pat
         return HtmlReport(*render_run(result))
     if not isinstance(result, RESULTS):
         raise InputError(f"the result is {described(result)}, of which there is no report; expected {EXPECTED}")
+    if isinstance(result, Backtest):  # not through files: the trace of two million bars takes seconds to write
+        return HtmlReport(*render_opened(backtest_run(result, "backtest")))
     with TemporaryDirectory(prefix="idi-fast-") as scratch:
         folder = Path(scratch) / type(result).__name__.lower()
         result.save(folder)

@@ -7,11 +7,13 @@ import numpy as np
 import polars as pl
 
 from idi_fast.agents.policy import Policy
+from idi_fast.evaluation.baselines import plain_verdict
 from idi_fast.kernels.crypto import REGIMES
 from idi_fast.reporting import theme
 from idi_fast.reporting.course import blocks, bucket_means, bucket_moments, last_rows
 from idi_fast.reporting.decisions import decision_figures
-from idi_fast.reporting.formats import count, number, percent, plural, setting, with_error, words
+from idi_fast.reporting.edges import edge_table
+from idi_fast.reporting.formats import count, number, percent, plural, sentence, setting, with_error, words
 from idi_fast.reporting.parts import Figure, KeyFigures, Note, Page, Section, Table
 from idi_fast.reporting.run import ReportedRun, describe_training, made_by
 from idi_fast.reporting.values import value_figures
@@ -37,12 +39,14 @@ def training_page(run: ReportedRun) -> Page:
 def training_sections(run: ReportedRun) -> list[Section]:
     """The sections about an artifact."""
     policy = Policy.load(run.folder)
+    edges = [] if (table := edge_table(policy)) is None else [table]
     is_market = policy.config.environment.kind != "synthetic" and policy.config.engine.compat is None
+    evaluation = run.about["evaluation"]
     facts = [*_settings(run.about["config"]), *_summary(run.about["summary"])]
     return [
-        Section("evaluation", "Evaluation", _evaluation(run.about["evaluation"])),
-        Section("learning", "Learning", [KeyFigures(facts), *_learning_figures(run)]),
-        Section("policy", "Policy", [_visits(policy), *value_figures(policy)]),
+        Section("evaluation", "Evaluation", [evaluation_figure(evaluation), _baseline_table(evaluation)]),
+        Section("learning", "Learning", [KeyFigures(facts), *learning_figures(run)]),
+        Section("policy", "Policy", [visit_figure(policy), *value_figures(policy), *edges]),
         Section("decisions", "Decisions", list(decision_figures(run, REGIMES if is_market else ()))),
     ]
 
@@ -54,10 +58,10 @@ def environment(about: dict) -> str:
 
 
 def _notes(about: dict) -> Iterator[Note]:
+    yield Note(sentence(plain_verdict(about["evaluation"], "the policy is ")))
     if about["evaluation"]["in_sample"]:
         text = "Evaluated in sample, on windows of the bars it was trained on: this says nothing about new ones."
         yield Note(text, is_warning=True)
-    yield Note(f"The policy is {about['evaluation']['verdict']}.")
 
 
 def _headline(about: dict) -> list[tuple[str, str]]:
@@ -117,14 +121,15 @@ def _summary(summary: dict) -> list[tuple[str, str]]:
     return [(words(name), count(value) if isinstance(value, int) else number(value)) for name, value in known.items()]
 
 
-def _evaluation(evaluation: dict) -> list[Figure | Table]:
+def evaluation_figure(evaluation: dict) -> Figure:
+    """The policy's mean episode reward beside those of the baselines; evaluation: as in a run.json."""
     baselines = evaluation["baselines"]
     entries = [("Policy", evaluation), *((words(name), found) for name, found in baselines.items())]
     is_of_history = evaluation["seed"] is None
     on = "windows of the history" if is_of_history else "fresh episodes, the same for all"
     on = f"{count(evaluation['episodes'])} {on}"
     reach = [None if found["interval"] is None else found["interval"][1] - found["mean"] for _, found in entries]
-    figure = Figure(
+    return Figure(
         name="evaluation-figure",
         title="Policy and baselines",
         caption=f"Mean episode reward without exploration over {on}, with its 95% interval.",
@@ -149,6 +154,9 @@ def _evaluation(evaluation: dict) -> list[Figure | Table]:
             margin=theme.NO_LEGEND,
         ),
     )
+
+
+def _baseline_table(evaluation: dict) -> Table:
     rows = [
         (
             words(name),
@@ -157,18 +165,18 @@ def _evaluation(evaluation: dict) -> list[Figure | Table]:
             number(found["difference"]["standard_error"], 2),
             "Yes" if found["is_beaten"] else "No",
         )
-        for name, found in baselines.items()
+        for name, found in evaluation["baselines"].items()
     ]
-    table = Table(
+    return Table(
         title="By how much the policy exceeds the baselines",
         caption="Episode for episode; beaten: by more than two standard errors.",
         heads=("", "Mean reward", "Exceeded by", "Std error", "Beaten"),
         rows=rows,
     )
-    return [figure, table]
 
 
-def _learning_figures(run: ReportedRun) -> Iterator[Figure]:
+def learning_figures(run: ReportedRun) -> Iterator[Figure]:
+    """The rewards of a training's episodes and its exploration; none of a training without episodes."""
     table = run.table("episodes.parquet", ("episode", "reward", "exploration"), may_be_empty=True)
     episodes = table.rows
     if episodes == 0:
@@ -243,7 +251,8 @@ def _exploration(exploration: np.ndarray, ends: np.ndarray, size: int) -> Figure
     )
 
 
-def _visits(policy: Policy) -> Figure:
+def visit_figure(policy: Policy) -> Figure:
+    """How often training came to the states of a policy."""
     thing = "state" if policy.layout.tiling is None else "row of the table"
     things = "states" if policy.layout.tiling is None else "rows of the table"
     visits, most = policy.visits, int(policy.visits.max(initial=0))

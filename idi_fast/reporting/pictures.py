@@ -64,29 +64,30 @@ def marked(picture: bytes) -> bytes:
     return picture[:33] + length + PICTURE + zlib.crc32(PICTURE).to_bytes(4, "big") + picture[33:]
 
 
-def picture(figure: Figure) -> dict:
-    """A figure as plotly.js takes it, in light colours, of fixed size, with its title above it."""
-    made = json.loads(painted(figure_json(figure.data, figure.layout), PALETTES["light"]))
-    layout, page = made["layout"], PALETTES["light"]["page"]
+def picture(figure: Figure, palette: str = "light", width: int | None = WIDTH) -> dict:
+    """A figure as plotly.js takes it, in the colours of a palette, with its title above it; width: None for that of
+    where it is shown."""
+    made = json.loads(painted(figure_json(figure.data, figure.layout), PALETTES[palette]))
+    layout, page = made["layout"], PALETTES[palette]["page"]
     height = layout["height"] + TITLE_ROOM + BORDER
     for part in (layout["legend"], layout.get("coloraxis", {}).get("colorbar", {})):
         if part.get("yref") == "container":  # it is at the very top, where the title goes
             part["y"] = 1.0 - TITLE_ROOM / height
     made["layout"] = {
         **layout,
-        "width": WIDTH,
+        **({} if width is None else {"width": width}),
         "height": height,
         "paper_bgcolor": page,
         "plot_bgcolor": page,
         "margin": {"l": BORDER, "r": BORDER, "b": BORDER, "t": layout["margin"]["t"] + TITLE_ROOM},
         "title": {
             "text": f"<b>{figure.title}</b>",
-            "x": BORDER / WIDTH,
+            "x": 0,
             "xanchor": "left",
             "yref": "container",
             "y": 1,
             "yanchor": "top",
-            "pad": {"t": 16},
+            "pad": {"t": 16, "l": BORDER},
         },
     }
     return made

@@ -1,10 +1,14 @@
 """The page of a population: the spread of the seeds, and the best of them."""
 
+from collections.abc import Iterator
+from itertools import cycle
+
 import numpy as np
 import polars as pl
 
+from idi_fast.environments.actions import ACTIONS
 from idi_fast.reporting import theme
-from idi_fast.reporting.formats import count, number, plural
+from idi_fast.reporting.formats import count, number, percent, plural, sentence, words
 from idi_fast.reporting.learning import environment, training_sections
 from idi_fast.reporting.parts import Figure, KeyFigures, Note, Page, Section, Table
 from idi_fast.reporting.run import ReportedRun, describe_training, made_by
@@ -18,8 +22,7 @@ MOST_LABELS = 24
 def population_page(run: ReportedRun) -> Page:
     """The page of a folder that `idi-fast train --seeds` wrote."""
     about = run.about
-    summary = run.table("summary.parquet", COLUMNS).frame().with_row_index("listed")
-    ranked = summary.sort("evaluation", "listed", descending=[True, False])
+    ranked = ranked_seeds(run.table("summary.parquet", COLUMNS).frame())
     evaluation, spread, best = about["evaluation"], about["summary"]["over_seeds"], str(about["best_seed"])
     headline = [
         ("Best evaluation", number(spread["max"])),
@@ -40,20 +43,31 @@ def population_page(run: ReportedRun) -> Page:
         lead=" · ".join([environment(about), plural(ranked.height, "seed"), *describe_training(about)]),
         opening=[*_notes(evaluation), KeyFigures(headline, is_large=True)],
         sections=[
-            Section("seeds", "Seeds", [_spread(ranked, evaluation), _against_training(ranked), _table(ranked)]),
+            Section("seeds", "Seeds", [*seed_figures(ranked, evaluation), _table(ranked)]),
             *of_best,
         ],
         footer=f"Config {about['fingerprint'][:12]}. {made_by(run)}",
     )
 
 
+def ranked_seeds(summary: pl.DataFrame) -> pl.DataFrame:
+    """The rows of a population's summary, the best evaluation first."""
+    return summary.with_row_index("listed").sort("evaluation", "listed", descending=[True, False])
+
+
+def seed_figures(ranked: pl.DataFrame, evaluation: dict) -> list[Figure]:
+    """The evaluations of the seeds, and these by what training earned; evaluation: as in a population's run.json."""
+    return [_spread(ranked, evaluation), _against_training(ranked)]
+
+
 def _notes(evaluation: dict) -> list[Note]:
-    chosen = Note("The best of many is somewhat worse than its evaluation says: it was chosen for that.")
+    verdict = evaluation.get("verdict")  # earlier versions had none, and no baselines
     if evaluation["in_sample"]:
         text = "Evaluated in sample, on windows of the training bars: this says nothing about new ones."
-        return [Note(text, is_warning=True), chosen]
-    verdict = evaluation.get("verdict")  # earlier versions had none, and no baselines
-    return [chosen] if verdict is None else [Note(f"{verdict[:1].upper()}{verdict[1:]}."), chosen]
+        notes = [Note(text, is_warning=True)]
+    else:
+        notes = [] if verdict is None else [Note(sentence(verdict))]
+    return [*notes, Note("The best of many is somewhat worse than its evaluation says: it was chosen for that.")]
 
 
 def _best_baseline(evaluation: dict) -> list[tuple[str, float]]:
@@ -72,12 +86,20 @@ def _spread(ranked: pl.DataFrame, evaluation: dict) -> Figure:
     reach = (2.0 * ranked["evaluation_standard_error"]).to_list()
     every = -(-n // MOST_LABELS)
     first, last = (number(ranked["evaluation"][row]) for row in (0, -1))
-    across, dots = np.array([-0.5, n - 0.5]), {"line": {"dash": "dot"}, "showlegend": False}
-    dotted = [
-        theme.line(name, across, np.full(2, mean), theme.TEXT, **dots) for name, mean in _best_baseline(evaluation)
+    baselines, best = evaluation.get("baselines", {}), evaluation.get("best_baseline")
+    across = np.array([-0.5, n - 0.5])
+    levels = [
+        theme.line(
+            f"Always {name}" if name in ACTIONS else words(name),
+            across,
+            np.full(2, found["mean"]),
+            theme.TEXT if name == best else theme.GREY,
+            line={"dash": dash, "width": 2.2 if name == best else 1.4},
+        )
+        for (name, found), dash in zip(baselines.items(), cycle(("dot", "dash", "dashdot", "longdash")), strict=False)
     ]
-    below = "".join(f" Dotted: the {line['name'][0].lower()}{line['name'][1:]}." for line in dotted)
-    level = "".join(f" {line['name']}: {number(line['y'][0])}." for line in dotted)
+    below = "" if best is None else f" Lines: the baselines, on the same episodes; the best of them is {best!r}."
+    level = "".join(f" {line['name']}: {number(line['y'][0])}." for line in levels)
     return Figure(
         name="spread",
         title="Evaluation by seed",
@@ -88,6 +110,7 @@ def _spread(ranked: pl.DataFrame, evaluation: dict) -> Figure:
             {
                 "type": "scatter",
                 "mode": "markers",
+                "name": "Seeds",
                 "x": list(range(n)),
                 "y": theme.numbers(ranked["evaluation"]),
                 "error_y": {"type": "data", "array": reach, "color": theme.GREY, "thickness": 1.2, "width": 0},
@@ -95,12 +118,11 @@ def _spread(ranked: pl.DataFrame, evaluation: dict) -> Figure:
                 "text": seeds,
                 "hovertemplate": "seed %{text}: %{y:.5~r}<extra></extra>",
             },
-            *dotted,
+            *levels,
         ],
         layout=theme.layout(
             320,
             hovermode="closest",
-            margin=theme.NO_LEGEND,
             xaxis={
                 **theme.titled("Seed"),
                 "fixedrange": True,
@@ -155,4 +177,40 @@ def _table(ranked: pl.DataFrame) -> Table:
             (seed, number(evaluation), number(error, 2), number(last_tenth), count(states))
             for seed, last_tenth, evaluation, error, states in ranked.head(MOST_ROWS).select(COLUMNS).iter_rows()
         ],
+    )
+
+
+def policy_figures(table: pl.DataFrame) -> Iterator[Figure]:
+    """The returns of many policies on the same bars, the best first; table: `PopulationBacktest.table`."""
+    ranked = table.sort("total_return", descending=True, nulls_last=True, maintain_order=True)
+    held = ranked["buy_and_hold_total_return"].drop_nulls().unique().to_list()
+    own, n = ranked["total_return"], ranked.height
+    across = np.array([-0.5, n - 0.5])
+    lines = [theme.line("Buy and hold", across, np.full(2, held[0]), theme.GREY, line={"dash": "dot"})]
+    beaten = f" Of {plural(n, 'policy').replace('policys', 'policies')} {count((own > held[0]).sum())} exceed it."
+    yield Figure(
+        name="returns",
+        title="Return of each policy",
+        caption="The total return of each policy's account, the best first, and that of buying and holding."
+        + (beaten if len(held) == 1 else ""),
+        alt=f"Dots of {count(n)} policies, from {percent(own[0])} down to {percent(own[-1])}.",
+        data=[
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": "Policies",
+                "x": list(range(n)),
+                "y": theme.numbers(own.cast(pl.Float64).to_numpy()),
+                "text": [f"seed {seed}" for seed in ranked["seed"]],
+                "marker": {"size": 7, "color": theme.BLUE},
+                "hovertemplate": "%{text}: %{y:.2%}<extra></extra>",
+            },
+            *(lines if len(held) == 1 else []),
+        ],
+        layout=theme.layout(
+            320,
+            hovermode="closest",
+            xaxis={**theme.titled("Policies, the best first"), "showticklabels": False, "showgrid": False},
+            yaxis=theme.axis(tickformat=".0%", hoverformat=".1%"),
+        ),
     )

@@ -1,16 +1,18 @@
 """The folder of a run: its kind, and its files, each compared with the manifest before it is read."""
 
 import os
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from idi_fast.errors import ArtifactError, nearest
+import polars as pl
+
+from idi_fast.errors import ArtifactError, InputError, nearest
 from idi_fast.reporting.formats import day, plural
 from idi_fast.storage.files import check_digest
 from idi_fast.storage.json_files import describe_unfit, load_json
-from idi_fast.storage.tables import Table
+from idi_fast.storage.tables import FrameTable, Table
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,37 @@ class ReportedRun:
             raise self._missing(name)
         check_digest(path)
         return path
+
+
+@dataclass(frozen=True)
+class ResultRun(ReportedRun):
+    """A result in memory, as the run that its `save` would write; its tables are made when they are asked for.
+
+    folder: a name, for errors; frames, texts: what makes the content of a file, by the file's name.
+    """
+
+    frames: Mapping[str, Callable[[], pl.DataFrame]] = field(default_factory=dict)
+    texts: Mapping[str, Callable[[], dict]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """What the result is called."""
+        return self.folder.name
+
+    def has(self, name: str) -> bool:
+        """Whether there would be such a file."""
+        return name in self.frames or name in self.texts
+
+    def json(self, name: str) -> dict:
+        """The content of a JSON file."""
+        return self.texts[name]()
+
+    def table(self, name: str, columns: Collection[str], *, may_be_empty: bool = False) -> Table:
+        """The rows of a table; InputError if there are none."""
+        table = FrameTable.of(self.frames[name](), name)
+        if table.rows == 0 and not may_be_empty:
+            raise InputError(f"{self.name} has no rows of {name}; there is nothing to draw")
+        return table
 
 
 def _refuse_unfit(path: Path) -> None:

@@ -3,7 +3,7 @@
 import polars as pl
 
 from idi_fast.reporting import theme
-from idi_fast.reporting.account import HELD, account_figures
+from idi_fast.reporting.account import HELD, account_course, account_figures
 from idi_fast.reporting.backtests import backtest_notes
 from idi_fast.reporting.formats import count, day, number, percent, plural
 from idi_fast.reporting.merits import Merits
@@ -21,22 +21,24 @@ def symbols_page(run: ReportedRun) -> Page:
     found = run.table("symbols.parquet", COLUMNS).frame(COLUMNS)
     first, last = assumptions["first_time"], assumptions["last_time"]
     days = [] if first is None else [f"{day(first)} – {day(last)}"]
+    course = account_course(run) if run.has("equity.parquet") else None
     sections = [Section("performance", "Performance of the book", merits.parts())]
-    if run.has("equity.parquet"):
-        figures = list(account_figures(run, merits.periods_per_year))
+    if course is not None:
+        figures = list(account_figures(run, merits.periods_per_year, course))
         sections.append(Section("account", "Account of the book", figures))
-    sections.append(Section("symbols", "Symbols", [_figure(found), _table(found)]))
+    sections.append(Section("symbols", "Symbols", [symbol_figure(found), _table(found)]))
     return Page(
         kind="Backtest of many symbols",
         title=run.name,
         lead=" · ".join([plural(found.height, "symbol"), plural(assumptions["bars"], "bar"), *days]),
-        opening=[*backtest_notes(run, result), KeyFigures(merits.headline(), is_large=True)],
+        opening=[*backtest_notes(run, result, course), KeyFigures(merits.headline(), is_large=True)],
         sections=sections,
         footer=f"{policy_of(run)} {made_by(run)}",
     )
 
 
-def _figure(found: pl.DataFrame) -> Figure:
+def symbol_figure(found: pl.DataFrame) -> Figure:
+    """The return of each symbol's account by that of holding it."""
     own, held = found["total_return"], found["buy_and_hold_total_return"]
     both = pl.col("total_return", "buy_and_hold_total_return")
     lowest, highest = found.select(both.min()).row(0), found.select(both.max()).row(0)

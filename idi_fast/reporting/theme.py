@@ -74,6 +74,12 @@ PROFIT, LOSS = role("profit"), role("loss")
 SIDES = {"hold": QUIET, "buy": PROFIT, "sell": LOSS}
 SPEECH = (QUIET, role("teal"), ORANGE, role("purple"), BLUE, role("gold"))
 """Colours of communication actions, in their order: silent, positive, alert, persist and others."""
+CUES = dict(zip(("silent", "positive", "alert", "persist"), SPEECH, strict=False))
+"""A communication action has its colour in every figure, whichever others there are."""
+LINES = (BLUE, ORANGE, role("teal"), role("purple"), role("gold"))
+DASHES = ("solid", "dash", "dot")
+MOST_TOLD_APART = len(LINES) * len(DASHES)
+"""Lines of one figure that can be told apart by colour and dash."""
 LOSS_TO_PROFIT = [[0.0, LOSS], [0.5, role("panel")], [1.0, PROFIT]]
 LOW_TO_HIGH = [[0.0, role("low")], [0.5, role("middle")], [1.0, role("high")]]
 
@@ -81,6 +87,17 @@ LOW_TO_HIGH = [[0.0, role("low")], [0.5, role("middle")], [1.0, role("high")]]
 def painted(json_text: str, palette: Mapping[str, str]) -> str:
     """The JSON of a figure with its roles as colours of a palette; page.js does the same."""
     return re.sub(r'"var\(--([a-z-]+)\)"', lambda found: f'"{palette[found[1]]}"', json_text)
+
+
+def cue_colours(names: Sequence[str]) -> dict[str, str]:
+    """A colour for each of these communication actions: others than the usual ones in their alphabetical order."""
+    others = sorted(set(names) - CUES.keys())
+    return CUES | {name: SPEECH[4 + k % (len(SPEECH) - 4)] for k, name in enumerate(others)}
+
+
+def told_apart(number: int) -> dict[str, Any]:
+    """Colour and dash of a line among several, by its number from 0."""
+    return {"color": LINES[number % len(LINES)], "dash": DASHES[number // len(LINES) % len(DASHES)]}
 
 
 def axis(**own: Any) -> dict[str, Any]:

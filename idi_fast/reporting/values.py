@@ -1,77 +1,20 @@
 """The table of actions: the greedy action and the values of all three, over two features at a time."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from idi_fast.agents.maps import MOST_STATES, Maps, average_values
 from idi_fast.agents.policy import Policy
 from idi_fast.environments.actions import ACTIONS
-from idi_fast.environments.state_space import OTHERS, StateSpace
+from idi_fast.environments.state_space import OTHERS
 from idi_fast.reporting import theme
+from idi_fast.reporting.edges import Edges, buckets, feature_edges
 from idi_fast.reporting.formats import count, plural
 from idi_fast.reporting.parts import Figure
 
-MOST_STATES = 2**18
-"""Most states to sample when a tile coder has more states than rows."""
 MOST_LETTERS = 12
 """Most cells along an axis for which the greedy action is written into each."""
-POSITIONS = ("Short", "Flat", "Long")
-PREFERRED = ("price", "trend")
-
-
-@dataclass(frozen=True)
-class Maps:
-    """Values averaged over all features but two, x and y, weighted by visits.
-
-    values float64 (facets, y, x, 3): mean value of each action, NaN in a cell that was never visited; visits int64
-    (facets, y, x); facets: one for each position held, or a single one without a name.
-    """
-
-    x: str
-    y: str
-    facets: tuple[str, ...]
-    values: np.ndarray
-    visits: np.ndarray
-    is_sampled: bool
-
-    @property
-    def greedy(self) -> np.ndarray:
-        """The action of the highest mean value, ties to the first, float64 (facets, y, x); NaN where there is none."""
-        known = self.visits > 0
-        best = np.argmax(np.where(known[..., np.newaxis], self.values, 0.0), axis=3)
-        return np.where(known, best, np.nan)
-
-
-def choose_axes(space: StateSpace) -> tuple[str, str]:
-    """Two features for the axes: price and trend, or the next in the state if one is missing or has a single bucket."""
-    others = [name for name in space.names if name not in (*PREFERRED, "position")]
-    able = [name for name in (*PREFERRED, *others) if name in space.names]
-    x, y, *_ = sorted(able, key=lambda name: space.size(name) == 1)
-    return x, y
-
-
-def average_values(policy: Policy) -> Maps:
-    """Average a policy's values. With a tile coder, whose states share rows, a state counts as often as the least
-    visited of its rows."""
-    space, tiled = policy.space, policy.layout.tiling is not None
-    x, y = choose_axes(space)
-    facets = POSITIONS if space.is_market else ("",)
-    is_sampled = tiled and space.n_states > MOST_STATES
-    if is_sampled:  # random, since equal steps would hit only some buckets
-        states = np.unique(np.random.Generator(np.random.PCG64(0)).integers(0, space.n_states, MOST_STATES))
-    else:
-        states = np.arange(space.n_states) if tiled else np.flatnonzero(policy.visits)
-    visits = policy.visits[policy.layout.state_rows(states)].min(axis=1)
-    shape = (len(facets), space.size(y), space.size(x))
-    facet = space.digit(states, "position") if space.is_market else np.zeros(states.size, np.int64)
-    cell = np.ravel_multi_index((facet, space.digit(states, y), space.digit(states, x)), shape)
-    cells = int(np.prod(shape))
-    total = np.bincount(cell, weights=visits, minlength=cells)
-    values = policy.values(states)
-    sums = np.stack([np.bincount(cell, weights=visits * column, minlength=cells) for column in values.T], axis=1)
-    with np.errstate(invalid="ignore"):
-        means = sums / total[:, np.newaxis]
-    return Maps(x, y, facets, means.reshape(*shape, len(ACTIONS)), total.astype(np.int64).reshape(shape), is_sampled)
+MOST_X_LABELS = 4
+"""Of one of three panels side by side."""
 
 
 def value_figures(policy: Policy) -> list[Figure]:
@@ -79,7 +22,8 @@ def value_figures(policy: Policy) -> list[Figure]:
     maps = average_values(policy)
     if not maps.visits.any():
         return []
-    return [_greedy_figure(maps), _value_figure(maps)]
+    edges = feature_edges(policy)
+    return [_greedy_figure(maps, edges), _value_figure(maps, edges)]
 
 
 def _how(maps: Maps) -> str:
@@ -99,24 +43,37 @@ def _panels(rows: int, columns: int) -> list[tuple[int, int, str, list[float], l
     return made
 
 
-def _axes(maps: Maps, rows: int, columns: int, titles: dict[tuple[int, int], str]) -> tuple[dict, list[dict]]:
+def _ticks(name: str, size: int, edges: Edges, room: int) -> dict:
+    """The ticks of an axis: the edges of a feature's buckets where these meet, or the numbers of the values; room: how
+    many labels there is room for."""
+    if name not in edges:
+        return {"dtick": 1} if size <= room else {"tickmode": "auto", "nticks": room}
+    every = -(-len(edges[name].texts) // room)
+    places = range((len(edges[name].texts) - 1) % every // 2, len(edges[name].texts), every)
+    return {"tickvals": [place + 0.5 for place in places], "ticktext": [edges[name].texts[place] for place in places]}
+
+
+def _axes(
+    maps: Maps, rows: int, columns: int, titles: dict[tuple[int, int], str], edges: Edges
+) -> tuple[dict, list[dict]]:
     """Axes of all panels, and their titles as annotations."""
-    axes, notes, plain = {}, [], {"showgrid": False, "ticks": "", "fixedrange": True, "dtick": 1}
+    axes, notes, plain = {}, [], {"showgrid": False, "ticks": "", "fixedrange": True}
+    y_size, x_size = maps.visits.shape[1:]
+    of_x, of_y = _ticks(maps.x, x_size, edges, MOST_X_LABELS), _ticks(maps.y, y_size, edges, MOST_LETTERS)
     for row, column, suffix, across, along in _panels(rows, columns):
         is_first, is_last = column == 0, row == rows - 1
-        thin = {"tickmode": "auto", "nticks": 8} if max(maps.visits.shape[1:]) > MOST_LETTERS else {}
         axes[f"xaxis{suffix}"] = {
-            **(theme.titled(_title(maps.x)) if is_last and column == columns // 2 else theme.axis()),
+            **(theme.titled(_title(maps.x, edges)) if is_last and column == columns // 2 else theme.axis()),
             **plain,
-            **thin,
+            **of_x,
             "domain": across,
             "anchor": f"y{suffix}",
             "showticklabels": is_last,
         }
         axes[f"yaxis{suffix}"] = {
-            **(theme.titled(_title(maps.y)) if is_first and row == rows // 2 else theme.axis()),
+            **(theme.titled(_title(maps.y, edges)) if is_first and row == rows // 2 else theme.axis()),
             **plain,
-            **thin,
+            **of_y,
             "domain": along,
             "anchor": f"x{suffix}",
             "showticklabels": is_first,
@@ -138,10 +95,17 @@ def _axes(maps: Maps, rows: int, columns: int, titles: dict[tuple[int, int], str
     return axes, notes
 
 
-def _heat_map(maps: Maps, suffix: str, z: np.ndarray, facet: int, **own: object) -> dict:
+def _values_of(name: str, size: int, edges: Edges) -> list[str]:
+    """What each value of a digit means, for a reader who points at it."""
+    held = buckets(edges[name].texts) if name in edges else [str(k) for k in range(size)]
+    return [f"{_plain(name)} {value}" for value in held]
+
+
+def _heat_map(maps: Maps, edges: Edges, suffix: str, z: np.ndarray, facet: int, **own: object) -> dict:
     about = np.concatenate([maps.values[facet], maps.visits[facet][..., np.newaxis]], axis=2)
     told = [f"{name} %{{customdata[{k}]:.4~r}}" for k, name in enumerate(ACTIONS)]
-    lines = (f"{_plain(maps.x)} %{{x}}, {_plain(maps.y)} %{{y}}", ", ".join(told), "%{customdata[3]:,} visits")
+    lines = ("%{hovertext}", ", ".join(told), "%{customdata[3]:,} visits")
+    y, x = (_values_of(name, size, edges) for name, size in zip((maps.y, maps.x), z.shape, strict=True))
     return {
         "type": "heatmap",
         "xaxis": f"x{suffix}",
@@ -149,6 +113,7 @@ def _heat_map(maps: Maps, suffix: str, z: np.ndarray, facet: int, **own: object)
         "z": theme.grid(z),
         "xgap": 1,
         "ygap": 1,
+        "hovertext": [[f"{across}, {along}" for across in x] for along in y],
         "customdata": [theme.grid(row) for row in about],
         "hoverongaps": False,
         "hovertemplate": "<br>".join(lines) + "<extra></extra>",
@@ -156,17 +121,17 @@ def _heat_map(maps: Maps, suffix: str, z: np.ndarray, facet: int, **own: object)
     }
 
 
-def _greedy_figure(maps: Maps) -> Figure:
+def _greedy_figure(maps: Maps, edges: Edges) -> Figure:
     columns, greedy = len(maps.facets), maps.greedy
     titles = {(0, k): name for k, name in enumerate(maps.facets) if name}
-    axes, notes = _axes(maps, 1, columns, titles)
+    axes, notes = _axes(maps, 1, columns, titles, edges)
     steps = [theme.SIDES[name] for name in ACTIONS]
     scale = [[k / 3 + share / 3, colour] for k, colour in enumerate(steps) for share in (0, 1)]
     own = {"colorscale": scale, "zmin": -0.5, "zmax": 2.5, "showscale": False}
     if max(greedy.shape[1:]) <= MOST_LETTERS:
         own |= {"texttemplate": "%{text}"}
     data = [
-        _heat_map(maps, suffix, z, column, text=[[_letter(value) for value in row] for row in z], **own)
+        _heat_map(maps, edges, suffix, z, column, text=[[_letter(value) for value in row] for row in z], **own)
         for (_, column, suffix, _, _), z in zip(_panels(1, columns), greedy, strict=True)
     ]
     keys = [
@@ -193,19 +158,19 @@ def _greedy_figure(maps: Maps) -> Figure:
     )
 
 
-def _value_figure(maps: Maps) -> Figure:
+def _value_figure(maps: Maps, edges: Edges) -> Figure:
     rows, greedy = len(maps.facets), maps.greedy
     titles = {
-        (row, column): f"{name.title()}" + (f", when {facet.lower()}" if facet else "")
+        (row, column): f"{name.title()}" + (f", {facet.lower()}" if facet else "")
         for row, facet in enumerate(maps.facets)
         for column, name in enumerate(ACTIONS)
     }
-    axes, notes = _axes(maps, rows, 3, titles)
+    axes, notes = _axes(maps, rows, 3, titles, edges)
     dot = {"size": 5 if max(greedy.shape) <= MOST_LETTERS else 3, "color": theme.ORANGE}
     dot["line"] = {"width": 1, "color": theme.PAGE}
     data = []
     for row, column, suffix, _, _ in _panels(rows, 3):
-        data.append(_heat_map(maps, suffix, maps.values[row, :, :, column], row, coloraxis="coloraxis"))
+        data.append(_heat_map(maps, edges, suffix, maps.values[row, :, :, column], row, coloraxis="coloraxis"))
         y, x = np.nonzero(greedy[row] == column)
         data.append(
             {
@@ -220,6 +185,7 @@ def _value_figure(maps: Maps) -> Figure:
                 "marker": dot,
             }
         )
+    held = ", for each position held," if rows > 1 else ""
     low, high = float(np.nanmin(maps.values)), float(np.nanmax(maps.values))
     bar = {
         "orientation": "h",
@@ -238,8 +204,8 @@ def _value_figure(maps: Maps) -> Figure:
     return Figure(
         name="q-values",
         title="Q-values",
-        caption=f"The expected discounted reward of each action by {_axes_of(maps)}, {_how(maps)}. A dot marks the "
-        "greedy action.",
+        caption=f"The expected discounted reward of each action{held} by {_axes_of(maps)}, {_how(maps)}. A dot marks "
+        "the greedy action.",
         alt=f"Heat maps of the values of hold, buy and sell, from {low:.3g} to {high:.3g}.",
         data=data,
         layout=_grid_layout(150 + 200 * rows, axes, notes, is_titled=True, coloraxis=scale),
@@ -261,8 +227,10 @@ def _plain(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _title(name: str) -> str:
-    return f"{_plain(name)} bucket" if name not in OTHERS else _plain(name)
+def _title(name: str, edges: Edges) -> str:
+    if name in edges:
+        return f"{_plain(name)} ({edges[name].what})"
+    return _plain(name) if name in OTHERS else f"{_plain(name)} bucket"
 
 
 def _letter(value: float) -> str:

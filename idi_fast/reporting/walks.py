@@ -1,11 +1,13 @@
 """The page of a walk-forward analysis: the stitched equity of each seed, and the return of each window."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import polars as pl
 
 from idi_fast.reporting import theme
 from idi_fast.reporting.course import bucket_size, extreme_rows
-from idi_fast.reporting.formats import UNDEFINED, count, number, percent, plural
+from idi_fast.reporting.formats import UNDEFINED, count, number, percent, plural, sentence
 from idi_fast.reporting.merits import assumption_facts, label, shown_value
 from idi_fast.reporting.months import PLAIN
 from idi_fast.reporting.parts import Figure, KeyFigures, Note, Page, Section, Table
@@ -38,19 +40,25 @@ def walk_page(run: ReportedRun) -> Page:
         title=run.name,
         lead=" · ".join(describe_data(run.about["data"])),
         opening=[
+            Note(sentence(verdict)),
             Note("Out of sample: each window was tested on bars after those it was trained on."),
-            Note(f"{verdict[:1].upper()}{verdict[1:]}."),
-            *(Note(f"{text[:1].upper()}{text[1:]}.", is_warning=True) for text in result.get("notes", ())),
+            *(Note(sentence(text), is_warning=True) for text in result.get("notes", ())),
             KeyFigures(headline, is_large=True),
         ],
         sections=[
-            Section("account", "Account", [_equity(run, seeds), _windows(run, seeds[:MOST_SEEDS])]),
+            Section("account", "Account", list(walk_figures(run, seeds))),
             Section(
                 "performance", "Performance", [KeyFigures(facts), _spread(over, held), _by_seed(result["by_seed"])]
             ),
         ],
         footer=f"Config {run.about['fingerprint'][:12]}. {made_by(run)}",
     )
+
+
+def walk_figures(run: ReportedRun, seeds: list[str]) -> Iterator[Figure]:
+    """The stitched equity of each seed, and the return of each window."""
+    yield _equity(run, seeds)
+    yield _windows(run, seeds[:MOST_SEEDS])
 
 
 def _equity(run: ReportedRun, seeds: list[str]) -> Figure:
@@ -64,11 +72,11 @@ def _equity(run: ReportedRun, seeds: list[str]) -> Figure:
     drawn, data = wanted, []
     parts = [accounts.filter(pl.col("seed") == seed) for seed in drawn]
     for seed, mine in zip(drawn, parts, strict=True):
-        own = {"opacity": 0.75, "line": {"width": 1.2}, "showlegend": not data, "legendgroup": "seeds"}
-        data.append(theme.line(f"Seed {seed}", *_thin(mine, "equity"), theme.BLUE, **own))
+        style = {"width": 1.4, **theme.told_apart(len(data))}
+        own = {"line": style, "showlegend": len(wanted) <= theme.MOST_TOLD_APART}
+        data.append(theme.line(f"Seed {seed}", *_thin(mine, "equity"), style["color"], **own))
     ends = [line["y"][-1] for line in data]
-    data[0]["name"] = "Seeds" if len(data) > 1 else data[0]["name"]
-    held = theme.line(HELD, *_thin(parts[-1], "buy_and_hold"), theme.TEXT, line={"dash": "dot"})
+    held = theme.line(HELD, *_thin(parts[-1], "buy_and_hold"), theme.TEXT, line={"width": 2.4})
     size = bucket_size(parts[-1].height)
     thinned = f" Drawn are the lowest and the highest value of every {plural(size, 'bar')}." if size > 1 else ""
     some = f" Drawn are the first {count(len(drawn))} of {count(len(seeds))} seeds." if len(seeds) > len(drawn) else ""

@@ -43,7 +43,7 @@ _HEADS = ("", "median of seeds", "buy and hold")
 
 
 @dataclass(frozen=True)
-class WalkForward:
+class WalkForward(display.Plotted):
     """A finished walk-forward analysis; made by `walk_forward`.
 
     Attributes
@@ -77,8 +77,16 @@ class WalkForward:
     def _repr_html_(self) -> str:
         first = self.equity.filter(pl.col("seed") == str(self.assumptions["seeds"][0]))
         lines = {f"seed {self.assumptions['seeds'][0]}": first["equity"], "buy and hold": first["buy_and_hold"]}
-        title = f"{self._title()}: {self.summary['verdict']}"
-        return display.as_html(title, self._rows(), _HEADS, {name: line.to_numpy() for name, line in lines.items()})
+        title, links = f"{self._title()}: {self.summary['verdict']}", display.file_links(display.saved_at(self))
+        arrays = {name: line.to_numpy() for name, line in lines.items()}
+        return display.as_html(title, self._rows(), _HEADS, arrays, links=links)
+
+    def summary_frame(self) -> pl.DataFrame:
+        """A row per seed and one for buying and holding, a column per figure over all tests."""
+        found = {f"seed {seed}": of for seed, of in self.summary["by_seed"].items()}
+        found["buy and hold"] = self.summary["buy_and_hold"]
+        rows = [{"of": name, **{k: v for k, v in of.items() if not isinstance(v, list)}} for name, of in found.items()]
+        return pl.DataFrame(rows, infer_schema_length=None).with_columns(pl.selectors.float().fill_nan(None))
 
     def _title(self) -> str:
         about = self.assumptions
@@ -120,6 +128,7 @@ class WalkForward:
         """Write the folder that `idi-fast walkforward` writes; `force` replaces an earlier one. Raises OutputError."""
         with new_directory(out, force=force) as folder:
             self.write(folder)
+        display.remember_place(self, out)
 
 
 def walk_forward(

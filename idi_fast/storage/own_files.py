@@ -261,6 +261,7 @@ FORMS = (
         _columns("entry_bar exit_bar direction entry_price exit_price profit bars"),
         is_digested=True,
     ),
+    _form(r"candles\.parquet", _columns("tick close bars"), is_digested=True),
     _form(r"symbols\.parquet", _columns("symbol bars in_sample dropped_rows total_return"), is_digested=True),
     _form(r"windows\.parquet", _columns("window train_first test_first seed total_return"), is_digested=True),
     _form(r"points\.parquet", _columns("point score min_seed max_seed"), is_digested=True),

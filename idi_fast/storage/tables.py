@@ -4,7 +4,7 @@ import io
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Self
@@ -172,6 +172,23 @@ class Table:
                 waiting, n = [frame.slice(rows)], n - rows
         if n:
             yield pl.concat(waiting)
+
+
+@dataclass(frozen=True)
+class FrameTable(Table):
+    """A frame in memory, read as a table is."""
+
+    held: pl.DataFrame = field(default_factory=pl.DataFrame)
+
+    @classmethod
+    def of(cls, frame: pl.DataFrame, what: str = "the frame") -> "FrameTable":
+        """The table of a frame; what: its name in errors."""
+        columns = {name: str(kind) for name, kind in frame.schema.items()}
+        return cls(Path(what), what, columns, frame.height, None, held=frame)
+
+    def frames(self, columns: Sequence[str] | None = None) -> Iterator[pl.DataFrame]:
+        """The rows, in one block."""
+        yield self.held if columns is None else self.held.select(columns)
 
 
 def open_table(path: Path, kinds: str | Sequence[str], name: str, limits: Limits = ANY) -> tuple[Table, dict]:

@@ -178,9 +178,9 @@ def finished_output(
     return run, seconds
 
 
-def write_backtest_run(folder: Path, kind: str, assumptions: dict, policy: Policy, data: dict) -> None:
-    """Write run.json and manifest.json of a backtest, the last of its files; data: from `describe_history`."""
-    run = {
+def backtest_run_file(kind: str, assumptions: dict, policy: Policy, data: dict) -> dict:
+    """The content of a backtest's run.json; data: from `describe_history`."""
+    return {
         "schema_version": SCHEMA_VERSION,
         "kind": kind,
         "assumptions": assumptions,
@@ -188,5 +188,9 @@ def write_backtest_run(folder: Path, kind: str, assumptions: dict, policy: Polic
         "versions": versions(),
         "data": data,
     }
-    write_json(folder / "run.json", run)
+
+
+def write_backtest_run(folder: Path, kind: str, assumptions: dict, policy: Policy, data: dict) -> None:
+    """Write run.json and manifest.json of a backtest, the last of its files; data: from `describe_history`."""
+    write_json(folder / "run.json", backtest_run_file(kind, assumptions, policy, data))
     write_manifest(folder, config_sha256=policy.config.fingerprint(), training={"seed": policy.seed})

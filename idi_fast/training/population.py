@@ -32,6 +32,8 @@ from idi_fast.training.trainer import Trainer
 
 COMBINATIONS = ("best", "mean", "vote")
 """What one policy of many is made by."""
+OF_BEST = ("mean", "standard_error", "interval", "baselines", "best_baseline", "has_learnt")
+"""Figures of the best lane's evaluation in run.json, under the names of a single run."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,16 @@ class Lane:
 
     def __repr__(self) -> str:
         return f"Lane of seed {self.seed}, evaluation {display.format_value(self.evaluation.mean)}"
+
+    def _repr_html_(self) -> str:
+        chart = {"reward of an episode": self.trainer.episode_rewards}
+        rows = [(name.replace("_", " "), value) for name, value in self.row().items()]
+        return display.as_html(repr(self), rows, lines=chart)
+
+    def summary_frame(self) -> pl.DataFrame:
+        """One row, as in `Population.summary`."""
+        row = self.row()
+        return pl.DataFrame([{"of": f"seed {row.pop('seed')}", **row}])
 
     @property
     def seed(self) -> int:
@@ -84,7 +96,7 @@ SUMMARY_SCHEMA = {
 
 
 @dataclass(frozen=True)
-class Population:
+class Population(display.Plotted):
     """A trained population; made by `train_population`.
 
     Attributes
@@ -162,13 +174,25 @@ class Population:
         from idi_fast.training.population_artifact import save_population
 
         save_population(path, self, force=force)
+        display.remember_place(self, path)
 
     def __repr__(self) -> str:
         return display.as_text(self._title(), [*self._rows(), ("verdict", self.verdict())])
 
     def _repr_html_(self) -> str:
         chart = {"evaluation, best to worst": self.summary["evaluation"].sort(descending=True).to_numpy()}
-        return display.as_html(f"{self._title()}: {self.verdict()}", self._rows(), lines=chart)
+        links = display.file_links(display.saved_at(self))
+        return display.as_html(f"{self._title()}: {self.verdict()}", self._rows(), lines=chart, links=links)
+
+    def summary_frame(self) -> pl.DataFrame:
+        """A row per seed, as in `summary`, and one per baseline with its evaluation."""
+        compared = [(name, found.evaluation) for name, found in self.compared.baselines.items()]
+        baselines = [
+            {"of": name, "evaluation": found.mean, "evaluation_standard_error": found.standard_error}
+            for name, found in compared
+        ]
+        seeds = self.summary.select(pl.format("seed {}", "seed").alias("of"), pl.exclude("seed"))
+        return pl.concat([seeds, pl.DataFrame(baselines)], how="diagonal_relaxed")
 
     def _title(self) -> str:
         return f"Population of {len(self.seeds):,} seeds, {self.config.environment.kind} environment"
@@ -177,6 +201,19 @@ class Population:
         values = self.summary["evaluation"]
         spread = " to ".join(display.format_value(value) for value in (values.min(), values.max()))
         return [("best seed", str(self.best.seed)), ("evaluation", spread), ("median", values.median())]
+
+    def evaluation_file(self) -> dict:
+        """What the run.json of a population says of its evaluation."""
+        compared = self.compared.to_dict()
+        return {
+            "of": "mean episode reward of the greedy policy",
+            "on": "windows of the training bars" if self.in_sample else "fresh episodes, the same for all seeds",
+            "in_sample": self.in_sample,
+            "episodes": self.best.evaluation.episodes,
+            "drawn_from_seed": None if self.in_sample else self.seeds[0],
+            **{name: compared[name] for name in OF_BEST},
+            "verdict": self.verdict(),
+        }
 
     def verdict(self) -> str:
         """How the best lane compares with the baselines, in a sentence."""

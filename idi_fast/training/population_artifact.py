@@ -15,9 +15,6 @@ from idi_fast.storage.tables import write_table
 from idi_fast.training.artifact import finished_output, versions, write_training
 from idi_fast.training.population import Lane, Population
 
-OF_BEST = ("mean", "standard_error", "interval", "baselines", "best_baseline", "has_learnt")
-"""The best lane's evaluation in run.json, under the names of a single run."""
-
 
 def write_lane(folder: Path, lane: Lane) -> None:
     """Write a lane's artifact to `seeds/<seed>` of a population's folder."""
@@ -70,7 +67,7 @@ def write_population(folder: Path, population: Population, combine: str = BEST) 
         write_training(folder / BEST, best.trainer, best.policy, best.trace, took)
     write_table(folder / "summary.parquet", population.summary)
     combined = {} if combine == BEST else {"combined": write_combined(folder, population, combine)["how"]}
-    evaluations, compared = population.summary["evaluation"], population.compared.to_dict()
+    evaluations = population.summary["evaluation"]
     run = {
         "schema_version": SCHEMA_VERSION,
         "kind": "population",
@@ -79,15 +76,7 @@ def write_population(folder: Path, population: Population, combine: str = BEST) 
         "best_seed": best.seed,
         **combined,
         "fingerprint": config.fingerprint(),
-        "evaluation": {
-            "of": "mean episode reward of the greedy policy",
-            "on": "windows of the training bars" if population.in_sample else "fresh episodes, the same for all seeds",
-            "in_sample": population.in_sample,
-            "episodes": best.evaluation.episodes,
-            "drawn_from_seed": None if population.in_sample else population.seeds[0],
-            **{name: compared[name] for name in OF_BEST},
-            "verdict": population.verdict(),
-        },
+        "evaluation": population.evaluation_file(),
         "summary": {
             "steps": len(population.seeds) * best.trainer.steps,
             "best": {"mean": best.evaluation.mean, "standard_error": best.evaluation.standard_error},

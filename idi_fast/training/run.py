@@ -21,7 +21,7 @@ from idi_fast.training.trainer import ProgressCallback, Trainer, create_trainer
 
 
 @dataclass(frozen=True, eq=False)
-class TrainingRun:
+class TrainingRun(display.Plotted):
     """The result of a training; made by `train`.
 
     Attributes
@@ -55,14 +55,21 @@ class TrainingRun:
     def save(self, path: str | Path, *, force: bool = False) -> None:
         """Write the artifact that `idi-fast train` writes; `force` replaces an earlier one. Raises OutputError."""
         save_training(path, self.trainer, self.policy, self.trace, force=force)
+        display.remember_place(self, path)
 
     def __repr__(self) -> str:
         return display.as_text(self._title(), self._rows())
 
     def _repr_html_(self) -> str:
-        return display.as_html(
-            self._title(), self._rows(), lines={"reward of an episode": self.trainer.episode_rewards}
+        lines, links = (
+            {"reward of an episode": self.trainer.episode_rewards},
+            display.file_links(display.saved_at(self)),
         )
+        return display.as_html(self._title(), self._rows(), lines=lines, links=links)
+
+    def summary_frame(self) -> pl.DataFrame:
+        """A row for the policy and one per baseline, see `Comparison.summary_frame`."""
+        return self.evaluation.summary_frame()
 
     def _title(self) -> str:
         trainer = self.trainer

@@ -16,10 +16,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 from report_runs import make_runs, report_figures, report_page, unsealed
 from test_trainer import config, train
 
+from idi_fast.agents import maps as policy_maps
 from idi_fast.backtesting.engine import kpi_names
 from idi_fast.backtesting.kpis import sharpe_ratio
 from idi_fast.environments.state_space import StateSpace
-from idi_fast.reporting import course, formats, learning, merits, values
+from idi_fast.reporting import course, formats, learning, merits
 from idi_fast.reporting.account import largest_trades
 from idi_fast.reporting.months import monthly_returns
 from idi_fast.reporting.page import render
@@ -243,7 +244,7 @@ def test_the_learning_curve_is_that_of_the_episodes(tmp_path):
 @pytest.mark.parametrize("settings", [config("history"), config("synthetic"), config("crypto", {"compat": "idi_iann"})])
 def test_values_are_averaged_over_visits(settings):
     policy = train(settings)[1]
-    maps, space = values.average_values(policy), policy.space
+    maps, space = policy_maps.average_values(policy), policy.space
     sums: dict[tuple[int, ...], np.ndarray] = {}
     for state in np.flatnonzero(policy.visits):
         digits = dict(zip(space.names, space.digits(np.array([state]))[0].tolist(), strict=True))
@@ -263,7 +264,7 @@ def test_values_are_averaged_over_visits(settings):
 def test_values_of_a_tile_coder_are_those_of_its_states():
     coder = {"tiling": "displaced", "num_tilings": 2, "tile_sizes": [2, 2, 2, 2, 2]}
     policy = train(config("history", tile_coder=coder))[1]
-    maps = values.average_values(policy)
+    maps = policy_maps.average_values(policy)
     states = np.arange(policy.space.n_states)
     weight = policy.visits[policy.layout.state_rows(states)].min(axis=1)
     cell = np.unravel_index(np.argmax(maps.visits), maps.visits.shape)
@@ -271,8 +272,8 @@ def test_values_of_a_tile_coder_are_those_of_its_states():
     chosen = np.all([digit == place for digit, place in zip(digits, cell, strict=True)], axis=0)
     expected = np.average(policy.values(states[chosen]), axis=0, weights=weight[chosen])
     assert_allclose(maps.values[cell], expected)
-    with mock.patch.object(values, "MOST_STATES", 500):
-        some = values.average_values(policy)
+    with mock.patch.object(policy_maps, "MOST_STATES", 500):
+        some = policy_maps.average_values(policy)
     assert (maps.is_sampled, some.is_sampled) == (False, True)
     assert 0 < some.visits.sum() < maps.visits.sum()
 
@@ -286,7 +287,7 @@ def test_values_of_a_tile_coder_are_those_of_its_states():
     ],
 )
 def test_axes_are_features_of_several_buckets(quantizer, axes):
-    assert values.choose_axes(StateSpace.of(config(quantizer=quantizer))) == axes
+    assert policy_maps.choose_axes(StateSpace.of(config(quantizer=quantizer))) == axes
 
 
 def test_an_untrained_policy_has_no_maps(tmp_path):

@@ -15,7 +15,8 @@ from test_walk_forward import SHORT
 
 from idi_fast import TrainingConfig
 from idi_fast.errors import ConfigError, DataError, InputError, OutputError
-from idi_fast.selection.sweep import parse_grid, sweep
+from idi_fast.selection.grid import parse_grid
+from idi_fast.selection.sweep import sweep
 
 # --- what is refused
 

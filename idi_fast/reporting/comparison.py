@@ -1,0 +1,156 @@
+"""The page of two runs beside each other: what sets their configs apart, and their figures."""
+
+from collections.abc import Callable, Iterator
+
+from idi_fast.differences import key_differences
+from idi_fast.errors import ArtifactError
+from idi_fast.reporting import theme
+from idi_fast.reporting.account import HELD, account_course
+from idi_fast.reporting.course import Line
+from idi_fast.reporting.formats import count, number, plural
+from idi_fast.reporting.learning import bin_size, read_bins
+from idi_fast.reporting.merits import label, shown_value
+from idi_fast.reporting.parts import Figure, KeyFigures, Note, Page, Section, Table
+from idi_fast.reporting.run import ReportedRun
+
+MOST_DIFFERENCES = 60
+CONFIG = ("config", "assumptions", "policy", "seed")
+"""Parts of run.json that say how a run was made."""
+
+
+def comparison_page(runs: tuple[ReportedRun, ReportedRun], page: Callable[[ReportedRun], Page]) -> Page:
+    """The page of two runs of one kind; page: makes that of one of them. Raises ArtifactError."""
+    one, other = runs
+    if one.kind != other.kind:
+        raise ArtifactError(
+            f"{one.folder} is of the kind {one.kind!r} and {other.folder} of the kind {other.kind!r}; runs of one kind "
+            "can be compared"
+        )
+    names = names_of(runs)
+    pages = [page(run) for run in runs]
+    figures = list(_figures(runs, names))
+    sections = [Section("figures", "Figures", [_headlines(pages, names), *_kpis(runs, names)])]
+    if figures:
+        sections.append(Section("course", "Course", figures))
+    sections.append(Section("differences", "Differences", [_differences(runs, names)]))
+    return Page(
+        kind=f"{pages[0].kind}: two compared",
+        title=" and ".join(names),
+        lead=" / ".join(dict.fromkeys(each.lead for each in pages)),
+        opening=[
+            Note(f"{name}: {part.text}", is_warning=part.is_warning)
+            for name, each in zip(names, pages, strict=True)
+            for part in each.opening
+            if isinstance(part, Note)
+        ],
+        sections=sections,
+        footer=" ".join(f"{name}: {each.footer}" for name, each in zip(names, pages, strict=True)),
+    )
+
+
+def names_of(runs: tuple[ReportedRun, ReportedRun]) -> tuple[str, str]:
+    """The names of two folders, with those of their parents where they are the same."""
+    one, other = (run.folder.resolve() for run in runs)
+    if one.name != other.name:
+        return one.name, other.name
+    return f"{one.parent.name}/{one.name}", f"{other.parent.name}/{other.name}"
+
+
+def _headlines(pages: list[Page], names: tuple[str, str]) -> Table:
+    """The most important figures of both."""
+    one, other = ({name: value for part in _large(each) for name, value in part.facts} for each in pages)
+    keys = list(dict.fromkeys([*one, *other]))
+    return Table("At a glance", ("", *names), [(key, one.get(key, ""), other.get(key, "")) for key in keys])
+
+
+def _large(page: Page) -> list[KeyFigures]:
+    return [part for part in page.opening if isinstance(part, KeyFigures)]
+
+
+def _kpis(runs: tuple[ReportedRun, ReportedRun], names: tuple[str, str]) -> Iterator[Table]:
+    """All figures of two backtests."""
+    if all(run.has("kpis.json") for run in runs):
+        one, other = (run.json("kpis.json").get("kpis", {}) for run in runs)
+        rows = [
+            (label(key), shown_value(key, one.get(key)), shown_value(key, other.get(key)))
+            for key in dict.fromkeys([*one, *other])
+        ]
+        yield Table("Figures of merit", ("", *names), rows)
+
+
+def _figures(runs: tuple[ReportedRun, ReportedRun], names: tuple[str, str]) -> Iterator[Figure]:
+    if runs[0].kind in ("backtest", "symbol-backtest") and all(run.has("equity.parquet") for run in runs):
+        yield _equities(runs, names)
+    if runs[0].kind == "train" and all(run.table("episodes.parquet", (), may_be_empty=True).rows for run in runs):
+        yield _learning_curves(runs, names)
+
+
+def _equities(runs: tuple[ReportedRun, ReportedRun], names: tuple[str, str]) -> Figure:
+    courses = [account_course(run) for run in runs]
+    is_dated = courses[0].is_dated and courses[1].is_dated
+    own, held = ([course.lines[name] for course in courses] for name in ("equity", "buy_and_hold"))
+    ends = ", ".join(f"{name} at {number(line.y[-1])}" for name, line in zip(names, own, strict=True))
+    same = _is_same(*held)
+    holding = [
+        theme.line(HELD if same else f"{HELD}: {name}", line.x, line.y, theme.GREY, line={"dash": dash})
+        for name, line, dash in zip(names, held, ("solid", "dot"), strict=True)
+    ][: 1 if same else 2]
+    return Figure(
+        name="equity",
+        title="Equity",
+        caption="The accounts at each close, from an equity of 1, after costs, and buying and holding.",
+        alt=f"Lines of equity, which end: {ends}.",
+        data=[
+            *holding,
+            *(
+                theme.line(theme.plain(name), line.x, line.y, colour)
+                for name, line, colour in zip(names, own, (theme.BLUE, theme.ORANGE), strict=True)
+            ),
+        ],
+        layout=theme.layout(
+            380,
+            xaxis=theme.axis(type="date") if is_dated else theme.titled("Bar"),
+            yaxis=theme.axis(tickformat=",~r", hoverformat=",.4~r"),
+        ),
+        has_log=True,
+    )
+
+
+def _is_same(one: Line, other: Line) -> bool:
+    return one.x.tolist() == other.x.tolist() and one.y.tolist() == other.y.tolist()
+
+
+def _learning_curves(runs: tuple[ReportedRun, ReportedRun], names: tuple[str, str]) -> Figure:
+    data, told = [], []
+    for run, name, colour in zip(runs, names, (theme.BLUE, theme.ORANGE), strict=True):
+        table = run.table("episodes.parquet", ("episode", "reward", "exploration"))
+        moments, _, ends = read_bins(table, table.rows, bin_size(table.rows))
+        data.append(theme.line(theme.plain(name), ends, moments[1], colour))
+        told.append(f"{name}: {plural(table.rows, 'episode')}, {number(float(moments[1][-1]))} at the end")
+    return Figure(
+        name="learning-curve",
+        title="Learning curves",
+        caption="Mean reward of the episodes, with exploration, in at most 200 steps. Rewards of different settings need "
+        "not be of one scale.",
+        alt=f"Two lines. {'; '.join(told)}.",
+        data=data,
+        layout=theme.layout(340, xaxis=theme.titled("Episode"), yaxis=theme.axis()),
+    )
+
+
+def _differences(runs: tuple[ReportedRun, ReportedRun], names: tuple[str, str]) -> Table:
+    """What their run.json say differently of how they were made."""
+    one, other = ({key: run.about[key] for key in CONFIG if key in run.about} for run in runs)
+    found = list(key_differences(one, other))
+    rest = f" The first {count(MOST_DIFFERENCES)} of {count(len(found))}." if len(found) > MOST_DIFFERENCES else ""
+    rows = [(each["key"], *(_text(each, side) for side in "ab")) for each in found[:MOST_DIFFERENCES]]
+    return Table(
+        "Settings that differ",
+        ("", *names),
+        rows or [("None", "", "")],
+        caption=f"Of config, assumptions, policy and seed.{rest}",
+    )
+
+
+def _text(difference: dict, side: str) -> str:
+    return str(difference[side]) if side in difference else "–"
