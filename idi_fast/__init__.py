@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from idi_fast.data.conversion import convert_files
     from idi_fast.data.history import History
     from idi_fast.data.loading import load_history
+    from idi_fast.data.moments import ReturnMoments, return_moments
     from idi_fast.data.overview import overview
     from idi_fast.environments.simulation import simulate_history
     from idi_fast.errors import (
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from idi_fast.evaluation.evaluator import Evaluation, select_best_policy
     from idi_fast.reporting import write_report
     from idi_fast.reporting.html_report import HtmlReport, report
+    from idi_fast.reporting.simulations import plot_simulation
     from idi_fast.selection.sweep import Sweep, sweep
     from idi_fast.selection.walk_forward import WalkForward, walk_forward
     from idi_fast.training.population import Lane, Population, PopulationProgress, train_population
@@ -59,6 +61,7 @@ _HOMES = {
     "config.settings": ("TrainingConfig",),
     "data.history": ("History",),
     "data.loading": ("load_history",),
+    "data.moments": ("ReturnMoments", "return_moments"),
     "data.overview": ("overview",),
     "data.conversion": ("convert_files",),
     "environments.simulation": ("simulate_history",),
@@ -79,6 +82,7 @@ _HOMES = {
     "evaluation.evaluator": ("Evaluation", "select_best_policy"),
     "reporting": ("write_report",),
     "reporting.html_report": ("HtmlReport", "report"),
+    "reporting.simulations": ("plot_simulation",),
     "selection.sweep": ("Sweep", "sweep"),
     "selection.walk_forward": ("WalkForward", "walk_forward"),
     "training.population": ("Lane", "Population", "PopulationProgress", "train_population"),
@@ -113,6 +117,7 @@ __all__ = [
     "PopulationProgress",
     "Progress",
     "ProgressLog",
+    "ReturnMoments",
     "Sweep",
     "Trace",
     "Trainer",
@@ -128,8 +133,10 @@ __all__ = [
     "load_history",
     "load_plugin",
     "overview",
+    "plot_simulation",
     "register_feature",
     "report",
+    "return_moments",
     "run",
     "select_best_policy",
     "simulate_history",

@@ -28,7 +28,15 @@ Results print as a few lines, and show a small table and a chart in a notebook. 
 """
 SECTIONS = {
     "The whole way": ("run", "CompleteRun"),
-    "Price histories": ("load_history", "History", "overview", "convert_files", "simulate_history"),
+    "Price histories": (
+        "load_history",
+        "History",
+        "overview",
+        "convert_files",
+        "simulate_history",
+        "return_moments",
+        "ReturnMoments",
+    ),
     "Training": (
         "TrainingConfig",
         "train",
@@ -46,7 +54,7 @@ SECTIONS = {
     "Policies": ("Policy", "Trace", "evaluate", "Comparison", "Evaluation", "select_best_policy"),
     "Backtests": ("backtest", "Backtest", "PopulationBacktest"),
     "Selection": ("walk_forward", "WalkForward", "sweep", "Sweep"),
-    "Reports": ("report", "HtmlReport", "write_report"),
+    "Reports": ("report", "HtmlReport", "write_report", "plot_simulation"),
     "Errors": (
         "IdiFastError",
         "InputError",
