@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from idi_fast.evaluation.evaluator import Evaluation, select_best_policy
     from idi_fast.reporting import write_report
     from idi_fast.reporting.html_report import HtmlReport, report
+    from idi_fast.reporting.run_table import RunTable, list_runs
     from idi_fast.reporting.simulations import plot_simulation
     from idi_fast.selection.sweep import Sweep, sweep
     from idi_fast.selection.walk_forward import WalkForward, walk_forward
@@ -82,6 +83,7 @@ _HOMES = {
     "evaluation.evaluator": ("Evaluation", "select_best_policy"),
     "reporting": ("write_report",),
     "reporting.html_report": ("HtmlReport", "report"),
+    "reporting.run_table": ("RunTable", "list_runs"),
     "reporting.simulations": ("plot_simulation",),
     "selection.sweep": ("Sweep", "sweep"),
     "selection.walk_forward": ("WalkForward", "walk_forward"),
@@ -118,6 +120,7 @@ __all__ = [
     "Progress",
     "ProgressLog",
     "ReturnMoments",
+    "RunTable",
     "Sweep",
     "Trace",
     "Trainer",
@@ -130,6 +133,7 @@ __all__ = [
     "convert_files",
     "create_trainer",
     "evaluate",
+    "list_runs",
     "load_history",
     "load_plugin",
     "overview",
