@@ -16,7 +16,9 @@ def runs(
     ] = "name",
     json: Json = False,
 ) -> None:
-    """List the runs in a folder: their figures, and what differs between their settings.
+    """List the runs in a folder, with their figures.
+
+    Of their settings it tells those that most of the others have not.
 
     Example: idi-fast runs my_runs --sort sharpe_annualised
     """
