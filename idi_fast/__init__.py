@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from idi_fast.data.conversion import convert_files
     from idi_fast.data.history import History
     from idi_fast.data.loading import load_history
+    from idi_fast.data.moments import ReturnMoments, return_moments
     from idi_fast.data.overview import overview
     from idi_fast.environments.simulation import simulate_history
     from idi_fast.errors import (
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from idi_fast.evaluation.evaluator import Evaluation, select_best_policy
     from idi_fast.reporting import write_report
     from idi_fast.reporting.html_report import HtmlReport, report
+    from idi_fast.reporting.run_table import RunTable, list_runs
+    from idi_fast.reporting.simulations import plot_simulation
     from idi_fast.selection.sweep import sweep
     from idi_fast.selection.sweep_result import Sweep
     from idi_fast.selection.walk_forward import WalkForward, walk_forward
@@ -60,6 +63,7 @@ _HOMES = {
     "config.settings": ("TrainingConfig",),
     "data.history": ("History",),
     "data.loading": ("load_history",),
+    "data.moments": ("ReturnMoments", "return_moments"),
     "data.overview": ("overview",),
     "data.conversion": ("convert_files",),
     "environments.simulation": ("simulate_history",),
@@ -80,6 +84,8 @@ _HOMES = {
     "evaluation.evaluator": ("Evaluation", "select_best_policy"),
     "reporting": ("write_report",),
     "reporting.html_report": ("HtmlReport", "report"),
+    "reporting.run_table": ("RunTable", "list_runs"),
+    "reporting.simulations": ("plot_simulation",),
     "selection.sweep": ("sweep",),
     "selection.sweep_result": ("Sweep",),
     "selection.walk_forward": ("WalkForward", "walk_forward"),
@@ -115,6 +121,8 @@ __all__ = [
     "PopulationProgress",
     "Progress",
     "ProgressLog",
+    "ReturnMoments",
+    "RunTable",
     "Sweep",
     "Trace",
     "Trainer",
@@ -127,11 +135,14 @@ __all__ = [
     "convert_files",
     "create_trainer",
     "evaluate",
+    "list_runs",
     "load_history",
     "load_plugin",
     "overview",
+    "plot_simulation",
     "register_feature",
     "report",
+    "return_moments",
     "run",
     "select_best_policy",
     "simulate_history",

@@ -31,7 +31,15 @@ concatenated (`polars.concat(frames, how="diagonal_relaxed")`). Invalid argument
 """
 SECTIONS = {
     "The whole way": ("run", "CompleteRun"),
-    "Price histories": ("load_history", "History", "overview", "convert_files", "simulate_history"),
+    "Price histories": (
+        "load_history",
+        "History",
+        "overview",
+        "convert_files",
+        "simulate_history",
+        "return_moments",
+        "ReturnMoments",
+    ),
     "Training": (
         "TrainingConfig",
         "train",
@@ -49,7 +57,7 @@ SECTIONS = {
     "Policies": ("Policy", "Trace", "evaluate", "Comparison", "Evaluation", "select_best_policy"),
     "Backtests": ("backtest", "Backtest", "PopulationBacktest"),
     "Selection": ("walk_forward", "WalkForward", "sweep", "Sweep"),
-    "Reports": ("report", "HtmlReport", "write_report"),
+    "Reports": ("report", "HtmlReport", "write_report", "plot_simulation", "list_runs", "RunTable"),
     "Errors": (
         "IdiFastError",
         "InputError",

@@ -208,6 +208,7 @@ def simulate_history(
     out: str | Path,
     *,
     seed: int = 0,
+    paths: int = 1,
     start: str | date = "2020-01-01",
     interval: str = "1h",
     force: bool = False,
@@ -227,6 +228,9 @@ def simulate_history(
         regime (0 bull, 1 bear, 2 chop, 3 panic) and risk (0 or 1).
     seed
         An integer, 0 or more.
+    paths
+        Histories in the file, 1 or more, from `seed` and the seeds after it. Of several each row has its seed in a
+        first column `path`, by which they are read as symbols (`data.symbol_col`), and all have the same times.
     start, interval
         Time of the first bar, ISO 8601 text or a date, UTC, and from one bar to the next: 30s, 5m, 2h, 1d.
     force
@@ -235,7 +239,9 @@ def simulate_history(
     Returns
     -------
     dict
-        file, bars, seed, first and last time (ISO 8601), last close, bars by regime, and how many risk events.
+        file, bars, seed, first and last time (ISO 8601), last close, bars by regime, and how many risk events; of
+        several paths bars and last_close are those of the first, regimes and risk events those of all; paths and
+        last_closes are added.
 
     Raises
     ------
@@ -258,6 +264,7 @@ def simulate_history(
     """
     out, config = check_path("out", out), check_config(config)
     bars, seed = check_integer("bars", bars, least=1), check_integer("seed", seed)
+    paths = check_integer("paths", paths, least=1)
     if out.suffix.lower() not in (".parquet", ".csv"):
         raise InputError(f"the output {out} ends in neither .parquet nor .csv")
     check_place(out)
@@ -267,28 +274,34 @@ def simulate_history(
         "rng": config.engine.rng,
         "market": config.environment.market.canonical(),
     }
-    counts, risks, first, tail = np.zeros(4, np.int64), 0, None, {}
+    begin, step = parse_time(start, "start"), parse_interval(interval)
+    counts, risks, first, tails = np.zeros(4, np.int64), 0, None, []
     with Staging() as staging:
         staging.watch(out)
         check_replaceable_file(out, force)
         with explained(out), _writer(staging.reserve(out), about) as write:
-            for frame in simulated_frames(config, bars, seed, parse_time(start, "start"), parse_interval(interval)):
-                write(frame)
-                first = frame["time"][0] if first is None else first
-                counts += np.bincount(frame["regime"].to_numpy(), minlength=4)
-                risks += int(frame["risk"].sum())
-                tail = frame.row(-1, named=True)
+            for path in range(seed, seed + paths):
+                tail = {}
+                for frame in simulated_frames(config, bars, path, begin, step):
+                    write(frame if paths == 1 else frame.insert_column(0, pl.lit(str(path)).alias("path")))
+                    first = frame["time"][0] if first is None else first
+                    counts += np.bincount(frame["regime"].to_numpy(), minlength=4)
+                    risks += int(frame["risk"].sum())
+                    tail = frame.row(-1, named=True)
+                tails.append(tail)
         staging.swap([out])
     assert first is not None  # there is at least one frame
+    closes = [tail["close"] for tail in tails]
     return {
         "file": str(out),
         "bars": bars,
         "seed": str(seed),
         "first": first.isoformat(),
-        "last": tail["time"].isoformat(),
-        "last_close": tail["close"],
+        "last": tails[-1]["time"].isoformat(),
+        "last_close": closes[0],
         "regimes": dict(zip(REGIMES, counts.tolist(), strict=True)),
         "risk_events": risks,
+        **({} if paths == 1 else {"paths": paths, "last_closes": closes}),
     }
 
 
