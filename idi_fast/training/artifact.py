@@ -25,6 +25,7 @@ from idi_fast.storage.json_files import load_json
 from idi_fast.storage.manifests import SCHEMA_VERSION, write_manifest
 from idi_fast.storage.tables import write_blocks, write_table
 from idi_fast.training import episode_log as episodes
+from idi_fast.training.exploration import exploration_blocks
 from idi_fast.training.trainer import Trainer
 
 
@@ -121,7 +122,7 @@ def episode_frames(trainer: Trainer) -> Iterator[pl.DataFrame]:
     """A row per episode, in blocks: its number, reward and exploration rate (null if there is no single rate)."""
     first, size = 0, episodes.BLOCK_EPISODES
     rewards = trainer.rewards.blocks() if len(trainer.rewards) else [np.zeros(0)]
-    for reward, exploration in zip(rewards, trainer.exploration_blocks(size), strict=True):
+    for reward, exploration in zip(rewards, exploration_blocks(trainer.config, size), strict=True):
         episode = np.arange(first, first + reward.size)
         frame = pl.DataFrame({"episode": episode, "reward": reward, "exploration": exploration})
         yield frame.with_columns(pl.col("exploration").fill_nan(None))

@@ -1,7 +1,7 @@
 """Training: an environment's tape, an agent that learns from it, and the greedy rollout at the end."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from time import perf_counter
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from idi_fast.agents.learner import Agent, exploration_step
+from idi_fast.agents.learner import Agent
 from idi_fast.agents.policy import Policy, check_policy
 from idi_fast.agents.trace import Trace, greedy_trace
 from idi_fast.config.arguments import check_callback, check_integer, described
@@ -34,6 +34,7 @@ from idi_fast.kernels.learn import Tables
 from idi_fast.planning.planner import Plan, Planner
 from idi_fast.training.checkpoint import Checkpoints, Position
 from idi_fast.training.episode_log import EpisodeRewards
+from idi_fast.training.exploration import exploration_blocks, exploration_rate
 from idi_fast.training.run_description import describe_run
 from idi_fast.training.stopping import Patience, stopped_config
 
@@ -285,7 +286,7 @@ class Trainer:
                 save()
             if progress is not None:
                 mean = float(ended.mean()) if ended.size else float("nan")
-                rate = self._exploration_rate(len(rewards) - 1)
+                rate = exploration_rate(self.config, len(rewards) - 1)
                 told = Progress(len(rewards), episodes, row - -(-row // episode_rows), mean, rate)
                 if progress(told) is False:  # None, as of a function that returns nothing, goes on
                     rows = -(-row // episode_rows) * episode_rows
@@ -326,38 +327,10 @@ class Trainer:
         """The reward of each episode that has ended, float64 (episodes,), read from the log on demand."""
         return self.rewards.array()
 
-    def _exploration_rate(self, episode: int) -> float:
-        """The exploration rate of an episode; as `exploration_blocks` has it, up to the rounding of a power."""
-        learning = self.config.learning
-        if learning.exploration_schedule == "visits" or episode < 0:
-            return float("nan")
-        is_linear = learning.exploration_schedule == "linear"
-        rate = 1.0 - exploration_step(self.config) * episode if is_linear else self.config.exploration_decay**episode
-        return max(learning.exploration_floor, rate)
-
     @property
     def exploration(self) -> np.ndarray:
         """The exploration rate of each episode, float64 (episodes,); NaN if each state has its own."""
-        return next(self.exploration_blocks(max(1, self.config.drawn_episodes)))
-
-    def exploration_blocks(self, size: int) -> Iterator[np.ndarray]:
-        """The same, `size` episodes at a time; a single empty array if there are none."""
-        learning, episodes = self.config.learning, self.config.drawn_episodes
-        rate, decay, step = 1.0, self.config.exploration_decay, exploration_step(self.config)
-        for first in range(0, max(1, episodes), size):
-            episode = np.arange(first, min(first + size, episodes))
-            if learning.exploration_schedule == "visits":
-                yield np.full(episode.size, np.nan)
-                continue
-            if learning.exploration_schedule == "linear":
-                yield np.maximum(learning.exploration_floor, 1.0 - step * episode)
-                continue
-            rates = np.full(episode.size, decay)
-            # Multiplied from left to right, as in the kernels, across blocks too.
-            rates[:1] = rate
-            rates = np.multiply.accumulate(rates)
-            yield np.maximum(learning.exploration_floor, rates)
-            rate = rates[-1] * decay if rates.size else rate
+        return next(exploration_blocks(self.config, max(1, self.config.drawn_episodes)))
 
     def stats(self) -> dict[str, Any]:
         """Episodes, mean episode reward, and how often each communication action was taken in training."""
