@@ -130,8 +130,8 @@ def _learning_curves(runs: tuple[ReportedRun, ReportedRun], names: tuple[str, st
     return Figure(
         name="learning-curve",
         title="Learning curves",
-        caption="Mean reward of the episodes, with exploration, in at most 200 steps. The rewards of different settings "
-        "may be on different scales.",
+        caption="Mean reward of the episodes, with exploration, in at most 200 steps. The rewards of different "
+        "settings may be on different scales.",
         alt=f"Two lines. {'; '.join(told)}.",
         data=data,
         layout=theme.layout(340, xaxis=theme.titled("Episode"), yaxis=theme.axis()),
