@@ -28,7 +28,7 @@ def plotly_js() -> str:
 def render(page: Page, library: str) -> str:
     """The page as HTML, with `library` as the source of plotly.js; the same page gives the same text."""
     links = "".join(f'<a href="#{section.name}">{escape(section.title)}</a>' for section in page.sections)
-    style = _palette_css() + _asset("page.css")
+    style = page_css()
     return "".join(
         [
             '<!doctype html>\n<html lang="en-GB">\n<head>\n<meta charset="utf-8">\n',
@@ -131,6 +131,11 @@ def _contained(source: str) -> str:
 def _inert(json_text: str) -> str:
     """JSON in which no text can end the surrounding script."""
     return json_text.replace("<", "\\u003c")
+
+
+def page_css() -> str:
+    """The style sheet of a page, with the colours of both schemes."""
+    return _palette_css() + _asset("page.css")
 
 
 def _palette_css() -> str:

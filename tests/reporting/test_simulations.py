@@ -73,9 +73,13 @@ def test_without_a_file_of_bars_only_the_page_is_written_and_the_same_again(tmp_
 def test_regimes_stand_behind_a_single_path():
     regime = np.repeat([0, 3, 1], [30, 50, 20]).astype(np.uint8)
     path = MarketPath("market", np.exp(np.linspace(0.0, 1.0, 100)), regime)
-    strip = price_figure([path]).data[0]
-    assert (strip["type"], strip["z"]) == ("heatmap", [regime.tolist()])
-    assert "heatmap" not in [trace["type"] for trace in price_figure([path, path]).data]
+    areas = price_figure([path]).layout["shapes"]
+    assert [area["path"] for area in areas] == [
+        "M-0.5,0V1H29.5V0Z",
+        "M79.5,0V1H99.5V0Z",
+        "M29.5,0V1H79.5V0Z",
+    ]
+    assert price_figure([path, path]).layout["shapes"] == []
 
 
 def test_a_history_stands_beside_the_market_with_its_distances():

@@ -1,0 +1,82 @@
+"use strict";
+(() => {
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const tell = () => window.dash_clientside.set_props("scheme", { data: dark.matches ? "dark" : "light" });
+  const ROLE = /"var\(--([a-z-]+)\)"/g;
+
+  function painted(stored, palette, scale) {
+    const text = JSON.stringify({ data: stored.data, layout: stored.layout });
+    const { data, layout } = JSON.parse(text.replace(ROLE, (_, role) => `"${palette[role]}"`));
+    layout.uirevision = "kept"; // a zoom outlives the move of a slider
+    if (scale) layout.yaxis.type = scale;
+    if (matchMedia("(hover: none)").matches) layout.dragmode = false; // a finger scrolls the page
+    return { data, layout };
+  }
+
+  window.dash_clientside = Object.assign({}, window.dash_clientside, {
+    lab: {
+      // The page that the address names; the first one for others.
+      show(hash) {
+        const names = ["market", "train", "policy", "runs"];
+        const chosen = names.includes((hash || "").slice(1)) ? hash.slice(1) : names[0];
+        for (const name of names) {
+          const link = document.getElementById(`link-${name}`);
+          if (name === chosen) link?.setAttribute("aria-current", "page");
+          else link?.removeAttribute("aria-current");
+        }
+        setTimeout(() => window.dispatchEvent(new Event("resize"))); // figures that were hidden get their width
+        return [...names.map((name) => name !== chosen), ...names.map((name) => (name === chosen ? "here" : ""))];
+      },
+
+      // A slider and its field: whichever was moved tells the other.
+      same(slider, field) {
+        const { triggered } = window.dash_clientside.callback_context;
+        const moved = triggered.length && triggered[0].prop_id.split(".")[0].endsWith("-number") ? field : slider;
+        const none = window.dash_clientside.no_update;
+        if (moved === null || moved === undefined || Number.isNaN(moved)) return [none, slider];
+        return [Number(moved), Number(moved)];
+      },
+
+      reset(clicks, defaults) {
+        return defaults;
+      },
+
+      files(names) {
+        return names;
+      },
+
+      sources(names) {
+        const first = { label: "The simulated market of the first page", value: "simulated" };
+        return [first, ...names.map((name) => ({ label: name, value: name }))];
+      },
+
+      // The figures of a store, painted in the colours of the scheme; those it does not hold are hidden.
+      draw(stored, scheme, ...others) {
+        const palettes = others.pop();
+        const scales = others;
+        const outputs = window.dash_clientside.callback_context.outputs_list;
+        const names = outputs.filter(({ property }) => property === "figure").map(({ id }) => id);
+        const none = window.dash_clientside.no_update;
+        const held = names.map((name) => (stored || {})[name]);
+        const figures = held.map((one, k) => (one ? painted(one, palettes[scheme], k === 0 ? scales[0] : null) : none));
+        const heights = held.map((one) => (one ? { height: `${one.layout.height}px` } : none));
+        const captions = held.map((one) => (one ? one.caption : ""));
+        names.forEach((name, k) => {
+          const plot = document.getElementById(name);
+          if (!plot || !held[k]) return;
+          plot.setAttribute("role", "img");
+          plot.setAttribute("aria-label", held[k].alt);
+        });
+        return [...figures, ...heights, ...captions, ...held.map((one) => !one)];
+      },
+    },
+  });
+
+  dark.addEventListener("change", tell);
+  const ready = setInterval(() => {
+    if (!window.dash_clientside.set_props || !document.getElementById("page-market")) return;
+    clearInterval(ready);
+    tell();
+    document.documentElement.dataset.ready = "true";
+  }, 20);
+})();
