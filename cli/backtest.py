@@ -296,6 +296,7 @@ def _report(out: Path, result: dict, json: bool) -> None:
     if json:
         console.print_json({"out": str(out), **result})
         return
+    from idi_fast.backtesting.kpi_units import shown_row
     from idi_fast.config.money import EARNED_AND_PAID
 
     known = without_idle_terms({"backtest": str(out), **assumptions})
@@ -307,19 +308,21 @@ def _report(out: Path, result: dict, json: bool) -> None:
     heads = ("", "policy", "buy and hold") if held else ("", "policy")
     idle = {"liquidated_at": None, **dict.fromkeys(EARNED_AND_PAID, 0.0)}
     figures = {name: value for name, value in figures.items() if name not in idle or value != idle[name]}
-    rows = [(name, figures[name], held.get(name, "")) if held else (name, figures[name]) for name in figures]
-    console.print_columns(heads, [(name.replace("_", " "), *values) for name, *values in rows])
+    both = [figures, held] if held else [figures]
+    console.print_columns(heads, [shown_row(name, *(kpis.get(name, "") for kpis in both)) for name in figures])
     _say_why(result.get("undefined", {}))
+    console.print_sparkline("equity", out / "equity.parquet", "equity")
 
 
 def _print_spread(result: dict) -> None:
+    from idi_fast.backtesting.kpi_units import shown_row
     from idi_fast.backtesting.populations import STATISTICS
 
     heads = ("over the policies", *(kind.replace("_", " ") for kind in STATISTICS), "buy and hold")
     held = result["buy_and_hold"]
     spread = {name: row for name, row in result["spread"].items() if row["policies"] or name != "liquidated_at"}
     rows = [(name, *(row[kind] for kind in STATISTICS), held.get(name, "")) for name, row in spread.items()]
-    console.print_columns(heads, [(name.replace("_", " "), *values) for name, *values in rows])
+    console.print_columns(heads, [shown_row(*row) for row in rows])
     _say_why(result["undefined"])
 
 

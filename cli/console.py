@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from idi_fast.cli import signals
-from idi_fast.display import format_value
+from idi_fast.display import BARS, format_value, sparkline
 from idi_fast.errors import printable
 
 if TYPE_CHECKING:
@@ -39,10 +39,62 @@ FLAGS = {
 """The flags of arguments whose flag has another name."""
 
 
+COLOURS = {"error": "red", "warning": "yellow", "note": "yellow", "failed": "red"}
+"""Of what messages begin with, on a terminal."""
+
+
 def message(text: str) -> None:
     """A line for the user, on stderr. Nothing in it, such as the name of a file, can make further lines or colours; the
     lines of a drawing below it begin with two spaces. Arguments are named as flags, see `as_flags`."""
-    typer.echo("\n  ".join(map(printable, as_flags(text).split("\n  "))), err=True)
+    shown = "\n  ".join(map(printable, as_flags(text).split("\n  ")))
+    kind, colon, rest = shown.partition(":")
+    if kind in COLOURS:
+        shown = painted(f"{kind}{colon}", sys.stderr, fg=COLOURS[kind], bold=True) + rest
+    typer.echo(shown, err=True)
+
+
+def is_coloured(stream: Any) -> bool:
+    """Whether a stream is a terminal that shows colours, and its user has not asked for none (https://no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def painted(text: str, stream: Any, **style: Any) -> str:
+    """A text in a style of `typer.style`, where the stream shows colours."""
+    return typer.style(text, **style) if is_coloured(stream) else text
+
+
+def print_verdict(text: str) -> None:
+    """Print what a result comes to, on stdout."""
+    typer.echo(painted(text, sys.stdout, bold=True))
+
+
+SPARKS = 60
+"""Characters of a sparkline."""
+
+
+def print_sparkline(name: str, table: Path, column: str) -> None:
+    """Print a column of a table, if there is one, as a line of small bars with its first and last value: on a terminal
+    whose encoding has them, nothing elsewhere."""
+    if not sys.stdout.isatty() or not _can_show(BARS) or not os.path.isfile(table):
+        return
+    from idi_fast.storage.tables import Table
+
+    rows = Table.open(table)
+    if rows.rows < 2:
+        return
+    blocks = [block[column].to_numpy() for block in rows.blocks([column], -(-rows.rows // SPARKS))]
+    line = sparkline([float(block.mean()) for block in blocks], SPARKS)
+    if line:
+        ends = f"{format_value(float(blocks[0][0]))} to {format_value(float(blocks[-1][-1]))}"
+        typer.echo(f"\n{name}  {painted(line, sys.stdout, fg='cyan')}  {ends}")
+
+
+def _can_show(text: str) -> bool:
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
 
 
 def as_flags(text: str) -> str:
@@ -100,16 +152,20 @@ def print_rows(rows: Sequence[tuple[str, object]]) -> None:
     """Print names and values in two columns on stdout."""
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
-        typer.echo(f"{name:<{width}}  {format_value(value)}")
+        shown = format_value(value)
+        if name == "verdict":
+            shown = painted(shown, sys.stdout, bold=True)
+        typer.echo(f"{name:<{width}}  {shown}")
 
 
 def print_columns(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print a table on stdout, names to the left, figures to the right."""
     cells = [list(heads), *([format_value(value) for value in row] for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(heads))]
-    for first, *rest in cells:
+    for place, (first, *rest) in enumerate(cells):
         figures = "  ".join(f"{cell:>{width}}" for cell, width in zip(rest, widths[1:], strict=True))
-        typer.echo(f"{first:<{widths[0]}}  {figures}")
+        line = f"{first:<{widths[0]}}  {figures}"
+        typer.echo(line if place else painted(line, sys.stdout, bold=True))
 
 
 SHOWN_SYMBOLS = 20

@@ -24,13 +24,11 @@ def report(
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier report and its pictures.")] = False,
     json: Json = False,
 ) -> None:
-    """Write the figures and tables of a run as one HTML file, or compare two runs in one.
+    """Write the figures and tables of a run as one HTML file.
 
-    The file needs no network.
+    Of two runs it compares them. The file needs no network.
 
     Example: idi-fast report my_backtest
-
-    Example: idi-fast report my_backtest other_backtest --out compared.html
     """
     from idi_fast.reporting import write_report
 

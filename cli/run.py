@@ -95,6 +95,7 @@ def _report(out: Path, done) -> None:
     console.print_rows([("run", out), *facts(summary)])
     typer.echo()
     console.print_columns(("", "policy", "buy and hold"), figures(summary))
+    console.print_sparkline("equity", out / "backtest" / "equity.parquet", "equity")
     typer.echo()
     console.print_rows([("verdict", summary["verdict"]), ("what to do", summary["advice"])])
     typer.echo()

@@ -115,6 +115,8 @@ def _run(draft, data: str | None, out: Path, grid: list[str], seeds: str, how: d
 
 
 def _report(out: Path, result) -> None:
+    from idi_fast.backtesting.kpi_units import shown_row
+
     summary = result.summary
     about = {"sweep": str(out), **summary["assumptions"]}
     about = without_idle_terms(about)
@@ -127,13 +129,13 @@ def _report(out: Path, result) -> None:
     console.print_columns(("score", "min of seeds", "max of seeds", *keys), rows)
     typer.echo()
     validation = summary["validation"]
-    console.print_rows([(name.replace("_", " "), value) for name, value in validation.items()])
+    console.print_rows([shown_row(name, value) for name, value in validation.items()])
     typer.echo()
     (_of_bars if "book" in summary["test"] else _of_episodes)(summary["test"])
     typer.echo()
     if "by_symbol" in summary["test"]:
         _of_symbols(summary["test"]["by_symbol"])
-    typer.echo(summary["verdict"])
+    console.print_verdict(summary["verdict"])
 
 
 def _range(value: object) -> object:
@@ -141,14 +143,18 @@ def _range(value: object) -> object:
 
 
 def _of_bars(test: dict) -> None:
+    from idi_fast.backtesting.kpi_units import shown_row
+
     names = [name for name, value in test["buy_and_hold"].items() if not isinstance(value, list)]
-    rows = [(name.replace("_", " "), test["book"][name], test["buy_and_hold"][name]) for name in names]
+    rows = [shown_row(name, test["book"][name], test["buy_and_hold"][name]) for name in names]
     console.print_columns(("test", "chosen config", "buy and hold"), rows)
 
 
 def _of_symbols(by_symbol: dict) -> None:
+    from idi_fast.backtesting.kpi_units import shown_kpi
+
     names = ("total_return", "sharpe_annualised", "max_drawdown", "buy_and_hold")
-    rows = [(symbol, *(of[name] for name in names)) for symbol, of in by_symbol.items()]
+    rows = [(symbol, *(shown_kpi(name, of[name]) for name in names)) for symbol, of in by_symbol.items()]
     console.print_symbols(("symbol", *(name.replace("_", " ") for name in names)), rows)
 
 

@@ -316,3 +316,4 @@ def _report(out: Path, run: dict, seconds: dict[str, Any], json: bool) -> None:
             *([] if to_do is None else [("what to do", to_do)]),
         ]
     )
+    console.print_sparkline("learning curve", out / "episodes.parquet", "reward")

@@ -93,6 +93,8 @@ def _run(settings, out: Path, seeds: str, how: dict, force: bool):
 
 
 def _report(out: Path, result: dict, symbols) -> None:
+    from idi_fast.backtesting.kpi_units import shown_kpi, shown_row
+
     about = {"walk-forward": str(out), **result["assumptions"]}
     about["seeds"] = len(about["seeds"])
     about = without_idle_terms(about)
@@ -100,7 +102,7 @@ def _report(out: Path, result: dict, symbols) -> None:
     typer.echo()
     held = result["buy_and_hold"]
     rows = [
-        (name.replace("_", " "), *(spread[label] for label in ("min", "median", "max")), held[name])
+        shown_row(name, *(spread[label] for label in ("min", "median", "max")), held[name])
         for name, spread in result["over_seeds"].items()
     ]
     console.print_columns(("", "min of seeds", "median", "max", "buy and hold"), rows)
@@ -110,5 +112,6 @@ def _report(out: Path, result: dict, symbols) -> None:
 
         names = ["total_return", "sharpe_annualised", "max_drawdown", "buy_and_hold"]
         rows = symbols.group_by("symbol", maintain_order=True).agg(pl.col(names).median()).rows()
-        console.print_symbols(("symbol", *(name.replace("_", " ") for name in names)), rows)
-    typer.echo(result["verdict"])
+        shown = [(symbol, *map(shown_kpi, names, values)) for symbol, *values in rows]
+        console.print_symbols(("symbol", *(name.replace("_", " ") for name in names)), shown)
+    console.print_verdict(result["verdict"])

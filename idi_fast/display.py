@@ -47,6 +47,19 @@ def format_value(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
+def format_share(value: float | None) -> str:
+    """A share as a percentage: 12.3 %; whole from 1,000 % on, below 1 % with two significant digits."""
+    if value is None or math.isnan(value):
+        return "–"
+    digits = 1
+    if abs(value) >= 10.0:
+        digits = 0
+    elif 0.0 < abs(value) < 0.01:
+        digits = min(17, 1 - math.floor(math.log10(100.0 * abs(value))))
+    text = f"{100.0 * value:,.{digits}f} %"
+    return text if text.strip("-0. %") else text.removeprefix("-")
+
+
 def as_text(title: str, rows: Rows = (), heads: Sequence[str] = ()) -> str:
     """A title and below it a table: names to the left, figures to the right."""
     cells = [[format_value(cell) for cell in row] for row in [*([heads] if heads else []), *rows]]

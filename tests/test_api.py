@@ -291,7 +291,7 @@ def test_a_backtest_shows_its_figures_beside_holding(results):
     shown = repr(results["backtest"])
     assert "policy  buy and hold" in shown
     assert "2024-01-01T00:00:00Z to 2024-08-22T00:00:00Z" in shown.splitlines()[0]
-    assert display.format_value(results["backtest"].buy_and_hold["total_return"]) in shown
+    assert display.format_share(results["backtest"].buy_and_hold["total_return"]) in shown
 
 
 def test_names_are_escaped():

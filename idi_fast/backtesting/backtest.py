@@ -16,6 +16,7 @@ from idi_fast.agents.trace import Trace, joined
 from idi_fast.backtesting.account import Account, account_columns, assume
 from idi_fast.backtesting.engine import Engine, Segment
 from idi_fast.backtesting.files import EquityRows, TradeRows, backtest_files
+from idi_fast.backtesting.kpi_units import shown_row
 from idi_fast.data.history import History, HistoryLike, required_history
 from idi_fast.data.in_sample import describe_data
 from idi_fast.data.loading import HistoryFiles
@@ -122,8 +123,8 @@ class Backtest(display.Plotted):
         sample = ", in sample" if about["in_sample"] else ""
         return f"Backtest of {about['bars']:,} bars{times}, {about['fill']}, {about['fee_bps']:g} bps{sample}"
 
-    def _rows(self) -> list[tuple[str, object, object]]:
-        return [(name.replace("_", " "), self.kpis.get(name), self.buy_and_hold.get(name, "")) for name in SHOWN_KPIS]
+    def _rows(self) -> list[tuple]:
+        return [shown_row(name, self.kpis.get(name), self.buy_and_hold.get(name, "")) for name in SHOWN_KPIS]
 
     def to_dict(self) -> dict:
         """The content of kpis.json; undefined values are null."""

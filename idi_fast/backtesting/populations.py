@@ -12,6 +12,7 @@ import polars as pl
 from idi_fast import display
 from idi_fast.agents.policy import Policy, check_policy
 from idi_fast.backtesting.backtest import BacktestOptions, make_engine
+from idi_fast.backtesting.kpi_units import shown_row
 from idi_fast.backtesting.lanes import Course, Finished, Group, group, run_lanes
 from idi_fast.config.arguments import check_callback
 from idi_fast.data.history import HistoryLike, required_history
@@ -108,7 +109,7 @@ class PopulationBacktest(display.Plotted):
 
     def _rows(self) -> list[tuple]:
         spread = {row["figure"]: row for row in self.spread.iter_rows(named=True)}
-        return [(name.replace("_", " "), *(spread[name][kind] for kind in STATISTICS)) for name in SHOWN]
+        return [shown_row(name, *(spread[name][kind] for kind in STATISTICS)) for name in SHOWN]
 
     def to_dict(self) -> dict:
         """The content of kpis.json; undefined values are null."""

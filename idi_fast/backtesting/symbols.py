@@ -15,6 +15,7 @@ from idi_fast.backtesting.engine import Engine, NoBars
 from idi_fast.backtesting.files import GROUP_ROWS, ReturnRows, TradeRows
 from idi_fast.backtesting.kpi_accumulator import KpiAccumulator
 from idi_fast.backtesting.kpi_definitions import Totals
+from idi_fast.backtesting.kpi_units import shown_row
 from idi_fast.backtesting.risk_free import check_one_rate
 from idi_fast.config.money import EARNED_AND_PAID, OF_MONEY
 from idi_fast.data.bar_frequency import BarTimes, ElapsedYears
@@ -139,7 +140,7 @@ class SymbolBacktest(display.Plotted):
     def _shown(self) -> list[tuple]:
         result = self.to_dict()
         own, held = result["kpis"], result["buy_and_hold"]
-        return [(name.replace("_", " "), own.get(name), held.get(name, "")) for name in SHOWN_KPIS]
+        return [shown_row(name, own.get(name), held.get(name, "")) for name in SHOWN_KPIS]
 
     def summary_frame(self) -> pl.DataFrame:
         """A row for the book and one for buying and holding, a column per figure of docs/KPIS.md."""

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 
 from idi_fast.backtesting import kpis
+from idi_fast.backtesting.kpi_units import shown_row
 from idi_fast.config.money import OF_MONEY, without_idle_terms
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.history import History
@@ -89,10 +90,10 @@ def _advice(earned: float, of_holding: float, above: dict[str, list], below: dic
     return "nothing shows that this does more than buying and holding; idi-fast sweep looks for what does"
 
 
-def figures(summary: dict) -> list[tuple[str, object, object]]:
+def figures(summary: dict) -> list[tuple]:
     """The rows of figures, beside those of buying and holding."""
     held = summary["buy_and_hold"]
-    return [(name.replace("_", " "), value, held.get(name, "")) for name, value in summary["policy"].items()]
+    return [shown_row(name, value, held.get(name, "")) for name, value in summary["policy"].items()]
 
 
 def facts(summary: dict) -> list[tuple[str, str]]:

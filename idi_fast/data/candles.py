@@ -51,28 +51,24 @@ class Candles:
             values = getattr(history, name)
             if values is not None:
                 columns[name] = values
+        self._bars += n
+        while -(-self._bars // self._size) > MOST_CANDLES:
+            self._size *= 2
+        columns = self._merged(columns)
+        if self._columns:  # the last of them may go on
+            before = self._columns
+            columns = self._merged({name: np.concatenate([before[name], made]) for name, made in columns.items()})
+        self._columns = columns
+
+    def _merged(self, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Rows in order, merged with those of the same candle."""
         number = columns["tick"] // self._size
         starts = np.flatnonzero(np.diff(number, prepend=number[0] - 1))
-        made = {name: _merged(HOW[name], values, starts) for name, values in columns.items()}
-        if self._columns:
-            made = {name: np.concatenate([values, made[name]]) for name, values in self._columns.items()}
-        self._bars += n
-        self._merge(made)
-
-    def _merge(self, columns: dict[str, np.ndarray]) -> None:
-        """Merge what belongs to one candle, and double their size while there are too many."""
-        while True:
-            number = columns["tick"] // self._size
-            starts = np.flatnonzero(np.diff(number, prepend=-1))
-            columns = {name: _merged(HOW[name], values, starts) for name, values in columns.items()}
-            if starts.size <= MOST_CANDLES:
-                self._columns = columns
-                return
-            self._size *= 2
+        return {name: _merged(HOW[name], values, starts) for name, values in columns.items()}
 
     @property
     def is_more_than_closes(self) -> bool:
-        """Whether there are bars, and anything to see but their closes."""
+        """Whether there are bars with more to see than their closes."""
         return "volume" in self._columns or {"open", "high", "low"} <= self._columns.keys()
 
     def frame(self) -> "pl.DataFrame":
@@ -91,3 +87,9 @@ def candle_frame(history: History) -> "pl.DataFrame":
     candles = Candles()
     candles.push(history)
     return candles.frame()
+
+
+def has_more_than_closes(history: History) -> bool:
+    """Whether there is more to see of a history than its closes, see `Candles.is_more_than_closes`."""
+    prices = (history.open, history.high, history.low)
+    return len(history) > 0 and (history.volume is not None or all(column is not None for column in prices))

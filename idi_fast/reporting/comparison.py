@@ -7,13 +7,13 @@ from idi_fast.errors import ArtifactError
 from idi_fast.reporting import theme
 from idi_fast.reporting.account import HELD, account_course
 from idi_fast.reporting.course import Line
-from idi_fast.reporting.formats import count, number, plural
+from idi_fast.reporting.formats import UNDEFINED, count, number, plural
 from idi_fast.reporting.learning import bin_size, read_bins
-from idi_fast.reporting.merits import label, shown_value
-from idi_fast.reporting.parts import Figure, KeyFigures, Note, Page, Section, Table
+from idi_fast.reporting.merits import grouped, label, shown_value
+from idi_fast.reporting.parts import Beside, Figure, KeyFigures, Note, Page, Section, Table
 from idi_fast.reporting.run import ReportedRun
 
-MOST_DIFFERENCES = 60
+MOST_DIFFERENCES, MOST_TEXT = 60, 24
 CONFIG = ("config", "assumptions", "policy", "seed")
 """Parts of run.json that say how a run was made."""
 
@@ -28,11 +28,12 @@ def comparison_page(runs: tuple[ReportedRun, ReportedRun], page: Callable[[Repor
         )
     names = names_of(runs)
     pages = [page(run) for run in runs]
-    figures = list(_figures(runs, names))
-    sections = [Section("figures", "Figures", [_headlines(pages, names), *_kpis(runs, names)])]
-    if figures:
-        sections.append(Section("course", "Course", figures))
-    sections.append(Section("differences", "Differences", [_differences(runs, names)]))
+    sections = [
+        Section("glance", "At a glance", [_headlines(pages, names), *_figures(runs, names)]),
+        Section("differences", "Differences", [_differences(runs, names)]),
+    ]
+    if tables := _kpis(runs, names):
+        sections.append(Section("figures", "All figures", [Beside(tables)]))
     return Page(
         kind=f"{pages[0].kind}: two compared",
         title=" and ".join(names),
@@ -60,22 +61,28 @@ def _headlines(pages: list[Page], names: tuple[str, str]) -> Table:
     """The most important figures of both."""
     one, other = ({name: value for part in _large(each) for name, value in part.facts} for each in pages)
     keys = list(dict.fromkeys([*one, *other]))
-    return Table("At a glance", ("", *names), [(key, one.get(key, ""), other.get(key, "")) for key in keys])
+    return Table(
+        "The most important figures", ("", *names), [(key, one.get(key, ""), other.get(key, "")) for key in keys]
+    )
 
 
 def _large(page: Page) -> list[KeyFigures]:
     return [part for part in page.opening if isinstance(part, KeyFigures)]
 
 
-def _kpis(runs: tuple[ReportedRun, ReportedRun], names: tuple[str, str]) -> Iterator[Table]:
-    """All figures of two backtests."""
-    if all(run.has("kpis.json") for run in runs):
-        one, other = (run.json("kpis.json").get("kpis", {}) for run in runs)
-        rows = [
-            (label(key), shown_value(key, one.get(key)), shown_value(key, other.get(key)))
-            for key in dict.fromkeys([*one, *other])
-        ]
-        yield Table("Figures of merit", ("", *names), rows)
+def _kpis(runs: tuple[ReportedRun, ReportedRun], names: tuple[str, str]) -> list[Table]:
+    """All figures of two backtests, in groups; none of other runs."""
+    if not all(run.has("kpis.json") for run in runs):
+        return []
+    one, other = (run.json("kpis.json").get("kpis", {}) for run in runs)
+    return [
+        Table(
+            group,
+            ("", *names),
+            [(label(key), shown_value(key, one.get(key)), shown_value(key, other.get(key))) for key in keys],
+        )
+        for group, keys in grouped({**other, **one})
+    ]
 
 
 def _figures(runs: tuple[ReportedRun, ReportedRun], names: tuple[str, str]) -> Iterator[Figure]:
@@ -153,4 +160,5 @@ def _differences(runs: tuple[ReportedRun, ReportedRun], names: tuple[str, str]) 
 
 
 def _text(difference: dict, side: str) -> str:
-    return str(difference[side]) if side in difference else "–"
+    text = str(difference[side]) if side in difference else UNDEFINED
+    return text if len(text) <= MOST_TEXT else f"{text[: MOST_TEXT - 1]}…"

@@ -11,7 +11,7 @@ from idi_fast.backtesting.backtest import Backtest
 from idi_fast.backtesting.populations import PopulationBacktest
 from idi_fast.backtesting.symbols import SymbolBacktest
 from idi_fast.config.arguments import check_flag, check_text, described
-from idi_fast.data.candles import Candles
+from idi_fast.data.candles import candle_frame, has_more_than_closes
 from idi_fast.data.history import History
 from idi_fast.errors import InputError, nearest
 from idi_fast.evaluation.baselines import Comparison
@@ -78,15 +78,14 @@ def _(result: Backtest) -> Iterator[Figure]:
 
 def backtest_run(result: Backtest, name: str = "Backtest") -> ResultRun:
     """A backtest as the folder that its `save` would write."""
-    candles = Candles()
-    candles.push(result.history)
+    history = result.history
     return ResultRun(
         Path(name),
         {
             "equity.parquet": lambda: result.equity,
             "trades.parquet": lambda: result.trades,
             "trace.parquet": lambda: decision_rows(result.trace),
-            **({"candles.parquet": candles.frame} if candles.is_more_than_closes else {}),
+            **({"candles.parquet": lambda: candle_frame(history)} if has_more_than_closes(history) else {}),
         },
         {"kpis.json": result.to_dict, "run.json": result.run_file},
     )

@@ -9,6 +9,7 @@ import polars as pl
 
 from idi_fast import display
 from idi_fast.agents.policy import Policy
+from idi_fast.backtesting.kpi_units import shown_row
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.in_sample import describe_data, versions
 from idi_fast.data.panel import TrainingBars
@@ -79,7 +80,7 @@ class Sweep(display.Plotted):
         values = ", ".join(f"{key} {value}" for key, value in self.summary["chosen"]["values"].items())
         return [
             ("chosen", textwrap.shorten(values, 90, placeholder=" …")),
-            *((name.replace("_", " "), self.summary["validation"][name]) for name in SHOWN_FIGURES),
+            *(shown_row(name, self.summary["validation"][name]) for name in SHOWN_FIGURES),
         ]
 
     def write(self, folder: Path) -> None:

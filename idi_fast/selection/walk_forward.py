@@ -14,6 +14,7 @@ from idi_fast.agents.policy import Policy
 from idi_fast.agents.rollout import Observations
 from idi_fast.backtesting import kpis
 from idi_fast.backtesting.account import account_columns, assume
+from idi_fast.backtesting.kpi_units import shown_row
 from idi_fast.backtesting.risk_free import RiskFree
 from idi_fast.config.arguments import check_callback, check_config, check_flag
 from idi_fast.config.seeds import check_seeds, refuse_equal_seeds
@@ -93,10 +94,10 @@ class WalkForward(display.Plotted):
         windows, seeds = about["windows"], len(about["seeds"])
         return f"WalkForward, windows: {windows}, seeds: {seeds}, tested bars: {about['tested_bars']:,}"
 
-    def _rows(self) -> list[tuple[str, object, object]]:
+    def _rows(self) -> list[tuple]:
         spread, held = self.summary["over_seeds"], self.summary["buy_and_hold"]
         names = ("total_return", "sharpe_annualised", "max_drawdown")
-        return [(name.replace("_", " "), spread[name]["median"], held[name]) for name in names]
+        return [shown_row(name, spread[name]["median"], held[name]) for name in names]
 
     def to_dict(self) -> dict:
         """The content of walkforward.json."""
