@@ -9,6 +9,7 @@ import polars as pl
 from idi_fast.agents.policy import Policy
 from idi_fast.kernels.crypto import REGIMES
 from idi_fast.reporting import theme
+from idi_fast.reporting.certainty import sure_tables
 from idi_fast.reporting.course import blocks, bucket_means, bucket_moments, last_rows
 from idi_fast.reporting.decisions import decision_figures
 from idi_fast.reporting.formats import count, number, percent, plural, setting, with_error, words
@@ -42,7 +43,7 @@ def training_sections(run: ReportedRun) -> list[Section]:
     return [
         Section("evaluation", "Evaluation", _evaluation(run.about["evaluation"])),
         Section("learning", "Learning", [KeyFigures(facts), *_learning_figures(run)]),
-        Section("policy", "Policy", [_visits(policy), *value_figures(policy)]),
+        Section("policy", "Policy", [_visits(policy), *value_figures(policy), *sure_tables(policy)]),
         Section("decisions", "Decisions", list(decision_figures(run, REGIMES if is_market else ()))),
     ]
 

@@ -8,9 +8,11 @@ import numpy as np
 import polars as pl
 import pytest
 from market_data import random_walk
+from report_runs import report_page
 
 import idi_fast as idi
 from idi_fast.backtesting.calibration import NAMES, Calibration
+from idi_fast.reporting.parts import Table
 from idi_fast.training.combination import combine
 
 PLANS = {"environment": {"kind": "history"}, "learning": {"algorithm": "value_iteration", "shrinkage": 0.0}}
@@ -119,3 +121,25 @@ def test_conditions_and_the_terminal(tmp_path, planned):
     assert done.status == 1
     assert "calibration error" in done.stdout
     assert "calibration_slope is" in done.stderr
+
+
+def test_the_report_shows_it_and_where_the_table_is_sure(tmp_path, planned):
+    test = idi.backtest(planned.policy, random_walk(400, seed=9))
+    test.save(tmp_path / "test")
+    page = report_page(tmp_path / "test")
+    (section,) = [section for section in page.sections if section.name == "calibration"]
+    table = section.parts[1]
+    assert [row[1] for row in table.rows] == [str(row["bars"]) for row in test.calibration]
+    planned.save(tmp_path / "agent")
+    tables = [part for part in report_page(tmp_path / "agent").sections[2].parts if isinstance(part, Table)]
+    (table,) = [table for table in tables if table.title == "Where the table is sure"]
+    assert table.heads == ("Held", "Price", "Trend", "Does", "Advantage", "Std error", "z", "n")
+    scores = [float(row[-2].replace("−", "-")) for row in table.rows]
+    assert scores == sorted(scores, reverse=True)
+    row = table.rows[0]
+    state = (int(row[1]), 0, int(row[2]), 0, 0, ["Short", "Flat", "Long"].index(row[0]))
+    place = planned.policy.state_index(state)
+    action = ["Hold", "Buy", "Sell"].index(row[3])
+    gain = planned.policy.q[place, action] - planned.policy.q[place, 0]
+    assert float(row[4]) == pytest.approx(gain, rel=1e-2)
+    assert scores[0] == pytest.approx(gain / planned.policy.certainty.errors[place, action - 1], rel=0.05)
