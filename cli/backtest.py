@@ -147,11 +147,12 @@ def _refuse(options: dict, where: str) -> None:
 
 
 def _condition_names(is_pooled: bool, is_population: bool) -> list[str]:
+    from idi_fast.backtesting.calibration import NAMES as CALIBRATION
     from idi_fast.backtesting.engine import kpi_names
     from idi_fast.backtesting.populations import STATISTICS
 
     if not is_population:
-        return [*kpi_names(is_pooled=is_pooled), *COUNTS, *(POOLED_COUNTS if is_pooled else ())]
+        return [*kpi_names(is_pooled=is_pooled), *CALIBRATION, *COUNTS, *(POOLED_COUNTS if is_pooled else ())]
     figures, held = (
         [name for name in kpi_names() if name.startswith("buy_and_hold.") is of_held] for of_held in (False, True)
     )
@@ -277,11 +278,19 @@ def _compat(source: Source, fee_bps: float | None) -> dict:
 
 
 def _figures(result: dict) -> dict:
+    from idi_fast.backtesting.calibration import NAMES as CALIBRATION
+
     held, assumptions = result.get("buy_and_hold", {}), result["assumptions"]
     known = (*COUNTS, *POOLED_COUNTS, *POPULATION_COUNTS)
     counts = {name: assumptions[name] for name in known if name in assumptions}
     own = result.get("kpis") or {f"{kind}.{n}": row[kind] for n, row in result["spread"].items() for kind in row}
-    return {**counts, **own, **{f"buy_and_hold.{name}": value for name, value in held.items()}}
+    # Of a table that was learnt they are undefined.
+    return {
+        **dict.fromkeys(CALIBRATION),
+        **counts,
+        **own,
+        **{f"buy_and_hold.{name}": value for name, value in held.items()},
+    }
 
 
 def _report(out: Path, result: dict, json: bool) -> None:

@@ -44,8 +44,8 @@ class HistoryRollout:
 
     columns: those of the history, by their names in it; position −1, 0 or 1: held before the first bar; funding: the
     column of the funding rates that the policy's rewards pay, by default that of its training; symbol: that of the
-    bars, whose own edges are used if the policy has some. Raises ArtifactError if policy and history do not fit,
-    DataError without what the rewards need.
+    bars, whose own edges are used if the policy has some; rule: makes the rewards. Raises ArtifactError if policy and
+    history do not fit, DataError without what the rewards need.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class HistoryRollout:
         self._bars = bar_stream(policy.config, encoder, fee_bps, is_new=self._charges.is_new, symbol=symbol)
         rules = make_rules(policy.config, policy.space)
         self._rollout = GreedyRollout(policy.config, policy.space, rules, policy.q, policy.comm_q, position)
-        self._rule = RewardRule(policy.config, encoder)
+        self.rule = RewardRule(policy.config, encoder)
         self._last_close = np.empty(0)
 
     def see(self, history: History) -> Observations:
@@ -79,7 +79,7 @@ class HistoryRollout:
     def decide(self, seen: Observations) -> Steps:
         """The decisions at each of the bars, which are consecutive."""
         steps = make_steps(seen.value.size)
-        self._rollout.follow_bars(seen.bars, self._rule, steps)
+        self._rollout.follow_bars(seen.bars, self.rule, steps)
         return steps
 
     def trace(self, seen: Observations, steps: Steps, reward: np.ndarray) -> Trace:

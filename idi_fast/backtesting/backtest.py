@@ -55,6 +55,8 @@ class Backtest(display.Plotted):
         How well the policy's alerts predicted risk events, by mood and regime.
     notes : list of str
         Reasons to doubt the figures.
+    calibration : list of dict or None
+        Of a planned policy what its table expected of actions, by bucket, and what came of it; None of a learnt one.
     trace : Trace
         A row per bar of what the agent saw and did.
     account : Account
@@ -78,6 +80,7 @@ class Backtest(display.Plotted):
     history: History
     policy: Policy
     _make_engine: Callable[[], Engine]
+    calibration: list[dict] | None = None
 
     @cached_property
     def trace(self) -> Trace:
@@ -128,7 +131,8 @@ class Backtest(display.Plotted):
 
     def to_dict(self) -> dict:
         """The content of kpis.json; undefined values are null."""
-        return _kpis_file({name: getattr(self, name) for name in _KPIS})
+        calibration = {} if self.calibration is None else {"calibration": self.calibration}
+        return _kpis_file({name: getattr(self, name) for name in _KPIS} | calibration)
 
     def run_file(self) -> dict:
         """The content of run.json."""

@@ -11,6 +11,7 @@ from idi_fast.agents.policy import Policy
 from idi_fast.agents.rollout import HistoryRollout, Observations
 from idi_fast.agents.trace import Steps, Trace
 from idi_fast.backtesting.account import AccountSimulator, TradingAssumptions
+from idi_fast.backtesting.calibration import calibration_of, with_calibration
 from idi_fast.backtesting.kpi_accumulator import KpiAccumulator
 from idi_fast.backtesting.kpi_definitions import Activity, Decisions, Market, Returns, Tails, Totals, Trades, names
 from idi_fast.backtesting.risk_free import RiskFree
@@ -88,6 +89,7 @@ class Engine:
         self.accumulator, self._bar_times = KpiAccumulator(source.most_bars), BarTimes(year_days)
         self._risk_free = RiskFree(assumed.risk_free)
         self._alerts = AlertCounts(policy.space, policy.comm_actions)
+        self.calibration = calibration_of(policy, self.rollout.rule)
         self._in_sample, self._spikes = InSampleDetector(policy.trained_on), SpikeDetector()
         self._unvisited, self._bars, self.first_bar = 0, 0, 0
         self._span = 0, 0  # times of the first and the last bar that was read
@@ -152,6 +154,8 @@ class Engine:
         self.accumulator.push_trades(trades)
         self.accumulator.push_decisions(steps.action, bars.move, said.view(np.uint8), risk)
         self._alerts.push(steps.state, steps.comm, bars.regime, risk)
+        if self.calibration is not None:
+            self.calibration.push(bars, steps.state)
         self._unvisited += self._policy.count_unvisited(steps.state)
         if history.time is not None:
             self._bar_times.push(history.time)
@@ -190,7 +194,7 @@ class Engine:
             "periods_per_year": frequency.periods_per_year,
             "dropped_rows": self._source.dropped,
         }
-        return {
+        summary = {
             "assumptions": assumptions,
             "kpis": {**result.kpis, **own_figures(self.keeper, self._unvisited, bars)},
             "undefined": result.undefined,
@@ -198,6 +202,7 @@ class Engine:
             "alerts": self._alerts.by(),
             "notes": [*self._source.notes, *filter(None, (self._edges_note, self.spike_note(), frequency.caution))],
         }
+        return with_calibration(summary, self.calibration)
 
 
 def run_totals(keeper: AccountSimulator, total_reward: float, bars: int) -> Totals:

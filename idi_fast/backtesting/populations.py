@@ -12,6 +12,7 @@ import polars as pl
 from idi_fast import display
 from idi_fast.agents.policy import Policy, check_policy
 from idi_fast.backtesting.backtest import BacktestOptions, make_engine
+from idi_fast.backtesting.calibration import NAMES
 from idi_fast.backtesting.kpi_units import shown_row
 from idi_fast.backtesting.lanes import Course, Finished, Group, group, run_lanes
 from idi_fast.config.arguments import check_callback
@@ -238,7 +239,9 @@ def backtest_population(
             undefined[number] = {k: why for k, why in found.undefined.items() if not k.startswith("buy_and_hold.")}
             rows[number] = {**identities[number], **about, **found.kpis, HELD_RETURN: held}
 
-        finished(each.numbers[0], Finished(summary["kpis"], summary["undefined"], summary["assumptions"]["in_sample"]))
+        # Lanes have no calibration, so that none has.
+        kpis, reasons = ({k: of for k, of in summary[part].items() if k not in NAMES} for part in ("kpis", "undefined"))
+        finished(each.numbers[0], Finished(kpis, reasons, summary["assumptions"]["in_sample"]))
         run_lanes(each, course, workers, finished, watch)
     watch()
     return _result(groups, rows, undefined, summaries, engines[0].describe_data())

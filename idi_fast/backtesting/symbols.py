@@ -11,6 +11,7 @@ import polars as pl
 from idi_fast import display
 from idi_fast.agents.policy import Policy
 from idi_fast.backtesting.backtest import SHOWN_KPIS, BacktestOptions, kpi_rows, make_engine
+from idi_fast.backtesting.calibration import Calibration, with_calibration
 from idi_fast.backtesting.engine import Engine, NoBars
 from idi_fast.backtesting.files import GROUP_ROWS, ReturnRows, TradeRows
 from idi_fast.backtesting.kpi_accumulator import KpiAccumulator
@@ -91,7 +92,7 @@ class _Run:
         self.series = np.concatenate(times), np.concatenate(equity), np.concatenate(held)
         # Here, in the symbol's own thread: only adding up waits for the others.
         self.summary, self.data, self.accumulator = engine.summary(), engine.describe_data(), engine.accumulator
-        self.spike_note = engine.spike_note()
+        self.spike_note, self.calibration = engine.spike_note(), engine.calibration
 
 
 class SymbolBacktest(display.Plotted):
@@ -108,6 +109,7 @@ class SymbolBacktest(display.Plotted):
         self._assumed: dict = {}
         self._has_times: bool | None = None
         self._with_spikes: list[tuple[str, str]] = []
+        self._calibration: Calibration | None = None
         self.data: dict[str, dict] = {}
 
     def add(self, symbol: str, run: _Run) -> None:
@@ -119,6 +121,10 @@ class SymbolBacktest(display.Plotted):
         self._has_times, self.data[symbol] = has_times, about
         self.book.add(*run.series)
         self._accumulator.add_counts(run.accumulator)
+        if self._calibration is None:
+            self._calibration = run.calibration
+        elif run.calibration is not None:
+            self._calibration.add(run.calibration)
         assumed = summary["assumptions"]
         self._assumed = {name: assumed[name] for name in TERMS}
         if run.spike_note is not None:
@@ -182,16 +188,15 @@ class SymbolBacktest(display.Plotted):
             "dropped_rows": int(table["dropped_rows"].sum()),
         }
         own = {**mean, "liquidated_symbols": int(table["liquidated_at"].is_not_null().sum())}
-        return null_nan(
-            {
-                "schema_version": SCHEMA_VERSION,
-                "assumptions": assumptions,
-                "kpis": {**result.kpis, **own},
-                "undefined": {name: why for name, why in result.undefined.items() if name not in mean},
-                "buy_and_hold": result.buy_and_hold,
-                "notes": [note for note in (self._spike_note(), frequency.caution) if note is not None],
-            }
-        )
+        summary = {
+            "schema_version": SCHEMA_VERSION,
+            "assumptions": assumptions,
+            "kpis": {**result.kpis, **own},
+            "undefined": {name: why for name, why in result.undefined.items() if name not in mean},
+            "buy_and_hold": result.buy_and_hold,
+            "notes": [note for note in (self._spike_note(), frequency.caution) if note is not None],
+        }
+        return null_nan(with_calibration(summary, self._calibration))
 
     def _riskless(self, times: np.ndarray) -> np.ndarray | None:
         rate = self._assumed["risk_free"]

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from idi_fast.kernels.crypto import REGIMES
 from idi_fast.reporting.account import account_course, account_figures, account_words
+from idi_fast.reporting.certainty import calibration_sections
 from idi_fast.reporting.course import Course
 from idi_fast.reporting.decisions import alert_parts, decision_figures
 from idi_fast.reporting.formats import count, percent, plural
@@ -25,6 +26,7 @@ def backtest_page(run: ReportedRun) -> Page:
     said = [*decision_figures(run, REGIMES), *alert_parts(result.get("alerts"))]
     if said:
         sections.append(Section("decisions", "Decisions", said))
+    sections += calibration_sections(result.get("calibration"))
     return Page(
         kind="Backtest",
         title=run.name,

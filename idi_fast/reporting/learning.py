@@ -10,6 +10,7 @@ from idi_fast.agents.policy import Policy
 from idi_fast.evaluation.baselines import plain_verdict
 from idi_fast.kernels.crypto import REGIMES
 from idi_fast.reporting import theme
+from idi_fast.reporting.certainty import sure_tables
 from idi_fast.reporting.course import blocks, bucket_means, bucket_moments, last_rows
 from idi_fast.reporting.decisions import decision_figures
 from idi_fast.reporting.edges import edge_table
@@ -46,7 +47,7 @@ def training_sections(run: ReportedRun) -> list[Section]:
     return [
         Section("evaluation", "Evaluation", [evaluation_figure(evaluation), _baseline_table(evaluation)]),
         Section("learning", "Learning", [KeyFigures(facts), *learning_figures(run)]),
-        Section("policy", "Policy", [visit_figure(policy), *value_figures(policy), *edges]),
+        Section("policy", "Policy", [visit_figure(policy), *value_figures(policy), *sure_tables(policy), *edges]),
         Section("decisions", "Decisions", list(decision_figures(run, REGIMES if is_market else ()))),
     ]
 

@@ -57,6 +57,8 @@ GROUPS: dict[str, dict[str, Format]] = {
     "Decisions": {
         "mean_reward": number,
         "unvisited_states": percent,
+        "calibration_error": number,
+        "calibration_slope": number,
         "action_precision": percent,
         "action_recall": percent,
         "action_f1": percent,

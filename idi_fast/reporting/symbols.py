@@ -5,6 +5,7 @@ import polars as pl
 from idi_fast.reporting import theme
 from idi_fast.reporting.account import HELD, account_course, account_figures
 from idi_fast.reporting.backtests import backtest_notes
+from idi_fast.reporting.certainty import calibration_sections
 from idi_fast.reporting.formats import count, day, number, percent, plural
 from idi_fast.reporting.merits import Merits
 from idi_fast.reporting.parts import Figure, KeyFigures, Page, Section, Table
@@ -27,6 +28,7 @@ def symbols_page(run: ReportedRun) -> Page:
         figures = list(account_figures(run, merits.periods_per_year, course))
         sections.append(Section("account", "Account of the book", figures))
     sections.append(Section("symbols", "Symbols", [symbol_figure(found), _table(found)]))
+    sections += calibration_sections(result.get("calibration"))
     return Page(
         kind="Backtest of many symbols",
         title=run.name,

@@ -38,7 +38,7 @@ def combine(policies: Sequence[Policy], how: str) -> Policy:
         visits=np.sum([policy.visits for policy in policies], axis=0),
         trained_on=first.trained_on,
         counts=np.sum(counts, axis=0) if len(counts) == len(policies) else None,
-        certainty=_certainty([policy.certainty for policy in policies]),
+        certainty=_certainty([policy.certainty for policy in policies], are_votes=how == "vote"),
     )
 
 
@@ -55,10 +55,11 @@ def _votes(tables: Sequence[np.ndarray], visits: Sequence[np.ndarray]) -> np.nda
     return np.divide(votes, voters, out=votes, where=voters > 0)
 
 
-def _certainty(found: Sequence[Certainty | None]) -> Certainty | None:
-    """Resamples of the same bars have the same errors; None for learnt policies."""
+def _certainty(found: Sequence[Certainty | None], *, are_votes: bool) -> Certainty | None:
+    """Resamples of the same bars have the same errors, shares of votes none; None for learnt policies."""
     known = [each for each in found if each is not None]
     if not known:
         return None
     agreements = [each.agreement for each in known if each.agreement is not None]
-    return known[0]._replace(agreement=np.mean(agreements, axis=0) if agreements else None)
+    errors = np.full_like(known[0].errors, np.inf) if are_votes else known[0].errors
+    return known[0]._replace(errors=errors, agreement=np.mean(agreements, axis=0) if agreements else None)

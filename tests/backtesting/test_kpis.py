@@ -10,6 +10,7 @@ from places import ROOT
 
 from idi_fast.backtesting import kpi_definitions as definitions
 from idi_fast.backtesting import kpis
+from idi_fast.backtesting.calibration import NAMES as CALIBRATION
 from idi_fast.backtesting.kpi_accumulator import KpiAccumulator, Result
 from idi_fast.data.bar_frequency import BarFrequency
 from idi_fast.errors import InputError
@@ -338,7 +339,8 @@ def test_the_docs_define_each_kpi():
     text = ROOT.joinpath("docs", "KPIS.md").read_text(encoding="utf-8")
     table = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
     defined = [name for cell in table for name in re.findall(r"`(\w+)`", cell)]
-    assert sorted(defined) == sorted(name for group in GROUPS for name in definitions.names(group))
+    kpis = [*(name for group in GROUPS for name in definitions.names(group)), *CALIBRATION]
+    assert sorted(defined) == sorted(kpis)
 
 
 def test_kpis_of_arrays_are_those_of_an_accumulator():
