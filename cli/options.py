@@ -94,7 +94,7 @@ LOAD_PLUGINS = (
 """The commands that read a config or a policy, which may need functions of the user's."""
 Plugins = Annotated[
     list[Path] | None,
-    typer.Option("--plugin", help="Python file with feature functions of your own, which is run; may be repeated."),
+    typer.Option("--plugin", help="Python file with functions of your own, which is run; may be repeated."),
 ]
 
 
