@@ -53,7 +53,7 @@ Plugins = Annotated[
     typer.Option(
         "--plugin",
         metavar="FILE",
-        help="Python file with feature functions of your own, which is run; may be repeated.",
+        help="Python file with functions of your own, which is run; may be repeated.",
     ),
 ]
 

@@ -38,7 +38,10 @@ def sweep(
     out: Out = None,
     env: Annotated[
         str | None,
-        typer.Option(help="crypto or history [default: the config's].", autocompletion=choices("crypto", "history")),
+        typer.Option(
+            help="crypto, history, or a market of a --plugin [default: the config's].",
+            autocompletion=choices("crypto", "history"),
+        ),
     ] = None,
     seeds: Annotated[str, typer.Option(help="Seeds, as for train: 0:5, 1,5,9.")] = "0",
     jobs: Annotated[int | None, typer.Option(help="Runs at a time [default: usable cores].")] = None,

@@ -60,7 +60,7 @@ def train(
     env: Annotated[
         str | None,
         typer.Option(
-            help="synthetic, crypto or history [default: synthetic].",
+            help="synthetic, crypto, history, or a market of a --plugin [default: synthetic].",
             autocompletion=choices("synthetic", "crypto", "history"),
         ),
     ] = None,
@@ -171,8 +171,8 @@ def _environment(env: str | None, use_crypto_env: bool, data: str | None) -> str
 def _check_effect(kind: str, market: dict, columns: dict) -> None:
     # A forgotten --env crypto must not pass for a stress test.
     held = {"borrow_bps", "cash_rate"}
-    markets = {"crypto": set(market) - held, "history": {"fee_bps", *held}, "synthetic": set()}[kind]
-    idle = [name for name in market if name not in markets]
+    known = {"crypto": set(market) - held, "synthetic": set()}.get(kind, {"fee_bps", *held})
+    idle = [name for name in market if name not in known]
     idle += [name for name, value in columns.items() if value is not None and kind != "history"]
     if idle:
         raise InputError(f"the {kind} environment has no use for {', '.join(idle)}; choose another with --env")

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from idi_fast.backtesting.backtest import Backtest, backtest
     from idi_fast.backtesting.populations import PopulationBacktest
     from idi_fast.complete.run import CompleteRun, run
-    from idi_fast.config.plugins import load_plugin, register_feature
+    from idi_fast.config.plugins import load_plugin, register_feature, register_market, register_reward
     from idi_fast.config.settings import TrainingConfig
     from idi_fast.data.conversion import convert_files
     from idi_fast.data.history import History
@@ -59,7 +59,7 @@ _HOMES = {
     "backtesting.backtest": ("Backtest", "backtest"),
     "backtesting.populations": ("PopulationBacktest",),
     "complete.run": ("CompleteRun", "run"),
-    "config.plugins": ("load_plugin", "register_feature"),
+    "config.plugins": ("load_plugin", "register_feature", "register_market", "register_reward"),
     "config.settings": ("TrainingConfig",),
     "data.history": ("History",),
     "data.loading": ("load_history",),
@@ -141,6 +141,8 @@ __all__ = [
     "overview",
     "plot_simulation",
     "register_feature",
+    "register_market",
+    "register_reward",
     "report",
     "return_moments",
     "run",

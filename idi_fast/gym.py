@@ -13,16 +13,15 @@ from idi_fast.agents.episodes import Episodes
 from idi_fast.agents.learner import make_tables
 from idi_fast.agents.policy import Policy
 from idi_fast.agents.table_layout import Layout
-from idi_fast.config.arguments import check_config, check_integer
+from idi_fast.config.arguments import check_integer
+from idi_fast.config.plugins import MarketFunction
 from idi_fast.config.settings import TrainingConfig
-from idi_fast.data.config_bars import load_config_bars
-from idi_fast.data.config_history import with_history
 from idi_fast.data.in_sample import describe_bars
-from idi_fast.data.panel import TrainingBars, TrainingBarsLike, check_bars
+from idi_fast.data.panel import TrainingBars, TrainingBarsLike
 from idi_fast.environments.environment import Environment, make_environment
 from idi_fast.environments.history_bars import HistoryBars
 from idi_fast.environments.rng import draw_seed, make_generators
-from idi_fast.environments.splits import split_history
+from idi_fast.environments.splits import check_given, training_bars
 from idi_fast.environments.state_space import StateSpace, comm_columns
 from idi_fast.errors import InputError
 from idi_fast.evaluation.other_agents import checked_actions
@@ -41,19 +40,15 @@ ID = "idi_fast/Market-v0"
 class _Market:
     """A config's market, seeded anew or going on: what both kinds of environment are made of."""
 
-    def __init__(self, config: TrainingConfig | Mapping[str, Any] | None, history: TrainingBarsLike | None, n: int):
-        bars = check_bars(history)
-        config = with_history(check_config(config, on_history=bars is not None), bars)
-        if bars is not None and config.environment.kind != "history":
-            raise InputError(
-                f"a history was given, but environment.kind is {config.environment.kind!r}; set it to 'history'"
-            )
-        if config.environment.kind == "history" and bars is None:
-            bars = load_config_bars(config)
-        self._encoded = None
-        if bars is not None:
-            config, bars, _ = split_history(config, bars)
-            self._encoded = HistoryBars(config, bars)
+    def __init__(
+        self,
+        config: TrainingConfig | Mapping[str, Any] | None,
+        history: TrainingBarsLike | None,
+        market: MarketFunction | str | None,
+        n: int,
+    ):
+        config, bars, _ = training_bars(*check_given(config, history, market))
+        self._encoded = None if bars is None else HistoryBars(config, bars)
         self.config = config
         self.space = StateSpace.of(config)
         self.episodes = Episodes(config, self.space, n)
@@ -75,21 +70,25 @@ class _Market:
 
     def running(self) -> Episodes:
         """The episodes; InputError before `begin`."""
-        if self._environment is None:
-            raise InputError("the market has not been reset yet; call reset(seed=…)")
+        self._begun()
         return self.episodes
+
+    def _begun(self) -> tuple[Environment, int]:
+        """The environment and its seed; InputError before `begin`."""
+        if self._environment is None or self._seed is None:
+            raise InputError("the market has not been reset yet; call reset(seed=…)")
+        return self._environment, self._seed
 
     def as_policy(self) -> Policy:
         """A policy of these states and bucket edges, whose tables hold nothing. Raises InputError before `begin`."""
-        if self._environment is None or self._seed is None:
-            raise InputError("the market has not been reset yet; call reset(seed=…)")
+        environment, seed = self._begun()
         rows = Layout.of(self.config, self.space).n_rows
         tables = make_tables(rows, len(comm_columns(self.config)[0]))
         return Policy(
             config=self.config,
-            seed=self._seed,
+            seed=seed,
             space=self.space,
-            encoder=self._environment.encoder,
+            encoder=environment.encoder,
             q=tables.q,
             comm_q=tables.comm_q,
             visits=tables.visits,
@@ -114,8 +113,8 @@ class MarketEnv(gymnasium.Env[np.ndarray, np.int64]):
     ----------
     config
         The settings, or a dict of them, by default `TrainingConfig()`.
-    history
-        Bars, as `train` takes them.
+    history, market
+        Bars, or a market of your own, as `train` takes them.
 
     Attributes
     ----------
@@ -143,8 +142,10 @@ class MarketEnv(gymnasium.Env[np.ndarray, np.int64]):
         config: TrainingConfig | Mapping[str, Any] | None = None,
         history: TrainingBarsLike | None = None,
         render_mode: None = None,
+        *,
+        market: MarketFunction | str | None = None,
     ):
-        self._market = _Market(config, history, 1)
+        self._market = _Market(config, history, market, 1)
         self.config = self._market.config
         self.names = self._market.space.names
         self.observation_space = self._market.observation_space
@@ -205,9 +206,11 @@ class MarketVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         config: TrainingConfig | Mapping[str, Any] | None = None,
         history: TrainingBarsLike | None = None,
         render_mode: None = None,
+        *,
+        market: MarketFunction | str | None = None,
     ):
         self.num_envs = check_integer("num_envs", num_envs, least=1)
-        self._market = _Market(config, history, self.num_envs)
+        self._market = _Market(config, history, market, self.num_envs)
         self.config = self._market.config
         self.names = self._market.space.names
         self.single_observation_space, self.single_action_space = self._market.observation_space, Discrete(3)

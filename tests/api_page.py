@@ -53,7 +53,12 @@ SECTIONS = {
         "Lane",
         "PopulationProgress",
     ),
-    "Features of one's own": ("register_feature", "load_plugin"),
+    "Features, markets and rewards of one's own": (
+        "register_feature",
+        "register_market",
+        "register_reward",
+        "load_plugin",
+    ),
     "Policies": ("Policy", "Trace", "evaluate", "Comparison", "Evaluation", "select_best_policy"),
     "Backtests": ("backtest", "Backtest", "PopulationBacktest"),
     "Selection": ("walk_forward", "WalkForward", "sweep", "Sweep"),

@@ -15,7 +15,7 @@ from idi_fast.agents.certainty import Certainty, certainty_columns
 from idi_fast.agents.maps import average_values
 from idi_fast.agents.table_layout import Layout
 from idi_fast.config.arguments import check_integer, check_path, described
-from idi_fast.config.plugins import read_hashes, require_plugins
+from idi_fast.config.plugins import own_hashes, read_hashes, require_plugins
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.in_sample import DESCRIPTION_KEYS
 from idi_fast.environments.actions import ACTIONS
@@ -238,7 +238,7 @@ class Policy(display.Plotted):
         plugins = {} if self.encoder is None else self.encoder.plugins
         more = {"sketches": shown, "symbols": symbols, "plugins": plugins}
         has_tables = self.counts is not None or self.certainty is not None
-        is_first = not (sketches or symbols or has_tables or isinstance(self.config.features, tuple))
+        is_first = not (sketches or symbols or plugins or has_tables or isinstance(self.config.features, tuple))
         about = {
             "format": FORMATS[0] if is_first else FORMATS[1],
             "config": self.config.canonical(),
@@ -323,6 +323,9 @@ class Policy(display.Plotted):
         policy = replace(policy, counts=_read_counts(frame, states, layout.n_rows))
         if policy.encoder is not None and policy.encoder.sizes != space.feature_sizes:
             raise ValueError(f"its edges make {policy.encoder.sizes} buckets; expected {space.feature_sizes}")
+        hashes = {} if policy.encoder is None else policy.encoder.plugins
+        if not own_hashes(config).keys() <= hashes.keys():
+            raise ValueError("it does not say of what source its market or reward is")
         if not (np.isfinite(policy.q).all() and np.isfinite(policy.comm_q).all()):
             raise ValueError("a Q-value is not a finite number")
         return policy

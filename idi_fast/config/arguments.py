@@ -24,19 +24,23 @@ def described(value: object) -> str:
     return shown(str(value) if isinstance(value, Path) else value) if plain else f"of the type {type(value).__name__}"
 
 
-def check_config(config: TrainingConfig | Mapping[str, Any] | None, *, on_history: bool = False) -> TrainingConfig:
+def check_config(
+    config: TrainingConfig | Mapping[str, Any] | None, *, on_history: bool = False, market: str | None = None
+) -> TrainingConfig:
     """The config that an argument stands for: itself, that of plain values by key, or the default for None.
 
-    on_history: whether bars were given, which plain values that name no environment are then for.
+    on_history: whether bars were given, market: the market of the user's that was, which plain values that name no
+    environment are then for.
     """
+    kind = "history" if on_history else market
     if config is None:
         return TrainingConfig()
     if isinstance(config, TrainingConfig):
         return config
     if isinstance(config, Mapping):
         environment = config.get("environment", {})
-        if on_history and isinstance(environment, Mapping) and "kind" not in environment:
-            config = {**config, "environment": {**environment, "kind": "history"}}
+        if kind is not None and isinstance(environment, Mapping) and "kind" not in environment:
+            config = {**config, "environment": {**environment, "kind": kind}}
         return TrainingConfig.from_dict(config)
     if isinstance(config, str | Path):
         raise InputError(f"config is {described(config)}; read it first: TrainingConfig.from_json({str(config)!r})")

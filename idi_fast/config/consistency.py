@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 MAX_REGIMES = 32  # what the stream q_regime, a bv[5], can carry
 MAX_STATES = 2**31  # exclusive; rows of a table are int32 too
-NOT_SUMMED = ("log", "mean_variance", "downside")
-"""Objectives under which a reward is no sum of what each position earns."""
+SUMMED = ("volatility_units", "simple")
+"""Objectives under which a reward is a sum of what each position earns; that of one's own may be no such sum."""
 MAX_PLANNED = 2**24  # states of a table that is filled, whether the bars show them or not
 OF_PLANNING = ("bars", "tolerance", "shrinkage", "confidence", "bootstrap", "min_agreement")
 """The settings of learning for value_iteration; of the others it has no use."""
@@ -106,8 +106,8 @@ def _check_planning(config: "TrainingConfig") -> None:
 
 def _check_compat(config: "TrainingConfig", compat: str) -> None:
     kind = config.environment.kind
-    if kind == "history":
-        problem = f"is 'history', but compat {compat!r} has no such environment"
+    if kind not in ("synthetic", "crypto"):
+        problem = f"is {kind!r}, but compat {compat!r} has no such environment"
         remedy = "expected 'synthetic' or 'crypto', or no engine.compat"
         raise SettingError("environment.kind", f"{problem}; {remedy}", "engine.compat")
     if not config.environment.allow_short:
@@ -211,7 +211,7 @@ def _check_objective(config: "TrainingConfig") -> None:
 def _check_holding(config: "TrainingConfig") -> None:
     kind, market = config.environment.kind, config.environment.market
     for name in ("borrow_bps", "cash_rate"):
-        if getattr(market, name) and kind != "history":
+        if getattr(market, name) and kind in ("synthetic", "crypto"):
             problem = f"is {getattr(market, name)} a year, but bars of the {kind} environment have no times"
             raise SettingError(f"environment.market.{name}", f"{problem}; set it to 0", "environment.kind")
 

@@ -5,10 +5,11 @@ from typing import Literal
 
 from idi_fast.config.block import ISO_DATE, NO_NUL, REQUIRED, SNAKE_CASE, SPLIT, Block, SettingError, setting
 from idi_fast.config.market_rules import check_regimes
+from idi_fast.config.own_functions import MARKETS, check_choice_or_own
 from idi_fast.config.read_options import OPTIONS, DecimalMark, ReadOptions, Vendor
 from idi_fast.errors import ConfigError
 
-EnvironmentKind = Literal["synthetic", "crypto", "history"]
+KINDS = ("synthetic", "crypto", "history")
 StressScenario = Literal["normal", "panic", "extreme_shock", "fee_spike", "bear_market", "flash_crash"]
 NanPolicy = Literal["refuse", "drop"]
 EdgeFit = Literal["pooled", "per_symbol"]
@@ -146,8 +147,15 @@ class DataConfig(Block):
 class EnvironmentConfig(Block):
     """The market the agent acts in."""
 
-    kind: EnvironmentKind = setting("synthetic", "Random features, a simulated market or a price history.")
+    kind: str = setting(
+        "synthetic",
+        "Random features, a simulated market, a price history, or the name of a market of your own.",
+        examples=list(KINDS),
+    )
     allow_short: bool = setting(True, "Whether sell goes short; else it closes the position.")
     observe_regime: bool = setting(False, "Whether the agent sees the simulated market's regime, for kind crypto.")
     market: MarketConfig = setting(MarketConfig, "The simulated market, for kind crypto, and the fee.")
     data: DataConfig = setting(DataConfig, "The price history, for kind history.")
+
+    def _cross_check(self) -> None:
+        check_choice_or_own("kind", self.kind, KINDS, MARKETS)

@@ -1,4 +1,4 @@
-"""Features of the user's own: functions that he registers as transforms, known by the hash of their source.
+"""Features, markets and rewards of the user's own: functions that he registers, known by the hash of their source.
 
 They are the caller's to give, in every process anew: no file of ours names code to run, only the SHA-256 of what it was
 made with.
@@ -18,11 +18,15 @@ import numpy as np
 
 from idi_fast.config.arguments import check_path, described
 from idi_fast.config.block import SNAKE_CASE
+from idi_fast.config.environment_settings import KINDS
 from idi_fast.config.feature_settings import FeatureConfig, NamedFeature
+from idi_fast.config.own_functions import MARKETS, REWARDS, OwnFunction
+from idi_fast.config.settings import OBJECTIVES, TrainingConfig
 from idi_fast.config.transforms import LONGEST, TRANSFORMS, Parameter, Transform
-from idi_fast.errors import ArtifactError, InputError
+from idi_fast.errors import ArtifactError, InputError, nearest
 
 FeatureFunction = Callable[[Mapping[str, np.ndarray], int], np.ndarray]
+MarketFunction = Callable[[np.random.Generator, int], Mapping[str, np.ndarray]]
 Function = TypeVar("Function", bound=Callable[..., Any])
 DEFAULT_WINDOW = 32
 
@@ -91,6 +95,107 @@ def register_feature(function: Function) -> Function:
     >>> sorted(run.policy.encoder.plugins)
     ['close_over_mean']
     """
+    _register_here("feature function", function)
+    return function
+
+
+def register_market(function: Function) -> Function:
+    """Make a function of one's own known as a market, whose name in `environment.kind` is the function's.
+
+    It is called as `function(rng, n)`: rng a numpy.random.Generator, n an int; it returns the bars of a path: float64
+    (n,) each, by name, `close` and what else a history may have (`open`, `high`, `low`, `volume`, `time`, columns of
+    any other name). The same generator makes the same bars: everything drawn is drawn from it.
+
+    Parameters
+    ----------
+    function
+        The function. Whoever uses a policy needs the same source: the text of the file or notebook cell that the
+        function stands in.
+
+    Returns
+    -------
+    callable
+        The function, so that this may be used as a decorator. One of the same name that was registered before is
+        replaced.
+
+    Raises
+    ------
+    InputError
+        For the name of an environment or of another kind of function, and a function whose source cannot be read or
+        that depends on variables of a function around it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import idi_fast as idi
+    >>> @idi.register_market
+    ... def reverting(rng, n):
+    ...     spread, noise = np.zeros(n), rng.normal(0, 0.01, n)
+    ...     for t in range(1, n):
+    ...         spread[t] = 0.95 * spread[t - 1] + noise[t]
+    ...     return {"close": 100 * np.exp(spread)}
+    >>> run = idi.train({"environment": {"kind": "reverting"}, "episodes": 16})
+    >>> sorted(run.policy.encoder.plugins)
+    ['reverting']
+    """
+    _register_here("market", function)
+    return function
+
+
+def register_reward(function: Function) -> Function:
+    """Make a function of one's own known as a reward, whose name in `rewards.objective` is the function's.
+
+    It is called as `function(earned, bars)`: earned float64 (n, 3, 3), the simple return of each bar by the position
+    held before and the one chosen (short, flat, long), net of what trading and holding cost; bars: `RewardBars`, what
+    else is known of the same bars. It returns float64 (n, 3, 3), what these returns are worth, in the same unit; that
+    of a bar may depend on this bar alone.
+
+    Parameters
+    ----------
+    function
+        The function. Whoever uses a policy needs the same source: the text of the file or notebook cell that the
+        function stands in.
+
+    Returns
+    -------
+    callable
+        The function, so that this may be used as a decorator. One of the same name that was registered before is
+        replaced.
+
+    Raises
+    ------
+    InputError
+        For the name of an objective or of another kind of function, and a function whose source cannot be read or that
+        depends on variables of a function around it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import idi_fast as idi
+    >>> @idi.register_reward
+    ... def losses_twice(earned, bars):
+    ...     return np.where(earned < 0, 2 * earned, earned)
+    >>> config = {"environment": {"kind": "crypto"}, "rewards": {"objective": "losses_twice"}, "episodes": 16}
+    >>> sorted(idi.train(config).policy.encoder.plugins)
+    ['losses_twice']
+    """
+    _register_here("reward", function)
+    return function
+
+
+def market_name(market: MarketFunction | str) -> str:
+    """The name of a market that was given as an argument, a function or the name of one that is registered; the
+    function is registered. Raises InputError."""
+    if not isinstance(market, str):
+        register_market(market)
+        return inspect.unwrap(getattr(market, "py_func", market)).__name__
+    if market not in MARKETS:
+        hint = nearest(market, MARKETS) or " Load the file that has it first: `plugin=FILE.py`"
+        raise InputError(f"market is {market!r}, which is none that was registered.{hint}")
+    return market
+
+
+def _register_here(what: str, function: Callable) -> None:
     plain = inspect.unwrap(getattr(function, "py_func", function))  # of Numba's, the function in Python
     if not isinstance(plain, FunctionType):
         raise InputError(f"function is {described(function)}; expected a function that stands in a file or a cell")
@@ -99,14 +204,14 @@ def register_feature(function: Function) -> Function:
     except (OSError, TypeError):
         problem = f"the source of {plain.__name__!r} cannot be read"
         raise InputError(f"{problem}; write the function in a file, and load it (load_plugin)") from None
-    _register(function, plain, _digest("".join(lines)))
-    return function
+    _register(what, function, plain, _digest("".join(lines)))
 
 
 def load_plugin(plugin: str | Path) -> list[str]:
-    """Run a Python file, and register its functions of the two parameters `columns` and `window`.
+    """Run a Python file, and register its functions by their parameters.
 
-    The same as to import the file and to give each to `register_feature`.
+    The same as to import the file and to give each function of `columns` and `window` to `register_feature`, of `rng`
+    and `n` to `register_market`, and of `earned` and `bars` to `register_reward`.
 
     Parameters
     ----------
@@ -121,7 +226,8 @@ def load_plugin(plugin: str | Path) -> list[str]:
     Raises
     ------
     InputError
-        If the file cannot be read, raises an error or has no such function; see also `register_feature`.
+        If the file cannot be read, raises an error or has no such function; see also `register_feature`,
+        `register_market` and `register_reward`.
     """
     path = check_path("plugin", plugin)
     try:
@@ -141,27 +247,29 @@ def load_plugin(plugin: str | Path) -> list[str]:
     for name, value in vars(module).items():
         plain = getattr(value, "py_func", value)
         is_own = isinstance(plain, FunctionType) and plain.__globals__ is vars(module)
-        if is_own and plain.__name__ == name and [*inspect.signature(plain).parameters] == ["columns", "window"]:
-            found[name] = value, plain
+        what = KINDS_OF.get(tuple(inspect.signature(plain).parameters)) if is_own else None
+        if what is not None and plain.__name__ == name:
+            found[name] = what, value, plain
     if not found:
-        raise InputError(f"the plugin {path} has no function of the two parameters columns and window")
-    for function, plain in found.values():
-        _register(function, plain, _digest(source))
+        wanted = ", ".join(f"({', '.join(parameters)}), a {what}" for parameters, what in KINDS_OF.items())
+        raise InputError(f"the plugin {path} has no function of the parameters of one: {wanted}")
+    for what, function, plain in found.values():
+        _register(what, function, plain, _digest(source))
     return list(found)
 
 
 def require_plugins(needed: Mapping[str, str]) -> None:
     """Raise ArtifactError unless functions of these names and hashes are registered."""
     for name, sha256 in needed.items():
-        known = TRANSFORMS.get(name)
-        if not isinstance(known, Plugin):
+        _, known = _registered(name)
+        if known is None:
             raise ArtifactError(
-                f"it needs the feature function {name!r} of a plugin whose source has the SHA-256 {sha256}; "
+                f"it needs the function {name!r} of a plugin whose source has the SHA-256 {sha256}; "
                 "load that: `plugin=FILE.py`"
             )
         if known.sha256 != sha256:
             raise ArtifactError(
-                f"it needs the feature function {name!r} of a plugin whose source has the SHA-256 {sha256}, but that "
+                f"it needs the function {name!r} of a plugin whose source has the SHA-256 {sha256}, but that "
                 f"of the one that was loaded is {known.sha256}; load the one it was trained with: `plugin=FILE.py`"
             )
 
@@ -171,6 +279,12 @@ def plugin_hashes(features: Iterable[FeatureConfig | NamedFeature | None]) -> di
     names = sorted({feature.transform for feature in features if feature is not None})
     known = ((name, TRANSFORMS[name]) for name in names)
     return {name: plugin.sha256 for name, plugin in known if isinstance(plugin, Plugin)}
+
+
+def own_hashes(config: TrainingConfig) -> dict[str, str]:
+    """The same of the market and the reward that a config names."""
+    named = MARKETS.get(config.environment.kind), REWARDS.get(config.rewards.objective)
+    return {own.name: own.sha256 for own in named if own is not None}
 
 
 def read_hashes(values: object) -> dict[str, str]:
@@ -183,16 +297,46 @@ def read_hashes(values: object) -> dict[str, str]:
     return values
 
 
-def _register(function: Callable, plain: FunctionType, sha256: str) -> None:
+KINDS_OF = {("columns", "window"): "feature function", ("rng", "n"): "market", ("earned", "bars"): "reward"}
+"""What a function of a plugin is, by its parameters."""
+
+
+def _registered(name: str) -> tuple[str, Plugin | OwnFunction | None]:
+    """What a name is that of, and the function of the user's that has it."""
+    transform = TRANSFORMS.get(name)
+    if isinstance(transform, Plugin):
+        return "feature function", transform
+    return ("market", MARKETS[name]) if name in MARKETS else ("reward", REWARDS.get(name))
+
+
+def _register(what: str, function: Callable, plain: FunctionType, sha256: str) -> None:
     name = plain.__name__
     if not re.search(SNAKE_CASE, name):
-        raise InputError(f"the feature function is called {name!r}; expected a name in snake_case, up to 40 characters")
-    if name in TRANSFORMS and not isinstance(TRANSFORMS[name], Plugin):
-        raise InputError(f"the feature function {name!r} has the name of a transform of idi-fast; rename it")
+        raise InputError(f"the {what} is called {name!r}; expected a name in snake_case, up to 40 characters")
+    taken = {
+        "feature function": [one for one, of in TRANSFORMS.items() if not isinstance(of, Plugin)],
+        "market": KINDS,
+        "reward": OBJECTIVES,
+    }
+    if name in taken[what]:
+        whose = {"feature function": "a transform", "market": "an environment", "reward": "an objective"}[what]
+        raise InputError(f"the {what} {name!r} has the name of {whose} of idi-fast; rename it")
+    other, known = _registered(name)
+    if known is not None and other != what:
+        raise InputError(f"the {what} {name!r} has the name of a {other} that was registered before; rename it")
     if plain.__closure__:
         around = ", ".join(plain.__code__.co_freevars)
-        problem = f"the feature function {name!r} depends on {around} of a function around it"
+        problem = f"the {what} {name!r} depends on {around} of a function around it"
         raise InputError(f"{problem}; expected one that depends on its arguments and its file only")
+    if what == "feature function":
+        TRANSFORMS[name] = _feature(name, function, sha256)
+    else:
+        own = OwnFunction(name=name, function=function, sha256=sha256)
+        (MARKETS if what == "market" else REWARDS)[name] = own
+
+
+def _feature(name: str, function: Callable, sha256: str) -> Plugin:
+    """A feature function, as a transform."""
     inputs = getattr(function, "columns", ("column",))
     if isinstance(inputs, str) or not all(isinstance(one, str) and one for one in inputs) or not inputs:
         raise InputError(f"columns of feature function {name!r} is {inputs!r}; expected a list of names")
@@ -213,7 +357,7 @@ def _register(function: Callable, plain: FunctionType, sha256: str) -> None:
         declared=getattr(function, "lookback", None),
     )
     plugin.lookback(DEFAULT_WINDOW)
-    TRANSFORMS[name] = plugin
+    return plugin
 
 
 def _digest(source: str) -> str:

@@ -13,6 +13,7 @@ from idi_fast.config.consistency import MAX_STATES, check_together
 from idi_fast.config.draft import Draft, is_schema, schema_defaults
 from idi_fast.config.environment_settings import EnvironmentConfig
 from idi_fast.config.feature_settings import FeaturesConfig, NamedFeature
+from idi_fast.config.own_functions import REWARDS, check_choice_or_own
 from idi_fast.errors import ConfigError
 from idi_fast.storage.json_files import json_text, read_json
 
@@ -21,7 +22,7 @@ Rng = Literal["sfc64", "mt19937"]
 Algorithm = Literal["q_learning", "double_q_learning", "expected_sarsa", "q_lambda", "value_iteration"]
 Auto = Literal["auto"]
 Tiling = Literal["reference", "displaced"]
-Objective = Literal["volatility_units", "simple", "log", "mean_variance", "downside"]
+OBJECTIVES = ("volatility_units", "simple", "log", "mean_variance", "downside")
 RateSchedule = Literal["constant", "visits", "episodes"]
 ExplorationSchedule = Literal["decay", "linear", "visits"]
 
@@ -49,11 +50,12 @@ class RewardWeights(Block):
     scarcity_alignment: float = setting(0.5, "Weight of the change in scarcity.")
     ethics_bonus: float = setting(0.75, "Added while not short, subtracted while short.")
     communication_clarity: float = setting(0.2, "Weight of the mood level.")
-    objective: Objective = setting(
+    objective: str = setting(
         "volatility_units",
         "What profits and losses are measured by: a bar's own volatility, or as returns that are added, compounded, or "
-        "weighed against their variance or that of losses.",
+        "weighed against their variance or that of losses; or the name of a reward of your own.",
         since=2,
+        examples=list(OBJECTIVES),
     )
     risk_aversion: float = setting(
         1.0, "A in return − A return² / 2, for mean_variance and downside.", since=2, minimum=0
@@ -61,6 +63,9 @@ class RewardWeights(Block):
     turnover_penalty: float = setting(
         0.0, "Taken off for each unit of exposure traded, in volatilities.", since=2, minimum=0
     )
+
+    def _cross_check(self) -> None:
+        check_choice_or_own("objective", self.objective, OBJECTIVES, REWARDS)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)

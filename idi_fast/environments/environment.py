@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from idi_fast.config.own_functions import MARKETS
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.config.transforms import TRANSFORMS
 from idi_fast.environments.buffers import Buffers
@@ -23,6 +24,7 @@ from idi_fast.environments.features import (
     resolve_features,
 )
 from idi_fast.environments.history_bars import HistoryBars, entry_values
+from idi_fast.environments.own_markets import check_repeatable, drawn_path, path_bars
 from idi_fast.environments.rewards import RewardRule, bar_stream, reward_weights
 from idi_fast.environments.rng import Generator, Generators
 from idi_fast.environments.series import AS_IS, Feature
@@ -284,7 +286,28 @@ def _reads_prices(features: Mapping[str, Feature]) -> bool:
     return any(TRANSFORMS[feature.transform].kernel is not None for feature in features.values())
 
 
-class HistoryEnvironment(_MarketTape):
+class _HistoryTape(_MarketTape):
+    """Base of the environments of price histories."""
+
+    def _facts(self, market: HistoryBars, start: int, n: int) -> tuple[Tape, MarketFacts]:
+        """The rows of n bars of the last history from bar `start` on, and what a trace records about them."""
+        history, stop = market.last, start + n
+        first = int(market.firsts[-2])
+        bars = market.bars.rows(slice(first + start, first + stop))
+        value, entry = market.prices(start, stop)
+        return self.tape(bars), MarketFacts(
+            value=value,
+            entry=entry,
+            regime=bars.regime,
+            risk=bars.risk,
+            move=bars.move,
+            close=history.close[start:stop],
+            time=None if history.time is None else history.time[start:stop],
+            after_gap=history.after_gap[start:stop],
+        )
+
+
+class HistoryEnvironment(_HistoryTape):
     """Real bars: an episode is a window of them, its start drawn uniformly; a rollout is the last window, of the last
     symbol if there are many."""
 
@@ -317,20 +340,71 @@ class HistoryEnvironment(_MarketTape):
         return self._rule.chosen(self._market.bars, rows["bar"], tape)
 
     def facts(self, n: int) -> tuple[Tape, MarketFacts]:
-        market, history = self._market, self._market.last
-        start = len(history) - n
-        bars = market.bars.rows(slice(market.bars.observation.size - n, None))
-        value, entry = market.recent(n)
-        return self.tape(bars), MarketFacts(
-            value=value,
-            entry=entry,
-            regime=bars.regime,
-            risk=bars.risk,
-            move=bars.move,
-            close=history.close[start:],
-            time=None if history.time is None else history.time[start:],
-            after_gap=history.after_gap[start:],
-        )
+        return self._facts(self._market, len(self._market.last) - n, n)
+
+
+class OwnMarketEnvironment(_HistoryTape):
+    """Bars that a market of the user's makes: one path after another, each from a seed of its own, and begun anew by
+    features too. Each episode is the next segment of a path."""
+
+    def __init__(self, config: TrainingConfig, generators: Generators, encoder: Encoder | None):
+        self._own = MARKETS[config.environment.kind]
+        self._config, self._bars = config, path_bars(config)
+        if encoder is None:
+            words = np.empty(4, np.uint64)
+            generators.calibration.words64(words)
+            check_repeatable(self._own, words)
+            encoder = HistoryBars(config, drawn_path(self._own, words, self._bars)).encoder
+        super().__init__(config, encoder)
+        self._generator = generators.environment
+        self._words, self._place = np.zeros(4, np.uint64), np.zeros(2, np.int64)
+        self._path: tuple[list[int], HistoryBars] | None = None
+        self._buffers = Buffers(observation=(np.int32, 1), alert=(np.uint8, 1))
+
+    @property
+    def state(self) -> dict[str, np.ndarray]:
+        """The path's seed; its number of bars, and of the next bar."""
+        return {"path": self._words, "place": self._place, **named("generator", self._generator.state)}
+
+    def _begin(self, n: int) -> None:
+        """A path of n bars, the next."""
+        self._generator.words64(self._words)
+        self._place[:] = n, 0
+
+    def _encoded(self) -> HistoryBars:
+        """The path that the state is in."""
+        drawn = [*self._words.tolist(), int(self._place[0])]
+        if self._path is None or self._path[0] != drawn:
+            history = drawn_path(self._own, self._words, drawn[-1])
+            self._path = drawn, HistoryBars(self._config, history, self.encoder)
+        return self._path[1]
+
+    def series(self, n: int) -> list[Bars]:
+        """The next path, of n bars, to plan on."""
+        self._begin(n)
+        self._place[1] = n
+        return [self._encoded().bars]
+
+    def fill(self, n: int) -> Tape:
+        rows = self._rewards.rows(n) | self._buffers.rows(n)
+        tape, done = Tape(rows["reward_by_position"], rows["observation"], rows["alert"]), 0
+        while done < n:
+            if self._place[1] == self._place[0]:
+                self._begin(self._bars)
+            at = int(self._place[1])
+            size = min(n - done, int(self._place[0]) - at)
+            part = Tape(*(column[done : done + size] for column in tape))
+            self._rule.chosen(self._encoded().bars, np.arange(at, at + size), part)
+            self._place[1] += size
+            done += size
+        return tape
+
+    def facts(self, n: int) -> tuple[Tape, MarketFacts]:
+        if self._place[0] - self._place[1] < n:
+            self._begin(max(n, self._bars))
+        at = int(self._place[1])
+        self._place[1] += n
+        return self._facts(self._encoded(), at, n)
 
 
 def make_environment(
@@ -338,8 +412,8 @@ def make_environment(
 ) -> Environment:
     """The environment of a config.
 
-    bars: needed for kind "history" only; encoder: of the simulated crypto market, by default fitted on bars drawn from
-    the calibration stream.
+    bars: needed for kind "history" only; encoder: of the simulated crypto market and those of the user's, by default
+    fitted on bars drawn from the calibration stream.
     """
     kind = config.environment.kind
     if kind == "synthetic":
@@ -348,6 +422,8 @@ def make_environment(
         if bars is None:
             raise DataError("environment.kind is 'history', but no history was given: set environment.data.path")
         return HistoryEnvironment(config, generators.environment, bars)
+    if kind in MARKETS:
+        return OwnMarketEnvironment(config, generators, encoder)
     if config.engine.compat:
         return CompatCryptoEnvironment(config, generators.environment)
     return CryptoEnvironment(config, generators, encoder)

@@ -9,7 +9,7 @@ import numpy as np
 
 from idi_fast.config.feature_columns import MARKET_COLUMNS, SLOTS, feature_sizes, given_features
 from idi_fast.config.feature_settings import FeatureConfig, NamedFeature
-from idi_fast.config.plugins import plugin_hashes, read_hashes, require_plugins
+from idi_fast.config.plugins import own_hashes, plugin_hashes, read_hashes, require_plugins
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.config.transforms import TRANSFORMS
 from idi_fast.environments.series import (
@@ -87,8 +87,8 @@ class Encoder:
     typical_volatility: median of the trailing volatility where it is above 0, as log return per bar; sketches: of each
     feature in use the `SKETCH` quantiles of its training values float64, from the least to the greatest, by which other
     bars can be told from them. Sketches encode nothing, and `to_dict` leaves them out. by_symbol: the encoders fitted
-    on the bars of single symbols, by name, if they were: see `of_symbol`. plugins: of the user's functions among the
-    features the SHA-256 of their source, by name.
+    on the bars of single symbols, by name, if they were: see `of_symbol`. plugins: of the user's functions that
+    it was fitted with, features, the market and the reward, the SHA-256 of their source, by name.
     """
 
     features: dict[str, Feature]
@@ -133,7 +133,7 @@ class Encoder:
             # A price that moves evenly has no volatility: its moves are the scale. A constant price needs none.
             typical_volatility=typical if typical > 0.0 else 1.0,
             sketches=sketches,
-            plugins=plugin_hashes(features.values()),
+            plugins=plugin_hashes(features.values()) | own_hashes(config),
         )
 
     def of_symbol(self, symbol: str | None) -> "Encoder":
@@ -182,7 +182,7 @@ class Encoder:
                 raise ValueError("two features have the same name")
         else:
             features = {name: FeatureConfig(**data["features"][name]) for name in SLOTS}
-        if plugin_hashes(features.values()).keys() != plugins.keys():
+        if not plugin_hashes(features.values()).keys() <= plugins.keys():
             raise ValueError("it does not say of what source its feature functions are")
         pooled = replace(cls._from_fitted(features, data), plugins=plugins)
         by_symbol = {

@@ -65,11 +65,11 @@ class HistoryBars:
                 part = self.bars.rows(slice(first + start, first + start + len(chunk)))
                 stream.encode(logs, log_fill(logs, self._fill), part, charge.push(chunk) if charge else None)
 
-    def recent(self, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """Of the last n bars the log close, and the log price at which a position first held into each was entered, as
-        of `entry_values`; float64 (n,)."""
-        first = max(0, len(self.last) - n - 1)
-        logs = log_columns(self.last.slice(first, None))
+    def prices(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+        """Of the bars [start, stop) of the last history the log close, and the log price at which a position first held
+        into each was entered, as of `entry_values`; float64 (stop − start,)."""
+        n = stop - start
+        logs = log_columns(self.last.slice(max(0, start - 1), stop))
         entry = entry_values(logs["close"], log_fill(logs, self._fill))
         return logs["close"][-n:], entry[-n:]
 

@@ -2,9 +2,12 @@
 
 import numpy as np
 
-from idi_fast.config.consistency import NOT_SUMMED
+from idi_fast.config.consistency import SUMMED
+from idi_fast.config.own_functions import REWARDS
+from idi_fast.config.plugins import require_plugins
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.environments.features import Bars, BarStream, Encoder
+from idi_fast.environments.own_rewards import OwnReward
 from idi_fast.kernels import market, utility
 from idi_fast.kernels.learn import Tape
 
@@ -22,7 +25,7 @@ def reward_weights(config: TrainingConfig) -> np.ndarray:
 def is_linear(config: TrainingConfig) -> bool:
     """Whether rewards are sums of what each position earns, of which the fast kernels of a rollout are made."""
     holding = config.environment.market.borrow_bps or config.environment.market.cash_rate
-    return config.rewards.objective not in NOT_SUMMED and not holding and config.environment.data.funding is None
+    return config.rewards.objective in SUMMED and not holding and config.environment.data.funding is None
 
 
 def bar_stream(
@@ -45,13 +48,21 @@ class RewardRule:
 
     def __init__(self, config: TrainingConfig, encoder: Encoder):
         self.weights = reward_weights(config)
+        require_plugins(encoder.plugins)  # of the same source as when it was fitted
         self._utility = UTILITIES.get(config.rewards.objective)
+        self._own = None
+        if config.rewards.objective in REWARDS:
+            self._own = OwnReward(REWARDS[config.rewards.objective], encoder.typical_volatility, self.weights)
         self._risk_aversion = config.rewards.risk_aversion
         self._unit = encoder.typical_volatility
 
     def is_linear(self, bars: Bars) -> bool:
         """Whether the rewards of these bars are sums that the fast kernel of a rollout makes."""
-        return self._utility is None and not bars.hold.size
+        return self._is_sum and not bars.hold.size
+
+    @property
+    def _is_sum(self) -> bool:
+        return self._utility is None and self._own is None
 
     def tape(self, bars: Bars, reward_by_position: np.ndarray) -> Tape:
         """The tape whose rows are these bars, its rewards put into `reward_by_position` float64 (n, 9).
@@ -71,7 +82,7 @@ class RewardRule:
 
     @property
     def _first_weights(self) -> np.ndarray:
-        return self.weights if self._utility is None else PNL_ONLY
+        return self.weights if self._is_sum else PNL_ONLY
 
     def _finish(self, bars: Bars, chosen: np.ndarray | None, reward_by_position: np.ndarray) -> None:
         if bars.hold.size:
@@ -82,3 +93,5 @@ class RewardRule:
             utility.utility_rows(
                 self._utility, self._risk_aversion, self._unit, scarcity, self.weights, reward_by_position
             )
+        if self._own is not None:
+            self._own.fill(bars if chosen is None else bars.rows(chosen), reward_by_position)

@@ -1,15 +1,19 @@
-"""Bars in two: those to train on, and later ones to test on."""
+"""The bars that a config is for, in two: those to train on, and later ones to test on."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from idi_fast.config.arguments import check_config
+from idi_fast.config.plugins import MarketFunction, market_name
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.config_bars import load_config_bars
+from idi_fast.data.config_history import with_history
 from idi_fast.data.history import History
-from idi_fast.data.panel import Panel, TrainingBars, members
+from idi_fast.data.panel import Panel, TrainingBars, TrainingBarsLike, check_bars, members
 from idi_fast.data.timestamps import iso_time, parse_time
 from idi_fast.environments.features import longest_window, resolve_features
 from idi_fast.errors import DataError, InputError
@@ -83,6 +87,50 @@ def _split_panel(config: TrainingConfig, panel: Panel, at: int, embargo: int) ->
 def _time(history: History) -> np.ndarray:
     assert history.time is not None  # as was checked
     return history.time
+
+
+class Given(NamedTuple):
+    """What the arguments of a training stand for: its config, the bars to train on, None if it draws its own, and those
+    behind the config's split."""
+
+    config: TrainingConfig
+    bars: TrainingBars | None
+    test: TrainingBars | None
+
+
+def check_given(
+    config: TrainingConfig | Mapping[str, Any] | None,
+    history: TrainingBarsLike | None,
+    market: MarketFunction | str | None = None,
+) -> tuple[TrainingConfig, TrainingBars | None]:
+    """The config that arguments stand for, and the bars that were given; either a history or a market of the user's
+    makes the synthetic environment, the default, its own. Raises InputError."""
+    bars = check_bars(history)
+    if market is None:
+        return with_history(check_config(config, on_history=bars is not None), bars), bars
+    if bars is not None:
+        raise InputError("a history and a market were given; expected one of them")
+    name = market_name(market)
+    config = check_config(config, market=name)
+    if config.environment.kind == "synthetic":
+        config = replace(config, environment=replace(config.environment, kind=name))
+    if config.environment.kind != name:
+        raise InputError(
+            f"the market {name!r} was given, but environment.kind is {config.environment.kind!r}; set it to {name!r}"
+        )
+    return config, None
+
+
+def training_bars(config: TrainingConfig, bars: TrainingBars | None) -> Given:
+    """The bars that a config is for, given or those that it names, in two where it has a split. Raises DataError,
+    InputError."""
+    if bars is not None and config.environment.kind != "history":
+        raise InputError(
+            f"a history was given, but environment.kind is {config.environment.kind!r}; set it to 'history'"
+        )
+    if config.environment.kind != "history":
+        return Given(config, None, None)
+    return Given(*split_history(config, load_config_bars(config) if bars is None else bars))
 
 
 def load_training_bars(config: TrainingConfig, path: str | None = None) -> TrainingBars:

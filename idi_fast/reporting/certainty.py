@@ -4,13 +4,13 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from idi_fast.agents.maps import POSITIONS
 from idi_fast.agents.policy import Policy
 from idi_fast.environments.actions import ACTIONS
 from idi_fast.environments.state_space import make_rules
 from idi_fast.reporting import theme
 from idi_fast.reporting.formats import UNDEFINED, count, number, percent, plural, words
 from idi_fast.reporting.parts import Figure, Section, Table
-from idi_fast.reporting.values import POSITIONS
 
 MOST_ROWS = 24
 SURE = 2.0

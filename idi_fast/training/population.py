@@ -12,14 +12,13 @@ import polars as pl
 from idi_fast import display
 from idi_fast.agents.policy import Policy
 from idi_fast.agents.trace import Trace
-from idi_fast.config.arguments import check_callback, check_choice, check_config
+from idi_fast.config.arguments import check_callback, check_choice
+from idi_fast.config.plugins import MarketFunction
 from idi_fast.config.seeds import check_seeds, refuse_equal_seeds
 from idi_fast.config.settings import TrainingConfig
-from idi_fast.data.config_bars import load_config_bars
-from idi_fast.data.config_history import with_history
-from idi_fast.data.panel import TrainingBars, TrainingBarsLike, check_bars
+from idi_fast.data.panel import TrainingBars, TrainingBarsLike
 from idi_fast.environments.history_bars import HistoryBars
-from idi_fast.environments.splits import split_history
+from idi_fast.environments.splits import check_given, training_bars
 from idi_fast.errors import IdiFastError, InputError
 from idi_fast.evaluation.baselines import Comparison, compare_to_baselines, plain_verdict
 from idi_fast.evaluation.evaluator import Evaluation, Evaluator
@@ -249,6 +248,8 @@ def train_population(
     progress: Callable[[PopulationProgress], None] | None = None,
     finished: Callable[[Lane], None] | None = None,
     checkpoints: PopulationCheckpoints | None = None,
+    *,
+    market: MarketFunction | str | None = None,
 ) -> Population:
     """Train a lane for each seed, and evaluate all of them on the same episodes.
 
@@ -257,8 +258,8 @@ def train_population(
     Parameters
     ----------
     config
-        The settings, or a dict of them; None: the default. A history makes the synthetic environment that of the
-        history.
+        The settings, or a dict of them; None: the default. A history or a market makes the synthetic environment its
+        own.
     seeds
         Distinct integers, as `train` takes them.
     jobs
@@ -273,6 +274,8 @@ def train_population(
         Called with each lane, in the lane's own thread.
     checkpoints
         Where lanes save themselves and resume from; lanes that have lost are not trained again, nor `finished`.
+    market
+        A market of your own to train on, as `train` takes it.
 
     Returns
     -------
@@ -295,24 +298,15 @@ def train_population(
     >>> population.best.seed in range(4)
     True
     """
-    bars = check_bars(history)
-    config = with_history(check_config(config, on_history=bars is not None), bars)
+    config, bars = check_given(config, history, market)
     check_callback("progress", progress)
     check_callback("finished", finished)
-    if bars is not None and config.environment.kind != "history":
-        raise InputError(
-            f"a history was given, but environment.kind is {config.environment.kind!r}; set it to 'history'"
-        )
     seeds = check_seeds(seeds, negative=config.engine.compat is not None)
     refuse_equal_seeds(config, seeds)
     workers = WorkerPool(jobs, len(seeds))
     check_choice("keep", keep, ("best", "all"))
     started = perf_counter()
-    if config.environment.kind == "history" and bars is None:
-        bars = load_config_bars(config)
-    test = None
-    if bars is not None:
-        config, bars, test = split_history(config, bars)
+    config, bars, test = training_bars(config, bars)
     lanes = _Lanes(workers, config, seeds, bars, keep, finished, checkpoints)
     lanes.run(progress)
     best, seconds = lanes.kept[lanes.best], perf_counter() - started

@@ -11,10 +11,10 @@ import polars as pl
 from idi_fast import display
 from idi_fast.agents.policy import Policy
 from idi_fast.agents.trace import Trace
-from idi_fast.config.arguments import check_config
+from idi_fast.config.plugins import MarketFunction
 from idi_fast.config.settings import TrainingConfig
-from idi_fast.data.config_history import with_history
-from idi_fast.data.panel import TrainingBarsLike, check_bars
+from idi_fast.data.panel import TrainingBarsLike
+from idi_fast.environments.splits import check_given
 from idi_fast.evaluation.baselines import Comparison, remedy
 from idi_fast.training.artifact import episode_frames, quick_evaluation, save_training
 from idi_fast.training.trainer import ProgressCallback, Trainer, create_trainer
@@ -96,6 +96,7 @@ def train(
     config: TrainingConfig | Mapping[str, Any] | None = None,
     history: TrainingBarsLike | None = None,
     *,
+    market: MarketFunction | str | None = None,
     seed: int | None = 0,
     initial: Policy | None = None,
     progress: ProgressCallback | None = None,
@@ -106,10 +107,12 @@ def train(
     Parameters
     ----------
     config
-        The settings, or a dict of them, by default `TrainingConfig()`. A history makes the synthetic environment, the
-        default, that of the history.
+        The settings, or a dict of them, by default `TrainingConfig()`. A history or a market makes the synthetic
+        environment, the default, its own.
     history
         Bars to train on: a history, a frame, or a dict of them by symbol; by default those that the config names.
+    market
+        A market of your own to train on, a function as `register_market` takes it, or the name of a registered one.
     seed
         Any integer of 0 or more (under compat of any sign); None: drawn, and recorded in the policy.
     initial
@@ -128,7 +131,7 @@ def train(
     Raises
     ------
     ConfigError, DataError, InputError
-        If an argument cannot be used, or config, history and initial policy do not fit.
+        If an argument cannot be used, or config, history, market and initial policy do not fit.
     IdiFastError
         If values overflow.
 
@@ -141,8 +144,7 @@ def train(
     >>> run.trace.frame().height
     64
     """
-    bars = check_bars(history)
-    config = with_history(check_config(config, on_history=bars is not None), bars)
+    config, bars = check_given(config, history, market)
     trainer = create_trainer(config, seed, bars, initial=initial)
     policy, trace = trainer.run(progress, patience=patience)
     return TrainingRun(policy, trace, trainer)

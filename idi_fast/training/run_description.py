@@ -9,7 +9,7 @@ import numpy as np
 
 from idi_fast.agents.policy import Policy
 from idi_fast.config.feature_columns import given_features
-from idi_fast.config.plugins import plugin_hashes
+from idi_fast.config.plugins import own_hashes, plugin_hashes
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.history import History
 from idi_fast.data.in_sample import describe_history, versions
@@ -23,6 +23,7 @@ def describe_run(
 ) -> dict:
     """Everything that determines the numbers of a run, as JSON values: two runs that agree in it give the same
     results."""
+    plugins = plugin_hashes(given_features(config).values()) | own_hashes(config)
     about = {
         "config": config.to_dict(),
         "seed": str(seed),
@@ -30,7 +31,7 @@ def describe_run(
         "kernels": SOURCES_HASH,
         "initial_policy": None if initial is None else initial.identity(),
         "data": None if history is None else _described(history),
-        **({"plugins": plugins} if (plugins := plugin_hashes(given_features(config).values())) else {}),
+        **({"plugins": plugins} if plugins else {}),
     }
     return json.loads(json.dumps(about))
 

@@ -14,12 +14,12 @@ from idi_fast.agents.policy import Policy, check_policy
 from idi_fast.agents.trace import Trace, greedy_trace
 from idi_fast.config.arguments import check_callback, check_integer, described
 from idi_fast.config.settings import TrainingConfig
-from idi_fast.data.config_bars import load_config_bars
 from idi_fast.data.in_sample import describe_bars
 from idi_fast.data.panel import TrainingBars, TrainingBarsLike, check_bars
 from idi_fast.environments.environment import (
     CryptoEnvironment,
     HistoryEnvironment,
+    OwnMarketEnvironment,
     SyntheticEnvironment,
     make_environment,
 )
@@ -27,7 +27,7 @@ from idi_fast.environments.features import named
 from idi_fast.environments.history_bars import HistoryBars
 from idi_fast.environments.rewards import RewardRule
 from idi_fast.environments.rng import draw_seed, make_generators
-from idi_fast.environments.splits import split_history
+from idi_fast.environments.splits import training_bars
 from idi_fast.environments.state_space import make_rules
 from idi_fast.errors import Cancelled, IdiFastError, InputError, NumericalError
 from idi_fast.kernels.learn import Tables
@@ -298,7 +298,7 @@ class Trainer:
         if isinstance(environment, HistoryEnvironment):
             series = environment.series()
         else:
-            assert isinstance(environment, CryptoEnvironment)  # as the config's rules say
+            assert isinstance(environment, CryptoEnvironment | OwnMarketEnvironment)  # as the config's rules say
             series = environment.series(self.config.learning.bars)
         with np.errstate(over="ignore", invalid="ignore"):
             self.plan = planner.plan(series, self._cancelled)
@@ -398,15 +398,7 @@ def create_trainer(
     except InputError as error:
         raise InputError(f"create_trainer takes a TrainingConfig and a History; {error}") from None
     initial = None if initial is None else check_policy(initial)
-    if bars is not None and config.environment.kind != "history":
-        raise InputError(
-            f"a history was given, but environment.kind is {config.environment.kind!r}; set it to 'history'"
-        )
-    if config.environment.kind == "history" and bars is None:
-        bars = load_config_bars(config)
-    encoded, test = None, None
-    if bars is not None:
-        config, bars, test = split_history(config, bars)
-        encoded = HistoryBars(config, bars)
+    config, bars, test = training_bars(config, bars)
+    encoded = None if bars is None else HistoryBars(config, bars)
     seed = check_integer("seed", seed, optional=True)
     return Trainer(config, draw_seed() if seed is None else seed, encoded, initial, test)

@@ -124,7 +124,7 @@ def test_updates_by_visits_are_counted():
         (lambda told: told | {"plugins": {"mine": "00"}}, "is damaged: plugins must be the SHA-256 of each, by name"),
         (
             lambda told: told | {"plugins": {"mine": "0a" * 32}},
-            "cannot be applied: it needs the feature function 'mine'",
+            "cannot be applied: it needs the function 'mine'",
         ),
         (lambda told: told | {"sketches": {"rsj": [0.0] * SKETCH}}, "sketches are to be of features that there are"),
         (lambda told: told | {"sketches": {"price": [0.0]}}, "the sketch price are to be 65 finite numbers"),

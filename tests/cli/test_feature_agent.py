@@ -148,7 +148,7 @@ def test_proving_and_verifying(place, tmp_path, prover):
             TRANSFORMS.pop(name)
         outcome = cli.run(*verify)
         assert outcome.status == 1
-        cli.assert_mentions(outcome.stderr, "the feature function 'mood_gap'", SHA256, "--plugin FILE.py")
+        cli.assert_mentions(outcome.stderr, "the function 'mood_gap'", SHA256, "--plugin FILE.py")
 
 
 def test_a_plugin_that_looks_ahead_is_refused(place, tmp_path):

@@ -259,7 +259,10 @@ def plugin(folder, factor=2, name="own.py", ending="\n"):
     [
         ("def f(:", "is not a Python file"),
         ("raise RuntimeError('no')", "raised RuntimeError: no"),
-        ("def f(x):\n    return x", "has no function of the two parameters columns and window"),
+        (
+            "def f(x):\n    return x",
+            r"has no function of the parameters of one: \(columns, window\), a feature function, ",
+        ),
     ],
 )
 def test_files_that_are_refused(tmp_path, content, message):
@@ -299,7 +302,7 @@ def test_a_policy_asks_for_the_source_that_it_was_trained_with(tmp_path):
         with pytest.raises(idi.ArtifactError, match=f"'mine' of a plugin .* SHA-256 {sha256}, but that of"):
             act()
     del TRANSFORMS["mine"]
-    with pytest.raises(idi.ArtifactError, match=f"cannot be applied: it needs the feature function 'mine'.*{sha256}"):
+    with pytest.raises(idi.ArtifactError, match=f"cannot be applied: it needs the function 'mine'.*{sha256}"):
         idi.Policy.load(tmp_path / "policy.parquet")
     with pytest.raises(idi.ConfigError, match=r"'mine', which is none\..* One of your own has to be loaded first"):
         idi.TrainingConfig.from_dict(CONFIG)
