@@ -10,8 +10,8 @@ import numpy as np
 
 from idi_fast.kernels._jit import index, kernel
 from idi_fast.kernels.backtest import Financing, account
-from idi_fast.kernels.kpis import BARS, push_decisions, push_trades
-from idi_fast.kernels.kpis_beside import end_block_beside, push_bars_beside
+from idi_fast.kernels.kpis import push_decisions, push_trades
+from idi_fast.kernels.kpis_beside import push_bars_beside
 from idi_fast.kernels.learn import MOOD_FALLS_BELOW, MOOD_RISES_ABOVE
 
 ACTION_BIT, ALERT_BIT, UNVISITED_BIT = 2, 4, 5
@@ -84,10 +84,10 @@ def _earn(gap, change, cost, aligned, weights, rules, per_lane, lanes):
 
 
 class Market(NamedTuple):
-    """The bars that lanes trade on, n of them.
+    """Bars that lanes trade on, n of them.
 
-    open_, close float64 (n,); move int8, risk uint8 (n,): as in `kpis.push_decisions`; held float64 (n or fewer,),
-    held_sums float64 (blocks, 2): of the holding, as in `kpis_beside.push_bars_beside`; financing: of the account.
+    open_, close float64 (n,); move int8, risk uint8 (n,): as in `kpis.push_decisions`; held float64 (m,), held_sums
+    float64 (blocks, 2): of the holding at all bars, as in `kpis_beside.push_bars_beside`; financing: of the account.
     """
 
     open_: np.ndarray
@@ -123,7 +123,7 @@ class Room(NamedTuple):
 
 @kernel
 def settle_lane(codes, market, terms, state, sums, room):
-    """The account of a lane over all bars of a market, and the sums of its KPIs.
+    """The account of a lane over the next bars, and the sums of its KPIs.
 
     codes uint8 (n,); state: a `backtest.AccountState`; sums: `kpis_beside.Sums`; room: a `Room` of some bars, best as
     many as a block of these. Returns how many of the states training never visited, or −1 − t where an equity or a
@@ -158,10 +158,6 @@ def settle_lane(codes, market, terms, state, sums, room):
         if push_trades(room.trades[:closed], sums.trades) < closed:
             return -1 - first
         push_decisions(action, market.move[first:stop], alert, market.risk[first:stop], sums.decisions)
-    rest = sums.bars[BARS] % sums.run.block.size
-    if rest > 0:
-        held, of_held = market.held[sums.bars[BARS] - rest :], market.held_sums[-1]
-        end_block_beside(sums.run, held, of_held[0], of_held[1], sums.pairs, sums.low, sums.high)
     return unvisited
 
 

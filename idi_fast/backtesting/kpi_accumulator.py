@@ -139,6 +139,13 @@ class KpiAccumulator:
         own = self._run, self._pairs, self._low, self._high, self._bars
         return kpis_beside.Sums(*own, self._trades, self._decisions)
 
+    def end_beside(self, holding: Holding) -> None:
+        """Add what is left in the block, after the last bar of the holding."""
+        first = holding.bars // BLOCK * BLOCK
+        if first < holding.bars:
+            own = self._pairs, self._low, self._high
+            kpis_beside.end_block_beside(self._run, holding.returns[first:], *holding.sums[-1].tolist(), *own)
+
     def push_trades(self, trades: np.ndarray) -> None:
         """Add closed trades, in the order in which they were closed: float64 (m, 8), entry bar, exit bar, direction ±1,
         entry price, exit price, profit after costs as a share of the equity at entry, fees, slippage."""

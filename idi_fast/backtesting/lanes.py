@@ -11,7 +11,7 @@ import numpy as np
 from idi_fast.agents.policy import Policy
 from idi_fast.agents.rollout import HistoryRollout
 from idi_fast.backtesting.account import FILLS, AccountSimulator, TradingAssumptions
-from idi_fast.backtesting.engine import SEGMENT_BARS, Engine, own_figures, run_totals
+from idi_fast.backtesting.engine import Engine, own_figures, run_totals
 from idi_fast.backtesting.kpi_accumulator import BLOCK, Holding, KpiAccumulator
 from idi_fast.data.history import History
 from idi_fast.data.in_sample import InSampleDetector
@@ -20,14 +20,17 @@ from idi_fast.environments.rewards import is_linear, reward_weights
 from idi_fast.environments.state_space import make_rules
 from idi_fast.errors import Cancelled, InputError
 from idi_fast.kernels import lanes as kernels
+from idi_fast.kernels.backtest import Financing
 from idi_fast.kernels.learn import Rules
 from idi_fast.parallel.worker_pool import WorkerPool
 
 LANES = 32
 """That a thread follows at a time, with a byte a bar for what each does. Decisions wait for those before, but not for
 other lanes': a bar takes as long for 8 lanes as for 16, and for 32 a third longer than for these."""
-CACHE_PAGE, CACHE_LINE = 4096, 64
-"""Bytes: rows a multiple of the first apart take the same places of the first-level cache, so they are a line more."""
+SEGMENT_BARS = 32_768
+"""That all lanes pass before the next: few enough for the second-level cache to hold them."""
+CACHE_LINE = 64
+"""Bytes by which rows are apart beyond a power of two: else they would take the same places of the cache."""
 
 
 @dataclass(frozen=True)
@@ -123,15 +126,18 @@ class Course:
         first = engine.first_bar
         self.history = history if count == len(history) else history.slice(first, first + count)
         self.frequency = engine.frequency
-        self.market, self.terms = self._market(), _terms(engine.assumed)
+        self.terms = _terms(engine.assumed)
+        risk = self.bars.risk if self.history.risk is None else self.history.risk
+        self._risk = np.require(risk, np.uint8, ["C", "W"])
+        self._financing = AccountSimulator(self.assumed).financing(self.history)
 
-    def _market(self) -> kernels.Market:
+    def market(self, rows: slice) -> kernels.Market:
+        """The bars that lanes trade on."""
         history = self.history
-        risk = self.bars.risk if history.risk is None else history.risk
         open_ = history.close if history.open is None else history.open
-        financing = AccountSimulator(self.assumed).financing(history)
-        held = self.holding.returns, self.holding.sums
-        return kernels.Market(open_, history.close, self.bars.move, np.require(risk, np.uint8, "W"), *held, financing)
+        financing = Financing(*(rates[rows] for rates in self._financing))
+        prices, facts = (open_[rows], history.close[rows]), (self.bars.move[rows], self._risk[rows])
+        return kernels.Market(*prices, *facts, self.holding.returns, self.holding.sums, financing)
 
     def __len__(self) -> int:
         return self.holding.bars
@@ -185,46 +191,46 @@ class _Batch:
 
     def __init__(self, group: Group, course: Course, observation: np.ndarray, tables: np.ndarray, lanes: int):
         config, self._course = group.first.config, course
-        self._observation, self._n = observation, lanes
+        self._observation = observation
         self._weights, self._rules = reward_weights(config), make_rules(config, group.first.space)
         position, n = course.assumed.initial_position, tables.shape[1]
         # The position before the first bar is what would have been decided there.
         said, before = np.full(n, position + 1, np.uint8), np.full(n, float(position))
         self._lanes = kernels.Lanes(tables, before, np.zeros(n), np.zeros(n), said, np.zeros(n, np.int32))
+        self._keepers = [AccountSimulator(course.assumed) for _ in range(lanes)]
+        self._figures = [KpiAccumulator(len(course)) for _ in range(lanes)]
+        self._unvisited = [0] * lanes
+        rows = np.empty(BLOCK, np.int8), np.empty(BLOCK, np.int8), np.empty(BLOCK, np.uint8)
+        self._room = kernels.Room(*rows, np.empty(BLOCK), np.empty(BLOCK, np.int8), np.empty((BLOCK + 3, 8)))
 
     def run(self, workers: WorkerPool) -> Iterator[tuple[dict[str, Any], dict[str, str]]]:
         """KPIs of each lane, and why some are undefined."""
         course, bars = self._course, len(self._course)
-        codes = self._follow(workers)
-        rows = np.empty(BLOCK, np.int8), np.empty(BLOCK, np.int8), np.empty(BLOCK, np.uint8)
-        room = kernels.Room(*rows, np.empty(BLOCK), np.empty(BLOCK, np.int8), np.empty((BLOCK + 3, 8)))
-        for lane in range(self._n):
-            _check(workers)
-            keeper, figures = AccountSimulator(course.assumed), KpiAccumulator(bars)
-            given = codes[lane], course.market, course.terms
-            unvisited = kernels.settle_lane(*given, keeper.state, figures.beside, room)
-            if unvisited < 0:
-                raise InputError(
-                    f"a policy's equity, or the profit of a trade, is no finite number near bar {-1 - unvisited}; "
-                    "expected prices that are not so far apart"
-                )
+        codes = np.empty((self._lanes.said.size, SEGMENT_BARS + CACHE_LINE), np.uint8)
+        for first in range(0, bars, SEGMENT_BARS):
+            if workers.stopped.is_set():
+                raise Cancelled("another policy has failed")
+            rows = slice(first, min(bars, first + SEGMENT_BARS))
+            of_rows = codes[:, : rows.stop - first]
+            self._follow(rows, of_rows)
+            self._settle(rows, of_rows)
+        for lane, (keeper, figures) in enumerate(zip(self._keepers, self._figures, strict=True)):
+            figures.end_beside(course.holding)
             result = figures.result(course.frequency, run_totals(keeper, float(self._lanes.total[lane]), bars))
-            yield {**result.kpis, **own_figures(keeper, unvisited, bars)}, result.undefined
+            yield {**result.kpis, **own_figures(keeper, self._unvisited[lane], bars)}, result.undefined
 
-    def _follow(self, workers: WorkerPool) -> np.ndarray:
-        """What the lanes do at all bars: the byte of each state, uint8 (lanes, bars)."""
-        course, n = self._course, len(self._course)
-        bars, apart = course.bars, n + (CACHE_LINE - n) % CACHE_PAGE
-        codes = np.empty((self._lanes.said.size, apart), np.uint8)[:, :n]
-        for first in range(0, n, SEGMENT_BARS):
-            _check(workers)
-            rows = slice(first, min(n, first + SEGMENT_BARS))
-            earning = bars.gap[rows], bars.change[rows], bars.cost[rows], bars.scarcity[rows], self._weights
-            lanes = self._rules, self._lanes, first == 0, codes[:, rows]
-            kernels.rollout_lanes(self._observation[rows], *earning, *lanes)
-        return codes
+    def _follow(self, rows: slice, codes: np.ndarray) -> None:
+        bars = self._course.bars
+        earning = bars.gap[rows], bars.change[rows], bars.cost[rows], bars.scarcity[rows], self._weights
+        kernels.rollout_lanes(self._observation[rows], *earning, self._rules, self._lanes, rows.start == 0, codes)
 
-
-def _check(workers: WorkerPool) -> None:
-    if workers.stopped.is_set():
-        raise Cancelled("another policy has failed")
+    def _settle(self, rows: slice, codes: np.ndarray) -> None:
+        market, terms = self._course.market(rows), self._course.terms
+        for lane, (keeper, figures) in enumerate(zip(self._keepers, self._figures, strict=True)):
+            found = kernels.settle_lane(codes[lane], market, terms, keeper.state, figures.beside, self._room)
+            if found < 0:
+                raise InputError(
+                    f"a policy's equity, or the profit of a trade, is no finite number near bar "
+                    f"{rows.start - 1 - found}; expected prices that are not so far apart"
+                )
+            self._unvisited[lane] += found

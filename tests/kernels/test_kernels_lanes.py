@@ -91,6 +91,10 @@ def test_settle_lane(rows, fill, is_long_only, size, room):
     rooms = np.empty(room, np.int8), np.empty(room, np.int8), np.empty(room, np.uint8), np.empty(room)
     space = kernels.Room(*rooms, np.empty(room, np.int8), np.empty((room + 3, 8)))
     new = kernels.settle_lane(np.array(codes, np.uint8), market, kernels.Terms(*terms), state, sums, space)
+    if n % BLOCK:
+        kpis_beside.end_block_beside(
+            own.run, returns[n // BLOCK * BLOCK :], *held_sums[-1], own.pairs, own.low, own.high
+        )
     expected = oracle.settle_lane(codes, (open_, close), (move, risk), held, terms)
     assert new == expected.new
     assert sums.decisions[:6].tolist() == list(expected.decisions)
