@@ -189,6 +189,14 @@ def _fetch(q, comm_q, visits, first, fetched, n_comm):
 
 
 @kernel(inline=True)
+def _fetch_ahead(q, comm_q, visits, rows, row, fetched, n_comm, n_tilings):
+    """The same of the state that a later row, or the last one, will lead to."""
+    coming = index(min(row, rows.shape[0] - 1))
+    for k in range(n_tilings):
+        _fetch(q, comm_q, visits, np.int64(rows[coming, index(k)]), fetched, n_comm)
+
+
+@kernel(inline=True)
 def _clear_traces(progress):
     for k in range(progress.n_traces[0]):
         progress.trace_weight[index(k)] = 0.0
@@ -256,6 +264,40 @@ def update_traces(q, method, progress, state, action, error, rate, counts):
         q[entry] += share * weights[index(k)] * error
 
 
+@kernel(inline=True)
+def _best_said(comm_q, first, state, said, n_comm, n_tilings):
+    """The best communication of a state; of several tilings the values are written to said float64 (n_comm,)."""
+    if n_tilings == 1:
+        return np.int64(best_of(comm_q, first * n_comm, n_comm))
+    _add_values(comm_q, state, n_comm, said, n_tilings)
+    return np.int64(best_of(said, 0, n_comm))
+
+
+@kernel(inline=True)
+def _most_said(comm_q, first, state, said, n_comm, n_tilings):
+    """The value of the best communication of a state; of several tilings all are written to said."""
+    if n_tilings == 1:
+        return max_of(comm_q, first * n_comm, n_comm)
+    _add_values(comm_q, state, n_comm, said, n_tilings)
+    return max_of(said, 0, n_comm)
+
+
+@kernel(inline=True)
+def _exploration(method, progress, explorer, visits, first, of_episode):
+    """The exploration rate in a state, which is the episode's unless it falls with visits."""
+    if method.exploration_by == BY_VISITS:
+        return exploration_rate(method, progress, explorer.exploration[0], explorer.floor, visits[index(first)])
+    return of_episode
+
+
+@kernel(inline=True)
+def _count(updates, state, action):
+    """Count an update of the value of an action, where such are counted. Mutates: updates."""
+    if updates.size > 0:
+        for k in range(state.size):
+            updates[state[k] * 3 + action] += 1
+
+
 def learn_by_method(tape, rows, places, explorer, learner, method, progress, words, totals):
     """Explore and train both tables over all rows of a tape; return how many episodes ended.
 
@@ -306,9 +348,7 @@ def _learn(tape, rows, places, explorer, learner, method, progress, words, total
         rate = rate_after(learner.learning_rate, progress.episode[0], method)
     for row in range(tape.observation.size):
         if visits.size > MANY_STATES:
-            coming = index(min(row + AHEAD, tape.observation.size - 1))
-            for k in range(n_tilings):
-                _fetch(q, comm_q, visits, np.int64(rows[coming, index(k)]), fetched, n_comm)
+            _fetch_ahead(q, comm_q, visits, rows, row + AHEAD, fetched, n_comm, n_tilings)
         if done == 0:
             position, mood, pnl, total = 1, reset_mood(n_moods), 0.0, 0.0
             here = _enter(rows[row], places, mood, position, state, n_tilings)
@@ -318,8 +358,7 @@ def _learn(tape, rows, places, explorer, learner, method, progress, words, total
             done = 1
             continue
         word, said_word = words[index(row), 0], words[index(row), 1]
-        if method.exploration_by == BY_VISITS:
-            epsilon = exploration_rate(method, progress, explorer.exploration[0], explorer.floor, visits[index(here)])
+        epsilon = _exploration(method, progress, explorer, visits, here, epsilon)
         own = others = _values3(q, here, state, n_tilings)
         hold, buy, sell = own
         if algorithm == DOUBLE_Q_LEARNING:
@@ -330,12 +369,8 @@ def _learn(tape, rows, places, explorer, learner, method, progress, words, total
         if algorithm == Q_LAMBDA and _chosen(a, hold, buy, sell) < _chosen(best, hold, buy, sell):
             _clear_traces(progress)
         drawn = explorer.comm_column[below(said_word << np.uint64(32), explorer.comm_column.size)]
-        if n_tilings == 1:
-            c = best_of(comm_q, here * n_comm, n_comm)
-        else:
-            _add_values(comm_q, state, n_comm, said, n_tilings)
-            c = best_of(said, 0, n_comm)
-        c = drawn if high_uniform(said_word) < epsilon else np.int64(c)
+        best_said = _best_said(comm_q, here, state, said, n_comm, n_tilings)
+        c = drawn if high_uniform(said_word) < epsilon else best_said
         comm_value = comm_q[index(here * n_comm + c)] if n_tilings == 1 else said[index(c)]
 
         before = position
@@ -357,25 +392,16 @@ def _learn(tape, rows, places, explorer, learner, method, progress, words, total
             hold, buy, sell = _values3(q, there, following, n_tilings)
             value = max(max(hold, buy), sell)
             if method.algorithm == EXPECTED_SARSA:
-                chance = epsilon
-                if method.exploration_by == BY_VISITS:
-                    at = visits[index(there)]
-                    chance = exploration_rate(method, progress, explorer.exploration[0], explorer.floor, at)
+                chance = _exploration(method, progress, explorer, visits, there, epsilon)
                 value = (1.0 - chance) * value + chance * ((hold + buy + sell) / 3.0)
             error = gained + discount * value - _chosen(a, *own)
             if algorithm == Q_LAMBDA:
                 update_traces(q, method, progress, state, a, error, rate, updates)
-                if updates.size > 0:
-                    for k in range(n_tilings):
-                        updates[state[k] * 3 + a] += 1
+                _count(updates, state, a)
             else:
                 _learn_value(q, here, state, 3, a, error, rate, updates, method, True, n_tilings)
-        if n_tilings == 1:
-            comm_best = max_of(comm_q, there * n_comm, n_comm)
-        else:
-            _add_values(comm_q, following, n_comm, said, n_tilings)
-            comm_best = max_of(said, 0, n_comm)
-        error = gained + bonus[index(tape.alert[index(row)] * n_comm + c)] + discount * comm_best - comm_value
+        most = _most_said(comm_q, there, following, said, n_comm, n_tilings)
+        error = gained + bonus[index(tape.alert[index(row)] * n_comm + c)] + discount * most - comm_value
         _learn_value(comm_q, here, state, n_comm, c, error, rate, comm_updates, method, True, n_tilings)
 
         tables.comm_counts[index(c)] += 1
