@@ -106,9 +106,20 @@ def _prefetch(typing_context, array, at):
     return types.void(array, at), generate
 
 
+def _lowest_bit(typing_context, bits):
+    def generate(context, builder, signature, arguments):
+        return builder.cttz(arguments[0], ir.IntType(1)(1))
+
+    return types.uint64(types.uint64), generate
+
+
 if TYPE_CHECKING or not IS_COMPILED:
 
     def prefetch(array, at) -> None:
         """Ask for the cache line of array[at], so that it is there when it is needed; `at` may lie beyond the end."""
+
+    def lowest_bit(bits) -> np.uint64:
+        """The place of the lowest 1 among the bits of a uint64 that is not 0."""
+        return np.uint64((int(bits) & -int(bits)).bit_length() - 1)
 else:
-    prefetch = intrinsic(_prefetch)
+    prefetch, lowest_bit = intrinsic(_prefetch), intrinsic(_lowest_bit)

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from idi_fast.kernels._jit import index, kernel
+from idi_fast.kernels._jit import index, kernel, lowest_bit
 
 NEXT_OPEN, NEXT_CLOSE, SAME_CLOSE = 0, 1, 2
 HASH = np.uint64(0x9E3779B97F4A7C15)
@@ -61,24 +61,51 @@ def rebalance(units, cash, target, price, fee_rate, size):
     return new_units, equity - fee - new_units * price, fee, closing + notional
 
 
+WIDE = 64
+"""Bars that are looked at together, in vectors."""
+
+
 @kernel(inline=True)
-def _hold_on(first, target, prices, close, held, units, cash, equity):
-    """Mark the equity of the bars from `first` on that go on with what is held and leave something of it; the first
-    that does not. prices: those of the fills, at which it must be worth something as well. Mutates: equity."""
-    stop = first
-    while stop < target.size and target[index(stop)] == held:
-        stop += 1
-    ruined = 0
-    for t in range(first, stop):
-        worth = cash + units * close[index(t)]
-        equity[index(t)] = worth
-        # A NaN is no ruin, as in the account.
-        ruined += worth <= 0.0 or cash + units * prices[index(t)] <= 0.0
-    if ruined == 0:
-        return stop
-    while not (cash + units * close[first] <= 0.0 or cash + units * prices[first] <= 0.0):
+def _run_end(target, first, held):
+    """The first bar from `first` on that is decided to hold something else, or the end."""
+    wanted = np.int8(held)
+    while first + WIDE <= target.size:
+        others = np.uint64(0)
+        for k in range(WIDE):
+            others |= np.uint64(target[index(first + k)] != wanted) << np.uint64(k)
+        if others:
+            return first + np.int64(lowest_bit(others))
+        first += WIDE
+    while first < target.size and target[index(first)] == wanted:
         first += 1
     return first
+
+
+@kernel(inline=True)
+def _hold_on(first, target, prices, close, is_open, held, units, cash, equity, position):
+    """Mark the bars from `first` on that go on with what is held and leave something of it; return the first that does
+    not. prices: those of the fills, at which it must be worth something as well; is_open: whether they are other prices
+    than the closes. Mutates: equity, position, also beyond those bars, where later ones are marked."""
+    stop, at, ruined, wanted = _run_end(target, first, held), first, 0, np.int8(held)
+    while at < stop and at + WIDE <= target.size:
+        for k in range(WIDE):
+            worth = cash + units * close[index(at + k)]
+            equity[index(at + k)] = worth
+            ruined += worth <= 0.0  # a NaN is no ruin, as in the account
+        if is_open:
+            for k in range(WIDE):
+                ruined += cash + units * prices[index(at + k)] <= 0.0
+        for k in range(WIDE):
+            position[index(at + k)] = wanted
+        at += WIDE
+    for t in range(at, stop):
+        equity[index(t)], position[index(t)] = cash + units * close[index(t)], wanted
+        ruined += equity[index(t)] <= 0.0 or cash + units * prices[index(t)] <= 0.0
+    if ruined > 0:  # perhaps only beyond the last of these bars
+        while first < stop and not (cash + units * close[first] <= 0.0 or cash + units * prices[first] <= 0.0):
+            first += 1
+        return first
+    return stop
 
 
 @kernel(inline=True)
@@ -125,10 +152,8 @@ def account(target, open_, close, fill, fee_rate, slippage_rate, size, financing
     while t < close.size:
         if at[LIQUIDATED] < 0 and held == decided and not is_financed:
             # Most bars change nothing: what they are worth is worked out without a branch a bar.
-            stop = _hold_on(t, target, prices, close, held, units, cash, equity)
-            while t < stop:
-                position[t] = held
-                t += 1
+            is_open = fill == NEXT_OPEN
+            t = _hold_on(t, target, prices, close, is_open, held, units, cash, equity, position)
             if t == close.size:
                 break
         wanted, price = np.int64(0), prices[t]

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from idi_fast.kernels._jit import index, kernel
+from idi_fast.kernels.tails import LANES, cut_tails, keep_tails
 
 COUNT, MEAN, M2, M3, M4 = range(5)
 """Moments: how many values, their mean, sums of the powers 2 to 4 of their differences from it."""
@@ -25,9 +26,6 @@ above and below."""
 LAST, PEAK, PEAK_BAR, LOW, WORST, WORST_BARS, LONGEST = range(7)
 """An equity so far: the last, the highest, the last bar at that, the lowest since; of the drawdowns that are over, the
 depth of the deepest, its length and that of the longest, in bars."""
-
-KEPT, LIMIT = range(2)
-"""How many values are kept, and what one must be below to be kept."""
 
 BARS, EXPOSED = range(2)
 """Bars so far, and those that closed with a position."""
@@ -53,13 +51,6 @@ class Curve(NamedTuple):
     signed: np.ndarray
     block: np.ndarray
     filled: np.ndarray
-
-
-class Lowest(NamedTuple):
-    """The lowest of many values: state float64 (2,), values float64 (m,), of which the first state[KEPT] count."""
-
-    state: np.ndarray
-    values: np.ndarray
 
 
 @kernel
@@ -94,25 +85,44 @@ def drawdowns(equity, first_bar, path):
     there, once: the peak has not changed within it.
     """
     peak, peak_bar, low = path[PEAK], path[PEAK_BAR], path[LOW]
-    for t in range(equity.size):
-        if equity[t] < peak:
-            low = min(low, equity[t])
-        else:
-            bar = float(first_bar + t)
-            if low < peak:
-                depth = low / peak - 1.0
-                if depth < path[WORST]:
-                    path[WORST], path[WORST_BARS] = depth, bar - peak_bar
-                path[LONGEST] = max(path[LONGEST], bar - peak_bar)
-            peak, peak_bar, low = equity[t], bar, equity[t]
+    lows, is_low_known = np.empty(LANES), True
+    for start in range(0, equity.size, LANES):
+        part, reached = equity[start : min(equity.size, start + LANES)], 0
+        for lane in range(part.size):
+            reached += part[index(lane)] >= peak
+        if reached == 0 and part.size == LANES:
+            # Most bars are of this kind: what is lowest is asked for once, when the drawdown ends.
+            for lane in range(part.size):
+                k = index(lane)
+                lows[k] = part[k] if is_low_known else min(lows[k], part[k])
+            is_low_known = False
+            continue
+        if not is_low_known:
+            low, is_low_known = min(low, _lowest(lows)), True
+        for lane in range(part.size):
+            if part[lane] < peak:
+                low = min(low, part[lane])
+            else:
+                bar = float(first_bar + start + lane)
+                if low < peak:
+                    depth = low / peak - 1.0
+                    if depth < path[WORST]:
+                        path[WORST], path[WORST_BARS] = depth, bar - peak_bar
+                    path[LONGEST] = max(path[LONGEST], bar - peak_bar)
+                peak, peak_bar, low = part[lane], bar, part[lane]
+    if not is_low_known:
+        low = min(low, _lowest(lows))
     path[PEAK], path[PEAK_BAR], path[LOW] = peak, peak_bar, low
     if equity.size > 0:
         path[LAST] = equity[equity.size - 1]
 
 
-LANES = 32
-"""Partial sums of each sum: additions wait for one another, but those of neighbouring lanes are one instruction. In
-which order values are added up does not depend on the machine."""
+@kernel(inline=True)
+def _lowest(values):
+    lowest = values[0]
+    for k in range(1, values.size):
+        lowest = min(lowest, values[k])
+    return lowest
 
 
 @kernel
@@ -197,43 +207,6 @@ def merge_products(pairs, n, mean_x, mean_y, squares, products):
 
 
 @kernel
-def keep_lowest(values, sign, state, kept):
-    """Keep those of sign · values float64 (n,) that are below the limit. kept float64, n longer than what it holds; it
-    may be the values themselves. Mutates: state, kept."""
-    count, limit = index(state[KEPT]), state[LIMIT]
-    for t in range(values.size):
-        value = sign * values[t]
-        kept[count] = value  # always, and then overwritten: no branch that cannot be predicted
-        count += index(value < limit)
-    state[KEPT] = count
-
-
-@kernel
-def values_between(values, floor, ceiling, out):
-    """Copy the values float64 (n,) from floor to ceiling to out, longer than n; return how many are below the
-    floor, and how many are in out. Mutates: out."""
-    below, count = 0, index(0)
-    for t in range(values.size):
-        out[count] = values[t]
-        below += values[t] < floor
-        count += index((values[t] >= floor) & (values[t] <= ceiling))
-    return below, np.int64(count)
-
-
-@kernel
-def sum_below(values, limit):
-    """Sum of those of the values float64 (n,) that are below a limit, and how many they are."""
-    sums, count = np.zeros(LANES), 0
-    for start in range(0, values.size, LANES):
-        part = values[start : min(values.size, start + LANES)]
-        for lane in range(part.size):
-            k = index(lane)
-            sums[k] += part[k] if part[k] < limit else 0.0
-            count += part[k] < limit
-    return sums.sum(), count
-
-
-@kernel
 def end_block(run, holding, pairs, low, high):
     """Add the current block of both curves to all sums, and begin the next.
 
@@ -254,8 +227,7 @@ def end_block(run, holding, pairs, low, high):
             mean = signed_sums(rest, curve.signed)
             m2, m3, m4, _, _, _, _ = central_sums(rest, rest, mean, mean)
             merge_moments(curve.moments, rest.size, mean, m2, m3, m4)
-    keep_lowest(x, 1.0, low.state, low.values)
-    keep_lowest(x, -1.0, high.state, high.values)
+    keep_tails(x, low, high)
     run.filled[0] = holding.filled[0] = 0
 
 
@@ -272,29 +244,36 @@ def push_curve(equity, bar, curve):
 
 @kernel
 def push_bars(equity, position, held, run, holding, pairs, low, high, bars):
-    """Add bars, up to the end of a block that leaves `low` or `high` no room for another.
+    """Add bars.
 
     equity, held float64 (n,): of the run and of buying and holding, at each close; position int8 (n,) held at the
-    close; bars int64 (2,); the rest as in `end_block`. Returns how many bars were added, or −1 − t where equity[t] or
-    held[t] is no equity. Mutates: run, holding, pairs, low, high, bars.
+    close; bars int64 (2,); the rest as in `end_block`. Returns n, or −1 − t where equity[t] or held[t] is no equity.
+    Mutates: run, holding, pairs, low, high, bars.
     """
     size, start = run.block.size, 0
-    while start < equity.size and max(low.state[KEPT], high.state[KEPT]) + size <= low.values.size:
+    while start < equity.size:
         place = bars[BARS] % size
         stop = min(equity.size, start + size - place)
         for values, curve in ((equity, run), (held, holding)):
             count = push_curve(values[start:stop], bars[BARS], curve)
             if count < 0:
                 return count - start
-        exposed = 0
-        for t in range(start, stop):
-            exposed += position[t] != 0
-        bars[EXPOSED] += exposed
-        bars[BARS] += stop - start
+        end_bars(position[start:stop], bars)
         if bars[BARS] % size == 0:
             end_block(run, holding, pairs, low, high)
+            cut_tails(low, high)
         start = stop
     return start
+
+
+@kernel
+def end_bars(position, bars):
+    """Count bars, and those with a position int8 (n,). Mutates: bars."""
+    exposed = 0
+    for t in range(position.size):
+        exposed += position[t] != 0
+    bars[EXPOSED] += exposed
+    bars[BARS] += position.size
 
 
 TINY = 2.0**-500
@@ -343,6 +322,9 @@ def push_trades(trades, sums):
     return count
 
 
+ZERO = np.uint8(0)
+
+
 @kernel
 def push_decisions(action, move, alert, risk, counts):
     """Count what the decisions at each close are worth by the bar after it.
@@ -351,28 +333,37 @@ def push_decisions(action, move, alert, risk, counts):
     risk uint8 (n,): 1 where alert was said at the close, where the bar is a risk event, else 0. counts int64 (8,), the
     last two −1 at first. Mutates: counts.
     """
-    if action.size == 0:
+    n = action.size
+    if n == 0:
         return
-    first = 0 if counts[LAST_ACTION] >= 0 else 1  # no decision came before the first bar of all
-    last_action = np.int8(counts[LAST_ACTION]) if first == 0 else action[0]
-    last_alert = np.uint8(counts[LAST_ALERT]) if first == 0 else alert[0]
-    actions, moves, hits, alerts, risks, warnings = 0, 0, 0, 0, 0, 0
-    for t in range(first, action.size):
-        side = np.int8(last_action == 1) - np.int8(last_action == 2)
-        actions += side != 0
-        moves += move[t] != 0
-        hits += (side != 0) & (side == move[t])
-        alerts += last_alert
-        risks += risk[t]
-        warnings += last_alert & risk[t]
-        last_action, last_alert = action[t], alert[t]
-    counts[ACTIONS] += actions
-    counts[MOVES] += moves
-    counts[HITS] += hits
-    counts[ALERTS] += alerts
-    counts[RISKS] += risks
-    counts[WARNINGS] += warnings
-    counts[LAST_ACTION], counts[LAST_ALERT] = last_action, last_alert
+    if counts[LAST_ACTION] >= 0:  # no decision came before the first bar of all
+        before = np.array([counts[LAST_ACTION]]).astype(np.int8), np.array([counts[LAST_ALERT]]).astype(np.uint8)
+        _count_decisions(before[0], move[:1], before[1], risk[:1], counts)
+    _count_decisions(action[: n - 1], move[1:], alert[: n - 1], risk[1:], counts)
+    counts[LAST_ACTION], counts[LAST_ALERT] = action[n - 1], alert[n - 1]
+
+
+@kernel
+def _count_decisions(action, move, alert, risk, counts):
+    """Decisions and what followed, all of n bars. Mutates: counts."""
+    for first in range(0, action.size, 64):
+        # Counters of a byte, 64 bars at a time: a vector has eight times as many of them as of 64 bits.
+        actions, moves, hits, alerts, risks, warnings = ZERO, ZERO, ZERO, ZERO, ZERO, ZERO
+        for t in range(first, min(action.size, first + 64)):
+            k = index(t)
+            side = np.int8(action[k] == 1) - np.int8(action[k] == 2)
+            actions = np.uint8(actions + (side != 0))
+            moves = np.uint8(moves + (move[k] != 0))
+            hits = np.uint8(hits + ((side != 0) & (side == move[k])))
+            alerts = np.uint8(alerts + alert[k])
+            risks = np.uint8(risks + risk[k])
+            warnings = np.uint8(warnings + (alert[k] & risk[k]))
+        counts[ACTIONS] += actions
+        counts[MOVES] += moves
+        counts[HITS] += hits
+        counts[ALERTS] += alerts
+        counts[RISKS] += risks
+        counts[WARNINGS] += warnings
 
 
 DAY_NS = 86_400 * 10**9

@@ -1,20 +1,34 @@
 """The sums of `kernels.kpis` for many runs beside one holding, whose own sums are the same for all of them."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from idi_fast.kernels._jit import index, kernel
 from idi_fast.kernels.kpis import (
     BARS,
-    EXPOSED,
-    KEPT,
-    LANES,
-    LIMIT,
+    Curve,
     central_sums,
+    end_bars,
     merge_moments,
     merge_products,
     push_curve,
     signed_sums,
 )
+from idi_fast.kernels.tails import LANES, Lowest, cut_tails, keep_tails
+
+
+class Sums(NamedTuple):
+    """Those of a run, but for its holding's: `end_block_beside` says what the first four are; bars int64 (2,), trades
+    float64 (13,), decisions int64 (8,) as in `kernels.kpis`."""
+
+    run: Curve
+    pairs: np.ndarray
+    low: Lowest
+    high: Lowest
+    bars: np.ndarray
+    trades: np.ndarray
+    decisions: np.ndarray
 
 
 @kernel
@@ -33,20 +47,6 @@ def sums_beside(x, y, mean_x, mean_y):
             sums[2, k] += square * square
             sums[3, k] += from_x * (part_y[k] - mean_y)
     return sums[0].sum(), sums[1].sum(), sums[2].sum(), sums[3].sum()
-
-
-@kernel
-def keep_tails(values, low, high):
-    """Both `keep_lowest` of values float64 (n,) in one pass: of them, and of them times −1. Mutates: low, high."""
-    lows, highs = low.values, high.values
-    n_low, n_high = index(low.state[KEPT]), index(high.state[KEPT])
-    below, above = low.state[LIMIT], high.state[LIMIT]
-    for t in range(values.size):
-        value = values[t]
-        lows[n_low], highs[n_high] = value, -value
-        n_low += index(value < below)
-        n_high += index(-value < above)
-    low.state[KEPT], high.state[KEPT] = n_low, n_high
 
 
 @kernel
@@ -91,23 +91,19 @@ def push_bars_beside(equity, position, held, sums, run, pairs, low, high, bars):
     """Add bars as `push_bars`, beside a holding that many runs share.
 
     held float64 (m,): its returns at all bars of the run, or fewer if it came to 0; sums float64 (blocks, 2): of
-    `sum_blocks`. Returns how many bars were added, or −1 − t where equity[t] is no equity. Mutates: run, pairs, low,
-    high, bars.
+    `sum_blocks`. Returns n, or −1 − t where equity[t] is no equity. Mutates: run, pairs, low, high, bars.
     """
     size, start = run.block.size, 0
-    while start < equity.size and max(low.state[KEPT], high.state[KEPT]) + size <= low.values.size:
+    while start < equity.size:
         first = bars[BARS] // size * size
         stop = min(equity.size, start + first + size - bars[BARS])
         count = push_curve(equity[start:stop], bars[BARS], run)
         if count < 0:
             return count - start
-        exposed = 0
-        for t in range(start, stop):
-            exposed += position[t] != 0
-        bars[EXPOSED] += exposed
-        bars[BARS] += stop - start
+        end_bars(position[start:stop], bars)
         if bars[BARS] == first + size:
             block = first // size
             end_block_beside(run, held[first : first + size], sums[block, 0], sums[block, 1], pairs, low, high)
+            cut_tails(low, high)
         start = stop
     return start

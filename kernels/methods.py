@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from idi_fast.kernels._jit import index, kernel, prefetch, variant
+from idi_fast.kernels._jit import index, kernel, lowest_bit, prefetch, variant
 from idi_fast.kernels.learn import (
     AHEAD,
     DONE,
@@ -38,6 +38,8 @@ BY_EPISODES, BY_VISITS = 1, 2
 """What a rate falls with; 0 is nothing."""
 LEAST_TRACE = 1e-3
 """A trace that has fallen below this is dropped."""
+TOGETHER = 64
+"""Traces that are looked at at once, in vectors."""
 
 
 class Method(NamedTuple):
@@ -46,7 +48,7 @@ class Method(NamedTuple):
     algorithm: one of the four above; rate_by: nothing, BY_EPISODES or BY_VISITS, the learning rate · (1 + n /
     rate_delay)^−rate_power; rates float64 (n,), the first of these, of no size where it is nothing; exploration_by:
     nothing (· decay an episode), BY_EPISODES (linear, by exploration_step an episode) or BY_VISITS (of a state,
-    exploration_visits c: c / (c + n)); trace_decay: λγ.
+    exploration_visits c: c / (c + n)), of which explorations float64 (n,) are the first; trace_decay: λγ.
     """
 
     algorithm: int
@@ -57,6 +59,7 @@ class Method(NamedTuple):
     exploration_by: int
     exploration_step: float
     exploration_visits: float
+    explorations: np.ndarray
     trace_decay: float
 
 
@@ -77,8 +80,8 @@ class LearningState(NamedTuple):
     (n_rows, 3), comm_updates int64 (n_rows, n_comm): of each value, where the rate falls with them; these have no size
     where they are not needed.
     here int64 (n_tilings,): the rows of the state that the agent is in. episode int64 (1,): episodes that ended;
-    trace_entry int64, trace_weight float64 (longest trace * n_tilings,): values that led here, oldest first, of which
-    there are n_traces int64 (1,).
+    trace_entry int64, trace_weight float64 (n,), n a multiple of TOGETHER: values that led here, of which there are
+    n_traces int64 (1,); beyond these, weights are 0.
     """
 
     other: np.ndarray
@@ -111,7 +114,11 @@ def rate_after(rate, n, method):
 def exploration_rate(method, progress, exploration, floor, visits):
     """The exploration rate in a state with so many visits, float64."""
     if method.exploration_by == BY_VISITS:
-        rate = method.exploration_visits / (method.exploration_visits + visits)
+        # Looked up: the choice of the action would have to wait for the quotient.
+        if visits < method.explorations.size:
+            rate = method.explorations[index(visits)]
+        else:
+            rate = method.exploration_visits / (method.exploration_visits + visits)
     elif method.exploration_by == BY_EPISODES:
         rate = 1.0 - method.exploration_step * progress.episode[0]
     else:
@@ -181,7 +188,58 @@ def _fetch(q, comm_q, visits, first, fetched, n_comm):
         prefetch(comm_q, place)
 
 
-@kernel
+@kernel(inline=True)
+def _fetch_ahead(q, comm_q, visits, rows, row, fetched, n_comm, n_tilings):
+    """The same of the state that a later row, or the last one, will lead to."""
+    coming = index(min(row, rows.shape[0] - 1))
+    for k in range(n_tilings):
+        _fetch(q, comm_q, visits, np.int64(rows[coming, index(k)]), fetched, n_comm)
+
+
+@kernel(inline=True)
+def _clear_traces(progress):
+    for k in range(progress.n_traces[0]):
+        progress.trace_weight[index(k)] = 0.0
+    progress.n_traces[0] = 0
+
+
+@kernel(inline=True)
+def _fade_traces(progress, trace_decay):
+    """Let every trace fade by a step, and drop those too faint; their order means nothing. Mutates: progress."""
+    entries, weights, n = progress.trace_entry, progress.trace_weight, progress.n_traces[0]
+    # From the last ones on: what takes a dropped one's place has faded already.
+    for first in range((n - 1) // TOGETHER * TOGETHER, -1, -TOGETHER):
+        faint = np.uint64(0)
+        for k in range(TOGETHER):
+            weight = weights[index(first + k)] * trace_decay
+            weights[index(first + k)] = weight
+            faint |= np.uint64(weight < LEAST_TRACE) << np.uint64(k)
+        if n - first < TOGETHER:
+            faint &= (np.uint64(1) << np.uint64(n - first)) - np.uint64(1)
+        while faint:
+            k = lowest_bit(faint)
+            faint &= faint - np.uint64(1)
+            place = first + np.int64(k)
+            while place < n and weights[index(place)] < LEAST_TRACE:
+                n -= 1
+                entries[index(place)], weights[index(place)] = entries[index(n)], weights[index(n)]
+                weights[index(n)] = 0.0
+    progress.n_traces[0] = n
+
+
+@kernel(inline=True)
+def _trace_of(entries, n, entry):
+    """The place of a value among the first n, or n."""
+    for first in range(0, n, TOGETHER):
+        found = np.uint64(0)
+        for k in range(TOGETHER):
+            found |= np.uint64(entries[index(first + k)] == entry) << np.uint64(k)
+        if found:
+            return min(first + np.int64(lowest_bit(found)), n)
+    return n
+
+
+@kernel(inline=True)
 def update_traces(q, method, progress, state, action, error, rate, counts):
     """Let every trace fade by a step, give the state's value in every tiling the whole weight, and every value that led
     here its share of the error.
@@ -189,24 +247,55 @@ def update_traces(q, method, progress, state, action, error, rate, counts):
     state int64 (n_tilings,); rate: the learning rate of all but where there are counts int64 (flat) of updates, by
     which each has its own. Mutates: q float64 (flat), progress.
     """
-    kept = 0
-    for k in range(progress.n_traces[0]):
-        weight = progress.trace_weight[k] * method.trace_decay
-        is_here = False
-        for tiling in range(state.size):
-            is_here |= progress.trace_entry[k] == state[tiling] * 3 + action
-        if weight >= LEAST_TRACE and not is_here:
-            progress.trace_entry[kept], progress.trace_weight[kept] = progress.trace_entry[k], weight
-            kept += 1
+    entries, weights = progress.trace_entry, progress.trace_weight
+    _fade_traces(progress, method.trace_decay)
+    n = progress.n_traces[0]
     for tiling in range(state.size):
-        progress.trace_entry[kept], progress.trace_weight[kept] = state[tiling] * 3 + action, 1.0
-        kept += 1
-    progress.n_traces[0] = kept
-    for k in range(kept):
-        entry, share = progress.trace_entry[k], rate
+        entry = state[index(tiling)] * 3 + action
+        place = _trace_of(entries, n, entry)
+        n += place == n
+        entries[index(place)], weights[index(place)] = entry, 1.0
+    progress.n_traces[0] = n
+    share = rate / state.size
+    for k in range(n):
+        entry = index(entries[index(k)])
         if counts.size > 0:
-            share = rate_after(rate, counts[index(entry)], method)
-        q[entry] += share / state.size * progress.trace_weight[k] * error
+            share = rate_after(rate, counts[entry], method) / state.size
+        q[entry] += share * weights[index(k)] * error
+
+
+@kernel(inline=True)
+def _best_said(comm_q, first, state, said, n_comm, n_tilings):
+    """The best communication of a state; of several tilings the values are written to said float64 (n_comm,)."""
+    if n_tilings == 1:
+        return np.int64(best_of(comm_q, first * n_comm, n_comm))
+    _add_values(comm_q, state, n_comm, said, n_tilings)
+    return np.int64(best_of(said, 0, n_comm))
+
+
+@kernel(inline=True)
+def _most_said(comm_q, first, state, said, n_comm, n_tilings):
+    """The value of the best communication of a state; of several tilings all are written to said."""
+    if n_tilings == 1:
+        return max_of(comm_q, first * n_comm, n_comm)
+    _add_values(comm_q, state, n_comm, said, n_tilings)
+    return max_of(said, 0, n_comm)
+
+
+@kernel(inline=True)
+def _exploration(method, progress, explorer, visits, first, of_episode):
+    """The exploration rate in a state, which is the episode's unless it falls with visits."""
+    if method.exploration_by == BY_VISITS:
+        return exploration_rate(method, progress, explorer.exploration[0], explorer.floor, visits[index(first)])
+    return of_episode
+
+
+@kernel(inline=True)
+def _count(updates, state, action):
+    """Count an update of the value of an action, where such are counted. Mutates: updates."""
+    if updates.size > 0:
+        for k in range(state.size):
+            updates[state[k] * 3 + action] += 1
 
 
 def learn_by_method(tape, rows, places, explorer, learner, method, progress, words, totals):
@@ -254,23 +343,22 @@ def _learn(tape, rows, places, explorer, learner, method, progress, words, total
     state, following, said = progress.here.copy(), np.empty(n_tilings, np.int64), np.empty(n_comm)
     here = state[0]
     ended, rate = 0, learner.learning_rate
+    epsilon = exploration_rate(method, progress, explorer.exploration[0], explorer.floor, 0)
     if method.rate_by == BY_EPISODES:
         rate = rate_after(learner.learning_rate, progress.episode[0], method)
     for row in range(tape.observation.size):
         if visits.size > MANY_STATES:
-            coming = index(min(row + AHEAD, tape.observation.size - 1))
-            for k in range(n_tilings):
-                _fetch(q, comm_q, visits, np.int64(rows[coming, index(k)]), fetched, n_comm)
+            _fetch_ahead(q, comm_q, visits, rows, row + AHEAD, fetched, n_comm, n_tilings)
         if done == 0:
             position, mood, pnl, total = 1, reset_mood(n_moods), 0.0, 0.0
             here = _enter(rows[row], places, mood, position, state, n_tilings)
             for k in range(n_tilings):
                 visits[index(state[k])] += 1
-            progress.n_traces[0] = 0
+            _clear_traces(progress)
             done = 1
             continue
         word, said_word = words[index(row), 0], words[index(row), 1]
-        epsilon = exploration_rate(method, progress, explorer.exploration[0], explorer.floor, visits[index(here)])
+        epsilon = _exploration(method, progress, explorer, visits, here, epsilon)
         own = others = _values3(q, here, state, n_tilings)
         hold, buy, sell = own
         if algorithm == DOUBLE_Q_LEARNING:
@@ -279,14 +367,10 @@ def _learn(tape, rows, places, explorer, learner, method, progress, words, total
         best = best_of_three(hold, buy, sell)
         a = below(word << np.uint64(32), 3) if high_uniform(word) < epsilon else best
         if algorithm == Q_LAMBDA and _chosen(a, hold, buy, sell) < _chosen(best, hold, buy, sell):
-            progress.n_traces[0] = 0
+            _clear_traces(progress)
         drawn = explorer.comm_column[below(said_word << np.uint64(32), explorer.comm_column.size)]
-        if n_tilings == 1:
-            c = best_of(comm_q, here * n_comm, n_comm)
-        else:
-            _add_values(comm_q, state, n_comm, said, n_tilings)
-            c = best_of(said, 0, n_comm)
-        c = drawn if high_uniform(said_word) < epsilon else np.int64(c)
+        best_said = _best_said(comm_q, here, state, said, n_comm, n_tilings)
+        c = drawn if high_uniform(said_word) < epsilon else best_said
         comm_value = comm_q[index(here * n_comm + c)] if n_tilings == 1 else said[index(c)]
 
         before = position
@@ -308,24 +392,16 @@ def _learn(tape, rows, places, explorer, learner, method, progress, words, total
             hold, buy, sell = _values3(q, there, following, n_tilings)
             value = max(max(hold, buy), sell)
             if method.algorithm == EXPECTED_SARSA:
-                chance = exploration_rate(
-                    method, progress, explorer.exploration[0], explorer.floor, visits[index(there)]
-                )
+                chance = _exploration(method, progress, explorer, visits, there, epsilon)
                 value = (1.0 - chance) * value + chance * ((hold + buy + sell) / 3.0)
             error = gained + discount * value - _chosen(a, *own)
             if algorithm == Q_LAMBDA:
                 update_traces(q, method, progress, state, a, error, rate, updates)
-                if updates.size > 0:
-                    for k in range(n_tilings):
-                        updates[state[k] * 3 + a] += 1
+                _count(updates, state, a)
             else:
                 _learn_value(q, here, state, 3, a, error, rate, updates, method, True, n_tilings)
-        if n_tilings == 1:
-            comm_best = max_of(comm_q, there * n_comm, n_comm)
-        else:
-            _add_values(comm_q, following, n_comm, said, n_tilings)
-            comm_best = max_of(said, 0, n_comm)
-        error = gained + bonus[index(tape.alert[index(row)] * n_comm + c)] + discount * comm_best - comm_value
+        most = _most_said(comm_q, there, following, said, n_comm, n_tilings)
+        error = gained + bonus[index(tape.alert[index(row)] * n_comm + c)] + discount * most - comm_value
         _learn_value(comm_q, here, state, n_comm, c, error, rate, comm_updates, method, True, n_tilings)
 
         tables.comm_counts[index(c)] += 1
@@ -343,6 +419,7 @@ def _learn(tape, rows, places, explorer, learner, method, progress, words, total
             if method.rate_by == BY_EPISODES:
                 rate = rate_after(learner.learning_rate, progress.episode[0], method)
             explorer.exploration[0] *= explorer.decay
+            epsilon = exploration_rate(method, progress, explorer.exploration[0], explorer.floor, 0)
     for k in range(n_tilings):
         progress.here[k] = state[k]
     agent[DONE], agent[POSITION], agent[MOOD] = done, position, mood

@@ -22,8 +22,8 @@ from idi_fast.kernels.methods import LearningState, Method, learn_by_method
 ALGORITHMS = get_args(Algorithm)
 """In the order of the kernels' numbers."""
 RATES = 16_384
-"""Learning rates that are looked up, since a power takes as long as all else in a step: as many as fit the second-level
-cache beside the tables."""
+"""Learning and exploration rates that are looked up, since a power takes as long as all else in a step: as many as fit
+the second-level cache beside the tables."""
 
 
 class Agent:
@@ -195,6 +195,7 @@ def make_method(config: TrainingConfig) -> Method:
     learning = config.learning
     by = {"visits": methods.BY_VISITS, "episodes": methods.BY_EPISODES, "linear": methods.BY_EPISODES}
     falls = learning.rate_schedule in by
+    explores_by_visits = learning.exploration_schedule == "visits"
     return Method(
         algorithm=ALGORITHMS.index(learning.algorithm),
         rate_by=by.get(learning.rate_schedule, 0),
@@ -204,6 +205,7 @@ def make_method(config: TrainingConfig) -> Method:
         exploration_by=by.get(learning.exploration_schedule, 0),
         exploration_step=exploration_step(config),
         exploration_visits=learning.exploration_visits,
+        explorations=first_explorations(learning.exploration_visits, RATES if explores_by_visits else 0),
         trace_decay=learning.trace_decay * config.discount,
     )
 
@@ -228,14 +230,21 @@ def exploration_step(config: TrainingConfig) -> float:
     return (1.0 - config.learning.exploration_floor) / exploring_episodes(config)
 
 
+@lru_cache(maxsize=4)
+def first_explorations(visits: float, n: int) -> np.ndarray:
+    """The exploration rate of a state after 0, 1, … visits, float64 (n,); shared as well."""
+    return visits / (visits + np.arange(n))
+
+
 def make_progress(config: TrainingConfig, method: Method, tables: Tables, n_tilings: int = 1) -> LearningState:
     """What the method tracks besides the tables, before training."""
     n_rows, n_comm = tables.comm_q.shape
     is_double, is_counted = method.algorithm == methods.DOUBLE_Q_LEARNING, method.rate_by == methods.BY_VISITS
-    longest = 0
+    traces = 0
     if method.algorithm == methods.Q_LAMBDA:
         fades = math.log(methods.LEAST_TRACE) / math.log(method.trace_decay) if method.trace_decay > 0.0 else 0.0
         longest = min(config.episode_length, math.ceil(fades) + 1)
+        traces = math.ceil((longest + 1) * n_tilings / methods.TOGETHER) * methods.TOGETHER
     return LearningState(
         other=tables.q.copy() if is_double else np.zeros((0, 3)),
         updates=np.zeros((n_rows if is_counted else 0, 3), np.int64),
@@ -243,8 +252,8 @@ def make_progress(config: TrainingConfig, method: Method, tables: Tables, n_tili
         comm_updates=np.zeros((n_rows if is_counted else 0, n_comm), np.int64),
         here=np.zeros(n_tilings, np.int64),
         episode=np.zeros(1, np.int64),
-        trace_entry=np.zeros((longest + 1) * n_tilings, np.int64),
-        trace_weight=np.zeros((longest + 1) * n_tilings),
+        trace_entry=np.zeros(traces, np.int64),
+        trace_weight=np.zeros(traces),
         n_traces=np.zeros(1, np.int64),
     )
 

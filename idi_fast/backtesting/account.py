@@ -175,7 +175,7 @@ class AccountSimulator:
         self._rates = assumed.fee_bps / 1e4, assumed.slippage_bps / 1e4
         at, money = np.array([0, 0, assumed.initial_position, -1]), np.zeros(kernels.MONEY)
         money[[kernels.CASH, kernels.STAKE]] = 1.0
-        self._state = kernels.AccountState(money, at, np.zeros(8))
+        self.state = kernels.AccountState(money, at, np.zeros(8))
         self._elapsed = ElapsedYears()
 
     def push(self, target: np.ndarray, history: History) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -195,15 +195,16 @@ class AccountSimulator:
             FILLS[self._assumed.fill],
             *self._rates,
             float(self._assumed.size),
-            self._financing(history),
-            self._state,
+            self.financing(history),
+            self.state,
             equity,
             position,
             trades,
         )
         return equity, position, trades[:count]
 
-    def _financing(self, history: History) -> kernels.Financing:
+    def financing(self, history: History) -> kernels.Financing:
+        """What money and positions earn and cost at the next bars."""
         assumed = self._assumed
         if not (assumed.cash_rate or assumed.borrow_bps or assumed.funding):
             return NO_FINANCING
@@ -217,17 +218,17 @@ class AccountSimulator:
     @property
     def open_trade(self) -> np.ndarray:
         """The trade still open, float64 (0 or 1, 8): its exit bar is −1."""
-        return self._state.trade[np.newaxis] if self._state.at[kernels.HELD] else np.empty((0, 8))
+        return self.state.trade[np.newaxis] if self.state.at[kernels.HELD] else np.empty((0, 8))
 
     @property
     def totals(self) -> AccountTotals:
         """The fields of an `Account` that are not arrays."""
-        money = self._state.money
+        money = self.state.money
         return {
             "fees": float(money[kernels.FEES]),
             "slippage": float(money[kernels.SLIPPAGE]),
             "traded": float(money[kernels.TRADED]),
-            "liquidated_at": int(self._state.at[kernels.LIQUIDATED]),
+            "liquidated_at": int(self.state.at[kernels.LIQUIDATED]),
             "interest": float(money[kernels.INTEREST]),
             "borrow": float(money[kernels.BORROW]),
             "funding": float(money[kernels.FUNDING]),

@@ -1,7 +1,6 @@
 """A backtest's KPIs from its bars, in segments of any size, in one pass and bounded memory."""
 
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +9,7 @@ from idi_fast.backtesting import kpi_definitions as definitions
 from idi_fast.data.bar_frequency import BarFrequency
 from idi_fast.errors import InputError
 from idi_fast.kernels import kpis as kernels
-from idi_fast.kernels import kpis_beside
+from idi_fast.kernels import kpis_beside, tails
 
 BLOCK = 4_096  # returns: with those of buy and hold 64 KiB, which fit the second-level cache
 TAIL = 0.05
@@ -85,10 +84,9 @@ class KpiAccumulator:
         if most_bars < 0:
             raise InputError(f"most_bars is {most_bars}; expected 0 or more")
         self._most_bars = most_bars
-        self._least = math.ceil(TAIL * most_bars) + 2
         self._run, self._holding = _new_curve(), _new_curve()
         self._pairs = np.zeros(5)
-        self._low, self._high = _new_lowest(self._least), _new_lowest(self._least)
+        self._low, self._high = _new_lowest(most_bars), _new_lowest(most_bars)
         self._bars = np.zeros(2, np.int64)
         self._trades = np.zeros(13)
         self._trades[[kernels.BEST, kernels.WORST_TRADE, kernels.GROWTH]] = -math.inf, math.inf, 1.0
@@ -114,21 +112,19 @@ class KpiAccumulator:
             {"equity": (equity, np.float64), "position": (position, np.int8), "held_equity": (held_equity, np.float64)}
         )
 
-        def push(start: int) -> int:
-            rest = slice(start, None)
-            return kernels.push_bars(
-                equity[rest],
-                position[rest],
-                held[rest],
-                self._run,
-                self._holding,
-                self._pairs,
-                self._low,
-                self._high,
-                self._bars,
+        if self._ended:
+            raise InputError("the result of this accumulator has been taken; more bars need a new one")
+        bars = int(self._bars[kernels.BARS])
+        if bars + equity.size > self._most_bars:
+            raise InputError(f"{bars + equity.size} bars were pushed to an accumulator of at most {self._most_bars}")
+        sums = self._run, self._holding, self._pairs, self._low, self._high, self._bars
+        done = kernels.push_bars(equity, position, held, *sums)
+        if done < 0:
+            t = -1 - done
+            raise InputError(
+                f"the equity is {equity[t]} and that of buying and holding {held[t]} at bar {bars + t}; "
+                "expected finite numbers above 0, or 0 from some bar on"
             )
-
-        self._push(equity, held, push)
         if risk_free is not None:
             (riskless,) = _columns({"risk_free": (risk_free, np.float64)})
             if riskless.size != equity.size:
@@ -137,46 +133,18 @@ class KpiAccumulator:
             for excess, values in zip(self._excess, (equity, held), strict=True):
                 excess.push(values, riskless)
 
-    def push_beside(self, equity: np.ndarray, position: np.ndarray, holding: Holding) -> None:
-        """The same beside a holding that others share; its own figures are not accumulated here.
+    @property
+    def beside(self) -> kpis_beside.Sums:
+        """The sums as `kernels.lanes` takes them, which adds bars beside a holding that others share."""
+        own = self._run, self._pairs, self._low, self._high, self._bars
+        return kpis_beside.Sums(*own, self._trades, self._decisions)
 
-        After the last bar of the holding no more can be added.
-        """
-        equity, position = _columns({"equity": (equity, np.float64), "position": (position, np.int8)})
-
-        def push(start: int) -> int:
-            own = self._run, self._pairs, self._low, self._high, self._bars
-            return kpis_beside.push_bars_beside(equity[start:], position[start:], holding.returns, holding.sums, *own)
-
-        self._push(equity, None, push)
-        done = int(self._bars[kernels.BARS])
-        if done == holding.bars and done % BLOCK:
-            first = done // BLOCK * BLOCK
-            mean, squares = holding.sums[-1].tolist()
-            rest = holding.returns[first:]
-            kpis_beside.end_block_beside(self._run, rest, mean, squares, self._pairs, self._low, self._high)
-
-    def _push(self, equity: np.ndarray, held: np.ndarray | None, push: Callable[[int], int]) -> None:
-        """Add bars by `push`, which is given the first one that is left and returns what the kernels do."""
-        if self._ended:
-            raise InputError("the result of this accumulator has been taken; more bars need a new one")
-        bars = int(self._bars[kernels.BARS])
-        if bars + equity.size > self._most_bars:
-            raise InputError(f"{bars + equity.size} bars were pushed to an accumulator of at most {self._most_bars}")
-        start = 0
-        while start < equity.size:
-            done = push(start)
-            if done < 0:
-                t = start - 1 - done
-                other = "" if held is None else f" and that of buying and holding {held[t]}"
-                raise InputError(
-                    f"the equity is {equity[t]}{other} at bar {bars + t}; "
-                    "expected finite numbers above 0, or 0 from some bar on"
-                )
-            start += done
-            for lowest in (self._low, self._high):
-                if lowest.state[kernels.KEPT] > 2 * self._least:  # there is no room for another block
-                    _cut(lowest, self._least)
+    def end_beside(self, holding: Holding) -> None:
+        """Add what is left in the block, after the last bar of the holding."""
+        first = holding.bars // BLOCK * BLOCK
+        if first < holding.bars:
+            own = self._pairs, self._low, self._high
+            kpis_beside.end_block_beside(self._run, holding.returns[first:], *holding.sums[-1].tolist(), *own)
 
     def push_trades(self, trades: np.ndarray) -> None:
         """Add closed trades, in the order in which they were closed: float64 (m, 8), entry bar, exit bar, direction ±1,
@@ -283,58 +251,21 @@ def _new_curve() -> kernels.Curve:
     return kernels.Curve(path, np.zeros(5), np.zeros(5), np.empty(BLOCK), np.zeros(1, np.int64))
 
 
-def _new_lowest(least: int) -> kernels.Lowest:
+def _new_lowest(most_bars: int) -> tails.Lowest:
     # Large arrays take memory when they are first written to, so the buffers need not grow.
-    return kernels.Lowest(np.array([0.0, math.inf]), np.empty(2 * least + BLOCK))
+    least = math.ceil(TAIL * most_bars) + 2
+    return tails.Lowest(np.array([0.0, math.inf]), np.empty(2 * least + BLOCK), least)
 
 
-def _cut(lowest: kernels.Lowest, least: int) -> None:
-    """Drop values, from more than 2 · least, that are not among the `least` lowest; the order of the others stays."""
-    kept = lowest.values[: int(lowest.state[kernels.KEPT])]
-    # A sample estimates a limit with slightly more than `least` values below, and counting verifies it.
-    sample = kept[:: round(kept.size ** (1 / 3))]
-    rank = int((least / kept.size + 2.0 / math.sqrt(sample.size)) * sample.size)
-    limit = float(np.partition(sample, rank)[rank]) if rank < sample.size else math.inf
-    below = np.count_nonzero(kept < limit)
-    # With many equal values, such as returns without a position, few may lie below the limit, but enough not above.
-    if below > 1.5 * least or (below < least and np.count_nonzero(kept <= limit) < least):
-        limit = _at_rank(kept, least - 1)[0]
-    lowest.state[:] = 0.0, limit
-    kernels.keep_lowest(kept, 1.0, lowest.state, lowest.values)
-    below = int(lowest.state[kernels.KEPT])
-    if below < least:
-        lowest.values[below:least] = limit  # the others are equal to it
-        lowest.state[kernels.KEPT] = least
-
-
-def _at_rank(values: np.ndarray, rank: int) -> tuple[float, float]:
-    """The value of a rank, counted from 0 for the lowest, and the next one, if any.
-
-    A sample estimates its place, counting the lower ones verifies it, and only the few near it are sorted
-    (Floyd & Rivest 1975): 2 ns a value where NumPy's selection takes 10.
-    """
-    sample = values[:: round(values.size ** (1 / 3))]
-    margin = 2.0 / math.sqrt(sample.size)  # four standard errors of a share of one half, more for other shares
-    first, last = (int((rank / values.size + way * margin) * sample.size) for way in (-1, 1))
-    first, last = max(first, 0), min(last + 1, sample.size - 1)
-    floor, ceiling = np.partition(sample, [first, last])[[first, last]]
-    near = np.empty(values.size + 1)
-    below, count = kernels.values_between(values, floor if first else -math.inf, ceiling, near)
-    if not below <= rank < below + count - 1:
-        below, near, count = 0, values, values.size
-    places = [rank - below, min(rank - below + 1, count - 1)]
-    return tuple(np.partition(near[:count], places)[places].tolist())
-
-
-def _tail(lowest: kernels.Lowest, n: int) -> definitions.Tail | None:
+def _tail(lowest: tails.Lowest, n: int) -> definitions.Tail | None:
     """The tail of n values by their lowest."""
     if n == 0:
         return None
-    kept = lowest.values[: int(lowest.state[kernels.KEPT])]
+    kept = lowest.values[: int(lowest.state[tails.KEPT])]
     place = TAIL * (n - 1)
     rank = int(place)
-    low, high = _at_rank(kept, rank)
-    total, below = kernels.sum_below(kept, low)
+    low, high = tails.two_ranks(kept, rank)
+    total, below = tails.sum_below(kept, low)
     return definitions.Tail(
         percentile=low + (high - low) * (place - rank), mean=(total + (rank + 1 - below) * low) / (rank + 1)
     )

@@ -10,22 +10,27 @@ import numpy as np
 
 from idi_fast.agents.policy import Policy
 from idi_fast.agents.rollout import HistoryRollout
-from idi_fast.backtesting.account import AccountSimulator
-from idi_fast.backtesting.engine import SEGMENT_BARS, Engine, own_figures, run_totals
-from idi_fast.backtesting.kpi_accumulator import Holding, KpiAccumulator
+from idi_fast.backtesting.account import FILLS, AccountSimulator, TradingAssumptions
+from idi_fast.backtesting.engine import Engine, own_figures, run_totals
+from idi_fast.backtesting.kpi_accumulator import BLOCK, Holding, KpiAccumulator
 from idi_fast.data.history import History
 from idi_fast.data.in_sample import InSampleDetector
 from idi_fast.environments.features import Bars, empty_bars
 from idi_fast.environments.rewards import is_linear, reward_weights
 from idi_fast.environments.state_space import make_rules
-from idi_fast.errors import Cancelled
+from idi_fast.errors import Cancelled, InputError
 from idi_fast.kernels import lanes as kernels
-from idi_fast.kernels.learn import POSITION, Rules
-from idi_fast.kernels.rollout import BEFORE
+from idi_fast.kernels.backtest import Financing
+from idi_fast.kernels.learn import Rules
 from idi_fast.parallel.worker_pool import WorkerPool
 
-LANES = 2 * kernels.SIDE_BY_SIDE
-"""That a thread follows at a time; each keeps its extreme returns, 1.6 bytes a bar."""
+LANES = 32
+"""That a thread follows at a time, with a byte a bar for what each does. Decisions wait for those before, but not for
+other lanes': a bar takes as long for 8 lanes as for 16, and for 32 a third longer than for these."""
+SEGMENT_BARS = 32_768
+"""That all lanes pass before the next: few enough for the second-level cache to hold them."""
+CACHE_LINE = 64
+"""Bytes by which rows are apart beyond a power of two: else they would take the same places of the cache."""
 
 
 @dataclass(frozen=True)
@@ -57,15 +62,15 @@ class Group:
             self._tables.append(policy)
 
     def codes(self, lanes: Sequence[int], states: np.ndarray) -> np.ndarray:
-        """The tables of lanes, uint8 (lanes, n_states), the last one again up to a number that the kernel takes.
+        """The tables of lanes as of `kernels.Lanes`, the last one again up to a number that the kernel takes.
 
         states int64 (n_states,): those that a tile coder's tables are made of.
         """
         chosen = [*lanes, *[lanes[-1]] * (-len(lanes) % kernels.SIDE_BY_SIDE)]
         tables = [self._tables[lane] for lane in chosen]
-        return np.stack(
-            [_codes(table, states, self._rules) if isinstance(table, Policy) else table for table in tables]
-        )
+        codes = [_codes(table, states, self._rules) if isinstance(table, Policy) else table for table in tables]
+        of_observation = self._rules.strides[0]
+        return np.stack([table.reshape(-1, of_observation) for table in codes], axis=1)
 
 
 def _codes(policy: Policy, states: np.ndarray, rules: Rules) -> np.ndarray:
@@ -120,11 +125,27 @@ class Course:
         self.bars, self.holding = room.rows(slice(count)), Holding(held[:count])
         first = engine.first_bar
         self.history = history if count == len(history) else history.slice(first, first + count)
-        self.risk = self.bars.risk if self.history.risk is None else self.history.risk
         self.frequency = engine.frequency
+        self.terms = _terms(engine.assumed)
+        risk = self.bars.risk if self.history.risk is None else self.history.risk
+        self._risk = np.require(risk, np.uint8, ["C", "W"])
+        self._financing = AccountSimulator(self.assumed).financing(self.history)
+
+    def market(self, rows: slice) -> kernels.Market:
+        """The bars that lanes trade on."""
+        history = self.history
+        open_ = history.close if history.open is None else history.open
+        financing = Financing(*(rates[rows] for rates in self._financing))
+        prices, facts = (open_[rows], history.close[rows]), (self.bars.move[rows], self._risk[rows])
+        return kernels.Market(*prices, *facts, self.holding.returns, self.holding.sums, financing)
 
     def __len__(self) -> int:
         return self.holding.bars
+
+
+def _terms(assumed: TradingAssumptions) -> kernels.Terms:
+    rates = assumed.fee_bps / 1e4, assumed.slippage_bps / 1e4
+    return kernels.Terms(FILLS[assumed.fill], *rates, float(assumed.size), assumed.long_only)
 
 
 def run_lanes(
@@ -170,43 +191,46 @@ class _Batch:
 
     def __init__(self, group: Group, course: Course, observation: np.ndarray, tables: np.ndarray, lanes: int):
         config, self._course = group.first.config, course
-        self._observation, self._tables = observation, tables
+        self._observation = observation
         self._weights, self._rules = reward_weights(config), make_rules(config, group.first.space)
-        position = course.assumed.initial_position + 1
-        self._agents = np.zeros((len(tables), 4), np.int64)
-        self._agents[:, [POSITION, BEFORE]] = position
-        self._sums, self._unvisited = np.zeros(len(tables)), [0] * lanes
+        position, n = course.assumed.initial_position, tables.shape[1]
+        # The position before the first bar is what would have been decided there.
+        said, before = np.full(n, position + 1, np.uint8), np.full(n, float(position))
+        self._lanes = kernels.Lanes(tables, before, np.zeros(n), np.zeros(n), said, np.zeros(n, np.int32))
         self._keepers = [AccountSimulator(course.assumed) for _ in range(lanes)]
         self._figures = [KpiAccumulator(len(course)) for _ in range(lanes)]
-        self._room = np.empty(9 * kernels.BLOCK), np.empty(kernels.BLOCK, np.int64)
+        self._unvisited = [0] * lanes
+        rows = np.empty(BLOCK, np.int8), np.empty(BLOCK, np.int8), np.empty(BLOCK, np.uint8)
+        self._room = kernels.Room(*rows, np.empty(BLOCK), np.empty(BLOCK, np.int8), np.empty((BLOCK + 3, 8)))
 
     def run(self, workers: WorkerPool) -> Iterator[tuple[dict[str, Any], dict[str, str]]]:
         """KPIs of each lane, and why some are undefined."""
-        bars = len(self._course)
-        codes = np.empty((len(self._tables), SEGMENT_BARS), np.uint8)
-        said = np.empty(SEGMENT_BARS, np.int8), np.empty(SEGMENT_BARS, np.int8), np.empty(SEGMENT_BARS, np.uint8)
+        course, bars = self._course, len(self._course)
+        codes = np.empty((self._lanes.said.size, SEGMENT_BARS + CACHE_LINE), np.uint8)
         for first in range(0, bars, SEGMENT_BARS):
             if workers.stopped.is_set():
                 raise Cancelled("another policy has failed")
             rows = slice(first, min(bars, first + SEGMENT_BARS))
-            n = rows.stop - first
-            self._follow(rows, codes[:, :n])
-            course, history = self._course, self._course.history.slice(rows.start, rows.stop)
-            facts = course.bars.move[rows], course.risk[rows]
-            for lane in range(len(self._keepers)):
-                target, action, alert = (array[:n] for array in said)
-                self._unvisited[lane] += int(kernels.read_codes(codes[lane, :n], target, action, alert))
-                equity, position, trades = self._keepers[lane].push(target, history)
-                figures = self._figures[lane]
-                figures.push_beside(equity, position, course.holding)
-                figures.push_trades(trades)
-                figures.push_decisions(action, facts[0], alert, facts[1])
+            of_rows = codes[:, : rows.stop - first]
+            self._follow(rows, of_rows)
+            self._settle(rows, of_rows)
         for lane, (keeper, figures) in enumerate(zip(self._keepers, self._figures, strict=True)):
-            result = figures.result(self._course.frequency, run_totals(keeper, float(self._sums[lane]), bars))
+            figures.end_beside(course.holding)
+            result = figures.result(course.frequency, run_totals(keeper, float(self._lanes.total[lane]), bars))
             yield {**result.kpis, **own_figures(keeper, self._unvisited[lane], bars)}, result.undefined
 
     def _follow(self, rows: slice, codes: np.ndarray) -> None:
         bars = self._course.bars
         earning = bars.gap[rows], bars.change[rows], bars.cost[rows], bars.scarcity[rows], self._weights
-        lanes = self._tables, self._agents, self._sums
-        kernels.rollout_lanes(self._observation[rows], *earning, self._rules, *lanes, *self._room, codes)
+        kernels.rollout_lanes(self._observation[rows], *earning, self._rules, self._lanes, rows.start == 0, codes)
+
+    def _settle(self, rows: slice, codes: np.ndarray) -> None:
+        market, terms = self._course.market(rows), self._course.terms
+        for lane, (keeper, figures) in enumerate(zip(self._keepers, self._figures, strict=True)):
+            found = kernels.settle_lane(codes[lane], market, terms, keeper.state, figures.beside, self._room)
+            if found < 0:
+                raise InputError(
+                    f"a policy's equity, or the profit of a trade, is no finite number near bar "
+                    f"{rows.start - 1 - found}; expected prices that are not so far apart"
+                )
+            self._unvisited[lane] += found

@@ -178,7 +178,7 @@ def backtest_population(
 
     Each policy's figures are those that `backtest` has for it alone, to the last bit. Memory does not grow with the
     number of policies, but for a byte per state of each and a row of the table; a history of n bars takes some 100 n
-    bytes.
+    bytes, and 52 n more for each thread.
 
     Parameters
     ----------

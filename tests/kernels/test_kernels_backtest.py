@@ -400,3 +400,15 @@ def test_find_hashes(values, known):
     expected = oracle.find_hashes(bits.tolist(), set(np.array(known, np.float64).view(np.uint64).tolist()))
     assert found[:count].tolist() == expected
     assert set(range(min(2, len(values)))) <= set(expected)
+
+
+@given(st.integers(0, 2**32), FILLS, st.sampled_from([0.01, 0.2]), st.sampled_from([0.0, 0.001]), st.integers(40, 300))
+def test_long_holdings_are_marked_as_bar_by_bar(seed, fill, volatility, fee_rate, n):
+    """64 bars that hold the same are looked at together; pieces shorter than that are not. Many are ruined."""
+    rng = np.random.default_rng(seed)
+    close = 100.0 * np.exp(np.cumsum(rng.normal(0.0, volatility, n)))
+    open_ = close * np.exp(rng.normal(0.0, volatility, n))
+    target = np.repeat(rng.integers(-1, 2, n), rng.integers(1, 150, n))[:n]
+    given = target, open_, close, fill, fee_rate
+    for piece, whole in zip(keep(*given, cuts=range(0, n, 23)), keep(*given), strict=True):
+        assert_array_equal(piece, whole)

@@ -15,12 +15,15 @@ from kernel_strategies import CHUNKS, eighths, pieces
 from numpy.testing import assert_allclose, assert_array_equal
 
 from idi_fast.kernels import kpis as kernels
+from idi_fast.kernels import tails
 from oracle import kpis as oracle
 
 RETURNS = st.lists(eighths(1), min_size=1, max_size=30) | st.lists(st.floats(-1, 1), min_size=1, max_size=30)
 EQUITIES = st.lists(eighths().map(lambda value: abs(value) + 0.125), max_size=40)
 """Of few values, so that a peak is often reached again."""
 BLOCK = 4
+MOST = 400
+"""Bars of a run."""
 
 
 @st.composite
@@ -46,8 +49,9 @@ def new_curve() -> kernels.Curve:
     return kernels.Curve(path, np.zeros(5), np.zeros(5), np.empty(BLOCK), np.zeros(1, np.int64))
 
 
-def new_lowest(room: int, limit: float = math.inf) -> kernels.Lowest:
-    return kernels.Lowest(np.array([0.0, limit]), np.empty(room))
+def new_lowest(room: int, limit: float = math.inf) -> tails.Lowest:
+    """Room for all values, none of which is dropped."""
+    return tails.Lowest(np.array([0.0, limit]), np.empty(room), room)
 
 
 def assert_rounded(made: Iterable[float], exact: Iterable[Fraction], largest: Iterable[float], n: int) -> None:
@@ -117,6 +121,14 @@ def test_drawdowns_in_chunks_are_the_same(equity, chunks):
     assert_array_equal(path_of(equity, chunks), path_of(equity))
 
 
+@given(st.integers(0, 2**32), CHUNKS)
+def test_long_drawdowns_are_the_same_in_short_chunks(seed, chunks):
+    """Chunks of 32 bars below the peak are looked at together, shorter ones are not."""
+    rng = np.random.default_rng(seed)
+    equity = np.exp(np.cumsum(rng.choice([-0.01, 0.0, 0.0101], MOST)) * rng.choice([0.0, 1.0])).tolist()
+    assert_array_equal(path_of(equity, chunks), path_of(equity))
+
+
 @given(RETURNS, RETURNS)
 def test_signed_sums(values, more):
     signed = np.zeros(5)
@@ -157,37 +169,6 @@ def test_merge_products(parts):
     assert_pairs(merged, [x for x, _ in pairs], [y for _, y in pairs])
 
 
-@given(RETURNS, st.sampled_from([1.0, -1.0]), st.just(math.inf) | eighths(1))
-def test_keep_lowest(values, sign, limit):
-    lowest = new_lowest(len(values) + 3, limit)
-    lowest.values[:3], lowest.state[kernels.KEPT] = -5.0, 2.0
-    kernels.keep_lowest(np.array(values), sign, lowest.state, lowest.values)
-    expected = [-5.0, -5.0, *oracle.keep_lowest(values, sign, limit)]
-    assert_array_equal(lowest.values[: int(lowest.state[kernels.KEPT])], expected)
-
-
-@given(RETURNS, st.just(math.inf) | eighths(1))
-def test_keep_lowest_of_the_values_kept_before(values, limit):
-    lowest = kernels.Lowest(np.array([0.0, limit]), np.array([*values, math.nan]))
-    kernels.keep_lowest(lowest.values[:-1], 1.0, lowest.state, lowest.values)
-    assert_array_equal(lowest.values[: int(lowest.state[kernels.KEPT])], oracle.keep_lowest(values, 1.0, limit))
-
-
-@given(RETURNS, eighths(1) | st.just(-math.inf), eighths(1) | st.just(math.inf))
-def test_values_between(values, floor, ceiling):
-    out = np.empty(len(values) + 1)
-    below, count = kernels.values_between(np.array(values), floor, ceiling, out)
-    assert (below, out[:count].tolist()) == oracle.values_between(values, floor, ceiling)
-
-
-@given(st.lists(st.floats(-1.0, 9.0), max_size=200), st.floats(-1.0, 9.0) | st.sampled_from([-math.inf, math.inf]))
-def test_sum_below(values, limit):
-    total, count = oracle.sum_below(values, limit)
-    made = kernels.sum_below(np.array(values), limit)
-    assert made[1] == count
-    assert_rounded(made[:1], [total], [9], len(values))
-
-
 @given(RETURNS.map(lambda values: values[:BLOCK]), RETURNS.map(lambda values: values[:BLOCK]))
 def test_end_block(x, y):
     run, holding, pairs, low, high = new_curve(), new_curve(), np.zeros(5), new_lowest(BLOCK + 1), new_lowest(BLOCK + 1)
@@ -219,38 +200,27 @@ def test_push_curve(equity, cut):
 
 
 class Sums:
-    """All sums over bars, pushed in chunks; the tails are emptied when they are full."""
+    """All sums over bars, pushed in chunks."""
 
     def __init__(self, equity, position, held, chunks=(10**9,)):
         self.run, self.holding, self.pairs, self.bars = new_curve(), new_curve(), np.zeros(5), np.zeros(2, np.int64)
-        self.low, self.high = new_lowest(2 * BLOCK + 1), new_lowest(2 * BLOCK + 1)
-        self.lows: list[float] = []
-        self.highs: list[float] = []
+        self.low, self.high = new_lowest(MOST), new_lowest(MOST)
         for piece in pieces(equity.size, list(chunks)):
-            start = piece.start
-            while start < piece.stop:
-                part = slice(start, piece.stop)
-                done = kernels.push_bars(
-                    equity[part],
-                    position[part],
-                    held[part],
-                    self.run,
-                    self.holding,
-                    self.pairs,
-                    self.low,
-                    self.high,
-                    self.bars,
-                )
-                assert done > 0
-                start += done
-                self.empty()
+            columns = (column[piece] for column in (equity, position, held))
+            assert kernels.push_bars(*columns, *self.all) == piece.stop - piece.start
         kernels.end_block(self.run, self.holding, self.pairs, self.low, self.high)
-        self.empty()
 
-    def empty(self) -> None:
-        for lowest, out in ((self.low, self.lows), (self.high, self.highs)):
-            out += lowest.values[: int(lowest.state[kernels.KEPT])].tolist()
-            lowest.state[kernels.KEPT] = 0.0
+    @property
+    def all(self) -> tuple:
+        return self.run, self.holding, self.pairs, self.low, self.high, self.bars
+
+    @property
+    def lows(self) -> list[float]:
+        return self.low.values[: int(self.low.state[tails.KEPT])].tolist()
+
+    @property
+    def highs(self) -> list[float]:
+        return self.high.values[: int(self.high.state[tails.KEPT])].tolist()
 
 
 @given(runs())
@@ -362,6 +332,20 @@ DECISIONS = st.lists(
         for column, kind in zip(zip(*rows, strict=True) if rows else [()] * 4, "bbBB", strict=True)
     ]
 )
+
+
+@given(st.integers(0, 2**32), st.integers(0, 400))
+def test_push_many_decisions(seed, n):
+    columns = [column.copy() for column in np.random.default_rng(seed).integers(0, 2, (4, n), np.int8)]
+    columns[2:] = [column.astype(np.uint8) for column in columns[2:]]
+    assert counts_of(columns)[:6].tolist() == list(oracle.push_decisions(*columns))
+
+
+@given(st.lists(st.integers(-1, 1), max_size=30))
+def test_end_bars(position):
+    bars = np.array([5, 2])
+    kernels.end_bars(np.array(position, np.int8), bars)
+    assert (bars - [5, 2]).tolist() == list(oracle.end_bars(position))
 
 
 @given(DECISIONS, CHUNKS)

@@ -96,22 +96,6 @@ def merge_products(x: Sequence[float], y: Sequence[float]) -> list[Fraction]:
     return [Fraction(len(x)), mean(x), mean(y), _moment(2, y), _moment(1, x, y)]
 
 
-def keep_lowest(values: Sequence[float], sign: float, limit: float) -> list[float]:
-    """Those of sign · values that are below the limit."""
-    return list(filter(limit.__gt__, (sign * value for value in values)))
-
-
-def values_between(values: Sequence[float], floor: float, ceiling: float) -> tuple[int, list[float]]:
-    """How many lie below the floor, and those from there to the ceiling."""
-    return len([value for value in values if value < floor]), [v for v in values if not (v < floor or v > ceiling)]
-
-
-def sum_below(values: Sequence[float], limit: float) -> tuple[Fraction, int]:
-    """The exact sum of those below a limit, and their number."""
-    below = [Fraction(value) for value in values if value < limit]
-    return sum(below, Fraction(0)), len(below)
-
-
 class Bars(NamedTuple):
     """All that is kept of bars: of the run and of holding moments, signed sums and drawdowns; pairs; the returns."""
 
@@ -140,8 +124,13 @@ def push_bars(equity: Sequence[float], position: Sequence[int], held: Sequence[f
     """The same of whole equities."""
     (run, run_falls), (holding, holding_falls) = push_curve(equity), push_curve(held)
     moments, signed, pairs = end_block(run, holding)
-    exposed = sum(value != 0 for value in position)
+    _, exposed = end_bars(position)
     return Bars(moments, signed, [run_falls, holding_falls], pairs, run, exposed)
+
+
+def end_bars(position: Sequence[int]) -> tuple[int, int]:
+    """How many bars there are, and how many with a position."""
+    return len(position), sum(value != 0 for value in position)
 
 
 def add_compensated(values: Sequence[float]) -> Fraction:

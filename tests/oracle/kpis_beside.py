@@ -14,11 +14,6 @@ def sums_beside(x: Sequence[float], y: Sequence[float]) -> list[Fraction]:
     return [*sums[:3], sums[6]]
 
 
-def keep_tails(values: Sequence[float], below: float, above: float) -> tuple[list[float], list[float]]:
-    """Those below one limit, and the negatives of those whose negatives are below the other."""
-    return kpis.keep_lowest(values, 1.0, below), kpis.keep_lowest(values, -1.0, above)
-
-
 def end_block_beside(x: Sequence[float], y: Sequence[float]) -> tuple[list[Fraction], kpis.Signed, list[Fraction]]:
     """Moments and signed sums of x, and sums of the pairs."""
     moments, signed, pairs = kpis.end_block(x, y)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from . import backtest, kpis
 from .learn import next_mood, reset_mood
 from .market import market_reward
 
@@ -47,12 +48,46 @@ def rollout_lanes(
     return said, totals
 
 
-def read_codes(codes: Sequence[int]) -> tuple[list[int], list[int], list[int], int]:
+class Settled(NamedTuple):
+    """A lane's account, what its KPIs are made of, and how many states are new."""
+
+    account: backtest.Account
+    bars: kpis.Bars
+    trades: kpis.Trades
+    decisions: kpis.Decisions
+    new: int
+
+
+def settle_lane(
+    codes: Sequence[int],
+    prices: tuple[Sequence[float], Sequence[float]],
+    facts: tuple[Sequence[int], Sequence[int]],
+    held: Sequence[float],
+    terms: tuple[int, float, float, float, bool],
+) -> Settled:
+    """prices: opens and closes; facts: moves and risk events; held: equity of the holding; terms: fill, rates of fee
+    and slippage, size, whether it is long-only."""
+    fill, fee_rate, slippage_rate, size, is_long_only = terms
+    targets, actions, alerts, new = read_codes(codes, is_long_only)
+    account = backtest.account(targets, *prices, fill, fee_rate, slippage_rate, 0, size)
+    equity = [float(value) for value in account.equity]
+    closed = [trade for trade in account.trades if trade.exit_bar >= 0]
+    return Settled(
+        account,
+        kpis.push_bars(equity, account.position, held),
+        kpis.push_trades(closed),
+        kpis.push_decisions(actions, facts[0], alerts, facts[1]),
+        new,
+    )
+
+
+def read_codes(codes: Sequence[int], is_long_only: bool) -> tuple[list[int], list[int], list[int], int]:
     """Target positions, actions, alerts, and how many states are new."""
     targets, actions, alerts, new = [], [], [], 0
     for code in codes:
         digits = f"{code:06b}"
-        targets.append(int(digits[4:], 2) - 1)
+        target = int(digits[4:], 2) - 1
+        targets.append(0 if is_long_only and target < 0 else target)
         actions.append(int(digits[2:4], 2))
         alerts.append(int(digits[1]))
         new += digits[0] == "1"
