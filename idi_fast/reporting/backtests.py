@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from idi_fast.agents.certainty import of_chance
 from idi_fast.kernels.crypto import REGIMES
 from idi_fast.reporting.account import account_figures
 from idi_fast.reporting.certainty import calibration_sections
@@ -40,7 +41,9 @@ def backtest_notes(run: ReportedRun, result: dict) -> Iterator[Note]:
     """What a reader of a backtest's kpis.json should know first."""
     assumptions, kpis = result["assumptions"], result["kpis"]
     if assumptions.get("in_sample"):
-        text = "In sample: the policy was trained on some of these bars. The result says nothing about new ones."
+        chance = of_chance(assumptions.get("optimism"))
+        text = "In sample: the policy was trained on some of these bars. The result says nothing about new ones"
+        text += f"{chance}."
         yield Note(text, is_warning=True)
     elif assumptions.get("in_sample", False) is None:
         yield Note("Whether the policy was trained on some of these bars cannot be told.", is_warning=True)
