@@ -349,6 +349,7 @@ def sweep(
     by_trial = {trial: criterion.score(pooled([series[trial]])) for trial in trials}
     sharpes = [HistoryCriterion.score(book) for book in books]
     trials_in_effect = effective_trials(books)
+    lucky = kpis.expected_best_sharpe(sharpes, trials_in_effect)
     deflated = kpis.deflated_sharpe_ratio(books[chosen], sharpes, trials_in_effect)
     overfitting, test = probability_of_overfitting(books, is_sharpe=on_history), criterion.test(policies)
     summary = {
@@ -370,7 +371,7 @@ def sweep(
             "score_of": criterion.SCORE,
             "sharpe": sharpes[chosen],
             "effective_trials": trials_in_effect,
-            "expected_best_sharpe": kpis.expected_best_sharpe(sharpes, trials_in_effect),
+            "expected_best_sharpe": lucky,
             "deflated_sharpe_ratio": deflated,
             **_of_overfitting(overfitting),
         },
@@ -378,7 +379,7 @@ def sweep(
         "notes": criterion.notes(),
         "verdict": "; ".join(
             [
-                criterion.UNDEFINED if np.isnan(deflated) else _luck(deflated, len(points)),
+                criterion.UNDEFINED if np.isnan(deflated) else _luck(deflated, len(points), lucky),
                 *([] if overfitting is None or np.isnan(deflated) else [_overfitted(overfitting)]),
                 criterion.verdict(test),
             ]
@@ -401,10 +402,15 @@ def _load(points: list[Point], named: Iterable[str]) -> TrainingBars:
     return load_config_bars(points[0].config, extra=extra)
 
 
-def _luck(deflated: float, points: int) -> str:
-    if points == 1:
+def _luck(deflated: float, points: int, lucky: float) -> str:
+    """lucky: the Sharpe ratio that the best of them is expected to have if all are worthless."""
+    if lucky == 0.0:
+        # Nothing was chosen, so that this is the probability for a single config: a market that rises is enough for it.
+        whose = "the only config's Sharpe ratio is"
+        if points > 1:
+            whose = f"all {points} configs earn alike, so that there is nothing to choose; their Sharpe ratio is"
         apart = "above 0 beyond chance" if deflated >= SIGNIFICANT else "not above 0 beyond chance"
-        return f"on validation data the only config's Sharpe ratio is {apart} (probability {deflated:.3f})"
+        return f"on validation data {whose} {apart} (probability {deflated:.3f})"
     what = "more than the luck" if deflated >= SIGNIFICANT else "no more than the luck"
     return f"on validation data {what} of the best of {points} (deflated Sharpe ratio {deflated:.3f})"
 
