@@ -9,6 +9,7 @@ ethics and mood are 0.
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
@@ -18,6 +19,8 @@ from idi_fast.backtesting.backtest import backtest
 from idi_fast.bench.known_market import draw_paths, optimal_values, rewards_of_knowing
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.history import History
+from idi_fast.environments.rng import make_generators
+from idi_fast.environments.simulation import CryptoMarket
 from idi_fast.evaluation.baselines import evaluate
 from idi_fast.evaluation.evaluator import Evaluation, Evaluator
 from idi_fast.training.trainer import create_trainer
@@ -40,11 +43,16 @@ class Sizes:
     bars: int = 24_000
     history_episodes: int = 4_000
     tile_buckets: int = 32
+    repetitions: int = 12
+    known_bars: tuple[int, ...] = (1_000, 4_000, 20_000)
+    fresh_bars: int = 400_000
+    learnt_episodes: tuple[int, int] = (4_000, 60_000)
 
     @classmethod
     def smallest(cls) -> "Sizes":
         """Sizes at which everything runs but no figure means anything."""
-        return cls(seeds=2, episodes=40, held_out=20, bars=900, history_episodes=20, tile_buckets=8)
+        few = {"repetitions": 2, "known_bars": (300,), "fresh_bars": 400, "learnt_episodes": (4, 8)}
+        return cls(seeds=2, episodes=40, held_out=20, bars=900, history_episodes=20, tile_buckets=8, **few)
 
 
 def config(kind: str, episodes: int, quantizer: dict, features: dict | None = None, **environment) -> TrainingConfig:
@@ -237,6 +245,62 @@ def split(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return values[: values.size * 2 // 3], values[values.size * 2 // 3 :]
 
 
+TABLES = {
+    "6 × 6": ({"price_buckets": 6, "trend_buckets": 6}, {"price": ("zscore", 64), "trend": ("log_return", 16)}),
+    "8 × 6 × 8": (
+        {"price_buckets": 8, "trend_buckets": 6, "volume_buckets": 8},
+        {"price": ("ema_ratio", 8), "trend": ("ema_ratio", 24), "volume": ("volatility", 12)},
+    ),
+}
+"""Buckets and features by which the same bars are planned on and learnt from."""
+
+
+def at_equal_data(sizes: Sizes) -> dict[tuple[str, int], dict[str, np.ndarray]]:
+    """What planned and learnt tables of the same bars earn per 64 fresh bars, float64 (repetitions,) by name of the
+    method, by table and number of bars.
+
+    Each repetition has simulated bars of its own, known by their closes alone, so that orders are filled at the next
+    close; the fresh bars are the same for all.
+    """
+    fresh, found = history(simulated(sizes.fresh_bars, HELD_OUT_SEED)), {}
+    paths = [history(simulated(max(sizes.known_bars), seed)) for seed in range(sizes.repetitions)]
+    for (name, (buckets, chosen)), bars in product(TABLES.items(), sizes.known_bars):
+        features = {slot: feature(*transform) for slot, transform in chosen.items()}
+        learnt = {f"learnt, {n:,} episodes": config("history", n, buckets, features) for n in sizes.learnt_episodes}
+        plans = {"algorithm": "value_iteration"}
+        planned = {**config("history", 0, buckets, features).to_dict(), "learning": plans}
+        del planned["episodes"]
+        methods = {"planned": TrainingConfig.from_dict(planned), **learnt}
+        found[name, bars] = {
+            method: np.array([earned(setup, path.slice(0, bars), seed, fresh) for seed, path in enumerate(paths)])
+            for method, setup in methods.items()
+        }
+    return found
+
+
+def earned(setup: TrainingConfig, known: History, seed: int, fresh: History) -> float:
+    """Reward per 64 fresh bars of a policy of known ones."""
+    return 64.0 * backtest(create_trainer(setup, seed, known).run()[0], fresh).kpis["mean_reward"]
+
+
+def planning(sizes: Sizes) -> str:
+    """Planned and learnt tables of the same simulated bars, the regime hidden: reward per 64 fresh bars, over
+    repetitions on other bars each; ± is the standard error of the mean over these, and of differences, paired."""
+    rows, heads = [], ()
+    for (name, bars), methods in at_equal_data(sizes).items():
+        best = max([*methods][1:], key=lambda method: methods[method].mean())
+        more = Evaluation.of(methods["planned"] - methods[best])
+        rows.append((f"{bars:,}", name, *(shown(Evaluation.of(values)) for values in methods.values()), shown(more)))
+        heads = "bars", "table", *methods, "planned less the better learnt"
+    return table(heads, rows)
+
+
+def simulated(n: int, seed: int) -> np.ndarray:
+    """Log closes of the default market, float64 (n,)."""
+    setup = config("crypto", 1, {})
+    return CryptoMarket(setup).bars(make_generators(setup.engine, seed).environment, n).log_close
+
+
 def history(log_close: np.ndarray) -> History:
     """Minute bars with these closes."""
     n = log_close.size
@@ -271,6 +335,7 @@ PARTS = {
     "Tiles": tiles,
     "A noisy sine": sine,
     "A random walk": walk,
+    "Planned and learnt": planning,
 }
 
 

@@ -297,7 +297,7 @@ def _report(out: Path, result: dict, json: bool) -> None:
     assumptions, held = result["assumptions"], result.get("buy_and_hold")
     figures = result.get("kpis", {})
     if assumptions.get("in_sample"):
-        console.note_in_sample()
+        console.note_in_sample(assumptions.get("optimism"))
     if figures.get("unvisited_states", 0.0) > 0.1:
         share = f"{figures['unvisited_states']:.0%}"
         console.note(f"{share} of the bars are in states, or with a tile coder tiles, that training never visited")

@@ -137,9 +137,12 @@ def note_history(history: "TrainingBars | None") -> list[str]:
     return notes
 
 
-def note_in_sample() -> None:
-    """Say that a result is over bars of the policy's training."""
-    note("the policy was trained on some of these bars; the result says nothing about new ones")
+def note_in_sample(optimism: float | None = None) -> None:
+    """Say that a result is over bars of the policy's training, and what share of it is chance if that is known."""
+    from idi_fast.agents.certainty import of_chance
+
+    nothing = "the policy was trained on some of these bars; the result says nothing about new ones"
+    note(nothing + of_chance(optimism))
 
 
 def print_json(data: object) -> None:

@@ -68,7 +68,7 @@ def _report(artifact: Path, report: dict, sure: list[tuple[str, str]]) -> None:
     from idi_fast.evaluation.baselines import beside_best_baseline
 
     if report["in_sample"]:
-        console.note_in_sample()
+        console.note_in_sample(report.get("optimism"))
     low, high = report["interval"] or (None, None)
     interval = None if low is None else f"{format_value(low)} to {format_value(high)}"
     alerts = report["alerts"]

@@ -87,7 +87,8 @@ def _report(report: dict, json: bool) -> None:
 def _evaluated(layer: dict) -> str:
     figures = layer["evaluation"]
     text = f"{format_value(figures['mean'])} ± {format_value(figures['standard_error'])}"
-    return f"{text} (in sample)" if figures["in_sample"] else text
+    chance = "" if figures.get("optimism") is None else f", {figures['optimism']:.0%} chance"
+    return f"{text} (in sample{chance})" if figures["in_sample"] else text
 
 
 def _installed(layer: dict) -> str:

@@ -274,7 +274,8 @@ def _trained(summary: dict) -> list[tuple[str, Any]]:
     if "expected_reward" in plan:
         low, middle, high = (f"{value:.3g}" for value in plan["expected_reward"])
         rows.append(("reward per bar", f"{middle}, 95% of resamples {low} to {high}"))
-        rows.append(("  optimism", f"{plan['optimism']:.3g} of a table's own bars is chance"))
+        share = "" if plan["optimism_share"] is None else f", {plan['optimism_share']:.0%} of it chance"
+        rows.append(("  in sample", f"{plan['in_sample_reward']:.3g}{share}"))
     return rows
 
 
@@ -289,6 +290,7 @@ def _report(out: Path, run: dict, seconds: dict[str, Any], json: bool) -> None:
         worth = {"evaluation": run["evaluation"]}
         console.print_json({"schema_version": 1, **facts, **worth, **seconds, "steps_per_second": rate})
         return
+    from idi_fast.agents.certainty import of_chance
     from idi_fast.config.settings import TrainingConfig
     from idi_fast.evaluation.baselines import plain_verdict, remedy
 
@@ -300,7 +302,8 @@ def _report(out: Path, run: dict, seconds: dict[str, Any], json: bool) -> None:
     to_do = remedy(evaluation, TrainingConfig.from_dict(run["config"]))
     kind = "in-sample evaluation" if evaluation["in_sample"] else "evaluation"
     if evaluation["in_sample"]:
-        console.note("the evaluation is over training bars; it says nothing about new ones")
+        chance = of_chance(evaluation.get("optimism"))
+        console.note(f"the evaluation is over training bars; it says nothing about new ones{chance}")
     console.print_rows(
         [
             ("artifact", out),

@@ -20,12 +20,14 @@ class Certainty(NamedTuple):
 
     errors float64 (n_rows, 2): standard errors of the advantage of buy and of sell over hold, infinite where there is
     none; bars float64 (n_rows,): bars of equal weight that would make as good a mean; agreement float64 (n_rows,), or
-    None without resamples: share of the resamples whose best action is that of the table.
+    None without resamples: share of the resamples whose best action is that of the table. optimism: share of chance in
+    what the table earns on its own bars, from 0 to 1, by the resamples; None without any, or if it earns nothing.
     """
 
     errors: np.ndarray
     bars: np.ndarray
     agreement: np.ndarray | None
+    optimism: float | None = None
 
     def columns(self, rows: np.ndarray) -> dict[str, pl.Series]:
         """The columns of these rows in a policy's table; null where there is no standard error."""
@@ -36,8 +38,12 @@ class Certainty(NamedTuple):
         return {name: pl.Series(name, values, nan_to_null=True) for name, values in columns.items()}
 
     @classmethod
-    def of(cls, frame: pl.DataFrame, rows: np.ndarray, n_rows: int) -> "Certainty | None":
+    def of(
+        cls, frame: pl.DataFrame, rows: np.ndarray, n_rows: int, optimism: float | None = None
+    ) -> "Certainty | None":
         """The inverse of `columns`; None for a table that was learnt. Raises ValueError."""
+        if optimism is not None and not 0.0 <= optimism <= 1.0:
+            raise ValueError("the optimism is no share from 0 to 1")
         if "se_buy" not in frame.columns:
             return None
         errors, bars = np.full((n_rows, 2), np.inf), np.zeros(n_rows)
@@ -50,4 +56,11 @@ class Certainty(NamedTuple):
         for name, values in {"se_buy or se_sell": errors, "n": bars, "agreement": agreement}.items():
             if values is not None and (values < 0.0).any():
                 raise ValueError(f"{name} is below 0")
-        return cls(errors, bars, agreement)
+        return cls(errors, bars, agreement, optimism)
+
+
+def of_chance(optimism: float | None) -> str:
+    """How much of an in-sample figure is chance, as the end of a sentence about it; nothing if that is not known."""
+    if optimism is None:
+        return ""
+    return f"; by resamples of the bars {optimism:.0%} of what it earns on them is chance"

@@ -236,7 +236,9 @@ class Policy(display.Plotted):
         symbols = [] if self.encoder is None else [*self.encoder.by_symbol]
         shown = {name: sketch.tolist() for name, sketch in sketches.items()}
         plugins = {} if self.encoder is None else self.encoder.plugins
+        optimism = None if self.certainty is None else self.certainty.optimism
         more = {"sketches": shown, "symbols": symbols, "plugins": plugins}
+        more |= {} if optimism is None else {"optimism": optimism}
         has_tables = self.counts is not None or self.certainty is not None
         is_first = not (sketches or symbols or plugins or has_tables or isinstance(self.config.features, tuple))
         about = {
@@ -315,7 +317,7 @@ class Policy(display.Plotted):
             comm_q=np.zeros((layout.n_rows, len(names))),
             visits=np.zeros(layout.n_rows, np.int64),
             trained_on=_descriptions(about["trained_on"]),
-            certainty=Certainty.of(frame, states, layout.n_rows),
+            certainty=Certainty.of(frame, states, layout.n_rows, about.get("optimism")),
         )
         policy.q[states] = frame.select(f"q_{name}" for name in ACTIONS).to_numpy()
         policy.comm_q[states] = frame.select(f"comm_{name}" for name in names).to_numpy()

@@ -184,13 +184,16 @@ class Engine:
     def summary(self) -> dict:
         """The content of kpis.json, after all segments; undefined values are null."""
         about, frequency, bars = self.describe_data(), self.frequency, self._bars
+        in_sample, certainty = self._in_sample.is_in_sample(self._source.digests), self._policy.certainty
+        optimism = certainty.optimism if in_sample and certainty is not None else None
         result = self.accumulator.result(frequency, run_totals(self.keeper, self.rollout.total_reward, bars))
         assumptions = {
             **asdict(self.assumed),
             "bars": bars,
             "first_time": about["first_time"],
             "last_time": about["last_time"],
-            "in_sample": self._in_sample.is_in_sample(self._source.digests),
+            "in_sample": in_sample,
+            **({} if optimism is None else {"optimism": optimism}),
             "periods_per_year": frequency.periods_per_year,
             "dropped_rows": self._source.dropped,
         }

@@ -107,6 +107,7 @@ class SymbolBacktest(display.Plotted):
         self._rows: list[dict] = []
         self._accumulator, self._bar_times = KpiAccumulator(most_bars), BarTimes(year_days)
         self._assumed: dict = {}
+        self._optimism: dict[str, float] = {}
         self._has_times: bool | None = None
         self._with_spikes: list[tuple[str, str]] = []
         self._calibration: Calibration | None = None
@@ -127,6 +128,7 @@ class SymbolBacktest(display.Plotted):
             self._calibration.add(run.calibration)
         assumed = summary["assumptions"]
         self._assumed = {name: assumed[name] for name in TERMS}
+        self._optimism |= {name: assumed[name] for name in ("optimism",) if name in assumed}
         if run.spike_note is not None:
             self._with_spikes.append((symbol, run.spike_note))
         held = {"buy_and_hold_total_return": summary["buy_and_hold"]["total_return"]}
@@ -184,6 +186,7 @@ class SymbolBacktest(display.Plotted):
             "first_time": iso_time(book.times[0]) if self._has_times else None,
             "last_time": iso_time(book.times[-1]) if self._has_times else None,
             "in_sample": True if True in samples else None if None in samples else False,
+            **self._optimism,
             "periods_per_year": frequency.periods_per_year,
             "dropped_rows": int(table["dropped_rows"].sum()),
         }

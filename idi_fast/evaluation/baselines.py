@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from idi_fast import display
+from idi_fast.agents.certainty import of_chance
 from idi_fast.agents.policy import Policy, check_policy
 from idi_fast.config.arguments import check_integer
 from idi_fast.config.settings import TrainingConfig
@@ -92,6 +93,8 @@ class Comparison(display.Plotted):
     by_symbol : dict of str to Compared
         Of many symbols, the policy's evaluation on the episodes of each that has some, and by how much it exceeds the
         best baseline of all.
+    optimism : float or None
+        In sample, of a table that was planned on resamples too: the share of chance in what it earns there.
     """
 
     evaluation: Evaluation
@@ -100,6 +103,7 @@ class Comparison(display.Plotted):
     seed: int | None
     alerts: dict | None
     by_symbol: dict[str, Compared] = field(default_factory=dict)
+    optimism: float | None = None
 
     @property
     def best_baseline(self) -> str:
@@ -144,7 +148,8 @@ class Comparison(display.Plotted):
     def verdict(self) -> str:
         """In one sentence, whether anything was learnt."""
         if self.in_sample:
-            return "evaluated in sample, on bars of its training: nothing is shown of what it earns on new ones"
+            nothing = "evaluated in sample, on bars of its training: nothing is shown of what it earns on new ones"
+            return nothing + of_chance(self.optimism)
         if self.has_learnt:
             return f"better than every baseline; the best of them is {self.best_baseline!r}"
         if self.baselines[self.best_baseline].is_better:
@@ -157,6 +162,7 @@ class Comparison(display.Plotted):
         return {
             **_figures(self.evaluation),
             "in_sample": self.in_sample,
+            **({} if self.optimism is None else {"optimism": self.optimism}),
             "seed": None if self.seed is None else str(self.seed),
             "baselines": {
                 name: {
@@ -267,7 +273,9 @@ def evaluate_on(
     if config.environment.kind == "crypto" and config.engine.compat is None and agent is None:
         alerts = AlertCounts.of(evaluator.follow(policy, ALERT_BARS + 1)).to_dict()  # no bar follows the last
     rewards = None if agent is None else evaluator.agent_rewards(policy, actions_of(agent))
-    return replace(compare_to_baselines(evaluator, policy, rewards), in_sample=in_sample, alerts=alerts)
+    optimism = policy.certainty.optimism if in_sample and policy.certainty is not None and agent is None else None
+    found = compare_to_baselines(evaluator, policy, rewards)
+    return replace(found, in_sample=in_sample, alerts=alerts, optimism=optimism)
 
 
 def compare_to_baselines(evaluator: Evaluator, policy: Policy, rewards: np.ndarray | None = None) -> Comparison:
@@ -304,7 +312,8 @@ def plain_verdict(evaluation: dict, subject: str = "") -> str:
             f"{found}, beyond chance: do not use this table, {IN_WORDS[evaluation['best_baseline']]} earns more{where}"
         )
     if evaluation["in_sample"]:
-        return f"{found}, in sample: nothing is shown of what it earns on new bars"
+        chance = of_chance(evaluation.get("optimism"))
+        return f"{found}, in sample: nothing is shown of what it earns on new bars{chance}"
     if evaluation["has_learnt"]:
         return f"{found}, and than every baseline beyond chance"
     return f"{found}, {beyond_chance(0, 1)}: nothing is shown to have been learnt"

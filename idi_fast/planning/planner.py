@@ -62,15 +62,18 @@ class Planner:
         if unsure is not None:
             solution = self._of_sure_actions(process, solution, unsure, cancelled)
         nearest = process.nodes.nearest(np.arange(hierarchy.n_observations))
-        q, agreement, about = action_values(process, solution, nearest), None, self._about(series, choice)
+        q, about = action_values(process, solution, nearest), self._about(series, choice)
+        agreement = earned = None
         if learning.bootstrap:
-            q, agreement, resampled = self._ensemble(series, choice.shrinkage, cancelled)
-            about |= resampled
+            q, agreement, earned = self._ensemble(series, choice.shrinkage, cancelled)
             _hold_where(q, (agreement < learning.min_agreement)[..., np.newaxis])
         if unsure is not None:
             _hold_where(q, unsure[nearest])
+        if earned is not None:
+            about |= self._of_chance(series, q, earned)
         tables = self._tables(process, q, nearest, cancelled)
-        return Plan(tables, self._certainty(doubt, nearest, agreement), about)
+        certainty = self._certainty(doubt, nearest, agreement)._replace(optimism=about.get("optimism_share"))
+        return Plan(tables, certainty, about)
 
     def _process(self, series: Sequence[Bars], shrinkage: float, times: np.ndarray = ONCE) -> Process:
         n = self._hierarchy.n_observations
@@ -101,32 +104,42 @@ class Planner:
 
     def _ensemble(
         self, series: Sequence[Bars], shrinkage: float, cancelled: threading.Event | None
-    ) -> tuple[np.ndarray, np.ndarray, dict]:
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The mean of the tables of resampled bars, the share of these that agree with its actions, and what their
-        actions earn on their own bars and on the real ones."""
+        actions earn per bar on all real bars and on those that were not drawn, float64 (resamples, 2)."""
         learning = self._config.learning
-        bars = Bars(*(np.concatenate(columns) for columns in zip(*series, strict=True)))
-        total, actions, earned = np.float64(0.0), [], []
+        bars = _joined(series)
+        total, actions, earned, each = np.float64(0.0), [], [], np.empty(bars.observation.size)
         for chosen in resamples(series, self._generator, learning.bootstrap):
-            process = self._process(series, shrinkage, occurrences(chosen))
+            times = occurrences(chosen)
+            process = self._process(series, shrinkage, times)
             nearest = process.nodes.nearest(np.arange(self._hierarchy.n_observations))
             own = action_values(process, solve(process, learning.tolerance, cancelled=cancelled), nearest)
             total = total + own
             actions.append(np.argmax(own, axis=-1).astype(np.int8))
-            drawn = bars.rows(chosen)
-            earned.append([self._earned(each, own) for each in (drawn, bars)])
+            follow_table(bars, self._flat(own), self._rules, self._rewards, each)
+            left_out = times == 0
+            earned.append((each.mean(), each[left_out].mean() if left_out.any() else np.nan))
         q = np.asarray(total / learning.bootstrap)
         best = np.argmax(q, axis=-1)
         agreement = np.asarray(sum((each == best).astype(float) for each in actions)) / learning.bootstrap
-        on_own, on_real = np.array(earned).T / bars.observation.size
-        about = {
-            "expected_reward": [float(value) for value in np.quantile(on_real, (0.025, 0.5, 0.975))],
-            "optimism": float((on_own - on_real).mean()),
-        }
-        return q, agreement, about
+        return q, agreement, np.array(earned)
 
-    def _earned(self, bars: Bars, q: np.ndarray) -> float:
-        return follow_table(bars, self._full(q).reshape(-1, 3), self._rules, self._rewards)
+    def _of_chance(self, series: Sequence[Bars], q: np.ndarray, earned: np.ndarray) -> dict:
+        """What the resamples say of what the final table earns on its own bars: see `optimism_share`."""
+        bars = _joined(series)
+        each = np.empty(bars.observation.size)
+        follow_table(bars, self._flat(q), self._rules, self._rewards, each)
+        in_sample, left_out = float(each.mean()), earned[:, 1][np.isfinite(earned[:, 1])]
+        share = optimism_share(in_sample, float(left_out.mean())) if left_out.size else None
+        return {
+            "expected_reward": [float(value) for value in np.quantile(earned[:, 0], (0.025, 0.5, 0.975))],
+            "in_sample_reward": in_sample,
+            "optimism_share": share,
+        }
+
+    def _flat(self, q: np.ndarray) -> np.ndarray:
+        return self._full(q).reshape(-1, 3)
 
     def _full(self, q: np.ndarray) -> np.ndarray:
         """Values of each mood, where those of one stand for all."""
@@ -180,6 +193,22 @@ class Planner:
             "shrinkage": choice.shrinkage,
             "left_out_reward": [{"shrinkage": kappa, "per_bar": earned} for kappa, earned in choice.earned.items()],
         }
+
+
+def optimism_share(in_sample: float, left_out: float) -> float | None:
+    """The share of chance in what a table earns on the bars that it was planned on, from 0 to 1: by the .632+ bootstrap
+    (Efron & Tibshirani 1997), whose no-information reward is 0; None where it earns nothing there.
+
+    left_out: what tables of resamples earn on the bars that these lack.
+    """
+    if in_sample <= 0.0:
+        return None
+    overfitting = min(max(1.0 - left_out / in_sample, 0.0), 1.0)
+    return 0.632 * overfitting / (1.0 - 0.368 * overfitting)
+
+
+def _joined(series: Sequence[Bars]) -> Bars:
+    return Bars(*(np.concatenate(columns) for columns in zip(*series, strict=True)))
 
 
 def _hold_where(q: np.ndarray, barred: np.ndarray) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from idi_fast.environments.features import Bars
 from idi_fast.environments.rewards import RewardRule
-from idi_fast.kernels.learn import PNL, Rules, Tape
+from idi_fast.kernels.learn import Rules, Tape
 from idi_fast.kernels.planning import earn
 from idi_fast.kernels.rollout import rollout_bars, rollout_rows
 from idi_fast.planning.counts import count_parts, each_left_out
@@ -97,8 +97,9 @@ def _numbered(observation: np.ndarray, n_observations: int) -> tuple[np.ndarray,
     return codes, place[observation]
 
 
-def follow_table(bars: Bars, q: np.ndarray, rules: Rules, rule: RewardRule) -> float:
-    """What the greedy actions of a table earn on a series of bars, begun flat, before the mood term."""
+def follow_table(bars: Bars, q: np.ndarray, rules: Rules, rule: RewardRule, out: np.ndarray) -> None:
+    """What the greedy actions of a table earn on each of a series of bars, begun flat, before the mood term, into out
+    float64 (n,)."""
     n, agent, sums = min(BLOCK_BARS, bars.observation.size), np.array([0, 1, 0, 1]), np.zeros(2)
     greedy = np.argmax(q, axis=1).astype(np.int8), np.zeros(q.shape[0], np.int16)
     steps = np.empty(n, np.int64), np.empty(n, np.int8), np.empty(n, np.int16), np.empty(n, np.int8), np.empty(n)
@@ -110,4 +111,7 @@ def follow_table(bars: Bars, q: np.ndarray, rules: Rules, rule: RewardRule) -> f
         else:
             earning = part.gap, part.change, part.cost, part.scarcity, rule.weights
             rollout_bars(part.observation, *earning, rules, *greedy, agent, sums, *steps)
-    return float(sums[PNL])
+        state, *_, earned = (column[: part.observation.size] for column in steps)
+        mood = state // rules.strides[1] % rules.n_moods
+        out[start : start + part.observation.size] = earned - rules.clarity * mood
+    out[:1] = 0.0  # the mood at the beginning was not earned

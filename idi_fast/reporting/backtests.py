@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from idi_fast.agents.certainty import of_chance
 from idi_fast.kernels.crypto import REGIMES
 from idi_fast.reporting.account import account_course, account_figures, account_words
 from idi_fast.reporting.certainty import calibration_sections
@@ -42,8 +43,9 @@ def backtest_notes(run: ReportedRun, result: dict, course: Course | None = None)
     assumptions, kpis, words = result["assumptions"], result["kpis"], account_words(result, course)
     verdict = [] if words is None else [Note(words)]
     if assumptions.get("in_sample"):
-        text = "In sample: the policy was trained on some of these bars. The result says nothing about new ones."
-        yield Note(text, is_warning=True)  # before the verdict, which it makes worthless
+        chance = of_chance(assumptions.get("optimism"))
+        text = "In sample: the policy was trained on some of these bars. The result says nothing about new ones"
+        yield Note(f"{text}{chance}.", is_warning=True)  # before the verdict, which it makes worthless
         yield from verdict
     elif assumptions.get("in_sample", False) is None:
         yield from verdict

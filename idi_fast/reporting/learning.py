@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from idi_fast.agents.certainty import of_chance
 from idi_fast.agents.policy import Policy
 from idi_fast.evaluation.baselines import plain_verdict
 from idi_fast.kernels.crypto import REGIMES
@@ -61,7 +62,9 @@ def environment(about: dict) -> str:
 def _notes(about: dict) -> Iterator[Note]:
     yield Note(sentence(plain_verdict(about["evaluation"], "the policy is ")))
     if about["evaluation"]["in_sample"]:
-        text = "Evaluated in sample, on windows of the bars it was trained on: this says nothing about new ones."
+        chance = of_chance(about["evaluation"].get("optimism"))
+        text = "Evaluated in sample, on windows of the bars it was trained on: this says nothing about new ones"
+        text += f"{chance}."
         yield Note(text, is_warning=True)
 
 

@@ -45,11 +45,12 @@ def probability_of_overfitting(
     Returns
     -------
     Overfitting or None
-        None for a single config, or fewer than two bars a block: there is nothing to choose among, or by.
+        None for a single config, several that earned the same, or fewer than two bars a block: there is nothing to
+        choose among, or by.
     """
     configs, n = earned.shape
     length = n // blocks
-    if configs < 2 or length < 2:
+    if length < 2 or (earned == earned[:1]).all():
         return None
     parts = earned[:, : length * blocks].reshape(configs, blocks, length)
     sums, squares = parts.sum(axis=2), np.einsum("cbl,cbl->cb", parts, parts)

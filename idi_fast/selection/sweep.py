@@ -265,6 +265,7 @@ def _of_validation(
 ) -> tuple[dict[str, Any], list[str]]:
     """The figures of the chosen point on the validation data, and how far they may be luck, also in words."""
     sharpes, trials = [HistoryCriterion.score(book) for book in books], effective_trials(books)
+    lucky = kpis.expected_best_sharpe(sharpes, trials)
     deflated = kpis.deflated_sharpe_ratio(books[chosen], sharpes, trials)
     overfitting = probability_of_overfitting(books, is_sharpe=isinstance(criterion, HistoryCriterion))
     figures = {
@@ -272,10 +273,10 @@ def _of_validation(
         "score_of": criterion.SCORE,
         "sharpe": sharpes[chosen],
         "effective_trials": trials,
-        "expected_best_sharpe": kpis.expected_best_sharpe(sharpes, trials),
+        "expected_best_sharpe": lucky,
         "deflated_sharpe_ratio": deflated,
         **of_overfitting(overfitting),
     }
     if np.isnan(deflated):
         return figures, [criterion.UNDEFINED]
-    return figures, [luck(deflated, len(books)), *([] if overfitting is None else [overfitted(overfitting)])]
+    return figures, [luck(deflated, len(books), lucky), *([] if overfitting is None else [overfitted(overfitting)])]

@@ -113,11 +113,16 @@ class Sweep(display.Plotted):
         display.remember_place(self, out)
 
 
-def luck(deflated: float, points: int) -> str:
-    """Whether the best of so many points is more than luck, in words."""
-    if points == 1:
+def luck(deflated: float, points: int, lucky: float) -> str:
+    """How far the best score may be luck, in words; lucky: the Sharpe ratio that the best of the configs is expected to
+    have if all are worthless."""
+    if lucky == 0.0:
+        # Nothing was chosen, so that this is the probability for a single config: a market that rises is enough for it.
+        whose = "the only config's Sharpe ratio is"
+        if points > 1:
+            whose = f"all {points} configs earn alike, so that there is nothing to choose; their Sharpe ratio is"
         apart = "above 0 beyond chance" if deflated >= SIGNIFICANT else "not above 0 beyond chance"
-        return f"on validation data the only config's Sharpe ratio is {apart} (probability {deflated:.3f})"
+        return f"on validation data {whose} {apart} (probability {deflated:.3f})"
     what = "more than the luck" if deflated >= SIGNIFICANT else "no more than the luck"
     return f"on validation data {what} of the best of {points} (deflated Sharpe ratio {deflated:.3f})"
 

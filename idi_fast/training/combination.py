@@ -62,4 +62,9 @@ def _certainty(found: Sequence[Certainty | None], *, are_votes: bool) -> Certain
         return None
     agreements = [each.agreement for each in known if each.agreement is not None]
     errors = np.full_like(known[0].errors, np.inf) if are_votes else known[0].errors
-    return known[0]._replace(errors=errors, agreement=np.mean(agreements, axis=0) if agreements else None)
+    optimisms = [each.optimism for each in known if each.optimism is not None]
+    return known[0]._replace(
+        errors=errors,
+        agreement=np.mean(agreements, axis=0) if agreements else None,
+        optimism=float(np.mean(optimisms)) if optimisms else None,
+    )

@@ -1,5 +1,8 @@
 """The study: its yardsticks are right, and all of it runs."""
 
+import sys
+from unittest import mock
+
 import numpy as np
 import pytest
 from market_data import random_walk
@@ -8,6 +11,7 @@ from test_trainer import config, train
 from idi_fast.backtesting.backtest import backtest
 from idi_fast.bench import study
 from idi_fast.bench.known_market import Chain, draw_paths, optimal_values, rewards_of_knowing
+from idi_fast.bench.planning_figure import draw
 from idi_fast.config.environment_settings import MarketConfig
 from idi_fast.environments.simulation import market_parameters
 from idi_fast.errors import ArtifactError
@@ -70,6 +74,28 @@ def test_every_part_of_the_study_runs(title):
     heads, _, *rows = [line.split("|") for line in text.splitlines() if line.startswith("|")]
     assert len(rows) == 2
     assert {len(row) for row in rows} == {len(heads)}
+
+
+def test_the_figure_shows_what_the_study_found(monkeypatch, tmp_path):
+    """Drawn by a stand-in for matplotlib, which is an extra: a line per method in the panel of each table."""
+    axes, pyplot, drawn = [mock.MagicMock() for _ in study.TABLES], mock.MagicMock(), mock.MagicMock()
+    panels = np.empty((1, len(axes)), object)
+    panels[0] = axes
+    pyplot.subplots.return_value = drawn, panels
+    library = mock.MagicMock(pyplot=pyplot)
+    for name, module in (("matplotlib", library), ("matplotlib.figure", library.figure), ("matplotlib.pyplot", pyplot)):
+        monkeypatch.setitem(sys.modules, name, module)
+    found = study.at_equal_data(study.Sizes.smallest())
+    draw(found, tmp_path / "figure.svg")
+    for panel, table in zip(axes, study.TABLES, strict=True):
+        values = found[table, 300]
+        lines = {call.kwargs["label"]: call.args for call in panel.errorbar.call_args_list}
+        assert lines.keys() == values.keys()
+        for method, (bars, mean, error) in lines.items():
+            assert bars == [300]
+            assert mean == pytest.approx(values[method].mean())
+            assert error == pytest.approx(abs(values[method][0] - values[method][1]) / 2)
+    drawn.savefig.assert_called_once_with(tmp_path / "figure.svg", metadata={"Date": None})
 
 
 def test_a_policy_that_sees_the_regime_cannot_be_replayed_on_prices():

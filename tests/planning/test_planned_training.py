@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 from market_data import random_walk
 from numpy.testing import assert_array_equal
+from report_runs import report_page
 
 import idi_fast as idi
 from idi_fast.environments.features import Encoder, empty_bars
@@ -32,7 +33,9 @@ PNL = RewardRule(
 def artifact(tmp_path_factory):
     out, bars = tmp_path_factory.mktemp("planned") / "agent", tmp_path_factory.mktemp("bars") / "bars.parquet"
     random_walk(700, seed=3).to_frame().write_parquet(bars)
-    more = ("--set", "learning.bootstrap=3", "--set", "episode_length=16")
+    profit = ("ethics_bonus", "scarcity_alignment", "communication_clarity")
+    given = ("learning.bootstrap=3", "episode_length=16", *(f"rewards.{name}=0" for name in profit))
+    more = [word for key in given for word in ("--set", key)]
     done = cli.succeed("train", "--data", bars, "--algorithm", "value_iteration", *more, "--out", out)
     assert "shrinkage" in done.stdout
     assert "sure moves" in done.stdout
@@ -152,6 +155,42 @@ def test_what_is_certain_needs_no_shrinkage():
     assert choose_shrinkage([bars], Hierarchy.of(space), rules, PNL, 0.9).shrinkage >= 400.0
 
 
+def test_how_much_of_an_in_sample_figure_is_chance_stands_beside_it(artifact, tmp_path):
+    out, bars = artifact
+    run = json.loads((out / "run.json").read_text())
+    plan = run["summary"]["plan"]
+    share = plan["optimism_share"]
+    assert share > 0.0
+    assert idi.Policy.load(out).certainty.optimism == share == run["evaluation"]["optimism"]
+    words = f"by resamples of the bars {share:.0%} of what it earns on them is chance"
+    told = cli.run("evaluate", out, "--data", bars)
+    assert words in told.stderr
+    assert words in told.stdout  # the verdict
+    tested = cli.run("backtest", bars, "--policy", out, "--out", tmp_path / "own")
+    assert words in tested.stderr
+    assert json.loads((tmp_path / "own/kpis.json").read_text())["assumptions"]["optimism"] == share
+    for folder in (out, tmp_path / "own"):
+        assert words in report_page(folder).opening[0].text
+    random_walk(300, seed=77).to_frame().write_parquet(tmp_path / "later.parquet")
+    tested = cli.run("backtest", tmp_path / "later.parquet", "--policy", out, "--out", tmp_path / "later")
+    assert "chance" not in tested.stderr
+    assert "optimism" not in json.loads((tmp_path / "later/kpis.json").read_text())["assumptions"]
+    plain = idi.train(PLANS, random_walk(300, seed=2))
+    assert plain.policy.certainty.optimism is None
+    assert "chance" not in plain.evaluation.verdict()
+
+
+def test_optimism_is_large_where_nothing_can_be_known_and_small_where_much_can():
+    plans = {"algorithm": "value_iteration", "shrinkage": 5.0, "bootstrap": 10}
+    profit = {"ethics_bonus": 0.0, "scarcity_alignment": 0.0, "communication_clarity": 0.0}
+    sizes = {"price_buckets": 8, "volume_buckets": 1, "trend_buckets": 8, "scarcity_buckets": 1, "mood_buckets": 1}
+    walks = {**PLANS, "rewards": profit, "quantizer": sizes, "learning": plans}
+    shares = [idi.train(walks, random_walk(2_000, seed=seed)).policy.certainty.optimism for seed in range(5, 11)]
+    assert np.mean(shares) > 0.7  # the drift of a walk, which is chance as well, is that of all resamples
+    config = signal_config("simple", {}, plans, rewards=profit)
+    assert idi.train(config, signal_bars(8_000)).policy.certainty.optimism < 0.1
+
+
 def signal_bars(n: int) -> idi.History:
     """Independent returns, whose mean the coin of the bar before tells."""
     rng = np.random.default_rng(0)
@@ -201,7 +240,6 @@ def test_who_pays_for_shorts_has_fewer():
     for config in (free, charged):
         run = idi.train(config, history)
         sells.append(np.count_nonzero(run.policy.q.reshape(-1, 3, 3)[:, 1].argmax(axis=1) == 2))
-        assert run.trainer.plan.about["optimism"] > 0.0
     assert sells[1] < 0.1 * sells[0]
 
 

@@ -14,7 +14,8 @@ from idi_fast.environments.features import Bars, Encoder, empty_bars
 from idi_fast.environments.rewards import RewardRule
 from idi_fast.environments.rng import make_generators
 from idi_fast.environments.state_space import StateSpace, make_rules
-from idi_fast.planning.planner import Plan, Planner
+from idi_fast.planning.planner import Plan, Planner, optimism_share
+from idi_fast.planning.shrinkage import follow_table
 from oracle import planning as oracle
 from oracle.utility import utility_rows
 
@@ -242,4 +243,32 @@ def test_resamples():
     assert not plan.tables.q.argmax(axis=1)[agreement < 1.0].any()
     low, middle, high = plan.about["expected_reward"]
     assert low <= middle <= high
-    assert plan.about["optimism"] > 0.0
+    assert plan.about["in_sample_reward"] > 0.0
+    assert plan.certainty.optimism == plan.about["optimism_share"]
+
+
+def test_the_share_of_optimism_by_hand():
+    assert optimism_share(2.0, 2.0) == 0.0
+    assert optimism_share(2.0, 3.0) == 0.0
+    assert optimism_share(2.0, 0.0) == 1.0
+    assert optimism_share(2.0, -1.0) == 1.0
+    # Half is lost: the weight of the bars left out is 0.632 / (1 - 0.368 / 2).
+    assert optimism_share(2.0, 1.0) == pytest.approx(0.632 / 0.816 * 0.5)
+    assert optimism_share(0.0, 1.0) is None
+
+
+@pytest.mark.parametrize("objective", ["volatility_units", "downside"])
+@pytest.mark.parametrize("moods", [1, 3])
+def test_following_a_table(moods, objective):
+    setup = config((2, 1, 2, 1), moods=moods, objective=objective)
+    bars, space = random_bars(setup, 60, 9), StateSpace.of(setup)
+    rules, out = make_rules(setup, space), np.full(60, np.nan)
+    q = np.random.default_rng(1).normal(size=(space.n_states, 3))
+    follow_table(bars, q, rules, RewardRule(setup, Encoder({}, (), np.zeros(3), typical_volatility=UNIT)), out)
+    moves, position, mood, expected = moves_of(setup, bars), 1, 0, [0.0]
+    for t in range(1, 60):
+        state = (int(bars.observation[t - 1]) * moods + mood) * 3 + position
+        old, position = position, int(rules.next_position[position * 3 + q[state].argmax()])
+        expected.append(moves[t][old * 3 + position])
+        mood = oracle.mood_after(mood, expected[-1], moods)
+    assert_allclose(out, expected, atol=1e-13, rtol=0)

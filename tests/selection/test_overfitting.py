@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from idi_fast.backtesting.kpis import deflated_sharpe_ratio, sharpe_ratio
-from idi_fast.selection.overfitting import Overfitting, effective_trials, probability_of_overfitting
+from idi_fast.selection.overfitting import effective_trials, probability_of_overfitting
 
 
 def score(values: list[float], is_sharpe: bool) -> float:
@@ -74,9 +74,12 @@ def test_what_is_best_in_one_half_only_is_overfitted():
     assert found.probability_of_loss == 1.0
 
 
-def test_configs_that_never_trade_are_equals():
-    found = probability_of_overfitting(np.zeros((3, 64)))
-    assert found == Overfitting(1.0, 0.0, 0.5, 12_870)
+def test_of_configs_that_earn_the_same_none_can_be_overfitted():
+    assert probability_of_overfitting(np.zeros((3, 64))) is None
+    same = np.tile(np.random.default_rng(2).normal(size=64), (3, 1))
+    assert probability_of_overfitting(same) is None
+    same[1, 5] += 0.1
+    assert probability_of_overfitting(same) is not None
 
 
 @pytest.mark.parametrize("shape", [(1, 320), (5, 31)])

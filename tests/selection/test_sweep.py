@@ -302,13 +302,38 @@ def test_few_bars_to_judge_by_are_pointed_out():
 
 
 def test_what_is_luck_in_words():
-    assert luck(0.95, 9) == "on validation data more than the luck of the best of 9 (deflated Sharpe ratio 0.950)"
-    assert luck(0.94, 1) == (
+    more = "on validation data more than the luck of the best of 9 (deflated Sharpe ratio 0.950)"
+    assert luck(0.95, 9, 0.1) == more
+    assert luck(0.99, 9, 0.0) == (
+        "on validation data all 9 configs earn alike, so that there is nothing to choose; "
+        "their Sharpe ratio is above 0 beyond chance (probability 0.990)"
+    )
+    assert luck(0.94, 1, 0.0) == (
         "on validation data the only config's Sharpe ratio is not above 0 beyond chance (probability 0.940)"
     )
     half = "what is best on one half of it {} the other (probability of overfitting {})"
     assert overfitted(Overfitting(0.5, 0.0, 0.5, 12_870)) == half.format("says nothing of", "0.50")
     assert overfitted(Overfitting(0.04, 0.0, 0.9, 12_870)) == half.format("carries over to", "0.04")
+
+
+def test_configs_that_do_the_same_are_no_trials():
+    """The market rises, all of them hold it, and nothing was found."""
+    rng = np.random.default_rng(4)
+    close = 100.0 * np.exp(np.cumsum(rng.normal(0.004, 0.01, 400)))
+    plans = {"learning": {"algorithm": "value_iteration"}}
+    result = sweep(
+        {**plans, "environment": {"kind": "history"}, "rewards": PROFIT},
+        {"learning.tolerance": [1e-10, 1e-9, 1e-8]},
+        History.from_arrays(close),
+        seeds=[0],
+    )
+    validation = result.summary["validation"]
+    assert validation["effective_trials"] == 1.0
+    assert validation["expected_best_sharpe"] == 0.0
+    assert validation["deflated_sharpe_ratio"] > 0.95
+    assert validation["probability_of_overfitting"] is None
+    assert "all 3 configs earn alike, so that there is nothing to choose" in result.summary["verdict"]
+    assert "luck" not in result.summary["verdict"]
 
 
 def test_configs_may_read_different_columns(tmp_path):
