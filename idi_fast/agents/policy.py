@@ -20,7 +20,7 @@ from idi_fast.data.in_sample import DESCRIPTION_KEYS
 from idi_fast.environments.actions import ACTIONS
 from idi_fast.environments.features import Encoder, read_sketches
 from idi_fast.environments.state_space import StateSpace, comm_columns, make_rules
-from idi_fast.errors import ArtifactError, ConfigError, InputError, nearest
+from idi_fast.errors import ArtifactError, ConfigError, InputError, PluginError, nearest
 from idi_fast.kernels.backtest import count_marked
 from idi_fast.kernels.tiles import tile_codes
 from idi_fast.storage.failures import explained
@@ -400,8 +400,8 @@ def _check_known(about: dict, path: Path) -> None:
     plugins = read_hashes(about.get("plugins", {}))
     try:
         require_plugins(plugins)
-    except ArtifactError as error:
-        raise ArtifactError(f"the policy {path} cannot be applied: {error}") from None
+    except PluginError as error:
+        raise PluginError(f"the policy {path} cannot be applied: {error}") from None
 
 
 def _encoder(about: dict) -> Encoder | None:

@@ -20,14 +20,13 @@ import numpy as np
 from idi_fast.config.arguments import check_path, described
 from idi_fast.config.block import SNAKE_CASE
 from idi_fast.config.environment_settings import KINDS
+from idi_fast.config.feature_columns import given_features
 from idi_fast.config.feature_settings import FeatureConfig, NamedFeature
 from idi_fast.config.own_functions import MARKETS, REWARDS, OwnFunction
 from idi_fast.config.settings import OBJECTIVES, TrainingConfig
 from idi_fast.config.transforms import LONGEST, TRANSFORMS, Parameter, Transform
-from idi_fast.errors import ArtifactError, InputError, nearest
+from idi_fast.errors import InputError, PluginError, nearest
 
-FeatureFunction = Callable[[Mapping[str, np.ndarray], int], np.ndarray]
-StepFunction = Callable[[np.ndarray, np.ndarray, int], float]
 MarketFunction = Callable[[np.random.Generator, int], Mapping[str, np.ndarray]]
 Function = TypeVar("Function", bound=Callable[..., Any])
 DEFAULT_WINDOW = 32
@@ -272,16 +271,16 @@ def load_plugin(plugin: str | Path) -> list[str]:
 
 
 def require_plugins(needed: Mapping[str, str]) -> None:
-    """Raise ArtifactError unless functions of these names and hashes are registered."""
+    """Raise PluginError unless functions of these names and hashes are registered."""
     for name, sha256 in needed.items():
         _, known = _registered(name)
         if known is None:
-            raise ArtifactError(
+            raise PluginError(
                 f"it needs the function {name!r} of a plugin whose source has the SHA-256 {sha256}; "
                 "load that: `plugin=FILE.py`"
             )
         if known.sha256 != sha256:
-            raise ArtifactError(
+            raise PluginError(
                 f"it needs the function {name!r} of a plugin whose source has the SHA-256 {sha256}, but that "
                 f"of the one that was loaded is {known.sha256}; load the one it was trained with: `plugin=FILE.py`"
             )
@@ -298,6 +297,17 @@ def own_hashes(config: TrainingConfig) -> dict[str, str]:
     """The same of the market and the reward that a config names."""
     named = MARKETS.get(config.environment.kind), REWARDS.get(config.rewards.objective)
     return {own.name: own.sha256 for own in named if own is not None}
+
+
+def config_hashes(config: TrainingConfig) -> dict[str, str]:
+    """The same of all that a config names."""
+    return plugin_hashes(given_features(config).values()) | own_hashes(config)
+
+
+def plugins_entry(config: TrainingConfig) -> dict[str, dict[str, str]]:
+    """The entry of a run.json with these hashes; none where the config names no function."""
+    hashes = config_hashes(config)
+    return {"plugins": hashes} if hashes else {}
 
 
 def read_hashes(values: object) -> dict[str, str]:

@@ -21,6 +21,7 @@ from idi_fast.backtesting.account import account_columns, assume
 from idi_fast.config.arguments import check_callback, check_config, check_grid
 from idi_fast.config.draft import Draft
 from idi_fast.config.feature_columns import feature_columns
+from idi_fast.config.plugins import plugins_entry
 from idi_fast.config.seeds import check_seeds, refuse_equal_seeds
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.config_bars import load_config_bars
@@ -177,6 +178,7 @@ class Sweep:
             "versions": versions(),
             "data": None if self.history is None else describe_data(self.history),
             "config": self.config.canonical(),
+            **plugins_entry(self.config),
         }
         write_json(folder / "run.json", run)
         write_manifest(folder, config_sha256=fingerprint, training={"seeds": list(self.policies)})
