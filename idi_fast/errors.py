@@ -24,10 +24,6 @@ class ArtifactError(InputError):
     """A training artifact, policy or trace cannot be read, or does not fit what it is used with."""
 
 
-class PluginError(ArtifactError):
-    """An artifact needs a function of the user's that is not loaded, or of another source."""
-
-
 class OutputError(InputError):
     """An output cannot be written; whatever was there before is untouched."""
 

@@ -14,13 +14,13 @@ from idi_fast import display
 from idi_fast.agents.certainty import Certainty, certainty_columns
 from idi_fast.agents.table_layout import Layout
 from idi_fast.config.arguments import check_integer, check_path, described
-from idi_fast.config.plugins import own_hashes, read_hashes, require_plugins
+from idi_fast.config.plugins import PluginError, own_hashes, read_hashes, require_plugins
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.in_sample import DESCRIPTION_KEYS
 from idi_fast.environments.actions import ACTIONS
 from idi_fast.environments.features import Encoder, read_sketches
 from idi_fast.environments.state_space import StateSpace, comm_columns, make_rules
-from idi_fast.errors import ArtifactError, ConfigError, InputError, PluginError, nearest
+from idi_fast.errors import ArtifactError, ConfigError, InputError, nearest
 from idi_fast.kernels.backtest import count_marked
 from idi_fast.kernels.tiles import tile_codes
 from idi_fast.storage.failures import explained

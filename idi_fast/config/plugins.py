@@ -25,11 +25,15 @@ from idi_fast.config.feature_settings import FeatureConfig, NamedFeature
 from idi_fast.config.own_functions import MARKETS, REWARDS, OwnFunction
 from idi_fast.config.settings import OBJECTIVES, TrainingConfig
 from idi_fast.config.transforms import LONGEST, TRANSFORMS, Parameter, Transform
-from idi_fast.errors import InputError, PluginError, nearest
+from idi_fast.errors import ArtifactError, InputError, nearest
 
 MarketFunction = Callable[[np.random.Generator, int], Mapping[str, np.ndarray]]
 Function = TypeVar("Function", bound=Callable[..., Any])
 DEFAULT_WINDOW = 32
+
+
+class PluginError(ArtifactError):
+    """An artifact needs a function of the user's that is not loaded, or of another source."""
 
 
 @dataclass(frozen=True, kw_only=True)

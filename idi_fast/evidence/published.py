@@ -13,11 +13,11 @@ import polars as pl
 from idi_fast.agents.policy import COUNTS, Policy, table_columns
 from idi_fast.agents.streams import MARKET_STREAMS, TRACE_STREAMS
 from idi_fast.agents.trace_files import TRACE_FORMAT
-from idi_fast.config.plugins import read_hashes, require_plugins
+from idi_fast.config.plugins import PluginError, read_hashes, require_plugins
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.environments.actions import ACTIONS
 from idi_fast.environments.state_space import StateSpace
-from idi_fast.errors import ArtifactError, ConfigError, EvidenceError, PluginError
+from idi_fast.errors import ArtifactError, ConfigError, EvidenceError
 from idi_fast.evidence.claims import CannotCheck
 from idi_fast.evidence.fixed_point import to_fixed_point
 from idi_fast.evidence.folder import read_file, safe_files

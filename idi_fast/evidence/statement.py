@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from idi_fast.agents.policy import Policy
+from idi_fast.config.plugins import PluginError
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.environments.features import Encoder
 from idi_fast.environments.state_space import StateSpace
-from idi_fast.errors import ArtifactError, ConfigError, EvidenceError, PluginError
+from idi_fast.errors import ArtifactError, ConfigError, EvidenceError
 from idi_fast.evidence.claims import CannotCheck
 from idi_fast.evidence.manifest import Digests, Manifest
 from idi_fast.evidence.strict_json import integer, parse_object, take
