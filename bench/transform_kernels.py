@@ -5,9 +5,12 @@ import importlib
 import numpy as np
 
 from idi_fast.bench.kernel import Kernel, Prepared
+from idi_fast.bench.oracle import steps as steps_oracle
 from idi_fast.bench.yardsticks import SEED
 from idi_fast.config.transforms import TRANSFORMS, Transform
+from idi_fast.environments.own_steps import compiled_step
 from idi_fast.environments.series import transform_kernel
+from idi_fast.kernels.steps import run_steps
 
 WINDOW = 32
 
@@ -47,4 +50,22 @@ def _kernel(transform: Transform) -> Kernel:
     return Kernel(str(transform.kernel), _prepare(transform), "bar", rtol=1e-9, atol=1e-12)
 
 
-KERNELS = tuple(_kernel(transform) for transform in TRANSFORMS.values() if transform.kernel is not None)
+def _average(state, values, window):
+    state[0] += (values[0] - state[0]) / window
+    return state[0]
+
+
+def _prepare_steps(n: int) -> Prepared:
+    close, out, state, values = _bars(n)["close"], np.empty(n), np.zeros(1), np.empty(1)
+    step = compiled_step(_average)
+    return Prepared(
+        lambda: run_steps(step, close.reshape(1, -1), WINDOW, values, state, out),
+        lambda: [out],
+        lambda: [steps_oracle.run_steps(_average, [close.tolist()], WINDOW, [0.0])],
+    )
+
+
+KERNELS = (
+    *(_kernel(transform) for transform in TRANSFORMS.values() if transform.kernel is not None),
+    Kernel("steps.run_steps", _prepare_steps, "bar"),
+)

@@ -28,9 +28,10 @@ def train(settings, text: str, jobs: int | None, keep: str | None, combine: str 
     combine = "best" if combine is None else combine
     if combine not in ("best", "mean", "vote"):
         raise InputError(f"--combine is {combine!r}; expected 'best', 'mean' or 'vote'")
-    if combine != "best" and settings.environment.kind == "crypto" and settings.engine.compat is None:
+    draws_edges = settings.environment.kind not in ("synthetic", "history") and settings.engine.compat is None
+    if combine != "best" and draws_edges:
         raise InputError(
-            f"--combine {combine}: on the simulated market each seed fits bucket edges to bars of its own, so that a "
+            f"--combine {combine}: on a simulated market each seed fits bucket edges to bars of its own, so that a "
             "state of one is not that of the other; it is for histories"
         )
     seeds = parse_seeds(text)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from idi_fast.cli import console
+from idi_fast.cli.export import Streams
 from idi_fast.cli.options import FLAGS, Force, Json, Kind, Out, Set, required_out, resolve_config
 from idi_fast.cli.prove import Command, Jobs, Private, ProverName, Timeout
 from idi_fast.cli.verify import report
@@ -17,6 +18,7 @@ def workflow(
     seed: Annotated[int, typer.Option(help="Seed, 0 or more (compat: any).")] = 0,
     prover: ProverName = "replay",
     kind: Kind = "v38",
+    streams: Streams = None,
     set_: Set = None,
     data: Annotated[str | None, typer.Option(help="Price history; implies the history environment.")] = None,
     private: Private = None,
@@ -42,6 +44,7 @@ def workflow(
     from idi_fast.evidence.private import guessable
     from idi_fast.evidence.provers import ProverOptions
     from idi_fast.evidence.workflow import run_training_to_proof_workflow
+    from idi_fast.tau.export import stream_columns
 
     console.tell_of_compilation(console.learning_jobs(settings))
     steps = settings.drawn_episodes * settings.episode_length
@@ -58,6 +61,7 @@ def workflow(
             seed=seed,
             prover=prover,
             kind=kind,
+            streams=stream_columns(streams or ()),
             options=options,
             force=force,
             progress=progress,

@@ -164,11 +164,18 @@ def _evidence() -> None:
     simulate(parse_spec(spec), {"a.in": "1\n0\n"})
 
 
+def _last(state, values, window):
+    return values[0]
+
+
 def _transforms() -> None:
     """The transforms of features that a config may name."""
     from idi_fast.config.transforms import TRANSFORMS
+    from idi_fast.environments.own_steps import compiled_step
     from idi_fast.environments.series import transform_kernel
+    from idi_fast.kernels.steps import run_steps
 
+    run_steps(compiled_step(_last), np.ones((1, 2)), 1, np.ones(1), np.zeros(1), np.empty(2))
     values, time = np.ones(2), np.ones(2, np.int64)
     for transform in TRANSFORMS.values():
         if transform.kernel is not None:

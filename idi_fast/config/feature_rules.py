@@ -1,5 +1,6 @@
 """The rules within a feature of a list: what its transform takes, and how its edges and buckets agree."""
 
+import math
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -53,10 +54,11 @@ def _check_columns(feature: "NamedFeature", transform: Transform) -> None:
 
 
 def check_edges(feature: "NamedFeature") -> None:
-    """Raise SettingError for edges that do not increase, or make other buckets than are asked for."""
-    buckets, edges = feature.buckets or 1, feature.edges
+    """Raise SettingError for edges that do not increase, that no value of the transform can be on both sides of, or
+    that make other buckets than are asked for."""
+    buckets, edges, transform = feature.buckets or 1, feature.edges, TRANSFORMS[feature.transform]
     if not isinstance(edges, tuple):
-        categories = TRANSFORMS[feature.transform].categories
+        categories = transform.categories
         if categories not in (None, buckets) and buckets > 1:
             problem = f"is {buckets}; expected {categories}, one for each value of {feature.transform!r}"
             raise SettingError("buckets", f"{problem}, or edges as a list", "transform")
@@ -64,6 +66,15 @@ def check_edges(feature: "NamedFeature") -> None:
     for place, (low, high) in enumerate(pairwise(edges)):
         if not low < high:
             raise SettingError(f"edges[{place + 1}]", f"is {high:g} after {low:g}; expected edges that increase")
+    least, greatest = transform.value_range
+    for place, edge in enumerate(edges):
+        if not least < edge <= greatest:
+            above, to = f"above {least:g}" * (least > -math.inf), f"at most {greatest:g}" * (greatest < math.inf)
+            wanted = " and ".join(filter(None, (above, to)))
+            problem = (
+                f"is {edge:g}; expected {wanted}: the values of transform {transform.name!r} lie on one side of it"
+            )
+            raise SettingError(f"edges[{place}]", problem, "transform")
     if len(edges) + 1 != buckets:
         problem = f"has length {len(edges)}; expected {buckets - 1}, one less than buckets"
         raise SettingError("edges", problem, "buckets")

@@ -9,6 +9,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import decode_source
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
@@ -19,37 +20,47 @@ import numpy as np
 from idi_fast.config.arguments import check_path, described
 from idi_fast.config.block import SNAKE_CASE
 from idi_fast.config.environment_settings import KINDS
+from idi_fast.config.feature_columns import given_features
 from idi_fast.config.feature_settings import FeatureConfig, NamedFeature
 from idi_fast.config.own_functions import MARKETS, REWARDS, OwnFunction
 from idi_fast.config.settings import OBJECTIVES, TrainingConfig
 from idi_fast.config.transforms import LONGEST, TRANSFORMS, Parameter, Transform
 from idi_fast.errors import ArtifactError, InputError, nearest
 
-FeatureFunction = Callable[[Mapping[str, np.ndarray], int], np.ndarray]
 MarketFunction = Callable[[np.random.Generator, int], Mapping[str, np.ndarray]]
 Function = TypeVar("Function", bound=Callable[..., Any])
 DEFAULT_WINDOW = 32
+
+
+class PluginError(ArtifactError):
+    """An artifact needs a function of the user's that is not loaded, or of another source."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plugin(Transform):
     """A transform that a function of the user's computes.
 
-    function: of columns (n,) by name, read-only, and the window; sha256: of the source it stands in, hexadecimal;
-    declared: its attribute `lookback`.
+    function: of columns (n,) by name, read-only, and the window, or if `is_step` of a state, a bar's values and the
+    window; sha256: of the source it stands in, hexadecimal; declared: its attribute `lookback`.
     """
 
-    function: FeatureFunction
+    function: Callable[..., Any]
     sha256: str
     declared: int | Callable[[int], int] | None
+    is_step: bool = False
 
     def lookback(self, window: int) -> int:
         """Bars before a bar that its value may depend on. Raises InputError."""
-        bars = self.declared(window) if callable(self.declared) else self.declared
-        bars = window if bars is None else bars
-        if isinstance(bars, bool) or not isinstance(bars, int) or not 0 <= bars <= LONGEST:
-            raise InputError(f"the lookback of feature function {self.name!r} is {bars!r}; expected 0 to {LONGEST:,}")
-        return bars
+        return _size(self.name, "lookback", self.declared, window)
+
+
+def _size(name: str, what: str, declared: int | Callable[[int], int] | None, window: int) -> int:
+    """An attribute of a feature function that is an int, a function of the window or by default the window."""
+    size = declared(window) if callable(declared) else declared
+    size = window if size is None else size
+    if isinstance(size, bool) or not isinstance(size, int) or not 0 <= size <= LONGEST:
+        raise InputError(f"the {what} of feature function {name!r} is {size!r}; expected 0 to {LONGEST:,}")
+    return size
 
 
 def register_feature(function: Function) -> Function:
@@ -60,13 +71,17 @@ def register_feature(function: Function) -> Function:
     it only. It gets more than `lookback` bars at a time, at most twice the greater of 4,096 and `lookback`, of which
     the values of the first `lookback` are not used; those of a history's first `lookback` bars are 0.
 
+    Or it is called as `function(state, values, window)` for one bar after another: state float64 (`state_size`,), which
+    it keeps and which is zeros before the first bar, values float64 (k,), those of the bar in the order of `columns`.
+    It returns a finite number. Such a function is compiled by Numba, whether it was or not.
+
     Parameters
     ----------
     function
-        The function. Two attributes may be set on it: `columns`, the names of what it reads ("column" and "other" are
-        those that a feature names; without the attribute it reads "column"), and `lookback`, an int or a function of
-        the window (without it the window). Whoever uses a policy needs the same source: the text of the file or
-        notebook cell that the function stands in.
+        The function. Attributes may be set on it: `columns`, the names of what it reads ("column" and "other" are those
+        that a feature names; without the attribute it reads "column"), `lookback` and, of a function of a state,
+        `state_size`, each an int or a function of the window (without them the window). Whoever uses a policy needs the
+        same source: the text of the file or notebook cell that the function stands in.
 
     Returns
     -------
@@ -210,8 +225,9 @@ def _register_here(what: str, function: Callable) -> None:
 def load_plugin(plugin: str | Path) -> list[str]:
     """Run a Python file, and register its functions by their parameters.
 
-    The same as to import the file and to give each function of `columns` and `window` to `register_feature`, of `rng`
-    and `n` to `register_market`, and of `earned` and `bars` to `register_reward`.
+    The same as to import the file and to give each function of `columns` and `window`, or of `state`, `values` and
+    `window`, to `register_feature`, of `rng` and `n` to `register_market`, and of `earned` and `bars` to
+    `register_reward`.
 
     Parameters
     ----------
@@ -259,16 +275,16 @@ def load_plugin(plugin: str | Path) -> list[str]:
 
 
 def require_plugins(needed: Mapping[str, str]) -> None:
-    """Raise ArtifactError unless functions of these names and hashes are registered."""
+    """Raise PluginError unless functions of these names and hashes are registered."""
     for name, sha256 in needed.items():
         _, known = _registered(name)
         if known is None:
-            raise ArtifactError(
+            raise PluginError(
                 f"it needs the function {name!r} of a plugin whose source has the SHA-256 {sha256}; "
                 "load that: `plugin=FILE.py`"
             )
         if known.sha256 != sha256:
-            raise ArtifactError(
+            raise PluginError(
                 f"it needs the function {name!r} of a plugin whose source has the SHA-256 {sha256}, but that "
                 f"of the one that was loaded is {known.sha256}; load the one it was trained with: `plugin=FILE.py`"
             )
@@ -287,6 +303,17 @@ def own_hashes(config: TrainingConfig) -> dict[str, str]:
     return {own.name: own.sha256 for own in named if own is not None}
 
 
+def config_hashes(config: TrainingConfig) -> dict[str, str]:
+    """The same of all that a config names."""
+    return plugin_hashes(given_features(config).values()) | own_hashes(config)
+
+
+def plugins_entry(config: TrainingConfig) -> dict[str, dict[str, str]]:
+    """The entry of a run.json with these hashes; none where the config names no function."""
+    hashes = config_hashes(config)
+    return {"plugins": hashes} if hashes else {}
+
+
 def read_hashes(values: object) -> dict[str, str]:
     """A mapping of names to hashes out of a file. Raises ValueError."""
     if not isinstance(values, dict) or not all(
@@ -297,7 +324,13 @@ def read_hashes(values: object) -> dict[str, str]:
     return values
 
 
-KINDS_OF = {("columns", "window"): "feature function", ("rng", "n"): "market", ("earned", "bars"): "reward"}
+STEP = ("state", "values", "window")
+KINDS_OF: dict[tuple[str, ...], str] = {
+    ("columns", "window"): "feature function",
+    STEP: "feature function",
+    ("rng", "n"): "market",
+    ("earned", "bars"): "reward",
+}
 """What a function of a plugin is, by its parameters."""
 
 
@@ -329,13 +362,14 @@ def _register(what: str, function: Callable, plain: FunctionType, sha256: str) -
         problem = f"the {what} {name!r} depends on {around} of a function around it"
         raise InputError(f"{problem}; expected one that depends on its arguments and its file only")
     if what == "feature function":
-        TRANSFORMS[name] = _feature(name, function, sha256)
+        is_step = tuple(inspect.signature(plain).parameters) == STEP
+        TRANSFORMS[name] = _feature(name, function, sha256, is_step=is_step)
     else:
         own = OwnFunction(name=name, function=function, sha256=sha256)
         (MARKETS if what == "market" else REWARDS)[name] = own
 
 
-def _feature(name: str, function: Callable, sha256: str) -> Plugin:
+def _feature(name: str, function: Callable, sha256: str, *, is_step: bool) -> Plugin:
     """A feature function, as a transform."""
     inputs = getattr(function, "columns", ("column",))
     if isinstance(inputs, str) or not all(isinstance(one, str) and one for one in inputs) or not inputs:
@@ -355,7 +389,10 @@ def _feature(name: str, function: Callable, sha256: str) -> Plugin:
         function=function,
         sha256=sha256,
         declared=getattr(function, "lookback", None),
+        is_step=is_step,
+        state_size=partial(_size, name, "state_size", getattr(function, "state_size", None)),
     )
+    plugin.state_size(DEFAULT_WINDOW)
     plugin.lookback(DEFAULT_WINDOW)
     return plugin
 

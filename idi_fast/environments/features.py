@@ -9,7 +9,7 @@ import numpy as np
 
 from idi_fast.config.feature_columns import MARKET_COLUMNS, SLOTS, feature_sizes, given_features
 from idi_fast.config.feature_settings import FeatureConfig, NamedFeature
-from idi_fast.config.plugins import own_hashes, plugin_hashes, read_hashes, require_plugins
+from idi_fast.config.plugins import config_hashes, plugin_hashes, read_hashes, require_plugins
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.config.transforms import TRANSFORMS
 from idi_fast.environments.series import (
@@ -133,7 +133,7 @@ class Encoder:
             # A price that moves evenly has no volatility: its moves are the scale. A constant price needs none.
             typical_volatility=typical if typical > 0.0 else 1.0,
             sketches=sketches,
-            plugins=plugin_hashes(features.values()) | own_hashes(config),
+            plugins=config_hashes(config),
         )
 
     def of_symbol(self, symbol: str | None) -> "Encoder":

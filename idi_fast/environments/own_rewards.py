@@ -63,9 +63,10 @@ class OwnReward:
         what, given = f"the reward {self._reward.name!r}", [np.array(column) for column in (earned, *known)]
         for column in given:
             column.setflags(write=False)
+        earned, regime, move, risk = given
         try:
             with np.errstate(all="ignore"):
-                worth = np.array(self._reward.function(given[0], RewardBars(*given[1:], self._unit)), np.float64)
+                worth = np.array(self._reward.function(earned, RewardBars(regime, move, risk, self._unit)), np.float64)
         except Exception as error:
             raise InputError(f"{what} raised {type(error).__name__}: {error}".rstrip(": ")) from error
         if worth.shape != earned.shape:

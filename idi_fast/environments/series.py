@@ -11,6 +11,7 @@ from idi_fast.config.feature_settings import FeatureConfig, NamedFeature
 from idi_fast.config.plugins import Plugin
 from idi_fast.config.transforms import TRANSFORMS, Transform
 from idi_fast.environments.own_features import OwnSeries
+from idi_fast.environments.own_steps import StepSeries
 from idi_fast.errors import DataError
 from idi_fast.kernels import features as kernels
 
@@ -93,9 +94,12 @@ class SeriesStream:
         self.series, self.is_given, self.is_compiled = series, False, False
         transform = TRANSFORMS[series.transform]
         self._parameters: tuple[int | float, ...] = ()
-        self.own = None
+        self.own: OwnSeries | StepSeries | None = None
         if isinstance(transform, Plugin):
-            self.own = OwnSeries(transform, series.columns, int(series.parameters[0]))
+            window = int(series.parameters[0])
+            self.own = (
+                StepSeries(transform, window) if transform.is_step else OwnSeries(transform, series.columns, window)
+            )
             self.state = self.own.state
         elif transform.kernel is None:
             window = int(series.parameters[0])
@@ -206,7 +210,7 @@ def computed(series: Series, columns: Columns) -> np.ndarray:
     """A series of all the bars, float64 (n,). Raises DataError, InputError for a user's function that looks ahead."""
     out = np.empty(columns["close"].size)
     stream, inputs = SeriesStream(series), series.inputs(columns)
-    if stream.own is not None:
+    if isinstance(stream.own, OwnSeries):
         stream.own.check_causal(inputs, columns.get("time"))
     stream.push(inputs, out)
     return out

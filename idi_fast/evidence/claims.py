@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-from idi_fast.errors import Cancelled, InputError, printable
+from idi_fast.errors import Cancelled, EvidenceError, InputError, printable
 
 HOLDS, FAILS, NOT_CHECKED = "holds", "fails", "not checked"
 
@@ -32,6 +32,10 @@ CLAIMS = {
 
 class Unchecked(str):
     """The explanation for a claim of which nothing was shown."""
+
+
+class CannotCheck(EvidenceError):
+    """A claim cannot be checked without what the reader has not given; the text names it."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +77,11 @@ PROOFS = ("digest", "replay", "zk", "command")
 
 def attempt(name: str, against: str, work: Callable[[], str], trusted: str = "") -> Claim:
     """Run a check, which returns its findings, or `Unchecked` if they show nothing, or raises InputError with what is
-    wrong. Any other failure that a hostile folder causes fails the claim as well."""
+    wrong, CannotCheck with what is missing. Any other failure that a hostile folder causes fails the claim as well."""
     try:
         found = work()
+    except CannotCheck as error:
+        return Claim(name, against, NOT_CHECKED, str(error), trusted)
     except InputError as error:
         return Claim(name, against, FAILS, str(error), trusted)
     except Cancelled:

@@ -13,11 +13,12 @@ import polars as pl
 from idi_fast.agents.policy import COUNTS, Policy, table_columns
 from idi_fast.agents.streams import MARKET_STREAMS, TRACE_STREAMS
 from idi_fast.agents.trace_files import TRACE_FORMAT
-from idi_fast.config.plugins import read_hashes, require_plugins
+from idi_fast.config.plugins import PluginError, read_hashes, require_plugins
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.environments.actions import ACTIONS
 from idi_fast.environments.state_space import StateSpace
 from idi_fast.errors import ArtifactError, ConfigError, EvidenceError
+from idi_fast.evidence.claims import CannotCheck
 from idi_fast.evidence.fixed_point import to_fixed_point
 from idi_fast.evidence.folder import read_file, safe_files
 from idi_fast.evidence.manifest import Manifest
@@ -120,7 +121,9 @@ class Published:
         try:
             require_plugins(read_hashes(self.run.get("plugins", {})))
             return TrainingConfig.from_dict(take(self.run, "config", dict, RUN))
-        except (ArtifactError, ConfigError, ValueError) as error:
+        except PluginError as error:
+            raise CannotCheck(f"{RUN}: {error}") from None
+        except (ConfigError, ValueError) as error:
             raise EvidenceError(f"{RUN}: {'config: ' * isinstance(error, ConfigError)}{error}") from None
 
     @cached_property
@@ -130,7 +133,10 @@ class Published:
             return self._own_policy()
         if self._policy_from is None:
             return None
-        return Policy.load(self._policy_from)
+        try:
+            return Policy.load(self._policy_from)
+        except PluginError as error:
+            raise CannotCheck(str(error)) from None
 
     def _own_policy(self) -> Policy:
         path = self.folder / POLICY
@@ -150,6 +156,8 @@ class Published:
             known = [*table_columns(config), *(f"tile_{k}" for k in range(tilings))]
             _check_columns(table, dict.fromkeys([*known, *COUNTS], NUMBERS))
             return Policy.load(path, table_limits(table, self.files[POLICY]))
+        except PluginError as error:
+            raise CannotCheck(f"{POLICY}: {error}") from None
         except (ArtifactError, ConfigError, ValueError) as error:
             raise EvidenceError(str(error)) from None
 

@@ -21,10 +21,10 @@ from idi_fast.environments.rng import Generator
 from idi_fast.environments.splits import load_training_bars
 from idi_fast.environments.state_space import StateSpace, comm_columns, make_rules
 from idi_fast.errors import EvidenceError
-from idi_fast.evidence.claims import Claim, attempt
+from idi_fast.evidence.claims import CannotCheck, Claim, attempt
 from idi_fast.evidence.content import communications
 from idi_fast.evidence.published import RUN, TRACE, Published
-from idi_fast.evidence.statement import TRAIN, Statement
+from idi_fast.evidence.statement import BACKTEST, TRAIN, Statement
 
 REWARD = "reward"
 MAX_HIDDEN = 2**16
@@ -35,7 +35,8 @@ TRUSTED = "this idi-fast, the reader's machine and copy of the data"
 def check_rollout(published: Published, data: str) -> list[Claim]:
     """The trace against the result of its own decisions over the reader's bars: states, streams, rewards.
 
-    data: the path of these bars. If they cannot be used the claim fails, since the reader asked for the check.
+    data: the path of these bars. If they cannot be used the claim fails, since the reader asked for the check; without
+    a policy for the trace it is not checked.
     """
     made: dict[str, pl.DataFrame] = {}
 
@@ -77,7 +78,7 @@ def _check_column(found: pl.Series, expected: pl.Series) -> None:
 def _again(published: Published, data: str) -> pl.DataFrame:
     said = published.statement
     if said is None:
-        raise EvidenceError("`data` cannot be used: the folder does not say by which config and edges it was made")
+        raise _unsaid(published)
     if said.config.engine.compat or (said.kind == TRAIN and said.config.environment.kind != "history"):
         kind = "compat" if said.config.engine.compat else said.config.environment.kind
         raise EvidenceError(f"the run is of the {kind} environment, which has no use for `data`")
@@ -99,6 +100,20 @@ def _again(published: Published, data: str) -> pl.DataFrame:
     terms = TradingAssumptions(resolve_fill(None, "open" in bars.columns), 0.0, initial_position=said.initial_position)
     engine = Engine(policy, bars, terms, start=start, end=None if last is None else last + 1)
     return pl.concat([engine.trace(segment).frame(segment.first) for segment in engine.segments(ahead=False)])
+
+
+def _unsaid(published: Published) -> EvidenceError:
+    """Why `data` cannot be compared with a trace of which the folder does not say by which config and edges it was
+    made."""
+    kind = None if published.run is None else published.run["kind"]
+    if kind is None:
+        return EvidenceError("`data` cannot be used: the folder does not say by which config and edges it was made")
+    if kind in (TRAIN, BACKTEST) and published.policy is None:
+        return CannotCheck("`data` is of use with the policy, which the folder does not hold: `policy=ARTIFACT`")
+    return CannotCheck(
+        f"a {str(kind)[:40]} has no trace of one policy that `data` could be compared with; give the folder of one run "
+        "of it"
+    )
 
 
 def _training(said: Statement, policy: Policy, training: TrainingBars) -> pl.DataFrame:

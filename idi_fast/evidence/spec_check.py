@@ -4,6 +4,7 @@ import numpy as np
 
 from idi_fast.agents.streams import check_stream, stream_text
 from idi_fast.config.block import SettingError
+from idi_fast.config.feature_columns import feature_sizes
 from idi_fast.errors import EvidenceError
 from idi_fast.evidence.claims import Claim, Unchecked, attempt
 from idi_fast.evidence.folder import read_file
@@ -14,6 +15,7 @@ from idi_fast.storage.files import MANIFEST, digest
 from idi_fast.storage.json_files import json_text
 from idi_fast.tau.check import SPEC_FOLDER, check_folder
 from idi_fast.tau.contract import Contract
+from idi_fast.tau.export import FEATURE, of_feature
 from idi_fast.tau.formula import NotModelled, SpecError
 from idi_fast.tau.simulation import simulate
 from idi_fast.tau.spec_folder import EXPECTED, SPECIFICATION, described, readme
@@ -105,7 +107,7 @@ def _check(published: Published) -> str:
 def _check_inputs(published: Published, about: dict, contract: Contract, texts: dict[str, bytes]) -> list[str]:
     """Each input is the trace's column that spec.json names; returns the names of those that come from a file of the
     owner's."""
-    frame, _ = published.required_trace
+    frame, said = published.required_trace
     start = integer(about.get("start"), 0, frame.height - 1, f"{ABOUT}: start")
     ticks = integer(about.get("ticks"), 1, frame.height - start, f"{ABOUT}: ticks")
     described, foreign = take(about, "inputs", list, ABOUT), []
@@ -113,6 +115,15 @@ def _check_inputs(published: Published, about: dict, contract: Contract, texts: 
         raise EvidenceError(f"{ABOUT} describes {len(described)} inputs; the contract has {len(contract.inputs)}")
     for each, (path, text), stream in zip(described, texts.items(), contract.inputs, strict=True):
         column = take(each if isinstance(each, dict) else {}, "column", str, f"{ABOUT}: inputs")
+        width = contract.types[stream.name]
+        if column.startswith(FEATURE):
+            if published.statement is not None and said.get("features") != feature_sizes(published.statement.config):
+                raise EvidenceError(f"{TRACE}: its features are not those of the config")
+            values = of_feature(frame, said, column.removeprefix(FEATURE), f"{ABOUT}: {stream.name}", width)
+            check_stream(stream.name, values, width)
+            if text != stream_text(values[start : start + ticks]):
+                raise EvidenceError(f"{SPEC_FOLDER}/{path} is not {column} of {TRACE}")
+            continue
         if column not in frame.columns and about.get("columns") is not None:
             foreign.append(stream.name)
             continue
@@ -125,7 +136,7 @@ def _check_inputs(published: Published, about: dict, contract: Contract, texts: 
             values = values.astype(np.uint8)
         if values.dtype.kind not in "iu":
             raise EvidenceError(f"{TRACE}: {column} must hold whole numbers")
-        check_stream(stream.name, values, contract.types[stream.name])
+        check_stream(stream.name, values, width)
         if text != stream_text(values):
             raise EvidenceError(f"{SPEC_FOLDER}/{path} is not the column {column} of {TRACE}")
     return foreign

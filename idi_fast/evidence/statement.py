@@ -9,10 +9,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from idi_fast.agents.policy import Policy
+from idi_fast.config.plugins import PluginError
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.environments.features import Encoder
 from idi_fast.environments.state_space import StateSpace
 from idi_fast.errors import ArtifactError, ConfigError, EvidenceError
+from idi_fast.evidence.claims import CannotCheck
 from idi_fast.evidence.manifest import Digests, Manifest
 from idi_fast.evidence.strict_json import integer, parse_object, take
 from idi_fast.storage.json_files import json_text
@@ -72,6 +74,8 @@ class Statement:
             # First, since it says which functions of the user's the config needs.
             encoder = None if fields["encoder"] is None else Encoder.from_dict(take(fields, "encoder", dict, STATEMENT))
             config = TrainingConfig.from_dict(take(fields, "config", dict, STATEMENT))
+        except PluginError as error:
+            raise CannotCheck(f"{STATEMENT}: {error}") from None
         except (ArtifactError, ConfigError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise EvidenceError(f"{STATEMENT}: {str(error)[:300]}") from None
         data = None if fields["data"] is None else _described(take(fields, "data", dict, STATEMENT), listed=True)

@@ -138,13 +138,17 @@ def verify_folder(
     if claims[-1].result == FAILS:
         claims.append(Claim("others", "each other", NOT_CHECKED, "content and proof: the files cannot be relied on"))
         return Verification(folder, "unknown", tuple(claims), required)
+    if claims[-1].result == NOT_CHECKED:
+        prover, rows = _check_proof(published, options, sample, stopped=claims[-1].found)
+        rows.append(Claim("others", "each other", NOT_CHECKED, "content and proof: they cannot be read without it"))
+        return Verification(folder, prover, (*claims, *rows), required)
     if MANIFEST_FILE in published.files:
         claims.append(attempt("manifest", "run.json and streams", lambda: check_reference_manifest(published)))
     claims += _format(published)
     claims += check_content(published, sample)
     claims += check_commitments(published, options)
     claims += check_spec(published)
-    stopped = any(each.result == FAILS for each in claims)
+    stopped = "not checked, since another claim fails" if any(each.result == FAILS for each in claims) else None
     prover, found = _check_proof(published, options, sample, stopped=stopped)
     claims += found
     if options.data is not None and not stopped and not (prover == "replay" and sample is None):
@@ -185,7 +189,8 @@ def _check_files(published: Published) -> str:
 
 
 def _loaded(published: Published) -> list[Claim]:
-    """The first file that cannot be read as what it should be, none if all can."""
+    """The first file that cannot be read as what it should be, or not without what the reader has to give; none if all
+    can."""
     for name, row in (
         ("run", "config"),
         ("config", "config"),
@@ -194,7 +199,7 @@ def _loaded(published: Published) -> list[Claim]:
         ("statement", "config"),
     ):
         found = attempt(row, "what its files are", lambda name=name: str(getattr(published, name) is None))
-        if found.result == FAILS:
+        if found.result != HOLDS:
             return [found]
     return []
 
@@ -208,11 +213,11 @@ def _format(published: Published) -> list[Claim]:
 
 
 def _check_proof(
-    published: Published, options: ProverOptions, sample: int | None, *, stopped: bool
+    published: Published, options: ProverOptions, sample: int | None, *, stopped: str | None
 ) -> tuple[str, list[Claim]]:
     """The prover of the folder's proof, "none" without one, and the result.
 
-    stopped: whether something else has already failed; then nothing is proven again.
+    stopped: why nothing is proven again: something else has failed, or cannot be read; None if it is.
     """
     policy = published.manifest.proof_policy
     if CLAIM not in published.files:
@@ -231,9 +236,8 @@ def _check_proof(
     except EvidenceError as error:
         return "unknown", [Claim("proof", "its form", FAILS, str(error))]
     if stopped:
-        found = "not checked, since another claim fails"
         return name, [
-            Claim(row, "nothing", NOT_CHECKED, found) for row in (name, *(["actions"] if name == "zk" else []))
+            Claim(row, "nothing", NOT_CHECKED, stopped) for row in (name, *(["actions"] if name == "zk" else []))
         ]
     if name == "replay" and sample is not None:
         found = f"not trained again: `sample={sample}`"

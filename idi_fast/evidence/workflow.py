@@ -1,7 +1,7 @@
 """From a config to a published folder that others can verify: train, manifest, proof, specification, verification."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -70,6 +70,7 @@ def run_training_to_proof_workflow(
     seed: int = 0,
     prover: str = "replay",
     kind: str | Path = "v38",
+    streams: Mapping[str, str] | None = None,
     options: ProverOptions | None = None,
     force: bool = False,
     progress: Callable[[Progress], None] | None = None,
@@ -79,10 +80,11 @@ def run_training_to_proof_workflow(
     A step whose output is already there, complete and of the same config, seed, data and prover, is skipped; an
     interrupted training continues from its last checkpoint. So the same call can be repeated as often as needed.
 
-    config_path: the JSON config, or `config` itself; kind: the agent that reads the streams, as for `write_spec`;
-    prover, options: as for `prove_folder`; with "zk" the artifact goes to `artifact` in the private folder, and
-    `artifact_dir` gets nothing that reveals the policy; force: replaces an earlier output of another run. Failures are
-    in the result's `errors`; only exceptions that are not errors of idi-fast, such as an interrupt, are raised.
+    config_path: the JSON config, or `config` itself; kind, streams: the agent that reads the streams, and what each is
+    taken from, as for `write_spec`; prover, options: as for `prove_folder`; with "zk" the artifact goes to `artifact`
+    in the private folder, and `artifact_dir` gets nothing that reveals the policy; force: replaces an earlier output of
+    another run. Failures are in the result's `errors`; only exceptions that are not errors of idi-fast, such as an
+    interrupt, are raised.
     """
     result, options = WorkflowResult(), options or ProverOptions()
     try:
@@ -106,7 +108,7 @@ def run_training_to_proof_workflow(
             result.paths |= {"folder": out, "manifest": out / MANIFEST}
             result.steps["proof"] = _prove(artifact, out, prover, options, force)
             result.paths |= {"proof": out / CLAIM, "streams": out / "streams"}
-            result.steps["spec"] = _specify(out, kind)
+            result.steps["spec"] = _specify(out, kind, streams or {})
             result.paths["spec"] = out / SPEC_FOLDER
             require = prover if prover in PROOF_REQUIRABLE else None
             if config.environment.kind == "history" and options.data is None:
@@ -193,16 +195,16 @@ def _of_the_same_trace(out: Path, artifact: Path, prover: str, options: ProverOp
     return one.config_sha256 == said.salted(seed, (artifact / TRACE).read_bytes()).fingerprint
 
 
-def _specify(out: Path, kind: str | Path) -> str:
+def _specify(out: Path, kind: str | Path, streams: Mapping[str, str]) -> str:
     place = out / SPEC_FOLDER
-    if place.exists() and _is_spec(out, kind):
+    if place.exists() and _is_spec(out, kind, streams):
         return "there"
     with Staging(together=True) as staging:
         staging.watch(place)
         staging.watch(out / MANIFEST)
         check_replaceable(place, force=True)
         made = staging.reserve(place)
-        write_spec(out, made, kind)
+        write_spec(out, made, kind, streams=streams)
         manifest, spec = rebuilt(out), Manifest.of(made)
         files = {name: about for name, about in manifest.files.items() if not name.startswith(f"{SPEC_FOLDER}/")}
         listed = [*spec.files, MANIFEST]
@@ -214,11 +216,13 @@ def _specify(out: Path, kind: str | Path) -> str:
     return "done"
 
 
-def _is_spec(out: Path, kind: str | Path) -> bool:
-    """Whether the specification in a folder is complete, of this kind, and in the folder's manifest."""
+def _is_spec(out: Path, kind: str | Path, streams: Mapping[str, str]) -> bool:
+    """Whether the specification in a folder is complete, of this kind and these streams, and in the folder's
+    manifest."""
     try:
         published = open_folder(out)
         about = parse_object(published.data(f"{SPEC_FOLDER}/{ABOUT}"), ABOUT)
     except InputError:
         return False
-    return about.get("kind") == str(kind)
+    taken = {each["name"].removeprefix("i_"): each["column"] for each in about["inputs"]}
+    return about.get("kind") == str(kind) and all(taken[name] == streams.get(name, name) for name in taken)

@@ -56,7 +56,8 @@ def training_sections(run: ReportedRun) -> list[Section]:
 def environment(about: dict) -> str:
     """What a run was trained on, by its run.json."""
     kinds = {"synthetic": "Synthetic environment", "crypto": "Simulated crypto market", "history": "Price history"}
-    return kinds[about["config"]["environment"]["kind"]]
+    kind = about["config"]["environment"]["kind"]
+    return kinds.get(kind, f"Market {kind}")
 
 
 def _notes(about: dict) -> Iterator[Note]:

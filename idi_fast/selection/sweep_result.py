@@ -10,6 +10,7 @@ import polars as pl
 from idi_fast import display
 from idi_fast.agents.policy import Policy
 from idi_fast.backtesting.kpi_units import shown_row
+from idi_fast.config.plugins import plugins_entry
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.in_sample import describe_data, versions
 from idi_fast.data.panel import TrainingBars
@@ -102,6 +103,7 @@ class Sweep(display.Plotted):
             "versions": versions(),
             "data": None if self.history is None else describe_data(self.history),
             "config": self.config.canonical(),
+            **plugins_entry(self.config),
         }
         write_json(folder / "run.json", run)
         write_manifest(folder, config_sha256=fingerprint, training={"seeds": list(self.policies)})

@@ -17,6 +17,7 @@ from idi_fast.backtesting.account import account_columns, assume
 from idi_fast.backtesting.kpi_units import shown_row
 from idi_fast.backtesting.risk_free import RiskFree
 from idi_fast.config.arguments import check_callback, check_config, check_flag
+from idi_fast.config.plugins import plugins_entry
 from idi_fast.config.seeds import check_seeds, refuse_equal_seeds
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.config_history import with_history
@@ -120,6 +121,7 @@ class WalkForward(display.Plotted):
             "versions": versions(),
             "data": describe_data(self.history),
             "config": self.config.canonical(),
+            **plugins_entry(self.config),
         }
         write_json(folder / "run.json", run)
         training = {"seeds": self.assumptions["seeds"], "episodes": self.config.drawn_episodes}

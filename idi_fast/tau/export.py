@@ -4,7 +4,7 @@ import io
 import os
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -100,7 +100,9 @@ def take_streams(
         column = streams.get(name, name)
         table, origins[name] = trace, column
         if column.startswith(FEATURE):
-            values[name] = _of_feature(found, column.removeprefix(FEATURE), f"`streams={name}={column}`", width)
+            values[name] = of_feature(
+                trace, found.about, column.removeprefix(FEATURE), f"`streams={name}={column}`", width
+            )
             check_stream(name, values[name], width)
             continue
         if own is not None and name in streams and column in own.columns:
@@ -114,14 +116,15 @@ def take_streams(
     return Taken(values, origins, found)
 
 
-def _of_feature(source: Source, name: str, asked: str, width: str) -> np.ndarray:
-    """What a stream of a Tau type says of a feature, uint8 or int32 (n,)."""
-    sizes = source.about.get("features")
+def of_feature(trace: pl.DataFrame, about: Mapping[str, Any], name: str, asked: str, width: str) -> np.ndarray:
+    """What a stream of a Tau type says of a feature of a trace, uint8 or int32 (n,); about: what else the trace says.
+    Raises InputError."""
+    sizes = about.get("features")
     if not isinstance(sizes, dict) or not sizes:
         raise InputError(f"{asked}: the trace says of no features; expected that of an agent with a list of features")
     if name not in sizes:
         raise InputError(f"{asked}: the agent has no such feature, only {', '.join(sizes)}.{nearest(name, sizes)}")
-    bucket = _whole_numbers(asked, source.frame[f"{name}_bucket"])
+    bucket = _whole_numbers(asked, trace[f"{name}_bucket"])
     return upper_half(bucket, sizes[name]).astype(np.uint8) if width == "sbf" else bucket
 
 

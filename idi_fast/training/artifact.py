@@ -10,6 +10,7 @@ import polars as pl
 from idi_fast.agents.policy import Policy
 from idi_fast.agents.trace import Trace
 from idi_fast.agents.trace_files import trace_metadata
+from idi_fast.config.plugins import config_hashes
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.in_sample import describe_bars, versions
 from idi_fast.environments.splits import load_training_bars
@@ -165,7 +166,7 @@ def finished_output(
         run, seconds = (load_json(out / name) for name in ("run.json", TIMINGS))
     except (OSError, ValueError):
         return None
-    about = {"versions": versions(), **about}
+    about = {"versions": versions(), "plugins": config_hashes(config) or None, **about}
     stopped = seconds.get("stopped", {"patience": None})
     is_stopped = patience is not None and stopped["patience"] == patience
     made_of = stopped["planned"]["fingerprint"] if is_stopped else run.get("fingerprint")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from idi_fast.agents.policy import Policy
+from idi_fast.config.plugins import plugins_entry
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.errors import ArtifactError
 from idi_fast.storage.files import BEST, COMBINED, TIMINGS, list_files, new_directory, write_json
@@ -40,6 +41,7 @@ def write_combined(folder: Path, population: Population, how: str) -> dict:
         "versions": versions(),
         "trained_on": policy.trained_on,
         "config": policy.config.canonical(),
+        **plugins_entry(policy.config),
     }
     write_json(target / "run.json", run)
     training = {"seeds": run["seeds"], "episodes": policy.config.drawn_episodes}
@@ -85,6 +87,7 @@ def write_population(folder: Path, population: Population, combine: str = BEST) 
         "versions": versions(),
         "trained_on": best.policy.trained_on,
         "config": config.canonical(),
+        **plugins_entry(config),
     }
     write_json(folder / "run.json", run)
     seconds = {"jobs": population.jobs, "training_seconds": population.seconds}

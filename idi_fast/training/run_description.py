@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from idi_fast.agents.policy import Policy
-from idi_fast.config.feature_columns import given_features
-from idi_fast.config.plugins import own_hashes, plugin_hashes
+from idi_fast.config.plugins import config_hashes
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.history import History
 from idi_fast.data.in_sample import describe_history, versions
@@ -23,7 +22,7 @@ def describe_run(
 ) -> dict:
     """Everything that determines the numbers of a run, as JSON values: two runs that agree in it give the same
     results."""
-    plugins = plugin_hashes(given_features(config).values()) | own_hashes(config)
+    plugins = config_hashes(config)
     about = {
         "config": config.to_dict(),
         "seed": str(seed),

@@ -5,11 +5,14 @@ import json
 from contextlib import contextmanager
 
 import cli_helpers as cli
+import jsonschema
 import numpy as np
 import polars as pl
 import pytest
 
 from idi_fast.config.transforms import TRANSFORMS
+from idi_fast.evidence.verify import verify_folder
+from idi_fast.schemas import load_schema
 
 FEATURES = [
     {"name": "score", "transform": "rising_share", "window": 8, "buckets": 2},
@@ -40,6 +43,7 @@ mood_gap.columns = ("column", "high")
 mood_gap.lookback = 0
 """
 SHA256 = hashlib.sha256(PLUGIN.encode()).hexdigest()
+STREAMS = {"price": "rsi", "volume": "traded", "trend": "macd"}
 SMALL = ("--set", "quantizer.mood_buckets=1")
 
 
@@ -95,7 +99,16 @@ def test_training_walking_forward_and_testing_many_symbols(place, tmp_path):
     assert table.columns[:9] == [*(feature["name"] for feature in FEATURES), "mood", "position"]
     walk = ("--train-bars", 300, "--test-bars", 100, "--out", tmp_path / "walk")
     cli.succeed("walkforward", place / "bars.parquet", "--config", place / "agent.json", *own, *walk)
-    assert json.loads((tmp_path / "walk" / "run.json").read_text())["kind"] == "walkforward"
+    walked = json.loads((tmp_path / "walk" / "run.json").read_text())
+    assert (walked["kind"], walked["plugins"]) == ("walkforward", {"mood_gap": SHA256, "rising_share": SHA256})
+    assert jsonschema.Draft202012Validator(load_schema("run")).is_valid(walked)
+    sweep = ("--grid", "discount=0.5,0.9", *SMALL, "--out", tmp_path / "sweep")
+    cli.succeed("sweep", place / "bars.parquet", "--config", place / "agent.json", *own, *sweep)
+    assert json.loads((tmp_path / "sweep" / "run.json").read_text())["plugins"] == walked["plugins"]
+    # Bars are of no use to the folder of many runs, which says what to give.
+    data = ("--data", place / "bars.parquet")
+    told = cli.succeed("verify", tmp_path / "sweep", *data, *own).stdout
+    cli.assert_mentions(told, "NOT CHECKED: ", "a sweep has no trace of one policy that --data could be compared with")
     one = (
         "backtest",
         place / "bars.parquet",
@@ -148,7 +161,35 @@ def test_proving_and_verifying(place, tmp_path, prover):
             TRANSFORMS.pop(name)
         outcome = cli.run(*verify)
         assert outcome.status == 1
-        cli.assert_mentions(outcome.stderr, "the function 'mood_gap'", SHA256, "--plugin FILE.py")
+        cli.assert_mentions(outcome.stderr, f"--require {prover}: not checked", "--plugin FILE.py", SHA256)
+        found = verify_folder(out)
+        assert (found.verdict, found.ok, found.prover) == ("partly checked", True, prover)
+        assert {claim.name: claim.result for claim in found.claims} == {
+            "manifest": "holds",
+            "config": "not checked",
+            prover: "not checked",
+            "others": "not checked",
+            **({"actions": "not checked"} if prover == "zk" else {}),
+        }
+
+
+def test_a_workflow_takes_streams_from_features(place, tmp_path):
+    own = ("--plugin", place / "own.py")
+    command = ("workflow", place / "agent.json", *SMALL, *own, "--out", tmp_path / "run")
+    outcome = cli.run(*command)
+    assert outcome.status == 2
+    cli.assert_mentions(outcome.stderr, "reads price, volume, trend", "--stream price=feature:NAME")
+    streams = [("--stream", f"{name}=feature:{feature}") for name, feature in STREAMS.items()]
+    done = cli.succeed(*command, *sum(streams, ())).stdout
+    cli.assert_mentions(done, "sound, with a proof by replay")
+    steps = cli.one_object(cli.succeed(*command, *sum(streams, ()), "--json").stdout)["steps"]
+    assert steps["spec"] == "there"
+    other = [*sum(streams[1:], ()), "--stream", "price=feature:score"]
+    assert cli.one_object(cli.succeed(*command, *other, "--json").stdout)["steps"]["spec"] == "done"
+    # A stream that is not the feature's is found.
+    about = tmp_path / "run" / "spec" / "spec.json"
+    about.write_text(about.read_text().replace("feature:score", "feature:rsi"))
+    assert cli.run("verify", tmp_path / "run", *own).status == 1
 
 
 def test_a_plugin_that_looks_ahead_is_refused(place, tmp_path):

@@ -46,6 +46,16 @@ def listed(*features: dict, **others: object) -> TrainingConfig:
         ),
         ([{**LEVEL, "transform": "atr"}], r"\.column is 'sentiment', but transform 'atr' reads high and low and close"),
         ([{**RSI, "edges": [70, 30]}], r"features\[0\]\.edges\[1\] is 30 after 70; expected edges that increase"),
+        (
+            [{**RSI, "edges": [30, 150]}],
+            r"edges\[1\] is 150; expected above 0 and at most 100: the values of transform 'rsi' lie on one side of it",
+        ),
+        ([{**RSI, "edges": [0, 50]}], r"edges\[0\] is 0; expected above 0 and at most 100"),
+        (
+            [{"name": "low", "transform": "drawdown", "edges": [-0.1, 0.0, 0.1]}],
+            r"edges\[2\] is 0\.1; expected at most 0:",
+        ),
+        ([{"name": "moved", "transform": "atr", "edges": [-1, 1]}], r"edges\[0\] is -1; expected above 0: "),
         ([{**RSI, "edges": [30, 30]}], r"features\[0\]\.edges\[1\] is 30 after 30; expected edges that increase"),
         ([{**RSI, "edges": [30, 70], "buckets": 4}], r"\.edges has length 2; expected 3, one less than buckets"),
         ([{**RSI, "edges": "quantiles"}], r"\.edges is 'quantiles'; expected one of 'quantile', 'uniform', or a list"),

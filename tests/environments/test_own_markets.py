@@ -20,6 +20,8 @@ import idi_fast as idi
 from idi_fast.environments import own_markets
 from idi_fast.environments.environment import make_environment
 from idi_fast.environments.rng import make_generators
+from idi_fast.training.checkpoint import Checkpoints, Every
+from idi_fast.training.trainer import create_trainer
 
 PROFITS = {"scarcity_alignment": 0.0, "ethics_bonus": 0.0, "communication_clarity": 0.0}
 SOURCE = """\
@@ -73,7 +75,7 @@ def environment(kind: str, seed: int = 3):
 
 
 @given(st.lists(st.integers(1, 700), min_size=1, max_size=4))
-@settings(max_examples=examples(8))
+@settings(max_examples=examples(5))
 def test_rows_are_the_same_in_any_pieces_and_go_on_from_the_state(pieces):
     with as_before(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(own_markets, "PATH_BARS", 500)
@@ -279,6 +281,10 @@ def test_training_proving_and_verifying(tmp_path):
     assert (run["plugins"], run["config"]["environment"]["kind"]) == ({"reverting": sha256}, "reverting")
     evaluated = cli.succeed("evaluate", agent, "--episodes", "20", *own).stdout
     assert "random" in evaluated
+    cli.succeed("report", agent, *own, "--out", tmp_path / "report")
+    assert "Market reverting" in (tmp_path / "report").read_text()
+    lanes = ("train", *own, "--env", "reverting", "--seeds", "0:2", "--combine", "mean", "--out", tmp_path / "no")
+    cli.assert_mentions(cli.refused(tmp_path, *lanes), "on a simulated market each seed fits bucket edges")
     cli.succeed("prove", agent, "--prover", "replay", *own)
     assert "trained again" in cli.succeed("verify", agent, "--require", "replay", *own).stdout
     # A market's function belongs to the run: one that resumes is of the same source.
@@ -300,6 +306,22 @@ def test_training_proving_and_verifying(tmp_path):
     plugin.write_text(SOURCE)
     shock = ("train", *own, "--env", "reverting", "--vol-base", "1", "--out", tmp_path / "none")
     cli.assert_mentions(cli.refused(tmp_path, *shock), "the reverting environment has no use for vol_base")
+
+
+def test_a_run_goes_on_from_its_checkpoint(tmp_path, short_paths):
+    """Of a block of rows, in the midst of a path."""
+    idi.register_market(reverting)
+    settings = config("reverting", episodes=1700)
+    whole, _ = create_trainer(settings, 3).run()
+    stopped = create_trainer(settings, 3)
+    with Checkpoints(tmp_path, Every(episodes=50)) as checkpoints, pytest.raises(idi.Cancelled):
+        stopped.train(lambda progress: stopped.cancel(), checkpoints=checkpoints)
+    assert 0 < len(stopped.rewards) < 1700
+    resumed = create_trainer(settings, 3)
+    with Checkpoints(tmp_path) as checkpoints:
+        resumed.train(checkpoints=checkpoints)
+        policy, _ = resumed.rollout()
+    assert_array_equal(policy.q, whole.q)
 
 
 def test_a_policy_must_say_of_what_source_its_market_is(tmp_path):
