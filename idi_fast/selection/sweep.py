@@ -138,9 +138,9 @@ def _prepared(
     history: TrainingBarsLike | None,
     funding: str | None,
     risk_free: float | str,
-) -> tuple[list[Point], TrainingBars | None, list[str]]:
+) -> tuple[list[Point], TrainingBars | None, Sequence[str]]:
     """The points, the bars that were given, and the columns that the account reads."""
-    named = [name for name in (funding, risk_free) if isinstance(name, str)]
+    named: Sequence[str] = [name for name in (funding, risk_free) if isinstance(name, str)]
     if not isinstance(config, Draft):
         config = check_config(config, on_history=history is not None)
         named = account_columns(config, funding, risk_free)
