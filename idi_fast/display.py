@@ -18,7 +18,7 @@ WIDTH, HEIGHT = 480, 120
 MOST_POINTS = 240
 """Of a line: no more would be seen at that width."""
 COLOURS = ("#4269d0", "#9498a0", "#ff725c")
-ACTION_COLOURS = ("#b9bfc7", "#1f72b5", "#c2500d")
+ACTION_COLOURS = ("#9498a0", "#1f72b5", "#c2500d")
 """Of hold, buy and sell, readable on light and on dark pages."""
 MOST_CELLS = 24
 """Rows and columns of a map: no more would be seen at that width."""
@@ -154,7 +154,8 @@ def _cells(values: "np.ndarray", left: float, width: float) -> list[str]:
 
 
 def _svg(height: int, drawn: Sequence[str]) -> str:
-    return f'<svg role="img" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}">{"".join(drawn)}</svg>'
+    size = f'width="{WIDTH}" height="{height}" style="max-width:100%"'
+    return f'<svg role="img" {size} viewBox="0 0 {WIDTH} {height}">{"".join(drawn)}</svg>'
 
 
 def interval_chart(rows: Sequence[tuple[str, float, float | None]]) -> str:

@@ -1,6 +1,7 @@
 """One run of each kind that a report is written of, made in a moment."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from market_data import random_walk
@@ -21,7 +22,7 @@ from idi_fast.training.population_artifact import save_population
 ACTIONS = ["silent", "alert", "<b>wave</b>", "</script>"]
 """Two of them as they must not come through to the page."""
 GRID = {"learning_rate": [0.05, 0.4], "discount": [0.5, 0.7, 0.9]}
-KINDS = ("backtest", "symbols", "training", "population", "walkforward", "sweep")
+KINDS = ("backtest", "symbols", "training", "population", "walkforward", "sweep", "policies")
 
 EXPECTED = {
     "backtest": ["equity", "drawdown", "price", "months", "sharpe", "action-mix", "comm-action-mix", "alerts"],
@@ -38,6 +39,7 @@ EXPECTED = {
     "symbols": ["equity", "drawdown", "months", "sharpe", "by-symbol"],
     "walkforward": ["equity", "windows"],
     "sweep": ["scores", "ranking", "validation-test"],
+    "policies": ["returns"],
 }
 """The figures of each, in their order."""
 EXPECTED["population"] = ["spread", "against-training", *EXPECTED["training"]]
@@ -57,6 +59,7 @@ def make_runs(folder: Path) -> Path:
     save_population(folder / "population", train_population(config("crypto"), range(3)))
     walk_forward(config("history"), bars, train_bars=200, test_bars=60, seeds=(0, 1)).save(folder / "walkforward")
     sweep(config("history"), GRID, bars, seeds=(0, 1)).save(folder / "sweep")
+    backtest([policy, replace(policy, seed=4)], bars).save(folder / "policies")
     return folder
 
 

@@ -112,6 +112,7 @@ class SymbolBacktest(display.Plotted):
         self._with_spikes: list[tuple[str, str]] = []
         self._calibration: Calibration | None = None
         self.data: dict[str, dict] = {}
+        self._result: dict | None = None
 
     def add(self, symbol: str, run: _Run) -> None:
         """The next symbol."""
@@ -162,7 +163,12 @@ class SymbolBacktest(display.Plotted):
 
     def to_dict(self) -> dict:
         """The content of kpis.json: the KPIs of the book; those of trades and decisions are over all symbols
-        together."""
+        together. There are no more symbols to add then."""
+        if self._result is None:
+            self._result = self._pooled()
+        return self._result
+
+    def _pooled(self) -> dict:
         book, table, bars = self.book, self.symbols, [row["bars"] for row in self._rows]
         if self._has_times:
             self._bar_times.push(book.times)

@@ -12,6 +12,7 @@ from idi_fast.reporting.learning import training_page
 from idi_fast.reporting.page import GENERATOR, plotly_js, render
 from idi_fast.reporting.parts import Page
 from idi_fast.reporting.pictures import check_kaleido, mark_pictures, write_pictures
+from idi_fast.reporting.policies import policies_page
 from idi_fast.reporting.populations import population_page
 from idi_fast.reporting.run import ReportedRun
 from idi_fast.reporting.sweeps import sweep_page
@@ -29,6 +30,7 @@ PAGES: dict[str, Callable[[ReportedRun], Page]] = {
     "population": population_page,
     "walkforward": walk_page,
     "sweep": sweep_page,
+    "population-backtest": policies_page,
 }
 EXPECTED = "a training run, a population, a backtest, a walk-forward or a sweep"
 

@@ -44,16 +44,17 @@ def account_course(run: ReportedRun) -> Course:
     return read_course(run.table("equity.parquet", EQUITY_COLUMNS))
 
 
-def account_words(result: dict, course: Course | None) -> str | None:
+def account_words(result: dict, course: Course | None, of: str = "") -> str | None:
     """What the account earned beside buying and holding, in a sentence; None where that is undefined.
 
-    result: a backtest's kpis.json; course: the account's, without which nothing is said of chance.
+    result: a backtest's kpis.json; course: the account's, without which nothing is said of chance; of: whose return it
+    is, if not that of a single account.
     """
     own, held = result["kpis"]["total_return"], result["buy_and_hold"]["total_return"]
     if is_undefined(own) or is_undefined(held):
         return None
     if course is None:
-        return sentence(beside(own, held, "buy and hold", signed_percent))
+        return sentence(beside(own, held, "buy and hold", signed_percent, of))
     bounds = {"zero": sharpe_bounds(course.moments["equity"]), "buy_and_hold": sharpe_bounds(course.moments["excess"])}
     above, below = ({name: [0] * is_so(pair) for name, pair in bounds.items()} for is_so in (_is_above, _is_below))
     return sentence(account_verdict(own, held, above, below, 1))

@@ -38,9 +38,9 @@ def backtest_page(run: ReportedRun) -> Page:
     )
 
 
-def backtest_notes(run: ReportedRun, result: dict, course: Course | None = None) -> Iterator[Note]:
-    """What a reader of a backtest's kpis.json should know first; course: the account's, see `account_words`."""
-    assumptions, kpis, words = result["assumptions"], result["kpis"], account_words(result, course)
+def backtest_notes(run: ReportedRun, result: dict, course: Course | None = None, of: str = "") -> Iterator[Note]:
+    """What a reader of a backtest's kpis.json should know first; course, of: see `account_words`."""
+    assumptions, kpis, words = result["assumptions"], result["kpis"], account_words(result, course, of)
     verdict = [] if words is None else [Note(words)]
     if assumptions.get("in_sample"):
         chance = of_chance(assumptions.get("optimism"))

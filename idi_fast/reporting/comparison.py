@@ -13,7 +13,7 @@ from idi_fast.reporting.merits import grouped, label, shown_value
 from idi_fast.reporting.parts import Beside, Figure, KeyFigures, Note, Page, Section, Table
 from idi_fast.reporting.run import ReportedRun
 
-MOST_DIFFERENCES, MOST_TEXT = 60, 24
+MOST_DIFFERENCES, MOST_TEXT = 60, 16
 CONFIG = ("config", "assumptions", "policy", "seed")
 """Parts of run.json that say how a run was made."""
 

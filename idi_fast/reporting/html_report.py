@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from idi_fast.backtesting.backtest import Backtest
+from idi_fast.backtesting.populations import PopulationBacktest
 from idi_fast.config.arguments import described
 from idi_fast.errors import InputError
 from idi_fast.reporting import EXPECTED, render_opened, render_run, write_html
@@ -15,7 +16,7 @@ from idi_fast.selection.walk_forward import WalkForward
 from idi_fast.training.population import Population
 from idi_fast.training.run import TrainingRun
 
-RESULTS = (Backtest, WalkForward, Population, TrainingRun, Sweep)
+RESULTS = (Backtest, PopulationBacktest, WalkForward, Population, TrainingRun, Sweep)
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ class HtmlReport:
     html : str
         The page, with plotly.js inside it.
     kind : str
-        Of the result: "backtest", "symbol-backtest", "train", "population", "walkforward" or "sweep".
+        Of the result: "backtest", "symbol-backtest", "population-backtest", "train", "population", "walkforward" or
+        "sweep".
     figures : tuple of str
         Names of its figures.
     """
@@ -48,7 +50,9 @@ class HtmlReport:
         return f'<iframe srcdoc="{escape(self.html)}" width="100%" height="720" style="border:0"></iframe>'
 
 
-def report(result: Backtest | WalkForward | Population | TrainingRun | Sweep | str | Path) -> HtmlReport:
+def report(
+    result: Backtest | PopulationBacktest | WalkForward | Population | TrainingRun | Sweep | str | Path,
+) -> HtmlReport:
     """Make one HTML page of a result, as `idi-fast report` does of a folder; it needs plotly.
 
     `write_report` writes the page of a folder straight to a file, with pictures if wanted.
@@ -56,7 +60,7 @@ def report(result: Backtest | WalkForward | Population | TrainingRun | Sweep | s
     Parameters
     ----------
     result
-        A backtest, walk-forward, sweep, population or training run, or the folder of one.
+        A backtest, also of many policies, walk-forward, sweep, population or training run, or the folder of one.
 
     Returns
     -------

@@ -21,7 +21,8 @@ from idi_fast.reporting.decisions import alert_parts, decision_figures
 from idi_fast.reporting.learning import evaluation_figure, learning_figures, visit_figure
 from idi_fast.reporting.parts import Figure
 from idi_fast.reporting.pictures import picture
-from idi_fast.reporting.populations import policy_figures, ranked_seeds, seed_figures
+from idi_fast.reporting.policies import policy_figures
+from idi_fast.reporting.populations import ranked_seeds, seed_figures
 from idi_fast.reporting.prices import price_figure
 from idi_fast.reporting.run import ResultRun
 from idi_fast.reporting.sweeps import sweep_figures

@@ -1,6 +1,5 @@
 """The page of a population: the spread of the seeds, and the best of them."""
 
-from collections.abc import Iterator
 from itertools import cycle
 
 import numpy as np
@@ -8,7 +7,7 @@ import polars as pl
 
 from idi_fast.environments.actions import ACTIONS
 from idi_fast.reporting import theme
-from idi_fast.reporting.formats import count, number, percent, plural, sentence, words
+from idi_fast.reporting.formats import count, number, plural, sentence, words
 from idi_fast.reporting.learning import environment, training_sections
 from idi_fast.reporting.parts import Figure, KeyFigures, Note, Page, Section, Table
 from idi_fast.reporting.run import ReportedRun, describe_training, made_by
@@ -177,40 +176,4 @@ def _table(ranked: pl.DataFrame) -> Table:
             (seed, number(evaluation), number(error, 2), number(last_tenth), count(states))
             for seed, last_tenth, evaluation, error, states in ranked.head(MOST_ROWS).select(COLUMNS).iter_rows()
         ],
-    )
-
-
-def policy_figures(table: pl.DataFrame) -> Iterator[Figure]:
-    """The returns of many policies on the same bars, the best first; table: `PopulationBacktest.table`."""
-    ranked = table.sort("total_return", descending=True, nulls_last=True, maintain_order=True)
-    held = ranked["buy_and_hold_total_return"].drop_nulls().unique().to_list()
-    own, n = ranked["total_return"], ranked.height
-    across = np.array([-0.5, n - 0.5])
-    lines = [theme.line("Buy and hold", across, np.full(2, held[0]), theme.GREY, line={"dash": "dot"})]
-    beaten = f" Of {plural(n, 'policy').replace('policys', 'policies')} {count((own > held[0]).sum())} exceed it."
-    yield Figure(
-        name="returns",
-        title="Return of each policy",
-        caption="The total return of each policy's account, the best first, and that of buying and holding."
-        + (beaten if len(held) == 1 else ""),
-        alt=f"Dots of {count(n)} policies, from {percent(own[0])} down to {percent(own[-1])}.",
-        data=[
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "name": "Policies",
-                "x": list(range(n)),
-                "y": theme.numbers(own.cast(pl.Float64).to_numpy()),
-                "text": [f"seed {seed}" for seed in ranked["seed"]],
-                "marker": {"size": 7, "color": theme.BLUE},
-                "hovertemplate": "%{text}: %{y:.2%}<extra></extra>",
-            },
-            *(lines if len(held) == 1 else []),
-        ],
-        layout=theme.layout(
-            320,
-            hovermode="closest",
-            xaxis={**theme.titled("Policies, the best first"), "showticklabels": False, "showgrid": False},
-            yaxis=theme.axis(tickformat=".0%", hoverformat=".1%"),
-        ),
     )

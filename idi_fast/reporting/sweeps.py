@@ -85,7 +85,8 @@ def _choice_figures(summary: dict, points: pl.DataFrame) -> Iterator[Figure]:
         yield _heat_map(points, varied, chosen)
     elif varied:
         yield _by_value(points, varied[0], chosen)
-    yield _by_rank(points, summary)
+    if len(varied) != 1:  # of a single key the order is that of its values
+        yield _by_rank(points, summary)
 
 
 def _short(value: object) -> str:
