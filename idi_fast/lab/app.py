@@ -97,7 +97,7 @@ def _layout(workspace: Workspace) -> html.Div:
             dcc.Store(id="defaults", data=[knob.value for knob in market_page.ALL]),
             dcc.Store(id="folder", data={"runs": []}),
             dcc.Store(id="files", data=workspace.histories()),
-            dcc.Store(id="changed", data=0),
+            dcc.Store(id="changed", data={"times": 0, "name": None}),
         ]
     )
 
@@ -124,6 +124,7 @@ def _register(app: Dash) -> None:
             ClientsideFunction("lab", "draw"),
             *(Output(name, "figure") for name in names),
             *(Output(name, "style") for name in names),
+            *(Output(f"{name}-title", "children") for name in names),
             *(Output(f"{name}-caption", "children") for name in names),
             *(Output(f"{name}-figure", "hidden") for name in names),
             Input(store, "data"),

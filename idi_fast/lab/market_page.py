@@ -47,7 +47,8 @@ KNOBS = (
 SEED = Knob("seed", "Seed", 0, 1000, 1, 0)
 BARS = Knob("bars", "Bars", 100, 50_000, 100, 5_000)
 ALL = (*KNOBS, SEED, BARS)
-FIGURES = (("prices", "Price", 380), ("returns", "Returns", 280), ("tails", "Tails", 280))
+PRICE = ("prices", "Price", 380)
+FIGURES = (("returns", "Returns", 280), ("tails", "Tails", 280))
 LATER = (("volatility", "Volatility", 260), ("autocorrelation", "Autocorrelation", 260))
 
 
@@ -106,9 +107,12 @@ def layout(workspace: Workspace) -> html.Section:
                 [
                     html.Div(controls, className="controls"),
                     html.Div(
+                        [html.Div(id="market-problem", role="status"), parts.figure_place(*PRICE, has_log=True)],
+                        className="first",
+                    ),
+                    html.Div(
                         [
-                            html.Div(id="market-problem", role="status"),
-                            *(parts.figure_place(*place, has_log=place[0] == "prices") for place in FIGURES),
+                            *(parts.figure_place(*place) for place in FIGURES),
                             html.Div(id="moments"),
                             *(parts.figure_place(*place) for place in LATER),
                             html.H3("As a config"),

@@ -48,7 +48,7 @@ def choice(name: str, options: Sequence[dict[str, str]] | Sequence[str], value: 
 
 def figure_place(name: str, title: str, height: int, *, has_log: bool = False) -> html.Figure:
     """Where a figure is drawn: `figures.js` paints there what the store of the page holds under its name."""
-    head: list[Any] = [html.H3(title)]
+    head: list[Any] = [html.H3(title, id=f"{name}-title")]
     if has_log:
         options = [{"label": "Linear", "value": "linear"}, {"label": "Logarithmic", "value": "log"}]
         head.append(
@@ -67,7 +67,7 @@ def figure_place(name: str, title: str, height: int, *, has_log: bool = False) -
 def stored(figure: Figure) -> dict[str, Any]:
     """A figure as the store holds it."""
     found = json.loads(figure_json(figure.data, figure.layout))
-    return {**found, "caption": figure.caption, "alt": figure.alt}
+    return {**found, "title": figure.title, "caption": figure.caption, "alt": figure.alt}
 
 
 def table(content: Table) -> html.Div:

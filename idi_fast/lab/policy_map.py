@@ -83,7 +83,8 @@ class PolicyMap:
         if encoder is None or name not in encoder.features:
             return words(name)
         feature = encoder.features[name]
-        return f"{words(name)}: {feature.transform} of {feature.column}, {plural(feature.window or 1, 'bar')}"
+        told = f"{words(feature.transform).lower()} of {feature.column}, {plural(feature.window or 1, 'bar')}"
+        return f"{words(name)}: {told}"
 
     def most_visited(self) -> dict[str, int]:
         """The digits of the state that training came to most often."""

@@ -146,12 +146,15 @@ def register(app: Dash, workspace: Workspace) -> None:
         Output("policy-other", "options"),
         Output("policy-one", "value"),
         Input("folder", "data"),
+        State("policy-one", "options"),
         State("policy-one", "value"),
+        State("changed", "data"),
     )
-    def offer(folder, chosen):
+    def offer(folder, before, chosen, changed):
         names = [run["name"] for run in folder["runs"] if run["kind"] in WITH_POLICY]
-        latest = chosen if chosen in names else next(iter(names), None)
-        return names, names, no_update if latest == chosen else latest
+        is_new = changed["name"] in names and changed["name"] not in (before or ())
+        wanted = changed["name"] if is_new else chosen if chosen in names else next(iter(names), None)
+        return names, names, no_update if wanted == chosen else wanted
 
 
 def draw_policies(policies: Policies, name: str, other: str | None, x: str, y: str, digits: dict[str, int]):

@@ -20,6 +20,7 @@ from idi_fast.reporting.parts import Figure
 from idi_fast.reporting.run import ReportedRun
 
 SIMULATED = "simulated"
+PLANNED = "value_iteration"
 POLL_MS = 400
 MOST_BUCKETS = 64
 STATES = {
@@ -33,7 +34,7 @@ STATES = {
 
 def layout(workspace: Workspace) -> html.Section:
     """The page."""
-    named = {"value_iteration": "Planned at once (value iteration)"}
+    named = {PLANNED: "Planned at once (value iteration)"}
     algorithms = [{"label": named.get(name, words(name)), "value": name} for name in get_args(Algorithm)]
     algorithms.sort(key=lambda option: option["value"] not in named)
     controls = [
@@ -45,8 +46,8 @@ def layout(workspace: Workspace) -> html.Section:
             parts.choice("train-source", sources(workspace.histories()), SIMULATED),
             hint=f"A history is trained on its first {SPLIT}, and evaluated on the rest.",
         ),
-        parts.field("Method", parts.choice("train-algorithm", algorithms, "value_iteration")),
-        _integer("train-episodes", "Episodes", 1, 10_000_000, 2_000),
+        parts.field("Method", parts.choice("train-algorithm", algorithms, PLANNED)),
+        html.Div(_integer("train-episodes", "Episodes", 1, 10_000_000, 2_000), id="train-episodes-field"),
         _integer("train-price", "Buckets of the price's distance from its mean", 1, MOST_BUCKETS, 6),
         _integer("train-trend", "Buckets of the price's recent return", 1, MOST_BUCKETS, 6),
         _integer("train-seed", "Seed of the training", 0, 2**31 - 1, 0),
@@ -88,7 +89,7 @@ def layout(workspace: Workspace) -> html.Section:
 def sources(histories: list[str]) -> list[dict[str, str]]:
     """What can be trained on."""
     return [
-        {"label": "The simulated market of the first page", "value": SIMULATED},
+        {"label": "Simulated: the page Market", "value": SIMULATED},
         *({"label": name, "value": name} for name in histories),
     ]
 
@@ -105,8 +106,10 @@ def training_config(
     market: of the first page; of a history only the fee counts. Raises ConfigError.
     """
     tree = first_config().to_dict()
-    tree["episodes"] = episodes
+    del tree["episodes"]
     tree["learning"] = {"algorithm": algorithm}
+    if algorithm != PLANNED:  # a plan has none, and a config says so
+        tree["episodes"] = episodes
     tree["quantizer"] |= {"price_buckets": price, "trend_buckets": trend}
     if source == SIMULATED:
         tree["environment"] = {"kind": "crypto", "market": dict(market)}
@@ -177,10 +180,15 @@ def register(app: Dash, workspace: Workspace, trainings: Trainings) -> None:
         if progress.state == "done":
             result, more = result_of(workspace, progress.name)
             figures |= more
-            name, new_changed = workspace.free_name(), (changed or 0) + 1
+            name, new_changed = workspace.free_name(), {"times": changed["times"] + 1, "name": progress.name}
         stop = progress.state != "running"
         return state_of(progress), figures, result, is_on, stop, not progress.can_resume, not is_on, name, new_changed
 
+    app.clientside_callback(
+        ClientsideFunction("lab", "without_episodes"),
+        Output("train-episodes-field", "hidden"),
+        Input("train-algorithm", "value"),
+    )
     own = ClientsideFunction("lab", "sources")
     app.clientside_callback(own, Output("train-source", "options"), Input("files", "data"))
 
@@ -195,7 +203,9 @@ def state_of(progress: Progress) -> html.Div:
     if progress.speed and progress.state == "running":
         told.append(f"{progress.speed / 1e6:,.1f} million steps a second")
     lines: list[Any] = [parts.note(" · ".join(told), is_warning=progress.state == "failed")]
-    if progress.said:
+    if progress.can_resume:
+        lines.append(parts.note("Continue goes on from its last checkpoint; so does idi-fast train --resume."))
+    elif progress.said:
         lines.append(html.Pre(progress.said, className="said", tabIndex=0))
     if progress.total_episodes:
         bar = html.Progress(value=str(done), max=str(progress.total_episodes), **{"aria-label": "Episodes trained"})
@@ -232,7 +242,7 @@ def result_of(workspace: Workspace, name: str) -> tuple[html.Div, dict[str, dict
     links.append(html.A("See the policy", href="#policy", className="button quiet"))
     shown = html.Div(
         [
-            parts.note(f"{plain_verdict(evaluation)}."),
+            parts.note(f"{plain_verdict(evaluation, 'It is ')}."),
             *([] if to_do is None else [parts.note(f"What to do: {to_do}.")]),
             html.Div(links, className="buttons"),
         ]

@@ -19,16 +19,17 @@ from idi_fast.storage.staging import Staging
 # The end of its standard input is its Ctrl-C: it comes when it is asked to stop, and when the lab ends, however it
 # does. The checkpoint is then saved as at any Ctrl-C.
 CODE = (
-    "import json, signal, sys, threading; a = json.loads(sys.stdin.buffer.readline()); "
+    "import json, os, signal, sys, threading; a = json.loads(sys.stdin.buffer.readline()); "
     + IMPORTS
     + "sys.argv = ['idi-fast', *a['arguments']]; "
-    "stop = lambda: (sys.stdin.buffer.read(), signal.raise_signal(signal.SIGINT)); "
+    # Not by sys.stdin, whose lock a thread must not hold when the interpreter ends.
+    "stop = lambda: (os.read(0, 1), signal.raise_signal(signal.SIGINT)); "
     "threading.Thread(target=stop, daemon=True).start(); "
     "from idi_fast.cli import main; main()"
 )
 CHECKPOINT_EVERY = "5s"
 PATIENCE = 4.0
-"""Seconds that a training has to end once it was stopped with the lab."""
+"""Seconds that the lab waits at its end for that of a training."""
 COLUMNS = ("time/episodes", "time/fps", "rollout/ep_rew_mean")
 
 
@@ -143,8 +144,9 @@ class _Training:
 
     def _listen(self) -> None:
         assert self._process.stderr is not None
-        for line in self._process.stderr:
-            self._said.append(line.decode("utf-8", "replace").rstrip())
+        with self._process.stderr as stream:
+            for line in stream:
+                self._said.append(line.decode("utf-8", "replace").rstrip())
 
     @property
     def is_running(self) -> bool:
@@ -159,16 +161,10 @@ class _Training:
             self._process.stdin.close()
 
     def end(self) -> None:
-        """Have it end, in a few seconds at most."""
+        """Have it end, and wait a few seconds for that; it may go on to save a large checkpoint, and ends then."""
         self.stop()
-        try:
+        with suppress(subprocess.TimeoutExpired):
             self._process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._listener.join(1.0)
-        assert self._process.stderr is not None
-        self._process.stderr.close()
 
     def progress(self) -> Progress:
         """How far it is."""

@@ -25,6 +25,8 @@ FIGURES = {
 SHARES = ("total_return", "buy_and_hold", "max_drawdown")
 OF_ACCOUNTS = ("total_return", "sharpe_annualised", "max_drawdown")
 ABOUT = ("name", "kind", "seed")
+READ = ("run.json", "manifest.json", "kpis.json", "walkforward.json", "sweep.json")
+"""The files of a run that are read."""
 OF_THE_BARS = ("bars", "first_time", "last_time", "in_sample", "dropped_rows", "periods_per_year")
 """Assumptions of a test that come from its bars, not from a choice."""
 
@@ -217,6 +219,9 @@ def run_folders(folder: Path) -> Iterator[str]:
 
 def read_run(folder: Path, name: str) -> RunRow:
     """A run by its relative name. Raises ArtifactError, and KeyError or TypeError where it is none of ours."""
+    linked = [file for file in READ if os.path.islink(folder / name / file)]
+    if linked:
+        raise ArtifactError(f"{folder / name / linked[0]} is a link; expected the file that idi-fast wrote")
     run = ReportedRun.open(folder / name)
     return RunRow(
         name, run.kind, _seed(run.about), _settings(run.about), _figures(run), run.about.get("fingerprint", "")
@@ -227,8 +232,8 @@ def shown_figure(key: str, value: float | None) -> str:
     """A figure for people: shares as percent."""
     if value is not None and key in SHARES:
         digits = 0 if abs(value) >= 10.0 else 1
-        return f"{100.0 * value:,.{digits}f}%"
-    return display.format_value(value if value is None else float(f"{value:.4g}"))
+        return f"{100.0 * value:,.{digits}f}%".replace("-", "−")
+    return display.format_value(value if value is None else float(f"{value:.4g}")).replace("-", "−")
 
 
 def _figures(run: ReportedRun) -> dict[str, float | None]:

@@ -98,6 +98,10 @@ def test_links_and_hidden_folders_are_not_followed(runs, tmp_path):
     cli.link(tmp_path / "linked", runs / "training")
     assert list(run_folders(tmp_path)) == ["mine"]
     assert list(run_folders(tmp_path / "mine")) == ["."]
+    (tmp_path / "mine" / "run.json").unlink()
+    cli.link(tmp_path / "mine" / "run.json", runs / "training" / "run.json")
+    found = idi.list_runs(tmp_path)
+    assert (found.runs, list(found.unreadable)) == ((), ["mine"])
 
 
 def test_what_cannot_be_read_is_told_and_the_others_are_listed(runs, tmp_path):

@@ -46,8 +46,13 @@
       },
 
       sources(names) {
-        const first = { label: "The simulated market of the first page", value: "simulated" };
+        const first = { label: "Simulated: the page Market", value: "simulated" };
         return [first, ...names.map((name) => ({ label: name, value: name }))];
+      },
+
+      // A plan has no episodes.
+      without_episodes(algorithm) {
+        return algorithm === "value_iteration";
       },
 
       // The figures of a store, painted in the colours of the scheme; those it does not hold are hidden.
@@ -60,6 +65,7 @@
         const held = names.map((name) => (stored || {})[name]);
         const figures = held.map((one, k) => (one ? painted(one, palettes[scheme], k === 0 ? scales[0] : null) : none));
         const heights = held.map((one) => (one ? { height: `${one.layout.height}px` } : none));
+        const titles = held.map((one) => (one ? one.title : none));
         const captions = held.map((one) => (one ? one.caption : ""));
         names.forEach((name, k) => {
           const plot = document.getElementById(name);
@@ -67,7 +73,7 @@
           plot.setAttribute("role", "img");
           plot.setAttribute("aria-label", held[k].alt);
         });
-        return [...figures, ...heights, ...captions, ...held.map((one) => !one)];
+        return [...figures, ...heights, ...titles, ...captions, ...held.map((one) => !one)];
       },
     },
   });
