@@ -110,7 +110,7 @@ def backtest(
         _refuse({**other, **many, "jobs": None, "open_col": None}, "with --all")
     source = Source(data, policy, columns, required_out(out), force)
     conditions = _conditions(fail_if or [], _condition_names(is_pooled, every))
-    console.tell_of_compilation(() if is_compat else ("account",))
+    console.tell_of_compilation(() if is_compat else ("account", "decisions"))
     with console.interruptible(source.out):
         if is_compat:
             result = _compat(source, costs.get("fee_bps"))

@@ -154,6 +154,33 @@ def _account() -> None:
     figures.result(times.frequency())
 
 
+def _decisions() -> None:
+    """What a backtest does with bars that are encoded, but for the account: decisions, alerts, a trace, jumps."""
+    from idi_fast.agents.trace import GreedyRollout, make_steps
+    from idi_fast.config.settings import TrainingConfig
+    from idi_fast.data.spikes import SpikeDetector
+    from idi_fast.environments.environment import MarketFacts
+    from idi_fast.environments.features import Bars, empty_bars
+    from idi_fast.environments.rewards import reward_weights
+    from idi_fast.environments.state_space import StateSpace, comm_columns, make_rules
+    from idi_fast.evaluation.alerts import AlertCounts
+    from idi_fast.kernels.backtest import count_marked
+
+    config, history, spikes = TrainingConfig.from_dict({"environment": {"kind": "history"}}), _bars(), SpikeDetector()
+    space, bars = StateSpace.of(config), Bars(*map(np.zeros_like, empty_bars(BARS)))
+    names, _ = comm_columns(config)
+    q, comm_q = np.zeros((space.n_states, 3)), np.zeros((space.n_states, len(names)))
+    rollout, steps = GreedyRollout(config, space, make_rules(config, space), q, comm_q), make_steps(BARS)
+    rollout.follow_bars(bars, reward_weights(config), steps)
+    AlertCounts(space, names).push(steps.state, steps.comm, bars.regime, bars.risk)
+    count_marked(steps.state, np.zeros(space.n_states, bool))
+    rest = history.close, history.time, history.after_gap
+    facts = MarketFacts(history.close, history.close, bars.regime, bars.risk, bars.move, *rest)
+    rollout.trace(steps, facts, np.zeros(BARS))
+    spikes.push(history)
+    spikes.note()
+
+
 def _evidence() -> None:
     """Commitments and their openings; specifications."""
     from idi_fast.evidence.merkle import commit
@@ -202,6 +229,7 @@ JOBS: dict[str, Callable[[], None]] = {
     "history": _history,
     "crypto": lambda: _training("crypto"),
     "account": _account,
+    "decisions": _decisions,
     "planner": _planner,
     "market learner": lambda: _learner("crypto"),
     "synthetic learner": _synthetic_learner,

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from idi_fast.kernels._jit import index, kernel
-from idi_fast.kernels.tails import LANES, cut_tails, keep_tails
+from idi_fast.kernels.tails import LANES, is_full, keep_tails
 
 COUNT, MEAN, M2, M3, M4 = range(5)
 """Moments: how many values, their mean, sums of the powers 2 to 4 of their differences from it."""
@@ -244,14 +244,14 @@ def push_curve(equity, bar, curve):
 
 @kernel
 def push_bars(equity, position, held, run, holding, pairs, low, high, bars):
-    """Add bars.
+    """Add bars, up to the end of a block that leaves `low` or `high` no room for another.
 
     equity, held float64 (n,): of the run and of buying and holding, at each close; position int8 (n,) held at the
-    close; bars int64 (2,); the rest as in `end_block`. Returns n, or −1 − t where equity[t] or held[t] is no equity.
-    Mutates: run, holding, pairs, low, high, bars.
+    close; bars int64 (2,); the rest as in `end_block`. Returns how many bars were added, or −1 − t where equity[t] or
+    held[t] is no equity. Mutates: run, holding, pairs, low, high, bars.
     """
     size, start = run.block.size, 0
-    while start < equity.size:
+    while start < equity.size and not is_full(low, high):
         place = bars[BARS] % size
         stop = min(equity.size, start + size - place)
         for values, curve in ((equity, run), (held, holding)):
@@ -261,7 +261,6 @@ def push_bars(equity, position, held, run, holding, pairs, low, high, bars):
         end_bars(position[start:stop], bars)
         if bars[BARS] % size == 0:
             end_block(run, holding, pairs, low, high)
-            cut_tails(low, high)
         start = stop
     return start
 

@@ -15,7 +15,7 @@ from idi_fast.kernels.kpis import (
     push_curve,
     signed_sums,
 )
-from idi_fast.kernels.tails import LANES, Lowest, cut_tails, keep_tails
+from idi_fast.kernels.tails import LANES, Lowest, keep_tails
 
 
 class Sums(NamedTuple):
@@ -91,7 +91,8 @@ def push_bars_beside(equity, position, held, sums, run, pairs, low, high, bars):
     """Add bars as `push_bars`, beside a holding that many runs share.
 
     held float64 (m,): its returns at all bars of the run, or fewer if it came to 0; sums float64 (blocks, 2): of
-    `sum_blocks`. Returns n, or −1 − t where equity[t] is no equity. Mutates: run, pairs, low, high, bars.
+    `sum_blocks`. They end at most one block, for which `low` and `high` have room. Returns n, or −1 − t where
+    equity[t] is no equity. Mutates: run, pairs, low, high, bars.
     """
     size, start = run.block.size, 0
     while start < equity.size:
@@ -104,6 +105,5 @@ def push_bars_beside(equity, position, held, sums, run, pairs, low, high, bars):
         if bars[BARS] == first + size:
             block = first // size
             end_block_beside(run, held[first : first + size], sums[block, 0], sums[block, 1], pairs, low, high)
-            cut_tails(low, high)
         start = stop
     return start

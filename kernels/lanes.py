@@ -13,6 +13,7 @@ from idi_fast.kernels.backtest import Financing, account
 from idi_fast.kernels.kpis import push_decisions, push_trades
 from idi_fast.kernels.kpis_beside import push_bars_beside
 from idi_fast.kernels.learn import MOOD_FALLS_BELOW, MOOD_RISES_ABOVE
+from idi_fast.kernels.tails import is_full
 
 ACTION_BIT, ALERT_BIT, UNVISITED_BIT = 2, 4, 5
 SIDE_BY_SIDE = 8
@@ -122,19 +123,23 @@ class Room(NamedTuple):
 
 
 @kernel
-def settle_lane(codes, market, terms, state, sums, room):
-    """The account of a lane over the next bars, and the sums of its KPIs.
+def settle_lane(codes, start, market, terms, state, sums, unvisited, room):
+    """The account of a lane over the next bars from number `start` of these on, and the sums of its KPIs, up to the end
+    of a block that leaves the tails no room for another.
 
-    codes uint8 (n,); state: a `backtest.AccountState`; sums: `kpis_beside.Sums`; room: a `Room` of some bars, best as
-    many as a block of these. Returns how many of the states training never visited, or −1 − t where an equity or a
-    trade is none, t being a bar near it. Mutates: state, sums, room.
+    codes uint8 (n,); state: a `backtest.AccountState`; sums: `kpis_beside.Sums`; unvisited int64 (1,): how many of the
+    states training never visited; room: a `Room` of no more bars than a block of the sums. Returns how many of the bars
+    are done, or −1 − t where an equity or a trade is none, t being a bar near it.
+    Mutates: state, sums, unvisited, room.
     """
-    unvisited, size = 0, room.equity.size
-    for first in range(0, codes.size, size):
+    size = room.equity.size
+    for first in range(start, codes.size, size):
+        if is_full(sums.low, sums.high):
+            return first
         # A block at a time: what is worked out stays in the first-level cache.
         stop = min(codes.size, first + size)
         target, action, alert = room.target[: stop - first], room.action[: stop - first], room.alert[: stop - first]
-        unvisited += read_codes(codes[first:stop], terms.is_long_only, target, action, alert)
+        unvisited[0] += read_codes(codes[first:stop], terms.is_long_only, target, action, alert)
         equity, position, at = room.equity[: stop - first], room.position[: stop - first], market.financing
         financing = Financing(at.interest[first:stop], at.borrow[first:stop], at.funding[first:stop])
         closed = account(
@@ -158,7 +163,7 @@ def settle_lane(codes, market, terms, state, sums, room):
         if push_trades(room.trades[:closed], sums.trades) < closed:
             return -1 - first
         push_decisions(action, market.move[first:stop], alert, market.risk[first:stop], sums.decisions)
-    return unvisited
+    return codes.size
 
 
 @kernel

@@ -79,7 +79,11 @@ class HistoryRollout:
     def decide(self, seen: Observations) -> Steps:
         """The decisions at each of the bars, which are consecutive."""
         steps = make_steps(seen.value.size)
-        self._rollout.follow_bars(seen.bars, self.rule, steps)
+        if self.rule.is_linear(seen.bars):
+            self._rollout.follow_bars(seen.bars, self.rule.weights, steps)
+        else:
+            # The faster kernel knows no charges and no utilities.
+            self._rollout.follow(self.rule.tape(seen.bars, np.empty((seen.value.size, 9))), steps)
         return steps
 
     def trace(self, seen: Observations, steps: Steps, reward: np.ndarray) -> Trace:

@@ -26,7 +26,6 @@ from idi_fast.environments.actions import ACTIONS, BUY, SELL
 from idi_fast.environments.charges import charged_fee_bps
 from idi_fast.environments.environment import MarketFacts
 from idi_fast.environments.features import Bars
-from idi_fast.environments.rewards import RewardRule
 from idi_fast.environments.state_space import StateSpace, comm_columns
 from idi_fast.kernels import streams as kernels
 from idi_fast.kernels.learn import Rules, Tape
@@ -194,13 +193,9 @@ class GreedyRollout:
         rollout_rows(tape._replace(observation=observations), self._rules, *greedy, self._agent, self._sums, *steps)
         steps.state[:] = states[steps.state]
 
-    def follow_bars(self, bars: Bars, rule: RewardRule, steps: Steps) -> None:
-        """The same over bars, whose rewards are made by this rule."""
-        if not rule.is_linear(bars):
-            # The faster kernel knows no charges and no utilities.
-            self.follow(rule.tape(bars, np.empty((bars.observation.size, 9))), steps)
-            return
-        earning = bars.gap, bars.change, bars.cost, bars.scarcity, rule.weights
+    def follow_bars(self, bars: Bars, weights: np.ndarray, steps: Steps) -> None:
+        """The same over bars, whose rewards are sums by weights float64 (3,), see `reward_weights`."""
+        earning = bars.gap, bars.change, bars.cost, bars.scarcity, weights
         if self._greedy is not None:
             rollout_bars(bars.observation, *earning, self._rules, *self._greedy, self._agent, self._sums, *steps)
             return

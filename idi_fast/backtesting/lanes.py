@@ -199,7 +199,7 @@ class _Batch:
         self._lanes = kernels.Lanes(tables, before, np.zeros(n), np.zeros(n), said, np.zeros(n, np.int32))
         self._keepers = [AccountSimulator(course.assumed) for _ in range(lanes)]
         self._figures = [KpiAccumulator(len(course)) for _ in range(lanes)]
-        self._unvisited = [0] * lanes
+        self._unvisited = np.zeros(lanes, np.int64)
         rows = np.empty(BLOCK, np.int8), np.empty(BLOCK, np.int8), np.empty(BLOCK, np.uint8)
         self._room = kernels.Room(*rows, np.empty(BLOCK), np.empty(BLOCK, np.int8), np.empty((BLOCK + 3, 8)))
 
@@ -217,7 +217,7 @@ class _Batch:
         for lane, (keeper, figures) in enumerate(zip(self._keepers, self._figures, strict=True)):
             figures.end_beside(course.holding)
             result = figures.result(course.frequency, run_totals(keeper, float(self._lanes.total[lane]), bars))
-            yield {**result.kpis, **own_figures(keeper, self._unvisited[lane], bars)}, result.undefined
+            yield {**result.kpis, **own_figures(keeper, int(self._unvisited[lane]), bars)}, result.undefined
 
     def _follow(self, rows: slice, codes: np.ndarray) -> None:
         bars = self._course.bars
@@ -227,10 +227,13 @@ class _Batch:
     def _settle(self, rows: slice, codes: np.ndarray) -> None:
         market, terms = self._course.market(rows), self._course.terms
         for lane, (keeper, figures) in enumerate(zip(self._keepers, self._figures, strict=True)):
-            found = kernels.settle_lane(codes[lane], market, terms, keeper.state, figures.beside, self._room)
-            if found < 0:
-                raise InputError(
-                    f"a policy's equity, or the profit of a trade, is no finite number near bar "
-                    f"{rows.start - 1 - found}; expected prices that are not so far apart"
-                )
-            self._unvisited[lane] += found
+            own, unvisited = (keeper.state, figures.beside), self._unvisited[lane : lane + 1]
+            done, of_lane = 0, codes[lane]
+            while done < of_lane.size:
+                done = kernels.settle_lane(of_lane, done, market, terms, *own, unvisited, self._room)
+                if done < 0:
+                    raise InputError(
+                        f"a policy's equity, or the profit of a trade, is no finite number near bar "
+                        f"{rows.start - 1 - done}; expected prices that are not so far apart"
+                    )
+                figures.make_room()

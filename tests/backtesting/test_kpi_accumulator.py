@@ -83,6 +83,18 @@ def test_tails_of_many_bars_are_exact():
     assert made["conditional_value_at_risk"] == pytest.approx(math.fsum(ordered[:20_000]) / 20_000, rel=1e-15)
 
 
+@given(returns(), st.integers(0, 599))
+@settings(max_examples=examples(200))
+def test_the_value_of_a_rank(values, rank):
+    if not values.size:
+        return
+    rank = min(rank, values.size - 1)
+    ordered = np.sort(values)
+    with small:
+        made = accumulators._at_rank(values, rank)
+    assert made == (ordered[rank], ordered[min(rank + 1, values.size - 1)])
+
+
 @st.composite
 def whole_runs(draw) -> dict:
     """What is pushed to an accumulator, as columns; the equity may come to 0."""

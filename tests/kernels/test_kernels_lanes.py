@@ -72,11 +72,12 @@ def test_read_codes(codes, is_long_only):
     st.sampled_from([NEXT_OPEN, NEXT_CLOSE, SAME_CLOSE]),
     st.booleans(),
     st.sampled_from([1.0, 0.5]),
-    st.integers(1, 30),
+    st.integers(1, BLOCK),
+    st.integers(0, 30),
 )
-def test_settle_lane(rows, fill, is_long_only, size, room):
+def test_settle_lane(rows, fill, is_long_only, size, room, cut):
     codes, open_, close = (list(column) for column in zip(*rows, strict=True))
-    n, rng = len(rows), np.random.default_rng(len(rows))
+    n, cut, rng = len(rows), min(cut, len(rows)), np.random.default_rng(len(rows))
     held = np.exp(rng.normal(0.0, 0.01, n)).tolist()
     move, risk = rng.integers(-1, 2, n).astype(np.int8), rng.integers(0, 2, n).astype(np.uint8)
     returns, held_sums = np.empty(n), np.zeros((-(-n // BLOCK), 2))
@@ -90,13 +91,15 @@ def test_settle_lane(rows, fill, is_long_only, size, room):
     sums.decisions[[kpis.LAST_ACTION, kpis.LAST_ALERT]] = -1
     rooms = np.empty(room, np.int8), np.empty(room, np.int8), np.empty(room, np.uint8), np.empty(room)
     space = kernels.Room(*rooms, np.empty(room, np.int8), np.empty((room + 3, 8)))
-    new = kernels.settle_lane(np.array(codes, np.uint8), market, kernels.Terms(*terms), state, sums, space)
+    new, at = np.zeros(1, np.int64), (market, kernels.Terms(*terms), state, sums)
+    for first, stop in ((0, cut), (cut, n)):
+        assert kernels.settle_lane(np.array(codes[:stop], np.uint8), first, *at, new, space) == max(first, stop)
     if n % BLOCK:
         kpis_beside.end_block_beside(
             own.run, returns[n // BLOCK * BLOCK :], *held_sums[-1], own.pairs, own.low, own.high
         )
     expected = oracle.settle_lane(codes, (open_, close), (move, risk), held, terms)
-    assert new == expected.new
+    assert new[0] == expected.new
     assert sums.decisions[:6].tolist() == list(expected.decisions)
     assert sums.trades[kpis.TRADES] == expected.trades.closed
     assert own.bars.tolist() == [n, expected.bars.exposed]
@@ -123,7 +126,7 @@ def test_an_account_of_infinite_worth_is_told():
     space = kernels.Room(*rooms, np.empty(n), np.empty(n, np.int8), np.empty((n + 3, 8)))
     codes = np.array([2, 2, 1, 2, 2], np.uint8)  # long from 1 to 1e300, and from 1e-300 on
     terms = kernels.Terms(SAME_CLOSE, 0.0, 0.0, 1.0, False)
-    assert kernels.settle_lane(codes, market, terms, fresh_state(), sums, space) < 0
+    assert kernels.settle_lane(codes, 0, market, terms, fresh_state(), sums, np.zeros(1, np.int64), space) < 0
 
 
 @given(st.lists(st.tuples(eighths(1), eighths(1)), min_size=1, max_size=30))

@@ -3,11 +3,9 @@
 import math
 
 import numpy as np
-from examples import examples
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from kernel_strategies import eighths
-from numpy.testing import assert_array_equal
 from test_kernels_kpis import assert_rounded, new_lowest
 
 from idi_fast.kernels import tails as kernels
@@ -46,13 +44,22 @@ def test_keep_tails(values, below, above):
     assert (kept(low)[1:], kept(high)[1:]) == oracle.keep_tails(values.tolist(), below, above)
 
 
-@given(series(), st.integers(0, 299))
-@settings(max_examples=examples(200))
-def test_ranks(values, rank):
-    rank, before = min(rank, values.size - 1), values.copy()
-    assert kernels.at_rank(values, rank) == oracle.at_rank(values.tolist(), rank)
-    assert kernels.two_ranks(values, rank) == oracle.two_ranks(values.tolist(), rank)
-    assert_array_equal(values, before)
+@given(series(), LIMITS)
+def test_keep_lowest(values, limit):
+    expected = oracle.keep_lowest(values.tolist(), limit)
+    lowest = new_lowest(values.size + 3, limit)
+    lowest.values[:3], lowest.state[kernels.KEPT] = -5.0, 3.0
+    kernels.keep_lowest(values, lowest)
+    assert kept(lowest) == [-5.0] * 3 + expected
+    among = kernels.Lowest(np.array([0.0, limit]), np.array([*values, math.nan]), 1)
+    kernels.keep_lowest(among.values[:-1], among)
+    assert kept(among) == expected
+
+
+@given(st.integers(0, 9), st.integers(0, 9), st.integers(0, 4))
+def test_is_full(low, high, least):
+    tails = [kernels.Lowest(np.array([float(n), math.inf]), np.empty(20), least) for n in (low, high)]
+    assert kernels.is_full(*tails) == oracle.is_full([0.0] * low, [0.0] * high, least)
 
 
 @given(series(), LIMITS, LIMITS)
@@ -60,29 +67,6 @@ def test_values_between(values, floor, ceiling):
     out = np.empty(values.size + 1)
     below, count = kernels.values_between(values, floor, ceiling, out)
     assert (below, out[:count].tolist()) == oracle.values_between(values.tolist(), floor, ceiling)
-
-
-@given(series(), st.integers(1, 100))
-@settings(max_examples=examples(200))
-def test_cut(values, least):
-    least = min(least, (values.size - 1) // 2)
-    if least < 1:
-        return
-    lowest = kernels.Lowest(np.array([values.size, math.inf]), values.copy(), least)
-    kernels.cut(lowest)
-    assert least <= lowest.state[kernels.KEPT] <= max(1.5 * least, least + 1)
-    assert sorted(kept(lowest))[:least] == oracle.cut(values.tolist(), least)
-    # Whatever comes later is kept if it belongs to the lowest.
-    assert lowest.state[kernels.LIMIT] >= sorted(kept(lowest))[least - 1]
-
-
-@given(series(), series(), st.integers(1, 100))
-def test_cut_tails(one, other, least):
-    low, high = (kernels.Lowest(np.array([v.size, math.inf]), v.copy(), least) for v in (one, other))
-    kernels.cut_tails(low, high)
-    for made, expected in zip((low, high), oracle.cut_tails(one.tolist(), other.tolist(), least), strict=True):
-        assert sorted(kept(made))[: len(expected)] == expected
-        assert len(kept(made)) <= 2 * least
 
 
 @given(st.lists(st.floats(-1.0, 9.0), max_size=200), st.floats(-1.0, 9.0) | st.sampled_from([-math.inf, math.inf]))

@@ -11,30 +11,19 @@ def keep_tails(values: Sequence[float], below: float, above: float) -> tuple[lis
     return list(filter(below.__gt__, values)), list(filter(above.__gt__, (-value for value in values)))
 
 
-def at_rank(values: Sequence[float], rank: int) -> float:
-    """The value of a rank, from 0 for the lowest."""
-    return sorted(values)[rank]
+def is_full(low: Sequence[float], high: Sequence[float], least: int) -> bool:
+    """Whether one of both is more than twice as long as it must be."""
+    return max(len(low), len(high)) > 2 * least
 
 
-def two_ranks(values: Sequence[float], rank: int) -> tuple[float, float]:
-    """That, and the next one; the last has none and stands for it."""
-    low, *higher = sorted(values)[rank:]
-    return low, higher[0] if higher else low
+def keep_lowest(values: Sequence[float], limit: float) -> list[float]:
+    """Those below a limit."""
+    return list(filter(limit.__gt__, values))
 
 
 def values_between(values: Sequence[float], floor: float, ceiling: float) -> tuple[int, list[float]]:
     """How many lie below the floor, and those from there to the ceiling."""
     return len([value for value in values if value < floor]), [v for v in values if not (v < floor or v > ceiling)]
-
-
-def cut(kept: Sequence[float], least: int) -> list[float]:
-    """Those which must not be dropped, the lowest, in order of size."""
-    return sorted(kept)[:least]
-
-
-def cut_tails(low: Sequence[float], high: Sequence[float], least: int) -> list[list[float]]:
-    """The same of both, of more than twice as many."""
-    return [cut(kept, least) if len(kept) > 2 * least else sorted(kept) for kept in (low, high)]
 
 
 def sum_below(values: Sequence[float], limit: float) -> tuple[Fraction, int]:
