@@ -5,17 +5,23 @@ from collections.abc import Callable
 import numpy as np
 
 from idi_fast.bench.kernel import Kernel, Prepared
+from idi_fast.bench.oracle import calibration as calibration_oracle
 from idi_fast.bench.oracle import planning as oracle
 from idi_fast.bench.yardsticks import SEED
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.environments.features import Bars, Encoder, empty_bars
 from idi_fast.environments.rewards import RewardRule
-from idi_fast.kernels import planning
+from idi_fast.kernels import calibration, planning
+from idi_fast.kernels.learn import Rules
 from idi_fast.planning.counts import ONCE, TransitionCounts
 from idi_fast.planning.rewards import SUMS, by_move
 
 OBSERVATIONS = 512
 POLICIES = 6
+NEXT_POSITION = np.array([0, 2, 0, 1, 2, 0, 2, 2, 0])
+DISCOUNT = 0.95
+SHOWN = 100
+"""Bars whose advantages are compared with the twin's."""
 
 
 def _rule(objective: str) -> RewardRule:
@@ -49,7 +55,7 @@ def _count(by_mood: bool, rule: RewardRule = SUMMED) -> Callable[[int], Prepared
     def prepare(n: int) -> Prepared:
         bars, counted = walk(n), TransitionCounts(OBSERVATIONS, rule, by_mood=by_mood)
         rewards = by_move(rule, bars)
-        counted.make_room(n)
+        counted.make_room(n, rewards)
 
         def made() -> list:
             totals = counted.totals()
@@ -88,9 +94,30 @@ def _earn(n: int) -> Prepared:
     return Prepared(call, lambda: [earned], expected)
 
 
+def _realised(n: int) -> Prepared:
+    bars, rng = walk(n), np.random.default_rng(SEED)
+    q, out = rng.normal(size=(3 * OBSERVATIONS, 3)), np.empty(n - 1)
+    rules = Rules(NEXT_POSITION, np.array([3, 3, 1]), 1, 0.0, np.zeros((2, 1)))
+    after = NEXT_POSITION[np.arange(len(q)) % 3 * 3 + q.argmax(axis=1)].astype(np.int8)
+    tape, mood = SUMMED.tape(bars, np.empty((n, 9))), np.zeros(n, np.int32)
+
+    def expected() -> list:
+        setting = oracle.Setting(tuple(WEIGHTS.tolist()), tuple(NEXT_POSITION.tolist()), 1, 0.0, DISCOUNT)
+        rows = _rows(bars, tape.reward_by_position)
+        # Of some starts only: the twin follows each to the end.
+        return [calibration_oracle.realised_advantages(rows[-SHOWN:], [0] * SHOWN, q.reshape(-1, 1, 3, 3), setting)]
+
+    return Prepared(
+        lambda: calibration.realised_advantages(tape, rules, after, q.max(axis=1), DISCOUNT, mood, out),
+        lambda: [out[1 - SHOWN :].round(9)],
+        lambda: [np.round(each, 9) for each in expected()],
+    )
+
+
 KERNELS = (
     Kernel("planning.count_transitions", _count(False), unit="bar"),
     Kernel("planning.count_transitions, by mood", _count(True), unit="bar"),
     Kernel("planning.count_transitions, by mood, rewards by move", _count(True, LOGARITHMIC), unit="bar"),
+    Kernel("calibration.realised_advantages", _realised, unit="bar"),
     Kernel("planning.earn, six policies", _earn, unit="bar"),
 )

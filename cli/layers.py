@@ -87,7 +87,7 @@ def _report(report: dict, json: bool) -> None:
 def _evaluated(layer: dict) -> str:
     figures = layer["evaluation"]
     text = f"{format_value(figures['mean'])} ± {format_value(figures['standard_error'])}"
-    chance = "" if figures.get("optimism") is None else f", {figures['optimism']:.0%} chance"
+    chance = f", at least {figures['optimism']:.0%} chance" if figures.get("optimism") else ""
     return f"{text} (in sample{chance})" if figures["in_sample"] else text
 
 

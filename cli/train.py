@@ -274,8 +274,9 @@ def _trained(summary: dict) -> list[tuple[str, Any]]:
     if "expected_reward" in plan:
         low, middle, high = (f"{value:.3g}" for value in plan["expected_reward"])
         rows.append(("reward per bar", f"{middle}, 95% of resamples {low} to {high}"))
-        share = "" if plan["optimism_share"] is None else f", {plan['optimism_share']:.0%} of it chance"
-        rows.append(("  in sample", f"{plan['in_sample_reward']:.3g}{share}"))
+    if "in_sample_reward" in plan:
+        share = "" if plan["optimism_share"] is None else f", at least {plan['optimism_share']:.0%} of it chance"
+        rows.append(("in-sample reward", f"{plan['in_sample_reward']:.3g} per bar{share}"))
     return rows
 
 

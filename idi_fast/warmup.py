@@ -85,14 +85,16 @@ def _training(kind: str, **blocks: Any) -> None:
 
 
 def _planner() -> None:
-    """A plan with and without moods, on bars as on resamples of them."""
+    """A plan with and without moods, on bars as on resamples of them, and its backtest."""
+    from idi_fast.backtesting.backtest import backtest
     from idi_fast.config.settings import TrainingConfig
     from idi_fast.training.trainer import create_trainer
 
     learning = {"algorithm": "value_iteration", "bars": BARS, "bootstrap": 1}
     for moods in (1, 4):
         blocks = {"environment": {"kind": "crypto"}, "quantizer": {"mood_buckets": moods}, "learning": learning}
-        create_trainer(TrainingConfig.from_dict(blocks)).run()
+        policy, _ = create_trainer(TrainingConfig.from_dict(blocks | {"rewards": {"objective": "log"}})).run()
+    backtest(policy, _bars())
 
 
 def _regimes() -> None:

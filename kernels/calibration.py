@@ -14,7 +14,7 @@ def realised_advantages(tape, rules, after, value, discount, mood, out):
     are followed to the last row, where the table's own values stand for what lies behind it.
 
     tape, rules: as in `kernels.learn`, n rows; after int8, value float64 (n_states,): the position after the best
-    action of each state, and its value; mood int64 (n,): the agent's on each row. out float64 (n − 1,): discounted
+    action of each state, and its value; mood int32 (n,): the agent's on each row. out float64 (n − 1,): discounted
     sums, of n − 1 rows and the one behind each. Mutates: out.
     """
     # From the end back, what is still earned from each position and mood: each bar's is needed once.

@@ -21,7 +21,7 @@ class Certainty(NamedTuple):
     errors float64 (n_rows, 2): standard errors of the advantage of buy and of sell over hold, infinite where there is
     none; bars float64 (n_rows,): bars of equal weight that would make as good a mean; agreement float64 (n_rows,), or
     None without resamples: share of the resamples whose best action is that of the table. optimism: share of chance in
-    what the table earns on its own bars, from 0 to 1, by the resamples; None without any, or if it earns nothing.
+    what the table earns on its own bars, from 0 to 1, by bars left out; None if none were, or it earns nothing.
     """
 
     errors: np.ndarray
@@ -60,7 +60,8 @@ class Certainty(NamedTuple):
 
 
 def of_chance(optimism: float | None) -> str:
-    """How much of an in-sample figure is chance, as the end of a sentence about it; nothing if that is not known."""
-    if optimism is None:
+    """How much of an in-sample figure is chance, as the end of a sentence about it; nothing if that is not known, or
+    none: what all bars have in common, as a drift, bars that are left out cannot show to be chance."""
+    if optimism is None or optimism < 0.005:
         return ""
-    return f"; by resamples of the bars {optimism:.0%} of what it earns on them is chance"
+    return f"; by bars left out in turn at least {optimism:.0%} of what it earns on them is chance"

@@ -33,13 +33,18 @@ class Calibration:
     """
 
     def __init__(self, policy: Policy, rule: RewardRule):
-        self._space, self._rule, self._rules = policy.space, rule, make_rules(policy.config, policy.space)
-        self._expected = policy.q[:, BUY] - policy.q[:, SELL]
+        space, states = policy.space, np.arange(policy.q.shape[0])
+        self._rule, self._rules = rule, make_rules(policy.config, space)
         self._value, self._discount = policy.q.max(axis=1), policy.config.discount
-        position = policy.space.digit(np.arange(policy.q.shape[0]), "position")
+        position = space.digit(states, "position")
         self._after = self._rules.next_position[position * 3 + policy.q.argmax(axis=1)].astype(np.int8)
+        # Of all positions what is expected from flat, so that a bar's is looked up by the state that it has anyway.
+        flat = states + (FLAT - position) * space.stride("position")
+        self._expected = policy.q[flat, BUY] - policy.q[flat, SELL]
+        self._mood = space.digit(states, "mood").astype(np.int32)
         seen = np.flatnonzero((policy.visits > 0) & (position == FLAT))
         self._edges = _tenths(self._expected[seen], policy.visits[seen].astype(np.float64))
+        self._bucket = np.searchsorted(self._edges, self._expected, side="right").astype(np.int8)
         self._sums = np.zeros((self._edges.size + 1, COLUMNS))
         self._bars, self._state = empty_bars(0), np.zeros(0, np.int64)
         self._rewards = np.empty((STRETCH + 1, 9))
@@ -64,11 +69,8 @@ class Calibration:
         bars, state = self._bars.rows(rows), self._state[rows]
         tape = self._rule.tape(bars, self._rewards[: state.size])
         realised = np.empty(state.size - 1)
-        mood = self._space.digit(state, "mood")
-        realised_advantages(tape, self._rules, self._after, self._value, self._discount, mood, realised)
-        position = self._space.digit(state, "position")
-        expected = self._expected[(state + (FLAT - position) * self._space.stride("position"))[:-1]]
-        bucket, n = np.searchsorted(self._edges, expected, side="right"), len(sums)
+        realised_advantages(tape, self._rules, self._after, self._value, self._discount, self._mood[state], realised)
+        expected, bucket, n = self._expected[state[:-1]], self._bucket[state[:-1]], len(sums)
         for column, values in (
             (N, np.ones(realised.size)),
             (EXPECTED, expected),

@@ -94,7 +94,7 @@ class Comparison(display.Plotted):
         Of many symbols, the policy's evaluation on the episodes of each that has some, and by how much it exceeds the
         best baseline of all.
     optimism : float or None
-        In sample, of a table that was planned on resamples too: the share of chance in what it earns there.
+        In sample, of a planned table if bars were left out in turn: the share of chance in what it earns there.
     """
 
     evaluation: Evaluation

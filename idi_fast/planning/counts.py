@@ -60,15 +60,15 @@ class TransitionCounts:
         for start in range(0, bars.observation.size, BLOCK_BARS):
             block = bars.rows(slice(start, start + BLOCK_BARS))
             rewards = by_move(self._rule, block)
-            if rewards.size and self.counts.sums.shape[1] != rewards.shape[1]:
-                # Nothing was counted yet: of one rule's bars all have rewards by move, or none.
-                self.counts = _counts(self.counts.bars.size, rewards.shape[1])
-            self.make_room(block.observation.size)
+            self.make_room(block.observation.size, rewards)
             often = times[start : start + BLOCK_BARS]
             count_transitions(block, self._rule.weights, rewards, often, before, self._by_mood, self.counts, self.edges)
 
-    def make_room(self, n: int) -> None:
-        """Make room for the edges of n bars."""
+    def make_room(self, n: int, rewards: np.ndarray) -> None:
+        """Make room for the edges of n bars, and for sums of their rewards by move, if they have these."""
+        if rewards.size and self.counts.sums.shape[1] != rewards.shape[1]:
+            # Nothing was counted yet: of one rule's bars all have rewards by move, or none.
+            self.counts = _counts(self.counts.bars.size, rewards.shape[1])
         slots, needed = self.edges.key.size, 2 * (int(self.edges.used[0]) + n)
         if needed > slots:
             wider = _edges(1 << (needed - 1).bit_length())

@@ -69,8 +69,8 @@ class Planner:
             _hold_where(q, (agreement < learning.min_agreement)[..., np.newaxis])
         if unsure is not None:
             _hold_where(q, unsure[nearest])
-        if earned is not None:
-            about |= self._of_chance(series, q, earned)
+        if earned is not None or choice.earned:
+            about |= self._of_chance(series, q, choice, earned)
         tables = self._tables(process, q, nearest, cancelled)
         certainty = self._certainty(doubt, nearest, agreement)._replace(optimism=about.get("optimism_share"))
         return Plan(tables, certainty, about)
@@ -125,18 +125,19 @@ class Planner:
         agreement = np.asarray(sum((each == best).astype(float) for each in actions)) / learning.bootstrap
         return q, agreement, np.array(earned)
 
-    def _of_chance(self, series: Sequence[Bars], q: np.ndarray, earned: np.ndarray) -> dict:
-        """What the resamples say of what the final table earns on its own bars: see `optimism_share`."""
-        bars = _joined(series)
+    def _of_chance(self, series: Sequence[Bars], q: np.ndarray, choice: Choice, earned: np.ndarray | None) -> dict:
+        """What the final table earns on its own bars, and how much of it bars that were left out say is chance."""
+        about, bars = {}, _joined(series)
         each = np.empty(bars.observation.size)
         follow_table(bars, self._flat(q), self._rules, self._rewards, each)
-        in_sample, left_out = float(each.mean()), earned[:, 1][np.isfinite(earned[:, 1])]
-        share = optimism_share(in_sample, float(left_out.mean())) if left_out.size else None
-        return {
-            "expected_reward": [float(value) for value in np.quantile(earned[:, 0], (0.025, 0.5, 0.975))],
-            "in_sample_reward": in_sample,
-            "optimism_share": share,
-        }
+        in_sample = float(each.mean())
+        if earned is not None:
+            about["expected_reward"] = [float(value) for value in np.quantile(earned[:, 0], (0.025, 0.5, 0.975))]
+            left_out = earned[:, 1][np.isfinite(earned[:, 1])]
+            share = optimism_share(lost_share(in_sample, float(left_out.mean()))) if left_out.size else None
+        else:
+            share = lost_share(in_sample, choice.earned[choice.shrinkage])
+        return {**about, "in_sample_reward": in_sample, "optimism_share": share}
 
     def _flat(self, q: np.ndarray) -> np.ndarray:
         return self._full(q).reshape(-1, 3)
@@ -195,20 +196,20 @@ class Planner:
         }
 
 
-def optimism_share(in_sample: float, left_out: float) -> float | None:
-    """The share of chance in what a table earns on the bars that it was planned on, from 0 to 1: by the .632+ bootstrap
-    (Efron & Tibshirani 1997), whose no-information reward is 0; None where it earns nothing there.
+def lost_share(in_sample: float, left_out: float) -> float | None:
+    """The share of what a table earns on its own bars that tables like it do not earn on bars that they lack, from 0 to
+    1; None where it earns nothing."""
+    return min(max(1.0 - left_out / in_sample, 0.0), 1.0) if in_sample > 0.0 else None
 
-    left_out: what tables of resamples earn on the bars that these lack.
-    """
-    if in_sample <= 0.0:
-        return None
-    overfitting = min(max(1.0 - left_out / in_sample, 0.0), 1.0)
-    return 0.632 * overfitting / (1.0 - 0.368 * overfitting)
+
+def optimism_share(lost: float | None) -> float | None:
+    """The share of chance in what a table earns on its own bars, from the share that tables of resamples lose on bars
+    that these lack: the .632+ bootstrap (Efron & Tibshirani 1997), whose no-information reward is 0."""
+    return None if lost is None else 0.632 * lost / (1.0 - 0.368 * lost)
 
 
 def _joined(series: Sequence[Bars]) -> Bars:
-    return Bars(*(np.concatenate(columns) for columns in zip(*series, strict=True)))
+    return series[0] if len(series) == 1 else Bars(*(np.concatenate(columns) for columns in zip(*series, strict=True)))
 
 
 def _hold_where(q: np.ndarray, barred: np.ndarray) -> None:

@@ -89,7 +89,10 @@ def without_mood(rules: Rules) -> Rules:
 
 
 def _numbered(observation: np.ndarray, n_observations: int) -> tuple[np.ndarray, np.ndarray]:
-    """The distinct observations int64 (m,), and the place of each among them, int32 (n,)."""
+    """The distinct observations int64 (m,), or all that there may be if these are few, and the place of each of the bars'
+    among them, int32 (n,)."""
+    if n_observations <= observation.size:
+        return np.arange(n_observations), observation
     shown = np.zeros(n_observations, bool)
     shown[observation] = True
     codes, place = np.flatnonzero(shown), np.empty(n_observations, np.int32)
@@ -112,6 +115,7 @@ def follow_table(bars: Bars, q: np.ndarray, rules: Rules, rule: RewardRule, out:
             earning = part.gap, part.change, part.cost, part.scarcity, rule.weights
             rollout_bars(part.observation, *earning, rules, *greedy, agent, sums, *steps)
         state, *_, earned = (column[: part.observation.size] for column in steps)
-        mood = state // rules.strides[1] % rules.n_moods
-        out[start : start + part.observation.size] = earned - rules.clarity * mood
+        if rules.clarity != 0.0:
+            earned -= rules.clarity * (state // rules.strides[1] % rules.n_moods)
+        out[start : start + part.observation.size] = earned
     out[:1] = 0.0  # the mood at the beginning was not earned

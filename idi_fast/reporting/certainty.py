@@ -9,7 +9,7 @@ from idi_fast.agents.policy import Policy
 from idi_fast.environments.actions import ACTIONS
 from idi_fast.environments.state_space import make_rules
 from idi_fast.reporting import theme
-from idi_fast.reporting.formats import UNDEFINED, count, number, percent, plural, words
+from idi_fast.reporting.formats import count, number, percent, plural, words
 from idi_fast.reporting.parts import Figure, Section, Table
 
 MOST_ROWS = 24
@@ -91,29 +91,27 @@ def sure_tables(policy: Policy) -> Iterator[Table]:
     gain = policy.q[states, best[states]] - policy.q[states, 0]
     with np.errstate(divide="ignore", invalid="ignore"):
         z = np.where(errors > 0.0, gain / errors, 0.0)
+    errors = np.where(np.isfinite(errors), errors, np.nan)
     if not states.size:
         return
     shown = np.argsort(-z, kind="stable")[:MOST_ROWS]
-    sure = np.count_nonzero(z > SURE)
+    sure = int(np.count_nonzero(z > SURE))
     names = [name for name in space.names if name != "position" and space.size(name) > 1]
-    rest = f" The {count(MOST_ROWS)} with the highest z are shown." if states.size > MOST_ROWS else ""
+    rest = f" The {count(MOST_ROWS)} with the highest z are shown." if z.size > MOST_ROWS else ""
+    states = states[shown]
+    figures = (gain[shown], 3), (errors[shown], 2), (z[shown], 2), (policy.certainty.bars[states], 3)
+    columns = [
+        [POSITIONS[k] for k in space.digit(states, "position")],
+        *([count(digit) for digit in space.digit(states, name).tolist()] for name in names),
+        [words(ACTIONS[k]) for k in best[states]],
+        *([number(value, digits) for value in values.tolist()] for values, digits in figures),
+    ]
     yield Table(
         title="Where the table is sure",
-        caption=f"Of {plural(states.size, 'state')} in which it changes the position, {count(sure)} "
-        f"({percent(sure / states.size, 0)}) have a move that is better than holding by more than two standard "
+        caption=f"Of {plural(z.size, 'state')} in which it changes the position, {count(sure)} "
+        f"({percent(sure / z.size, 0)}) have a move that is better than holding by more than two standard "
         f"errors.{rest} z is the advantage by its standard error; n the bars of equal weight that would say as much. "
         "policy.parquet has all.",
         heads=("Held", *(words(name) for name in names), "Does", "Advantage", "Std error", "z", "n"),
-        rows=[
-            (
-                POSITIONS[space.digit(states[k : k + 1], "position")[0]],
-                *(count(space.digit(states[k : k + 1], name)[0]) for name in names),
-                words(ACTIONS[best[states[k]]]),
-                number(gain[k], 3),
-                number(errors[k], 2) if np.isfinite(errors[k]) else UNDEFINED,
-                number(z[k], 2),
-                number(policy.certainty.bars[states[k]], 3),
-            )
-            for k in shown
-        ],
+        rows=list(zip(*columns, strict=True)),
     )

@@ -18,7 +18,7 @@ from oracle.planning import Setting
 def test_realised_advantages(seed, n, n_moods, objective, charged, short):
     rule, rng = RULES[objective], np.random.default_rng(seed)
     bars = bars_of(n, 4, seed, charged=charged)
-    q, mood = rng.normal(size=(4, n_moods, 3, 3)), rng.integers(0, n_moods, n)
+    q, mood = rng.normal(size=(4, n_moods, 3, 3)), rng.integers(0, n_moods, n).astype(np.int32)
     moves = np.array([0, 2, 0, 1, 2, 0, 2, 2, 0] if short else [1, 2, 1, 1, 2, 1, 2, 2, 1])
     rules = Rules(moves, np.array([3 * n_moods, 3, 1]), n_moods, 0.2, np.zeros((2, 1)))
     table, made = q.reshape(-1, 3), np.empty(n - 1)

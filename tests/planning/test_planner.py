@@ -14,7 +14,7 @@ from idi_fast.environments.features import Bars, Encoder, empty_bars
 from idi_fast.environments.rewards import RewardRule
 from idi_fast.environments.rng import make_generators
 from idi_fast.environments.state_space import StateSpace, make_rules
-from idi_fast.planning.planner import Plan, Planner, optimism_share
+from idi_fast.planning.planner import Plan, Planner, lost_share, optimism_share
 from idi_fast.planning.shrinkage import follow_table
 from oracle import planning as oracle
 from oracle.utility import utility_rows
@@ -248,13 +248,11 @@ def test_resamples():
 
 
 def test_the_share_of_optimism_by_hand():
-    assert optimism_share(2.0, 2.0) == 0.0
-    assert optimism_share(2.0, 3.0) == 0.0
-    assert optimism_share(2.0, 0.0) == 1.0
-    assert optimism_share(2.0, -1.0) == 1.0
+    assert [lost_share(2.0, left_out) for left_out in (3.0, 2.0, 1.5, 0.0, -1.0)] == [0.0, 0.0, 0.25, 1.0, 1.0]
+    assert lost_share(0.0, 1.0) is None
+    assert [optimism_share(lost) for lost in (None, 0.0, 1.0)] == [None, 0.0, 1.0]
     # Half is lost: the weight of the bars left out is 0.632 / (1 - 0.368 / 2).
-    assert optimism_share(2.0, 1.0) == pytest.approx(0.632 / 0.816 * 0.5)
-    assert optimism_share(0.0, 1.0) is None
+    assert optimism_share(0.5) == pytest.approx(0.632 / 0.816 * 0.5)
 
 
 @pytest.mark.parametrize("objective", ["volatility_units", "downside"])
