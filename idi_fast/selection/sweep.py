@@ -21,7 +21,7 @@ from idi_fast.backtesting.account import account_columns, assume
 from idi_fast.config.arguments import check_callback, check_config, check_grid
 from idi_fast.config.draft import Draft
 from idi_fast.config.feature_columns import feature_columns
-from idi_fast.config.plugins import plugins_entry
+from idi_fast.config.plugin_hashes import plugins_entry
 from idi_fast.config.seeds import check_seeds, refuse_equal_seeds
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.config_bars import load_config_bars
