@@ -38,7 +38,7 @@ def _agent(kind: str, **blocks: dict):
     from idi_fast.agents.learner import Agent
     from idi_fast.agents.trace import greedy_trace
     from idi_fast.config.settings import TrainingConfig
-    from idi_fast.environments.environment import MarketFacts
+    from idi_fast.environments.history_environment import MarketFacts
     from idi_fast.environments.rng import make_generators
     from idi_fast.environments.state_space import StateSpace, make_rules
     from idi_fast.kernels.learn import Tape

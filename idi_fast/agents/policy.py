@@ -15,7 +15,7 @@ from idi_fast.agents.certainty import Certainty, certainty_columns
 from idi_fast.agents.maps import average_values
 from idi_fast.agents.table_layout import Layout
 from idi_fast.config.arguments import check_integer, check_path, described
-from idi_fast.config.plugins import PluginError, own_hashes, read_hashes, require_plugins
+from idi_fast.config.plugin_hashes import PluginError, own_hashes, read_hashes, require_plugins
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.in_sample import DESCRIPTION_KEYS
 from idi_fast.environments.actions import ACTIONS

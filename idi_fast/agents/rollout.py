@@ -10,9 +10,9 @@ from idi_fast.agents.trace import GreedyRollout, Steps, Trace, make_steps
 from idi_fast.config.feature_columns import columns_read
 from idi_fast.data.history import History
 from idi_fast.environments.charges import HoldingCharges, charged_fee_bps
-from idi_fast.environments.environment import MarketFacts
 from idi_fast.environments.features import Bars, Encoder
 from idi_fast.environments.history_bars import entry_values, log_columns, log_fill
+from idi_fast.environments.history_environment import MarketFacts
 from idi_fast.environments.rewards import RewardRule, bar_stream
 from idi_fast.environments.state_space import make_rules
 from idi_fast.errors import ArtifactError

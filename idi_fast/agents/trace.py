@@ -24,8 +24,8 @@ from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.timestamps import time_series
 from idi_fast.environments.actions import ACTIONS, BUY, SELL
 from idi_fast.environments.charges import charged_fee_bps
-from idi_fast.environments.environment import MarketFacts
 from idi_fast.environments.features import Bars
+from idi_fast.environments.history_environment import MarketFacts
 from idi_fast.environments.state_space import StateSpace, comm_columns
 from idi_fast.kernels import streams as kernels
 from idi_fast.kernels.learn import Rules, Tape

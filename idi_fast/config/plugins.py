@@ -7,7 +7,7 @@ made with.
 import hashlib
 import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import decode_source
@@ -20,20 +20,14 @@ import numpy as np
 from idi_fast.config.arguments import check_path, described
 from idi_fast.config.block import SNAKE_CASE
 from idi_fast.config.environment_settings import KINDS
-from idi_fast.config.feature_columns import given_features
-from idi_fast.config.feature_settings import FeatureConfig, NamedFeature
 from idi_fast.config.own_functions import MARKETS, REWARDS, OwnFunction
-from idi_fast.config.settings import OBJECTIVES, TrainingConfig
+from idi_fast.config.settings import OBJECTIVES
 from idi_fast.config.transforms import LONGEST, TRANSFORMS, Parameter, Transform
-from idi_fast.errors import ArtifactError, InputError, nearest
+from idi_fast.errors import InputError, nearest
 
 MarketFunction = Callable[[np.random.Generator, int], Mapping[str, np.ndarray]]
 Function = TypeVar("Function", bound=Callable[..., Any])
 DEFAULT_WINDOW = 32
-
-
-class PluginError(ArtifactError):
-    """An artifact needs a function of the user's that is not loaded, or of another source."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -274,56 +268,6 @@ def load_plugin(plugin: str | Path) -> list[str]:
     return list(found)
 
 
-def require_plugins(needed: Mapping[str, str]) -> None:
-    """Raise PluginError unless functions of these names and hashes are registered."""
-    for name, sha256 in needed.items():
-        _, known = _registered(name)
-        if known is None:
-            raise PluginError(
-                f"it needs the function {name!r} of a plugin whose source has the SHA-256 {sha256}; "
-                "load that: `plugin=FILE.py`"
-            )
-        if known.sha256 != sha256:
-            raise PluginError(
-                f"it needs the function {name!r} of a plugin whose source has the SHA-256 {sha256}, but that "
-                f"of the one that was loaded is {known.sha256}; load the one it was trained with: `plugin=FILE.py`"
-            )
-
-
-def plugin_hashes(features: Iterable[FeatureConfig | NamedFeature | None]) -> dict[str, str]:
-    """Of the user's functions among the transforms of these features the SHA-256 of the source, by name."""
-    names = sorted({feature.transform for feature in features if feature is not None})
-    known = ((name, TRANSFORMS[name]) for name in names)
-    return {name: plugin.sha256 for name, plugin in known if isinstance(plugin, Plugin)}
-
-
-def own_hashes(config: TrainingConfig) -> dict[str, str]:
-    """The same of the market and the reward that a config names."""
-    named = MARKETS.get(config.environment.kind), REWARDS.get(config.rewards.objective)
-    return {own.name: own.sha256 for own in named if own is not None}
-
-
-def config_hashes(config: TrainingConfig) -> dict[str, str]:
-    """The same of all that a config names."""
-    return plugin_hashes(given_features(config).values()) | own_hashes(config)
-
-
-def plugins_entry(config: TrainingConfig) -> dict[str, dict[str, str]]:
-    """The entry of a run.json with these hashes; none where the config names no function."""
-    hashes = config_hashes(config)
-    return {"plugins": hashes} if hashes else {}
-
-
-def read_hashes(values: object) -> dict[str, str]:
-    """A mapping of names to hashes out of a file. Raises ValueError."""
-    if not isinstance(values, dict) or not all(
-        isinstance(name, str) and re.search(SNAKE_CASE, name) and re.fullmatch("[0-9a-f]{64}", str(sha256))
-        for name, sha256 in values.items()
-    ):
-        raise ValueError("plugins must be the SHA-256 of each, by name")
-    return values
-
-
 STEP = ("state", "values", "window")
 KINDS_OF: dict[tuple[str, ...], str] = {
     ("columns", "window"): "feature function",
@@ -334,7 +278,7 @@ KINDS_OF: dict[tuple[str, ...], str] = {
 """What a function of a plugin is, by its parameters."""
 
 
-def _registered(name: str) -> tuple[str, Plugin | OwnFunction | None]:
+def registered(name: str) -> tuple[str, Plugin | OwnFunction | None]:
     """What a name is that of, and the function of the user's that has it."""
     transform = TRANSFORMS.get(name)
     if isinstance(transform, Plugin):
@@ -354,7 +298,7 @@ def _register(what: str, function: Callable, plain: FunctionType, sha256: str) -
     if name in taken[what]:
         whose = {"feature function": "a transform", "market": "an environment", "reward": "an objective"}[what]
         raise InputError(f"the {what} {name!r} has the name of {whose} of idi-fast; rename it")
-    other, known = _registered(name)
+    other, known = registered(name)
     if known is not None and other != what:
         raise InputError(f"the {what} {name!r} has the name of a {other} that was registered before; rename it")
     if plain.__closure__:

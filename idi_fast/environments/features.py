@@ -9,7 +9,7 @@ import numpy as np
 
 from idi_fast.config.feature_columns import MARKET_COLUMNS, SLOTS, feature_sizes, given_features
 from idi_fast.config.feature_settings import FeatureConfig, NamedFeature
-from idi_fast.config.plugins import config_hashes, plugin_hashes, read_hashes, require_plugins
+from idi_fast.config.plugin_hashes import config_hashes, plugin_hashes, read_hashes, require_plugins
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.config.transforms import TRANSFORMS
 from idi_fast.environments.series import (

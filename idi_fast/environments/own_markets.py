@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
 from idi_fast.config.own_functions import OwnFunction
 from idi_fast.config.settings import TrainingConfig
+from idi_fast.data.column_names import USUAL_NAMES
 from idi_fast.data.history import History
 from idi_fast.data.rules import LEAST, RULES
-from idi_fast.errors import DataError, InputError
+from idi_fast.errors import InputError
 
 PATH_BARS = 65_536
 """Bars of a path, or as many as an episode has if that is longer: quantiles of so many are accurate to about 0.2 %."""
@@ -42,10 +44,11 @@ def _drawn(market: OwnFunction, words: tuple[int, ...], n: int) -> History:
         keys = f"the columns {', '.join(map(repr, found))}" if isinstance(found, Mapping) else type(found).__name__
         raise InputError(f"{what} returned {keys}; expected a dict of columns with 'close'")
     columns = {name: _column(what, name, values, n) for name, values in found.items()}
-    try:
-        return History.from_arrays(**columns)
-    except DataError as error:
-        raise InputError(f"{what} made bars that cannot be used: {error}") from None
+    usual: dict[str, Any] = {name: columns.get(name) for name in USUAL_NAMES}
+    extra = {name: column for name, column in columns.items() if name not in usual}
+    # Not by `History.from_arrays`: reading a frame takes ten times as long as drawing one.
+    names = {name: name for name in columns}
+    return History(**usual, extra=extra, after_gap=np.zeros(n, bool), dropped=0, columns=names)
 
 
 _kept = lru_cache(maxsize=KEPT_PATHS)(_drawn)
@@ -67,14 +70,15 @@ def _column(what: str, name: object, values: object, n: int) -> np.ndarray:
         back = ~(column[1:] > column[:-1])
         if back.any():
             bar = int(back.argmax()) + 1
-            raise InputError(
-                f"{what} returned {column[bar]} as time of bar {bar}; expected one after {column[bar - 1]}"
-            )
-        return column
-    least = LEAST.get(name, -np.inf)
+            before, at = column[bar - 1 : bar + 1]
+            raise InputError(f"{what} returned {at} as time of bar {bar}; expected one after {before}")
+        return column.astype(np.int64)
+    column, least = column.astype(np.float64), LEAST.get(name, -np.inf)
     wrong = ~(np.isfinite(column) & (column >= least))
+    if name == "risk":
+        wrong |= (column != 0.0) & (column != 1.0)
     if wrong.any():
-        bar, expected = int(wrong.argmax()), RULES[name][1] if name in LEAST else "a finite number"
+        bar, expected = int(wrong.argmax()), RULES[name][1] if name in RULES else "a finite number"
         raise InputError(f"{what} returned {column[bar]:g} as {name} of bar {bar}; expected {expected}")
     return column
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from idi_fast.config.consistency import SUMMED
 from idi_fast.config.own_functions import REWARDS
-from idi_fast.config.plugins import require_plugins
+from idi_fast.config.plugin_hashes import require_plugins
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.environments.features import Bars, BarStream, Encoder
 from idi_fast.environments.own_rewards import OwnReward

@@ -13,7 +13,7 @@ import polars as pl
 from idi_fast.agents.policy import COUNTS, Policy, table_columns
 from idi_fast.agents.streams import MARKET_STREAMS, TRACE_STREAMS
 from idi_fast.agents.trace_files import TRACE_FORMAT
-from idi_fast.config.plugins import PluginError, read_hashes, require_plugins
+from idi_fast.config.plugin_hashes import PluginError, read_hashes, require_plugins
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.environments.actions import ACTIONS
 from idi_fast.environments.state_space import StateSpace

@@ -14,9 +14,9 @@ from idi_fast.data.history import History
 from idi_fast.data.panel import TrainingBars
 from idi_fast.data.timestamps import parse_time
 from idi_fast.environments.actions import ACTIONS
-from idi_fast.environments.environment import HistoryEnvironment
 from idi_fast.environments.features import Encoder
 from idi_fast.environments.history_bars import HistoryBars
+from idi_fast.environments.history_environment import HistoryEnvironment
 from idi_fast.environments.rng import Generator
 from idi_fast.environments.splits import load_training_bars
 from idi_fast.environments.state_space import StateSpace, comm_columns, make_rules

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from idi_fast.agents.policy import Policy
-from idi_fast.config.plugins import PluginError
+from idi_fast.config.plugin_hashes import PluginError
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.environments.features import Encoder
 from idi_fast.environments.state_space import StateSpace

@@ -10,7 +10,7 @@ import polars as pl
 from idi_fast import display
 from idi_fast.agents.policy import Policy
 from idi_fast.backtesting.kpi_units import shown_row
-from idi_fast.config.plugins import plugins_entry
+from idi_fast.config.plugin_hashes import plugins_entry
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.in_sample import describe_data, versions
 from idi_fast.data.panel import TrainingBars

@@ -17,7 +17,7 @@ from idi_fast.backtesting.account import account_columns, assume
 from idi_fast.backtesting.kpi_units import shown_row
 from idi_fast.backtesting.risk_free import RiskFree
 from idi_fast.config.arguments import check_callback, check_config, check_flag
-from idi_fast.config.plugins import plugins_entry
+from idi_fast.config.plugin_hashes import plugins_entry
 from idi_fast.config.seeds import check_seeds, refuse_equal_seeds
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.config_history import with_history

@@ -10,7 +10,7 @@ import polars as pl
 from idi_fast.agents.policy import Policy
 from idi_fast.agents.trace import Trace
 from idi_fast.agents.trace_files import trace_metadata
-from idi_fast.config.plugins import config_hashes
+from idi_fast.config.plugin_hashes import config_hashes
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.in_sample import describe_bars, versions
 from idi_fast.environments.splits import load_training_bars

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from idi_fast.agents.policy import Policy
-from idi_fast.config.plugins import plugins_entry
+from idi_fast.config.plugin_hashes import plugins_entry
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.errors import ArtifactError
 from idi_fast.storage.files import BEST, COMBINED, TIMINGS, list_files, new_directory, write_json

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from idi_fast.agents.policy import Policy
-from idi_fast.config.plugins import config_hashes
+from idi_fast.config.plugin_hashes import config_hashes
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.history import History
 from idi_fast.data.in_sample import describe_history, versions

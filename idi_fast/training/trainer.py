@@ -16,15 +16,10 @@ from idi_fast.config.arguments import check_callback, check_integer, described
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.in_sample import describe_bars
 from idi_fast.data.panel import TrainingBars, TrainingBarsLike, check_bars
-from idi_fast.environments.environment import (
-    CryptoEnvironment,
-    HistoryEnvironment,
-    OwnMarketEnvironment,
-    SyntheticEnvironment,
-    make_environment,
-)
+from idi_fast.environments.environment import CryptoEnvironment, SyntheticEnvironment, make_environment
 from idi_fast.environments.features import named
 from idi_fast.environments.history_bars import HistoryBars
+from idi_fast.environments.history_environment import HistoryEnvironment, OwnMarketEnvironment
 from idi_fast.environments.rewards import RewardRule
 from idi_fast.environments.rng import draw_seed, make_generators
 from idi_fast.environments.splits import training_bars
