@@ -18,7 +18,7 @@ WIDTH, HEIGHT = 480, 120
 MOST_POINTS = 240
 """Of a line: no more would be seen at that width."""
 COLOURS = ("#4269d0", "#9498a0", "#ff725c")
-ACTION_COLOURS = ("#9498a0", "#1f72b5", "#c2500d")
+ACTION_COLOURS = ("#a0a5ad", "#1f72b5", "#c2500d")
 """Of hold, buy and sell, readable on light and on dark pages."""
 MOST_CELLS = 24
 """Rows and columns of a map: no more would be seen at that width."""

@@ -16,7 +16,7 @@ from idi_fast.agents.trace import Trace, joined
 from idi_fast.backtesting.account import Account, account_columns, assume
 from idi_fast.backtesting.engine import Engine, Segment
 from idi_fast.backtesting.files import EquityRows, TradeRows, backtest_files
-from idi_fast.backtesting.kpi_units import shown_row
+from idi_fast.backtesting.kpi_units import kpi_rows, shown_row
 from idi_fast.data.history import History, HistoryLike, required_history
 from idi_fast.data.in_sample import describe_data
 from idi_fast.data.loading import HistoryFiles
@@ -155,12 +155,6 @@ class Backtest(display.Plotted):
             _write_tables(folder, engine, self._again(engine), self.policy)
             _finish(folder, self.to_dict(), self.policy, engine.describe_data())
         display.remember_place(self, out)
-
-
-def kpi_rows(kpis: dict, of_holding: dict) -> pl.DataFrame:
-    """A row for a policy and one for buying and holding, a column per figure."""
-    rows = [{"of": "policy", **kpis}, {"of": "buy and hold", **of_holding}]
-    return pl.DataFrame(rows, infer_schema_length=None).with_columns(pl.selectors.float().fill_nan(None))
 
 
 SHOWN_KPIS = ("total_return", "sharpe_annualised", "max_drawdown", "trades", "exposure")

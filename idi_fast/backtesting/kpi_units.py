@@ -1,4 +1,6 @@
-"""Which KPIs are shares, and how these are shown to people."""
+"""KPIs for people: which are shares, rows of tables, and frames of them."""
+
+import polars as pl
 
 from idi_fast.display import format_share
 
@@ -47,3 +49,9 @@ def shown_kpi(name: str, value: object) -> object:
 def shown_row(name: str, *values: object) -> tuple:
     """A row of a printed table: the figure's name in words, and its values."""
     return (name.replace("_", " "), *(shown_kpi(name, value) for value in values))
+
+
+def kpi_rows(kpis: dict, of_holding: dict) -> pl.DataFrame:
+    """A row for a policy and one for buying and holding, a column per figure."""
+    rows = [{"of": "policy", **kpis}, {"of": "buy and hold", **of_holding}]
+    return pl.DataFrame(rows, infer_schema_length=None).with_columns(pl.selectors.float().fill_nan(None))

@@ -10,13 +10,13 @@ import polars as pl
 
 from idi_fast import display
 from idi_fast.agents.policy import Policy
-from idi_fast.backtesting.backtest import SHOWN_KPIS, BacktestOptions, kpi_rows, make_engine
+from idi_fast.backtesting.backtest import SHOWN_KPIS, BacktestOptions, make_engine
 from idi_fast.backtesting.calibration import Calibration, with_calibration
 from idi_fast.backtesting.engine import Engine, NoBars
 from idi_fast.backtesting.files import GROUP_ROWS, ReturnRows, TradeRows
 from idi_fast.backtesting.kpi_accumulator import KpiAccumulator
 from idi_fast.backtesting.kpi_definitions import Totals
-from idi_fast.backtesting.kpi_units import shown_row
+from idi_fast.backtesting.kpi_units import kpi_rows, shown_row
 from idi_fast.backtesting.risk_free import check_one_rate
 from idi_fast.config.money import EARNED_AND_PAID, OF_MONEY
 from idi_fast.data.bar_frequency import BarTimes, ElapsedYears

@@ -16,7 +16,8 @@ import polars as pl
 from idi_fast import display
 from idi_fast.agents.policy import Policy
 from idi_fast.backtesting.account import account_columns
-from idi_fast.backtesting.backtest import Backtest, BacktestOptions, backtest, kpi_rows, write_backtest
+from idi_fast.backtesting.backtest import Backtest, BacktestOptions, backtest, write_backtest
+from idi_fast.backtesting.kpi_units import kpi_rows
 from idi_fast.backtesting.symbols import write_symbol_backtest
 from idi_fast.complete.first_config import SPLIT, first_config
 from idi_fast.complete.steps import Step, StepFolder, read_output

@@ -6,14 +6,17 @@ from idi_fast.differences import key_differences
 from idi_fast.errors import ArtifactError
 from idi_fast.reporting import theme
 from idi_fast.reporting.account import HELD, account_course
-from idi_fast.reporting.course import Line
+from idi_fast.reporting.course import Course, Line
 from idi_fast.reporting.formats import UNDEFINED, count, number, plural
 from idi_fast.reporting.learning import bin_size, read_bins
 from idi_fast.reporting.merits import grouped, label, shown_value
 from idi_fast.reporting.parts import Beside, Figure, KeyFigures, Note, Page, Section, Table
 from idi_fast.reporting.run import ReportedRun
+from idi_fast.reporting.walks import read_accounts, thinned
 
 MOST_DIFFERENCES, MOST_TEXT = 60, 16
+MOST_SEEDS = 20
+COLOURS = (theme.BLUE, theme.ORANGE)
 CONFIG = ("config", "assumptions", "policy", "seed")
 """Parts of run.json that say how a run was made."""
 
@@ -86,34 +89,56 @@ def _kpis(runs: tuple[ReportedRun, ReportedRun], names: tuple[str, str]) -> list
 
 
 def _figures(runs: tuple[ReportedRun, ReportedRun], names: tuple[str, str]) -> Iterator[Figure]:
-    if runs[0].kind in ("backtest", "symbol-backtest") and all(run.has("equity.parquet") for run in runs):
-        yield _equities(runs, names)
-    if runs[0].kind == "train" and all(run.table("episodes.parquet", (), may_be_empty=True).rows for run in runs):
+    kind = runs[0].kind
+    if kind in ("backtest", "symbol-backtest") and all(run.has("equity.parquet") for run in runs):
+        courses = [account_course(run) for run in runs]
+        if courses[0].is_dated == courses[1].is_dated:  # bars are not to be drawn over times
+            yield _equities(courses, names)
+    if kind == "walkforward":
+        yield from _walks(runs, names)
+    if kind == "train" and all(run.table("episodes.parquet", (), may_be_empty=True).rows for run in runs):
         yield _learning_curves(runs, names)
 
 
-def _equities(runs: tuple[ReportedRun, ReportedRun], names: tuple[str, str]) -> Figure:
-    courses = [account_course(run) for run in runs]
-    is_dated = courses[0].is_dated and courses[1].is_dated
+def _equities(courses: list[Course], names: tuple[str, str]) -> Figure:
     own, held = ([course.lines[name] for course in courses] for name in ("equity", "buy_and_hold"))
-    ends = ", ".join(f"{name} at {number(line.y[-1])}" for name, line in zip(names, own, strict=True))
-    same = _is_same(*held)
+    lines = [
+        theme.line(theme.plain(name), line.x, line.y, colour)
+        for name, line, colour in zip(names, own, COLOURS, strict=True)
+    ]
     holding = [
-        theme.line(HELD if same else f"{HELD}: {name}", line.x, line.y, theme.GREY, line={"dash": dash})
+        theme.line(theme.plain(f"{HELD}: {name}"), line.x, line.y, theme.GREY, line={"dash": dash})
         for name, line, dash in zip(names, held, ("solid", "dot"), strict=True)
-    ][: 1 if same else 2]
+    ]
+    if _is_same(*held):
+        holding = [{**holding[0], "name": HELD}]
+    ends = [f"{name} at {number(line.y[-1])}" for name, line in zip(names, own, strict=True)]
+    return _equity_figure("Equity", "The accounts at each close,", [*holding, *lines], ends, courses[0].is_dated)
+
+
+def _walks(runs: tuple[ReportedRun, ReportedRun], names: tuple[str, str]) -> Iterator[Figure]:
+    """The stitched equity of all seeds of both."""
+    lines, ends, dated = [], [], set()
+    for run, name, colour in zip(runs, names, COLOURS, strict=True):
+        seeds = [str(seed) for seed in run.json("walkforward.json")["assumptions"]["seeds"]][:MOST_SEEDS]
+        is_dated, accounts = read_accounts(run, seeds)
+        dated.add(is_dated)
+        for place, account in enumerate(accounts):
+            own = {"showlegend": place == 0, "legendgroup": name, "opacity": 0.75, "line": {"width": 1.2}}
+            lines.append(theme.line(theme.plain(name), *thinned(account, "equity"), colour, **own))
+        last = [float(account["equity"][-1]) for account in accounts]
+        ends.append(f"{name} between {number(min(last))} and {number(max(last))}")
+    if len(dated) == 1:
+        yield _equity_figure("Stitched equity", "The accounts of all seeds over the test windows,", lines, ends, *dated)
+
+
+def _equity_figure(title: str, what: str, lines: list[dict], ends: list[str], is_dated: bool) -> Figure:
     return Figure(
         name="equity",
-        title="Equity",
-        caption="The accounts at each close, from an equity of 1, after costs, and buying and holding.",
-        alt=f"Lines of equity, which end: {ends}.",
-        data=[
-            *holding,
-            *(
-                theme.line(theme.plain(name), line.x, line.y, colour)
-                for name, line, colour in zip(names, own, (theme.BLUE, theme.ORANGE), strict=True)
-            ),
-        ],
+        title=title,
+        caption=f"{what} from an equity of 1, after costs.",
+        alt=f"Lines of equity, which end: {', '.join(ends)}.",
+        data=lines,
         layout=theme.layout(
             380,
             xaxis=theme.axis(type="date") if is_dated else theme.titled("Bar"),
@@ -129,7 +154,7 @@ def _is_same(one: Line, other: Line) -> bool:
 
 def _learning_curves(runs: tuple[ReportedRun, ReportedRun], names: tuple[str, str]) -> Figure:
     data, told = [], []
-    for run, name, colour in zip(runs, names, (theme.BLUE, theme.ORANGE), strict=True):
+    for run, name, colour in zip(runs, names, COLOURS, strict=True):
         table = run.table("episodes.parquet", ("episode", "reward", "exploration"))
         moments, _, ends = read_bins(table, table.rows, bin_size(table.rows))
         data.append(theme.line(theme.plain(name), ends, moments[1], colour))

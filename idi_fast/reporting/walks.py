@@ -61,30 +61,35 @@ def walk_figures(run: ReportedRun, seeds: list[str]) -> Iterator[Figure]:
     yield _windows(run, seeds[:MOST_SEEDS])
 
 
-def _equity(run: ReportedRun, seeds: list[str]) -> Figure:
+def read_accounts(run: ReportedRun, seeds: list[str]) -> tuple[bool, list[pl.DataFrame]]:
+    """Whether there are times, and the account of each of these seeds: x (ms since 1970 or bars), equity,
+    buy_and_hold."""
     table = run.table("equity.parquet", ("seed", "tick", "equity", "buy_and_hold"))
     is_dated = "time" in table.columns
     x = (pl.col("time").dt.epoch("ms") if is_dated else pl.col("tick")).alias("x")
     read = ("seed", "time" if is_dated else "tick", "equity", "buy_and_hold")
-    wanted = seeds[:MOST_SEEDS]
-    frames = (frame.filter(pl.col("seed").is_in(wanted)) for frame in table.frames(read))
+    frames = (frame.filter(pl.col("seed").is_in(seeds)) for frame in table.frames(read))
     accounts = pl.concat(frames).select("seed", x, "equity", "buy_and_hold")
-    drawn, data = wanted, []
-    parts = [accounts.filter(pl.col("seed") == seed) for seed in drawn]
+    return is_dated, [accounts.filter(pl.col("seed") == seed) for seed in seeds]
+
+
+def _equity(run: ReportedRun, seeds: list[str]) -> Figure:
+    drawn, data = seeds[:MOST_SEEDS], []
+    is_dated, parts = read_accounts(run, drawn)
     for seed, mine in zip(drawn, parts, strict=True):
         style = {"width": 1.4, **theme.told_apart(len(data))}
-        own = {"line": style, "showlegend": len(wanted) <= theme.MOST_TOLD_APART}
-        data.append(theme.line(f"Seed {seed}", *_thin(mine, "equity"), style["color"], **own))
+        own = {"line": style, "showlegend": len(drawn) <= theme.MOST_TOLD_APART}
+        data.append(theme.line(f"Seed {seed}", *thinned(mine, "equity"), style["color"], **own))
     ends = [line["y"][-1] for line in data]
-    held = theme.line(HELD, *_thin(parts[-1], "buy_and_hold"), theme.TEXT, line={"width": 2.4})
+    held = theme.line(HELD, *thinned(parts[-1], "buy_and_hold"), theme.TEXT, line={"width": 2.4})
     size = bucket_size(parts[-1].height)
-    thinned = f" Drawn are the lowest and the highest value of every {plural(size, 'bar')}." if size > 1 else ""
+    fewer = f" Drawn are the lowest and the highest value of every {plural(size, 'bar')}." if size > 1 else ""
     some = f" Drawn are the first {count(len(drawn))} of {count(len(seeds))} seeds." if len(seeds) > len(drawn) else ""
     return Figure(
         name="equity",
         title="Stitched equity",
         caption="The account over the test windows, one after the other, from an equity of 1: a line per seed, and "
-        f"buying and holding in the same windows.{thinned}{some}",
+        f"buying and holding in the same windows.{fewer}{some}",
         alt=f"{plural(len(data), 'line')} of equity, which end between {number(min(ends))} and {number(max(ends))}; "
         f"buying and holding ends at {number(held['y'][-1])}.",
         data=[*data, held],
@@ -97,7 +102,8 @@ def _equity(run: ReportedRun, seeds: list[str]) -> Figure:
     )
 
 
-def _thin(frame: pl.DataFrame, column: str) -> tuple[np.ndarray, np.ndarray]:
+def thinned(frame: pl.DataFrame, column: str) -> tuple[np.ndarray, np.ndarray]:
+    """x and y of a line of an account, of which no peak is lost."""
     values = frame[column].to_numpy()
     kept = np.union1d(extreme_rows(values, bucket_size(values.size)), [0, values.size - 1])
     return frame["x"].to_numpy()[kept], values[kept]

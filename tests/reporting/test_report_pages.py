@@ -1,6 +1,7 @@
 """Pages of sweeps and of two runs compared, verdicts, bucket edges, and colours that mean the same everywhere."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -145,8 +146,18 @@ def test_runs_of_two_kinds_are_not_compared(runs, tmp_path):
 
 
 def test_the_command_compares_two_runs(runs, tmp_path):
-    done = command("report", runs / "walkforward", runs / "walkforward", "--out", tmp_path / "both.html")
-    assert (done.status, (tmp_path / "both.html").exists()) == (0, True)
+    shutil.copytree(runs / "walkforward", tmp_path / "again")
+    done = command("report", runs / "walkforward", tmp_path / "again", "--out", tmp_path / "both.html", "--json")
+    told = json.loads(done.stdout)
+    assert (told["kind"], told["figures"], told["against"]) == ("walkforward", ["equity"], str(tmp_path / "again"))
+    data = next(text for text in re.findall(r"<script class=\"wide\"[^>]*>(.*?)</script>", told_html(tmp_path)))
+    lines = json.loads(data)["data"]
+    assert [line["name"] for line in lines] == ["walkforward"] * 2 + ["again"] * 2  # two seeds each
+    assert [line["showlegend"] for line in lines] == [True, False] * 2
+
+
+def told_html(folder: Path) -> str:
+    return (folder / "both.html").read_text()
 
 
 # --- verdicts
