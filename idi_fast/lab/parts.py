@@ -10,7 +10,6 @@ from idi_fast.reporting.page import figure_json
 from idi_fast.reporting.parts import Figure, KeyFigures, Table
 
 CONFIG = {
-    "responsive": True,
     "displaylogo": False,
     "displayModeBar": False,
     "doubleClick": "reset",
@@ -26,6 +25,7 @@ def slider(name: str, label: str, low: float, high: float, step: float, value: f
         [
             html.Label(label, htmlFor=name, id=f"{name}-label"),
             dcc.Input(id=name, type="range", value=value, className="range", **limits),
+            html.Label(f"{label}, as a number", htmlFor=f"{name}-number", className="unseen"),
             dcc.Input(id=f"{name}-number", type="number", value=value, className="number", debounce=True, **limits),
         ],
         className="slider",
@@ -57,7 +57,13 @@ def figure_place(name: str, title: str, height: int, *, has_log: bool = False) -
     return html.Figure(
         [
             html.Div(head, className="head"),
-            dcc.Graph(id=name, figure={"layout": {"height": height}}, config=CONFIG, style={"height": f"{height}px"}),
+            dcc.Graph(
+                id=name,
+                figure={"layout": {"height": height}},
+                config=CONFIG,
+                responsive=True,
+                style={"height": f"{height}px"},
+            ),
             html.Figcaption("", id=f"{name}-caption"),
         ],
         id=f"{name}-figure",

@@ -78,6 +78,8 @@ class Trainings:
                 raise InputError("the lab is ending")
             if self._current is not None and self._current.is_running:
                 raise InputError(f"{self._current.name} is still being trained; stop it first, or wait for its end")
+            if self._current is not None:
+                self._current.end()  # it has ended; its pipe is closed
             if self._scratch is None:
                 self._scratch = self._ending.enter_context(Staging()).scratch(self._workspace.root)
             self._current = _Training(self._workspace.root, self._scratch, name, config, seed, resume)
