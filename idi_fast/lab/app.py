@@ -8,7 +8,7 @@ from flask import Response, request
 
 from idi_fast import __version__
 from idi_fast.errors import IdiFastError
-from idi_fast.lab import market_page, policy_page, runs_page, train_page
+from idi_fast.lab import market_page, parts, policy_page, runs_page, train_page
 from idi_fast.lab.guard import REPORT_POLICY, Guard
 from idi_fast.lab.trainings import Trainings
 from idi_fast.lab.workspace import Workspace
@@ -79,7 +79,7 @@ def _layout(workspace: Workspace) -> html.Div:
             html.Header(
                 [
                     html.P("idi-fast lab", className="kind"),
-                    html.Nav(links, **{"aria-label": "Pages"}),
+                    html.Nav(links, **parts.aria(label="Pages")),
                     html.P(str(workspace.root), className="lead"),
                 ]
             ),

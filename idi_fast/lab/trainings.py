@@ -121,10 +121,12 @@ class _Training:
         if not resume:
             self._rows.unlink(missing_ok=True)
         config.to_json(settings)
-        arguments = ["train", "--config", str(settings), "--seed", str(seed), "--out", name]
-        arguments += ["--progress-csv", str(self._rows)]
+        options = {"config": settings, "seed": seed, "out": name, "progress-csv": self._rows}
         if not config.learning.plans:
-            arguments += ["--checkpoint-every", CHECKPOINT_EVERY, *(["--resume"] if resume else [])]
+            options["checkpoint-every"] = CHECKPOINT_EVERY
+        arguments = ["train", *(f"--{option}={value}" for option, value in options.items())]
+        if resume:
+            arguments.append(f"--{'resume'}")
         self._said: list[str] = []
         self._is_stopped = False
         # -P: the folder is not imported from. Data are named relative to it, so that the run can move with it.
