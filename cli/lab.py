@@ -14,7 +14,9 @@ def lab(
     port: Annotated[int, typer.Option(help="Port of 127.0.0.1; 0: any that is free.")] = 0,
     browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
 ) -> None:
-    """Open the lab: simulate, train, look at policies and compare runs in the browser.
+    """Simulate, train and compare in the browser.
+
+    The lab has a market to play with, trainings in the background, policies and the runs of a folder.
 
     It needs no network, answers this machine only, and goes on until Ctrl-C.
 

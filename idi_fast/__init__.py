@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     )
     from idi_fast.evaluation.baselines import Comparison, evaluate
     from idi_fast.evaluation.evaluator import Evaluation, select_best_policy
+    from idi_fast.lab.server import serve_lab
     from idi_fast.reporting import write_report
     from idi_fast.reporting.html_report import HtmlReport, report
     from idi_fast.reporting.run_table import RunTable, list_runs
@@ -82,6 +83,7 @@ _HOMES = {
     ),
     "evaluation.baselines": ("Comparison", "evaluate"),
     "evaluation.evaluator": ("Evaluation", "select_best_policy"),
+    "lab.server": ("serve_lab",),
     "reporting": ("write_report",),
     "reporting.html_report": ("HtmlReport", "report"),
     "reporting.run_table": ("RunTable", "list_runs"),
@@ -147,6 +149,7 @@ __all__ = [
     "return_moments",
     "run",
     "select_best_policy",
+    "serve_lab",
     "simulate_history",
     "sweep",
     "train",

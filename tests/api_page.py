@@ -62,7 +62,7 @@ SECTIONS = {
     "Policies": ("Policy", "Trace", "evaluate", "Comparison", "Evaluation", "select_best_policy"),
     "Backtests": ("backtest", "Backtest", "PopulationBacktest"),
     "Selection": ("walk_forward", "WalkForward", "sweep", "Sweep"),
-    "Reports": ("report", "HtmlReport", "write_report", "plot_simulation", "list_runs", "RunTable"),
+    "Reports": ("report", "HtmlReport", "write_report", "plot_simulation", "list_runs", "RunTable", "serve_lab"),
     "Errors": (
         "IdiFastError",
         "InputError",

@@ -24,6 +24,8 @@ SLOWEST = (
     "test_evidence_tampering",
     "test_evidence_workflow",
     "test_report_browser",
+    "test_lab_browser",
+    "test_trainings",
     "test_releases",
     "test_warmup",
     "test_kills",

@@ -8,7 +8,7 @@ from flask import Response, request
 
 from idi_fast import __version__
 from idi_fast.errors import IdiFastError
-from idi_fast.lab import market_page, policy_page, runs_page, train_page
+from idi_fast.lab import market_page, parts, policy_page, runs_page, train_page
 from idi_fast.lab.guard import REPORT_POLICY, Guard
 from idi_fast.lab.trainings import Trainings
 from idi_fast.lab.workspace import Workspace
@@ -79,7 +79,7 @@ def _layout(workspace: Workspace) -> html.Div:
             html.Header(
                 [
                     html.P("idi-fast lab", className="kind"),
-                    html.Nav(links, **{"aria-label": "Pages"}),
+                    html.Nav(links, **parts.aria(label="Pages")),
                     html.P(str(workspace.root), className="lead"),
                 ]
             ),
@@ -103,21 +103,13 @@ def _layout(workspace: Workspace) -> html.Div:
 
 
 def _register(app: Dash) -> None:
-    """What runs in the browser alone: pages, sliders with their fields, the drawing of figures."""
+    """What runs in the browser alone: the choice of a page, the drawing of figures."""
     app.clientside_callback(
         ClientsideFunction("lab", "show"),
         *(Output(f"page-{name}", "hidden") for name in PAGES),
         *(Output(f"link-{name}", "className") for name in PAGES),
         Input("location", "hash"),
     )
-    for knob in market_page.ALL:
-        app.clientside_callback(
-            ClientsideFunction("lab", "same"),
-            Output(knob.name, "value"),
-            Output(f"{knob.name}-number", "value"),
-            Input(knob.name, "value"),
-            Input(f"{knob.name}-number", "value"),
-        )
     for store, names in FIGURES.items():
         scales = [Input(f"{name}-scale", "value") for name in names if name in SCALED]
         app.clientside_callback(

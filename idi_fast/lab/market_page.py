@@ -52,10 +52,10 @@ FIGURES = (("returns", "Returns", 280), ("tails", "Tails", 280))
 LATER = (("volatility", "Volatility", 260), ("autocorrelation", "Autocorrelation", 260))
 
 
-def market_settings(values: Mapping[str, float | None], stress: str) -> dict[str, Any]:
+def market_settings(values: Mapping[str, float], stress: str) -> dict[str, Any]:
     """The settings of `environment.market` that differ from the defaults. values: by the names of KNOBS."""
     plain, told = MarketConfig(), {knob.name: values[knob.name] for knob in KNOBS} | {"stress_scenario": stress}
-    return {name: value for name, value in told.items() if value is not None and value != getattr(plain, name)}
+    return {name: value for name, value in told.items() if value != getattr(plain, name)}
 
 
 def market_config(market: Mapping[str, Any]) -> TrainingConfig:
@@ -147,9 +147,11 @@ def register(app: Dash, workspace: Workspace) -> None:
 
     def made(given):
         *numbers, stress, paths, history = given
-        values = {knob.name: number for knob, number in zip(ALL, numbers, strict=True)}
-        settings, bars = market_settings(values, stress), max(LEAST_BARS, int(values["bars"] or BARS.value))
-        drawn = simulated_paths(market_config(settings), bars, int(values["seed"] or 0), int(paths))
+        # A browser's slider tells text.
+        told = zip(ALL, numbers, strict=True)
+        values = {knob.name: knob.value if number in (None, "") else float(number) for knob, number in told}
+        settings, bars = market_settings(values, stress), max(LEAST_BARS, int(values["bars"]))
+        drawn = simulated_paths(market_config(settings), bars, int(values["seed"]), int(paths))
         return settings, drawn, None if history is None else opened(history, bars)
 
     # One after the other: the price is what is looked at while a slider moves, and is drawn before the rest is there.
@@ -180,7 +182,8 @@ def register(app: Dash, workspace: Workspace) -> None:
 
     app.clientside_callback(
         ClientsideFunction("lab", "reset"),
-        *(Output(knob.name, "value", allow_duplicate=True) for knob in ALL),
+        *(Output(knob.name, "value") for knob in ALL),
+        *(Output(f"{knob.name}-number", "value") for knob in ALL),
         Input("reset", "n_clicks"),
         State("defaults", "data"),
         prevent_initial_call=True,

@@ -9,8 +9,7 @@ from dash import dcc, html
 from idi_fast.reporting.page import figure_json
 from idi_fast.reporting.parts import Figure, KeyFigures, Table
 
-CONFIG = {
-    "responsive": True,
+CONFIG: Any = {
     "displaylogo": False,
     "displayModeBar": False,
     "doubleClick": "reset",
@@ -19,13 +18,19 @@ CONFIG = {
 }
 
 
+def aria(**told: str) -> dict[str, Any]:
+    """Attributes for those who cannot see a component, by their names without `aria-`."""
+    return {f"aria-{name}": value for name, value in told.items()}
+
+
 def slider(name: str, label: str, low: float, high: float, step: float, value: float) -> html.Div:
     """A slider and a field for the same number; its value is that of `name`."""
-    limits = {"min": low, "max": high, "step": step}
+    limits: dict[str, Any] = {"min": low, "max": high, "step": step}
     return html.Div(
         [
             html.Label(label, htmlFor=name, id=f"{name}-label"),
             dcc.Input(id=name, type="range", value=value, className="range", **limits),
+            html.Label(f"{label}, as a number", htmlFor=f"{name}-number", className="unseen"),
             dcc.Input(id=f"{name}-number", type="number", value=value, className="number", debounce=True, **limits),
         ],
         className="slider",
@@ -40,7 +45,7 @@ def field(label: str, inner: Any, *, hint: str = "") -> html.Div:
 
 def choice(name: str, options: Sequence[dict[str, str]] | Sequence[str], value: str | None, **own: Any) -> dcc.Dropdown:
     """A list to choose one from."""
-    labels = {"select_all": "Select all", "clear_selection": "Clear"}
+    labels: Any = {"select_all": "Select all", "clear_selection": "Clear"}
     return dcc.Dropdown(
         id=name, options=list(options), value=value, searchable=False, labels=labels, **{"clearable": False, **own}
     )
@@ -57,7 +62,13 @@ def figure_place(name: str, title: str, height: int, *, has_log: bool = False) -
     return html.Figure(
         [
             html.Div(head, className="head"),
-            dcc.Graph(id=name, figure={"layout": {"height": height}}, config=CONFIG, style={"height": f"{height}px"}),
+            dcc.Graph(
+                id=name,
+                figure={"layout": {"height": height}},
+                config=CONFIG,
+                responsive=True,
+                style={"height": f"{height}px"},
+            ),
             html.Figcaption("", id=f"{name}-caption"),
         ],
         id=f"{name}-figure",

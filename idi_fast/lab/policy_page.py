@@ -1,6 +1,7 @@
 """The page *Policy*: the table as a map, state by state, beside another policy."""
 
 from functools import lru_cache
+from typing import Any
 
 from dash import ALL, Dash, Input, Output, State, ctx, dcc, html, no_update
 
@@ -39,7 +40,7 @@ def layout() -> html.Section:
                         [
                             html.Div(id="policy-problem", role="status"),
                             *(parts.figure_place(name, title, 360) for name, title in MAPS),
-                            html.Div(id="state-tables", **{"aria-live": "polite"}),
+                            html.Div(id="state-tables", **parts.aria(live="polite")),
                         ],
                         className="shown",
                     ),
@@ -164,7 +165,7 @@ def draw_policies(policies: Policies, name: str, other: str | None, x: str, y: s
     if unknown or set(digits) != set(shown.space.names) or not {x, y} <= set(digits):
         raise ArtifactError(f"{name} has other states; choose the policy anew")
     figures = {"map-one": parts.stored(shown.figure("map-one", f"Greedy action of {name}", x, y, digits))}
-    tables = [parts.table(state_table(name, shown.state(digits), moved(shown.policy, digits)))]
+    tables: list[Any] = [parts.table(state_table(name, shown.state(digits), moved(shown.policy, digits)))]
     if other and other != name:
         beside = policies.of(other)
         found = agreement(shown, beside)

@@ -29,7 +29,7 @@ def layout() -> html.Section:
                 ],
                 className="head",
             ),
-            html.Div(id="runs-table", role="region", tabIndex=0, **{"aria-label": "Runs"}, className="table"),
+            html.Div(id="runs-table", role="region", tabIndex=0, **parts.aria(label="Runs"), className="table"),
             html.Div(id="runs-problems"),
             html.H3("Side by side"),
             html.Div(
@@ -108,7 +108,7 @@ def _head(key: str, order: dict) -> html.Th:
     mark = (" ▼" if is_falling else " ▲") if is_chosen else ""
     state = ("descending" if is_falling else "ascending") if is_chosen else "none"
     button = html.Button(f"{HEADS[key]}{mark}", id={"sort": key}, type="button", className="sort")
-    return html.Th(button, scope="col", className="text" if key in ABOUT else "", **{"aria-sort": state})
+    return html.Th(button, scope="col", className="text" if key in ABOUT else "", **parts.aria(sort=state))
 
 
 def _row(found: RunTable, run: RunRow, keys: list[str]) -> html.Tr:

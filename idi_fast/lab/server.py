@@ -80,6 +80,11 @@ def serve_lab(folder: str | Path = ".", *, port: int = 0, ready: Callable[[str],
     ready
         Called with the address once it can be opened.
 
+    Returns
+    -------
+    None
+        Never, but for an interrupt, which is raised.
+
     Raises
     ------
     InputError

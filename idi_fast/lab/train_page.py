@@ -69,7 +69,7 @@ def layout(workspace: Workspace) -> html.Section:
                     html.Div(
                         [
                             html.Div(id="train-problem", role="alert"),
-                            html.Div(id="train-state", **{"aria-live": "polite"}),
+                            html.Div(id="train-state", **parts.aria(live="polite")),
                             parts.figure_place("live", "Learning curve", 300),
                             html.Div(id="train-result"),
                             parts.figure_place("evaluation-figure", "Policy and baselines", 260),
@@ -208,7 +208,7 @@ def state_of(progress: Progress) -> html.Div:
     elif progress.said:
         lines.append(html.Pre(progress.said, className="said", tabIndex=0))
     if progress.total_episodes:
-        bar = html.Progress(value=str(done), max=str(progress.total_episodes), **{"aria-label": "Episodes trained"})
+        bar = html.Progress(value=str(done), max=str(progress.total_episodes), **parts.aria(label="Episodes trained"))
         lines.insert(1, bar)
     return html.Div(lines)
 

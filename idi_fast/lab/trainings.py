@@ -78,6 +78,8 @@ class Trainings:
                 raise InputError("the lab is ending")
             if self._current is not None and self._current.is_running:
                 raise InputError(f"{self._current.name} is still being trained; stop it first, or wait for its end")
+            if self._current is not None:
+                self._current.end()  # it has ended; its pipe is closed
             if self._scratch is None:
                 self._scratch = self._ending.enter_context(Staging()).scratch(self._workspace.root)
             self._current = _Training(self._workspace.root, self._scratch, name, config, seed, resume)
@@ -119,10 +121,12 @@ class _Training:
         if not resume:
             self._rows.unlink(missing_ok=True)
         config.to_json(settings)
-        arguments = ["train", "--config", str(settings), "--seed", str(seed), "--out", name]
-        arguments += ["--progress-csv", str(self._rows)]
+        options = {"config": settings, "seed": seed, "out": name, "progress-csv": self._rows}
         if not config.learning.plans:
-            arguments += ["--checkpoint-every", CHECKPOINT_EVERY, *(["--resume"] if resume else [])]
+            options["checkpoint-every"] = CHECKPOINT_EVERY
+        arguments = ["train", *(f"--{option}={value}" for option, value in options.items())]
+        if resume:
+            arguments.append(f"--{'resume'}")
         self._said: list[str] = []
         self._is_stopped = False
         # -P: the folder is not imported from. Data are named relative to it, so that the run can move with it.

@@ -24,21 +24,11 @@
           if (name === chosen) link?.setAttribute("aria-current", "page");
           else link?.removeAttribute("aria-current");
         }
-        setTimeout(() => window.dispatchEvent(new Event("resize"))); // figures that were hidden get their width
         return [...names.map((name) => name !== chosen), ...names.map((name) => (name === chosen ? "here" : ""))];
       },
 
-      // A slider and its field: whichever was moved tells the other.
-      same(slider, field) {
-        const { triggered } = window.dash_clientside.callback_context;
-        const moved = triggered.length && triggered[0].prop_id.split(".")[0].endsWith("-number") ? field : slider;
-        const none = window.dash_clientside.no_update;
-        if (moved === null || moved === undefined || Number.isNaN(moved)) return [none, slider];
-        return [Number(moved), Number(moved)];
-      },
-
       reset(clicks, defaults) {
-        return defaults;
+        return [...defaults, ...defaults];
       },
 
       files(names) {
@@ -78,10 +68,23 @@
     },
   });
 
+  // A slider and its field tell each other. By no callback of Dash: it would be a circle, and each move would wait for it.
+  const sets = (id, value) => window.dash_clientside.set_props(id, { value });
+  document.addEventListener("input", ({ target }) => {
+    if (target.type === "range") sets(`${target.id}-number`, Number(target.value));
+  });
+  document.addEventListener("change", ({ target }) => {
+    const slider = target.type === "number" && document.getElementById(target.id.replace(/-number$/, ""));
+    if (slider?.type === "range" && target.value !== "" && target.validity.valid) sets(slider.id, Number(target.value));
+  });
+
   dark.addEventListener("change", tell);
   const ready = setInterval(() => {
     if (!window.dash_clientside.set_props || !document.getElementById("page-market")) return;
     clearInterval(ready);
+    // Figures that were drawn on a hidden page get their width when it is shown.
+    const shown = new ResizeObserver(() => window.dispatchEvent(new Event("resize")));
+    document.querySelectorAll("main section").forEach((section) => shown.observe(section));
     tell();
     document.documentElement.dataset.ready = "true";
   }, 20);
