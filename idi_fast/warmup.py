@@ -161,8 +161,8 @@ def _decisions() -> None:
     from idi_fast.agents.trace import GreedyRollout, make_steps
     from idi_fast.config.settings import TrainingConfig
     from idi_fast.data.spikes import SpikeDetector
-    from idi_fast.environments.environment import MarketFacts
     from idi_fast.environments.features import Bars, empty_bars
+    from idi_fast.environments.history_environment import MarketFacts
     from idi_fast.environments.rewards import reward_weights
     from idi_fast.environments.state_space import StateSpace, comm_columns, make_rules
     from idi_fast.evaluation.alerts import AlertCounts

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple, get_args
 
 from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update
 
-from idi_fast.config.settings import MarketConfig, StressScenario, TrainingConfig
+from idi_fast.config.environment_settings import MarketConfig, StressScenario
+from idi_fast.config.settings import TrainingConfig
 from idi_fast.errors import IdiFastError
 from idi_fast.lab import parts
 from idi_fast.lab.workspace import Workspace
