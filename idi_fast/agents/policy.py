@@ -251,6 +251,7 @@ class Policy(display.Plotted):
         }
         with explained(path):
             write_table(path, self.frame(), about)
+        display.remember_place(self, path)
 
     @classmethod
     def load(cls, path: str | Path, limits: Limits = ANY) -> "Policy":

@@ -121,8 +121,7 @@ def test_a_backtest_in_memory_is_reported_as_its_folder_is(results, tmp_path, mo
 
 def test_a_result_links_to_where_it_was_saved(results, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name in ("backtest", "policies", "walk", "sweep", "population", "run"):
-        assert "Saved" not in results[name]._repr_html_() or name == "backtest"
+    for name in ("backtest", "policies", "walk", "sweep", "population", "run", "policy"):
         results[name].save(tmp_path / name)
         assert f'<a href="{name}">' in results[name]._repr_html_()
 

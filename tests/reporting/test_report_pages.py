@@ -255,3 +255,10 @@ def test_a_frame_is_read_as_a_table_is():
     assert (table.rows, list(table.columns)) == (10, ["a", "b"])
     assert [part.height for part in table.blocks(["a"], 4)] == [4, 4, 2]
     assert table.frame(["b"]).equals(frame.select("b"))
+
+
+@pytest.mark.parametrize("name", ["backtest", "history", "population", "synthetic"])
+def test_what_an_earlier_release_wrote_is_reported(name):
+    page = report_page(Path(__file__).parents[1] / "golden/release_0_1_0" / name)
+    assert len(page.figures) >= 7
+    assert any("than" in part.text or "chosen" in part.text for part in page.opening if isinstance(part, Note))
