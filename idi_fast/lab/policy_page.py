@@ -5,6 +5,7 @@ from typing import Any
 
 from dash import ALL, Dash, Input, Output, State, ctx, dcc, html, no_update
 
+from idi_fast.agents.maps import choose_axes
 from idi_fast.agents.policy import Policy
 from idi_fast.errors import ArtifactError, IdiFastError, InputError
 from idi_fast.lab import parts
@@ -12,7 +13,6 @@ from idi_fast.lab.policy_map import PolicyMap, agreement, moved, read_last_seen,
 from idi_fast.lab.workspace import Workspace
 from idi_fast.reporting.formats import count, percent, words
 from idi_fast.reporting.run import ReportedRun
-from idi_fast.reporting.values import choose_axes
 from idi_fast.storage.tables import Table as Rows
 
 MOST_STATES = 2**22
