@@ -120,6 +120,11 @@ def test_training_walking_forward_and_testing_many_symbols(place, tmp_path):
         tmp_path / "one",
     )
     assert "no look-ahead found" in cli.succeed(*one).stderr
+    # Nor to that of a backtest without the policy that was tested, which can be given.
+    told = cli.succeed("verify", tmp_path / "one", *data, *own).stdout
+    cli.assert_mentions(told, "--data is of use with the policy, which the folder does not hold: --policy ARTIFACT")
+    told = cli.succeed("verify", tmp_path / "one", *data, *own, "--policy", place / "agent").stdout
+    cli.assert_mentions(told, "ticks recomputed from")
     many = ("backtest", place / "many", "--symbol-files", "--policy", place / "agent", *own, "--out", tmp_path / "many")
     cli.succeed(*many)
     assert sorted(pl.read_parquet(tmp_path / "many" / "symbols.parquet")["symbol"]) == ["A", "B", "C"]

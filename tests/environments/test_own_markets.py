@@ -287,7 +287,13 @@ def test_training_proving_and_verifying(tmp_path):
     cli.assert_mentions(cli.refused(tmp_path, *lanes), "on a simulated market each seed fits bucket edges")
     cli.succeed("prove", agent, "--prover", "replay", *own)
     assert "trained again" in cli.succeed("verify", agent, "--require", "replay", *own).stdout
-    # A market's function belongs to the run: one that resumes is of the same source.
+    # A market's function belongs to the run: of another source it is another run.
+    again = ("train", *own, "--env", "reverting", *small, "--out", agent, "--resume")
+    assert "is complete already" in cli.succeed(*again).stderr
+    plugin.write_text(SOURCE.replace("0.9", "0.8"))
+    assert "already exists" in cli.refused(tmp_path, *again)
+    plugin.write_text(SOURCE)
+    idi.load_plugin(plugin)
     policy = idi.Policy.load(agent)
     for change, message in {
         "0.9": "SHA-256 " + sha256 + ", but that of",

@@ -109,7 +109,7 @@ def texts(state, values, window):
     ("step", "message"),
     [
         (beyond, "'beyond' returned nan for bar 0, or raised an error there; .* no place beyond the 8 of its state"),
-        (undefined, "'undefined' returned inf for bar 2"),
+        (undefined, "'undefined' returned inf for bar 2, or"),
         (texts, "'texts' of state, values and window (cannot be compiled: |returned nan)"),
     ],
 )

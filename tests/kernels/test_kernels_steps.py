@@ -19,7 +19,10 @@ def ring_mean(state, values, window):
     at = 1 + int(state[0]) % window
     state[0] += 1.0
     state[at] = values[0]
-    return state[1:].sum() * values[1] / window
+    total = 0.0
+    for k in range(1, window + 1):
+        total += state[k]
+    return total * values[1] / window
 
 
 compiled = cache(compiled_step)
