@@ -65,11 +65,12 @@ def make(sizes: Sizes, context: Context) -> list[Case]:
 
     trained = cache(train_on_bars)
 
-    def test() -> None:
-        process("backtest", bars(), "--policy", trained(), "--out", context.folder / "backtest", "--force")
+    def test(cache: str | None = None) -> None:
+        given = "--policy", trained(), "--out", context.folder / "backtest", "--force"
+        process("backtest", bars(), *given, cache=cache)
 
-    def check_test() -> None:
-        test()
+    def check_test(cache: str | None = None) -> None:
+        test(cache)
         found = json.loads((context.folder / "backtest" / "kpis.json").read_text(encoding="utf-8"))["kpis"]
         expected = backtest(Policy.load(trained()), load_history(bars())).to_dict()["kpis"]
         expect_equal("the KPIs", [*found.values()], [*expected.values()])
@@ -87,6 +88,12 @@ def make(sizes: Sizes, context: Context) -> list[Case]:
             "the same in memory",
             lambda: with_empty_cache(check_training_on_bars),
             replace(cold, run=lambda: with_empty_cache(train_on_bars)),
+        ),
+        (
+            "idi-fast backtest, empty kernel cache",
+            "the same in memory",
+            lambda: with_empty_cache(check_test),
+            replace(cold, run=lambda: with_empty_cache(test)),
         ),
     )
     yardsticks = {"interpreter": interpreter}

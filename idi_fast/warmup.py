@@ -140,10 +140,11 @@ def _history() -> None:
 
 
 def _account() -> None:
-    """The account and the KPIs of a backtest."""
+    """The account and the KPIs of a backtest, also of one that has too many bars to keep all returns."""
     from idi_fast.backtesting.account import AccountSimulator, TradingAssumptions
     from idi_fast.backtesting.kpi_accumulator import KpiAccumulator
     from idi_fast.data.bar_frequency import BarTimes
+    from idi_fast.kernels import tails
 
     history, flags, figures = _bars(), np.zeros(BARS, np.uint8), KpiAccumulator(BARS)
     positions = (np.arange(BARS) % 3 - 1).astype(np.int8)
@@ -151,6 +152,7 @@ def _account() -> None:
     figures.push(equity, position, equity)
     figures.push_trades(trades)
     figures.push_decisions(positions, positions, flags, flags)
+    tails.keep_lowest(equity, tails.Lowest(np.array([0.0, 1.0]), np.empty(BARS), 1))
     times = BarTimes()
     times.push(history.column("time"))
     figures.result(times.frequency())

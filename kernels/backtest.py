@@ -148,7 +148,7 @@ def account(target, open_, close, fill, fee_rate, slippage_rate, size, financing
     held, decided = at[HELD], at[DECIDED]
     prices = open_ if fill == NEXT_OPEN else close
     is_financed = financing.interest.size > 0
-    count, t = 0, 0
+    count, t = 0, np.int64(0)
     while t < close.size:
         if at[LIQUIDATED] < 0 and held == decided and not is_financed:
             # Most bars change nothing: what they are worth is worked out without a branch a bar.

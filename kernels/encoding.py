@@ -61,7 +61,7 @@ def encode_bars(columns, windows, values, start, stop, log_close, log_fill, enco
         _encode_block(matrix, first, log_close, log_fill, encoding, carry, digits, bars)
 
 
-@kernel
+@kernel(splice=True)
 def _encode_block(values, start, log_close, log_fill, encoding, carry, digits, bars):
     """The bars from number `start` on, of values float64 (rows, m) and with room digits int32 (k, m).
     Mutates: values, carry, digits, bars."""

@@ -227,7 +227,7 @@ class Windows(NamedTuple):
     seen: np.ndarray
 
 
-@kernel
+@kernel(splice=True)
 def push_series(columns, first, windows, values):
     """The transforms of the next values of columns, those from number `first` on, as many as a row of `values` has.
 

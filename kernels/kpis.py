@@ -231,7 +231,7 @@ def end_block(run, holding, pairs, low, high):
     run.filled[0] = holding.filled[0] = 0
 
 
-@kernel
+@kernel(splice=True)
 def push_curve(equity, bar, curve):
     """Add equities float64 (n,), of which the first is that of bar number `bar`, to a `Curve` with room for their
     returns in its block. Returns −1 − t where equity[t] is none, else 0 or more. Mutates: curve."""
@@ -265,7 +265,7 @@ def push_bars(equity, position, held, run, holding, pairs, low, high, bars):
     return start
 
 
-@kernel
+@kernel(splice=True)
 def end_bars(position, bars):
     """Count bars, and those with a position int8 (n,). Mutates: bars."""
     exposed = 0
@@ -336,33 +336,38 @@ def push_decisions(action, move, alert, risk, counts):
     if n == 0:
         return
     if counts[LAST_ACTION] >= 0:  # no decision came before the first bar of all
-        before = np.array([counts[LAST_ACTION]]).astype(np.int8), np.array([counts[LAST_ALERT]]).astype(np.uint8)
-        _count_decisions(before[0], move[:1], before[1], risk[:1], counts)
-    _count_decisions(action[: n - 1], move[1:], alert[: n - 1], risk[1:], counts)
-    counts[LAST_ACTION], counts[LAST_ALERT] = action[n - 1], alert[n - 1]
-
-
-@kernel
-def _count_decisions(action, move, alert, risk, counts):
-    """Decisions and what followed, all of n bars. Mutates: counts."""
-    for first in range(0, action.size, 64):
+        side, said = _side(counts[LAST_ACTION]), counts[LAST_ALERT]
+        counts[ACTIONS] += side != 0
+        counts[MOVES] += move[0] != 0
+        counts[HITS] += (side != 0) & (side == move[0])
+        counts[ALERTS] += said
+        counts[RISKS] += risk[0]
+        counts[WARNINGS] += said & risk[0]
+    for first in range(1, n, 64):
         # Counters of a byte, 64 bars at a time: a vector has eight times as many of them as of 64 bits.
         actions, moves, hits, alerts, risks, warnings = ZERO, ZERO, ZERO, ZERO, ZERO, ZERO
-        for t in range(first, min(action.size, first + 64)):
+        for t in range(first, min(n, first + 64)):
             k = index(t)
-            side = np.int8(action[k] == 1) - np.int8(action[k] == 2)
+            side, said = _side(action[index(t - 1)]), alert[index(t - 1)]
             actions = np.uint8(actions + (side != 0))
             moves = np.uint8(moves + (move[k] != 0))
             hits = np.uint8(hits + ((side != 0) & (side == move[k])))
-            alerts = np.uint8(alerts + alert[k])
+            alerts = np.uint8(alerts + said)
             risks = np.uint8(risks + risk[k])
-            warnings = np.uint8(warnings + (alert[k] & risk[k]))
+            warnings = np.uint8(warnings + (said & risk[k]))
         counts[ACTIONS] += actions
         counts[MOVES] += moves
         counts[HITS] += hits
         counts[ALERTS] += alerts
         counts[RISKS] += risks
         counts[WARNINGS] += warnings
+    counts[LAST_ACTION], counts[LAST_ALERT] = action[n - 1], alert[n - 1]
+
+
+@kernel(splice=True)
+def _side(action):
+    """The position that an action asks for, 0 if none."""
+    return np.int8(action == 1) - np.int8(action == 2)
 
 
 DAY_NS = 86_400 * 10**9
