@@ -89,8 +89,8 @@ def without_mood(rules: Rules) -> Rules:
 
 
 def _numbered(observation: np.ndarray, n_observations: int) -> tuple[np.ndarray, np.ndarray]:
-    """The distinct observations int64 (m,), or all that there may be if these are few, and the place of each bar's
-    among them, int32 (n,)."""
+    """Distinct observations int64 (m,), or all that there may be if these are few, and the place of each bar's among
+    them, int32 (n,)."""
     if n_observations <= observation.size:
         return np.arange(n_observations), observation
     shown = np.zeros(n_observations, bool)
