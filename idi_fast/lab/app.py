@@ -38,6 +38,7 @@ FIGURES = {
     "price-figure": ("prices",),
     "market-figures": ("returns", "tails", "volatility", "autocorrelation"),
     "train-figures": ("live", "evaluation-figure"),
+    "runs-figures": ("courses",),
     "policy-figures": tuple(name for name, _ in policy_page.MAPS),
 }
 """Which figures are drawn from which store."""

@@ -72,6 +72,7 @@ def figure_place(name: str, title: str, height: int, *, has_log: bool = False) -
             html.Figcaption("", id=f"{name}-caption"),
         ],
         id=f"{name}-figure",
+        hidden=True,  # until there is something in it
     )
 
 

@@ -64,18 +64,18 @@ class PolicyMap:
 
     def labels(self, name: str) -> list[str]:
         """What each value of a digit means: of a feature the range between its bucket edges, in its own units."""
-        size, encoder = self.space.size(name), self.policy.encoder
         if name == "position":
             return list(POSITIONS)
         if name == "regime":
             return list(REGIMES)
-        if encoder is not None and name in encoder.features:
-            edges = [_edge(edge) for edge in encoder.edges[list(encoder.features).index(name)]]
-            if not edges:
-                return ["any"]
-            inner = [f"{low} to {high}" for low, high in pairwise(edges)]
-            return [f"below {edges[0]}", *inner, f"from {edges[-1]}"]
-        return [str(k) for k in range(size)]
+        found = self._edges(name)
+        if found is None:
+            return [str(k) for k in range(self.space.size(name))]
+        edges = [_edge(edge) for edge in found]
+        if not edges:
+            return ["any"]
+        inner = [f"{low} to {high}" for low, high in pairwise(edges)]
+        return [f"below {edges[0]}", *inner, f"from {edges[-1]}"]
 
     def described(self, name: str) -> str:
         """A digit in words: of a feature its transform, column and window."""
@@ -169,11 +169,21 @@ class PolicyMap:
         )
 
     def _axis(self, name: str) -> dict:
-        labels = self.labels(name)
-        step = -(-len(labels) // MOST_LABELS)
-        places = list(range(0, len(labels), step))
-        ticks = {"tickvals": places, "ticktext": [theme.plain(labels[k]) for k in places]}
+        """Of a feature with its bucket edges between the cells, of another digit with its values at them."""
+        edges = self._edges(name)
+        labels = self.labels(name) if edges is None else [_edge(edge) for edge in edges]
+        step = max(1, -(-len(labels) // MOST_LABELS))
+        places = range(0, len(labels), step)
+        shift = 0.0 if edges is None else 0.5
+        ticks = {"tickvals": [k + shift for k in places], "ticktext": [theme.plain(labels[k]) for k in places]}
         return theme.titled(theme.plain(self.described(name)), fixedrange=True, showgrid=False, **ticks)
+
+    def _edges(self, name: str) -> np.ndarray | None:
+        """The bucket edges of a feature, None for another digit."""
+        encoder = self.policy.encoder
+        if encoder is None or name not in encoder.features:
+            return None
+        return encoder.edges[list(encoder.features).index(name)]
 
 
 def read_last_seen(rows: Rows) -> dict[int, str]:

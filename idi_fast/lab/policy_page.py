@@ -37,9 +37,12 @@ def layout() -> html.Section:
                 [
                     html.Div(controls, className="controls"),
                     html.Div(
+                        [html.Div(id="policy-problem", role="status"), parts.figure_place(*MAPS[0], 360)],
+                        className="first",
+                    ),
+                    html.Div(
                         [
-                            html.Div(id="policy-problem", role="status"),
-                            *(parts.figure_place(name, title, 360) for name, title in MAPS),
+                            parts.figure_place(*MAPS[1], 360),
                             html.Div(id="state-tables", **parts.aria(live="polite")),
                         ],
                         className="shown",

@@ -1,5 +1,8 @@
 """The page *Runs*: the folder's runs as a table, and two of them side by side."""
 
+from collections.abc import Sequence
+
+import numpy as np
 from dash import ALL, Dash, Input, Output, State, ctx, dcc, html, no_update
 
 from idi_fast.differences import key_differences
@@ -7,8 +10,11 @@ from idi_fast.errors import IdiFastError
 from idi_fast.lab import parts
 from idi_fast.lab.train_page import report_link
 from idi_fast.lab.workspace import Workspace
-from idi_fast.reporting import PAGES
-from idi_fast.reporting.parts import Table
+from idi_fast.reporting import PAGES, theme
+from idi_fast.reporting.course import read_course
+from idi_fast.reporting.learning import bin_size, read_bins
+from idi_fast.reporting.parts import Figure, Table
+from idi_fast.reporting.run import ReportedRun
 from idi_fast.reporting.run_table import ABOUT, FIGURES, RunRow, RunTable, shown_figure
 from idi_fast.storage.json_files import json_text
 
@@ -39,7 +45,9 @@ def layout() -> html.Section:
                 ],
                 className="pair",
             ),
+            html.Div([parts.figure_place("courses", "Courses", 320)], className="shown"),
             html.Div(id="comparison"),
+            dcc.Store(id="runs-figures"),
             dcc.Store(id="runs-sort", data={"key": "name", "is_reversed": False}),
         ],
         id="page-runs",
@@ -82,17 +90,24 @@ def register(app: Dash, workspace: Workspace) -> None:
         key = ctx.triggered_id["sort"]
         return {"key": key, "is_reversed": key == order["key"] and not order["is_reversed"]}
 
-    @app.callback(Output("comparison", "children"), Input("compare-one", "value"), Input("compare-other", "value"))
+    @app.callback(
+        Output("comparison", "children"),
+        Output("runs-figures", "data"),
+        Input("compare-one", "value"),
+        Input("compare-other", "value"),
+    )
     def compare(one, other):
         if not one or not other:
-            return None
+            return None, {}
         runs = {run.name: run for run in workspace.runs().runs}
         try:
             for name in (one, other):
                 workspace.run(name)
-            return [parts.table(table) for table in side_by_side(runs[one], runs[other])]
+            tables = [parts.table(table) for table in side_by_side(runs[one], runs[other])]
+            drawn = courses([ReportedRun.open(workspace.run(name)) for name in (one, other)], (one, other))
         except (IdiFastError, KeyError) as error:
-            return parts.note(str(error), is_warning=True)
+            return parts.note(str(error), is_warning=True), {}
+        return tables, {} if drawn is None else {drawn.name: parts.stored(drawn)}
 
 
 def table_of(found: RunTable, order: dict) -> html.Table:
@@ -139,6 +154,33 @@ def side_by_side(one: RunRow, other: RunRow) -> list[Table]:
         Table("Figures", heads, [("Kind", one.kind, other.kind), ("Seed", one.seed, other.seed), *figures]),
         Table("Settings that differ", heads, differing or [("None", "", "")]),
     ]
+
+
+def courses(runs: Sequence[ReportedRun], names: Sequence[str]) -> Figure | None:
+    """Learning curves or accounts of two runs, one over the other; None where they are not both of either."""
+    if all(run.kind == "train" and run.about["summary"]["episodes"] for run in runs):
+        lines = [_learning(run) for run in runs]
+        title, along, told = "Learning curves", "Episode", "Mean reward of the episodes of each bin, with exploration."
+    elif all(run.kind == "backtest" and run.has("equity.parquet") for run in runs):
+        found = [read_course(run.table("equity.parquet", ("equity", "drawdown", "buy_and_hold"))) for run in runs]
+        lines = [(course.lines["equity"].x, course.lines["equity"].y) for course in found]
+        dates = all(course.is_dated for course in found)
+        title, along, told = "Equity", "Time" if dates else "Bar", "Both accounts begin at 1."
+        lines = [(x.astype("datetime64[ms]").astype(str) if dates else x, y) for x, y in lines]
+    else:
+        return None
+    data = [
+        theme.line(theme.plain(name), x, y, colour)
+        for name, (x, y), colour in zip(names, lines, (theme.BLUE, theme.ORANGE), strict=True)
+    ]
+    layout = theme.layout(320, xaxis=theme.titled(along), yaxis=theme.axis())
+    return Figure("courses", title, told, f"{title} of {names[0]} and {names[1]}.", data, layout)
+
+
+def _learning(run: ReportedRun) -> tuple[np.ndarray, np.ndarray]:
+    table = run.table("episodes.parquet", ("reward", "exploration"))
+    moments, _, ends = read_bins(table, table.rows, bin_size(table.rows))
+    return ends, moments[1]
 
 
 def _shown(value: object) -> str:

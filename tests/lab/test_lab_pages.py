@@ -210,6 +210,25 @@ def test_side_by_side_are_figures_and_the_settings_that_differ(folder):
     assert same.rows == [("None", "", "")]
 
 
+def test_courses_of_two_runs_are_drawn_over_each_other(pages, folder):
+    idi.train({"episodes": 30, "learning_rate": 0.5, "environment": {"kind": "synthetic"}}).save(folder / "other")
+    chosen = {"compare-one.value": "learnt", "compare-other.value": "other"}
+    drawn = pages.call("comparison.children", chosen)["runs-figures.data"]["courses"]
+    for line, name in zip(drawn["data"], ("learnt", "other"), strict=True):
+        reward = pl.read_parquet(folder / name / "episodes.parquet")["reward"].to_numpy()
+        np.testing.assert_allclose(line["y"], reward, rtol=1e-5)  # bins of one episode, six digits
+    policy = idi.Policy.load(folder / "of_bars")
+    for fee in (0, 20):
+        idi.backtest(policy, idi.load_history(folder / "bars.parquet"), fee_bps=fee).save(folder / f"test-{fee}")
+    chosen = {"compare-one.value": "test-0", "compare-other.value": "test-20"}
+    drawn = pages.call("comparison.children", chosen)["runs-figures.data"]["courses"]
+    for line, fee in zip(drawn["data"], (0, 20), strict=True):
+        equity = pl.read_parquet(folder / f"test-{fee}" / "equity.parquet")["equity"]
+        assert line["y"][-1] == pytest.approx(equity[-1], rel=1e-5)
+    mixed = pages.call("comparison.children", {"compare-one.value": "learnt", "compare-other.value": "test-0"})
+    assert mixed["runs-figures.data"] == {}
+
+
 # --- Train
 
 
