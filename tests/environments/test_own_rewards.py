@@ -61,6 +61,13 @@ def test_the_same_formula_is_the_same_agent(plugin):
     assert_allclose(ours.trace.frame()["reward"], theirs.trace.frame()["reward"], rtol=1e-9, atol=1e-9)
 
 
+def test_a_plan_takes_it(plugin):
+    plans = {"episodes": 128, "learning": {"algorithm": "value_iteration"}}
+    own, built_in = (idi.train(config(name, **plans), BARS).policy for name in ("growth", "log"))
+    assert_allclose(own.q, built_in.q, rtol=1e-7, atol=1e-9)
+    assert own.q.any()
+
+
 def test_the_optimum_is_that_of_the_formula(plugin):
     """Losses that count twice: no position is held for a bet that is even; one is for odds of three to one."""
     rng = np.random.default_rng(1)
