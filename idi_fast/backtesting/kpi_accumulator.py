@@ -153,8 +153,9 @@ class KpiAccumulator:
         """Add what is left in the block, after the last bar of the holding."""
         first = holding.bars // BLOCK * BLOCK
         if first < holding.bars:
-            own = self._pairs, self._low, self._high
-            kpis_beside.end_block_beside(self._run, holding.returns[first:], *holding.sums[-1].tolist(), *own)
+            mean, squares = holding.sums[-1].tolist()
+            rest = holding.returns[first:]
+            kpis_beside.end_block_beside(self._run, rest, mean, squares, self._pairs, self._low, self._high)
 
     def push_trades(self, trades: np.ndarray) -> None:
         """Add closed trades, in the order in which they were closed: float64 (m, 8), entry bar, exit bar, direction ±1,
