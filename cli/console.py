@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 UNWRITTEN = "nothing was written"
 ARGUMENT = re.compile(r"`([a-z]+(?:_[a-z]+)*)(?:=([^`]+))?`")
 FLAGS = {
+    "load_plugin": "--plugin FILE.py",
     "funding": "--funding-col",
     "time": "--time-col",
     "price": "--price-col",

@@ -280,6 +280,10 @@ def _trained(summary: dict) -> list[tuple[str, Any]]:
     return rows
 
 
+def _speed(rate: float, unit: str) -> str:
+    return f"{rate / 1e6:.1f} million {unit}/s" if rate >= 1e6 else f"{rate:,.0f} {unit}/s"
+
+
 def _report(out: Path, run: dict, seconds: dict[str, Any], json: bool) -> None:
     summary, rate = run["summary"], None
     if seconds.get("training_seconds"):  # an artifact that was saved from Python does not say
@@ -315,7 +319,7 @@ def _report(out: Path, run: dict, seconds: dict[str, Any], json: bool) -> None:
             (f"  above {evaluation['best_baseline']!r}", console.format_error(best["difference"])),
             *_visited(summary),
             *counts,
-            ("speed", None if rate is None else f"{rate / 1e6:.1f} million {unit}/s"),
+            ("speed", None if rate is None else _speed(rate, unit)),
             ("verdict", plain_verdict(evaluation)),
             *([] if to_do is None else [("what to do", to_do)]),
         ]

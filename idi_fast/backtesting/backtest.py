@@ -377,23 +377,26 @@ def make_engine(
         funding=funding,
         risk_free=risk_free,
     )
+    begin, whence = _start(policy, start)
     return Engine(
         policy,
         history,
         assumed,
-        start=_start(policy, start),
+        start=begin,
         end=None if end is None else parse_time(end, "end"),
         year_days=year_days,
         symbol=symbol,
+        whence=whence,
     )
 
 
-def _start(policy: Policy, start: str | date | None) -> int | None:
-    """When a backtest begins: where it is not said, at the split of the policy's training, if that had one."""
+def _start(policy: Policy, start: str | date | None) -> tuple[int | None, str]:
+    """When a backtest begins, and where that is said in words: if it was not given, it is at the split of the policy's
+    training, if that had one."""
     split = policy.config.environment.data.split
     if start is None and split is not None and not split.endswith("%"):
-        start = split
-    return None if start is None else parse_time(start, "start")
+        return parse_time(split, "start"), ", where the policy's training ended; `start` chooses another time"
+    return None if start is None else parse_time(start, "start"), ""
 
 
 def _write_tables(folder: Path, engine: Engine, segments: Iterable[Segment], policy: Policy) -> None:

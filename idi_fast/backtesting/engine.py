@@ -60,8 +60,8 @@ class Engine:
     after which `first_bar` is the number of the first bar in the history.
 
     start, end: times in ns UTC of the first bar included and of the first excluded; bars before the start only
-    fill the features' windows; symbol: that of the bars, whose own edges a policy may have. Raises ArtifactError if
-    policy and history do not fit, InputError for a bad option.
+    fill the features' windows; symbol: that of the bars, whose own edges a policy may have; whence: where the start
+    comes from, as an error says it. Raises ArtifactError if policy and history do not fit, InputError for a bad option.
     """
 
     def __init__(
@@ -75,6 +75,7 @@ class Engine:
         year_days: int | None = None,
         has_risk: bool = False,
         symbol: str | None = None,
+        whence: str = "",
     ):
         if (start is not None or end is not None) and "time" not in source.columns:
             raise InputError("a start or an end was given, but the history has no times; name their column")
@@ -82,7 +83,7 @@ class Engine:
             raise InputError("initial_position is -1, but the policy was trained without allow_short")
         self._policy, self._source, self.assumed = policy, source, assumed
         self._edges_note = _edges_note(policy, symbol)
-        self._start, self._end = start, end
+        self._start, self._end, self._whence = start, end, whence
         self.rollout = HistoryRollout(policy, source.columns, assumed.initial_position, assumed.funding, symbol)
         self.keeper = AccountSimulator(assumed)
         self._holder = AccountSimulator(replace(assumed, initial_position=0))
@@ -104,7 +105,7 @@ class Engine:
                     yield self._settle(*waiting, steps.reward[0])
                 waiting = seen, steps
         if waiting is None:
-            raise NoBars(Bounds(self._start, self._end).refusal(*self._span))
+            raise NoBars(Bounds(self._start, self._end).refusal(*self._span) + self._whence)
         yield self._settle(*waiting, np.nan)
 
     def _decided(self, stack: ExitStack | None) -> Iterator[tuple[Observations, Steps]]:

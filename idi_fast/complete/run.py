@@ -15,10 +15,10 @@ import polars as pl
 
 from idi_fast import display
 from idi_fast.agents.policy import Policy
-from idi_fast.backtesting.account import account_columns
+from idi_fast.backtesting.account import account_columns, assume
 from idi_fast.backtesting.backtest import Backtest, BacktestOptions, backtest, write_backtest
 from idi_fast.backtesting.kpi_units import kpi_rows
-from idi_fast.backtesting.symbols import write_symbol_backtest
+from idi_fast.backtesting.symbols import SymbolBacktest, backtest_symbols, write_symbol_backtest
 from idi_fast.complete.first_config import SPLIT, first_config
 from idi_fast.complete.steps import Step, StepFolder, read_output
 from idi_fast.complete.summary import as_markdown, figures, summarise
@@ -26,6 +26,7 @@ from idi_fast.config.arguments import check_callback, check_config, check_intege
 from idi_fast.config.draft import Draft
 from idi_fast.config.money import without_idle_terms
 from idi_fast.config.settings import TrainingConfig
+from idi_fast.data.bar_frequency import BarTimes
 from idi_fast.data.config_bars import load_config_bars
 from idi_fast.data.history import History
 from idi_fast.data.in_sample import describe_data, versions
@@ -35,6 +36,7 @@ from idi_fast.environments.splits import split_history
 from idi_fast.errors import ArtifactError, ConfigError, InputError
 from idi_fast.reporting import write_report
 from idi_fast.storage.files import new_directory
+from idi_fast.tau.contract import find_contract
 from idi_fast.tau.spec_folder import write_spec
 from idi_fast.training.artifact import write_training
 from idi_fast.training.trainer import ProgressCallback, create_trainer
@@ -78,11 +80,10 @@ class CompleteRun(display.Plotted):
     _options: BacktestOptions
 
     @cached_property
-    def backtest(self) -> Backtest:
-        """The backtest on the test bars, with its trades and equity; InputError for many symbols, whose figures are in
-        `kpis`."""
+    def backtest(self) -> Backtest | SymbolBacktest:
+        """The backtest on the test bars, of many symbols that of equal capital in each."""
         if isinstance(self.history, Panel):
-            raise InputError("the backtest of many symbols is in the folder of a run: give `out`")
+            return backtest_symbols(self.policy, self.history.histories, **self._options)
         return backtest(self.policy, self.history, **self._options)
 
     def __repr__(self) -> str:
@@ -90,9 +91,11 @@ class CompleteRun(display.Plotted):
 
     def _repr_html_(self) -> str:
         title = f"{self._title()}: {self.summary['verdict']}"
-        lines = None
-        if isinstance(self.history, History):
-            lines = {"policy": self.backtest.account.equity, "buy and hold": self.backtest.held_equity}
+        tested = self.backtest
+        if isinstance(tested, SymbolBacktest):
+            lines = {"policy": tested.book.equity, "buy and hold": tested.book.held_equity}
+        else:
+            lines = {"policy": tested.account.equity, "buy and hold": tested.held_equity}
         outputs = [] if self.folder is None else [self.folder / name for name in self.summary["outputs"]]
         links = display.file_links(self.folder, *outputs)
         return display.as_html(title, figures(self.summary), _HEADS, lines, links=links)
@@ -158,7 +161,7 @@ def run(
     Returns
     -------
     CompleteRun
-        `summary`, `policy`, `evaluation`, `kpis` and, of a single history, `backtest`.
+        `summary`, `policy`, `evaluation`, `kpis` and `backtest`.
 
     Raises
     ------
@@ -218,6 +221,7 @@ def complete(
     default those that the config names.
     """
     settings, bars = _settled(make_config, bars, options.get("risk_free", 0.0))
+    _check(settings, bars, options, kind)
     with ExitStack() as stack:
         place = out
         if place is None:
@@ -256,6 +260,20 @@ def complete(
         folder=None if out is None else Path(out),
         _options=options,
     )
+
+
+def _check(config: TrainingConfig, bars: TrainingBars, options: BacktestOptions, kind: str | Path) -> None:
+    """InputError for what a later step would refuse when the earlier ones are done."""
+    assume(
+        config,
+        bars.columns,
+        fill=options.get("fill"),
+        size=options.get("size", 1.0),
+        risk_free=options.get("risk_free", 0.0),
+        **dict.fromkeys(("fee_bps", "cash_rate", "borrow_bps", "funding")),
+    )
+    BarTimes(options.get("year_days"))
+    find_contract(kind)
 
 
 def _settled(

@@ -71,7 +71,7 @@ def summarise(
             "buy_and_hold": {name: of_test["buy_and_hold"].get(name) for name in FIGURES[:3]},
             **{name: list(interval) for name, interval in intervals.items()},
             "verdict": account_verdict(earned, by_holding, above, below, 1),
-            "advice": _advice(earned, by_holding, above, below),
+            "advice": _advice(earned, by_holding, above, below, trades=of_test["kpis"]["trades"]),
             "evaluation": plain_verdict(agent["evaluation"]),
             "notes": list(dict.fromkeys(notes)),
             "outputs": list(outputs),
@@ -79,14 +79,14 @@ def summarise(
     )
 
 
-def _advice(earned: float, of_holding: float, above: dict[str, list], below: dict[str, list]) -> str:
-    """What to do with such a result."""
+def _advice(earned: float, of_holding: float, above: dict[str, list], below: dict[str, list], *, trades: int) -> str:
+    """What to do with such a result; trades: those that were closed."""
     if above["buy_and_hold"]:
         return "it may have found something: idi-fast walkforward tells whether it holds on other parts of the history"
     if below["buy_and_hold"]:
         return "do not use this agent: buying and holding is better; other features or bars may show more"
-    if np.isclose(earned, of_holding, rtol=0.01, atol=1e-3):
-        return "the bars show this agent nothing but to hold; other features, or finer bars, may show more"
+    if not trades and np.isclose(earned, of_holding, rtol=0.01, atol=1e-3):
+        return "the bars show this agent nothing but to buy and hold; other features, or finer bars, may show more"
     return "nothing shows that this does more than buying and holding; idi-fast sweep looks for what does"
 
 

@@ -20,7 +20,7 @@ def check_parameters(feature: "NamedFeature") -> None:
     transform = TRANSFORMS.get(feature.transform)
     if transform is None:
         hint = nearest(feature.transform, TRANSFORMS) or f" The transforms are {', '.join(TRANSFORMS)}."
-        own = " One of your own has to be loaded first: `plugin=FILE.py`"
+        own = " One of your own has to be loaded first: `load_plugin`"
         raise SettingError("transform", f"is {shown(feature.transform)}, which is none.{hint}{own}")
     _check_columns(feature, transform)
     wanted = {parameter.name: parameter for parameter in transform.parameters}

@@ -31,4 +31,4 @@ def check_choice_or_own(key: str, value: str, choices: tuple[str, ...], own: Map
     hint = nearest(value, known)
     problem = f"is {shown(value)}; expected one of {', '.join(map(repr, known))}{'.' if hint else ''}{hint}"
     separator = " " if hint else ". "
-    raise SettingError(key, f"{problem}{separator}One of your own has to be loaded first: `plugin=FILE.py`")
+    raise SettingError(key, f"{problem}{separator}One of your own has to be loaded first: `load_plugin`")

@@ -24,12 +24,12 @@ def require_plugins(needed: Mapping[str, str]) -> None:
         if known is None:
             raise PluginError(
                 f"it needs the function {name!r} of a plugin whose source has the SHA-256 {sha256}; "
-                "load that: `plugin=FILE.py`"
+                "load that: `load_plugin`"
             )
         if known.sha256 != sha256:
             raise PluginError(
                 f"it needs the function {name!r} of a plugin whose source has the SHA-256 {sha256}, but that "
-                f"of the one that was loaded is {known.sha256}; load the one it was trained with: `plugin=FILE.py`"
+                f"of the one that was loaded is {known.sha256}; load the one it was trained with: `load_plugin`"
             )
 
 

@@ -199,7 +199,7 @@ def market_name(market: MarketFunction | str) -> str:
         register_market(market)
         return inspect.unwrap(getattr(market, "py_func", market)).__name__
     if market not in MARKETS:
-        hint = nearest(market, MARKETS) or " Load the file that has it first: `plugin=FILE.py`"
+        hint = nearest(market, MARKETS) or " Load the file that has it first: `load_plugin`"
         raise InputError(f"market is {market!r}, which is none that was registered.{hint}")
     return market
 

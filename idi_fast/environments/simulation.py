@@ -12,6 +12,7 @@ import polars as pl
 
 from idi_fast.config.arguments import check_config, check_integer, check_path
 from idi_fast.config.environment_settings import RegimeConfig
+from idi_fast.config.own_functions import MARKETS
 from idi_fast.config.settings import TrainingConfig
 from idi_fast.data.timestamps import parse_time, time_series
 from idi_fast.environments.buffers import Buffers
@@ -268,6 +269,9 @@ def simulate_history(
     if out.suffix.lower() not in (".parquet", ".csv"):
         raise InputError(f"the output {out} ends in neither .parquet nor .csv")
     check_place(out)
+    if config.environment.kind in MARKETS:
+        kind = config.environment.kind
+        raise InputError(f"environment.kind is {kind!r}, a market of your own; this writes bars of the built-in one")
     about = {
         "kind": "bars",
         "seed": str(seed),

@@ -22,6 +22,7 @@ from idi_fast.storage.files import MANIFEST, check_replaceable, digest, new_dire
 from idi_fast.storage.settling import settle_beside
 from idi_fast.storage.staging import Staging
 from idi_fast.tau.check import SPEC_FOLDER
+from idi_fast.tau.contract import find_contract
 from idi_fast.tau.spec_folder import write_spec
 from idi_fast.training.artifact import finished_run, write_training
 from idi_fast.training.checkpoint import Checkpoints, Every, discard
@@ -93,6 +94,7 @@ def run_training_to_proof_workflow(
         elif config is None or config_path is not None:
             raise InputError("expected either config_path or config")
         find_prover(prover)
+        find_contract(kind)
         out = Path(artifact_dir)
         artifact = out if prover != ZK else _hidden(options, out) / ARTIFACT
         result.paths["artifact"] = artifact

@@ -9,7 +9,7 @@ from idi_fast.reporting.account import HELD, account_course
 from idi_fast.reporting.course import Course, Line
 from idi_fast.reporting.formats import UNDEFINED, count, number, plural
 from idi_fast.reporting.learning import bin_size, read_bins
-from idi_fast.reporting.merits import grouped, label, shown_value
+from idi_fast.reporting.merits import Merits, grouped, label, shown_value
 from idi_fast.reporting.parts import Beside, Figure, KeyFigures, Note, Page, Section, Table
 from idi_fast.reporting.run import ReportedRun
 from idi_fast.reporting.walks import read_accounts, thinned
@@ -32,7 +32,7 @@ def comparison_page(runs: tuple[ReportedRun, ReportedRun], page: Callable[[Repor
     names = names_of(runs)
     pages = [page(run) for run in runs]
     sections = [
-        Section("glance", "At a glance", [_headlines(pages, names), *_figures(runs, names)]),
+        Section("glance", "At a glance", [_headlines(runs, pages, names), *_figures(runs, names)]),
         Section("differences", "Differences", [_differences(runs, names)]),
     ]
     if tables := _kpis(runs, names):
@@ -60,9 +60,14 @@ def names_of(runs: tuple[ReportedRun, ReportedRun]) -> tuple[str, str]:
     return f"{one.parent.name}/{one.name}", f"{other.parent.name}/{other.name}"
 
 
-def _headlines(pages: list[Page], names: tuple[str, str]) -> Table:
+def _headlines(runs: tuple[ReportedRun, ReportedRun], pages: list[Page], names: tuple[str, str]) -> Table:
     """The most important figures of both."""
-    one, other = ({name: value for part in _large(each) for name, value in part.facts} for each in pages)
+    facts = [[fact for part in _large(each) for fact in part.facts] for each in pages]
+    if runs[0].kind in ("backtest", "symbol-backtest"):
+        merits = [Merits(run.json("kpis.json")) for run in runs]
+        # The same kind of Sharpe ratio, which may be undefined by the year in one of them.
+        facts = [each.headline(all(each.is_annual for each in merits)) for each in merits]
+    one, other = map(dict, facts)
     keys = list(dict.fromkeys([*one, *other]))
     return Table(
         "The most important figures", ("", *names), [(key, one.get(key, ""), other.get(key, "")) for key in keys]

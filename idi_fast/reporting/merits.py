@@ -120,9 +120,14 @@ class Merits:
         """Bars per year for annualised figures, None if they are not annualised."""
         return self._assumptions.get("periods_per_year")
 
-    def headline(self) -> list[tuple[str, str]]:
-        """The most important figures."""
-        is_annual = not is_undefined(self._kpis["sharpe_annualised"])
+    @property
+    def is_annual(self) -> bool:
+        """Whether there is a Sharpe ratio a year."""
+        return not is_undefined(self._kpis["sharpe_annualised"])
+
+    def headline(self, is_annual: bool | None = None) -> list[tuple[str, str]]:
+        """The most important figures; is_annual: whether with the Sharpe ratio a year, by default if there is one."""
+        is_annual = self.is_annual if is_annual is None else is_annual
         known = [name for name in HEADLINE if name != ("sharpe_per_bar" if is_annual else "sharpe_annualised")]
         shown = [(label(name), shown_value(name, self._kpis[name])) for name in known]
         return [shown[0], ("Buy and hold", shown_value("total_return", self._held["total_return"])), *shown[1:]]

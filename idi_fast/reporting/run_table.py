@@ -24,6 +24,8 @@ FIGURES = {
 """Of the table, in words."""
 SHARES = ("total_return", "buy_and_hold", "max_drawdown")
 OF_ACCOUNTS = ("total_return", "sharpe_annualised", "max_drawdown")
+ONE_POLICY = ("train", "combined")
+"""Kinds of runs that are known by the config and seed of the one policy that they made."""
 ABOUT = ("name", "kind", "seed")
 READ = ("run.json", "manifest.json", "kpis.json", "walkforward.json", "sweep.json")
 """The files of a run that are read."""
@@ -138,7 +140,7 @@ class RunTable:
         last = [key.rpartition(".")[2] for key in self.differing]
         short = dict(zip(self.differing, last, strict=True))
         own = [
-            f"{short[key] if last.count(short[key]) == 1 else key} {self._shown(key, run.settings[key])}"
+            f"{short[key] if last.count(short[key]) == 1 else key} {self._shown(key, run)}"
             for key in self.differing
             if key in run.settings and _told(run.settings[key]) != self._usual[key]
         ]
@@ -150,11 +152,13 @@ class RunTable:
         told = {key: [_told(run.settings[key]) for run in self.runs if key in run.settings] for key in self.differing}
         return {key: "" if key == "policy" else Counter(values).most_common(1)[0][0] for key, values in told.items()}
 
-    def _shown(self, key: str, value: Any) -> str:
-        """A value as text; of a policy the run that made it, if it is in the table."""
+    def _shown(self, key: str, run: RunRow) -> str:
+        """A setting as text; of the policy of a test the run that made it, if it is in the table."""
+        value = run.settings[key]
         if key != "policy":
             return _told(value)
-        return next((run.name for run in self.runs if run.fingerprint[:12] == value), value)
+        makers = (maker for maker in self.runs if maker.kind in ONE_POLICY and maker.seed == run.seed)
+        return next((maker.name for maker in makers if maker.fingerprint[:12] == value), value)
 
     def __repr__(self) -> str:
         heads, rows = self.table()

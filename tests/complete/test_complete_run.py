@@ -64,6 +64,21 @@ def test_the_account_is_as_asked_for(prices, tmp_path):
     assert done.kpis["kpis"] == alone.to_dict()["kpis"]
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--size", 1.5), "size is 1.5"),
+        (("--fill", "nextopen"), "nextopen"),
+        (("--year-days", 0), "year_days is 0"),
+        (("--risk-free", 7), "risk_free is 7"),
+        (("--risk-free", "rates"), "rates"),
+        (("--kind", "v39"), "no kind 'v39'"),
+    ],
+)
+def test_what_a_later_step_would_refuse_is_refused_before_the_first(prices, tmp_path, options, message):
+    assert_mentions(refused(tmp_path, "run", prices, *options, "--out", tmp_path / "run"), message)
+
+
 def test_a_column_of_rates_is_read(prices):
     frame = bars(400).with_columns(rate=pl.lit(0.03))
     done = idi.run(frame, risk_free="rate")
@@ -178,8 +193,8 @@ def test_many_symbols(prices, tmp_path):
     frames = {name: pl.read_parquet(tmp_path / f"symbols/{name}.parquet") for name in "ab"}
     same = idi.run(frames, split="2024-10-01")
     assert same.kpis["kpis"] == json.loads((tmp_path / "run/backtest/kpis.json").read_text())["kpis"]
-    with pytest.raises(InputError, match="many symbols"):
-        assert same.backtest
+    assert same.backtest.to_dict()["kpis"] == same.kpis["kpis"]
+    assert "<svg" in same._repr_html_()
 
 
 def test_in_memory_it_is_the_same(prices, whole):
