@@ -152,10 +152,13 @@ FLAGS = {
 
 
 def resolve_config(
-    path: Path | None, assignments: list[str], flags: dict[str, Any], names: Mapping[str, str] = FLAGS
+    base: Path | Draft[TrainingConfig] | None,
+    assignments: list[str],
+    flags: dict[str, Any],
+    names: Mapping[str, str] = FLAGS,
 ) -> TrainingConfig:
     """The config from defaults < file < --set < flags, checked after merging; see `draft_config`."""
-    return draft_config(path, assignments, flags, names).build()
+    return draft_config(base, assignments, flags, names).build()
 
 
 def draft_config(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, get_args
@@ -25,10 +26,15 @@ from idi_fast.cli.options import (
     required_out,
     resolve_config,
 )
-from idi_fast.config.settings import Algorithm
+from idi_fast.config.consistency import OF_EPISODES, OF_PLANNING
+from idi_fast.config.settings import Algorithm, LearningConfig, TrainingConfig
 from idi_fast.errors import InputError
 
 ALGORITHMS: tuple[str, ...] = get_args(Algorithm)
+PLANS = "value_iteration"
+LEARNING = (field.name for field in fields(LearningConfig) if field.name not in ("algorithm", *OF_PLANNING))
+IDLE = (*OF_EPISODES, *(f"learning.{name}" for name in LEARNING))
+"""Settings of a file that do not stand in the way of --algorithm value_iteration."""
 
 
 def train(
@@ -131,7 +137,10 @@ def train(
     }
     implied = "--use-crypto-env" if use_crypto_env else "--data"
     names = {**FLAGS, "environment.kind": "--env" if env else implied, "engine.rng": "--rng" if rng else "--compat"}
-    settings = resolve_config(config, set_ or [], flags, names)
+    base = TrainingConfig.draft(config, note=console.note)
+    if algorithm == PLANS and (gone := base.unset(IDLE)):
+        console.note(f"{', '.join(gone)} of {config}: left out, for {PLANS} has no use for them")
+    settings = resolve_config(base, set_ or [], flags, names)
     if print_config:
         console.print_json(settings.to_dict())
         return
@@ -296,7 +305,6 @@ def _report(out: Path, run: dict, seconds: dict[str, Any], json: bool) -> None:
         console.print_json({"schema_version": 1, **facts, **worth, **seconds, "steps_per_second": rate})
         return
     from idi_fast.agents.certainty import of_chance
-    from idi_fast.config.settings import TrainingConfig
     from idi_fast.evaluation.baselines import plain_verdict, remedy
 
     evaluation = run["evaluation"]

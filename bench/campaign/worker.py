@@ -28,7 +28,7 @@ ADDRESS_SPACE = 8 << 30
 """Limit of bytes, so that a command runs out of memory instead of the machine."""
 CPU_LIMIT, IDLE_LIMIT = 120.0, 30.0
 """Seconds after which a command on small inputs hangs: of processors, for it may compile a kernel, and of waiting."""
-NOT_IMPORTED = ("idi_fast.__main__", "idi_fast.bench", "idi_fast.evidence.zk")
+NOT_IMPORTED = ("idi_fast.__main__", "idi_fast.bench", "idi_fast.evidence.zk", "idi_fast.lab")
 """Modules that no command needs, or that need libraries which may not be there."""
 
 

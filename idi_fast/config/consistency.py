@@ -15,6 +15,8 @@ MAX_STATES = 2**31  # exclusive; rows of a table are int32 too
 SUMMED = ("volatility_units", "simple")
 """Objectives under which a reward is a sum of what each position earns; that of one's own may be no such sum."""
 MAX_PLANNED = 2**24  # states of a table that is filled, whether the bars show them or not
+OF_EPISODES = ("episodes", "learning_rate", "exploration_decay")
+"""The settings outside of learning that value_iteration has no use for."""
 OF_PLANNING = ("bars", "tolerance", "shrinkage", "confidence", "bootstrap", "min_agreement")
 """The settings of learning for value_iteration; of the others it has no use."""
 
@@ -86,11 +88,7 @@ def _check_planning(config: "TrainingConfig") -> None:
             "discount", f"is 1; expected less for {algorithm} 'value_iteration', whose sums must end", algorithm
         )
     default = type(config)()
-    idle = [
-        name
-        for name in ("episodes", "learning_rate", "exploration_decay")
-        if getattr(config, name) != getattr(default, name)
-    ]
+    idle = [name for name in OF_EPISODES if getattr(config, name) != getattr(default, name)]
     idle += [f"learning.{name}" for name in changed if name not in ("algorithm", *OF_PLANNING)]
     if kind == "history" and "bars" in changed:
         idle.append("learning.bars")

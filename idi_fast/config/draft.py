@@ -49,6 +49,19 @@ class Draft(Generic[AnyBlock]):
                 raise _explained(error, source) from None
         return self
 
+    def unset(self, keys: Iterable[str]) -> list[str]:
+        """Leave values at their defaults, by dotted key; the keys that had one."""
+        gone = []
+        for key in keys:
+            *blocks, name = key.split(".")
+            tree: Any = self._tree
+            for block in blocks:
+                tree = tree.get(block) if isinstance(tree, dict) else None
+            if isinstance(tree, dict) and name in tree:
+                del tree[name]
+                gone.append(key)
+        return gone
+
     def build(self) -> AnyBlock:
         """The block of these values. Raises ConfigError."""
         try:

@@ -126,9 +126,9 @@ class FakePortfolio:
     fee = 1.0
     engines: tuple[str, ...] = ()
 
-    def __init__(self, close, entries, shorts, fees):
+    def __init__(self, close, entries, shorts, fees, size=1.0):
         target = entries.astype(int) - shorts.astype(int)
-        kept = account_oracle.account(target, close, close, account_oracle.SAME_CLOSE, fees * self.fee)
+        kept = account_oracle.account(target, close, close, account_oracle.SAME_CLOSE, fees * self.fee, size=size)
         self.equity = [float(value) for value in kept.equity]
 
     @classmethod
@@ -138,15 +138,21 @@ class FakePortfolio:
         *,
         entries,
         exits,
-        short_entries,
-        short_exits,
         fees,
         init_cash,
-        upon_opposite_entry,
-        lock_cash,
         engine,
+        short_entries=None,
+        short_exits=None,
+        upon_opposite_entry=None,
+        lock_cash=None,
+        size=None,
+        size_type=None,
     ):
-        assert (init_cash, upon_opposite_entry, lock_cash) == (1.0, "reverse", True)
+        assert init_cash == 1.0
+        if short_entries is None:  # long positions of a share of the equity
+            assert (size_type, (exits ^ entries).all()) == ("percent", True)
+            return cls(close, entries, ~entries & entries, fees, size)
+        assert (upon_opposite_entry, lock_cash) == ("reverse", True)
         assert (exits == short_exits).all()
         assert (exits ^ entries ^ short_entries).all()
         FakePortfolio.engines += (engine,)

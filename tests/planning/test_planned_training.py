@@ -42,6 +42,20 @@ def artifact(tmp_path_factory):
     return out, bars
 
 
+def test_a_config_of_episodes_is_planned_if_the_flag_asks_for_it(tmp_path):
+    config, bars = tmp_path / "c.json", tmp_path / "bars.parquet"
+    config.write_text(json.dumps({"episodes": 9, "learning": {"rate_schedule": "visits"}, "discount": 0.8}))
+    random_walk(300, seed=3).to_frame().write_parquet(bars)
+    command = ("train", "--config", config, "--data", bars, "--algorithm", "value_iteration", "--out", tmp_path / "a")
+    done = cli.succeed(*command)
+    assert f"note: episodes, learning.rate_schedule of {config}: left out" in done.stderr
+    about = json.loads((tmp_path / "a/run.json").read_text())["config"]
+    assert (about["discount"], about["learning"]["algorithm"]) == (0.8, "value_iteration")
+    outcome = cli.run(*command, "--force", "--episodes", 3)
+    assert outcome.status == 2
+    assert "error: --episodes: episodes is given, but" in outcome.stderr
+
+
 def test_an_artifact_of_a_plan(artifact):
     out, _ = artifact
     policy = idi.Policy.load(out)
