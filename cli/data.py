@@ -7,7 +7,7 @@ import typer
 
 from idi_fast.cli import console
 from idi_fast.cli.option_groups import Bars, Reading
-from idi_fast.cli.options import End, Json, Start, add_command
+from idi_fast.cli.options import Json, add_command
 from idi_fast.errors import InputError
 
 app = typer.Typer(
@@ -19,15 +19,15 @@ app = typer.Typer(
 Files = Annotated[list[str], typer.Argument(help="Price histories: files, globs or folders.")]
 
 
-def show(files: Files, start: Start = None, end: End = None, json: Json = False, *, reading: Reading) -> None:
-    """Say what price files hold and how they are read.
+def show(files: Files, json: Json = False, *, bars: Bars, reading: Reading) -> None:
+    """Say what price files hold and how they are read, of many symbols each one.
 
     Rows with missing values and copies of the row before are counted, not refused.
 
     Example: idi-fast data show bars.csv
     """
     with console.interruptible():
-        reports = [_overview(file, start, end, reading) for file in files]
+        reports = [report for file in files for report in _overviews(file, bars, reading)]
     if json:
         console.print_json({"schema_version": 1, "histories": [report for report, _ in reports]})
         return
@@ -37,7 +37,7 @@ def show(files: Files, start: Start = None, end: End = None, json: Json = False,
         _print(report, line)
 
 
-def check(files: Files, start: Start = None, end: End = None, json: Json = False, *, reading: Reading) -> None:
+def check(files: Files, json: Json = False, *, bars: Bars, reading: Reading) -> None:
     """Find what is wrong with price files.
 
     Gaps, missing values, repeated rows, prices outside high and low, jumps, a volume that is 0 throughout, and what
@@ -51,15 +51,16 @@ def check(files: Files, start: Start = None, end: End = None, json: Json = False
     with console.interruptible():
         for file in files:
             try:
-                problems = _overview(file, start, end, reading)[0]["problems"]
+                reports = [report for report, _ in _overviews(file, bars, reading)]
             except DataError as error:
-                problems = [str(error)]
-            found.append({"path": file, "problems": problems})
+                reports = [{"path": file, "problems": [str(error)]}]
+            found += [{name: each[name] for name in ("path", "symbol", "problems") if name in each} for each in reports]
     if json:
         console.print_json({"schema_version": 1, "histories": found})
     else:
         for each in found:
-            typer.echo(f"{each['path']}: {'nothing found' if not each['problems'] else ''}".rstrip())
+            whose = f"{each['path']}, {each['symbol']}" if "symbol" in each else each["path"]
+            typer.echo(f"{whose}: {'nothing found' if not each['problems'] else ''}".rstrip())
             for problem in each["problems"]:
                 typer.echo(f"  {console.as_flags(problem)}")
     if any(each["problems"] for each in found):
@@ -108,22 +109,35 @@ def convert(
     console.print_rows([(name.replace("_", " "), value) for name, value in report.items() if value is not None])
 
 
-def _overview(file: str, start: str | None, end: str | None, reading: dict[str, Any]) -> tuple[dict, str]:
-    """What a history holds, and its closes as a sparkline."""
+def _overviews(file: str, bars: dict[str, Any], reading: dict[str, Any]) -> list[tuple[dict, str]]:
+    """What a history holds, or that of each symbol, and its closes as a sparkline."""
+    from idi_fast.config.environment_settings import DataConfig
+    from idi_fast.config.settings import TrainingConfig
+    from idi_fast.data.config_bars import load_config_bars
     from idi_fast.data.loading import load_history
     from idi_fast.data.overview import overview, sparkline
+    from idi_fast.data.panel import members
 
-    history = load_history(file, start=start, end=end, **{"nan": "drop", "duplicates": "drop", **reading})
-    return {"path": file, **overview(history)}, sparkline(history.close)
+    reading = {"nan": "drop", "duplicates": "drop", **reading, **bars}
+    if {"symbol_col", "symbol_files"} & set(bars):
+        histories = members(load_config_bars(TrainingConfig(), DataConfig(path=file, **reading)))
+    else:
+        histories = [(None, load_history(file, **reading))]
+    return [
+        ({"path": file, **({} if symbol is None else {"symbol": symbol}), **overview(each)}, sparkline(each.close))
+        for symbol, each in histories
+    ]
 
 
 def _print(report: dict[str, Any], line: str) -> None:
     per_year, days = report["bars_per_year"], report["days_per_year"]
-    columns = ", ".join(name if name == column else f"{name}: {column}" for name, column in report["columns"].items())
+    named = {name: column or "(a column without a name)" for name, column in report["columns"].items()}
+    columns = ", ".join(name if name == column else f"{name}: {column}" for name, column in named.items())
     spacing = None if report["spacing_seconds"] is None else _length(report["spacing_seconds"])
     regular = None if report["regular"] is None else f"({report['regular']:.0%} of them)"
     rows = [
         ("history", report["path"]),
+        ("symbol", report.get("symbol")),
         ("bars", report["bars"]),
         ("columns", columns),
         ("from, to", None if report["first"] is None else f"{report['first']}, {report['last']}"),
@@ -142,6 +156,8 @@ def _print(report: dict[str, Any], line: str) -> None:
 
 def _length(seconds: float) -> str:
     """A length of time in its largest whole unit: 5 minutes."""
+    if 28 * 86_400 <= seconds <= 31 * 86_400:
+        return "1 month"
     for name, unit in (("day", 86_400), ("hour", 3600), ("minute", 60)):
         if seconds >= unit and seconds % unit == 0:
             count = round(seconds / unit)

@@ -19,8 +19,6 @@ from idi_fast.errors import InputError, nearest
 Out = Annotated[Path | None, typer.Option("--out", help="Folder to write; it appears whole or not at all.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an earlier output of idi-fast, unfinished ones too.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
-Start = Annotated[str | None, typer.Option(help="Time of the first bar included, ISO 8601.")]
-End = Annotated[str | None, typer.Option(help="Time of the first bar excluded, ISO 8601.")]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Config value, as quantizer.price_buckets=8; may be repeated."),

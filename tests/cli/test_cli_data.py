@@ -21,6 +21,24 @@ def test_show_says_what_was_recognised(tmp_path):
     assert some["histories"][0]["bars"] == 6
 
 
+def test_each_symbol_is_shown_and_checked(tmp_path):
+    frame = cli.bars(40)
+    times = pl.DataFrame({"time": frame["time"], "close": frame["close"]})
+    both = pl.concat([times.with_columns(name=pl.lit(name)) for name in "AB"])
+    both.write_csv(tmp_path / "both.csv")
+    report = cli.one_object(cli.succeed("data", "show", tmp_path / "both.csv", "--symbol-col", "name", "--json").stdout)
+    assert [(each["symbol"], each["bars"]) for each in report["histories"]] == [("A", 40), ("B", 40)]
+    folder = tmp_path / "each"
+    folder.mkdir()
+    times.write_csv(folder / "A.csv")
+    times.gather([0, 1, 2, *range(20, 40)]).write_csv(folder / "B.csv")
+    outcome = cli.run("data", "check", folder, "--symbol-files")
+    assert outcome.status == 1
+    assert f"{folder}, A: nothing found" in outcome.stdout
+    assert "gap" in outcome.stdout.partition(f"{folder}, B:")[2]
+    assert "symbol" in cli.succeed("data", "show", folder, "--symbol-files").stdout
+
+
 def test_check_finds_what_is_wrong(tmp_path):
     good = text(tmp_path / "good.csv", "\n".join(["Datum;Schluss;Volumen", *HOURS]))
     assert cli.succeed("data", "check", good).stdout == f"{good}: nothing found\n"
