@@ -11,6 +11,7 @@ from idi_fast.lab import parts
 from idi_fast.lab.train_page import report_link
 from idi_fast.lab.workspace import Workspace
 from idi_fast.reporting import PAGES, theme
+from idi_fast.reporting.comparison import OTHER_BARS, have_other_bars
 from idi_fast.reporting.course import read_course
 from idi_fast.reporting.learning import bin_size, read_bins
 from idi_fast.reporting.parts import Figure, Table
@@ -104,9 +105,12 @@ def register(app: Dash, workspace: Workspace) -> None:
             for name in (one, other):
                 workspace.run(name)
             tables = [parts.table(table) for table in side_by_side(runs[one], runs[other])]
-            drawn = courses([ReportedRun.open(workspace.run(name)) for name in (one, other)], (one, other))
+            opened = [ReportedRun.open(workspace.run(name)) for name in (one, other)]
+            drawn = courses(opened, (one, other))
         except (IdiFastError, KeyError) as error:
             return parts.note(str(error), is_warning=True), {}
+        if have_other_bars(*opened):
+            tables.insert(0, parts.note(OTHER_BARS, is_warning=True))
         return tables, {} if drawn is None else {drawn.name: parts.stored(drawn)}
 
 
@@ -165,7 +169,7 @@ def courses(runs: Sequence[ReportedRun], names: Sequence[str]) -> Figure | None:
         found = [read_course(run.table("equity.parquet", ("equity", "drawdown", "buy_and_hold"))) for run in runs]
         lines = [(course.lines["equity"].x, course.lines["equity"].y) for course in found]
         dates = all(course.is_dated for course in found)
-        title, along, told = "Equity", "Time" if dates else "Bar", "Both accounts begin at 1."
+        title, along, told = "Equity", "Time" if dates else "Bar", "Each account begins at 1, at the first of its bars."
         lines = [(x.astype("datetime64[ms]").astype(str) if dates else x, y) for x, y in lines]
     else:
         return None

@@ -11,6 +11,7 @@ from typing import Any
 from idi_fast import display
 from idi_fast.config.arguments import check_path
 from idi_fast.errors import ArtifactError, InputError, nearest
+from idi_fast.reporting.formats import number, percent
 from idi_fast.reporting.run import ReportedRun
 
 FIGURES = {
@@ -18,7 +19,7 @@ FIGURES = {
     "above_baseline": "Above the best baseline",
     "total_return": "Total return",
     "buy_and_hold": "Buy and hold",
-    "sharpe_annualised": "Sharpe ratio a year",
+    "sharpe_annualised": "Sharpe ratio, annualised",
     "max_drawdown": "Max drawdown",
 }
 """Of the table, in words."""
@@ -230,10 +231,7 @@ def read_run(folder: Path, name: str) -> RunRow:
 
 def shown_figure(key: str, value: float | None) -> str:
     """A figure for people: shares as percent."""
-    if value is not None and key in SHARES:
-        digits = 0 if abs(value) >= 10.0 else 1
-        return f"{100.0 * value:,.{digits}f}%".replace("-", "−")
-    return display.format_value(value if value is None else float(f"{value:.4g}")).replace("-", "−")
+    return percent(value) if key in SHARES else number(value)
 
 
 def _figures(run: ReportedRun) -> dict[str, float | None]:

@@ -33,6 +33,7 @@ def test_every_kind_of_run_is_listed_with_its_figures(runs):
     assert kinds == {
         "backtest": "backtest",
         "in/sweep": "sweep",
+        "policies": "population-backtest",
         "population": "population",
         "sweep": "sweep",
         "symbols": "symbol-backtest",
@@ -85,10 +86,10 @@ def test_sorted_by_any_column_with_the_missing_last(runs, key):
 def test_the_command_prints_the_table_or_json(runs):
     text = cli.succeed("runs", runs, "--sort", "reward").stdout.splitlines()
     assert text[0].split()[:4] == ["run", "kind", "seed", "reward"]
-    assert len(text) == 8
+    assert len(text) == 9
     assert not any(line.endswith(" ") for line in text)
     assert cli.one_object(cli.succeed("runs", runs, "--json").stdout) == idi.list_runs(runs).to_dict()
-    assert repr(idi.list_runs(runs)).startswith(f"7 runs in {runs}")
+    assert repr(idi.list_runs(runs)).startswith(f"8 runs in {runs}")
     assert "<th>settings</th>" in idi.list_runs(runs)._repr_html_()
 
 
