@@ -1,6 +1,7 @@
 """The page *Runs*: the folder's runs as a table, and two of them side by side."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from dash import ALL, Dash, Input, Output, State, ctx, dcc, html, no_update
@@ -104,7 +105,7 @@ def register(app: Dash, workspace: Workspace) -> None:
         try:
             for name in (one, other):
                 workspace.run(name)
-            tables = [parts.table(table) for table in side_by_side(runs[one], runs[other])]
+            tables: list[Any] = [parts.table(table) for table in side_by_side(runs[one], runs[other])]
             opened = [ReportedRun.open(workspace.run(name)) for name in (one, other)]
             drawn = courses(opened, (one, other))
         except (IdiFastError, KeyError) as error:

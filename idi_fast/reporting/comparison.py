@@ -1,5 +1,6 @@
 """The page of two runs beside each other: what sets their configs apart, and their figures."""
 
+import re
 from collections.abc import Callable, Iterator
 
 from idi_fast.differences import key_differences
@@ -15,8 +16,9 @@ from idi_fast.reporting.run import ReportedRun
 from idi_fast.reporting.walks import read_accounts, thinned
 from idi_fast.storage.json_files import json_text
 
-MOST_DIFFERENCES, MOST_TEXT = 60, 16
+MOST_DIFFERENCES, MOST_TEXT = 60, 14
 MOST_SEEDS = 20
+TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z")
 COLOURS = (theme.BLUE, theme.ORANGE)
 CONFIG = ("config", "assumptions", "policy", "seed")
 """Parts of run.json that say how a run was made."""
@@ -220,6 +222,7 @@ def _text(difference: dict, side: str) -> str:
         return setting(value)
     if isinstance(value, dict):
         value = ", ".join(f"{key} {inner}" for key, inner in value.items())
-    text = value.removesuffix("T00:00:00Z") if isinstance(value, str) else json_text(value)
-    text = " ".join(text.split())
+    text = " ".join((value if isinstance(value, str) else json_text(value)).split())
+    if TIME.fullmatch(text):
+        return text.removesuffix("T00:00:00Z").replace("T", " ")
     return text if len(text) <= MOST_TEXT else f"{text[: MOST_TEXT - 1]}…"
