@@ -135,11 +135,14 @@ def _row(found: RunTable, run: RunRow, keys: list[str]) -> html.Tr:
     name = run.name
     if run.kind in PAGES:
         name = html.A(run.name, href=report_link(run.name), target="_blank", rel="noopener")
-    cells = [
-        html.Td(shown_figure(key, run.figures[key]) if key in FIGURES else run.value(key), className=_class(key))
-        for key in keys[1:]
-    ]
+    cells = [html.Td(_cell(run, key), className=_class(key)) for key in keys[1:]]
     return html.Tr([html.Th(name, scope="row"), *cells, html.Td(found.told(run), className="text")])
+
+
+def _cell(run: RunRow, key: str) -> str:
+    if key in FIGURES:
+        return shown_figure(key, run.figures[key])
+    return run.shown_kind if key == "kind" else run.value(key)
 
 
 def _class(key: str) -> str:
@@ -156,7 +159,7 @@ def side_by_side(one: RunRow, other: RunRow) -> list[Table]:
     ]
     heads = ("", one.name, other.name)
     return [
-        Table("Figures", heads, [("Kind", one.kind, other.kind), ("Seed", one.seed, other.seed), *figures]),
+        Table("Figures", heads, [("Kind", one.shown_kind, other.shown_kind), ("Seed", one.seed, other.seed), *figures]),
         Table("Settings that differ", heads, differing or [("None", "", "")]),
     ]
 

@@ -50,6 +50,8 @@ class RunRow:
         Those of FIGURES; None where the run has no such.
     fingerprint : str
         Of its config; empty for a test of a policy.
+    in_sample : bool or None
+        Whether its figures are of bars that it was trained on, at least in part; None where the run does not say.
     """
 
     name: str
@@ -58,6 +60,12 @@ class RunRow:
     settings: dict[str, Any]
     figures: dict[str, float | None]
     fingerprint: str = ""
+    in_sample: bool | None = None
+
+    @property
+    def shown_kind(self) -> str:
+        """Its kind, and whether its figures say nothing of new bars."""
+        return f"{self.kind}, in sample" if self.in_sample else self.kind
 
     def value(self, key: str) -> Any:
         """A figure, a setting, or what else has a column; None where there is none."""
@@ -110,6 +118,7 @@ class RunTable:
                     "name": run.name,
                     "kind": run.kind,
                     "seed": run.seed,
+                    "in_sample": run.in_sample,
                     "settings": {key: run.settings[key] for key in self.differing if key in run.settings},
                     "figures": run.figures,
                 }
@@ -128,7 +137,7 @@ class RunTable:
         used = self.used_figures
         heads = ["run", "kind", "seed", *used, "settings"]
         rows = [
-            [run.name, run.kind, run.seed, *(shown_figure(key, run.figures[key]) for key in used), self.told(run)]
+            [run.name, run.shown_kind, run.seed, *(shown_figure(key, run.figures[key]) for key in used), self.told(run)]
             for run in self.runs
         ]
         return heads, rows
@@ -224,8 +233,16 @@ def read_run(folder: Path, name: str) -> RunRow:
     if linked:
         raise ArtifactError(f"{folder / name / linked[0]} is a link; expected the file that idi-fast wrote")
     run = ReportedRun.open(folder / name)
+    about = run.about
+    told = (about.get("assumptions") or {}) | (about.get("evaluation") or {})
     return RunRow(
-        name, run.kind, _seed(run.about), _settings(run.about), _figures(run), run.about.get("fingerprint", "")
+        name=name,
+        kind=run.kind,
+        seed=_seed(about),
+        settings=_settings(about),
+        figures=_figures(run),
+        fingerprint=about.get("fingerprint", ""),
+        in_sample=told.get("in_sample"),
     )
 
 
