@@ -16,8 +16,11 @@ from idi_fast.reporting.run import ReportedRun
 from idi_fast.reporting.walks import read_accounts, thinned
 from idi_fast.storage.json_files import json_text
 
-MOST_DIFFERENCES, MOST_TEXT = 60, 14
+MOST_DIFFERENCES = 60
+MOST_LETTERS, MOST_TEXT = 20, 60
+"""Of a value in one word, which does not wrap on a phone, and in several."""
 MOST_SEEDS = 20
+HASH = re.compile(r"[0-9a-f]{40,}")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z")
 COLOURS = (theme.BLUE, theme.ORANGE)
 CONFIG = ("config", "assumptions", "policy", "seed")
@@ -225,4 +228,7 @@ def _text(difference: dict, side: str) -> str:
     text = " ".join((value if isinstance(value, str) else json_text(value)).split())
     if TIME.fullmatch(text):
         return text.removesuffix("T00:00:00Z").replace("T", " ")
-    return text if len(text) <= MOST_TEXT else f"{text[: MOST_TEXT - 1]}…"
+    if HASH.fullmatch(text):
+        return f"{text[:12]}…"
+    most = MOST_TEXT if " " in text else MOST_LETTERS
+    return text if len(text) <= most else f"{text[: most - 1]}…"
