@@ -80,7 +80,7 @@ def _report(artifact: Path, report: dict, sure: list[tuple[str, str]]) -> None:
             ("on", f"{report['episodes']:,} {on}"),
             ("mean reward", report["mean"]),
             ("standard error", report["standard_error"]),
-            ("95 % interval", interval),
+            ("95% interval", interval),
             *shares,
             *sure,
         ]

@@ -124,7 +124,7 @@ COSTS = OptionGroup(
         "cash_rate": (
             "cash_rate",
             SHARE,
-            "Interest a year on idle cash, which a position forgoes, as 0.04 for 4 % [default: the config's].",
+            "Interest a year on idle cash, which a position forgoes, as 0.04 for 4% [default: the config's].",
         ),
         "funding_col": (
             "funding",

@@ -48,7 +48,7 @@ def format_value(value: object) -> str:
 
 
 def format_share(value: float | None) -> str:
-    """A share as a percentage: 12.3 %; whole from 1,000 % on, below 1 % with two significant digits."""
+    """A share as a percentage: 12.3%; whole from 1,000% on, below 1% with two significant digits."""
     if value is None or math.isnan(value):
         return "–"
     digits = 1
@@ -56,8 +56,8 @@ def format_share(value: float | None) -> str:
         digits = 0
     elif 0.0 < abs(value) < 0.01:
         digits = min(17, 1 - math.floor(math.log10(100.0 * abs(value))))
-    text = f"{100.0 * value:,.{digits}f} %"
-    return text if text.strip("-0. %") else text.removeprefix("-")
+    text = f"{100.0 * value:,.{digits}f}%"
+    return text if text.strip("-0.%") else text.removeprefix("-")
 
 
 def as_text(title: str, rows: Rows = (), heads: Sequence[str] = ()) -> str:

@@ -35,14 +35,14 @@ def test_a_sparkline_needs_two_finite_values():
 @pytest.mark.parametrize(
     ("share", "text"),
     [
-        (0.123, "12.3 %"),
-        (-0.123, "-12.3 %"),
-        (0.0, "0.0 %"),
-        (1.0, "100.0 %"),
-        (39.6577, "3,966 %"),
-        (0.00078, "0.078 %"),
-        (-0.0000004, "-0.000040 %"),
-        (-1e-300, "0.00000000000000000 %"),
+        (0.123, "12.3%"),
+        (-0.123, "-12.3%"),
+        (0.0, "0.0%"),
+        (1.0, "100.0%"),
+        (39.6577, "3,966%"),
+        (0.00078, "0.078%"),
+        (-0.0000004, "-0.000040%"),
+        (-1e-300, "0.00000000000000000%"),
         (math.nan, "–"),
         (None, "–"),
     ],
@@ -58,7 +58,7 @@ def test_reports_and_the_terminal_agree_on_what_is_a_share():
     others = {name for group in GROUPS.values() for name, shown in group.items() if shown is not percent}
     assert shares <= SHARES
     assert not others & SHARES
-    assert shown_row("max_drawdown", -0.5, "", None) == ("max drawdown", "-50.0 %", "", "–")
+    assert shown_row("max_drawdown", -0.5, "", None) == ("max drawdown", "-50.0%", "", "–")
 
 
 def test_a_map_has_a_cell_for_each_value_and_no_more_than_can_be_seen():

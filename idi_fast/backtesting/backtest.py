@@ -228,7 +228,7 @@ def backtest(
     size
         Share of the equity, above 0, that a position and its fee take at its entry; it is not rebalanced while held.
     cash_rate
-        Interest a year on the equity that is in no position, 0.04 being 4 %; by default the policy's own.
+        Interest a year on the equity that is in no position, 0.04 being 4%; by default the policy's own.
     borrow_bps
         Basis points of its notional that a short pays a year; by default the policy's own.
     funding

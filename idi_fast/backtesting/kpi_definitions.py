@@ -53,7 +53,7 @@ def _compounded(rate: float, periods: float) -> float:
     """A rate of growth compounded over this many periods."""
     if rate <= -1.0:
         if rate < -1.0:
-            raise Undefined("a loss of more than 100 % cannot be compounded")
+            raise Undefined("a loss of more than 100% cannot be compounded")
         return -1.0
     try:
         return math.expm1(periods * math.log1p(rate))

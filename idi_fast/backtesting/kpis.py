@@ -49,7 +49,7 @@ SIGMAS_95 = 1.959963984540054
 
 
 def sharpe_interval(returns: np.ndarray) -> tuple[float, float]:
-    """The 95 % interval of the Sharpe ratio of independent and identically distributed per-bar returns: its variance is
+    """The 95% interval of the Sharpe ratio of independent and identically distributed per-bar returns: its variance is
     (1 + S² / 2) / n (Lo 2002)."""
     sharpe = sharpe_ratio(returns)
     reach = SIGMAS_95 * math.sqrt((1.0 + sharpe * sharpe / 2.0) / returns.size)

@@ -43,7 +43,7 @@ class PopulationBacktest(display.Plotted):
         A row per policy, in the order given: seed (text), fingerprint of its config, fee_bps, bars, in_sample, all
         figures of docs/KPIS.md, null where one is undefined, and the total return of buy and hold.
     spread : polars.DataFrame
-        A row per figure: of how many policies it is defined, its mean over them, the bounds of the mean's 95 %
+        A row per figure: of how many policies it is defined, its mean over them, the bounds of the mean's 95%
         interval (Student's t), minimum, quartiles and maximum.
     assumptions : dict
         As of a single backtest, and `policies`, their number; null where policies differ.

@@ -46,7 +46,7 @@ class RiskFree:
         if wrong.size:
             raise InputError(
                 f"the column {column!r} of risk-free rates holds {rates[wrong[0]]:g}; expected rates a year between -1 "
-                "and 1, as 0.04 for 4 %"
+                "and 1, as 0.04 for 4%"
             )
         if not rates.size:
             return rates

@@ -75,7 +75,7 @@ def check_rate(name: str, value: object) -> None:
     check_number(name, value)
     assert isinstance(value, int | float | np.integer | np.floating)  # or it were refused
     if not -1.0 < value < 1.0:
-        raise InputError(f"{name} is {value}; expected a rate a year between -1 and 1, as 0.04 for 4 %")
+        raise InputError(f"{name} is {value}; expected a rate a year between -1 and 1, as 0.04 for 4%")
 
 
 def check_flag(name: str, value: object) -> None:

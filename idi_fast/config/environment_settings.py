@@ -63,7 +63,7 @@ class MarketConfig(Block):
     )
     cash_rate: float = setting(
         0.0,
-        "Interest a year on cash, which a position forgoes, as 0.04 for 4 %.",
+        "Interest a year on cash, which a position forgoes, as 0.04 for 4%.",
         since=2,
         exclusiveMinimum=-1,
         exclusiveMaximum=1,

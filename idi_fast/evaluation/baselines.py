@@ -58,7 +58,7 @@ class Compared:
     @property
     def is_beaten(self) -> bool:
         """Whether the policy earns more by over two standard errors, and by more than the half-width of the
-        difference's 95 % interval (Student's t)."""
+        difference's 95% interval (Student's t)."""
         return self._exceeds(self.difference.mean)
 
     @property
@@ -388,7 +388,7 @@ def _always(action: int) -> Callable[[int], np.ndarray]:
 
 
 def confidence_interval(evaluation: Evaluation) -> tuple[float, float] | None:
-    """The 95 % interval of the mean by Student's t, None for a single episode."""
+    """The 95% interval of the mean by Student's t, None for a single episode."""
     error = evaluation.standard_error
     if error is None:
         return None
@@ -402,7 +402,7 @@ def _reach(evaluation: Evaluation) -> float:
 
 
 def student_quantile(p: float, degrees: int) -> float:
-    """Quantile of Student's t, p above 0.5: exact for one and two degrees of freedom, else within 0.2 % (Abramowitz &
+    """Quantile of Student's t, p above 0.5: exact for one and two degrees of freedom, else within 0.2% (Abramowitz &
     Stegun 1964, 26.7.5)."""
     if degrees == 1:
         return math.tan(math.pi * (p - 0.5))

@@ -9,7 +9,7 @@ MOST_DIGITS = 17
 
 
 def beside(own: float, other: float, name: str, figure: Callable[[float, int], str], more: str = "") -> str:
-    """Whether a figure is better or worse than another one: worse than buy and hold (−68.6 % against +142 %).
+    """Whether a figure is better or worse than another one: worse than buy and hold (−68.6% against +142%).
 
     name: of the other; figure: formats a value with this many significant digits, three or as many as tell the two
     apart; more: added to the parentheses.
@@ -31,11 +31,11 @@ def plain_number(value: float, digits: int) -> str:
 
 def signed_percent(share: float, digits: int) -> str:
     """A return as a percentage with its sign, with this many significant digits."""
-    return f"{'+' if share > 0.0 else ''}{plain_number(100.0 * share, digits)} %"
+    return f"{'+' if share > 0.0 else ''}{plain_number(100.0 * share, digits)}%"
 
 
 def beyond_chance(seeds: int, of: int) -> str:
-    """For how many of the seeds something is beyond chance, by its 95 % interval."""
+    """For how many of the seeds something is beyond chance, by its 95% interval."""
     if of == 1:
         return "beyond chance" if seeds else "not beyond chance"
     which = "no seed" if seeds == 0 else f"all {of} seeds" if seeds == of else f"{seeds} of {of} seeds"

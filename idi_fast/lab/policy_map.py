@@ -69,11 +69,11 @@ class PolicyMap:
         if name == "regime":
             return list(REGIMES)
         found = self._edges(name)
+        if self.space.size(name) == 1:
+            return ["any"]
         if found is None:
             return [str(k) for k in range(self.space.size(name))]
         edges = [_edge(edge) for edge in found]
-        if not edges:
-            return ["any"]
         inner = [f"{low} to {high}" for low, high in pairwise(edges)]
         return [f"below {edges[0]}", *inner, f"from {edges[-1]}"]
 
@@ -208,17 +208,21 @@ def state_table(title: str, view: StateView, moves: np.ndarray) -> Table:
         gain = view.values[k] - view.values[0]
         error = None if view.errors is None or k == 0 else float(view.errors[k - 1])
         reach = None if error is None or not np.isfinite(error) else WIDTH_OF_INTERVAL * error
-        interval = UNDEFINED if reach is None else f"{number(gain - reach, 3)} to {number(gain + reach, 3)}"
-        done = UNDEFINED if view.counts is None else count(int(view.counts[k]))
+        more = []
+        if view.errors is not None:
+            more.append(UNDEFINED if reach is None else f"{number(gain - reach, 3)} to {number(gain + reach, 3)}")
+        if view.counts is not None:
+            more.append(count(int(view.counts[k])))
         said = f"{words(name)}{' ◀' if name == view.action else ''}"
-        rows.append((said, number(view.values[k]), number(gain, 3) if k else UNDEFINED, interval, done))
-    told = [f"visited {plural(view.visits, 'time')}", f"says {view.says}"]
+        rows.append((said, number(view.values[k]), number(gain, 3) if k else UNDEFINED, *more))
+    told = [f"greedy action {view.action}", f"visited {plural(view.visits, 'time')}", f"says {view.says}"]
     told.append("not in the run's trace" if view.last_seen is None else f"last seen: {view.last_seen}")
     if view.agreement is not None:
         told.append(f"{percent(view.agreement, 0)} of the resamples agree")
     if not moves[int(np.argmax(view.values))]:
         told.append("the position stays")
-    heads = ("", "Q-value", "Above hold", "95% interval", "Updates")
+    known = (("95% interval", view.errors), ("Updates", view.counts))
+    heads = ["", "Q-value", "Above hold", *(head for head, of in known if of is not None)]
     return Table(title, heads, rows, f"State {count(view.state)}: {', '.join(told)}.")
 
 
@@ -240,6 +244,14 @@ def agreement(one: PolicyMap, other: PolicyMap) -> tuple[int, float] | None:
         return 0, float("nan")
     same = np.argmax(one.policy.values(both), axis=1) == np.argmax(other.policy.values(both), axis=1)
     return int(both.size), float(same.mean())
+
+
+def have_same_edges(one: PolicyMap, other: PolicyMap) -> bool:
+    """Whether the states of two policies, of the same digits, stand for the same values of the features."""
+    return all(
+        one.described(name) == other.described(name) and one.labels(name) == other.labels(name)
+        for name in one.space.names
+    )
 
 
 def _edge(value: float) -> str:

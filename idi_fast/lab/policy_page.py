@@ -9,7 +9,7 @@ from idi_fast.agents.maps import choose_axes
 from idi_fast.agents.policy import Policy
 from idi_fast.errors import ArtifactError, IdiFastError, InputError
 from idi_fast.lab import parts
-from idi_fast.lab.policy_map import PolicyMap, agreement, moved, read_last_seen, state_table
+from idi_fast.lab.policy_map import PolicyMap, agreement, have_same_edges, moved, read_last_seen, state_table
 from idi_fast.lab.workspace import Workspace
 from idi_fast.reporting.formats import count, percent, words
 from idi_fast.reporting.run import ReportedRun
@@ -18,6 +18,7 @@ from idi_fast.storage.tables import Table as Rows
 MOST_STATES = 2**22
 """Of a policy that is shown."""
 MAPS = (("map-one", "Greedy action"), ("map-other", "Greedy action of the other policy"))
+OTHER_EDGES = "Their features or bucket edges differ: a state with the same number is not the same market."
 WITH_POLICY = ("train", "combined")
 
 
@@ -178,6 +179,8 @@ def draw_policies(policies: Policies, name: str, other: str | None, x: str, y: s
         tables.append(parts.table(state_table(other, beside.state(digits), moved(beside.policy, digits))))
         states, same = found
         tables.append(parts.note(f"Of {count(states)} states that both visited they do the same in {percent(same)}."))
+        if not have_same_edges(shown, beside):
+            tables.append(parts.note(OTHER_EDGES, is_warning=True))
     return figures, tables
 
 

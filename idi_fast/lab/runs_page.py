@@ -1,6 +1,7 @@
 """The page *Runs*: the folder's runs as a table, and two of them side by side."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from dash import ALL, Dash, Input, Output, State, ctx, dcc, html, no_update
@@ -11,6 +12,7 @@ from idi_fast.lab import parts
 from idi_fast.lab.train_page import report_link
 from idi_fast.lab.workspace import Workspace
 from idi_fast.reporting import PAGES, theme
+from idi_fast.reporting.comparison import OTHER_BARS, have_other_bars
 from idi_fast.reporting.course import read_course
 from idi_fast.reporting.learning import bin_size, read_bins
 from idi_fast.reporting.parts import Figure, Table
@@ -103,10 +105,13 @@ def register(app: Dash, workspace: Workspace) -> None:
         try:
             for name in (one, other):
                 workspace.run(name)
-            tables = [parts.table(table) for table in side_by_side(runs[one], runs[other])]
-            drawn = courses([ReportedRun.open(workspace.run(name)) for name in (one, other)], (one, other))
+            tables: list[Any] = [parts.table(table) for table in side_by_side(runs[one], runs[other])]
+            opened = [ReportedRun.open(workspace.run(name)) for name in (one, other)]
+            drawn = courses(opened, (one, other))
         except (IdiFastError, KeyError) as error:
             return parts.note(str(error), is_warning=True), {}
+        if have_other_bars(*opened):
+            tables.insert(0, parts.note(OTHER_BARS, is_warning=True))
         return tables, {} if drawn is None else {drawn.name: parts.stored(drawn)}
 
 
@@ -130,11 +135,14 @@ def _row(found: RunTable, run: RunRow, keys: list[str]) -> html.Tr:
     name = run.name
     if run.kind in PAGES:
         name = html.A(run.name, href=report_link(run.name), target="_blank", rel="noopener")
-    cells = [
-        html.Td(shown_figure(key, run.figures[key]) if key in FIGURES else run.value(key), className=_class(key))
-        for key in keys[1:]
-    ]
+    cells = [html.Td(_cell(run, key), className=_class(key)) for key in keys[1:]]
     return html.Tr([html.Th(name, scope="row"), *cells, html.Td(found.told(run), className="text")])
+
+
+def _cell(run: RunRow, key: str) -> str:
+    if key in FIGURES:
+        return shown_figure(key, run.figures[key])
+    return run.shown_kind if key == "kind" else run.value(key)
 
 
 def _class(key: str) -> str:
@@ -151,7 +159,7 @@ def side_by_side(one: RunRow, other: RunRow) -> list[Table]:
     ]
     heads = ("", one.name, other.name)
     return [
-        Table("Figures", heads, [("Kind", one.kind, other.kind), ("Seed", one.seed, other.seed), *figures]),
+        Table("Figures", heads, [("Kind", one.shown_kind, other.shown_kind), ("Seed", one.seed, other.seed), *figures]),
         Table("Settings that differ", heads, differing or [("None", "", "")]),
     ]
 
@@ -165,7 +173,7 @@ def courses(runs: Sequence[ReportedRun], names: Sequence[str]) -> Figure | None:
         found = [read_course(run.table("equity.parquet", ("equity", "drawdown", "buy_and_hold"))) for run in runs]
         lines = [(course.lines["equity"].x, course.lines["equity"].y) for course in found]
         dates = all(course.is_dated for course in found)
-        title, along, told = "Equity", "Time" if dates else "Bar", "Both accounts begin at 1."
+        title, along, told = "Equity", "Time" if dates else "Bar", "Each account begins at 1, at the first of its bars."
         lines = [(x.astype("datetime64[ms]").astype(str) if dates else x, y) for x, y in lines]
     else:
         return None

@@ -14,7 +14,7 @@ from idi_fast.lab import parts
 from idi_fast.lab.trainings import Progress, Trainings
 from idi_fast.lab.workspace import Workspace
 from idi_fast.reporting import theme
-from idi_fast.reporting.formats import count, number, percent, plural, words
+from idi_fast.reporting.formats import count, method, number, percent, plural
 from idi_fast.reporting.learning import training_page
 from idi_fast.reporting.parts import Figure
 from idi_fast.reporting.run import ReportedRun
@@ -35,14 +35,14 @@ STATES = {
 def layout(workspace: Workspace) -> html.Section:
     """The page."""
     named = {PLANNED: "Planned at once (value iteration)"}
-    algorithms = [{"label": named.get(name, words(name)), "value": name} for name in get_args(Algorithm)]
+    algorithms = [{"label": named.get(name, method(name)), "value": name} for name in get_args(Algorithm)]
     algorithms.sort(key=lambda option: option["value"] not in named)
     controls = [
         parts.field(
             "Name of the run", dcc.Input(id="train-name", type="text", value="", maxLength=64, autoComplete="off")
         ),
         parts.field(
-            "Bars",
+            "Train on",
             parts.choice("train-source", sources(workspace.histories()), SIMULATED),
             hint=f"A history is trained on its first {SPLIT}, and evaluated on the rest.",
         ),
@@ -89,7 +89,7 @@ def layout(workspace: Workspace) -> html.Section:
 def sources(histories: list[str]) -> list[dict[str, str]]:
     """What can be trained on."""
     return [
-        {"label": "Simulated: the page Market", "value": SIMULATED},
+        {"label": "The simulated market", "value": SIMULATED},
         *({"label": name, "value": name} for name in histories),
     ]
 

@@ -1,5 +1,6 @@
 """The page of two runs beside each other: what sets their configs apart, and their figures."""
 
+import re
 from collections.abc import Callable, Iterator
 
 from idi_fast.differences import key_differences
@@ -7,18 +8,24 @@ from idi_fast.errors import ArtifactError
 from idi_fast.reporting import theme
 from idi_fast.reporting.account import HELD, account_course
 from idi_fast.reporting.course import Course, Line
-from idi_fast.reporting.formats import UNDEFINED, count, number, plural
+from idi_fast.reporting.formats import UNDEFINED, count, number, plural, setting
 from idi_fast.reporting.learning import bin_size, read_bins
 from idi_fast.reporting.merits import Merits, grouped, label, shown_value
 from idi_fast.reporting.parts import Beside, Figure, KeyFigures, Note, Page, Section, Table
 from idi_fast.reporting.run import ReportedRun
 from idi_fast.reporting.walks import read_accounts, thinned
+from idi_fast.storage.json_files import json_text
 
-MOST_DIFFERENCES, MOST_TEXT = 60, 16
+MOST_DIFFERENCES = 60
+MOST_LETTERS, MOST_TEXT = 20, 60
+"""Of a value in one word, which does not wrap on a phone, and in several."""
 MOST_SEEDS = 20
+HASH = re.compile(r"[0-9a-f]{40,}")
+TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z")
 COLOURS = (theme.BLUE, theme.ORANGE)
 CONFIG = ("config", "assumptions", "policy", "seed")
 """Parts of run.json that say how a run was made."""
+OTHER_BARS = "Their bars are not the same, and so their figures say little of which is better."
 
 
 def comparison_page(runs: tuple[ReportedRun, ReportedRun], page: Callable[[ReportedRun], Page]) -> Page:
@@ -42,14 +49,31 @@ def comparison_page(runs: tuple[ReportedRun, ReportedRun], page: Callable[[Repor
         title=" and ".join(names),
         lead=" / ".join(dict.fromkeys(each.lead for each in pages)),
         opening=[
-            Note(f"{name}: {part.text}", is_warning=part.is_warning)
-            for name, each in zip(names, pages, strict=True)
-            for part in each.opening
-            if isinstance(part, Note)
+            *([Note(OTHER_BARS, is_warning=True)] if have_other_bars(*runs) else []),
+            *(
+                Note(f"{name}: {part.text}", is_warning=part.is_warning)
+                for name, each in zip(names, pages, strict=True)
+                for part in each.opening
+                if isinstance(part, Note)
+            ),
         ],
         sections=sections,
         footer=" ".join(f"{name}: {each.footer}" for name, each in zip(names, pages, strict=True)),
     )
+
+
+def have_other_bars(one: ReportedRun, other: ReportedRun) -> bool:
+    """Whether two runs are of different bars of histories, or only one of them is of a history."""
+    first, second = (
+        [{key: part for key, part in bars.items() if key != "files"} for bars in _bars_of(run)] for run in (one, other)
+    )
+    return first != second
+
+
+def _bars_of(run: ReportedRun) -> list[dict]:
+    """The histories that a run was tested on, or else trained on; none of a simulated market."""
+    tested = run.about.get("data")
+    return run.about.get("trained_on", []) if tested is None else [tested]
 
 
 def names_of(runs: tuple[ReportedRun, ReportedRun]) -> tuple[str, str]:
@@ -70,7 +94,9 @@ def _headlines(runs: tuple[ReportedRun, ReportedRun], pages: list[Page], names: 
     one, other = map(dict, facts)
     keys = list(dict.fromkeys([*one, *other]))
     return Table(
-        "The most important figures", ("", *names), [(key, one.get(key, ""), other.get(key, "")) for key in keys]
+        "The most important figures",
+        ("", *names),
+        [(key, one.get(key, UNDEFINED), other.get(key, UNDEFINED)) for key in keys],
     )
 
 
@@ -177,7 +203,7 @@ def _learning_curves(runs: tuple[ReportedRun, ReportedRun], names: tuple[str, st
 
 def _differences(runs: tuple[ReportedRun, ReportedRun], names: tuple[str, str]) -> Table:
     """What their run.json say differently of how they were made."""
-    one, other = ({key: run.about[key] for key in CONFIG if key in run.about} for run in runs)
+    one, other = ({key: _without_samples(run.about[key]) for key in CONFIG if key in run.about} for run in runs)
     found = list(key_differences(one, other))
     rest = f" The first {count(MOST_DIFFERENCES)} of {count(len(found))}." if len(found) > MOST_DIFFERENCES else ""
     rows = [(each["key"], *(_text(each, side) for side in "ab")) for each in found[:MOST_DIFFERENCES]]
@@ -189,6 +215,25 @@ def _differences(runs: tuple[ReportedRun, ReportedRun], names: tuple[str, str]) 
     )
 
 
+def _without_samples(value: object) -> object:
+    """The same without the prices by which bars of a training are known again."""
+    if isinstance(value, dict):
+        return {key: _without_samples(inner) for key, inner in value.items() if key != "sample"}
+    return [_without_samples(inner) for inner in value] if isinstance(value, list) else value
+
+
 def _text(difference: dict, side: str) -> str:
-    text = str(difference[side]) if side in difference else UNDEFINED
-    return text if len(text) <= MOST_TEXT else f"{text[: MOST_TEXT - 1]}…"
+    value = difference.get(side)
+    if value is None or isinstance(value, bool):
+        return UNDEFINED if value is None else "yes" if value else "no"
+    if isinstance(value, int | float):
+        return setting(value)
+    if isinstance(value, dict):
+        value = ", ".join(f"{key} {inner}" for key, inner in value.items())
+    text = " ".join((value if isinstance(value, str) else json_text(value)).split())
+    if TIME.fullmatch(text):
+        return text.removesuffix("T00:00:00Z").replace("T", " ")
+    if HASH.fullmatch(text):
+        return f"{text[:12]}…"
+    most = MOST_TEXT if " " in text else MOST_LETTERS
+    return text if len(text) <= most else f"{text[: most - 1]}…"

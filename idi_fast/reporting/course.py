@@ -198,7 +198,7 @@ def sharpe_window(course: Course, per_year: float | None) -> int:
 
 
 def sharpe_bounds(moments: np.ndarray) -> tuple[float, float]:
-    """The 95 % interval of the Sharpe ratio per bar over all buckets, from their moments; NaN where there is none
+    """The 95% interval of the Sharpe ratio per bar over all buckets, from their moments; NaN where there is none
     (Lo 2002, see `kpis.sharpe_interval`)."""
     n = float(moments[0].sum())
     sharpe = float(rolling_sharpe(moments, moments.shape[1])[0])

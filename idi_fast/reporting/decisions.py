@@ -54,6 +54,7 @@ def _mix_figure(
                 "type": "bar",
                 "orientation": "h",
                 "name": theme.plain(words(name)),
+                "showlegend": True,  # of a single colour, too
                 "y": labels,
                 "x": theme.numbers(share),
                 "marker": {"color": colour, "line": {"width": 1, "color": theme.PAGE}},

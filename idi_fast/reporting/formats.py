@@ -68,6 +68,11 @@ def words(name: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+def method(algorithm: str) -> str:
+    """The name of a learning algorithm."""
+    return words(algorithm.replace("q_learning", "Q-learning").replace("q_lambda", "Q(λ)").replace("sarsa", "SARSA"))
+
+
 def sentence(text: str) -> str:
     """A phrase with a capital letter and a full stop."""
     return f"{text[:1].upper()}{text[1:]}."

@@ -15,7 +15,7 @@ from idi_fast.reporting.certainty import sure_tables
 from idi_fast.reporting.course import blocks, bucket_means, bucket_moments, last_rows
 from idi_fast.reporting.decisions import decision_figures
 from idi_fast.reporting.edges import edge_table
-from idi_fast.reporting.formats import count, number, percent, plural, sentence, setting, with_error, words
+from idi_fast.reporting.formats import count, method, number, percent, plural, sentence, setting, with_error, words
 from idi_fast.reporting.parts import Figure, KeyFigures, Note, Page, Section, Table
 from idi_fast.reporting.run import ReportedRun, describe_training, made_by
 from idi_fast.reporting.values import value_figures
@@ -78,10 +78,17 @@ def _headline(about: dict) -> list[tuple[str, str]]:
             f"Above the best baseline, {evaluation['best_baseline']}",
             with_error(best["mean"], best["standard_error"]),
         ),
-        ("Last tenth of training", number(summary["last_tenth_mean_reward"])),
-        ("Episodes", count(summary["episodes"])),
+        *_episodes(summary),
         *_visited(summary),
     ]
+
+
+def _episodes(summary: dict) -> list[tuple[str, str]]:
+    """None of a plan."""
+    if not summary["episodes"]:
+        return []
+    last = number(summary["last_tenth_mean_reward"])
+    return [("Last tenth of training", last), ("Episodes", count(summary["episodes"]))]
 
 
 def _visited(summary: dict) -> list[tuple[str, str]]:
@@ -108,7 +115,7 @@ def _settings(config: dict) -> list[tuple[str, str]]:
     if config["environment"]["data"].get("funding"):
         held.append(("Funding", f"Column {config['environment']['data']['funding']}"))
     return [
-        ("Method", words(learning["algorithm"])),
+        ("Method", method(learning["algorithm"])),
         ("Learning rate", rate),
         ("Discount", setting(config["discount"])),
         ("Exploration", words(learning["exploration_schedule"])),

@@ -11,6 +11,7 @@ from typing import Any
 from idi_fast import display
 from idi_fast.config.arguments import check_path
 from idi_fast.errors import ArtifactError, InputError, nearest
+from idi_fast.reporting.formats import number, percent
 from idi_fast.reporting.run import ReportedRun
 
 FIGURES = {
@@ -18,7 +19,7 @@ FIGURES = {
     "above_baseline": "Above the best baseline",
     "total_return": "Total return",
     "buy_and_hold": "Buy and hold",
-    "sharpe_annualised": "Sharpe ratio a year",
+    "sharpe_annualised": "Sharpe ratio, annualised",
     "max_drawdown": "Max drawdown",
 }
 """Of the table, in words."""
@@ -51,6 +52,8 @@ class RunRow:
         Those of FIGURES; None where the run has no such.
     fingerprint : str
         Of its config; empty for a test of a policy.
+    in_sample : bool or None
+        Whether its figures are of bars that it was trained on, at least in part; None where the run does not say.
     """
 
     name: str
@@ -59,6 +62,12 @@ class RunRow:
     settings: dict[str, Any]
     figures: dict[str, float | None]
     fingerprint: str = ""
+    in_sample: bool | None = None
+
+    @property
+    def shown_kind(self) -> str:
+        """Its kind, and whether its figures say nothing of new bars."""
+        return f"{self.kind}, in sample" if self.in_sample else self.kind
 
     def value(self, key: str) -> Any:
         """A figure, a setting, or what else has a column; None where there is none."""
@@ -111,6 +120,7 @@ class RunTable:
                     "name": run.name,
                     "kind": run.kind,
                     "seed": run.seed,
+                    "in_sample": run.in_sample,
                     "settings": {key: run.settings[key] for key in self.differing if key in run.settings},
                     "figures": run.figures,
                 }
@@ -129,7 +139,7 @@ class RunTable:
         used = self.used_figures
         heads = ["run", "kind", "seed", *used, "settings"]
         rows = [
-            [run.name, run.kind, run.seed, *(shown_figure(key, run.figures[key]) for key in used), self.told(run)]
+            [run.name, run.shown_kind, run.seed, *(shown_figure(key, run.figures[key]) for key in used), self.told(run)]
             for run in self.runs
         ]
         return heads, rows
@@ -227,17 +237,22 @@ def read_run(folder: Path, name: str) -> RunRow:
     if linked:
         raise ArtifactError(f"{folder / name / linked[0]} is a link; expected the file that idi-fast wrote")
     run = ReportedRun.open(folder / name)
+    about = run.about
+    told = (about.get("assumptions") or {}) | (about.get("evaluation") or {})
     return RunRow(
-        name, run.kind, _seed(run.about), _settings(run.about), _figures(run), run.about.get("fingerprint", "")
+        name=name,
+        kind=run.kind,
+        seed=_seed(about),
+        settings=_settings(about),
+        figures=_figures(run),
+        fingerprint=about.get("fingerprint", ""),
+        in_sample=told.get("in_sample"),
     )
 
 
 def shown_figure(key: str, value: float | None) -> str:
     """A figure for people: shares as percent."""
-    if value is not None and key in SHARES:
-        digits = 0 if abs(value) >= 10.0 else 1
-        return f"{100.0 * value:,.{digits}f}%".replace("-", "−")
-    return display.format_value(value if value is None else float(f"{value:.4g}")).replace("-", "−")
+    return percent(value) if key in SHARES else number(value)
 
 
 def _figures(run: ReportedRun) -> dict[str, float | None]:

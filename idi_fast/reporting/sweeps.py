@@ -40,7 +40,7 @@ def sweep_page(run: ReportedRun) -> Page:
                 "choice",
                 "Choice on validation data",
                 [
-                    KeyFigures([("Chosen", chosen), ("Score", words(validation["score_of"]))]),
+                    Note(f"Chosen: {chosen}. Score: {validation['score_of']}."),
                     *_choice_figures(summary, points),
                     _ranked(points, assumptions["grid"]),
                 ],

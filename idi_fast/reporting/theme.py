@@ -104,6 +104,7 @@ def axis(**own: Any) -> dict[str, Any]:
     """The common axis."""
     return {
         "automargin": True,
+        "separatethousands": True,
         "gridcolor": RULE,
         "linecolor": RULE,
         "zeroline": False,

@@ -191,7 +191,7 @@ class TestByHand:
         # Returns 0, −1 beside 9/10, 8/10: beta 10, alpha −1/2 − 17/2.
         worse = run([1.0, 0.0], held=[1.9, 3.42])
         check(worse.kpis, {"beta": 10.0, "alpha_per_bar": -9.0})
-        assert worse.undefined["alpha_annualised"] == "a loss of more than 100 % cannot be compounded"
+        assert worse.undefined["alpha_annualised"] == "a loss of more than 100% cannot be compounded"
 
     def test_without_a_pace_nothing_is_annualised(self):
         result = run([0.9, 1.1], held=[1.0, 1.2], frequency=NO_FREQUENCY)

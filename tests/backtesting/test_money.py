@@ -219,7 +219,7 @@ def test_a_backtest_takes_the_costs_of_the_training_and_finds_no_look_ahead():
     [
         ({"size": 0.0}, "size is 0.0; expected a share above 0, up to 1"),
         ({"size": 1.5}, "size is 1.5"),
-        ({"cash_rate": 4}, "cash_rate is 4; expected a rate a year between -1 and 1, as 0.04 for 4 %"),
+        ({"cash_rate": 4}, "cash_rate is 4; expected a rate a year between -1 and 1, as 0.04 for 4%"),
         ({"risk_free": 5.0}, "risk_free is 5.0; expected a rate"),
         ({"borrow_bps": -1.0}, "borrow_bps is -1.0; expected a number from 0"),
         ({"funding": "fund"}, "funding is the column 'fund', but the history has only"),

@@ -234,7 +234,7 @@ def test_backtest_of_new_bars(world, tmp_path):
     outcome = succeed("backtest", world / "later.parquet", "--policy", world / "agent", "--out", tmp_path / "b")
     assert set(snapshot(tmp_path)) == {"b", *(f"b/{name}" for name in BACKTEST)}
     assert_manifest_tells_all(tmp_path / "b")
-    for pattern in (r"^bars +120$", r"^in sample +False$", r"^fee bps +5$", r"^total return +-?[0-9.,]+ % "):
+    for pattern in (r"^bars +120$", r"^in sample +False$", r"^fee bps +5$", r"^total return +-?[0-9.,]+% "):
         assert re.search(pattern, outcome.stdout, re.M), outcome.stdout
     equity = pl.read_parquet(tmp_path / "b" / "equity.parquet")
     assert equity["close"].to_list() == pl.read_parquet(world / "later.parquet")["close"].to_list()

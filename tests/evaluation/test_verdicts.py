@@ -10,15 +10,15 @@ from idi_fast.evaluation.verdicts import beside, beyond_chance, plain_number, si
 @pytest.mark.parametrize(
     ("share", "text"),
     [
-        (-0.6863, "−68.6 %"),
-        (1.42, "+142 %"),
-        (10.2641, "+1,026 %"),
-        (-1.0, "−100 %"),
-        (0.0312, "+3.12 %"),
-        (0.0, "0 %"),
-        (-0.0, "0 %"),
-        (0.00005, "+0.00500 %"),
-        (float("inf"), "+inf %"),
+        (-0.6863, "−68.6%"),
+        (1.42, "+142%"),
+        (10.2641, "+1,026%"),
+        (-1.0, "−100%"),
+        (0.0312, "+3.12%"),
+        (0.0, "0%"),
+        (-0.0, "0%"),
+        (0.00005, "+0.00500%"),
+        (float("inf"), "+inf%"),
     ],
 )
 def test_a_return_as_a_percentage(share, text):
@@ -28,10 +28,10 @@ def test_a_return_as_a_percentage(share, text):
 @pytest.mark.parametrize(
     ("own", "other", "figure", "text"),
     [
-        (-0.6863, 1.42, signed_percent, "worse than hold (−68.6 % against +142 %)"),
-        (0.2, -0.1, signed_percent, "better than hold (+20.0 % against −10.0 %)"),
-        (0.5, 0.5, signed_percent, "the same as hold (+50.0 %)"),
-        (0.12345, 0.12349, signed_percent, "worse than hold (+12.345 % against +12.349 %)"),
+        (-0.6863, 1.42, signed_percent, "worse than hold (−68.6% against +142%)"),
+        (0.2, -0.1, signed_percent, "better than hold (+20.0% against −10.0%)"),
+        (0.5, 0.5, signed_percent, "the same as hold (+50.0%)"),
+        (0.12345, 0.12349, signed_percent, "worse than hold (+12.345% against +12.349%)"),
         (79.4398, 85.7732, plain_number, "worse than hold (79.4 against 85.8)"),
         (-48.8, -48.81, plain_number, "better than hold (−48.80 against −48.81)"),
         (1234.5, 0.0, plain_number, "better than hold (1,234 against 0)"),

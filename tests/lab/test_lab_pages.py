@@ -13,7 +13,7 @@ from lab_pages import digit, opened, shown, texts
 
 import idi_fast as idi
 from idi_fast.lab.market_page import ALL, market_config
-from idi_fast.lab.policy_map import PolicyMap, agreement, read_last_seen
+from idi_fast.lab.policy_map import PolicyMap, agreement, have_same_edges, read_last_seen
 from idi_fast.lab.runs_page import side_by_side
 from idi_fast.lab.train_page import training_config
 from idi_fast.storage.tables import Table
@@ -173,6 +173,17 @@ def test_policies_agree_with_themselves_and_not_with_other_states(folder, plan):
     equal = np.argmax(plan.policy.q, axis=1) == np.argmax(other.policy.q, axis=1)
     assert agreement(plan, other) == (both.sum(), pytest.approx(equal[both].mean()))
     assert agreement(plan, PolicyMap(idi.Policy.load(folder / "learnt"), {})) is None
+
+
+def test_states_of_other_bucket_edges_are_said_to_be_other_ones(pages, folder, plan):
+    from idi_fast.lab.policy_page import OTHER_EDGES, Policies, draw_policies
+
+    assert have_same_edges(plan, plan)
+    assert not have_same_edges(plan, PolicyMap(idi.Policy.load(folder / "of_bars"), {}))
+    policies, start = Policies(pages.lab.workspace), plan.most_visited()
+    for other, is_told in (("of_bars", True), ("plan", False)):
+        _, tables = draw_policies(policies, "plan", other, "price", "trend", start)
+        assert (OTHER_EDGES in " ".join(map(str, tables))) == is_told
 
 
 def test_a_policy_with_tiles_is_shown_too():

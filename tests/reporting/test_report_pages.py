@@ -20,6 +20,7 @@ from idi_fast.backtesting import kpis
 from idi_fast.errors import ArtifactError
 from idi_fast.reporting import theme, write_report
 from idi_fast.reporting.account import account_course
+from idi_fast.reporting.comparison import OTHER_BARS
 from idi_fast.reporting.course import sharpe_bounds
 from idi_fast.reporting.decisions import decision_figures
 from idi_fast.reporting.edges import buckets, edge_table, feature_edges
@@ -125,16 +126,28 @@ def test_two_runs_are_compared_in_one_report(runs, tmp_path):
     assert told["against"] == str(tmp_path / "dear")
     assert told["figures"] == ["equity"]
     html = (tmp_path / "both.html").read_text()
-    assert_mentions(html, "backtest and dear", "assumptions.fee_bps", "<td>5.0</td><td>50</td>")
+    assert_mentions(html, "backtest and dear", "assumptions.fee_bps", "<td>5</td><td>50</td>")
     one, other = (json.loads((run / "kpis.json").read_text())["kpis"] for run in (runs / "backtest", tmp_path / "dear"))
     row = f"<td>{percent(one['total_return'])}</td><td>{percent(other['total_return'])}</td>"
     assert html.count(f"Total return</th>{row}") == 2  # at a glance, and among all
+
+
+def test_of_two_runs_of_different_bars_it_is_said_and_no_sample_is_listed(runs, tmp_path):
+    for seed in (7, 8):
+        bars = random_walk(400, seed=seed)
+        policy = idi.train({"episodes": 8, "environment": {"kind": "history"}}, bars, seed=0).policy
+        idi.backtest(policy, bars).save(tmp_path / f"of-{seed}")
+    write_report(tmp_path / "of-7", tmp_path / "both.html", against=tmp_path / "of-8")
+    html = (tmp_path / "both.html").read_text()
+    assert_mentions(html, OTHER_BARS, "policy.tables_sha256")
+    assert ".sample." not in html
 
 
 def test_two_trainings_are_compared(runs, tmp_path):
     shutil.copytree(runs / "training", tmp_path / "training")
     told = write_report(runs / "training", against=tmp_path / "training", out=tmp_path / "both.html")
     assert told["figures"] == ["learning-curve"]
+    assert OTHER_BARS not in (tmp_path / "both.html").read_text()
     # Of one name, so that those of their parents are said too.
     assert_mentions((tmp_path / "both.html").read_text(), f"{tmp_path.name}/training", ">None<")
 

@@ -5,6 +5,7 @@ import shutil
 
 import cli_helpers as cli
 import pytest
+from market_data import random_walk
 from report_runs import make_runs
 
 import idi_fast as idi
@@ -62,6 +63,21 @@ def test_what_differs_between_settings_is_told_of_the_run_that_has_it(tmp_path):
     assert [run["settings"] for run in found.to_dict()["runs"]] == [{"learning_rate": 0.1}] * 2 + [
         {"learning_rate": 0.3}
     ]
+
+
+def test_figures_of_bars_of_the_training_are_marked(tmp_path):
+    bars = random_walk(300)
+    run = idi.train({"episodes": 4, "environment": {"kind": "history"}}, bars)
+    run.save(tmp_path / "run")
+    for name, tested in (("own", bars), ("other", random_walk(300, seed=7))):
+        idi.backtest(run.policy, tested).save(tmp_path / name)
+    found = idi.list_runs(tmp_path)
+    assert {each.name: each.shown_kind for each in found.runs} == {
+        "other": "backtest",
+        "own": "backtest, in sample",
+        "run": "train, in sample",
+    }
+    assert [each["in_sample"] for each in found.to_dict()["runs"]] == [False, True, True]
 
 
 def test_a_test_names_the_run_of_its_policy(runs):

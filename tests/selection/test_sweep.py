@@ -224,7 +224,7 @@ def test_who_never_trades_earns_nothing_and_is_not_called_lucky():
     assert result.summary["test"]["book"]["sharpe_interval"] == [None, None]
     assert result.summary["verdict"] == (
         "the chosen config never traded on validation data; "
-        "on test data better than buy and hold (0 % against −3.19 %); nothing was earned or lost"
+        "on test data better than buy and hold (0% against −3.19%); nothing was earned or lost"
     )
 
 
@@ -264,12 +264,12 @@ def test_a_signal_in_the_embargo_is_not_acted_on():
 @pytest.mark.parametrize(
     ("earned", "interval", "verdict"),
     [
-        (0.5, (0.1, 0.2), "better than buy and hold (+50.0 % against +20.1 %); a profit beyond chance"),
-        (0.12, (-0.1, 0.2), "worse than buy and hold (+12.0 % against +20.1 %); a profit not beyond chance"),
-        (-0.253, (-0.2, -0.1), "worse than buy and hold (−25.3 % against +20.1 %); a loss beyond chance"),
-        (-0.253, (-0.2, 0.1), "worse than buy and hold (−25.3 % against +20.1 %); a loss not beyond chance"),
-        (0.0, (math.nan,) * 2, "worse than buy and hold (0 % against +20.1 %); nothing was earned or lost"),
-        (0.201, (-0.2, 0.1), "the same as buy and hold (+20.1 %); a profit not beyond chance"),
+        (0.5, (0.1, 0.2), "better than buy and hold (+50.0% against +20.1%); a profit beyond chance"),
+        (0.12, (-0.1, 0.2), "worse than buy and hold (+12.0% against +20.1%); a profit not beyond chance"),
+        (-0.253, (-0.2, -0.1), "worse than buy and hold (−25.3% against +20.1%); a loss beyond chance"),
+        (-0.253, (-0.2, 0.1), "worse than buy and hold (−25.3% against +20.1%); a loss not beyond chance"),
+        (0.0, (math.nan,) * 2, "worse than buy and hold (0% against +20.1%); nothing was earned or lost"),
+        (0.201, (-0.2, 0.1), "the same as buy and hold (+20.1%); a profit not beyond chance"),
     ],
 )
 def test_what_a_test_came_to_in_words(earned, interval, verdict):

@@ -173,7 +173,7 @@ def test_the_equity_is_stitched_from_the_windows():
             ([], []),
             (["1"], ["0", "1", "2"]),
             3,
-            "worse than buy and hold (−68.6 % against +142 %, the median "
+            "worse than buy and hold (−68.6% against +142%, the median "
             "of 3 seeds), beyond chance for all 3 seeds; a loss beyond chance for 1 of 3 seeds",
         ),
         (
@@ -181,23 +181,23 @@ def test_the_equity_is_stitched_from_the_windows():
             (["4"], []),
             ([], []),
             1,
-            "better than buy and hold (+190 % against +142 %), not beyond chance; a profit beyond chance",
+            "better than buy and hold (+190% against +142%), not beyond chance; a profit beyond chance",
         ),
         (
             1.9,
             ([], ["4", "2"]),
             (["1"], ["1"]),
             5,
-            "better than buy and hold (+190 % against +142 %, the median of 5 "
+            "better than buy and hold (+190% against +142%, the median of 5 "
             "seeds), beyond chance for 2 of 5 seeds; a profit beyond chance for no seed",
         ),
-        (1.42, (["1"], []), ([], []), 1, "the same as buy and hold (+142 %); a profit beyond chance"),
+        (1.42, (["1"], []), ([], []), 1, "the same as buy and hold (+142%); a profit beyond chance"),
         (
             0.0,
             ([], []),
             ([], ["1"]),
             1,
-            "worse than buy and hold (0 % against +142 %), beyond chance; neither a profit nor a loss",
+            "worse than buy and hold (0% against +142%), beyond chance; neither a profit nor a loss",
         ),
     ],
 )

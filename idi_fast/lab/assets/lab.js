@@ -36,7 +36,7 @@
       },
 
       sources(names) {
-        const first = { label: "Simulated: the page Market", value: "simulated" };
+        const first = { label: "The simulated market", value: "simulated" };
         return [first, ...names.map((name) => ({ label: name, value: name }))];
       },
 
