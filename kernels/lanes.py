@@ -100,7 +100,7 @@ class Market(NamedTuple):
     financing: Financing
 
 
-class Terms(NamedTuple):
+class AccountRules(NamedTuple):
     """How an account trades, as in `backtest.account`; is_long_only: whether a target below 0 means flat."""
 
     fill: int

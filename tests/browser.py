@@ -30,7 +30,7 @@ class Offline(choreographer.browsers.Chromium if BROWSER else object):
 
 
 @dataclass
-class Seen:
+class PageRecord:
     """What there was to be seen of a page."""
 
     complaints: list = field(default_factory=list)
@@ -68,7 +68,7 @@ class Tab:
         """Wait until all figures are drawn."""
         await self.until("document.documentElement?.dataset.drawn === 'true'")
 
-    async def listen(self, seen: Seen):
+    async def listen(self, seen: PageRecord):
         """Note what the page complains of and asks for."""
 
         async def complaint(event):

@@ -143,9 +143,9 @@ class Course:
         return self.holding.bars
 
 
-def _terms(assumed: TradingAssumptions) -> kernels.Terms:
+def _terms(assumed: TradingAssumptions) -> kernels.AccountRules:
     rates = assumed.fee_bps / 1e4, assumed.slippage_bps / 1e4
-    return kernels.Terms(FILLS[assumed.fill], *rates, float(assumed.size), assumed.long_only)
+    return kernels.AccountRules(FILLS[assumed.fill], *rates, float(assumed.size), assumed.long_only)
 
 
 def run_lanes(

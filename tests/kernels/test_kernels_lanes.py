@@ -91,7 +91,7 @@ def test_settle_lane(rows, fill, is_long_only, size, room, cut):
     sums.decisions[[kpis.LAST_ACTION, kpis.LAST_ALERT]] = -1
     rooms = np.empty(room, np.int8), np.empty(room, np.int8), np.empty(room, np.uint8), np.empty(room)
     space = kernels.Room(*rooms, np.empty(room, np.int8), np.empty((room + 3, 8)))
-    new, at = np.zeros(1, np.int64), (market, kernels.Terms(*terms), state, sums)
+    new, at = np.zeros(1, np.int64), (market, kernels.AccountRules(*terms), state, sums)
     for first, stop in ((0, cut), (cut, n)):
         assert kernels.settle_lane(np.array(codes[:stop], np.uint8), first, *at, new, space) == max(first, stop)
     if n % BLOCK:
@@ -125,7 +125,7 @@ def test_an_account_of_infinite_worth_is_told():
     sums = kpis_beside.Sums(own.run, own.pairs, own.low, own.high, own.bars, np.zeros(13), np.zeros(8, np.int64))
     space = kernels.Room(*rooms, np.empty(n), np.empty(n, np.int8), np.empty((n + 3, 8)))
     codes = np.array([2, 2, 1, 2, 2], np.uint8)  # long from 1 to 1e300, and from 1e-300 on
-    terms = kernels.Terms(SAME_CLOSE, 0.0, 0.0, 1.0, False)
+    terms = kernels.AccountRules(SAME_CLOSE, 0.0, 0.0, 1.0, False)
     assert kernels.settle_lane(codes, 0, market, terms, fresh_state(), sums, np.zeros(1, np.int64), space) < 0
 
 

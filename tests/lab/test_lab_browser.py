@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("dash", reason="the extra `lab` is not installed")
 
-from browser import PATIENCE, PHONE, Seen, Tab, browse, needs_browser
+from browser import PATIENCE, PHONE, PageRecord, Tab, browse, needs_browser
 
 import idi_fast as idi
 from idi_fast.lab.market_page import ALL, market_config, market_settings
@@ -56,7 +56,7 @@ PLACE = """(([x, y]) => {
 
 
 @dataclass
-class Found(Seen):
+class Found(PageRecord):
     """What there was to be seen of the lab on a screen."""
 
     sizes: dict[str, dict] = field(default_factory=dict)

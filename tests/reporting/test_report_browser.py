@@ -6,7 +6,7 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
-from browser import PATIENCE, PHONE, Seen, Tab, browse, needs_browser
+from browser import PATIENCE, PHONE, PageRecord, Tab, browse, needs_browser
 from report_runs import KINDS, make_runs
 
 from idi_fast.reporting import write_report
@@ -50,19 +50,19 @@ def reports(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def seen(reports) -> dict[tuple[str, int, str], Seen]:
+def seen(reports) -> dict[tuple[str, int, str], PageRecord]:
     """Every report on every screen."""
 
     async def visit(tab: Tab):
         found = {}
-        now = Seen()
+        now = PageRecord()
         await tab.listen(now)
         for kind in KINDS:
             for width, scheme in SCREENS:
                 now.__init__()
                 await tab.show(reports / f"{kind}.html", width, scheme)
                 now.figures, now.page = await tab.evaluate(FIGURES), await tab.evaluate(PAGE)
-                found[kind, width, scheme] = Seen(**vars(now))
+                found[kind, width, scheme] = PageRecord(**vars(now))
         return found
 
     return browse(visit)
