@@ -29,7 +29,7 @@ def runs(
     if json:
         console.print_json(found.to_dict())
     elif found.runs:
-        heads, rows = found.table()
+        heads, rows = found.short_table()
         widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
         texts = (0, 1, len(heads) - 1)
         for row in (heads, *rows):

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from idi_fast import display
@@ -25,6 +26,8 @@ FIGURES = {
 """Of the table, in words."""
 SHARES = ("total_return", "buy_and_hold", "max_drawdown")
 OF_ACCOUNTS = ("total_return", "sharpe_annualised", "max_drawdown")
+MOST_SETTINGS = 80
+"""Characters of a run's settings in a terminal."""
 ONE_POLICY = ("train", "combined")
 """Kinds of runs that are known by the config and seed of the one policy that they made."""
 ABOUT = ("name", "kind", "seed")
@@ -170,8 +173,13 @@ class RunTable:
         makers = (maker for maker in self.runs if maker.kind in ONE_POLICY and maker.seed == run.seed)
         return next((maker.name for maker in makers if maker.fingerprint[:12] == value), value)
 
-    def __repr__(self) -> str:
+    def short_table(self) -> tuple[list[str], list[list[str]]]:
+        """The same for a terminal: settings are cut where they are long."""
         heads, rows = self.table()
+        return heads, [[*row, shorten(settings, MOST_SETTINGS, placeholder=" …")] for *row, settings in rows]
+
+    def __repr__(self) -> str:
+        heads, rows = self.short_table()
         return display.as_text(self._title(), rows, heads)
 
     def _repr_html_(self) -> str:

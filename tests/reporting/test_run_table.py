@@ -109,6 +109,20 @@ def test_the_command_prints_the_table_or_json(runs):
     assert "<th>settings</th>" in idi.list_runs(runs)._repr_html_()
 
 
+def test_long_settings_are_cut_in_a_terminal(tmp_path):
+    values = {"episodes": 4, "discount": 0.5, "learning_rate": 0.5, "exploration_decay": 0.5, "episode_length": 9}
+    quantizer = {f"{name}_buckets": 3 for name in ("price", "volume", "trend", "scarcity", "mood")}
+    for name, config in (("a", {"episodes": 2}), ("b", {"episodes": 2}), ("c", {**values, "quantizer": quantizer})):
+        idi.train(config).save(tmp_path / name)
+    found = idi.list_runs(tmp_path)
+    whole, cut = (table[1][-1][-1] for table in (found.table(), found.short_table()))
+    assert len(whole) > 80 >= len(cut)
+    assert (cut.removesuffix(" …") + " ") in whole
+    assert cut in cli.succeed("runs", tmp_path).stdout
+    assert cut in repr(found)
+    assert whole in found._repr_html_()
+
+
 def test_links_and_hidden_folders_are_not_followed(runs, tmp_path):
     shutil.copytree(runs / "training", tmp_path / "mine")
     shutil.copytree(runs / "training", tmp_path / ".hidden")
