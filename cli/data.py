@@ -8,7 +8,11 @@ import typer
 from idi_fast.cli import console
 from idi_fast.cli.option_groups import Bars, Reading
 from idi_fast.cli.options import Json, add_command
+from idi_fast.display import levels
 from idi_fast.errors import InputError
+
+SPARKS = 48
+"""Characters of the closes as a sparkline."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -115,7 +119,7 @@ def _overviews(file: str, bars: dict[str, Any], reading: dict[str, Any]) -> list
     from idi_fast.config.settings import TrainingConfig
     from idi_fast.data.config_bars import load_config_bars
     from idi_fast.data.loading import load_history
-    from idi_fast.data.overview import overview, sparkline
+    from idi_fast.data.overview import overview
     from idi_fast.data.panel import members
 
     reading = {"nan": "drop", "duplicates": "drop", **reading, **bars}
@@ -124,7 +128,7 @@ def _overviews(file: str, bars: dict[str, Any], reading: dict[str, Any]) -> list
     else:
         histories = [(None, load_history(file, **reading))]
     return [
-        ({"path": file, **({} if symbol is None else {"symbol": symbol}), **overview(each)}, sparkline(each.close))
+        ({"path": file, **({} if symbol is None else {"symbol": symbol}), **overview(each)}, levels(each.close, SPARKS))
         for symbol, each in histories
     ]
 

@@ -179,18 +179,22 @@ def interval_chart(rows: Sequence[tuple[str, float, float | None]]) -> str:
 
 
 def sparkline(values: "Sequence[float] | np.ndarray", width: int = 60) -> str:
-    """A line of values as characters ▁ to █, one for each of at most `width` stretches: their means. Empty without two
-    finite values."""
+    """The finite values as `levels` shows them; empty without two of these."""
     import numpy as np
 
     line = np.asarray(values, np.float64)
     line = line[np.isfinite(line)]
-    if line.size < 2:
-        return ""
-    parts = np.array([part.mean() for part in np.array_split(line, min(width, line.size))])
-    low, high = parts.min(), parts.max()
-    steps = np.zeros(parts.size) if high == low else (parts - low) / (high - low) * (len(BARS) - 1)
-    return "".join(BARS[round(step)] for step in steps.tolist())
+    return levels(line, width) if line.size > 1 else ""
+
+
+def levels(values: "np.ndarray", width: int) -> str:
+    """Finite values, at least one, as characters ▁ to █, one for each of at most `width` stretches: their means."""
+    import numpy as np
+
+    means = np.array([part.mean() for part in np.array_split(values, min(width, values.size))])
+    low, high = means.min(), means.max()
+    heights = np.zeros(means.size, int) if high == low else ((means - low) / (high - low) * 7.999).astype(int)
+    return "".join(BARS[height] for height in heights)
 
 
 def line_chart(lines: "Mapping[str, Sequence[float] | np.ndarray]") -> str:

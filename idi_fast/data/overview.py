@@ -11,9 +11,6 @@ from idi_fast.data.spikes import spike_note
 from idi_fast.data.timestamps import iso_time
 from idi_fast.errors import InputError
 
-LEVELS = "▁▂▃▄▅▆▇█"
-SPARKLINE = 48
-"""Characters of a sparkline."""
 LARGE_GAP = 4
 """Usual spacings that make a gap between bars of one day …"""
 CLOSED_DAYS = 5
@@ -143,12 +140,3 @@ def _problems(history: History, report: dict[str, Any]) -> Iterator[str]:
         yield spikes
     if history.time is None:
         yield "the bars have no times"
-
-
-def sparkline(values: np.ndarray, width: int = SPARKLINE) -> str:
-    """Values (n,) as a line of up to `width` characters, each the mean of as many values."""
-    parts = np.array_split(values, min(width, len(values)))
-    means = np.array([part.mean() for part in parts])
-    low, high = means.min(), means.max()
-    heights = np.zeros(len(means), int) if high == low else ((means - low) / (high - low) * 7.999).astype(int)
-    return "".join(LEVELS[height] for height in heights)
