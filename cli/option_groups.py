@@ -31,7 +31,7 @@ class OptionGroup:
     def _parameter(panel: str, name: str, kind: Any, rest: Any) -> inspect.Parameter:
         rest = {"help": rest} if isinstance(rest, str) else rest
         flags = (f"--{name.replace('_', '-')}",) if kind is SWITCH else ()
-        option: Any = typer.Option
+        option: Any = typer.Option  # its overloads fit no arguments by name
         hint = Annotated[kind, option(*flags, rich_help_panel=panel, **rest)]
         default = False if kind is SWITCH else None
         return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)

@@ -185,17 +185,14 @@ def run(
     check_integer("seed", seed)
     check_callback("progress", progress)
     given: dict[str, Any] = {} if data is None else {"environment.kind": "history"}
-    bars = None
-    if isinstance(data, str | Path):
+    is_path = isinstance(data, str | Path)
+    if is_path:
         given["environment.data.path"] = str(data)
-    elif data is not None:
-        bars = data
     if split is not None:
         given["environment.data.split"] = split
     chosen = None if config is None else check_config(config, on_history=True)
-    if bars is not None:
-        columns = first_config(None) if chosen is None else chosen
-        bars = check_bars(bars, extra=account_columns(columns, None, risk_free))
+    columns = account_columns(first_config() if chosen is None else chosen, None, risk_free)
+    bars = None if is_path else check_bars(data, extra=columns)
 
     def make_config(bars: int | None) -> TrainingConfig:
         return Draft.of(first_config(bars) if chosen is None else chosen).override(given).build()
